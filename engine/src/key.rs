@@ -1,0 +1,219 @@
+//! Keys, versions and kinds as storage orders them.
+//!
+//! A *stored key* is `keyspace (u16) | partition (u16) | incarnation (u32)`, big-endian, followed by
+//! the user's key, so a partition is contiguous and ordered by user key. Entries of one stored key are
+//! ordered by version, newest first. A [`Stamp`] packs version and kind in 8 bytes.
+
+/// A named set of keys with its own defaults; 0 is the default keyspace.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Keyspace(pub u16);
+
+/// A contiguous range of slots: one ordered log, one unit of placement.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Partition(pub u16);
+
+/// Counts how often this replica took the partition over from a snapshot; old incarnations are invisible.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Incarnation(pub u32);
+
+/// Order of the writes of a partition: rises per key, starts from the leader's clock in microseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Version(pub u64);
+
+impl Version {
+    /// The largest version that fits a [`Stamp`] (56 bits): "the newest" in look-ups.
+    pub const MAX: Version = Version((1 << 56) - 1);
+
+    /// The version that follows this one.
+    pub fn next(self) -> Version {
+        Version(self.0 + 1)
+    }
+}
+
+/// Absolute expiry in milliseconds since the Unix epoch; [`Expiry::NEVER`] is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Expiry(pub u64);
+
+impl Expiry {
+    /// The entry doesn't expire.
+    pub const NEVER: Expiry = Expiry(0);
+
+    /// Whether an entry with this expiry is gone at `now_ms`.
+    pub fn is_past(self, now_ms: u64) -> bool {
+        self.0 != 0 && self.0 <= now_ms
+    }
+}
+
+/// What an entry is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Kind {
+    /// A value.
+    Value = 1,
+    /// The key was deleted.
+    Tombstone = 2,
+    /// All older entries of a range of keys were deleted.
+    RangeTombstone = 3,
+}
+
+impl Kind {
+    /// The kind a stored byte stands for.
+    pub fn from_byte(byte: u8) -> Option<Kind> {
+        match byte {
+            1 => Some(Kind::Value),
+            2 => Some(Kind::Tombstone),
+            3 => Some(Kind::RangeTombstone),
+            _ => None,
+        }
+    }
+}
+
+/// Version (56 bits) and kind (8 bits) in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Stamp(pub u64);
+
+impl Stamp {
+    /// Packs a version and a kind.
+    pub fn new(version: Version, kind: Kind) -> Stamp {
+        debug_assert!(version <= Version::MAX);
+        Stamp(version.0 << 8 | kind as u64)
+    }
+
+    /// The version.
+    pub fn version(self) -> Version {
+        Version(self.0 >> 8)
+    }
+
+    /// The kind, `None` if the byte is none of ours (damage).
+    pub fn kind(self) -> Option<Kind> {
+        Kind::from_byte(self.0 as u8)
+    }
+}
+
+/// The 8 bytes before a user's key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Prefix(u64);
+
+impl Prefix {
+    /// Length of an encoded prefix in bytes.
+    pub const LEN: usize = 8;
+
+    /// The prefix of a partition's keys in one keyspace and incarnation.
+    pub fn new(keyspace: Keyspace, partition: Partition, incarnation: Incarnation) -> Prefix {
+        Prefix(u64::from(keyspace.0) << 48 | u64::from(partition.0) << 32 | u64::from(incarnation.0))
+    }
+
+    /// The encoded form, which sorts as the number does.
+    pub fn to_bytes(self) -> [u8; Prefix::LEN] {
+        self.0.to_be_bytes()
+    }
+
+    /// Reads the prefix of a stored key; `None` if it is too short.
+    pub fn of(stored_key: &[u8]) -> Option<Prefix> {
+        stored_key.first_chunk::<8>().map(|bytes| Prefix(u64::from_be_bytes(*bytes)))
+    }
+
+    /// The keyspace.
+    pub fn keyspace(self) -> Keyspace {
+        Keyspace((self.0 >> 48) as u16)
+    }
+
+    /// The partition.
+    pub fn partition(self) -> Partition {
+        Partition((self.0 >> 32) as u16)
+    }
+
+    /// The incarnation.
+    pub fn incarnation(self) -> Incarnation {
+        Incarnation(self.0 as u32)
+    }
+
+    /// The first stored key after all of this prefix, for range ends.
+    pub fn end(self) -> Vec<u8> {
+        match self.0.checked_add(1) {
+            Some(next) => next.to_be_bytes().to_vec(),
+            None => vec![0xff; Prefix::LEN + 1],
+        }
+    }
+
+    /// Writes prefix and user key into `out`, which is cleared first.
+    pub fn stored_key(self, user_key: &[u8], out: &mut Vec<u8>) {
+        out.clear();
+        out.extend_from_slice(&self.to_bytes());
+        out.extend_from_slice(user_key);
+    }
+}
+
+/// The user's part of a stored key.
+pub fn user_key(stored_key: &[u8]) -> &[u8] {
+    stored_key.get(Prefix::LEN..).unwrap_or_default()
+}
+
+/// One entry as sources (memtable, tables, merges) hand it out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry<'a> {
+    /// Prefix and user key.
+    pub key: &'a [u8],
+    /// Version and kind.
+    pub stamp: Stamp,
+    /// When it expires.
+    pub expiry: Expiry,
+    /// The value; empty for tombstones.
+    pub value: &'a [u8],
+}
+
+/// Deletes every older entry whose stored key lies in `start..end`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RangeTombstone {
+    /// First stored key that is covered.
+    pub start: Vec<u8>,
+    /// First stored key that isn't covered any more.
+    pub end: Vec<u8>,
+    /// Entries with a lower version are deleted.
+    pub version: Version,
+}
+
+impl RangeTombstone {
+    /// Whether an entry of `key` at `version` is deleted for a reader at `at`.
+    pub fn covers(&self, key: &[u8], version: Version, at: Version) -> bool {
+        version < self.version
+            && self.version <= at
+            && self.start.as_slice() <= key
+            && key < self.end.as_slice()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_survives_its_encoding_and_sorts_before_its_end() {
+        let prefix = Prefix::new(Keyspace(3), Partition(9), Incarnation(2));
+        let mut key = Vec::new();
+        prefix.stored_key(b"user", &mut key);
+        assert_eq!(Prefix::of(&key), Some(prefix));
+        assert_eq!(
+            (prefix.keyspace(), prefix.partition(), prefix.incarnation()),
+            (Keyspace(3), Partition(9), Incarnation(2))
+        );
+        assert_eq!(user_key(&key), b"user");
+        assert!(key < prefix.end());
+    }
+
+    #[test]
+    fn a_stamp_keeps_version_and_kind() {
+        let stamp = Stamp::new(Version::MAX, Kind::Tombstone);
+        assert_eq!(stamp.version(), Version::MAX);
+        assert_eq!(stamp.kind(), Some(Kind::Tombstone));
+    }
+
+    #[test]
+    fn a_range_tombstone_hides_only_older_entries_for_later_readers() {
+        let tombstone = RangeTombstone { start: b"b".to_vec(), end: b"d".to_vec(), version: Version(10) };
+        assert!(tombstone.covers(b"c", Version(9), Version(10)));
+        assert!(!tombstone.covers(b"c", Version(10), Version(10)));
+        assert!(!tombstone.covers(b"c", Version(9), Version(9)));
+        assert!(!tombstone.covers(b"d", Version(9), Version(10)));
+    }
+}

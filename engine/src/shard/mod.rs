@@ -1,0 +1,3 @@
+//! The shard: one synchronous state machine over log, memtables and tables.
+
+pub mod request;

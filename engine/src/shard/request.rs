@@ -1,0 +1,314 @@
+//! What a shard is asked, and what it answers.
+//!
+//! A [`Request`] borrows its bytes from the caller (usually the receive buffer); the shard copies only
+//! what outlives the call. Answers leave through [`Answers`], at once or in a later call, always with
+//! the [`Ticket`] of their request; their bytes are borrowed and must be copied out before returning.
+
+use crate::key::{Expiry, Keyspace, Partition, Version};
+
+/// Names a request to its owner: the shard only hands it back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Ticket {
+    /// Who asked: a connection, another core, a caller.
+    pub owner: u64,
+    /// Which of the owner's requests.
+    pub request: u64,
+}
+
+/// One request to one partition.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// In which keyspace.
+    pub keyspace: Keyspace,
+    /// Of which partition, one that this shard owns.
+    pub partition: Partition,
+    /// What to do.
+    pub op: Op<'a>,
+}
+
+/// What a request does.
+#[derive(Clone, Copy, Debug)]
+pub enum Op<'a> {
+    /// Reads one key: [`Answer::Value`] or [`Answer::NotFound`].
+    Get {
+        /// The user's key.
+        key: &'a [u8],
+    },
+    /// Reads several keys at one moment: one [`Answer::Item`] per key, in order.
+    GetMany {
+        /// The users' keys.
+        keys: &'a [&'a [u8]],
+    },
+    /// Changes one key: [`Answer::Written`], [`Answer::NotMet`] or [`Answer::Integer`].
+    Update {
+        /// The user's key.
+        key: &'a [u8],
+        /// How.
+        update: Update<'a>,
+    },
+    /// Changes several keys atomically: one [`Answer::Written`] whose `existed` counts the keys that were there
+    /// (counted only if an update asks for it).
+    UpdateMany {
+        /// Keys and what to do to them: only [`Update::Put`] and [`Update::Delete`] without conditions.
+        updates: &'a [(&'a [u8], Update<'a>)],
+    },
+    /// Reads a page of keys in order: [`Answer::Page`].
+    Scan(Scan<'a>),
+    /// Deletes every key of the partition in this keyspace: [`Answer::Written`].
+    Clear,
+}
+
+/// A change to one key. Evaluated on arrival against the newest pending value; only the effect is logged.
+#[derive(Clone, Copy, Debug)]
+pub enum Update<'a> {
+    /// Sets the value.
+    Put {
+        /// The new value.
+        value: &'a [u8],
+        /// When it expires.
+        expiry: PutExpiry,
+        /// Only if.
+        condition: Condition,
+        /// Whether the answer carries the old value.
+        want_old: bool,
+    },
+    /// Removes the key.
+    Delete {
+        /// Only if.
+        condition: Condition,
+        /// Whether the answer carries the old value.
+        want_old: bool,
+        /// Whether the answer says if the key was there; without it the delete never reads.
+        want_existed: bool,
+    },
+    /// Adds to a decimal integer; an absent key counts as 0. Keeps the expiry.
+    Increment {
+        /// The signed addend.
+        by: i64,
+    },
+    /// Appends to the value; an absent key counts as empty. Keeps the expiry. Answers the new length.
+    Append {
+        /// What to append.
+        suffix: &'a [u8],
+    },
+    /// Changes the expiry of a key that exists. [`Answer::NotMet`] if there is none or the condition fails.
+    Expire {
+        /// The new expiry ([`PutExpiry::Never`] removes it; `Keep` is refused).
+        expiry: PutExpiry,
+        /// Only if.
+        condition: ExpireCondition,
+    },
+}
+
+/// The expiry a put leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PutExpiry {
+    /// None.
+    Never,
+    /// An absolute time, milliseconds since the Unix epoch. A past one deletes.
+    At(u64),
+    /// So many milliseconds from the shard's now.
+    After(u64),
+    /// What the key has now.
+    Keep,
+}
+
+/// When an update takes place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// Always.
+    None,
+    /// If the key doesn't exist.
+    Absent,
+    /// If the key exists.
+    Present,
+    /// If the key exists at exactly this version.
+    Version(Version),
+}
+
+/// When an expiry changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExpireCondition {
+    /// Always.
+    None,
+    /// If the key has no expiry.
+    HasNone,
+    /// If the key has one.
+    HasOne,
+    /// If the new one is later (none counts as latest).
+    Later,
+    /// If the new one is earlier (none counts as latest).
+    Earlier,
+}
+
+/// A page of an ordered forward scan, at one moment of its partition.
+#[derive(Clone, Copy, Debug)]
+pub struct Scan<'a> {
+    /// First user key, inclusive.
+    pub from: &'a [u8],
+    /// First user key beyond the end; empty: none.
+    pub to: &'a [u8],
+    /// At most so many items.
+    pub limit: usize,
+    /// About so many bytes of keys and values; at least one item fits always.
+    pub limit_bytes: usize,
+    /// Values are left out.
+    pub keys_only: bool,
+}
+
+/// An answer. Its bytes are borrowed: copy them before returning.
+#[derive(Clone, Copy, Debug)]
+pub enum Answer<'a> {
+    /// The key's value.
+    Value(Value<'a>),
+    /// No such key.
+    NotFound,
+    /// One key of [`Op::GetMany`].
+    Item {
+        /// Its place in the request.
+        index: usize,
+        /// Its value, if there.
+        value: Option<Value<'a>>,
+    },
+    /// Done.
+    Written {
+        /// The version written (or of the state that was already so).
+        version: Version,
+        /// How many of the keys were there before, where asked for.
+        existed: u32,
+        /// The old value, where asked for.
+        old: Option<Value<'a>>,
+    },
+    /// The condition didn't hold; nothing was changed.
+    NotMet {
+        /// The current value (its bytes only where `want_old`; empty otherwise).
+        current: Option<Value<'a>>,
+    },
+    /// The number an increment or an append ended at.
+    Integer(i64),
+    /// A page of a scan.
+    Page {
+        /// Its items.
+        page: &'a Page,
+        /// Where to go on (inclusive), `None` at the end of the range.
+        next: Option<&'a [u8]>,
+    },
+    /// Not done, and certainly not applied.
+    Refused(Refusal<'a>),
+    /// May or may not have been applied.
+    Unknown(&'a str),
+}
+
+/// A value with what is known of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Value<'a> {
+    /// The bytes.
+    pub bytes: &'a [u8],
+    /// Its version.
+    pub version: Version,
+    /// Its expiry.
+    pub expiry: Expiry,
+}
+
+/// Why a request was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal<'a> {
+    /// The value is no integer that fits 64 bits.
+    NotAnInteger,
+    /// The sum would not fit 64 bits.
+    Overflow,
+    /// A limit on key, value or batch; the text names it.
+    Limit(&'a str),
+    /// The memory for waiting requests is used up: slow down and try again.
+    Busy,
+    /// The shard takes no writes; the text says why and what to do.
+    ReadOnly(&'a str),
+    /// The data asked for is damaged on disk; the text names file and offset.
+    Damaged(&'a str),
+    /// The request makes no sense; the text says why.
+    Invalid(&'a str),
+    /// This shard doesn't own the partition.
+    WrongShard,
+}
+
+/// Where answers go.
+pub trait Answers {
+    /// Takes one answer.
+    fn answer(&mut self, ticket: Ticket, answer: Answer<'_>);
+}
+
+/// The items of a scan's page, packed in one buffer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    bytes: Vec<u8>,
+    items: Vec<PageItem>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct PageItem {
+    key_len: u32,
+    value_len: u32,
+    version: Version,
+    expiry: Expiry,
+}
+
+impl Page {
+    /// Appends an item.
+    pub fn push(&mut self, key: &[u8], value: Value<'_>) {
+        self.bytes.extend_from_slice(key);
+        self.bytes.extend_from_slice(value.bytes);
+        let key_len = u32::try_from(key.len()).expect("keys are limited to 65,535 bytes");
+        let value_len = u32::try_from(value.bytes.len()).expect("values are limited to 16 MiB");
+        self.items.push(PageItem { key_len, value_len, version: value.version, expiry: value.expiry });
+    }
+
+    /// How many items it has.
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// Bytes of keys and values.
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Empties it and keeps its memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.items.clear();
+    }
+
+    /// User keys and values, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], Value<'_>)> {
+        let mut rest = self.bytes.as_slice();
+        self.items.iter().map(move |item| {
+            let (key, after) = rest.split_at(item.key_len as usize);
+            let (bytes, after) = after.split_at(item.value_len as usize);
+            rest = after;
+            (key, Value { bytes, version: item.version, expiry: item.expiry })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_hands_out_what_was_pushed() {
+        let mut page = Page::default();
+        let value = |bytes| Value { bytes, version: Version(7), expiry: Expiry(9) };
+        page.push(b"a", value(b"1"));
+        page.push(b"bb", value(b""));
+        page.push(b"", value(b"333"));
+        let items: Vec<_> = page.iter().collect();
+        assert_eq!(items, [(&b"a"[..], value(b"1")), (b"bb", value(b"")), (b"", value(b"333"))]);
+        page.clear();
+        assert!(page.is_empty());
+    }
+}

@@ -1,0 +1,4 @@
+//! table
+/// An SSTable.
+#[derive(Debug)]
+pub struct Table;
