@@ -31,3 +31,10 @@ pub trait Dir {
     /// Where the directory is, for messages.
     fn path(&self) -> String;
 }
+
+/// What to do about damage found in a shard's directory: names the command that repairs its store.
+pub fn repair_hint(dir: &dyn Dir) -> String {
+    let path = dir.path();
+    let store = path.rsplit_once("/shard-").map_or(path.as_str(), |(store, _)| store);
+    format!("`kvtool repair {store}` keeps what can be proved")
+}
