@@ -3,6 +3,9 @@
 //! Opening happens before a shard serves anybody, so it may block; tests and the simulator put
 //! their own directory behind this trait and fail it at any step.
 
+#[cfg(test)]
+pub mod testing;
+
 use crate::io::{FileBytes, FileName};
 use std::io::Result;
 

@@ -123,3 +123,6 @@ impl LogOptions {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
