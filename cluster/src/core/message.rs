@@ -13,6 +13,30 @@ const UPDATE: u8 = 2;
 const UPDATE_MANY: u8 = 3;
 const SCAN: u8 = 4;
 const CLEAR: u8 = 5;
+const CURSOR: u8 = 6;
+
+/// What a message of another core asks for.
+pub enum Incoming<'a> {
+    /// A request to this core's shard.
+    Request(Request<'a>),
+    /// The place of a scan that this core keeps under a cursor: an empty page that says where it goes on, or not found.
+    Cursor(u64),
+}
+
+/// Replaces the slot of an encoded request.
+pub fn set_slot(message: &mut [u8], slot: u64) {
+    message[..8].copy_from_slice(&slot.to_le_bytes());
+}
+
+/// Appends a question for a cursor.
+pub fn write_cursor(batch: &mut Vec<u8>, slot: u64, cursor: u64) {
+    let mut out = Writer(batch);
+    out.u64(slot);
+    out.u16(0);
+    out.u16(0);
+    out.u8(CURSOR);
+    out.u64(cursor);
+}
 
 /// Appends a request, which the sender knows by `slot`.
 pub fn write_request(batch: &mut Vec<u8>, slot: u64, request: &Request<'_>) {
@@ -56,13 +80,13 @@ pub fn write_request(batch: &mut Vec<u8>, slot: u64, request: &Request<'_>) {
 }
 
 /// Takes every request of a batch: slot and request.
-pub fn each_request(batch: &[u8], mut take: impl FnMut(u64, Request<'_>)) {
+pub fn each_request(batch: &[u8], mut take: impl FnMut(u64, Incoming<'_>)) {
     let mut fields = Reader(batch);
     while !fields.is_empty() {
         let slot = fields.u64();
         let keyspace = Keyspace(fields.u16());
         let partition = Partition(fields.u16());
-        let mut give = |op| take(slot, Request { keyspace, partition, op });
+        let mut give = |op| take(slot, Incoming::Request(Request { keyspace, partition, op }));
         match fields.u8() {
             GET => give(Op::Get { key: fields.bytes() }),
             GET_MANY => {
@@ -88,6 +112,10 @@ pub fn each_request(batch: &[u8], mut take: impl FnMut(u64, Request<'_>)) {
                 keys_only: fields.flag(),
             })),
             CLEAR => give(Op::Clear),
+            CURSOR => {
+                let cursor = fields.u64();
+                take(slot, Incoming::Cursor(cursor));
+            }
             other => unreachable!("no request is written as {other}"),
         }
     }
@@ -193,10 +221,11 @@ fn read_condition(fields: &mut Reader<'_>) -> Condition {
     }
 }
 
-/// Appends an answer to the request that its sender knows by `slot`.
-pub fn write_answer(batch: &mut Vec<u8>, slot: u64, answer: &Answer<'_>) {
+/// Appends an answer to the request that its sender knows by `slot`, and how long this core wants writers held back.
+pub fn write_answer(batch: &mut Vec<u8>, slot: u64, delay_us: u32, answer: &Answer<'_>) {
     let mut out = Writer(batch);
     out.u64(slot);
+    out.len(delay_us as usize);
     match *answer {
         Answer::Value(value) => {
             out.u8(0);
@@ -245,21 +274,23 @@ pub fn write_answer(batch: &mut Vec<u8>, slot: u64, answer: &Answer<'_>) {
     }
 }
 
-/// Takes every answer of a batch: slot and answer. `page` is reused for pages.
-pub fn each_answer(batch: &[u8], page: &mut Page, mut take: impl FnMut(u64, Answer<'_>)) {
+/// Takes every answer of a batch: slot, delay and answer. `page` is reused for pages.
+pub fn each_answer(batch: &[u8], page: &mut Page, mut take: impl FnMut(u64, u32, Answer<'_>)) {
     let mut fields = Reader(batch);
     while !fields.is_empty() {
         let slot = fields.u64();
+        let delay = fields.len() as u32;
+        let mut give = |answer: Answer<'_>| take(slot, delay, answer);
         match fields.u8() {
-            0 => take(slot, Answer::Value(read_value(&mut fields))),
-            1 => take(slot, Answer::NotFound),
-            2 => take(slot, Answer::Item { index: fields.len(), value: read_optional(&mut fields) }),
+            0 => give(Answer::Value(read_value(&mut fields))),
+            1 => give(Answer::NotFound),
+            2 => give(Answer::Item { index: fields.len(), value: read_optional(&mut fields) }),
             3 => {
                 let (version, existed) = (Version(fields.u64()), fields.len() as u32);
-                take(slot, Answer::Written { version, existed, old: read_optional(&mut fields) });
+                give(Answer::Written { version, existed, old: read_optional(&mut fields) });
             }
-            4 => take(slot, Answer::NotMet { current: read_optional(&mut fields) }),
-            5 => take(slot, Answer::Integer(fields.u64() as i64)),
+            4 => give(Answer::NotMet { current: read_optional(&mut fields) }),
+            5 => give(Answer::Integer(fields.u64() as i64)),
             6 => {
                 let (more, next) = (fields.flag(), fields.bytes());
                 page.clear();
@@ -267,13 +298,13 @@ pub fn each_answer(batch: &[u8], page: &mut Page, mut take: impl FnMut(u64, Answ
                     let key = fields.bytes();
                     page.push(key, read_value(&mut fields));
                 }
-                take(slot, Answer::Page { page, next: more.then_some(next) });
+                give(Answer::Page { page, next: more.then_some(next) });
             }
             7 => {
                 let kind = fields.u8();
-                take(slot, Answer::Refused(refusal_of(kind, fields.text())));
+                give(Answer::Refused(refusal_of(kind, fields.text())));
             }
-            _ => take(slot, Answer::Unknown(fields.text())),
+            _ => give(Answer::Unknown(fields.text())),
         }
     }
 }
@@ -364,6 +395,7 @@ mod tests {
         let mut seen = 0;
         each_request(&batch, |slot, read| {
             assert_eq!(slot, seen);
+            let Incoming::Request(read) = read else { panic!("a request was written") };
             assert_eq!(format!("{read:?}"), format!("{:?}", request(ops[slot as usize])));
             seen += 1;
         });
@@ -392,11 +424,11 @@ mod tests {
         ];
         let mut batch = Vec::new();
         for (slot, answer) in answers.iter().enumerate() {
-            write_answer(&mut batch, slot as u64, answer);
+            write_answer(&mut batch, slot as u64, 3, answer);
         }
         let mut seen = 0;
-        each_answer(&batch, &mut Page::default(), |slot, read| {
-            assert_eq!(slot, seen);
+        each_answer(&batch, &mut Page::default(), |slot, delay, read| {
+            assert_eq!((slot, delay), (seen, 3));
             assert_eq!(format!("{read:?}"), format!("{:?}", answers[slot as usize]));
             seen += 1;
         });
