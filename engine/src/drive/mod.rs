@@ -1,1 +1,32 @@
-//! drive
+//! The only I/O in the engine: what performs the requests that the deciding parts emit.
+//!
+//! - [`OsDir`] is the blocking directory behind [`crate::dir::Dir`], for opening, repair and inspection.
+//! - [`Ring`] performs hot requests for the embedded store on a small io_uring of its own. A node
+//!   performs them on its reactor's ring instead, with [`Files`] and [`ReadSpan`].
+//! - [`Background`] is the thread that runs jobs and rare requests, beside the hot thread on its core.
+//! - [`StoreFile`] and [`StoreLock`] are what a store's directory has besides its shards.
+//!
+//! `unsafe` is confined to `ring`, `sigbus` and `syscalls`.
+
+mod background;
+mod direct;
+mod files;
+mod limits;
+mod lock;
+mod mapped;
+mod os_dir;
+mod rare;
+mod ring;
+mod sigbus;
+mod span;
+mod store_file;
+mod syscalls;
+
+pub use background::{Background, BackgroundEvent, BackgroundOptions};
+pub use files::{Files, OpenFile};
+pub use lock::StoreLock;
+pub use os_dir::OsDir;
+pub use rare::is_rare;
+pub use ring::{Ring, RingWaker};
+pub use span::ReadSpan;
+pub use store_file::{SLOT_HASH, STORE_FORMAT, StoreFile, shard_dir};

@@ -1,1 +1,105 @@
-//! log
+//! The log of a shard: one stream of commits, shared by all its groups, in recycled zero-filled segments.
+//!
+//! 1. [`Log::append`] copies a record into the forming commit. [`Log::write`] closes the forming commit
+//!    into one write; at most one commit is in flight, what arrives meanwhile forms the next.
+//! 2. A segment is one life of a file, numbered by its *generation*, which only rises. Every checksum
+//!    starts from shard, file, generation and offset, so nothing that an earlier life left in the file is
+//!    ever taken for log. Opening the log always starts a new generation, whose header says where its
+//!    predecessor ended: what lies beyond is never read again.
+//! 3. Every commit says up to where the log was durable when it was written. A bad commit below such a
+//!    position is damage: [`recover`] refuses. A bad commit above all of them is the torn tail: it is cut.
+//! 4. The writer does no I/O: it hands out [`crate::io::IoRequest`]s and takes completions. After a failed
+//!    write or sync it stays failed until the log is recovered again; a failed sync is never retried.
+//!
+//! `docs/formats/log.md` draws the format byte by byte.
+
+pub mod batch;
+mod flight;
+mod format;
+mod part;
+mod recovery;
+mod segment_job;
+mod segments;
+mod writer;
+
+pub use batch::{Batch, BatchBuilder, BatchOp, BatchOps};
+pub use flight::{CommitId, LogEvent};
+pub use recovery::recover;
+pub use segment_job::SegmentJob;
+pub use writer::Log;
+
+use crate::key::Partition;
+
+/// A place in the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LogPosition {
+    /// Generation of the segment. The default, 0, is before every segment.
+    pub segment: u64,
+    /// Offset in the segment's file, in bytes.
+    pub offset: u32,
+}
+
+/// What a record is. The last two are reserved for consensus; a solo group doesn't write them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum RecordKind {
+    /// A write batch at its term and index: the payload is a [`Batch`].
+    Entry = 1,
+    /// A reading of the proposer's clock, so that time goes on while nothing is written: the payload is a
+    /// [`Batch`] without operations.
+    Clock = 2,
+    /// A group's term, vote and commit index.
+    HardState = 3,
+    /// An entry copied to the head of the log so that its segment can go; it deletes nothing.
+    Copy = 4,
+}
+
+impl RecordKind {
+    /// The kind a stored byte stands for.
+    pub fn from_byte(byte: u8) -> Option<RecordKind> {
+        match byte {
+            1 => Some(RecordKind::Entry),
+            2 => Some(RecordKind::Clock),
+            3 => Some(RecordKind::HardState),
+            4 => Some(RecordKind::Copy),
+            _ => None,
+        }
+    }
+}
+
+/// One record of one group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// The group: its partition.
+    pub group: Partition,
+    /// What it is.
+    pub kind: RecordKind,
+    /// The term it was proposed in; 1 in a solo group.
+    pub term: u64,
+    /// Its place in the group's order.
+    pub index: u64,
+    /// Its content, at most 1 GiB.
+    pub payload: &'a [u8],
+}
+
+/// How a log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogOptions {
+    /// Identifies the shard's directory; a file of another shard is refused.
+    pub shard_id: [u8; 16],
+    /// Writes start and end at multiples of 4096 bytes (O_DIRECT); otherwise of 8.
+    pub direct: bool,
+    /// Size of a segment in bytes, a multiple of 4096; at least twice the largest record, or large records
+    /// get segments of their own size that aren't recycled.
+    pub segment_bytes: u32,
+}
+
+impl LogOptions {
+    /// Segments of 32 MiB.
+    pub const SEGMENT_BYTES: u32 = 32 << 20;
+
+    /// The defaults.
+    pub fn new(shard_id: [u8; 16], direct: bool) -> LogOptions {
+        LogOptions { shard_id, direct, segment_bytes: LogOptions::SEGMENT_BYTES }
+    }
+}

@@ -1,0 +1,224 @@
+//! The background thread of a shard: runs jobs and rare requests beside the hot thread of its core.
+//!
+//! One OS thread runs a glommio executor, SCHED_BATCH at nice 10 for life, with a task queue and shares
+//! per kind of job. Commands go in over a channel whose sender wakes the executor only if it sleeps;
+//! events come back over another, followed by a call of the owner's `wake`. The hot thread never waits
+//! for a lock that the background thread may hold while it is preempted.
+//!
+//! Every job and request that was handed over yields exactly one event, unless this is dropped first:
+//! a panic in a job is an error event, and should the thread itself end, what was outstanding fails.
+
+mod disk;
+mod executor;
+mod tasks;
+#[cfg(test)]
+mod tests;
+
+use super::limits;
+use crate::error::Error;
+use crate::io::{IoCompletion, IoRequest, Token};
+use crate::job::{Job, JobId, JobOutput};
+use std::any::Any;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Mutex, PoisonError};
+use std::task::Waker;
+use std::thread::JoinHandle;
+
+/// Called on the background thread after each event is queued.
+pub type Wake = Arc<dyn Fn() + Send + Sync>;
+
+/// How a background thread runs.
+#[derive(Clone)]
+pub struct BackgroundOptions {
+    /// The CPU it is pinned to; where its parent may run without.
+    pub cpu: Option<usize>,
+    /// Called after each event is queued. Must not block.
+    pub wake: Wake,
+}
+
+/// What the background thread has to tell.
+#[derive(Debug)]
+pub enum BackgroundEvent {
+    /// A job ended.
+    JobDone(JobId, Result<JobOutput, Error>),
+    /// A request that wasn't a job's completed.
+    Io(IoCompletion),
+}
+
+/// A handle to the background thread. Dropping it stops the thread at the next step of its jobs, which
+/// are abandoned, and joins it.
+pub struct Background {
+    commands: Sender<Command>,
+    events: Receiver<BackgroundEvent>,
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+    jobs: Vec<JobId>,
+    requests: Vec<Token>,
+}
+
+enum Command {
+    Start(JobId, Box<dyn Job>),
+    Submit(IoRequest),
+    DropLater(Box<dyn Any + Send>),
+}
+
+/// What both threads see.
+struct Shared {
+    /// The executor sleeps, or is about to, and wants to be woken for a command.
+    sleeping: AtomicBool,
+    stopping: AtomicBool,
+    /// The executor panicked: no further event comes.
+    dead: AtomicBool,
+    /// Wakes the executor. Taken only by a sender that found it sleeping, and at the thread's end.
+    waker: Mutex<Option<Waker>>,
+}
+
+impl Shared {
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+
+    /// Call it after what it is to be woken for is visible.
+    fn wake(&self) {
+        // Between the command and the look at `sleeping`; `executor::next` has the other half.
+        fence(Ordering::SeqCst);
+        if self.sleeping.swap(false, Ordering::SeqCst)
+            && let Some(waker) = &*self.waker.lock().unwrap_or_else(PoisonError::into_inner)
+        {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+impl Background {
+    /// Starts the thread for the shard in `dir`; returns when it is ready to work, or says why it can't.
+    pub fn spawn(dir: PathBuf, options: BackgroundOptions) -> Result<Background, Error> {
+        let (commands, inbox) = channel();
+        let (outbox, events) = channel();
+        let (ready, started) = channel();
+        let shared = Arc::new(Shared {
+            sleeping: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+            dead: AtomicBool::new(false),
+            waker: Mutex::new(None),
+        });
+        let setup = executor::Setup { dir, options, shared: Arc::clone(&shared), inbox, outbox };
+        let thread = std::thread::Builder::new()
+            .name("pinion-back".to_owned())
+            .spawn(move || executor::run(setup, &ready))
+            .map_err(|source| Error::Unusable(limits::explain("the background thread", &source)))?;
+        match started.recv() {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(error),
+            Err(_) => return Err(Error::Unusable("the background thread panicked at its start".to_owned())),
+        }
+        Ok(Background {
+            commands,
+            events,
+            shared,
+            thread: Some(thread),
+            jobs: Vec::new(),
+            requests: Vec::new(),
+        })
+    }
+
+    /// Hands a job over. [`BackgroundEvent::JobDone`] follows.
+    pub fn start(&mut self, id: JobId, job: Box<dyn Job>) {
+        self.jobs.push(id);
+        self.send(Command::Start(id, job));
+    }
+
+    /// Hands a request over, of any kind but meant for rare ones. [`BackgroundEvent::Io`] follows.
+    pub fn submit(&mut self, request: IoRequest) {
+        self.requests.push(token_of(&request));
+        self.send(Command::Submit(request));
+    }
+
+    /// Drops something on the background thread that takes its time to drop, such as a mapping.
+    pub fn drop_later(&mut self, thing: Box<dyn Any + Send>) {
+        self.send(Command::DropLater(thing));
+    }
+
+    /// The next event, if there is one.
+    pub fn try_next(&mut self) -> Option<BackgroundEvent> {
+        let dead = self.shared.dead.load(Ordering::Acquire);
+        match self.events.try_recv() {
+            Ok(event) => {
+                self.settle(&event);
+                Some(event)
+            }
+            Err(_) if dead => self.fail_next(),
+            Err(_) => None,
+        }
+    }
+
+    /// How many jobs and requests have yielded no event yet.
+    pub fn outstanding(&self) -> usize {
+        self.jobs.len() + self.requests.len()
+    }
+
+    fn send(&self, command: Command) {
+        // Without a receiver the thread is dead; `try_next` then fails what is outstanding.
+        if self.commands.send(command).is_ok() {
+            self.shared.wake();
+        }
+    }
+
+    fn settle(&mut self, event: &BackgroundEvent) {
+        match event {
+            BackgroundEvent::JobDone(id, _) => remove_first(&mut self.jobs, id),
+            BackgroundEvent::Io(completion) => remove_first(&mut self.requests, &completion.token),
+        }
+    }
+
+    fn fail_next(&mut self) -> Option<BackgroundEvent> {
+        const ENDED: &str = "the background thread ended after an internal error; restart the process";
+        if let Some(id) = self.jobs.pop() {
+            return Some(BackgroundEvent::JobDone(id, Err(Error::Unusable(ENDED.to_owned()))));
+        }
+        let token = self.requests.pop()?;
+        Some(BackgroundEvent::Io(IoCompletion { token, result: Err(io::Error::other(ENDED)) }))
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        self.shared.stopping.store(true, Ordering::SeqCst);
+        self.shared.wake();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the background thread panicked");
+        }
+    }
+}
+
+impl fmt::Debug for Background {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Background({} outstanding)", self.outstanding())
+    }
+}
+
+fn remove_first<T: PartialEq>(list: &mut Vec<T>, item: &T) {
+    if let Some(at) = list.iter().position(|other| other == item) {
+        list.swap_remove(at);
+    }
+}
+
+fn token_of(request: &IoRequest) -> Token {
+    match *request {
+        IoRequest::Create { token, .. }
+        | IoRequest::Write { token, .. }
+        | IoRequest::Read { token, .. }
+        | IoRequest::Sync { token, .. }
+        | IoRequest::SyncDir { token }
+        | IoRequest::Rename { token, .. }
+        | IoRequest::Unlink { token, .. }
+        | IoRequest::Map { token, .. } => token,
+    }
+}

@@ -1,0 +1,232 @@
+//! `DIR/STORE`: what a store is, written once when it is made.
+//!
+//! A text of `key = value` lines, readable as TOML, the last of which is the CRC-32C of all bytes before
+//! it. It is written to `STORE.tmp`, synced and renamed, so it is there whole or not at all.
+
+use super::os_dir::sync_dir;
+use crate::error::Error;
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+/// The version of the directory's layout that this build makes and reads.
+pub const STORE_FORMAT: u32 = 1;
+
+/// How keys become slots: CRC-16/XMODEM of the key or of the tag in it, modulo 16,384.
+pub const SLOT_HASH: &str = "crc16-xmodem/16384";
+
+const FILE: &str = "STORE";
+const TEMP: &str = "STORE.tmp";
+const LEN_MAX: u64 = 4096;
+const SLOTS: u32 = 16_384;
+
+/// What `DIR/STORE` says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreFile {
+    /// Random, made with the store; every file of the store is tied to it.
+    pub id: [u8; 16],
+    /// Number of shards.
+    pub shards: u32,
+    /// Number of partitions, a power of two up to 16,384.
+    pub partitions: u32,
+}
+
+/// The directory of a shard.
+pub fn shard_dir(store: &Path, shard: u32) -> PathBuf {
+    store.join(format!("shard-{shard:03}"))
+}
+
+impl StoreFile {
+    /// A new store's, with a random id.
+    pub fn new(shards: u32, partitions: u32) -> Result<StoreFile, Error> {
+        let mut id = [0; 16];
+        File::open("/dev/urandom")
+            .and_then(|mut source| source.read_exact(&mut id))
+            .map_err(|source| Error::io("read", "urandom", "/dev", source))?;
+        let file = StoreFile { id, shards, partitions };
+        file.check().map_err(Error::Unusable)?;
+        Ok(file)
+    }
+
+    /// Reads `DIR/STORE`; `None` if there is none, so the directory holds no store (yet).
+    pub fn read(dir: &Path) -> Result<Option<StoreFile>, Error> {
+        let mut text = String::new();
+        let read = File::open(dir.join(FILE)).and_then(|file| file.take(LEN_MAX).read_to_string(&mut text));
+        match read {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                return Err(unreadable(dir, "it is no text"));
+            }
+            Err(source) => return Err(Error::io("read", FILE, dir.display(), source)),
+        }
+        parse(&text).map(Some).map_err(|what| unreadable(dir, &what))
+    }
+
+    /// Writes `DIR/STORE` atomically and durably, over one that may be there.
+    pub fn write(&self, dir: &Path) -> Result<(), Error> {
+        self.check().map_err(Error::Unusable)?;
+        let write = || {
+            let mut file = File::create(dir.join(TEMP))?;
+            file.write_all(self.to_text().as_bytes())?;
+            file.sync_all()?;
+            fs::rename(dir.join(TEMP), dir.join(FILE))?;
+            sync_dir(dir)
+        };
+        write().map_err(|source| Error::io("write", FILE, dir.display(), source))
+    }
+
+    /// The id that ties a shard's files to it: the store's, with the shard's number mixed in.
+    pub fn shard_id(&self, shard: u32) -> [u8; 16] {
+        let mut id = self.id;
+        for (byte, number) in id.iter_mut().zip(shard.to_le_bytes()) {
+            *byte ^= number;
+        }
+        id
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.shards == 0 || self.shards > self.partitions {
+            return Err(format!(
+                "{} shards for {} partitions; a store has at least 1 shard and no more shards than partitions",
+                self.shards, self.partitions
+            ));
+        }
+        if !self.partitions.is_power_of_two() || self.partitions > SLOTS {
+            return Err(format!(
+                "{} partitions; their number must be a power of two from 1 to {SLOTS}",
+                self.partitions
+            ));
+        }
+        Ok(())
+    }
+
+    fn to_text(&self) -> String {
+        let id: String = self.id.iter().map(|byte| format!("{byte:02x}")).collect();
+        let (shards, partitions) = (self.shards, self.partitions);
+        let mut text = format!(
+            "# A Pinion store. Made with the store; not for editing.\n\
+             format = {STORE_FORMAT}\nid = \"{id}\"\nshards = {shards}\npartitions = {partitions}\n\
+             slots = \"{SLOT_HASH}\"\n"
+        );
+        let crc = crc32c::crc32c(text.as_bytes());
+        writeln!(text, "crc32c = \"{crc:08x}\"").expect("writing to a String never fails");
+        text
+    }
+}
+
+fn unreadable(dir: &Path, what: &str) -> Error {
+    Error::Unusable(format!(
+        "{} is no store file that this build can open: {what}; restore it from a backup or use a matching build",
+        dir.join(FILE).display()
+    ))
+}
+
+fn parse(text: &str) -> Result<StoreFile, String> {
+    // The version comes first: what follows may look different in another one.
+    let format: u32 = number(text, "format")?;
+    if format != STORE_FORMAT {
+        return Err(format!("it has format {format}, this build reads {STORE_FORMAT}"));
+    }
+    let crc_line = text.rfind("crc32c = ").ok_or("its checksum is missing")?;
+    let crc = u32::from_str_radix(value(&text[crc_line..], "crc32c")?, 16);
+    if crc != Ok(crc32c::crc32c(&text.as_bytes()[..crc_line])) {
+        return Err("its checksum doesn't match, so it was damaged or edited".to_owned());
+    }
+    let slots = value(text, "slots")?;
+    if slots != SLOT_HASH {
+        return Err(format!("it maps keys to slots by {slots:?}, this build by {SLOT_HASH:?}"));
+    }
+    let file = StoreFile {
+        id: parse_id(value(text, "id")?).ok_or("its id is no 32 hexadecimal digits")?,
+        shards: number(text, "shards")?,
+        partitions: number(text, "partitions")?,
+    };
+    file.check()?;
+    Ok(file)
+}
+
+fn value<'a>(text: &'a str, key: &str) -> Result<&'a str, String> {
+    text.lines()
+        .filter_map(|line| line.split_once(" = "))
+        .find(|(name, _)| *name == key)
+        .map(|(_, value)| value.trim_matches('"'))
+        .ok_or_else(|| format!("{key:?} is missing"))
+}
+
+fn number(text: &str, key: &str) -> Result<u32, String> {
+    let value = value(text, key)?;
+    value.parse().map_err(|_| format!("{key:?} is {value:?}, no number"))
+}
+
+fn parse_id(hex: &str) -> Option<[u8; 16]> {
+    if hex.len() != 32 || !hex.is_ascii() {
+        return None;
+    }
+    let mut id = [0; 16];
+    for (i, byte) in id.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).ok()?;
+    }
+    Some(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_store_file_survives_writing_and_reading() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(StoreFile::read(dir.path()).unwrap(), None);
+        let store = StoreFile::new(2, 64).unwrap();
+        store.write(dir.path()).unwrap();
+        assert_eq!(StoreFile::read(dir.path()).unwrap(), Some(store));
+        assert!(!dir.path().join(TEMP).exists());
+    }
+
+    #[test]
+    fn two_stores_and_two_shards_have_different_ids() {
+        let (a, b) = (StoreFile::new(2, 64).unwrap(), StoreFile::new(2, 64).unwrap());
+        assert_ne!(a.id, b.id);
+        assert_ne!(a.shard_id(0), a.shard_id(1));
+    }
+
+    #[test]
+    fn impossible_numbers_are_refused_with_the_limit() {
+        for (shards, partitions, named) in [(0, 64, "at least 1"), (2, 1, "no more"), (1, 48, "power of two")]
+        {
+            let error = StoreFile::new(shards, partitions).unwrap_err().to_string();
+            assert!(error.contains(named), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_store_of_another_format_names_both_versions() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(FILE), "format = 9\n").unwrap();
+        let error = StoreFile::read(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("format 9, this build reads 1"), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn a_changed_byte_never_passes_and_never_panics(at in any::<prop::sample::Index>(), to in any::<u8>()) {
+            let store = StoreFile { id: [7; 16], shards: 2, partitions: 64 };
+            let mut bytes = store.to_text().into_bytes();
+            let at = at.index(bytes.len());
+            prop_assume!(bytes[at] != to);
+            bytes[at] = to;
+            if let Ok(text) = String::from_utf8(bytes) {
+                // Case and the final line's end are all that the checksum can't tell.
+                prop_assert!(parse(&text).is_err() || parse(&text) == Ok(store));
+            }
+        }
+
+        #[test]
+        fn no_text_makes_the_parser_panic(text in "\\PC*") {
+            let _ = parse(&text);
+        }
+    }
+}

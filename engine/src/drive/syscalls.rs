@@ -1,0 +1,76 @@
+//! The few system calls that std has no safe face for, each wrapped in one.
+
+use memmap2::{Mmap, MmapOptions};
+use std::fs::File;
+use std::io::{Error, Result};
+use std::mem::{MaybeUninit, size_of};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+/// How far the background thread stands back from the hot thread of its core.
+const BACKGROUND_NICE: libc::c_int = 10;
+
+/// Maps a whole file read-only.
+pub(super) fn map(file: &File) -> Result<Mmap> {
+    // SAFETY: the files we map are never changed once they have their name. Somebody else who cuts
+    // one short makes an access raise SIGBUS, which `sigbus` turns into the end of the process.
+    unsafe { MmapOptions::new().map(file) }
+}
+
+/// Whether a directory lies in memory (tmpfs, ramfs), where O_DIRECT means nothing.
+pub(super) fn is_in_memory(dir: &File) -> Result<bool> {
+    let mut stat = MaybeUninit::<libc::statfs>::uninit();
+    // SAFETY: the descriptor is open and `stat` has room for what the kernel writes.
+    let stat = unsafe {
+        check(libc::fstatfs(dir.as_raw_fd(), stat.as_mut_ptr()))?;
+        stat.assume_init()
+    };
+    // The field's type differs between targets; the magic numbers fit 32 bits everywhere.
+    let magic = stat.f_type as u32;
+    Ok(magic == libc::TMPFS_MAGIC as u32 || magic == 0x8584_58f6)
+}
+
+/// Puts the calling thread, and threads that it starts, behind the hot thread: SCHED_BATCH, nice 10.
+pub(super) fn stand_back() -> Result<()> {
+    let no_priority = libc::sched_param { sched_priority: 0 };
+    // SAFETY: 0 names the calling thread and the parameter outlives the call.
+    check(unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const no_priority) })?;
+    // SAFETY: takes numbers only. On Linux 0 names the calling thread, not the whole process.
+    check(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, BACKGROUND_NICE) })
+}
+
+/// Pins the calling thread, and threads that it starts, to one CPU.
+pub(super) fn pin_to_cpu(cpu: usize) -> Result<()> {
+    if cpu >= libc::CPU_SETSIZE as usize {
+        return Err(Error::from_raw_os_error(libc::EINVAL));
+    }
+    // SAFETY: a cpu_set_t is an array of words for which all zeroes is the empty set; `cpu` was
+    // checked to lie inside it.
+    let set = unsafe {
+        let mut set = MaybeUninit::<libc::cpu_set_t>::zeroed().assume_init();
+        libc::CPU_SET(cpu, &mut set);
+        set
+    };
+    // SAFETY: 0 names the calling thread; the set is as large as the length says.
+    check(unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set) })
+}
+
+/// How many bytes this process may lock in memory, `u64::MAX` for no limit.
+pub(super) fn memlock_limit() -> Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the limit has room for what the kernel writes.
+    check(unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &raw mut limit) })?;
+    Ok(limit.rlim_cur)
+}
+
+/// A new event counter, blocking to read.
+pub(super) fn event_counter() -> Result<File> {
+    // SAFETY: takes numbers only.
+    let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
+    check(fd)?;
+    // SAFETY: the descriptor was just made and nobody else has it.
+    Ok(File::from(unsafe { OwnedFd::from_raw_fd(fd) }))
+}
+
+fn check(result: libc::c_int) -> Result<()> {
+    if result < 0 { Err(Error::last_os_error()) } else { Ok(()) }
+}

@@ -1,0 +1,294 @@
+//! Write batches: the payload of an entry, the effects of one or more requests on one partition.
+//!
+//! A batch is atomic because it lies in one record. It holds effects (value, absolute expiry, version),
+//! never operations, so applying it is the same on every replica. It names no incarnation: each replica
+//! adds its own. Layout, little-endian: `clock_us u64 | op count u32 | 0 u32`, then per operation
+//! `stamp u64 | expiry u64 | value length u32 | key length u16 | keyspace u16 | key | value`; a range
+//! delete has the range's first user key as its key and the range's end as its value.
+
+use crate::key::{Expiry, Keyspace, Kind, Stamp, Version};
+use zerocopy::little_endian::{U16, U32, U64};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct BatchHeader {
+    clock_us: U64,
+    ops: U32,
+    zero: U32,
+}
+
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct OpHeader {
+    stamp: U64,
+    expiry: U64,
+    value_len: U32,
+    key_len: U16,
+    keyspace: U16,
+}
+
+const BATCH_HEADER: usize = size_of::<BatchHeader>();
+
+/// Packs operations into a batch; reused from batch to batch without allocating.
+#[derive(Clone, Debug)]
+pub struct BatchBuilder {
+    bytes: Vec<u8>,
+    ops: u32,
+}
+
+impl Default for BatchBuilder {
+    fn default() -> BatchBuilder {
+        BatchBuilder::new(0)
+    }
+}
+
+impl BatchBuilder {
+    /// What a batch without operations takes, in bytes.
+    pub const HEADER_BYTES: usize = BATCH_HEADER;
+    /// What an operation takes beside its key and value, in bytes.
+    pub const OP_BYTES: usize = size_of::<OpHeader>();
+
+    /// An empty batch; `clock_us` is the proposer's clock in microseconds since the Unix epoch.
+    pub fn new(clock_us: u64) -> BatchBuilder {
+        let mut builder = BatchBuilder { bytes: Vec::new(), ops: 0 };
+        builder.clear(clock_us);
+        builder
+    }
+
+    /// Empties the batch, keeps its memory, and sets the proposer's clock.
+    pub fn clear(&mut self, clock_us: u64) {
+        self.bytes.clear();
+        self.ops = 0;
+        let header = BatchHeader { clock_us: clock_us.into(), ops: 0.into(), zero: 0.into() };
+        self.bytes.extend_from_slice(header.as_bytes());
+    }
+
+    /// Sets a value.
+    pub fn put(&mut self, keyspace: Keyspace, key: &[u8], version: Version, expiry: Expiry, value: &[u8]) {
+        self.push(keyspace, key, Stamp::new(version, Kind::Value), expiry, value);
+    }
+
+    /// Removes a key.
+    pub fn delete(&mut self, keyspace: Keyspace, key: &[u8], version: Version) {
+        self.push(keyspace, key, Stamp::new(version, Kind::Tombstone), Expiry::NEVER, b"");
+    }
+
+    /// Removes every key from user key `start` up to, not including, `end`; an empty `end` means to the
+    /// end of the partition.
+    pub fn delete_range(&mut self, keyspace: Keyspace, start: &[u8], end: &[u8], version: Version) {
+        self.push(keyspace, start, Stamp::new(version, Kind::RangeTombstone), Expiry::NEVER, end);
+    }
+
+    fn push(&mut self, keyspace: Keyspace, key: &[u8], stamp: Stamp, expiry: Expiry, value: &[u8]) {
+        let key_len = u16::try_from(key.len()).expect("keys are limited to 65,535 bytes");
+        let value_len = u32::try_from(value.len()).expect("values are limited to 16 MiB");
+        let header = OpHeader {
+            stamp: stamp.0.into(),
+            expiry: expiry.0.into(),
+            value_len: value_len.into(),
+            key_len: key_len.into(),
+            keyspace: keyspace.0.into(),
+        };
+        self.bytes.reserve(BatchBuilder::OP_BYTES + key.len() + value.len());
+        self.bytes.extend_from_slice(header.as_bytes());
+        self.bytes.extend_from_slice(key);
+        self.bytes.extend_from_slice(value);
+        self.ops += 1;
+        self.bytes[8..12].copy_from_slice(&self.ops.to_le_bytes());
+    }
+
+    /// Whether it holds no operation.
+    pub fn is_empty(&self) -> bool {
+        self.ops == 0
+    }
+
+    /// How many operations it holds.
+    pub fn len(&self) -> usize {
+        self.ops as usize
+    }
+
+    /// The encoded batch, complete at any time.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Gives memory beyond `bytes_max` back, after an exceptionally large batch.
+    pub fn shrink(&mut self, bytes_max: usize) {
+        self.bytes.shrink_to(bytes_max);
+    }
+}
+
+/// One operation of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchOp<'a> {
+    /// What it does.
+    pub kind: Kind,
+    /// In which keyspace.
+    pub keyspace: Keyspace,
+    /// The user's key; the first one of a range.
+    pub key: &'a [u8],
+    /// The version it writes.
+    pub version: Version,
+    /// When the value expires.
+    pub expiry: Expiry,
+    /// The value; for a range, the user key that ends it (exclusive; empty: the partition's end).
+    pub value: &'a [u8],
+}
+
+/// An encoded batch, read in place.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'a> {
+    clock_us: u64,
+    ops: u32,
+    body: &'a [u8],
+}
+
+impl<'a> Batch<'a> {
+    /// Reads a batch's header. The operations are checked as [`Batch::ops`] hands them out.
+    pub fn parse(bytes: &'a [u8]) -> Result<Batch<'a>, String> {
+        let Ok((header, body)) = BatchHeader::ref_from_prefix(bytes) else {
+            return Err(format!("a batch of {} bytes is shorter than its header", bytes.len()));
+        };
+        Ok(Batch { clock_us: header.clock_us.get(), ops: header.ops.get(), body })
+    }
+
+    /// The proposer's clock in microseconds since the Unix epoch.
+    pub fn clock_us(&self) -> u64 {
+        self.clock_us
+    }
+
+    /// How many operations it says it holds.
+    pub fn len(&self) -> usize {
+        self.ops as usize
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.ops == 0
+    }
+
+    /// Its operations in order. The first error ends the iteration.
+    pub fn ops(&self) -> BatchOps<'a> {
+        BatchOps { left: self.ops, rest: self.body }
+    }
+}
+
+/// Iterates over the operations of a [`Batch`].
+#[derive(Clone, Debug)]
+pub struct BatchOps<'a> {
+    left: u32,
+    rest: &'a [u8],
+}
+
+impl<'a> BatchOps<'a> {
+    fn parse_next(&mut self) -> Result<BatchOp<'a>, String> {
+        let Ok((header, rest)) = OpHeader::ref_from_prefix(self.rest) else {
+            return Err(format!("a batch ends {} operations early", self.left));
+        };
+        let (key_len, value_len) = (usize::from(header.key_len.get()), header.value_len.get() as usize);
+        if rest.len() < key_len + value_len {
+            return Err(format!("an operation of {} bytes reaches past its batch", key_len + value_len));
+        }
+        let (key, rest) = rest.split_at(key_len);
+        let (value, rest) = rest.split_at(value_len);
+        let stamp = Stamp(header.stamp.get());
+        let Some(kind) = stamp.kind() else {
+            return Err(format!("operation kind {} is unknown", stamp.0 as u8));
+        };
+        self.rest = rest;
+        self.left -= 1;
+        Ok(BatchOp {
+            kind,
+            keyspace: Keyspace(header.keyspace.get()),
+            key,
+            version: stamp.version(),
+            expiry: Expiry(header.expiry.get()),
+            value,
+        })
+    }
+}
+
+impl<'a> Iterator for BatchOps<'a> {
+    type Item = Result<BatchOp<'a>, String>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.left == 0 {
+            let trailing = std::mem::take(&mut self.rest).len();
+            return (trailing > 0)
+                .then(|| Err(format!("{trailing} bytes follow the batch's last operation")));
+        }
+        let item = self.parse_next();
+        if item.is_err() {
+            (self.left, self.rest) = (0, &[]);
+        }
+        Some(item)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_batch_hands_out_what_was_packed() {
+        let mut builder = BatchBuilder::new(77);
+        assert!(builder.is_empty());
+        builder.put(Keyspace(1), b"key", Version(5), Expiry(9), b"value");
+        builder.delete(Keyspace(2), b"gone", Version(6));
+        builder.delete_range(Keyspace(3), b"a", b"", Version(7));
+        let batch = Batch::parse(builder.bytes()).unwrap();
+        assert_eq!((batch.clock_us(), batch.len()), (77, 3));
+        let ops: Vec<_> = batch.ops().collect::<Result<_, _>>().unwrap();
+        let op = |kind, keyspace, key, version, expiry, value| BatchOp {
+            kind,
+            keyspace: Keyspace(keyspace),
+            key,
+            version: Version(version),
+            expiry: Expiry(expiry),
+            value,
+        };
+        assert_eq!(
+            ops,
+            [
+                op(Kind::Value, 1, &b"key"[..], 5, 9, &b"value"[..]),
+                op(Kind::Tombstone, 2, b"gone", 6, 0, b""),
+                op(Kind::RangeTombstone, 3, b"a", 7, 0, b""),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_cleared_builder_starts_over() {
+        let mut builder = BatchBuilder::new(1);
+        builder.delete(Keyspace(0), b"k", Version(1));
+        builder.clear(2);
+        assert!(builder.is_empty());
+        let batch = Batch::parse(builder.bytes()).unwrap();
+        assert_eq!((batch.clock_us(), batch.ops().count()), (2, 0));
+    }
+
+    #[test]
+    fn a_batch_cut_anywhere_is_an_error() {
+        let mut builder = BatchBuilder::new(1);
+        builder.put(Keyspace(0), b"key", Version(1), Expiry::NEVER, b"value");
+        builder.put(Keyspace(0), b"key2", Version(2), Expiry::NEVER, b"value2");
+        for len in 0..builder.bytes().len() {
+            let outcome = Batch::parse(&builder.bytes()[..len])
+                .and_then(|batch| batch.ops().collect::<Result<Vec<_>, _>>());
+            assert!(outcome.is_err(), "cut at {len}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_parser_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            if let Ok(batch) = Batch::parse(&bytes) {
+                for op in batch.ops() {
+                    let _ = op;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Which files the log's segments lie in: the live ones, and spares ready for their next life.
+
+use crate::io::FileName;
+use std::collections::VecDeque;
+
+/// At most so many files wait for reuse; more are removed.
+pub(super) const SPARES_MAX: usize = 2;
+
+/// A live segment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Segment {
+    pub generation: u64,
+    pub file: u64,
+    /// The file was zero-filled to the nominal size.
+    pub prepared: bool,
+    /// Length of the file, as far as known.
+    pub bytes: u64,
+}
+
+/// A file for the next segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NextFile {
+    pub file: u64,
+    /// Zero-filled; otherwise it is still to be created.
+    pub prepared: bool,
+}
+
+/// Live segments, spares, and the numbers of files to come.
+#[derive(Debug)]
+pub(super) struct Segments {
+    /// Oldest first; the last one takes new commits.
+    live: VecDeque<Segment>,
+    spares: Vec<u64>,
+    preparing: bool,
+    next_file: u64,
+    segment_bytes: u64,
+}
+
+impl Segments {
+    pub fn new(segment_bytes: u32, next_file: u64, live: VecDeque<Segment>, spares: Vec<u64>) -> Segments {
+        Segments { live, spares, preparing: false, next_file, segment_bytes: segment_bytes.into() }
+    }
+
+    /// A number no log file has or had since the log was opened.
+    pub fn number(&mut self) -> u64 {
+        let number = self.next_file;
+        self.next_file += 1;
+        number
+    }
+
+    /// The file for the next segment: a spare, or a new number.
+    pub fn take(&mut self) -> NextFile {
+        match self.spares.pop() {
+            Some(file) => NextFile { file, prepared: true },
+            None => NextFile { file: self.number(), prepared: false },
+        }
+    }
+
+    pub fn push_live(&mut self, segment: Segment) {
+        self.live.push_back(segment);
+    }
+
+    /// Notes that the newest segment's file reaches at least to `end`.
+    pub fn grow(&mut self, end: u32) {
+        if let Some(segment) = self.live.back_mut() {
+            segment.bytes = segment.bytes.max(end.into());
+        }
+    }
+
+    /// File bytes of all segments before the newest.
+    pub fn bytes_before_newest(&self) -> u64 {
+        self.live.iter().rev().skip(1).map(|segment| segment.bytes).sum()
+    }
+
+    /// Takes the oldest segment out if it lies wholly below `generation`; `busy` files stay. The newest one
+    /// always stays.
+    pub fn pop_below(&mut self, generation: u64, busy: impl Fn(u64) -> bool) -> Option<Segment> {
+        let oldest = self.live.front()?;
+        if self.live.len() == 1 || oldest.generation >= generation || busy(oldest.file) {
+            return None;
+        }
+        self.live.pop_front()
+    }
+
+    /// Keeps a released file as a spare; `false` if it is to be removed instead.
+    pub fn recycle(&mut self, segment: Segment) -> bool {
+        let room = self.spares.len() + usize::from(self.preparing) < SPARES_MAX;
+        let keep = room && segment.prepared && segment.bytes == self.segment_bytes;
+        if keep {
+            self.spares.push(segment.file);
+        }
+        keep
+    }
+
+    /// Whether a spare should be prepared, the newest segment being filled up to `offset`.
+    pub fn wants_spare(&self, offset: u32) -> bool {
+        self.spares.is_empty() && !self.preparing && u64::from(offset) >= self.segment_bytes / 4
+    }
+
+    pub fn start_preparing(&mut self) -> u64 {
+        self.preparing = true;
+        self.number()
+    }
+
+    pub fn stop_preparing(&mut self, made: Option<FileName>) {
+        self.preparing = false;
+        self.spares.extend(made.map(FileName::number));
+    }
+}

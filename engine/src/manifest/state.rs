@@ -1,0 +1,114 @@
+//! What a manifest says, and how edits change it.
+
+use crate::key::{Incarnation, Partition, Version};
+use crate::log::LogPosition;
+use std::collections::BTreeMap;
+
+/// A table of the tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TableEntry {
+    /// Its file's number.
+    pub number: u64,
+    /// Its level.
+    pub level: u8,
+    /// Its file's length in bytes.
+    pub file_bytes: u64,
+}
+
+/// What the tables hold of a group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GroupState {
+    /// The group.
+    pub partition: Partition,
+    /// The incarnation its keys are stored under.
+    pub incarnation: Incarnation,
+    /// Index of the last log entry that is in tables.
+    pub applied_index: u64,
+    /// Its term.
+    pub applied_term: u64,
+    /// The highest version in tables.
+    pub max_version: Version,
+    /// Versions at or below it have no older write on the way: tombstones may be dropped.
+    pub floor: Version,
+    /// Partition time: the largest clock applied, microseconds since the Unix epoch.
+    pub clock_us: u64,
+}
+
+/// A change that takes place at once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Edit {
+    /// Tables that join, after `removed` left: a table in both moves to another level.
+    pub added: Vec<TableEntry>,
+    /// Numbers of tables that leave.
+    pub removed: Vec<u64>,
+    /// Groups, each replacing what was known of its partition.
+    pub groups: Vec<GroupState>,
+    /// Where replay starts from now on; must be durable in the log ([`crate::log::Log::end`] is, once
+    /// written with `sync`, and otherwise its segment is, which is enough).
+    pub log_start: Option<LogPosition>,
+    /// The number for the next table file.
+    pub next_file: Option<u64>,
+}
+
+/// All that a manifest says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ManifestState {
+    /// Tables by number.
+    pub tables: BTreeMap<u64, TableEntry>,
+    /// Groups by partition.
+    pub groups: BTreeMap<Partition, GroupState>,
+    /// Where replay of the log starts.
+    pub log_start: LogPosition,
+    /// The number for the next table file: above every number in use.
+    pub next_file: u64,
+}
+
+impl Default for ManifestState {
+    fn default() -> ManifestState {
+        ManifestState {
+            tables: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            log_start: LogPosition::default(),
+            next_file: 1,
+        }
+    }
+}
+
+impl ManifestState {
+    /// Applies an edit.
+    pub fn apply(&mut self, edit: &Edit) {
+        for number in &edit.removed {
+            self.tables.remove(number);
+        }
+        self.tables.extend(edit.added.iter().map(|table| (table.number, *table)));
+        self.groups.extend(edit.groups.iter().map(|group| (group.partition, *group)));
+        self.log_start = edit.log_start.unwrap_or(self.log_start);
+        self.next_file = edit.next_file.unwrap_or(self.next_file);
+    }
+
+    /// Whether an edit fits this state; the error says why not.
+    pub fn check(&self, edit: &Edit) -> Result<(), String> {
+        if let Some(number) = edit.removed.iter().find(|number| !self.tables.contains_key(number)) {
+            return Err(format!("an edit removes table {number}, which isn't there"));
+        }
+        let stays = |number| self.tables.contains_key(number) && !edit.removed.contains(number);
+        if let Some(table) = edit.added.iter().find(|table| stays(&table.number)) {
+            return Err(format!("an edit adds table {}, which is there already", table.number));
+        }
+        if edit.log_start.is_some_and(|start| start < self.log_start) {
+            return Err("an edit moves the log's start back".to_owned());
+        }
+        Ok(())
+    }
+
+    /// The edit that makes this state out of an empty one.
+    pub(super) fn as_edit(&self) -> Edit {
+        Edit {
+            added: self.tables.values().copied().collect(),
+            removed: Vec::new(),
+            groups: self.groups.values().copied().collect(),
+            log_start: Some(self.log_start),
+            next_file: Some(self.next_file),
+        }
+    }
+}

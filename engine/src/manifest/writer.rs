@@ -1,0 +1,252 @@
+//! The writer of the manifest: one edit in flight at a time, and the rewrite between two edits.
+
+use super::format::{Place, RecordKind};
+use super::state::{Edit, ManifestState};
+use crate::aligned::AlignedBuf;
+use crate::io::{FileName, IoCompletion, IoOutput, IoRequest, Token};
+use std::collections::VecDeque;
+use std::io;
+
+/// A file smaller than this isn't worth a rewrite, nor is one less than so many times its state.
+const REWRITE_BYTES_MIN: u64 = 1 << 20;
+const REWRITE_RATIO: u64 = 4;
+const TOKEN_TOP: u64 = 0x02;
+
+/// What a completion meant.
+#[derive(Debug)]
+pub enum ManifestEvent {
+    /// This edit is durable. Edits become so in the order they were appended.
+    Durable(Edit),
+    /// A write failed: the edit in flight may or may not be durable, those behind it aren't, and the
+    /// manifest takes no more until it is recovered again.
+    Failed(io::Error),
+}
+
+/// The manifest's writer. Does no I/O itself.
+#[derive(Debug)]
+pub struct Manifest {
+    place: Place,
+    /// Where the next edit goes.
+    end: u64,
+    sequence: u64,
+    /// All durable edits applied.
+    state: ManifestState,
+    /// From which file length on a rewrite is worth it.
+    rewrite_bytes: u64,
+    queue: VecDeque<Edit>,
+    step: Step,
+    token: u64,
+    buffer: Option<AlignedBuf>,
+    failed: bool,
+}
+
+/// What is in flight.
+#[derive(Debug)]
+enum Step {
+    Idle,
+    Append {
+        edit: Edit,
+        bytes: u64,
+    },
+    /// Making the temporary file of a rewrite.
+    Create,
+    /// Writing the state into it, this many bytes.
+    WriteState {
+        bytes: u64,
+    },
+    Rename {
+        bytes: u64,
+    },
+    SyncDir {
+        bytes: u64,
+    },
+}
+
+impl Manifest {
+    /// The writer of a sound file whose last record, with this sequence number, ends at `end`.
+    pub(super) fn new(place: Place, end: u64, sequence: u64, state: ManifestState) -> Manifest {
+        // Late completions of an earlier opening (a rewrite or more ago, or in any case other edits) must
+        // not be taken for ours.
+        let token = TOKEN_TOP << 56 | (place.number & 0xffff) << 40 | (sequence & 0xffff) << 24;
+        let mut manifest = Manifest {
+            place,
+            end,
+            sequence,
+            state,
+            rewrite_bytes: 0,
+            queue: VecDeque::new(),
+            step: Step::Idle,
+            token,
+            buffer: None,
+            failed: false,
+        };
+        manifest.rewrite_bytes = manifest.rewrite_threshold();
+        manifest
+    }
+
+    /// Writes an edit after those appended before it. A failed manifest drops it.
+    pub fn append(&mut self, edit: Edit, requests: &mut Vec<IoRequest>) {
+        if self.failed {
+            return;
+        }
+        self.queue.push_back(edit);
+        self.issue(requests);
+    }
+
+    /// Takes the completion of one of the manifest's requests; goes on with what is queued.
+    pub fn complete(
+        &mut self,
+        completion: IoCompletion,
+        requests: &mut Vec<IoRequest>,
+    ) -> Option<ManifestEvent> {
+        if completion.token != Token(self.token) || self.failed {
+            return None;
+        }
+        let event = match completion.result {
+            Ok(output) => self.advance(output, requests),
+            Err(error) => self.fall_back(error, requests),
+        };
+        self.issue(requests);
+        event
+    }
+
+    /// Whether the completion of this token is for [`Manifest::complete`].
+    pub fn owns(&self, token: Token) -> bool {
+        token.0 >> 56 == TOKEN_TOP
+    }
+
+    /// Whether an edit or a rewrite is in flight or queued.
+    pub fn is_busy(&self) -> bool {
+        !matches!(self.step, Step::Idle) || !self.queue.is_empty()
+    }
+
+    /// Whether a write failed. Such a manifest takes nothing until it is recovered again.
+    pub fn is_failed(&self) -> bool {
+        self.failed
+    }
+
+    /// The state with all durable edits.
+    pub fn state(&self) -> &ManifestState {
+        &self.state
+    }
+
+    /// The file that counts.
+    pub fn file(&self) -> FileName {
+        FileName::Manifest(self.place.number)
+    }
+
+    fn next_place(&self) -> Place {
+        Place { number: self.place.number + 1, ..self.place }
+    }
+
+    fn temp(&self) -> FileName {
+        FileName::ManifestTemp(self.next_place().number)
+    }
+
+    fn next_token(&mut self) -> Token {
+        self.token += 1;
+        Token(self.token)
+    }
+
+    fn take_buffer(&mut self) -> AlignedBuf {
+        let mut buf = self.buffer.take().unwrap_or_else(|| AlignedBuf::with_capacity(1));
+        buf.clear();
+        buf
+    }
+
+    fn rewrite_threshold(&mut self) -> u64 {
+        let mut buf = self.take_buffer();
+        self.place.encode(RecordKind::State, 0, &self.state.as_edit(), 0, &mut buf);
+        let bytes = buf.len() as u64;
+        self.buffer = Some(buf);
+        REWRITE_BYTES_MIN.max(bytes * REWRITE_RATIO)
+    }
+
+    /// Starts what is due, if nothing is in flight.
+    fn issue(&mut self, requests: &mut Vec<IoRequest>) {
+        if self.failed || !matches!(self.step, Step::Idle) {
+            return;
+        }
+        if self.end > self.rewrite_bytes {
+            self.rewrite_bytes = self.rewrite_threshold();
+            if self.end > self.rewrite_bytes {
+                let token = self.next_token();
+                requests.push(IoRequest::Create { token, file: self.temp() });
+                self.step = Step::Create;
+                return;
+            }
+        }
+        let Some(edit) = self.queue.pop_front() else { return };
+        let mut data = self.take_buffer();
+        self.place.encode(RecordKind::Edit, self.sequence + 1, &edit, self.end, &mut data);
+        let (token, file) = (self.next_token(), self.file());
+        self.step = Step::Append { edit, bytes: data.len() as u64 };
+        requests.push(IoRequest::Write { token, file, offset: self.end, data, sync: true });
+    }
+
+    /// The step in flight succeeded.
+    fn advance(&mut self, output: IoOutput, requests: &mut Vec<IoRequest>) -> Option<ManifestEvent> {
+        if let IoOutput::Written(buf) = output {
+            self.buffer = Some(buf);
+        }
+        match std::mem::replace(&mut self.step, Step::Idle) {
+            Step::Idle => {}
+            Step::Append { edit, bytes } => {
+                self.state.apply(&edit);
+                self.end += bytes;
+                self.sequence += 1;
+                return Some(ManifestEvent::Durable(edit));
+            }
+            Step::Create => {
+                let mut data = self.take_buffer();
+                encode_file(self.next_place(), self.sequence + 1, &self.state, &mut data);
+                let (token, file) = (self.next_token(), self.temp());
+                self.step = Step::WriteState { bytes: data.len() as u64 };
+                requests.push(IoRequest::Write { token, file, offset: 0, data, sync: true });
+            }
+            Step::WriteState { bytes } => {
+                let (token, from) = (self.next_token(), self.temp());
+                self.step = Step::Rename { bytes };
+                let to = FileName::Manifest(from.number());
+                requests.push(IoRequest::Rename { token, from, to });
+            }
+            Step::Rename { bytes } => {
+                let token = self.next_token();
+                self.step = Step::SyncDir { bytes };
+                requests.push(IoRequest::SyncDir { token });
+            }
+            Step::SyncDir { bytes } => {
+                let old = self.file();
+                self.place = self.next_place();
+                self.end = bytes;
+                self.sequence += 1;
+                let token = self.next_token();
+                requests.push(IoRequest::Unlink { token, file: old });
+            }
+        }
+        None
+    }
+
+    /// The step in flight failed. A rewrite that can't even make its file is given up until the file has
+    /// doubled; everything else leaves in doubt what is on disk.
+    fn fall_back(&mut self, error: io::Error, requests: &mut Vec<IoRequest>) -> Option<ManifestEvent> {
+        if let Step::Create | Step::WriteState { .. } = self.step {
+            self.step = Step::Idle;
+            self.rewrite_bytes = self.end * 2;
+            let (token, file) = (self.next_token(), self.temp());
+            requests.push(IoRequest::Unlink { token, file });
+            return None;
+        }
+        self.step = Step::Idle;
+        self.failed = true;
+        self.queue.clear();
+        Some(ManifestEvent::Failed(error))
+    }
+}
+
+/// Writes a whole file that says `state` into `buf`.
+pub(super) fn encode_file(place: Place, sequence: u64, state: &ManifestState, buf: &mut AlignedBuf) {
+    place.encode_header(buf);
+    let offset = buf.len() as u64;
+    place.encode(RecordKind::State, sequence, &state.as_edit(), offset, buf);
+}

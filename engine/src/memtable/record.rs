@@ -1,0 +1,167 @@
+//! What the arena holds: a cell per key, and the chain of its versions, newest first.
+//!
+//! ```text
+//! cell     key_len u32 | newest Ref | key
+//! version  stamp u64 | value_len and flag u32 | next Ref | jump Ref | depth u32 | [expiry u64] | value
+//! ```
+//!
+//! A new key's cell and first version are one allocation, so a read of them is one stretch of memory.
+//! Besides `next`, every version has a `jump` to an older one, laid out as a skew-binary list (Myers, "An
+//! applicative random-access stack", 1983): putting a newer version in front costs O(1), finding the
+//! newest at or below a given one O(log n). A version that arrives late is linked in where it
+//! belongs; jumps over it stay right because a search only ever jumps to versions above its target and
+//! always arrives by `next`. For the same reason a second entry of an equal version simply hides the first.
+
+use super::arena::{Arena, Ref};
+use crate::key::{Entry, Expiry, Stamp, Version};
+
+const KEY_LEN: usize = 0;
+const NEWEST: usize = 4;
+const KEY: usize = 8;
+
+const VALUE_LEN: usize = 8;
+const NEXT: usize = 12;
+const JUMP: usize = 16;
+const DEPTH: usize = 20;
+const REST: usize = 24;
+
+/// In the word of the value's length: an expiry lies before the value.
+const EXPIRES: u32 = 1 << 31;
+
+/// The key of a cell.
+pub(super) fn key(arena: &Arena, cell: Ref) -> &[u8] {
+    let tail = arena.tail(cell);
+    &tail[KEY..KEY + word(tail, KEY_LEN) as usize]
+}
+
+/// The newest version of a cell.
+pub(super) fn newest(arena: &Arena, cell: Ref) -> Ref {
+    Ref(arena.word(cell, NEWEST))
+}
+
+/// The version behind this one: the next older, or [`Ref::NONE`]. Hidden ones are passed over.
+pub(super) fn older(arena: &Arena, at: Ref) -> Ref {
+    let hidden = version(arena, at);
+    let mut next = Ref(arena.word(at, NEXT));
+    while next != Ref::NONE && version(arena, next) == hidden {
+        next = Ref(arena.word(next, NEXT));
+    }
+    next
+}
+
+/// An entry, given its cell's key and its version.
+pub(super) fn entry<'a>(arena: &'a Arena, key: &'a [u8], at: Ref) -> Entry<'a> {
+    let tail = arena.tail(at);
+    let stamp = Stamp(long(tail, 0));
+    let len_word = word(tail, VALUE_LEN);
+    let len = (len_word & !EXPIRES) as usize;
+    if len_word & EXPIRES == 0 {
+        return Entry { key, stamp, expiry: Expiry::NEVER, value: &tail[REST..REST + len] };
+    }
+    let expiry = Expiry(long(tail, REST));
+    Entry { key, stamp, expiry, value: &tail[REST + 8..REST + 8 + len] }
+}
+
+/// The newest version of a cell at or below `at`, or [`Ref::NONE`].
+pub(super) fn find(arena: &Arena, cell: Ref, at: Version) -> Ref {
+    let newest = newest(arena, cell);
+    if version(arena, newest) <= at {
+        return newest;
+    }
+    Ref(arena.word(last_above(arena, newest, at), NEXT))
+}
+
+/// Makes a cell for a new key with its first version.
+pub(super) fn add_key(arena: &mut Arena, entry: Entry<'_>) -> Ref {
+    let cell_len = KEY + entry.key.len().next_multiple_of(4);
+    let (cell, chunk) = arena.reserve(cell_len + version_len(entry));
+    let newest = cell.plus(cell_len);
+    let end = chunk.len() + cell_len;
+    chunk.extend_from_slice(&(entry.key.len() as u32).to_le_bytes());
+    chunk.extend_from_slice(&newest.0.to_le_bytes());
+    chunk.extend_from_slice(entry.key);
+    chunk.resize(end, 0);
+    write_version(chunk, entry, Links { next: Ref::NONE, jump: newest, depth: 0 });
+    cell
+}
+
+/// Adds a version to the cell of a key that is already there.
+pub(super) fn add_version(arena: &mut Arena, cell: Ref, entry: Entry<'_>) {
+    let newest = newest(arena, cell);
+    let target = entry.stamp.version();
+    if version(arena, newest) <= target {
+        let at = push_before(arena, newest, entry);
+        arena.set_word(cell, NEWEST, at.0);
+        return;
+    }
+    let newer = last_above(arena, newest, target);
+    let next = Ref(arena.word(newer, NEXT));
+    let at = push_before(arena, next, entry);
+    arena.set_word(newer, NEXT, at.0);
+}
+
+struct Links {
+    next: Ref,
+    jump: Ref,
+    depth: u32,
+}
+
+/// The last version above `at`, walking from `from`, which is above it.
+fn last_above(arena: &Arena, from: Ref, at: Version) -> Ref {
+    let mut here = from;
+    loop {
+        let next = Ref(arena.word(here, NEXT));
+        if next == Ref::NONE || version(arena, next) <= at {
+            return here;
+        }
+        let jump = Ref(arena.word(here, JUMP));
+        here = if jump != here && version(arena, jump) > at { jump } else { next };
+    }
+}
+
+fn push_before(arena: &mut Arena, next: Ref, entry: Entry<'_>) -> Ref {
+    let links = (next != Ref::NONE).then(|| links_before(arena, next));
+    let (at, chunk) = arena.reserve(version_len(entry));
+    write_version(chunk, entry, links.unwrap_or(Links { next, jump: at, depth: 0 }));
+    at
+}
+
+/// Where a version jumps to that is put before `next`: two equal jumps become one of twice the length.
+fn links_before(arena: &Arena, next: Ref) -> Links {
+    let depth = |at| arena.word(at, DEPTH);
+    let jump = Ref(arena.word(next, JUMP));
+    let far = Ref(arena.word(jump, JUMP));
+    let equal = depth(next).wrapping_sub(depth(jump)) == depth(jump).wrapping_sub(depth(far));
+    Links { next, jump: if equal { far } else { next }, depth: depth(next).wrapping_add(1) }
+}
+
+fn version_len(entry: Entry<'_>) -> usize {
+    REST + if entry.expiry == Expiry::NEVER { 0 } else { 8 } + entry.value.len()
+}
+
+fn write_version(chunk: &mut Vec<u8>, entry: Entry<'_>, links: Links) {
+    let expires = if entry.expiry == Expiry::NEVER { 0 } else { EXPIRES };
+    let mut header = [0; REST];
+    header[..VALUE_LEN].copy_from_slice(&entry.stamp.0.to_le_bytes());
+    let words = [entry.value.len() as u32 | expires, links.next.0, links.jump.0, links.depth];
+    for (place, word) in header[VALUE_LEN..].chunks_exact_mut(4).zip(words) {
+        place.copy_from_slice(&word.to_le_bytes());
+    }
+    chunk.extend_from_slice(&header);
+    if expires != 0 {
+        chunk.extend_from_slice(&entry.expiry.0.to_le_bytes());
+    }
+    chunk.extend_from_slice(entry.value);
+}
+
+fn version(arena: &Arena, at: Ref) -> Version {
+    Stamp(long(arena.tail(at), 0)).version()
+}
+
+fn word(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().expect("the slice has 4 bytes"))
+}
+
+fn long(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(bytes[at..at + 8].try_into().expect("the slice has 8 bytes"))
+}

@@ -1,0 +1,154 @@
+//! Redis's glob patterns, for SCAN MATCH, KEYS and CONFIG GET.
+//!
+//! `*` any bytes, `?` any byte, `[abc]`, `[a-z]`, `[^a]` classes, `\` takes the next byte literally. A class that
+//! isn't closed ends with the pattern. Matching is iterative: only the last `*` is ever retried, so the cost is
+//! at most pattern times text, whatever the pattern.
+
+/// Whether the whole of `text` matches `pattern`.
+pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
+    let (mut p, mut t) = (0, 0);
+    let mut retry: Option<(usize, usize)> = None; // after the last star; first byte it hasn't swallowed
+    loop {
+        if pattern.get(p) == Some(&b'*') {
+            p += 1;
+            retry = Some((p, t));
+            continue;
+        }
+        let step = match text.get(t) {
+            Some(&byte) => match_one(&pattern[p..], byte),
+            None if p == pattern.len() => return true,
+            None => return false,
+        };
+        match (step, &mut retry) {
+            (Some(advance), _) => {
+                p += advance;
+                t += 1;
+            }
+            (None, Some((star, swallowed))) => {
+                *swallowed += 1;
+                (p, t) = (*star, *swallowed);
+            }
+            (None, None) => return false,
+        }
+    }
+}
+
+/// The literal bytes that every match begins with: where an ordered scan may start.
+pub fn literal_prefix(pattern: &[u8]) -> &[u8] {
+    let end = pattern.iter().position(|byte| b"*?[\\".contains(byte)).unwrap_or(pattern.len());
+    &pattern[..end]
+}
+
+/// Matches one byte against the first element of the pattern (not a star): its length if it fits.
+fn match_one(pattern: &[u8], byte: u8) -> Option<usize> {
+    match pattern {
+        [] => None,
+        [b'?', ..] => Some(1),
+        [b'[', ..] => match_class(pattern, byte),
+        [b'\\', literal, ..] => (*literal == byte).then_some(2),
+        [literal, ..] => (*literal == byte).then_some(1),
+    }
+}
+
+fn match_class(pattern: &[u8], byte: u8) -> Option<usize> {
+    let negated = pattern.get(1) == Some(&b'^');
+    let mut at = if negated { 2 } else { 1 };
+    let mut found = false;
+    loop {
+        match pattern[at..] {
+            [] => break,
+            [b']', ..] => {
+                at += 1;
+                break;
+            }
+            [b'\\', literal, ..] => {
+                found |= literal == byte;
+                at += 2;
+            }
+            [start, b'-', end, ..] => {
+                found |= (start.min(end)..=start.max(end)).contains(&byte);
+                at += 3;
+            }
+            [literal, ..] => {
+                found |= literal == byte;
+                at += 1;
+            }
+        }
+    }
+    (found != negated).then_some(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[track_caller]
+    fn check(pattern: &str, yes: &[&str], no: &[&str]) {
+        for text in yes {
+            assert!(matches(pattern.as_bytes(), text.as_bytes()), "{pattern} should match {text}");
+        }
+        for text in no {
+            assert!(!matches(pattern.as_bytes(), text.as_bytes()), "{pattern} should not match {text}");
+        }
+    }
+
+    #[test]
+    fn stars_and_question_marks_match_as_redis_does() {
+        check("*", &["", "a", "abc"], &[]);
+        check("h?llo", &["hello", "hallo"], &["hllo", "heello"]);
+        check("h*llo", &["hllo", "heeeello"], &["hll"]);
+        check("*a*b", &["ab", "xaab", "aabab"], &["abc", "ba"]);
+        check("a**", &["a", "ab"], &["b"]);
+    }
+
+    #[test]
+    fn classes_have_ranges_negation_and_escapes() {
+        check("h[ae]llo", &["hello", "hallo"], &["hillo"]);
+        check("h[^e]llo", &["hallo"], &["hello", "hllo"]);
+        check("[a-c]x", &["ax", "bx", "cx"], &["dx"]);
+        check("[c-a]x", &["ax", "bx", "cx"], &["dx"]);
+        check("[\\]]", &["]"], &["\\", "a"]);
+        check("[a", &["a"], &["b", "[a"]);
+        check("[", &[], &["[", "a"]);
+        check("a\\*", &["a*"], &["ab", "a\\*"]);
+    }
+
+    #[test]
+    fn a_pattern_of_many_stars_stays_cheap() {
+        let pattern = b"a*".repeat(200);
+        let text = [b"a".repeat(2_000), b"b".to_vec()].concat();
+        assert!(!matches(&[pattern.as_slice(), b"c"].concat(), &text));
+    }
+
+    #[test]
+    fn the_literal_prefix_ends_at_the_first_special_byte() {
+        assert_eq!(literal_prefix(b"user:*"), b"user:");
+        assert_eq!(literal_prefix(b"plain"), b"plain");
+        assert_eq!(literal_prefix(b"?x"), b"");
+    }
+
+    /// The definition, by recursion.
+    fn model(pattern: &[u8], text: &[u8]) -> bool {
+        match (pattern, text) {
+            ([], []) => true,
+            ([b'*', rest @ ..], _) => (0..=text.len()).any(|skip| model(rest, &text[skip..])),
+            (_, [byte, after @ ..]) => {
+                match_one(pattern, *byte).is_some_and(|advance| model(&pattern[advance..], after))
+            }
+            _ => false,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn matching_agrees_with_the_recursive_definition(pattern in "[ab*?\\[\\]\\\\^-]{0,8}", text in "[ab*\\]-]{0,8}") {
+            prop_assert_eq!(matches(pattern.as_bytes(), text.as_bytes()), model(pattern.as_bytes(), text.as_bytes()));
+        }
+
+        #[test]
+        fn no_bytes_panic(pattern: Vec<u8>, text: Vec<u8>) {
+            matches(&pattern, &text);
+        }
+    }
+}

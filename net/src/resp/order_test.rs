@@ -1,0 +1,135 @@
+use super::*;
+use proptest::prelude::*;
+
+fn text(out: &[u8]) -> &str {
+    std::str::from_utf8(out).unwrap()
+}
+
+#[test]
+fn the_head_is_written_without_being_held() {
+    let (mut queue, mut out) = (ReplyQueue::<()>::new(), Vec::new());
+    let sequence = queue.begin(());
+    assert!(queue.complete(sequence, &mut out, |reply| reply.ok()));
+    assert_eq!((text(&out), queue.held_bytes()), ("+OK\r\n", 0));
+    assert!(!queue.complete(sequence, &mut out, |reply| reply.ok()), "it was answered already");
+}
+
+#[test]
+fn a_sum_adds_its_parts() {
+    let (mut queue, mut out) = (ReplyQueue::<()>::new(), Vec::new());
+    let sequence = queue.begin_sum((), 3);
+    queue.add(sequence, 1, &mut out);
+    queue.add(sequence, 2, &mut out);
+    assert!(out.is_empty());
+    queue.add(sequence, 4, &mut out);
+    assert_eq!(text(&out), ":7\r\n");
+}
+
+#[test]
+fn a_list_grows_until_its_parts_are_done() {
+    let (mut queue, mut out) = (ReplyQueue::<()>::new(), Vec::new());
+    let sequence = queue.begin_list((), 2);
+    queue.push_item(sequence, |reply| reply.bulk(b"a"));
+    queue.part_done(sequence, &mut out);
+    queue.push_item(sequence, |reply| reply.bulk(b"b"));
+    queue.part_done(sequence, &mut out);
+    assert_eq!(text(&out), "*2\r\n$1\r\na\r\n$1\r\nb\r\n");
+}
+
+#[test]
+fn one_failed_part_makes_the_whole_reply_an_error_once_all_have_come() {
+    let (mut queue, mut out) = (ReplyQueue::<()>::new(), Vec::new());
+    let sequence = queue.begin_array((), 3);
+    queue.item(sequence, 0, &mut out, |reply| reply.bulk(b"a"));
+    queue.fail(sequence, 1, "ERR damaged", &mut out);
+    assert!(out.is_empty());
+    queue.item(sequence, 2, &mut out, |reply| reply.bulk(b"c"));
+    assert_eq!((text(&out), queue.held_bytes()), ("-ERR damaged\r\n", 0));
+}
+
+#[test]
+fn an_empty_array_is_complete_when_flushed_by_the_next_completion() {
+    let (mut queue, mut out) = (ReplyQueue::<()>::new(), Vec::new());
+    let first = queue.begin(());
+    queue.begin_array((), 0);
+    queue.complete(first, &mut out, |reply| reply.ok());
+    assert_eq!(text(&out), "+OK\r\n*0\r\n");
+}
+
+#[test]
+fn a_reply_uses_the_protocol_its_command_came_under() {
+    let (mut queue, mut out) = (ReplyQueue::<()>::new(), Vec::new());
+    let old = queue.begin(());
+    queue.set_protocol(Protocol::Resp3);
+    queue.answer((), &mut out, |reply| reply.null());
+    queue.complete(old, &mut out, |reply| reply.null());
+    assert_eq!(text(&out), "$-1\r\n_\r\n");
+}
+
+#[test]
+fn held_memory_stays_near_what_is_live_behind_a_head_that_never_comes() {
+    let (mut queue, mut out) = (ReplyQueue::<u64>::new(), Vec::new());
+    let mut waiting = queue.begin(0);
+    for round in 1..2_000u64 {
+        let next = queue.begin(round);
+        queue.answer(round, &mut out, |reply| reply.bulk(&[b'x'; 1000]));
+        queue.complete(waiting, &mut out, |reply| reply.ok());
+        waiting = next;
+        assert!(queue.held_bytes() < 16 << 10);
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Shape {
+    One,
+    Array(usize),
+    Sum(usize),
+}
+
+fn shapes() -> impl Strategy<Value = Vec<Shape>> {
+    let shape =
+        prop_oneof![Just(Shape::One), (0..4usize).prop_map(Shape::Array), (1..4usize).prop_map(Shape::Sum)];
+    proptest::collection::vec(shape, 1..40)
+}
+
+proptest! {
+    #[test]
+    fn any_order_of_completion_gives_the_replies_in_order(shapes in shapes(), seed: u64) {
+        let (mut queue, mut out) = (ReplyQueue::<usize>::new(), Vec::new());
+        let mut expected = Vec::new();
+        let mut events = Vec::new();
+        for (id, shape) in shapes.iter().enumerate() {
+            let mut reply = Encoder::new(&mut expected, Protocol::Resp2);
+            let (sequence, parts) = match shape {
+                Shape::One => { reply.integer(id as i64); (queue.begin(id), 1) }
+                Shape::Array(n) => {
+                    reply.array(*n);
+                    (0..*n).for_each(|part| reply.integer(part as i64));
+                    (queue.begin_array(id, *n), *n)
+                }
+                Shape::Sum(n) => { reply.integer((0..*n as i64).sum()); (queue.begin_sum(id, *n), *n) }
+            };
+            events.extend((0..parts).map(|part| (sequence, part)));
+        }
+        let mut state = seed | 1;
+        for index in (1..events.len()).rev() {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            events.swap(index, (state >> 33) as usize % (index + 1));
+        }
+        for (sequence, part) in events {
+            let id = *queue.context(sequence).unwrap();
+            let accepted = match shapes[id] {
+                Shape::One => queue.complete(sequence, &mut out, |reply| reply.integer(id as i64)),
+                Shape::Array(_) => queue.item(sequence, part, &mut out, |reply| reply.integer(part as i64)),
+                Shape::Sum(_) => queue.add(sequence, part as i64, &mut out),
+            };
+            prop_assert!(accepted);
+        }
+        // Empty arrays at the end are complete from the start; one more answer carries them out.
+        queue.answer(0, &mut out, |reply| reply.ok());
+        Encoder::new(&mut expected, Protocol::Resp2).ok();
+        prop_assert_eq!(text(&out), text(&expected));
+        prop_assert!(queue.is_empty());
+        prop_assert_eq!(queue.held_bytes(), 0);
+    }
+}
