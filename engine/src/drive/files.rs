@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::Result;
 use std::os::fd::{AsRawFd, RawFd};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -95,6 +95,12 @@ impl Files {
         self.open.remove(&(file, true));
     }
 
+    /// Drops the descriptors of files whose name is gone, so that their space is given back. Call it
+    /// after a job, which may have removed files.
+    pub fn drop_unlinked(&mut self) {
+        self.open.retain(|_, cached| cached.file.file.metadata().is_ok_and(|meta| meta.nlink() > 0));
+    }
+
     fn open(&mut self, file: FileName, direct: bool) -> Result<Arc<OpenFile>> {
         self.uses += 1;
         if let Some(cached) = self.open.get_mut(&(file, direct)) {
@@ -144,6 +150,19 @@ mod tests {
         assert!(Arc::ptr_eq(&first, &files.get(FileName::Log(1)).unwrap()));
         files.observe(&IoRequest::Create { token: Token(0), file: FileName::Log(1) });
         assert!(!Arc::ptr_eq(&first, &files.get(FileName::Log(1)).unwrap()));
+    }
+
+    #[test]
+    fn a_file_that_somebody_removed_is_let_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut files = Files::new(dir.path(), false).unwrap();
+        for number in [1, 2] {
+            fs::write(dir.path().join(FileName::Table(number).to_string()), b"").unwrap();
+            files.get(FileName::Table(number)).unwrap();
+        }
+        fs::remove_file(dir.path().join("000001.sst")).unwrap();
+        files.drop_unlinked();
+        assert_eq!(files.open.keys().collect::<Vec<_>>(), [&(FileName::Table(2), false)]);
     }
 
     #[test]

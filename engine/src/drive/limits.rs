@@ -8,18 +8,18 @@ const MEMLOCK_MIN: u64 = 512 << 10;
 
 /// Says why a ring or an executor couldn't be made.
 pub(super) fn explain(what: &str, error: &io::Error) -> String {
-    format!("can't make {what}: {error}; {}", remedy(error))
+    match syscalls::memlock_limit() {
+        Ok(limit) if limit < MEMLOCK_MIN => format!(
+            "can't make {what}: the limit on locked memory is {} KiB, {} KiB are needed; \
+             raise it with `ulimit -l 8192` or LimitMEMLOCK=",
+            limit >> 10,
+            MEMLOCK_MIN >> 10
+        ),
+        _ => format!("can't make {what}: {error}; {}", remedy(error)),
+    }
 }
 
 fn remedy(error: &io::Error) -> String {
-    if let Ok(limit) = syscalls::memlock_limit()
-        && limit < MEMLOCK_MIN
-    {
-        return format!(
-            "the limit on locked memory is {} KiB and 512 KiB are needed: raise it with `ulimit -l 8192` or LimitMEMLOCK=",
-            limit >> 10
-        );
-    }
     match error.raw_os_error() {
         Some(libc::ENOSYS) => "this kernel has no io_uring: use Linux 6.1 or later".to_owned(),
         Some(libc::EPERM) => denied(),

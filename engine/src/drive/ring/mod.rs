@@ -121,6 +121,11 @@ impl Ring {
         self.files.observe(request);
     }
 
+    /// Drops the descriptors of files that are removed by now; for after a job.
+    pub fn drop_unlinked(&mut self) {
+        self.files.drop_unlinked();
+    }
+
     /// How many requests have neither completed nor failed.
     pub fn in_flight(&self) -> usize {
         self.in_kernel() + self.waiting.len()
