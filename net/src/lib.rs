@@ -1,3 +1,5 @@
-//! net
+//! What travels between machines: the wire protocols, the reactor that serves them, the client.
 
 pub mod resp;
+pub mod slot;
+pub mod wire;

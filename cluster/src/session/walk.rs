@@ -32,6 +32,13 @@ pub struct Ask {
     pub limit: usize,
 }
 
+impl Ask {
+    /// The scan that it stands for, up to the key `to`.
+    pub fn scan<'a>(&'a self, to: &'a [u8], keys_only: bool) -> Scan<'a> {
+        Scan { from: &self.from, to, limit: self.limit, limit_bytes: PAGE_BYTES, keys_only }
+    }
+}
+
 /// Where a scan goes on: a partition and a key in it.
 pub type Place = (Partition, Vec<u8>);
 
@@ -175,11 +182,6 @@ impl Walk {
         self.waiting = true;
         asks.push(Ask { lane: 0, partition: self.partitions[self.at], from: self.from.clone(), limit });
         asks
-    }
-
-    /// The scan that an ask stands for.
-    pub fn scan<'a>(&'a self, ask: &'a Ask) -> Scan<'a> {
-        Scan { from: &ask.from, to: &self.to, limit: ask.limit, limit_bytes: PAGE_BYTES, keys_only: self.keys_only }
     }
 
     /// Notes that another core was asked for the place of a cursor.

@@ -1,0 +1,298 @@
+//! HELLO: what client and server agree on, and the map of who holds what.
+
+use zerocopy::little_endian::{U16, U32, U64};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use super::error::WireError;
+use super::header::VERSION;
+use super::limits::Limits;
+use super::lists::take;
+use crate::slot::{Slot, is_partition_count};
+
+/// What can be agreed on, as bits. A server grants those that it knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Features(pub u64);
+
+impl Features {
+    /// None.
+    pub const NONE: Features = Features(0);
+    /// The server's frames carry a checksum of key and value; the client's carry one where they say so.
+    pub const CHECKSUM: Features = Features(1);
+
+    /// Whether all bits of `other` are set.
+    pub fn has(self, other: Features) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// The bits that both have.
+    pub fn common(self, other: Features) -> Features {
+        Features(self.0 & other.0)
+    }
+}
+
+/// What a client says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hello<'a> {
+    /// The oldest version of the protocol that it speaks.
+    pub version_min: u8,
+    /// The newest one.
+    pub version_max: u8,
+    /// What it wants.
+    pub features: Features,
+    /// Its name, for the server's logs.
+    pub name: &'a str,
+    /// Its proof of identity; empty: none.
+    pub auth: &'a [u8],
+}
+
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct HelloHead {
+    version_min: u8,
+    version_max: u8,
+    name_len: U16,
+    auth_len: U16,
+    reserved: U16,
+}
+
+impl<'a> Hello<'a> {
+    /// A client of this version.
+    pub fn new(name: &'a str, features: Features, auth: &'a [u8]) -> Hello<'a> {
+        Hello { version_min: VERSION, version_max: VERSION, features, name, auth }
+    }
+
+    /// Whether [`VERSION`] is among the client's.
+    pub fn speaks_our_version(&self) -> bool {
+        (self.version_min..=self.version_max).contains(&VERSION)
+    }
+
+    pub(super) fn encode_value(&self, out: &mut Vec<u8>) -> Result<(), WireError> {
+        let length = |bytes: usize| {
+            u16::try_from(bytes).map_err(|_| WireError::Malformed("a name or proof over 65,535 bytes"))
+        };
+        let head = HelloHead {
+            version_min: self.version_min,
+            version_max: self.version_max,
+            name_len: U16::new(length(self.name.len())?),
+            auth_len: U16::new(length(self.auth.len())?),
+            reserved: U16::ZERO,
+        };
+        for part in [head.as_bytes(), self.name.as_bytes(), self.auth] {
+            out.extend_from_slice(part);
+        }
+        Ok(())
+    }
+
+    pub(super) fn decode(features: u64, value: &'a [u8]) -> Result<Hello<'a>, WireError> {
+        let wrong = || WireError::Malformed("the lengths of a HELLO don't add up");
+        let (head, rest) = take::<HelloHead>(value).ok_or_else(wrong)?;
+        let (name, auth) = rest.split_at_checked(head.name_len.get().into()).ok_or_else(wrong)?;
+        if auth.len() != usize::from(head.auth_len.get()) {
+            return Err(wrong());
+        }
+        let name = str::from_utf8(name).map_err(|_| WireError::Malformed("the client's name isn't UTF-8"))?;
+        let (version_min, version_max) = (head.version_min, head.version_max);
+        Ok(Hello { version_min, version_max, features: Features(features), name, auth })
+    }
+}
+
+/// Where the replica of a partition that answers is: an index into [`Map::nodes`], and a core of that node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Home {
+    /// Place of the node in the map's list.
+    pub node: u16,
+    /// The core.
+    pub core: u16,
+}
+
+/// A node's addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodePorts {
+    /// The node's id.
+    pub id: u64,
+    /// Host name or address without a port; empty: the one that the connection was made to.
+    pub host: String,
+    /// The port that any core may answer.
+    pub port: u16,
+    /// The port of each core.
+    pub core_ports: Vec<u16>,
+}
+
+/// Which core of which node answers for which partition.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Map {
+    /// Rises with each change.
+    pub epoch: u64,
+    /// The nodes.
+    pub nodes: Vec<NodePorts>,
+    /// The home of each partition; as many as there are partitions, a power of two.
+    pub homes: Vec<Home>,
+}
+
+impl Map {
+    /// The partition of a key.
+    pub fn partition_of(&self, key: &[u8]) -> u16 {
+        Slot::of(key).partition(self.homes.len() as u16)
+    }
+
+    /// The home of a key.
+    pub fn home_of(&self, key: &[u8]) -> Home {
+        self.homes[usize::from(self.partition_of(key))]
+    }
+
+    /// Whether the number of partitions is one that can be, and every home exists.
+    pub fn is_sound(&self) -> bool {
+        let exists = |home: &Home| {
+            self.nodes
+                .get(usize::from(home.node))
+                .is_some_and(|node| usize::from(home.core) < node.core_ports.len())
+        };
+        u16::try_from(self.homes.len()).is_ok_and(is_partition_count) && self.homes.iter().all(exists)
+    }
+}
+
+/// What a server says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerHello {
+    /// The version of the protocol that the connection goes on with.
+    pub version: u8,
+    /// What was granted.
+    pub features: Features,
+    /// What the server takes.
+    pub limits: Limits,
+    /// Identity of the store.
+    pub server_id: [u8; 16],
+    /// The server's version, for people.
+    pub server_version: String,
+    /// Which core of which node serves this connection.
+    pub home: Home,
+    /// The map.
+    pub map: Map,
+}
+
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct ServerHead {
+    version: u8,
+    reserved: u8,
+    server_version_len: U16,
+    node: U16,
+    core: U16,
+    value_bytes_max: U32,
+    batch_bytes_max: U32,
+    in_flight_max: U32,
+    nodes: U16,
+    partitions: U16,
+    map_epoch: U64,
+    server_id: [u8; 16],
+}
+
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct NodeHead {
+    id: U64,
+    host_len: U16,
+    port: U16,
+    cores: U16,
+    reserved: U16,
+}
+
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct HomeBytes {
+    node: U16,
+    core: U16,
+}
+
+impl ServerHello {
+    /// Appends all but the features, which travel in the header's argument.
+    ///
+    /// # Panics
+    /// If the map isn't sound (see [`Map::is_sound`]), or a text has over 65,535 bytes.
+    pub(super) fn encode_value(&self, out: &mut Vec<u8>) {
+        assert!(self.map.is_sound(), "a server hands out sound maps only");
+        let length = |bytes: usize| U16::new(u16::try_from(bytes).expect("no text of a HELLO is longer"));
+        let head = ServerHead {
+            version: self.version,
+            reserved: 0,
+            server_version_len: length(self.server_version.len()),
+            node: U16::new(self.home.node),
+            core: U16::new(self.home.core),
+            value_bytes_max: U32::new(self.limits.value_bytes_max),
+            batch_bytes_max: U32::new(self.limits.batch_bytes_max),
+            in_flight_max: U32::new(self.limits.in_flight_max),
+            nodes: length(self.map.nodes.len()),
+            partitions: length(self.map.homes.len()),
+            map_epoch: U64::new(self.map.epoch),
+            server_id: self.server_id,
+        };
+        out.extend_from_slice(head.as_bytes());
+        out.extend_from_slice(self.server_version.as_bytes());
+        for node in &self.map.nodes {
+            let head = NodeHead {
+                id: U64::new(node.id),
+                host_len: length(node.host.len()),
+                port: U16::new(node.port),
+                cores: length(node.core_ports.len()),
+                reserved: U16::ZERO,
+            };
+            out.extend_from_slice(head.as_bytes());
+            out.extend_from_slice(node.host.as_bytes());
+            out.extend(node.core_ports.iter().flat_map(|port| port.to_le_bytes()));
+        }
+        for home in &self.map.homes {
+            let home = HomeBytes { node: U16::new(home.node), core: U16::new(home.core) };
+            out.extend_from_slice(home.as_bytes());
+        }
+    }
+
+    pub(super) fn decode(features: u64, value: &[u8]) -> Result<ServerHello, WireError> {
+        let wrong = || WireError::Malformed("the lengths of a HELLO's answer don't add up");
+        let (head, rest) = take::<ServerHead>(value).ok_or_else(wrong)?;
+        let (server_version, mut rest) =
+            rest.split_at_checked(head.server_version_len.get().into()).ok_or_else(wrong)?;
+        let mut nodes = Vec::new();
+        for _ in 0..head.nodes.get() {
+            let (node, after) = decode_node(rest).ok_or_else(wrong)?;
+            nodes.push(node);
+            rest = after;
+        }
+        let partitions = usize::from(head.partitions.get());
+        let homes = <[HomeBytes]>::ref_from_bytes(rest).map_err(|_| wrong())?;
+        if homes.len() != partitions {
+            return Err(wrong());
+        }
+        let homes = homes.iter().map(|home| Home { node: home.node.get(), core: home.core.get() }).collect();
+        let map = Map { epoch: head.map_epoch.get(), nodes, homes };
+        if !map.is_sound() {
+            return Err(WireError::Malformed("the map sends a partition to a core that isn't there"));
+        }
+        Ok(ServerHello {
+            version: head.version,
+            features: Features(features),
+            limits: Limits {
+                value_bytes_max: head.value_bytes_max.get(),
+                batch_bytes_max: head.batch_bytes_max.get(),
+                in_flight_max: head.in_flight_max.get(),
+            },
+            server_id: head.server_id,
+            server_version: String::from_utf8_lossy(server_version).into_owned(),
+            home: Home { node: head.node.get(), core: head.core.get() },
+            map,
+        })
+    }
+}
+
+fn decode_node(bytes: &[u8]) -> Option<(NodePorts, &[u8])> {
+    let (head, rest) = take::<NodeHead>(bytes)?;
+    let (host, rest) = rest.split_at_checked(head.host_len.get().into())?;
+    let (ports, rest) = rest.split_at_checked(2 * usize::from(head.cores.get()))?;
+    let (ports, _) = ports.as_chunks::<2>();
+    let node = NodePorts {
+        id: head.id.get(),
+        host: str::from_utf8(host).ok()?.to_owned(),
+        port: head.port.get(),
+        core_ports: ports.iter().map(|port| u16::from_le_bytes(*port)).collect(),
+    };
+    Some((node, rest))
+}

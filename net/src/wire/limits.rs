@@ -1,0 +1,64 @@
+//! How long the parts of a frame may be.
+
+use super::error::WireError;
+use super::header::{HEADER_BYTES, Opcode, RESPONSE_BIT};
+
+/// Limits of one side. The server tells its own in HELLO.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest value in bytes.
+    pub value_bytes_max: u32,
+    /// Longest batch or list of keys in bytes, its framing included.
+    pub batch_bytes_max: u32,
+    /// Requests that one connection may have unanswered; more are not read until some are answered.
+    pub in_flight_max: u32,
+}
+
+impl Limits {
+    /// Longest key in bytes; what its length field holds.
+    pub const KEY_BYTES_MAX: usize = 65_535;
+    /// The most that [`Limits::value_bytes_max`] and [`Limits::batch_bytes_max`] can be: 16 MiB.
+    pub const BYTES_MAX: u32 = 16 << 20;
+    /// Longest value part of a request that is neither a put, nor a batch, nor a list of keys: HELLO, PING, ranges.
+    pub const CONTROL_BYTES_MAX: u32 = 512 << 10;
+    /// Longest value part of a response: a largest item, its key, and a cursor.
+    pub const RESPONSE_BYTES_MAX: u32 = Limits::BYTES_MAX + (256 << 10);
+    /// Longest frame of all, in bytes.
+    pub const FRAME_BYTES_MAX: usize =
+        HEADER_BYTES + Limits::KEY_BYTES_MAX + Limits::RESPONSE_BYTES_MAX as usize + 16;
+
+    /// The longest value part of a frame with this opcode, and what the limit is called.
+    pub(super) fn value_part(&self, opcode: u8) -> (u32, &'static str) {
+        if opcode & RESPONSE_BIT != 0 {
+            return (Limits::RESPONSE_BYTES_MAX, "response");
+        }
+        match Opcode::from_byte(opcode) {
+            Some(Opcode::Put) => (self.value_bytes_max.min(Limits::BYTES_MAX), "value"),
+            Some(Opcode::Batch) => (self.batch_bytes_max.min(Limits::BYTES_MAX), "batch"),
+            Some(Opcode::MultiGet) => (self.batch_bytes_max.min(Limits::BYTES_MAX), "list of keys"),
+            _ => (Limits::CONTROL_BYTES_MAX, "request"),
+        }
+    }
+}
+
+impl Limits {
+    /// Checks the length of a value that lies inside a list.
+    pub(super) fn check_value(&self, value: &[u8]) -> Result<(), WireError> {
+        let (limit, what) = self.value_part(Opcode::Put as u8);
+        if value.len() <= limit as usize {
+            return Ok(());
+        }
+        let bytes = value.len() as u64;
+        Err(WireError::TooLong { id: 0, opcode: Opcode::Put as u8, what, bytes, limit: limit.into() })
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            value_bytes_max: Limits::BYTES_MAX,
+            batch_bytes_max: Limits::BYTES_MAX,
+            in_flight_max: 65_536,
+        }
+    }
+}
