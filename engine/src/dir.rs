@@ -3,6 +3,9 @@
 //! Opening happens before a shard serves anybody, so it may block; tests and the simulator put
 //! their own directory behind this trait and fail it at any step.
 
+#[cfg(test)]
+pub mod testing;
+
 use crate::io::{FileBytes, FileName};
 use std::io::Result;
 
@@ -30,4 +33,11 @@ pub trait Dir {
     fn map(&self, file: FileName, populate: bool) -> Result<FileBytes>;
     /// Where the directory is, for messages.
     fn path(&self) -> String;
+}
+
+/// What to do about damage found in a shard's directory: names the command that repairs its store.
+pub fn repair_hint(dir: &dyn Dir) -> String {
+    let path = dir.path();
+    let store = path.rsplit_once("/shard-").map_or(path.as_str(), |(store, _)| store);
+    format!("`kvtool repair {store}` keeps what can be proved")
 }

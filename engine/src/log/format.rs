@@ -207,7 +207,7 @@ impl Commit {
             padded: raw.padded.get(),
         };
         let holds = u64::from(commit.padded) >= COMMIT_HEADER as u64 + u64::from(commit.len);
-        (holds && commit.padded as usize % STEP == 0).then_some(commit)
+        (holds && (commit.padded as usize).is_multiple_of(STEP)).then_some(commit)
     }
 
     /// Checks records and padding of a whole commit that starts `bytes` at file offset `offset`; the error

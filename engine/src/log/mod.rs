@@ -14,20 +14,29 @@
 //! `docs/formats/log.md` draws the format byte by byte.
 
 pub mod batch;
+mod begin;
+mod dump;
 mod flight;
 mod format;
+mod inventory;
 mod part;
+mod reader;
 mod recovery;
+mod repair;
 mod segment_job;
 mod segments;
 mod writer;
 
 pub use batch::{Batch, BatchBuilder, BatchOp, BatchOps};
+pub use dump::{DumpItem, dump};
 pub use flight::{CommitId, LogEvent};
 pub use recovery::recover;
+pub use repair::{Dropped, RepairReport, repair};
 pub use segment_job::SegmentJob;
 pub use writer::Log;
 
+use crate::Error;
+use crate::aligned::ALIGN;
 use crate::key::Partition;
 
 /// A place in the log.
@@ -102,4 +111,18 @@ impl LogOptions {
     pub fn new(shard_id: [u8; 16], direct: bool) -> LogOptions {
         LogOptions { shard_id, direct, segment_bytes: LogOptions::SEGMENT_BYTES }
     }
+
+    /// Refuses sizes that can't work.
+    fn check(&self) -> Result<(), Error> {
+        let bytes = self.segment_bytes;
+        if !bytes.is_multiple_of(ALIGN as u32) || !(4 * ALIGN as u32..=1 << 31).contains(&bytes) {
+            return Err(Error::Limit(format!(
+                "a log segment of {bytes} bytes isn't possible; choose a multiple of 4096 from 16 KiB to 2 GiB"
+            )));
+        }
+        Ok(())
+    }
 }
+
+#[cfg(test)]
+mod tests;

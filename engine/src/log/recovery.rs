@@ -1,16 +1,197 @@
-//! Reading the log back.
+//! Reading the log back when a shard opens.
+//!
+//! 1. The chain of segments is found from the newest header backwards (`inventory.rs`).
+//! 2. Its commits are read forward, each checked whole before any of its records is handed out.
+//! 3. The first bad commit ends the log. If anything that was written later says that the log was durable
+//!    beyond the bad commit's start, it is damage and recovery refuses; otherwise it is the torn tail.
+//! 4. What was read is synced (a killed process leaves commits that only the page cache has), and a new
+//!    generation is begun: its header, durable before the first commit, names the end that was found. The
+//!    upper half of a generation counts openings, so no generation is ever used twice, not even one of
+//!    which a crash left nothing but stray sectors.
 
+use super::begin::begin_generation;
+use super::format::SEGMENT_HEADER;
+use super::inventory::{Inventory, Link};
+use super::reader::{Bad, SegmentReader};
 use super::{Log, LogOptions, LogPosition, Record};
 use crate::Error;
-use crate::dir::Dir;
+use crate::dir::{Dir, repair_hint};
+use crate::io::FileName;
 
-/// Hands every record from `from` on to `visit`, in order.
+/// Hands every record of every commit from `from` (0 for the beginning) on to `visit`, in order, with the
+/// position of its commit, and returns the writer at the start of a new segment. In an empty directory it
+/// makes the first segment.
+///
+/// `from` is the start of the log that the durable manifest names: segments before it are reused or
+/// removed. Nothing in the directory changes before all records were visited. Fails with
+/// [`Error::Damaged`] where something that was proved durable isn't there any more.
 pub fn recover(
     dir: &mut dyn Dir,
     from: LogPosition,
     options: LogOptions,
     visit: &mut dyn FnMut(Record<'_>, LogPosition) -> Result<(), Error>,
 ) -> Result<Log, Error> {
-    let _ = (dir, from, options, visit);
-    Err(Error::Closed)
+    options.check()?;
+    let inventory = Inventory::read(dir)?;
+    inventory.check(dir, &options)?;
+    let chain = inventory.chain(from, u64::MAX).map_err(|missing| inventory.describe(dir, missing))?;
+    let ended = read_chain(dir, &options, &chain, from, visit)?;
+    if let Some(damage) = ended.damage(dir, &options, &chain)? {
+        return Err(damage);
+    }
+    let leftovers = read_leftovers(dir, &options, &inventory)?;
+    if let Some(file) = leftovers.proves_beyond(ended.position) {
+        let what = format!("the header of a log segment can't be read; {}", repair_hint(dir));
+        return Err(Error::Damaged { file, offset: 0, what });
+    }
+    let newest = inventory.newest_generation().max(leftovers.newest_generation).max(from.segment);
+    let kept = chain.into_iter().take(ended.link + 1).collect();
+    begin_generation(dir, options, newest, &inventory, kept, ended.position)
+}
+
+/// Where reading a chain came to an end.
+#[derive(Debug)]
+pub(super) struct Ended {
+    /// Index in the chain of the segment it ended in.
+    pub link: usize,
+    /// Where the first bad commit, or the next commit, starts.
+    pub position: LogPosition,
+    bad: Option<Bad>,
+    pub commits: u64,
+    pub records: u64,
+}
+
+impl Ended {
+    /// The error if what ended the log is damage; `None` if it is the log's tail.
+    pub fn damage(
+        &self,
+        dir: &dyn Dir,
+        options: &LogOptions,
+        chain: &[Link],
+    ) -> Result<Option<Error>, Error> {
+        let Some(bad) = &self.bad else { return Ok(None) };
+        let link = &chain[self.link];
+        let file = FileName::Log(link.header.file);
+        if link.len < link.header.prepared_bytes {
+            let (made, hint) = (link.header.prepared_bytes, repair_hint(dir));
+            let what = format!("the file ends here but was made {made} bytes long; {hint}");
+            return Ok(Some(Error::Damaged { file, offset: link.len, what }));
+        }
+        let Some(proof) = self.proof(dir, options, chain)? else { return Ok(None) };
+        let what = format!("{}, though {proof} proves it was durable; {}", bad.what, repair_hint(dir));
+        Ok(Some(Error::Damaged { file, offset: bad.offset, what }))
+    }
+
+    /// Looks behind the bad commit for anything that knew it to be durable.
+    fn proof(&self, dir: &dyn Dir, options: &LogOptions, chain: &[Link]) -> Result<Option<String>, Error> {
+        let link = &chain[self.link];
+        let after = self.position.offset + 1;
+        if let Some(proof) = find_proof(dir, options, link, after, self.position)? {
+            return Ok(Some(proof));
+        }
+        for later in &chain[self.link + 1..] {
+            if later.header.durable > self.position {
+                return Ok(Some(format!("the header of {}", FileName::Log(later.header.file))));
+            }
+            if let Some(proof) = find_proof(dir, options, later, SEGMENT_HEADER, self.position)? {
+                return Ok(Some(proof));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn find_proof(
+    dir: &dyn Dir,
+    options: &LogOptions,
+    link: &Link,
+    from: u32,
+    beyond: LogPosition,
+) -> Result<Option<String>, Error> {
+    let mut reader = link.reader(dir, options);
+    let (mut proof, file) = (None, reader.file());
+    reader.scan(from, link.end, &mut |offset, commit| {
+        if commit.generation == link.header.generation && commit.durable > beyond {
+            proof = Some(format!("the commit at offset {offset} of {file}"));
+        }
+        proof.is_none()
+    })?;
+    Ok(proof)
+}
+
+/// Reads the chain's commits up to the first bad one.
+pub(super) fn read_chain(
+    dir: &dyn Dir,
+    options: &LogOptions,
+    chain: &[Link],
+    from: LogPosition,
+    visit: &mut dyn FnMut(Record<'_>, LogPosition) -> Result<(), Error>,
+) -> Result<Ended, Error> {
+    let mut ended = Ended { link: 0, position: from, bad: None, commits: 0, records: 0 };
+    for (index, link) in chain.iter().enumerate() {
+        let segment = link.header.generation;
+        let first = if segment == from.segment { from.offset } else { 0 };
+        ended.link = index;
+        ended.position = LogPosition { segment, offset: first.max(SEGMENT_HEADER) };
+        if link.end.is_some_and(|end| end < ended.position.offset) {
+            return Err(Error::Unusable(format!(
+                "the manifest in {} starts the log at offset {first} of {}, which ended before; {}",
+                dir.path(),
+                FileName::Log(link.header.file),
+                repair_hint(dir)
+            )));
+        }
+        let mut reader = link.reader(dir, options);
+        while link.end != Some(ended.position.offset) {
+            match reader.commit(ended.position.offset, link.end)? {
+                Ok(commit) => {
+                    reader.visit(ended.position.offset, &commit, visit)?;
+                    ended.position.offset += commit.padded;
+                    ended.commits += 1;
+                    ended.records += u64::from(commit.records);
+                }
+                Err(bad) => {
+                    ended.bad = Some(bad);
+                    return Ok(ended);
+                }
+            }
+        }
+    }
+    Ok(ended)
+}
+
+/// What the files without a sound header hold.
+#[derive(Debug, Default)]
+pub(super) struct Leftovers {
+    pub newest_generation: u64,
+    furthest: Option<(LogPosition, FileName)>,
+}
+
+impl Leftovers {
+    /// The file with a commit that knew the log to be durable beyond `end`.
+    pub fn proves_beyond(&self, end: LogPosition) -> Option<FileName> {
+        self.furthest.filter(|(durable, _)| *durable > end).map(|(_, file)| file)
+    }
+}
+
+/// Looks through files whose header is neither sound nor blank, as the newest segment's would be if its
+/// header was damaged.
+pub(super) fn read_leftovers(
+    dir: &dyn Dir,
+    options: &LogOptions,
+    inventory: &Inventory,
+) -> Result<Leftovers, Error> {
+    let mut leftovers = Leftovers::default();
+    for file in inventory.bad_files() {
+        let mut reader = SegmentReader::new(dir, options.shard_id, file.number, file.len, 0);
+        let name = reader.file();
+        reader.scan(SEGMENT_HEADER, None, &mut |_, commit| {
+            leftovers.newest_generation = leftovers.newest_generation.max(commit.generation);
+            if leftovers.furthest.is_none_or(|(durable, _)| commit.durable > durable) {
+                leftovers.furthest = Some((commit.durable, name));
+            }
+            true
+        })?;
+    }
+    Ok(leftovers)
 }

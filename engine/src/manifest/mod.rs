@@ -13,8 +13,10 @@
 
 mod format;
 mod recovery;
+mod repair;
 mod state;
 mod writer;
 
+pub use repair::{ManifestDump, ManifestRepair};
 pub use state::{Edit, GroupState, ManifestState, TableEntry};
 pub use writer::{Manifest, ManifestEvent};

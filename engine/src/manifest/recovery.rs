@@ -1,13 +1,217 @@
 //! Reading a manifest back.
 
+use super::format::{BLOCK, HeaderFault, ManifestRecord, Place, RecordKind, parse_header};
+use super::writer::encode_file;
 use super::{Manifest, ManifestState};
 use crate::Error;
-use crate::dir::Dir;
+use crate::aligned::AlignedBuf;
+use crate::dir::{Dir, repair_hint};
+use crate::io::FileName;
 
 impl Manifest {
-    /// Reads the manifest of a shard's directory, or makes one in an empty directory.
+    /// Reads the manifest of a shard's directory, or makes one in a directory that has no file of ours.
+    ///
+    /// A torn last edit is cut (the state moves to a new file); leftovers of rewrites are removed. Fails
+    /// with [`Error::Damaged`] where an edit that was durable can't be read, and with
+    /// [`Error::Unusable`] where there are tables or log files but no manifest.
     pub fn recover(dir: &mut dyn Dir, shard_id: [u8; 16]) -> Result<(Manifest, ManifestState), Error> {
-        let _ = (dir, shard_id);
-        Err(Error::Closed)
+        let names = list(dir)?;
+        let Some(number) = newest(&names) else {
+            refuse_orphans(dir, &names)?;
+            let place = Place { shard_id, number: 1 };
+            return start_file(dir, place, 1, ManifestState::default(), &names);
+        };
+        let content = Content::read(dir, number)?;
+        content.check_shard(dir, shard_id)?;
+        if let Some(damage) = content.damage(dir) {
+            return Err(damage);
+        }
+        let (place, sequence) = (content.place, content.sequence);
+        if content.bad.is_some() {
+            let place = Place { number: number + 1, ..place };
+            return start_file(dir, place, sequence + 1, content.state, &names);
+        }
+        // A killed process may have left edits that only the page cache has.
+        let file = FileName::Manifest(number);
+        dir.sync(file).map_err(|error| Error::io("sync", file, dir.path(), error))?;
+        dir.sync_dir().map_err(|error| Error::io("sync", "names", dir.path(), error))?;
+        remove_leftovers(dir, &names, file)?;
+        Ok((Manifest::new(place, content.end, sequence, content.state.clone()), content.state))
     }
+}
+
+/// What a manifest file holds up to its first bad record.
+#[derive(Debug)]
+pub(super) struct Content {
+    pub place: Place,
+    pub state: ManifestState,
+    /// Sequence number of the last sound record.
+    pub sequence: u64,
+    /// Where the next record starts.
+    pub end: u64,
+    pub edits: u64,
+    /// What is wrong at `end`, if the file doesn't end there.
+    pub bad: Option<String>,
+    /// Offset of the first sound record behind a bad one, and how many there are.
+    pub beyond: Option<(u64, u64)>,
+}
+
+impl Content {
+    /// Reads a file. Its header and its full state must be sound: they were durable before the file got
+    /// its name.
+    pub fn read(dir: &dyn Dir, number: u64) -> Result<Content, Error> {
+        Content::read_with(dir, number, &mut |_, _| {})
+    }
+
+    /// Reads a file and shows every sound record, with its offset.
+    pub fn read_with(
+        dir: &dyn Dir,
+        number: u64,
+        visit: &mut dyn FnMut(u64, &ManifestRecord),
+    ) -> Result<Content, Error> {
+        let file = FileName::Manifest(number);
+        let damaged = |offset, what: &str| {
+            let what = format!("{what}; {}", repair_hint(dir));
+            Error::Damaged { file, offset, what }
+        };
+        let wrap = |error| Error::io("read", file, dir.path(), error);
+        let len = dir.len(file).map_err(wrap)?;
+        let bytes = dir.read(file, 0, usize::try_from(len).unwrap_or(usize::MAX)).map_err(wrap)?;
+        let place = match bytes.get(..BLOCK as usize).map(parse_header) {
+            Some(Ok(place)) if place.number == number => place,
+            Some(Err(HeaderFault::Version(found))) => {
+                return Err(Error::Format { file, found, supported: super::format::FORMAT_VERSION });
+            }
+            _ => return Err(damaged(0, "its header can't be read")),
+        };
+        let first = place.parse(BLOCK, &bytes[BLOCK as usize..]).map_err(|what| damaged(BLOCK, what))?;
+        if first.kind != RecordKind::State {
+            return Err(damaged(BLOCK, "it doesn't begin with a full state"));
+        }
+        visit(BLOCK, &first);
+        let mut content = Content {
+            place,
+            state: ManifestState::default(),
+            sequence: first.sequence,
+            end: BLOCK + first.bytes,
+            edits: 0,
+            bad: None,
+            beyond: None,
+        };
+        content.state.apply(&first.edit);
+        content.read_edits(&bytes, visit);
+        Ok(content)
+    }
+
+    fn read_edits(&mut self, bytes: &[u8], visit: &mut dyn FnMut(u64, &ManifestRecord)) {
+        while self.bad.is_none() && self.end < bytes.len() as u64 {
+            match self.place.parse(self.end, &bytes[self.end as usize..]) {
+                Ok(record) => self.take(record, visit),
+                Err(what) => self.bad = Some(what.to_owned()),
+            }
+        }
+        let mut at = self.end + BLOCK;
+        while self.bad.is_some() && at < bytes.len() as u64 {
+            if let Ok(record) = self.place.parse(at, &bytes[at as usize..])
+                && record.sequence > self.sequence
+            {
+                let (offset, count) = self.beyond.unwrap_or((at, 0));
+                self.beyond = Some((offset, count + 1));
+            }
+            at += BLOCK;
+        }
+    }
+
+    fn take(&mut self, record: ManifestRecord, visit: &mut dyn FnMut(u64, &ManifestRecord)) {
+        if record.kind != RecordKind::Edit || record.sequence != self.sequence + 1 {
+            self.bad = Some("a record is out of order".to_owned());
+        } else if let Err(what) = self.state.check(&record.edit) {
+            self.bad = Some(what);
+            // Its checksum is right, so it was durable; it proves itself.
+            self.beyond = Some((self.end, 1));
+        } else {
+            visit(self.end, &record);
+            self.state.apply(&record.edit);
+            self.sequence = record.sequence;
+            self.end += record.bytes;
+            self.edits += 1;
+        }
+    }
+
+    fn check_shard(&self, dir: &dyn Dir, shard_id: [u8; 16]) -> Result<(), Error> {
+        if self.place.shard_id == shard_id {
+            return Ok(());
+        }
+        let (file, dir) = (FileName::Manifest(self.place.number), dir.path());
+        Err(Error::Unusable(format!(
+            "{file} in {dir} belongs to another shard; move it back to where it came from"
+        )))
+    }
+
+    /// The error if what is wrong at the end was durable once.
+    pub fn damage(&self, dir: &dyn Dir) -> Option<Error> {
+        let (what, (beyond, _)) = (self.bad.as_ref()?, self.beyond?);
+        let hint = repair_hint(dir);
+        let what = if beyond == self.end {
+            format!("{what}; {hint}")
+        } else {
+            format!("{what}, though the sound edit at offset {beyond} was written after it; {hint}")
+        };
+        Some(Error::Damaged { file: FileName::Manifest(self.place.number), offset: self.end, what })
+    }
+}
+
+pub(super) fn list(dir: &dyn Dir) -> Result<Vec<FileName>, Error> {
+    dir.list().map_err(|error| Error::io("list", "files", dir.path(), error))
+}
+
+/// The number of the manifest that counts.
+pub(super) fn newest(names: &[FileName]) -> Option<u64> {
+    names.iter().filter(|name| matches!(name, FileName::Manifest(_))).map(|name| name.number()).max()
+}
+
+fn refuse_orphans(dir: &dyn Dir, names: &[FileName]) -> Result<(), Error> {
+    let data = names.iter().filter(|name| matches!(name, FileName::Table(_) | FileName::Log(_))).count();
+    if data == 0 {
+        return Ok(());
+    }
+    Err(Error::Unusable(format!(
+        "{} has {data} tables and log files but no manifest that says which of them count; restore the \
+         highest-numbered .manifest file from a backup",
+        dir.path()
+    )))
+}
+
+/// Makes a new manifest file that says `state`, as a rewrite does, and removes the others.
+pub(super) fn start_file(
+    dir: &mut dyn Dir,
+    place: Place,
+    sequence: u64,
+    state: ManifestState,
+    names: &[FileName],
+) -> Result<(Manifest, ManifestState), Error> {
+    let (temp, file) = (FileName::ManifestTemp(place.number), FileName::Manifest(place.number));
+    let mut buf = AlignedBuf::with_capacity(0);
+    encode_file(place, sequence, &state, &mut buf);
+    let written = dir
+        .create(temp)
+        .and_then(|()| dir.write(temp, 0, &buf))
+        .and_then(|()| dir.sync(temp))
+        .and_then(|()| dir.rename(temp, file))
+        .and_then(|()| dir.sync_dir());
+    written.map_err(|error| Error::io("write", file, dir.path(), error))?;
+    remove_leftovers(dir, names, file)?;
+    Ok((Manifest::new(place, buf.len() as u64, sequence, state.clone()), state))
+}
+
+/// Removes every manifest file of `names` but `keep`.
+fn remove_leftovers(dir: &mut dyn Dir, names: &[FileName], keep: FileName) -> Result<(), Error> {
+    for &name in names {
+        let manifest = matches!(name, FileName::Manifest(_) | FileName::ManifestTemp(_));
+        let gone = keep == FileName::Manifest(name.number()) && matches!(name, FileName::ManifestTemp(_));
+        if manifest && name != keep && !gone {
+            dir.unlink(name).map_err(|error| Error::io("remove", name, dir.path(), error))?;
+        }
+    }
+    Ok(())
 }

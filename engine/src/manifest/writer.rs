@@ -99,7 +99,7 @@ impl Manifest {
         completion: IoCompletion,
         requests: &mut Vec<IoRequest>,
     ) -> Option<ManifestEvent> {
-        if completion.token != Token(self.token) || self.failed {
+        if completion.token != Token(self.token) || matches!(self.step, Step::Idle) {
             return None;
         }
         let event = match completion.result {

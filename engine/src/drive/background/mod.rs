@@ -7,6 +7,9 @@
 //!
 //! Every job and request that was handed over yields exactly one event, unless this is dropped first:
 //! a panic in a job is an error event, and should the thread itself end, what was outstanding fails.
+//!
+//! Glommio 0.9 leaves one eventfd open per executor, so a process that opens and closes stores without
+//! end runs out of descriptors eventually; one that keeps its stores open never notices.
 
 mod disk;
 mod executor;

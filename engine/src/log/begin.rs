@@ -1,0 +1,124 @@
+//! Begins a new generation when the log was read (or there was none), and sorts out the files.
+
+use super::format::{Previous, SEGMENT_HEADER, SegmentHeader};
+use super::inventory::{Inventory, Link};
+use super::segments::{SPARES_MAX, Segment, Segments};
+use super::{Log, LogOptions, LogPosition};
+use crate::Error;
+use crate::dir::Dir;
+use crate::io::FileName;
+use std::collections::VecDeque;
+use std::io;
+
+const FILL_BYTES: usize = 1 << 20;
+
+/// Makes the segments in `kept`, which end at `end`, durable, begins a segment of a generation above
+/// `newest` behind them, and clears away what isn't log.
+pub(super) fn begin_generation(
+    dir: &mut dyn Dir,
+    options: LogOptions,
+    newest: u64,
+    inventory: &Inventory,
+    mut kept: Vec<Link>,
+    end: LogPosition,
+) -> Result<Log, Error> {
+    for link in &kept {
+        sync(dir, link.header.file)?;
+    }
+    let mut previous = kept.last().map_or(Previous::default(), |link| Previous {
+        generation: link.header.generation,
+        file: link.header.file,
+        end: end.offset,
+    });
+    // A newest segment without a commit is replaced, so that openings alone don't make the log grow.
+    if let Some(empty) = kept.pop_if(|_| end.offset == SEGMENT_HEADER) {
+        previous = empty.header.previous;
+    }
+    let files = sort_files(dir, &options, inventory, &kept)?;
+    let generation = ((newest >> 32) + 1) << 32;
+    let header = SegmentHeader {
+        shard_id: options.shard_id,
+        file: files.segment,
+        generation,
+        previous,
+        prepared_bytes: options.segment_bytes.into(),
+        durable: LogPosition { segment: previous.generation, offset: previous.end },
+    };
+    let mut block = vec![0; SEGMENT_HEADER as usize];
+    header.encode(&mut block);
+    dir.write(FileName::Log(files.segment), 0, &block)
+        .map_err(|error| Error::io("write", FileName::Log(files.segment), dir.path(), error))?;
+    sync(dir, files.segment)?;
+    dir.sync_dir().map_err(|error| Error::io("sync", "names", dir.path(), error))?;
+    for number in files.waste {
+        dir.unlink(FileName::Log(number))
+            .map_err(|error| Error::io("remove", FileName::Log(number), dir.path(), error))?;
+    }
+    let size = u64::from(options.segment_bytes);
+    let live = kept.iter().map(|link| Segment {
+        generation: link.header.generation,
+        file: link.header.file,
+        prepared: link.len == size,
+        bytes: link.len,
+    });
+    let live: VecDeque<Segment> = live.collect();
+    let segments = Segments::new(options.segment_bytes, files.next_number, live, files.spares);
+    let newest = Segment { generation, file: files.segment, prepared: true, bytes: size };
+    Ok(Log::new(options, segments, newest))
+}
+
+struct Files {
+    /// For the new segment; zero-filled or used before, synced.
+    segment: u64,
+    spares: Vec<u64>,
+    waste: Vec<u64>,
+    next_number: u64,
+}
+
+/// Decides what becomes of the files that aren't kept, and makes one if none can be used.
+fn sort_files(
+    dir: &mut dyn Dir,
+    options: &LogOptions,
+    inventory: &Inventory,
+    kept: &[Link],
+) -> Result<Files, Error> {
+    let size = u64::from(options.segment_bytes);
+    let mut next_number = inventory.files.last().map_or(1, |file| file.number + 1);
+    let (mut usable, mut waste) = (Vec::new(), Vec::new());
+    for file in &inventory.files {
+        if kept.iter().any(|link| link.header.file == file.number) {
+            continue;
+        }
+        let useful = file.len == size && usable.len() <= SPARES_MAX;
+        if useful { usable.push(file.number) } else { waste.push(file.number) }
+    }
+    if usable.is_empty() {
+        let file = FileName::Log(next_number);
+        fill(dir, file, size).map_err(|error| Error::io("prepare", file, dir.path(), error))?;
+        usable.push(next_number);
+        next_number += 1;
+    }
+    // Their length must be durable before a header says so: whoever made them may have been killed.
+    for &number in &usable {
+        sync(dir, number)?;
+    }
+    let spares = usable.split_off(1);
+    Ok(Files { segment: usable[0], spares, waste, next_number })
+}
+
+fn sync(dir: &mut dyn Dir, number: u64) -> Result<(), Error> {
+    let file = FileName::Log(number);
+    dir.sync(file).map_err(|error| Error::io("sync", file, dir.path(), error))
+}
+
+fn fill(dir: &mut dyn Dir, file: FileName, size: u64) -> io::Result<()> {
+    dir.create(file)?;
+    let zeros = vec![0; FILL_BYTES];
+    let mut at = 0;
+    while at < size {
+        let len = (size - at).min(FILL_BYTES as u64);
+        dir.write(file, at, &zeros[..len as usize])?;
+        at += len;
+    }
+    Ok(())
+}

@@ -1,0 +1,178 @@
+//! Which log files a directory has, what their headers say, and how the segments follow each other.
+//!
+//! The newest segment counts, and every segment names its predecessor and where that ended. So the log is
+//! the chain read backwards from the newest header; files outside of it are leftovers, whatever they hold.
+
+use super::format::{NoHeader, SEGMENT_HEADER, SegmentHeader};
+use super::reader::SegmentReader;
+use super::{LogOptions, LogPosition};
+use crate::Error;
+use crate::dir::{Dir, repair_hint};
+use crate::io::FileName;
+
+/// A log file.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LogFile {
+    pub number: u64,
+    pub len: u64,
+    pub header: Result<SegmentHeader, NoHeader>,
+}
+
+/// A segment of the log proper.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Link {
+    pub header: SegmentHeader,
+    pub len: u64,
+    /// Where its successor says it ended; `None` for the newest.
+    pub end: Option<u32>,
+}
+
+impl Link {
+    /// Reads the segment.
+    pub fn reader<'d>(&self, dir: &'d dyn Dir, options: &LogOptions) -> SegmentReader<'d> {
+        let SegmentHeader { file, generation, .. } = self.header;
+        SegmentReader::new(dir, options.shard_id, file, self.len, generation)
+    }
+}
+
+/// The log files of a directory.
+#[derive(Debug)]
+pub(super) struct Inventory {
+    pub files: Vec<LogFile>,
+}
+
+impl Inventory {
+    /// Reads every log file's first block.
+    pub fn read(dir: &dyn Dir) -> Result<Inventory, Error> {
+        let names = dir.list().map_err(|error| Error::io("list", "log files", dir.path(), error))?;
+        let mut files = Vec::new();
+        for name in names {
+            let FileName::Log(number) = name else { continue };
+            let len = dir.len(name).map_err(|error| Error::io("stat", name, dir.path(), error))?;
+            let header = if len < u64::from(SEGMENT_HEADER) {
+                Err(NoHeader::Blank)
+            } else {
+                let block = dir
+                    .read(name, 0, SEGMENT_HEADER as usize)
+                    .map_err(|error| Error::io("read", name, dir.path(), error))?;
+                SegmentHeader::parse(&block)
+            };
+            let header =
+                header.and_then(|header| if header.file == number { Ok(header) } else { Err(NoHeader::Bad) });
+            files.push(LogFile { number, len, header });
+        }
+        files.sort_by_key(|file| file.number);
+        Ok(Inventory { files })
+    }
+
+    /// Refuses files of another shard or another format version.
+    pub fn check(&self, dir: &dyn Dir, options: &LogOptions) -> Result<(), Error> {
+        for file in &self.files {
+            match file.header {
+                Err(NoHeader::Version(found)) => {
+                    let (file, supported) = (FileName::Log(file.number), super::format::FORMAT_VERSION);
+                    return Err(Error::Format { file, found, supported });
+                }
+                Ok(header) if header.shard_id != options.shard_id => {
+                    let (file, dir) = (FileName::Log(file.number), dir.path());
+                    return Err(Error::Unusable(format!(
+                        "{file} in {dir} belongs to another shard; move it back to where it came from"
+                    )));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The highest generation any sound header names.
+    pub fn newest_generation(&self) -> u64 {
+        self.headers().map(|(header, _)| header.generation).max().unwrap_or(0)
+    }
+
+    /// Files that hold something that is no header.
+    pub fn bad_files(&self) -> impl Iterator<Item = LogFile> {
+        self.files.iter().copied().filter(|file| file.header == Err(NoHeader::Bad))
+    }
+
+    fn headers(&self) -> impl Iterator<Item = (SegmentHeader, u64)> {
+        self.files.iter().filter_map(|file| file.header.ok().map(|header| (header, file.len)))
+    }
+
+    /// The segments from `from` on, oldest first, that lead to the newest generation below `below`. The
+    /// error is the link that is missing.
+    pub fn chain(&self, from: LogPosition, below: u64) -> Result<Vec<Link>, Missing> {
+        let newest = self
+            .headers()
+            .filter(|(header, _)| header.generation >= from.segment && header.generation < below)
+            .max_by_key(|(header, _)| header.generation);
+        let Some((header, len)) = newest else {
+            return if from.segment == 0 { Ok(Vec::new()) } else { Err(Missing::first(from)) };
+        };
+        let mut chain = vec![Link { header, len, end: None }];
+        let mut first = header;
+        while first.generation != from.segment
+            && first.previous.generation != 0
+            && first.previous.generation >= from.segment
+        {
+            let previous = first.previous;
+            let follows = |header: &SegmentHeader| {
+                header.generation == previous.generation && header.generation < first.generation
+            };
+            let link = self.headers().find(|(header, _)| follows(header));
+            let Some((header, len)) = link else {
+                let (generation, file) = (previous.generation, previous.file);
+                return Err(Missing { generation, file: Some(file), follower: Some(first.file) });
+            };
+            chain.push(Link { header, len, end: Some(previous.end) });
+            first = header;
+        }
+        chain.reverse();
+        Ok(chain)
+    }
+
+    /// A missing link as an error that names what to look for.
+    pub fn describe(&self, dir: &dyn Dir, missing: Missing) -> Error {
+        let Missing { generation, file, follower } = missing;
+        let known = file.and_then(|number| self.files.iter().find(|file| file.number == number));
+        let suspect = known.or_else(|| self.files.iter().find(|file| file.header == Err(NoHeader::Bad)));
+        if let Some(suspect) = suspect {
+            let what = match suspect.header {
+                Ok(header) => format!(
+                    "it should be segment {generation} of the log but its header says {}",
+                    header.generation
+                ),
+                Err(_) => format!("the header of log segment {generation} can't be read"),
+            };
+            let (file, what) = (FileName::Log(suspect.number), format!("{what}; {}", repair_hint(dir)));
+            return Error::Damaged { file, offset: 0, what };
+        }
+        let name = file.map_or("its file".to_owned(), |number| FileName::Log(number).to_string());
+        let who = follower
+            .map_or("the manifest names".to_owned(), |number| format!("{} follows", FileName::Log(number)));
+        Error::Unusable(format!(
+            "{name}, log segment {generation}, which {who}, is missing from {}; put it back, or {}",
+            dir.path(),
+            repair_hint(dir)
+        ))
+    }
+}
+
+/// A segment that the log needs and no sound header names.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Missing {
+    pub generation: u64,
+    file: Option<u64>,
+    follower: Option<u64>,
+}
+
+impl Missing {
+    /// Whether there is no segment at all, rather than a gap before one.
+    pub fn is_everything(&self) -> bool {
+        self.follower.is_none()
+    }
+
+    fn first(from: LogPosition) -> Missing {
+        Missing { generation: from.segment, file: None, follower: None }
+    }
+}

@@ -1,0 +1,147 @@
+//! Reads one segment: its commits in order, and what lies behind a bad one.
+
+use super::format::{COMMIT_HEADER, COMMIT_MAGIC, Commit, STEP, Seed};
+use super::{LogPosition, Record};
+use crate::Error;
+use crate::dir::Dir;
+use crate::io::FileName;
+
+const READ_BYTES: u64 = 2 << 20;
+
+/// A window that moves over a segment's file.
+pub(super) struct SegmentReader<'d> {
+    dir: &'d dyn Dir,
+    file: FileName,
+    len: u64,
+    generation: u64,
+    file_seed: Seed,
+    segment_seed: Seed,
+    window: Vec<u8>,
+    window_start: u64,
+}
+
+/// A commit that doesn't check out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Bad {
+    /// Where the commit should start.
+    pub commit: u32,
+    /// Where exactly it goes wrong.
+    pub offset: u64,
+    pub what: String,
+}
+
+impl<'d> SegmentReader<'d> {
+    pub fn new(dir: &'d dyn Dir, shard_id: [u8; 16], file: u64, len: u64, generation: u64) -> Self {
+        let file_seed = Seed::of_file(&shard_id, file);
+        SegmentReader {
+            dir,
+            file: FileName::Log(file),
+            // Offsets have 32 bits; nothing of ours lies beyond.
+            len: len.min(u32::MAX.into()),
+            generation,
+            file_seed,
+            segment_seed: file_seed.of_segment(generation),
+            window: Vec::new(),
+            window_start: 0,
+        }
+    }
+
+    pub fn file(&self) -> FileName {
+        self.file
+    }
+
+    /// `len` bytes at `offset`, or `None` if the file ends before.
+    fn bytes(&mut self, offset: u64, len: usize) -> Result<Option<&[u8]>, Error> {
+        let end = offset + len as u64;
+        if end > self.len {
+            return Ok(None);
+        }
+        if offset < self.window_start || end > self.window_start + self.window.len() as u64 {
+            let want = READ_BYTES.max(len as u64).min(self.len - offset);
+            self.window = self
+                .dir
+                .read(self.file, offset, want as usize)
+                .map_err(|error| Error::io("read", self.file, self.dir.path(), error))?;
+            self.window_start = offset;
+        }
+        let start = (offset - self.window_start) as usize;
+        Ok(Some(&self.window[start..start + len]))
+    }
+
+    /// The commit at `offset` if it is sound and ends at or before `end`.
+    pub fn commit(&mut self, offset: u32, end: Option<u32>) -> Result<Result<Commit, Bad>, Error> {
+        let bad = |at, what: &str| Ok(Err(Bad { commit: offset, offset: at, what: what.to_owned() }));
+        let (at, generation) = (u64::from(offset), self.generation);
+        let (file_seed, segment_seed) = (self.file_seed, self.segment_seed);
+        let header = self.bytes(at, COMMIT_HEADER)?.and_then(|bytes| Commit::parse(file_seed, at, bytes));
+        let Some(commit) = header.filter(|commit| commit.generation == generation) else {
+            return bad(at, "there is no sound commit header");
+        };
+        let limit = end.map_or(self.len, u64::from);
+        if at + u64::from(commit.padded) > limit {
+            return bad(at, "a commit reaches past the end of its segment");
+        }
+        let Some(bytes) = self.bytes(at, commit.padded as usize)? else {
+            return bad(at, "a commit reaches past the end of the file");
+        };
+        Ok(match commit.verify(segment_seed, at, bytes) {
+            Ok(()) => Ok(commit),
+            Err((at, what)) => Err(Bad { commit: offset, offset: at, what }),
+        })
+    }
+
+    /// Hands out the records of a commit that [`SegmentReader::commit`] found sound.
+    pub fn visit(
+        &mut self,
+        offset: u32,
+        commit: &Commit,
+        visit: &mut dyn FnMut(Record<'_>, LogPosition) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let (file, at, segment) = (self.file, u64::from(offset), self.generation);
+        let Some(bytes) = self.bytes(at, commit.padded as usize)? else { return Ok(()) };
+        for record in commit.records(bytes) {
+            let record = record.map_err(|(within, kind)| {
+                Error::Unusable(format!(
+                    "{file} has a record of the unknown kind {kind} at offset {}; a newer build wrote it: \
+                     use that one",
+                    at + within
+                ))
+            })?;
+            visit(record, LogPosition { segment, offset })?;
+        }
+        Ok(())
+    }
+
+    /// Calls `found` for every sound commit header of any generation in `from..to`, without regard to what
+    /// lies between; stops when it answers `false`.
+    pub fn scan(
+        &mut self,
+        from: u32,
+        to: Option<u32>,
+        found: &mut dyn FnMut(u32, Commit) -> bool,
+    ) -> Result<(), Error> {
+        let end = to.map_or(self.len, u64::from).min(self.len);
+        let mut at = u64::from(from).next_multiple_of(STEP as u64);
+        while at + COMMIT_HEADER as u64 <= end {
+            let len = (end - at).min(READ_BYTES) as usize;
+            let file_seed = self.file_seed;
+            let Some(bytes) = self.bytes(at, len)? else { return Ok(()) };
+            let starts = (0..=len - COMMIT_HEADER).step_by(STEP);
+            let mut next = 0;
+            for start in starts {
+                next = start + STEP;
+                if bytes[start..start + 4] != COMMIT_MAGIC.to_le_bytes() {
+                    continue;
+                }
+                let offset = at + start as u64;
+                if let Some(commit) = Commit::parse(file_seed, offset, &bytes[start..])
+                    && !found(offset as u32, commit)
+                {
+                    return Ok(());
+                }
+            }
+            at += next as u64;
+        }
+        Ok(())
+    }
+}

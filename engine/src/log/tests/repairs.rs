@@ -1,0 +1,93 @@
+//! Repairing and dumping.
+
+use super::*;
+use crate::log::{DumpItem, RepairReport, dump, repair};
+
+fn write(dir: &mut MemoryDir, options: LogOptions, lens: &[usize]) -> Vec<LogPosition> {
+    let mut log = create(dir, options);
+    let commit =
+        |(index, &len): (usize, &usize)| commit(dir, &mut log, true, &[Written { index: index as u64, len }]);
+    lens.iter().enumerate().map(commit).collect()
+}
+
+#[test]
+fn a_sound_log_is_left_alone() {
+    let options = options(true, 16 << 10);
+    let mut dir = MemoryDir::new();
+    write(&mut dir, options, &[100; 5]);
+    let before = dir.bytes(FileName::Log(1)).to_vec();
+    let report = repair(&mut dir, LogPosition::default(), options).unwrap();
+    assert_eq!(report, RepairReport { kept_commits: 5, kept_records: 5, ..RepairReport::default() });
+    assert_eq!(dir.bytes(FileName::Log(1)), before);
+    assert_eq!(log_files(&dir).len(), 2);
+}
+
+#[test]
+fn what_comes_before_the_damage_stays_and_the_rest_is_counted() {
+    let options = options(true, 16 << 10);
+    let mut dir = MemoryDir::new();
+    let ends = write(&mut dir, options, &[100; 9]);
+    dir.flip(FileName::Log(2), 4096 + 60, 3);
+    let report = repair(&mut dir, LogPosition::default(), options).unwrap();
+    assert_eq!((report.kept_commits, report.kept_records), (3, 3));
+    assert_eq!(report.dropped.iter().map(|dropped| dropped.commits).sum::<u64>(), 6);
+    assert!(report.damage[0].contains("000002.log is damaged at offset 4136"), "{:?}", report.damage);
+    let (mut log, records) = reopen(&mut dir, LogPosition::default(), options).unwrap();
+    assert_eq!(records.len(), 3);
+    assert!(log.end() > ends[8], "positions go on rising");
+    commit(&mut dir, &mut log, true, &[Written { index: 100, len: 10 }]);
+    let (_, records) = reopen(&mut dir, LogPosition::default(), options).unwrap();
+    assert_eq!(records.last().unwrap().1.index, 100);
+}
+
+#[test]
+fn a_lost_segment_header_costs_that_segment_and_what_follows() {
+    let options = options(true, 16 << 10);
+    for (victim, kept) in [(1, 0), (2, 3), (3, 6)] {
+        let mut dir = MemoryDir::new();
+        write(&mut dir, options, &[100; 9]);
+        dir.flip(FileName::Log(victim), 40, 0);
+        let report = repair(&mut dir, LogPosition::default(), options).unwrap();
+        assert_eq!(report.kept_commits, kept, "{report:?}");
+        assert_eq!(report.damage.len(), 1, "{report:?}");
+        let (_, records) = reopen(&mut dir, LogPosition::default(), options).unwrap();
+        assert_eq!(records.len() as u64, kept);
+        let again = repair(&mut dir, LogPosition::default(), options).unwrap();
+        assert!(again.damage.is_empty(), "{again:?}");
+    }
+}
+
+#[test]
+fn a_log_whose_start_is_lost_opens_empty_after_repair() {
+    let options = options(true, 16 << 10);
+    let mut dir = MemoryDir::new();
+    let ends = write(&mut dir, options, &[100; 9]);
+    let from = ends[6];
+    dir.tamper(FileName::Log(3), |bytes| bytes.fill(0xee));
+    let report = repair(&mut dir, from, options).unwrap();
+    assert_eq!((report.kept_commits, report.damage.len()), (0, 1), "{report:?}");
+    let (_, records) = reopen(&mut dir, from, options).unwrap();
+    assert!(records.is_empty());
+}
+
+#[test]
+fn a_dump_shows_segments_commits_and_records_in_order() {
+    let options = options(true, 16 << 10);
+    let mut dir = MemoryDir::new();
+    write(&mut dir, options, &[100; 4]);
+    let mut shown = Vec::new();
+    dump(&dir, &mut |item| {
+        shown.push(match item {
+            DumpItem::Segment { file, .. } => file.to_string(),
+            DumpItem::Commit { at, records, .. } => format!("commit {} of {records}", at.offset),
+            DumpItem::Record { record, .. } => format!("record {}", Written::read(record).index),
+            DumpItem::End { at, .. } => format!("end {}", at.offset),
+            DumpItem::Unused { file } => format!("unused {file}"),
+        });
+        Ok(())
+    })
+    .unwrap();
+    let expected = "000001.log,commit 4096 of 1,record 0,commit 8192 of 1,record 1,commit 12288 of 1,record 2,\
+                    end 16384,000002.log,commit 4096 of 1,record 3,end 8192";
+    assert_eq!(shown.join(","), expected);
+}
