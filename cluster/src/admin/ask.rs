@@ -1,0 +1,61 @@
+//! Messages from the admin side to cores. A core answers between two turns; nobody waits longer than a deadline.
+
+use crate::stats::CoreStats;
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// What a core is told from outside.
+pub enum Control {
+    /// Send a snapshot of your statistics.
+    Stats(oneshot::Sender<Box<CoreStats>>),
+    /// Finish what is under way, then end.
+    Drain,
+}
+
+/// Reaches one core from any thread.
+#[derive(Clone)]
+pub struct CoreHandle {
+    messages: SyncSender<Control>,
+    wake: Arc<dyn Fn() + Send + Sync>,
+}
+
+/// How many messages may wait for a core.
+pub const CONTROL_QUEUE: usize = 64;
+
+impl CoreHandle {
+    /// A handle that leaves messages in `messages` and then calls `wake`.
+    pub fn new(messages: SyncSender<Control>, wake: Arc<dyn Fn() + Send + Sync>) -> CoreHandle {
+        CoreHandle { messages, wake }
+    }
+
+    /// Leaves a message; `false` if the core has ended or its queue is full.
+    pub fn send(&self, message: Control) -> bool {
+        let sent = self.messages.try_send(message).is_ok();
+        (self.wake)();
+        sent
+    }
+}
+
+/// Asks all cores at once; `None` for each that doesn't answer within `deadline`.
+pub async fn stats(cores: &[CoreHandle], deadline: Duration) -> Vec<Option<CoreStats>> {
+    let answers: Vec<_> = cores
+        .iter()
+        .map(|core| {
+            let (sender, answer) = oneshot::channel();
+            core.send(Control::Stats(sender)).then_some(answer)
+        })
+        .collect();
+    let until = tokio::time::Instant::now() + deadline;
+    let mut stats = Vec::with_capacity(cores.len());
+    for answer in answers {
+        let Some(answer) = answer else {
+            stats.push(None);
+            continue;
+        };
+        let answer = tokio::time::timeout_at(until, answer).await;
+        stats.push(answer.ok().and_then(Result::ok).map(|stats| *stats));
+    }
+    stats
+}

@@ -1,0 +1,92 @@
+//! Precedence, checks and messages of the configuration.
+
+use super::*;
+
+fn layer(settings: &[(&'static str, &str)]) -> Layer {
+    settings
+        .iter()
+        .map(|&(name, text)| {
+            (name, Setting { text: text.to_owned(), origin: Origin::Flag(format!("--{name}")) })
+        })
+        .collect()
+}
+
+fn refusal(settings: &[(&'static str, &str)]) -> String {
+    let error = Config::from_layers(&[layer(settings)]).expect_err("this configuration is wrong");
+    assert_eq!(error.exit_code(), 2);
+    let text = error.to_string();
+    assert!(!text.contains('\n'), "one line: {text}");
+    text
+}
+
+#[test]
+fn an_earlier_layer_wins_and_defaults_come_last() {
+    let config =
+        Config::from_layers(&[layer(&[("shards", "3")]), layer(&[("shards", "2"), ("memory", "512MB")])])
+            .unwrap();
+    assert_eq!(config.shards, Some(3));
+    assert_eq!(config.memory_bytes, 512_000_000);
+    assert_eq!(config.listen.port(), 7400);
+    assert_eq!(config.durability, Durability::Sync);
+}
+
+#[test]
+fn every_durability_is_read() {
+    for (text, expected) in
+        [("sync", Durability::Sync), ("interval:50", Durability::IntervalMs(50)), ("none", Durability::None)]
+    {
+        let config = Config::from_layers(&[layer(&[("durability", text)])]).unwrap();
+        assert_eq!(config.durability, expected);
+        assert_eq!(config.durability.to_string(), text);
+    }
+}
+
+#[test]
+fn listeners_can_be_off() {
+    let config = Config::from_layers(&[layer(&[("resp-listen", "off"), ("admin-listen", "off")])]).unwrap();
+    assert_eq!((config.resp_listen, config.admin_listen), (None, None));
+}
+
+#[test]
+fn wrong_values_are_refused_with_their_origin() {
+    for (name, text) in [
+        ("listen", "nonsense"),
+        ("shards", "0"),
+        ("shards", "many"),
+        ("memory", "12X"),
+        ("memory", "1MB"),
+        ("durability", "interval:0"),
+        ("partitions", "100"),
+        ("node-id", "a b"),
+        ("value-max", "17MiB"),
+        ("cpus", "3-1"),
+        ("log-format", "xml"),
+        ("insecure", "perhaps"),
+        ("join", "10.0.0.1:7400"),
+        ("dir", ""),
+    ] {
+        assert!(refusal(&[(name, text)]).starts_with(&format!("--{name}: ")), "{name} {text}");
+    }
+}
+
+#[test]
+fn an_open_address_needs_insecure() {
+    assert!(refusal(&[("resp-listen", "0.0.0.0:7379")]).contains("--insecure"));
+    let open = [("resp-listen", "0.0.0.0:7379"), ("insecure", "true")];
+    assert!(Config::from_layers(&[layer(&open)]).is_ok());
+}
+
+#[test]
+fn shards_need_partitions_and_memory() {
+    assert!(refusal(&[("shards", "65")]).contains("--partitions"));
+    assert!(refusal(&[("shards", "4"), ("memory", "32MiB")]).contains("--memory"));
+}
+
+#[test]
+fn flags_come_before_the_environment() {
+    let parsed = flags::parse(["kvd", "--shards", "2", "--insecure"].map(Into::into)).unwrap();
+    assert_eq!(parsed.flags["shards"].text, "2");
+    assert_eq!(parsed.flags["insecure"].text, "true");
+    assert!(!parsed.check);
+    assert!(flags::parse(["kvd", "--nonsense"].map(Into::into)).is_err());
+}

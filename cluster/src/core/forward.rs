@@ -1,0 +1,212 @@
+//! Requests on their way to other cores: who asked, which credits they hold, and which wait for one.
+//!
+//! A request whose core has a credit is sent at once. The parts of one large command may need more credits than there
+//! are: what is too much waits in a backlog, in order, and its connection takes in nothing until it is empty. New commands
+//! aren't begun while a core they need has no credit ([`Forwards::has_room`]), so a backlog holds parts of few commands.
+
+use super::message;
+use crate::mesh::Port;
+use pinion_engine::shard::request::{Answer, Op, Request, Ticket};
+use pinion_net::reactor::ConnId;
+use std::collections::VecDeque;
+
+/// A request that another core works on.
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    ticket: Ticket,
+    bytes: usize,
+    /// Answers still to come: one, but for [`Op::GetMany`].
+    answers: usize,
+}
+
+/// A request that waits for a credit; its bytes begin with room for its slot.
+struct Delayed {
+    ticket: Ticket,
+    answers: usize,
+    message: Vec<u8>,
+}
+
+/// The forwarded requests of a core.
+pub struct Forwards {
+    port: Port,
+    sent: Vec<Option<Sent>>,
+    free: Vec<u32>,
+    backlogs: Vec<VecDeque<Delayed>>,
+    /// Connections that wait for a credit of each core.
+    waiting: Vec<Vec<ConnId>>,
+    /// How long each core wants writers to be held back, as it last said.
+    delays_us: Vec<u32>,
+    /// Requests ever sent.
+    pub count: u64,
+}
+
+impl Forwards {
+    /// The table for one end of the mesh, of so many cores.
+    pub fn new(port: Port, cores: usize) -> Forwards {
+        Forwards {
+            port,
+            sent: Vec::new(),
+            free: Vec::new(),
+            backlogs: (0..cores).map(|_| VecDeque::new()).collect(),
+            waiting: vec![Vec::new(); cores],
+            delays_us: vec![0; cores],
+            count: 0,
+        }
+    }
+
+    /// This core's end of the mesh.
+    pub fn port(&mut self) -> &mut Port {
+        &mut self.port
+    }
+
+    /// Whether a new command may send to `core`.
+    #[inline]
+    pub fn has_room(&self, core: usize) -> bool {
+        self.port.has_credit(core) && self.backlogs[core].is_empty()
+    }
+
+    /// Notes that a connection waits for [`Forwards::has_room`].
+    pub fn wait(&mut self, core: usize, conn: ConnId) {
+        self.waiting[core].push(conn);
+    }
+
+    /// How long writers to a core should be held back, in microseconds.
+    pub fn delay_us(&self, core: usize) -> u32 {
+        self.delays_us[core]
+    }
+
+    /// Nothing is under way, and nothing waits.
+    pub fn is_idle(&self) -> bool {
+        self.sent.len() == self.free.len() && self.backlogs.iter().all(VecDeque::is_empty)
+    }
+
+    /// How many requests are under way or wait.
+    pub fn len(&self) -> usize {
+        self.sent.len() - self.free.len() + self.backlogs.iter().map(VecDeque::len).sum::<usize>()
+    }
+
+    /// Sends a request, or delays it: then the answer is `false`.
+    pub fn send(&mut self, core: usize, ticket: Ticket, request: &Request<'_>) -> bool {
+        let answers = match request.op {
+            Op::GetMany { keys } => keys.len().max(1),
+            _ => 1,
+        };
+        self.send_encoded(core, ticket, answers, |batch, slot| message::write_request(batch, slot, request))
+    }
+
+    /// Asks another core for a place in a scan that it keeps.
+    pub fn send_cursor(&mut self, core: usize, ticket: Ticket, cursor: u64) -> bool {
+        self.send_encoded(core, ticket, 1, |batch, slot| message::write_cursor(batch, slot, cursor))
+    }
+
+    fn send_encoded(
+        &mut self,
+        core: usize,
+        ticket: Ticket,
+        answers: usize,
+        encode: impl FnOnce(&mut Vec<u8>, u64),
+    ) -> bool {
+        self.count += 1;
+        if self.has_room(core) {
+            let slot = self.take_slot();
+            let bytes = self.port.request(core, |batch| encode(batch, slot as u64));
+            self.sent[slot] = Some(Sent { ticket, bytes, answers });
+            return true;
+        }
+        let mut message = Vec::new();
+        encode(&mut message, 0);
+        self.backlogs[core].push_back(Delayed { ticket, answers, message });
+        false
+    }
+
+    fn take_slot(&mut self) -> usize {
+        match self.free.pop() {
+            Some(slot) => slot as usize,
+            None => {
+                self.sent.push(None);
+                self.sent.len() - 1
+            }
+        }
+    }
+
+    /// Takes in an answer from `core`: the ticket it is for. The credit comes back with the last answer.
+    pub fn answered(&mut self, core: usize, slot: u64, delay_us: u32, answer: &Answer<'_>) -> Ticket {
+        self.delays_us[core] = delay_us;
+        let place = slot as usize;
+        let sent = self.sent[place].as_mut().expect("a core answers a request as often as it asks for");
+        let ticket = sent.ticket;
+        // A refusal answers for all items.
+        sent.answers = if matches!(answer, Answer::Item { .. }) { sent.answers - 1 } else { 0 };
+        if sent.answers == 0 {
+            let bytes = sent.bytes;
+            self.sent[place] = None;
+            self.free.push(slot as u32);
+            self.port.credit(core, bytes);
+        }
+        ticket
+    }
+
+    /// Sends what credits allow of the backlog to `core`; each ticket that leaves it is passed to `left`.
+    pub fn pump(&mut self, core: usize, mut left: impl FnMut(Ticket)) {
+        while self.port.has_credit(core) {
+            let Some(Delayed { ticket, answers, mut message }) = self.backlogs[core].pop_front() else { return };
+            let slot = self.take_slot();
+            message::set_slot(&mut message, slot as u64);
+            let bytes = self.port.request(core, |batch| batch.extend_from_slice(&message));
+            self.sent[slot] = Some(Sent { ticket, bytes, answers });
+            left(ticket);
+        }
+    }
+
+    /// The connections that waited for a credit of `core`, if there is one now.
+    pub fn take_waiting(&mut self, core: usize) -> Vec<ConnId> {
+        if self.has_room(core) { std::mem::take(&mut self.waiting[core]) } else { Vec::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::owners::Owner;
+    use crate::mesh::{Limits, mesh};
+    use pinion_engine::{Keyspace, Partition};
+
+    fn get(key: &[u8]) -> Request<'_> {
+        Request { keyspace: Keyspace(0), partition: Partition(0), op: Op::Get { key } }
+    }
+
+    #[test]
+    fn what_has_no_credit_waits_in_order_and_leaves_as_credits_come_back() {
+        let limits = Limits { requests: 2, ..Limits::default() };
+        let mut ports = mesh(2, limits);
+        let mut there = ports.pop().unwrap();
+        let mut here = Forwards::new(ports.pop().unwrap(), 2);
+        let sent: Vec<bool> =
+            (0..5).map(|n| here.send(1, Owner::Walk.ticket(n), &get(&[n as u8]))).collect();
+        assert_eq!(sent, [true, true, false, false, false]);
+        let (mut seen, mut there_answers) = (Vec::new(), Vec::new());
+        while !here.is_idle() {
+            here.port().flush(|_| ());
+            while let Some(batch) = there.take_requests(0) {
+                message::each_request(&batch, |slot, request| {
+                    let message::Incoming::Request(Request { op: Op::Get { key }, .. }) = request else { panic!() };
+                    seen.push(key[0]);
+                    there_answers.push(slot);
+                });
+            }
+            for slot in there_answers.drain(..) {
+                there.answer(0, |batch| message::write_answer(batch, slot, 5, &Answer::NotFound));
+            }
+            there.flush(|_| ());
+            while let Some(batch) = here.port().take_answers(1) {
+                message::each_answer(&batch, &mut Default::default(), |slot, delay, answer| {
+                    here.answered(1, slot, delay, &answer);
+                });
+            }
+            here.pump(1, |_| ());
+        }
+        assert_eq!(seen, [0, 1, 2, 3, 4]);
+        assert_eq!(here.delay_us(1), 5);
+        assert!(here.has_room(1));
+    }
+}

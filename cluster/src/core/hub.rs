@@ -1,0 +1,241 @@
+//! What a core has besides its shard: connections, its end of the mesh, walks, statistics.
+//!
+//! The shard answers into a [`Sink`], which is the hub and the reactor; so the two can be borrowed apart while the shard
+//! works.
+
+use super::forward::Forwards;
+use super::message;
+use super::owners::Owner;
+use crate::node::NodeInfo;
+use crate::session::resp::cursors::Cursors;
+use crate::session::walk::Walks;
+use crate::session::{Dialogue, Hold, Sessions};
+use crate::stats::{Class, CoreStats};
+use pinion_engine::aligned::AlignedBuf;
+use pinion_engine::shard::Now;
+use pinion_engine::shard::request::{Answer, Answers, Ticket};
+use pinion_net::reactor::{ConnId, Io};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// How a request ended, for the statistics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Answered.
+    Done,
+    /// Refused.
+    Refused,
+    /// Unknown.
+    Unknown,
+}
+
+impl Ending {
+    /// How this answer ends its request.
+    pub fn of(answer: &Answer<'_>) -> Ending {
+        match answer {
+            Answer::Refused(_) => Ending::Refused,
+            Answer::Unknown(_) => Ending::Unknown,
+            _ => Ending::Done,
+        }
+    }
+}
+
+/// A request that has its last answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Settled {
+    /// What kind it was.
+    pub class: Class,
+    /// When it came, by the clock of the turns.
+    pub started_us: u64,
+    /// How it ended.
+    pub ending: Ending,
+}
+
+/// See the module's text.
+pub struct Hub {
+    /// This core.
+    pub me: usize,
+    /// The node.
+    pub node: Arc<NodeInfo>,
+    /// Its connections.
+    pub sessions: Sessions,
+    /// Requests to other cores.
+    pub forwards: Forwards,
+    /// Walks under way.
+    pub walks: Walks,
+    /// Walks that can go on.
+    pub ready_walks: VecDeque<u64>,
+    /// Places of scans that clients will come back to.
+    pub cursors: Cursors,
+    /// Figures.
+    pub stats: CoreStats,
+    /// When this turn began.
+    pub now: Now,
+    /// How long this core's writers are held back.
+    pub delay_us: u32,
+    /// Connections that are held back, and until when.
+    pub throttled: VecDeque<(u64, ConnId)>,
+    /// The node is going down.
+    pub draining: bool,
+    /// Requests of each class that came and were answered within this turn.
+    pub quick: [u64; Class::ALL.len()],
+}
+
+impl Hub {
+    /// Milliseconds since the Unix epoch.
+    pub fn now_ms(&self) -> u64 {
+        self.now.unix_us / 1000
+    }
+
+    /// Counts a request that has its last answer.
+    #[inline]
+    pub fn settle(&mut self, settled: Settled) {
+        let stats = self.stats.class(settled.class);
+        stats.answered += 1;
+        match settled.ending {
+            Ending::Done => {}
+            Ending::Refused => stats.refused += 1,
+            Ending::Unknown => stats.unknown += 1,
+        }
+        match self.now.mono_us.saturating_sub(settled.started_us) {
+            0 => self.quick[settled.class as usize] += 1,
+            us => stats.latency.record(us, 1),
+        }
+    }
+
+    /// Puts a hold on a connection.
+    pub fn hold(&mut self, io: &mut Io<AlignedBuf>, conn: ConnId, hold: Hold) {
+        if let Some(session) = self.sessions.get(conn)
+            && session.hold(hold)
+        {
+            io.pause(conn);
+        }
+    }
+
+    /// Lifts a hold from a connection.
+    pub fn lift(&mut self, io: &mut Io<AlignedBuf>, conn: ConnId, hold: Hold) {
+        if let Some(session) = self.sessions.get(conn)
+            && session.lift(hold)
+        {
+            io.resume(conn);
+        }
+    }
+
+    /// Brings a connection's holds in line with what it has under way, after answers.
+    #[inline]
+    pub fn after_answers(&mut self, io: &mut Io<AlignedBuf>, conn: ConnId) {
+        let Some(session) = self.sessions.get(conn) else { return };
+        let mut free = false;
+        if session.is_held() {
+            if session.has(Hold::InFlight) && session.has_room() {
+                free |= session.lift(Hold::InFlight);
+            }
+            if session.has(Hold::Barrier) && session.in_flight() == 0 {
+                free |= session.lift(Hold::Barrier);
+            }
+        }
+        let over = (session.closing || session.half_closed) && session.in_flight() == 0;
+        if free {
+            io.resume(conn);
+        }
+        // What a half-closed client still has in its input is presented after a resume: it is closed when that is done.
+        if over && !free && !session.is_held() {
+            io.close(conn);
+        }
+    }
+
+    /// Requests of a connection went to a backlog.
+    pub fn backlogged(&mut self, io: &mut Io<AlignedBuf>, ticket: Ticket) {
+        if let Some(Owner::Connection { index, generation }) = Owner::of(ticket)
+            && let Some(session) = self.sessions.at(index, generation)
+        {
+            session.backlogged += 1;
+            if session.hold(Hold::Backlog) {
+                io.pause(session.conn);
+            }
+        }
+    }
+
+    /// Uses credits that came back from a core: its backlog first, then whoever waits for it.
+    pub fn use_credits(&mut self, io: &mut Io<AlignedBuf>, core: usize) {
+        let Hub { forwards, sessions, .. } = self;
+        forwards.pump(core, |ticket| {
+            if let Some(Owner::Connection { index, generation }) = Owner::of(ticket)
+                && let Some(session) = sessions.at(index, generation)
+            {
+                session.backlogged -= 1;
+                if session.backlogged == 0 && session.lift(Hold::Backlog) {
+                    io.resume(session.conn);
+                }
+            }
+        });
+        for conn in forwards.take_waiting(core) {
+            if let Some(session) = sessions.get(conn)
+                && session.lift(Hold::Credit)
+            {
+                io.resume(conn);
+            }
+        }
+    }
+
+    /// Lets a walk go on soon.
+    pub fn queue_walk(&mut self, key: u64) {
+        if let Some(walk) = self.walks.get(key)
+            && !walk.queued
+        {
+            walk.queued = true;
+            self.ready_walks.push_back(key);
+        }
+    }
+}
+
+/// Where a shard's answers go.
+pub struct Sink<'a> {
+    /// The core.
+    pub hub: &'a mut Hub,
+    /// Its reactor.
+    pub io: &'a mut Io<AlignedBuf>,
+}
+
+impl Answers for Sink<'_> {
+    #[inline]
+    fn answer(&mut self, ticket: Ticket, answer: Answer<'_>) {
+        deliver(self.hub, self.io, ticket, &answer);
+    }
+}
+
+/// Hands an answer to whoever asked, be it from this core's shard or from another's.
+pub fn deliver(hub: &mut Hub, io: &mut Io<AlignedBuf>, ticket: Ticket, answer: &Answer<'_>) {
+    match Owner::of(ticket) {
+        Some(Owner::Connection { index, generation }) => {
+            let now_ms = hub.now.unix_us / 1000;
+            let Some(session) = hub.sessions.at(index, generation) else { return };
+            let conn = session.conn;
+            let out = io.output(conn);
+            let settled = match &mut session.dialogue {
+                Dialogue::Resp(resp) => resp.answer(ticket.request, answer, now_ms, out),
+                Dialogue::Wire(wire) => wire.answer(ticket.request, answer, out),
+            };
+            let special = session.is_held() || session.half_closed || session.closing;
+            if let Some(settled) = settled {
+                hub.settle(settled);
+            }
+            if special {
+                hub.after_answers(io, conn);
+            }
+        }
+        Some(Owner::Core(core)) => {
+            let delay_us = hub.delay_us;
+            let port = hub.forwards.port();
+            port.answer(core, |batch| message::write_answer(batch, ticket.request, delay_us, answer));
+        }
+        Some(Owner::Walk) => {
+            let (key, lane) = Walks::parts(ticket.request);
+            if let Some(walk) = hub.walks.get(key) {
+                walk.take(lane, answer);
+                hub.queue_walk(key);
+            }
+        }
+        None => debug_assert!(false, "every ticket of this core has an owner"),
+    }
+}

@@ -1,0 +1,437 @@
+//! Requests and answers as messages between cores: encoded into a batch, decoded in place.
+
+use super::bytes::{Reader, Writer};
+use pinion_engine::key::{Expiry, Keyspace, Partition, Version};
+use pinion_engine::shard::request::{
+    Answer, Condition, ExpireCondition, Op, Page, PutExpiry, Refusal, Request, Scan, Update, Value,
+};
+use smallvec::SmallVec;
+
+const GET: u8 = 0;
+const GET_MANY: u8 = 1;
+const UPDATE: u8 = 2;
+const UPDATE_MANY: u8 = 3;
+const SCAN: u8 = 4;
+const CLEAR: u8 = 5;
+const CURSOR: u8 = 6;
+
+/// What a message of another core asks for.
+pub enum Incoming<'a> {
+    /// A request to this core's shard.
+    Request(Request<'a>),
+    /// The place of a scan that this core keeps under a cursor: an empty page that says where it goes on, or not found.
+    Cursor(u64),
+}
+
+/// Replaces the slot of an encoded request.
+pub fn set_slot(message: &mut [u8], slot: u64) {
+    message[..8].copy_from_slice(&slot.to_le_bytes());
+}
+
+/// Appends a question for a cursor.
+pub fn write_cursor(batch: &mut Vec<u8>, slot: u64, cursor: u64) {
+    let mut out = Writer(batch);
+    out.u64(slot);
+    out.u16(0);
+    out.u16(0);
+    out.u8(CURSOR);
+    out.u64(cursor);
+}
+
+/// Appends a request, which the sender knows by `slot`.
+pub fn write_request(batch: &mut Vec<u8>, slot: u64, request: &Request<'_>) {
+    let mut out = Writer(batch);
+    out.u64(slot);
+    out.u16(request.keyspace.0);
+    out.u16(request.partition.0);
+    match request.op {
+        Op::Get { key } => {
+            out.u8(GET);
+            out.bytes(key);
+        }
+        Op::GetMany { keys } => {
+            out.u8(GET_MANY);
+            out.len(keys.len());
+            keys.iter().for_each(|key| out.bytes(key));
+        }
+        Op::Update { key, update } => {
+            out.u8(UPDATE);
+            out.bytes(key);
+            write_update(&mut out, &update);
+        }
+        Op::UpdateMany { updates } => {
+            out.u8(UPDATE_MANY);
+            out.len(updates.len());
+            for (key, update) in updates {
+                out.bytes(key);
+                write_update(&mut out, update);
+            }
+        }
+        Op::Scan(scan) => {
+            out.u8(SCAN);
+            out.bytes(scan.from);
+            out.bytes(scan.to);
+            out.u64(scan.limit as u64);
+            out.u64(scan.limit_bytes as u64);
+            out.flag(scan.keys_only);
+        }
+        Op::Clear => out.u8(CLEAR),
+    }
+}
+
+/// Takes every request of a batch: slot and request.
+pub fn each_request(batch: &[u8], mut take: impl FnMut(u64, Incoming<'_>)) {
+    let mut fields = Reader(batch);
+    while !fields.is_empty() {
+        let slot = fields.u64();
+        let keyspace = Keyspace(fields.u16());
+        let partition = Partition(fields.u16());
+        let mut give = |op| take(slot, Incoming::Request(Request { keyspace, partition, op }));
+        match fields.u8() {
+            GET => give(Op::Get { key: fields.bytes() }),
+            GET_MANY => {
+                let count = fields.len();
+                let keys: SmallVec<[&[u8]; 16]> = (0..count).map(|_| fields.bytes()).collect();
+                give(Op::GetMany { keys: &keys });
+            }
+            UPDATE => {
+                let key = fields.bytes();
+                give(Op::Update { key, update: read_update(&mut fields) });
+            }
+            UPDATE_MANY => {
+                let count = fields.len();
+                let updates: SmallVec<[(&[u8], Update<'_>); 8]> =
+                    (0..count).map(|_| (fields.bytes(), read_update(&mut fields))).collect();
+                give(Op::UpdateMany { updates: &updates });
+            }
+            SCAN => give(Op::Scan(Scan {
+                from: fields.bytes(),
+                to: fields.bytes(),
+                limit: fields.u64() as usize,
+                limit_bytes: fields.u64() as usize,
+                keys_only: fields.flag(),
+            })),
+            CLEAR => give(Op::Clear),
+            CURSOR => {
+                let cursor = fields.u64();
+                take(slot, Incoming::Cursor(cursor));
+            }
+            other => unreachable!("no request is written as {other}"),
+        }
+    }
+}
+
+fn write_update(out: &mut Writer<'_>, update: &Update<'_>) {
+    match *update {
+        Update::Put { value, expiry, condition, want_old } => {
+            out.u8(0);
+            out.bytes(value);
+            write_expiry(out, expiry);
+            write_condition(out, condition);
+            out.flag(want_old);
+        }
+        Update::Delete { condition, want_old, want_existed } => {
+            out.u8(1);
+            write_condition(out, condition);
+            out.flag(want_old);
+            out.flag(want_existed);
+        }
+        Update::Increment { by } => {
+            out.u8(2);
+            out.u64(by as u64);
+        }
+        Update::Append { suffix } => {
+            out.u8(3);
+            out.bytes(suffix);
+        }
+        Update::Expire { expiry, condition } => {
+            out.u8(4);
+            write_expiry(out, expiry);
+            out.u8(EXPIRE_CONDITIONS.iter().position(|&c| c == condition).unwrap_or(0) as u8);
+        }
+    }
+}
+
+fn read_update<'a>(fields: &mut Reader<'a>) -> Update<'a> {
+    match fields.u8() {
+        0 => Update::Put {
+            value: fields.bytes(),
+            expiry: read_expiry(fields),
+            condition: read_condition(fields),
+            want_old: fields.flag(),
+        },
+        1 => Update::Delete {
+            condition: read_condition(fields),
+            want_old: fields.flag(),
+            want_existed: fields.flag(),
+        },
+        2 => Update::Increment { by: fields.u64() as i64 },
+        3 => Update::Append { suffix: fields.bytes() },
+        _ => {
+            Update::Expire { expiry: read_expiry(fields), condition: EXPIRE_CONDITIONS[fields.u8() as usize] }
+        }
+    }
+}
+
+const EXPIRE_CONDITIONS: [ExpireCondition; 5] = [
+    ExpireCondition::None,
+    ExpireCondition::HasNone,
+    ExpireCondition::HasOne,
+    ExpireCondition::Later,
+    ExpireCondition::Earlier,
+];
+
+fn write_expiry(out: &mut Writer<'_>, expiry: PutExpiry) {
+    let (kind, ms) = match expiry {
+        PutExpiry::Never => (0, 0),
+        PutExpiry::At(ms) => (1, ms),
+        PutExpiry::After(ms) => (2, ms),
+        PutExpiry::Keep => (3, 0),
+    };
+    out.u8(kind);
+    out.u64(ms);
+}
+
+fn read_expiry(fields: &mut Reader<'_>) -> PutExpiry {
+    match (fields.u8(), fields.u64()) {
+        (0, _) => PutExpiry::Never,
+        (1, ms) => PutExpiry::At(ms),
+        (2, ms) => PutExpiry::After(ms),
+        _ => PutExpiry::Keep,
+    }
+}
+
+fn write_condition(out: &mut Writer<'_>, condition: Condition) {
+    let (kind, version) = match condition {
+        Condition::None => (0, 0),
+        Condition::Absent => (1, 0),
+        Condition::Present => (2, 0),
+        Condition::Version(version) => (3, version.0),
+    };
+    out.u8(kind);
+    out.u64(version);
+}
+
+fn read_condition(fields: &mut Reader<'_>) -> Condition {
+    match (fields.u8(), fields.u64()) {
+        (0, _) => Condition::None,
+        (1, _) => Condition::Absent,
+        (2, _) => Condition::Present,
+        (_, version) => Condition::Version(Version(version)),
+    }
+}
+
+/// Appends an answer to the request that its sender knows by `slot`, and how long this core wants writers held back.
+pub fn write_answer(batch: &mut Vec<u8>, slot: u64, delay_us: u32, answer: &Answer<'_>) {
+    let mut out = Writer(batch);
+    out.u64(slot);
+    out.len(delay_us as usize);
+    match *answer {
+        Answer::Value(value) => {
+            out.u8(0);
+            write_value(&mut out, value);
+        }
+        Answer::NotFound => out.u8(1),
+        Answer::Item { index, value } => {
+            out.u8(2);
+            out.len(index);
+            write_optional(&mut out, value);
+        }
+        Answer::Written { version, existed, old } => {
+            out.u8(3);
+            out.u64(version.0);
+            out.len(existed as usize);
+            write_optional(&mut out, old);
+        }
+        Answer::NotMet { current } => {
+            out.u8(4);
+            write_optional(&mut out, current);
+        }
+        Answer::Integer(number) => {
+            out.u8(5);
+            out.u64(number as u64);
+        }
+        Answer::Page { page, next } => {
+            out.u8(6);
+            out.flag(next.is_some());
+            out.bytes(next.unwrap_or_default());
+            out.len(page.len());
+            for (key, value) in page.iter() {
+                out.bytes(key);
+                write_value(&mut out, value);
+            }
+        }
+        Answer::Refused(refusal) => {
+            out.u8(7);
+            let (kind, text) = refusal_parts(refusal);
+            out.u8(kind);
+            out.bytes(text.as_bytes());
+        }
+        Answer::Unknown(text) => {
+            out.u8(8);
+            out.bytes(text.as_bytes());
+        }
+    }
+}
+
+/// Takes every answer of a batch: slot, delay and answer. `page` is reused for pages.
+pub fn each_answer(batch: &[u8], page: &mut Page, mut take: impl FnMut(u64, u32, Answer<'_>)) {
+    let mut fields = Reader(batch);
+    while !fields.is_empty() {
+        let slot = fields.u64();
+        let delay = fields.len() as u32;
+        let mut give = |answer: Answer<'_>| take(slot, delay, answer);
+        match fields.u8() {
+            0 => give(Answer::Value(read_value(&mut fields))),
+            1 => give(Answer::NotFound),
+            2 => give(Answer::Item { index: fields.len(), value: read_optional(&mut fields) }),
+            3 => {
+                let (version, existed) = (Version(fields.u64()), fields.len() as u32);
+                give(Answer::Written { version, existed, old: read_optional(&mut fields) });
+            }
+            4 => give(Answer::NotMet { current: read_optional(&mut fields) }),
+            5 => give(Answer::Integer(fields.u64() as i64)),
+            6 => {
+                let (more, next) = (fields.flag(), fields.bytes());
+                page.clear();
+                for _ in 0..fields.len() {
+                    let key = fields.bytes();
+                    page.push(key, read_value(&mut fields));
+                }
+                give(Answer::Page { page, next: more.then_some(next) });
+            }
+            7 => {
+                let kind = fields.u8();
+                give(Answer::Refused(refusal_of(kind, fields.text())));
+            }
+            _ => give(Answer::Unknown(fields.text())),
+        }
+    }
+}
+
+fn write_value(out: &mut Writer<'_>, value: Value<'_>) {
+    out.bytes(value.bytes);
+    out.u64(value.version.0);
+    out.u64(value.expiry.0);
+}
+
+fn read_value<'a>(fields: &mut Reader<'a>) -> Value<'a> {
+    Value { bytes: fields.bytes(), version: Version(fields.u64()), expiry: Expiry(fields.u64()) }
+}
+
+fn write_optional(out: &mut Writer<'_>, value: Option<Value<'_>>) {
+    out.flag(value.is_some());
+    if let Some(value) = value {
+        write_value(out, value);
+    }
+}
+
+fn read_optional<'a>(fields: &mut Reader<'a>) -> Option<Value<'a>> {
+    fields.flag().then(|| read_value(fields))
+}
+
+fn refusal_parts(refusal: Refusal<'_>) -> (u8, &str) {
+    match refusal {
+        Refusal::NotAnInteger => (0, ""),
+        Refusal::Overflow => (1, ""),
+        Refusal::Limit(text) => (2, text),
+        Refusal::Busy => (3, ""),
+        Refusal::ReadOnly(text) => (4, text),
+        Refusal::Damaged(text) => (5, text),
+        Refusal::Invalid(text) => (6, text),
+        Refusal::WrongShard => (7, ""),
+    }
+}
+
+fn refusal_of(kind: u8, text: &str) -> Refusal<'_> {
+    match kind {
+        0 => Refusal::NotAnInteger,
+        1 => Refusal::Overflow,
+        2 => Refusal::Limit(text),
+        3 => Refusal::Busy,
+        4 => Refusal::ReadOnly(text),
+        5 => Refusal::Damaged(text),
+        6 => Refusal::Invalid(text),
+        _ => Refusal::WrongShard,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn requests() -> Vec<Op<'static>> {
+        let put = Update::Put {
+            value: b"v",
+            expiry: PutExpiry::After(9),
+            condition: Condition::Version(Version(4)),
+            want_old: true,
+        };
+        let delete = Update::Delete { condition: Condition::Present, want_old: false, want_existed: true };
+        let expire = Update::Expire { expiry: PutExpiry::At(8), condition: ExpireCondition::Later };
+        vec![
+            Op::Get { key: b"k" },
+            Op::GetMany { keys: &[b"a", b"", b"c"] },
+            Op::Update { key: b"k", update: put },
+            Op::Update { key: b"k", update: delete },
+            Op::Update { key: b"k", update: Update::Increment { by: -3 } },
+            Op::Update { key: b"k", update: Update::Append { suffix: b"s" } },
+            Op::Update { key: b"k", update: expire },
+            Op::Scan(Scan { from: b"a", to: b"", limit: 10, limit_bytes: 99, keys_only: true }),
+            Op::Clear,
+        ]
+    }
+
+    #[test]
+    fn requests_survive_their_batch() {
+        let updates = [(&b"a"[..], Update::Increment { by: 1 }), (b"b", Update::Append { suffix: b"" })];
+        let mut ops = requests();
+        ops.push(Op::UpdateMany { updates: &updates });
+        let mut batch = Vec::new();
+        let request = |op| Request { keyspace: Keyspace(3), partition: Partition(5), op };
+        for (slot, &op) in ops.iter().enumerate() {
+            write_request(&mut batch, slot as u64, &request(op));
+        }
+        let mut seen = 0;
+        each_request(&batch, |slot, read| {
+            assert_eq!(slot, seen);
+            let Incoming::Request(read) = read else { panic!("a request was written") };
+            assert_eq!(format!("{read:?}"), format!("{:?}", request(ops[slot as usize])));
+            seen += 1;
+        });
+        assert_eq!(seen as usize, ops.len());
+    }
+
+    #[test]
+    fn answers_survive_their_batch() {
+        let value = Value { bytes: b"v", version: Version(2), expiry: Expiry(3) };
+        let mut page = Page::default();
+        page.push(b"k1", value);
+        page.push(b"k2", value);
+        let answers = [
+            Answer::Value(value),
+            Answer::NotFound,
+            Answer::Item { index: 7, value: Some(value) },
+            Answer::Item { index: 8, value: None },
+            Answer::Written { version: Version(1), existed: 2, old: Some(value) },
+            Answer::NotMet { current: None },
+            Answer::Integer(-9),
+            Answer::Page { page: &page, next: Some(b"k3") },
+            Answer::Page { page: &page, next: None },
+            Answer::Refused(Refusal::ReadOnly("the disk is full")),
+            Answer::Refused(Refusal::WrongShard),
+            Answer::Unknown("the log failed"),
+        ];
+        let mut batch = Vec::new();
+        for (slot, answer) in answers.iter().enumerate() {
+            write_answer(&mut batch, slot as u64, 3, answer);
+        }
+        let mut seen = 0;
+        each_answer(&batch, &mut Page::default(), |slot, delay, read| {
+            assert_eq!((slot, delay), (seen, 3));
+            assert_eq!(format!("{read:?}"), format!("{:?}", answers[slot as usize]));
+            seen += 1;
+        });
+        assert_eq!(seen as usize, answers.len());
+    }
+}

@@ -1,0 +1,83 @@
+//! Whom an answer is for: what the `owner` of a ticket means on a core.
+//!
+//! | kind (8 bits) | then |
+//! |---|---|
+//! | connection | index (24 bits), generation (32 bits); the ticket's request is the session's business |
+//! | another core | its number; the ticket's request is the slot in its table of forwarded requests |
+//! | a walk | nothing; the ticket's request is the walk's key |
+
+use pinion_engine::shard::request::Ticket;
+
+/// Whom an answer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// A connection of this core.
+    Connection {
+        /// Its place in the tables.
+        index: u32,
+        /// Tells it from earlier ones in this place.
+        generation: u32,
+    },
+    /// Another core, which forwarded the request.
+    Core(usize),
+    /// A walk over partitions on this core.
+    Walk,
+}
+
+const CONNECTION: u64 = 1;
+const CORE: u64 = 2;
+const WALK: u64 = 3;
+const KIND_SHIFT: u32 = 56;
+const INDEX_SHIFT: u32 = 32;
+
+/// Connections of a core have indexes below this.
+pub const CONNECTION_INDEX_END: u32 = 1 << (KIND_SHIFT - INDEX_SHIFT);
+
+impl Owner {
+    /// The ticket of this owner's `request`.
+    #[inline]
+    pub fn ticket(self, request: u64) -> Ticket {
+        let owner = match self {
+            Owner::Connection { index, generation } => {
+                debug_assert!(index < CONNECTION_INDEX_END, "connections are limited when the node starts");
+                CONNECTION << KIND_SHIFT | u64::from(index) << INDEX_SHIFT | u64::from(generation)
+            }
+            Owner::Core(core) => CORE << KIND_SHIFT | core as u64,
+            Owner::Walk => WALK << KIND_SHIFT,
+        };
+        Ticket { owner, request }
+    }
+
+    /// The owner of a ticket that [`Owner::ticket`] made; `None` for any other.
+    #[inline]
+    pub fn of(ticket: Ticket) -> Option<Owner> {
+        match ticket.owner >> KIND_SHIFT {
+            CONNECTION => Some(Owner::Connection {
+                index: (ticket.owner >> INDEX_SHIFT) as u32 & (CONNECTION_INDEX_END - 1),
+                generation: ticket.owner as u32,
+            }),
+            CORE => Some(Owner::Core(ticket.owner as u32 as usize)),
+            WALK => Some(Owner::Walk),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn owners_survive_their_tickets() {
+        for owner in [
+            Owner::Connection { index: CONNECTION_INDEX_END - 1, generation: u32::MAX },
+            Owner::Connection { index: 0, generation: 0 },
+            Owner::Core(1023),
+            Owner::Walk,
+        ] {
+            let ticket = owner.ticket(7);
+            assert_eq!((Owner::of(ticket), ticket.request), (Some(owner), 7));
+        }
+        assert_eq!(Owner::of(Ticket::default()), None);
+    }
+}

@@ -1,0 +1,194 @@
+//! What sessions work with during a turn: the shard, the hub and the reactor, and how requests get to their shard.
+
+use super::hub::{Hub, Sink, deliver};
+use super::message::{self, Incoming};
+use super::owners::Owner;
+use crate::session::walk::Walks;
+use crate::session::{Dialogue, Hold};
+use pinion_engine::aligned::AlignedBuf;
+use pinion_engine::key::Partition;
+use pinion_engine::shard::Shard;
+use pinion_engine::shard::request::{Answer, Op, Page, Request, Ticket};
+use pinion_net::reactor::{ConnId, Io};
+use pinion_net::slot::Slot;
+
+/// Walks that go on in one turn.
+const WALK_STEPS_PER_TURN: usize = 8;
+
+/// A core at work.
+pub struct Turn<'a> {
+    /// Its shard.
+    pub shard: &'a mut Shard,
+    /// The rest of it.
+    pub hub: &'a mut Hub,
+    /// Its reactor.
+    pub io: &'a mut Io<AlignedBuf>,
+}
+
+impl Turn<'_> {
+    /// The partition of a key and its core.
+    #[inline]
+    pub fn home(&self, key: &[u8]) -> (Partition, usize) {
+        let placement = &self.hub.node.placement;
+        let partition = placement.partition_of_slot(Slot::of(key).number());
+        (partition, placement.core_of(partition))
+    }
+
+    /// Whether a new request may go to `core`; if not, the connection is held until it may.
+    #[inline]
+    pub fn has_room(&mut self, core: usize, conn: ConnId) -> bool {
+        if core == self.hub.me || self.hub.forwards.has_room(core) {
+            return true;
+        }
+        self.hub.forwards.wait(core, conn);
+        self.hub.hold(self.io, conn, Hold::Credit);
+        false
+    }
+
+    /// Gives a request to the shard of its partition, here or on another core.
+    #[inline]
+    pub fn submit(&mut self, ticket: Ticket, request: Request<'_>) {
+        let core = self.hub.node.placement.core_of(request.partition);
+        if core == self.hub.me {
+            self.shard.request(ticket, request, &mut Sink { hub: self.hub, io: self.io });
+        } else if !self.hub.forwards.send(core, ticket, &request) {
+            self.hub.backlogged(self.io, ticket);
+        }
+    }
+
+    /// Whether a connection's input must wait. Holds it if it has too much under way.
+    #[inline]
+    pub fn must_stop(&mut self, conn: ConnId) -> bool {
+        let Some(session) = self.hub.sessions.get(conn) else { return true };
+        if session.is_held() || session.closing || self.io.is_over_budget(conn) {
+            return true;
+        }
+        if !session.is_full() {
+            return false;
+        }
+        if session.hold(Hold::InFlight) {
+            self.io.pause(conn);
+        }
+        true
+    }
+
+    /// Holds a connection until its earlier requests are answered; `true` if it has none.
+    pub fn is_alone(&mut self, conn: ConnId) -> bool {
+        let under_way = self.hub.sessions.get(conn).is_some_and(|session| session.in_flight() > 0);
+        if under_way {
+            self.hub.hold(self.io, conn, Hold::Barrier);
+        }
+        !under_way
+    }
+
+    /// Slows a connection that wrote to `core`, if that core asks for it.
+    pub fn throttle(&mut self, conn: ConnId, core: usize) {
+        let hub = &mut *self.hub;
+        let delay_us = if core == hub.me { hub.delay_us } else { hub.forwards.delay_us(core) };
+        if delay_us > 0 && hub.sessions.get(conn).is_some_and(|session| !session.has(Hold::Throttle)) {
+            hub.throttled.push_back((hub.now.mono_us + u64::from(delay_us), conn));
+            hub.stats.stall_us += u64::from(delay_us);
+            hub.hold(self.io, conn, Hold::Throttle);
+        }
+    }
+
+    /// Takes in what other cores sent.
+    pub fn take_mail(&mut self) {
+        let peers = self.hub.forwards.port().peers();
+        for core in peers {
+            let mut page = Page::default();
+            while let Some(batch) = self.hub.forwards.port().take_answers(core) {
+                message::each_answer(&batch, &mut page, |slot, delay_us, answer| {
+                    let ticket = self.hub.forwards.answered(core, slot, delay_us, &answer);
+                    deliver(self.hub, self.io, ticket, &answer);
+                });
+                self.hub.forwards.port().recycle(batch);
+                self.hub.use_credits(self.io, core);
+            }
+            while self.hub.forwards.port().keeps_up(core) {
+                let Some(batch) = self.hub.forwards.port().take_requests(core) else { break };
+                message::each_request(&batch, |slot, incoming| self.take_request(core, slot, incoming));
+                self.hub.forwards.port().recycle(batch);
+            }
+        }
+    }
+
+    fn take_request(&mut self, core: usize, slot: u64, incoming: Incoming<'_>) {
+        let ticket = Owner::Core(core).ticket(slot);
+        self.hub.stats.taken_over += 1;
+        match incoming {
+            Incoming::Request(request) => {
+                self.shard.request(ticket, request, &mut Sink { hub: self.hub, io: self.io });
+            }
+            Incoming::Cursor(cursor) => match self.hub.cursors.take(cursor) {
+                Some((partition, key)) => {
+                    let place = [&partition.0.to_le_bytes(), key.as_slice()].concat();
+                    let answer = Answer::Page { page: &Page::default(), next: Some(&place) };
+                    deliver(self.hub, self.io, ticket, &answer);
+                }
+                None => deliver(self.hub, self.io, ticket, &Answer::NotFound),
+            },
+        }
+    }
+
+    /// Lets walks go on, some pages a turn.
+    pub fn walk(&mut self) {
+        for _ in 0..WALK_STEPS_PER_TURN {
+            let Some(key) = self.hub.ready_walks.pop_front() else { return };
+            self.walk_on(key);
+        }
+    }
+
+    fn walk_on(&mut self, key: u64) {
+        let Some(walk) = self.hub.walks.get(key) else { return };
+        walk.queued = false;
+        if walk.is_done() {
+            self.end_walk(key);
+            return;
+        }
+        let (conn, keyspace) = (walk.conn, walk.keyspace);
+        let asks = walk.asks();
+        if self.hub.sessions.get(conn).is_none() && asks.is_empty() {
+            return;
+        }
+        for ask in asks {
+            let Some(walk) = self.hub.walks.get(key) else { return };
+            let (to, keys_only) = (std::mem::take(&mut walk.to), walk.keys_only);
+            let scan = ask.scan(&to, keys_only);
+            let request = Request { keyspace, partition: ask.partition, op: Op::Scan(scan) };
+            self.submit(Owner::Walk.ticket(Walks::request(key, ask.lane)), request);
+            if let Some(walk) = self.hub.walks.get(key) {
+                walk.to = to;
+            }
+        }
+    }
+
+    fn end_walk(&mut self, key: u64) {
+        let Some(walk) = self.hub.walks.remove(key) else { return };
+        let (conn, command) = (walk.conn, walk.command);
+        let Hub { sessions, cursors, .. } = &mut *self.hub;
+        let Some(session) = sessions.get(conn) else { return };
+        let out = self.io.output(conn);
+        let settled = match &mut session.dialogue {
+            Dialogue::Resp(resp) => resp.walked(command, walk.outcome(), cursors, out),
+            Dialogue::Wire(wire) => wire.walked(command, walk.outcome(), out),
+        };
+        if let Some(settled) = settled {
+            self.hub.settle(settled);
+        }
+        self.hub.after_answers(self.io, conn);
+    }
+
+    /// Starts a walk.
+    pub fn start_walk(&mut self, walk: crate::session::walk::Walk) {
+        let key = self.hub.walks.insert(walk);
+        self.hub.queue_walk(key);
+    }
+
+    /// Starts a walk whose place another core keeps under `cursor`.
+    pub fn start_walk_at_cursor(&mut self, mut walk: crate::session::walk::Walk, core: usize, cursor: u64) {
+        walk.wait_for_cursor();
+        let key = self.hub.walks.insert(walk);
+        self.hub.forwards.send_cursor(core, Owner::Walk.ticket(Walks::request(key, 0)), cursor);
+    }
+}

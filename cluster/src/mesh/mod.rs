@@ -1,0 +1,324 @@
+//! The mesh: how cores send each other requests and answers.
+//!
+//! Between every ordered pair of cores run two bounded SPSC queues, one for requests and one for answers. What a core
+//! has to say to another within a turn is packed into one batch (bytes) per queue and pushed at the end of the turn.
+//!
+//! Why it can't deadlock:
+//! 1. A request takes a credit of its pair before it is sent, and its answer gives the credit back. There are at most
+//!    [`Limits::requests`] credits.
+//! 2. A batch of requests holds at least one request without an answer, and a batch of answers at least one whose
+//!    credit isn't back. So neither queue ever holds more batches than there are credits, and each has that much room:
+//!    **a push never fails**. A credit *is* the reservation of the answer's room.
+//! 3. So nobody ever waits for a queue. A core that has no credit left pauses the connection that wants to send.
+//! 4. Answers have queues of their own and are always taken in, whatever else is held up. A core may leave requests of
+//!    a peer in their queue while that peer has not taken [`Limits::answer_bytes`] of answers; the peer takes them
+//!    without conditions, so that ends. Hence every credit comes back as long as every shard answers every request.
+
+pub mod spsc;
+
+use spsc::{Consumer, Producer, queue};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A run of encoded messages.
+pub type Batch = Vec<u8>;
+
+/// How much may be under way between two cores, in one direction.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Requests without an answer.
+    pub requests: usize,
+    /// Bytes of requests without an answer; one request always fits.
+    pub request_bytes: usize,
+    /// Bytes of answers that the other core has not taken in.
+    pub answer_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { requests: 1024, request_bytes: 4 << 20, answer_bytes: 4 << 20 }
+    }
+}
+
+/// How many emptied batches a core keeps for reuse, and how large one may be to be kept.
+const SPARES_MAX: usize = 16;
+const SPARE_BYTES_MAX: usize = 256 << 10;
+
+/// What one core holds towards another.
+struct Link {
+    requests_out: Producer<Batch>,
+    requests_in: Consumer<Batch>,
+    answers_out: Producer<Batch>,
+    answers_in: Consumer<Batch>,
+    requests: Batch,
+    answers: Batch,
+    /// Credits in use, and the bytes of their requests.
+    outstanding: usize,
+    outstanding_bytes: usize,
+    /// Answer bytes ever written here, and ever taken in by the other side.
+    answered_bytes: u64,
+    taken_there: Arc<AtomicU64>,
+    taken_here: Arc<AtomicU64>,
+}
+
+/// One core's end of the mesh.
+pub struct Port {
+    me: usize,
+    links: Vec<Option<Link>>,
+    limits: Limits,
+    spares: Vec<Batch>,
+}
+
+/// The ports of `cores` cores, fully connected.
+pub fn mesh(cores: usize, limits: Limits) -> Vec<Port> {
+    let mut ports: Vec<Port> = (0..cores)
+        .map(|me| Port { me, links: (0..cores).map(|_| None).collect(), limits, spares: Vec::new() })
+        .collect();
+    for left in 0..cores {
+        for right in left + 1..cores {
+            let (one, other) = links(limits);
+            ports[left].links[right] = Some(one);
+            ports[right].links[left] = Some(other);
+        }
+    }
+    ports
+}
+
+fn links(limits: Limits) -> (Link, Link) {
+    let (requests_ab, requests_at_b) = queue(limits.requests);
+    let (requests_ba, requests_at_a) = queue(limits.requests);
+    let (answers_ab, answers_at_b) = queue(limits.requests);
+    let (answers_ba, answers_at_a) = queue(limits.requests);
+    let (taken_a, taken_b) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let link = |requests_out, requests_in, answers_out, answers_in, taken_there, taken_here| Link {
+        requests_out,
+        requests_in,
+        answers_out,
+        answers_in,
+        requests: Batch::new(),
+        answers: Batch::new(),
+        outstanding: 0,
+        outstanding_bytes: 0,
+        answered_bytes: 0,
+        taken_there,
+        taken_here,
+    };
+    (
+        link(requests_ab, requests_at_a, answers_ab, answers_at_a, taken_b.clone(), taken_a.clone()),
+        link(requests_ba, requests_at_b, answers_ba, answers_at_b, taken_a, taken_b),
+    )
+}
+
+impl Port {
+    /// The other cores.
+    pub fn peers(&self) -> impl Iterator<Item = usize> + use<> {
+        let me = self.me;
+        (0..self.links.len()).filter(move |&core| core != me)
+    }
+
+    fn link(&mut self, core: usize) -> &mut Link {
+        self.links[core]
+            .as_mut()
+            .expect("a core has a link to every core but itself, and sends itself nothing")
+    }
+
+    /// Whether there is a credit for another request to `core`.
+    #[inline]
+    pub fn has_credit(&self, core: usize) -> bool {
+        self.links[core].as_ref().is_some_and(|link| {
+            link.outstanding < self.limits.requests && link.outstanding_bytes < self.limits.request_bytes
+        })
+    }
+
+    /// Whether `wanted` more requests may be sent to `core` at once.
+    pub fn has_credits(&self, core: usize, wanted: usize) -> bool {
+        self.has_credit(core)
+            && self.links[core].as_ref().is_some_and(|link| link.outstanding + wanted <= self.limits.requests)
+    }
+
+    /// Takes a credit and appends a request, which `encode` writes. Returns its length, to be given back with
+    /// [`Port::credit`]. The caller has asked [`Port::has_credit`].
+    pub fn request(&mut self, core: usize, encode: impl FnOnce(&mut Batch)) -> usize {
+        let limit = self.limits.requests;
+        let link = self.link(core);
+        assert!(link.outstanding < limit, "a request is sent only with a credit");
+        let start = link.requests.len();
+        encode(&mut link.requests);
+        let bytes = link.requests.len() - start;
+        link.outstanding += 1;
+        link.outstanding_bytes += bytes;
+        bytes
+    }
+
+    /// The last answer of a request of `bytes` bytes to `core` was taken in: its credit is free again.
+    pub fn credit(&mut self, core: usize, bytes: usize) {
+        let link = self.link(core);
+        link.outstanding -= 1;
+        link.outstanding_bytes -= bytes;
+    }
+
+    /// Appends an answer to a request of `core`.
+    pub fn answer(&mut self, core: usize, encode: impl FnOnce(&mut Batch)) {
+        let link = self.link(core);
+        let start = link.answers.len();
+        encode(&mut link.answers);
+        link.answered_bytes += (link.answers.len() - start) as u64;
+    }
+
+    /// Whether `core` keeps up with our answers; while it doesn't, its requests are left in their queue.
+    pub fn keeps_up(&self, core: usize) -> bool {
+        self.links[core].as_ref().is_some_and(|link| {
+            link.answered_bytes - link.taken_there.load(Ordering::Acquire) < self.limits.answer_bytes as u64
+        })
+    }
+
+    /// Sends what was appended; calls `wake` for each core that has something new.
+    pub fn flush(&mut self, mut wake: impl FnMut(usize)) {
+        for core in 0..self.links.len() {
+            let Some(link) = &mut self.links[core] else { continue };
+            let mut sent = false;
+            for (batch, queue) in
+                [(&mut link.requests, &mut link.requests_out), (&mut link.answers, &mut link.answers_out)]
+            {
+                if !batch.is_empty() {
+                    let full = std::mem::replace(batch, self.spares.pop().unwrap_or_default());
+                    queue.push(full).expect("there are never more batches than credits");
+                    sent = true;
+                }
+            }
+            if sent {
+                wake(core);
+            }
+        }
+    }
+
+    /// The next batch of answers from `core`.
+    pub fn take_answers(&mut self, core: usize) -> Option<Batch> {
+        let link = self.link(core);
+        let batch = link.answers_in.pop()?;
+        link.taken_here.fetch_add(batch.len() as u64, Ordering::Release);
+        Some(batch)
+    }
+
+    /// The next batch of requests from `core`.
+    pub fn take_requests(&mut self, core: usize) -> Option<Batch> {
+        self.link(core).requests_in.pop()
+    }
+
+    /// Whether something lies in a queue to this core.
+    pub fn has_mail(&mut self) -> bool {
+        self.links
+            .iter_mut()
+            .flatten()
+            .any(|link| !link.answers_in.is_empty() || !link.requests_in.is_empty())
+    }
+
+    /// Requests of ours that are not answered.
+    pub fn outstanding(&self) -> usize {
+        self.links.iter().flatten().map(|link| link.outstanding).sum()
+    }
+
+    /// Takes back an emptied batch for reuse.
+    pub fn recycle(&mut self, mut batch: Batch) {
+        if self.spares.len() < SPARES_MAX && batch.capacity() <= SPARE_BYTES_MAX {
+            batch.clear();
+            self.spares.push(batch);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn small() -> Limits {
+        Limits { requests: 4, request_bytes: 1000, answer_bytes: 40 }
+    }
+
+    /// One random action of a core: send a request if there is a credit, answer, take answers, or flush.
+    fn act(
+        ports: &mut [Port],
+        core: usize,
+        peer: usize,
+        action: u8,
+        owed: &mut [Vec<u8>],
+        flying: &mut [usize],
+    ) {
+        let port = &mut ports[core];
+        match action {
+            0 if port.has_credit(peer) => {
+                assert_eq!(port.request(peer, |batch| batch.push(7)), 1);
+                flying[core] += 1;
+            }
+            1 if port.keeps_up(peer) => {
+                if let Some(batch) = port.take_requests(peer) {
+                    owed[core].extend_from_slice(&batch);
+                    port.recycle(batch);
+                }
+            }
+            2 => {
+                if owed[core].pop().is_some() {
+                    port.answer(peer, |batch| batch.extend_from_slice(&[1; 10]));
+                }
+            }
+            3 => {
+                while let Some(batch) = port.take_answers(peer) {
+                    for _ in batch.chunks(10) {
+                        port.credit(peer, 1);
+                        flying[core] -= 1;
+                    }
+                }
+            }
+            _ => port.flush(|_| ()),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_two_cores_do_no_push_fails_and_everything_is_answered_in_the_end(
+            actions in prop::collection::vec((0_usize..2, 0_u8..5), 0..400),
+        ) {
+            let mut ports = mesh(2, small());
+            let (mut owed, mut flying) = ([Vec::new(), Vec::new()], [0, 0]);
+            for (core, action) in actions {
+                act(&mut ports, core, 1 - core, action, &mut owed, &mut flying);
+            }
+            // Both go on without sending anything new: a few rounds settle all.
+            for _ in 0..100 {
+                for core in 0..2 {
+                    for action in [4, 3, 1, 2, 2, 2, 2, 4] {
+                        act(&mut ports, core, 1 - core, action, &mut owed, &mut flying);
+                    }
+                }
+            }
+            prop_assert_eq!(flying, [0, 0]);
+            prop_assert!(ports.iter().all(|port| port.outstanding() == 0));
+        }
+    }
+
+    #[test]
+    fn credits_run_out_and_come_back() {
+        let mut ports = mesh(3, small());
+        for _ in 0..4 {
+            assert!(ports[0].has_credit(2));
+            ports[0].request(2, |batch| batch.push(1));
+        }
+        assert!(!ports[0].has_credit(2));
+        assert!(ports[0].has_credit(1), "credits are per pair");
+        ports[0].credit(2, 1);
+        assert!(ports[0].has_credit(2));
+    }
+
+    #[test]
+    fn a_batch_wakes_its_receiver_once() {
+        let mut ports = mesh(3, small());
+        ports[1].request(0, |batch| batch.push(1));
+        ports[1].request(0, |batch| batch.push(2));
+        let mut woken = Vec::new();
+        ports[1].flush(|core| woken.push(core));
+        assert_eq!(woken, [0]);
+        assert!(ports[0].has_mail() && !ports[2].has_mail());
+        assert_eq!(ports[0].take_requests(1), Some(vec![1, 2]));
+    }
+}

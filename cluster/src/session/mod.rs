@@ -1,0 +1,170 @@
+//! Sessions: what a core knows of each of its connections.
+//!
+//! A session turns received commands into requests to partitions and their answers into replies. It never waits: when
+//! something must come first (answers, credits of another core, a turn of the shard), it puts a [`Hold`] on its
+//! connection, which stops the reactor from presenting more input until the last hold is lifted.
+
+mod merge;
+pub mod resp;
+pub mod walk;
+pub mod wire;
+
+use pinion_net::reactor::ConnId;
+use resp::RespSession;
+use wire::WireSession;
+
+/// Why a connection's input isn't taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Hold {
+    /// Another core has no credit left for it.
+    Credit = 1,
+    /// It has too many requests or bytes under way.
+    InFlight = 2,
+    /// A command that must be alone waits for the earlier ones, or runs.
+    Barrier = 4,
+    /// Writers are slowed down.
+    Throttle = 8,
+    /// Parts of its last command wait for credits.
+    Backlog = 16,
+    /// The node is going down.
+    Drain = 32,
+}
+
+/// Requests that one connection may have under way.
+pub const IN_FLIGHT_MAX: usize = 1024;
+
+/// Bytes of replies that wait for earlier ones, per connection.
+pub const HELD_BYTES_MAX: usize = 1 << 20;
+
+/// What a connection speaks.
+pub enum Dialogue {
+    /// The binary protocol.
+    Wire(WireSession),
+    /// The Redis protocol.
+    Resp(RespSession),
+}
+
+/// One connection.
+pub struct Session {
+    /// Its name in the reactor.
+    pub conn: ConnId,
+    /// What it speaks, and where it stands.
+    pub dialogue: Dialogue,
+    /// It came in on the port of this core: it is told about this core as about a node of its own.
+    pub own_port: bool,
+    /// The client will send no more.
+    pub half_closed: bool,
+    /// Close when everything is answered.
+    pub closing: bool,
+    /// Its requests that wait in a backlog for credits.
+    pub backlogged: u32,
+    holds: u8,
+}
+
+impl Session {
+    /// A new connection.
+    pub fn new(conn: ConnId, dialogue: Dialogue, own_port: bool) -> Session {
+        Session { conn, dialogue, own_port, half_closed: false, closing: false, backlogged: 0, holds: 0 }
+    }
+
+    /// Adds a hold; `true` if it is the first, so that the reactor must pause.
+    pub fn hold(&mut self, hold: Hold) -> bool {
+        let first = self.holds == 0;
+        self.holds |= hold as u8;
+        first
+    }
+
+    /// Lifts a hold; `true` if it was the last, so that the reactor must resume.
+    pub fn lift(&mut self, hold: Hold) -> bool {
+        let held = self.holds != 0;
+        self.holds &= !(hold as u8);
+        held && self.holds == 0
+    }
+
+    /// Whether a hold is on.
+    pub fn has(&self, hold: Hold) -> bool {
+        self.holds & hold as u8 != 0
+    }
+
+    /// Whether any hold is on.
+    pub fn is_held(&self) -> bool {
+        self.holds != 0
+    }
+
+    /// Requests that are not answered.
+    pub fn in_flight(&self) -> usize {
+        match &self.dialogue {
+            Dialogue::Wire(wire) => wire.in_flight(),
+            Dialogue::Resp(resp) => resp.in_flight(),
+        }
+    }
+
+    /// Whether no more may be taken in until some is answered.
+    pub fn is_full(&self) -> bool {
+        let held_bytes = match &self.dialogue {
+            Dialogue::Wire(_) => 0,
+            Dialogue::Resp(resp) => resp.held_bytes(),
+        };
+        self.in_flight() >= IN_FLIGHT_MAX || held_bytes >= HELD_BYTES_MAX
+    }
+
+    /// Whether enough was answered to take in more.
+    pub fn has_room(&self) -> bool {
+        let held_bytes = match &self.dialogue {
+            Dialogue::Wire(_) => 0,
+            Dialogue::Resp(resp) => resp.held_bytes(),
+        };
+        self.in_flight() <= IN_FLIGHT_MAX / 2 && held_bytes <= HELD_BYTES_MAX / 2
+    }
+}
+
+/// The sessions of a core, by the place of their connection in the reactor.
+#[derive(Default)]
+pub struct Sessions {
+    places: Vec<Option<Box<Session>>>,
+    count: usize,
+}
+
+impl Sessions {
+    /// Adds a session.
+    pub fn insert(&mut self, session: Session) {
+        let index = session.conn.index() as usize;
+        if self.places.len() <= index {
+            self.places.resize_with(index + 1, || None);
+        }
+        let before = self.places[index].replace(Box::new(session));
+        debug_assert!(before.is_none(), "the reactor reuses a place only after `closed`");
+        self.count += 1;
+    }
+
+    /// The session of a connection, if it is there.
+    #[inline]
+    pub fn get(&mut self, conn: ConnId) -> Option<&mut Session> {
+        self.at(conn.index(), conn.generation())
+    }
+
+    /// The session at a place, if it is still the one of this generation.
+    #[inline]
+    pub fn at(&mut self, index: u32, generation: u32) -> Option<&mut Session> {
+        let session = self.places.get_mut(index as usize)?.as_deref_mut()?;
+        (session.conn.generation() == generation).then_some(session)
+    }
+
+    /// Forgets a connection.
+    pub fn remove(&mut self, conn: ConnId) -> Option<Box<Session>> {
+        self.get(conn)?;
+        self.count -= 1;
+        self.places[conn.index() as usize].take()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// All of them.
+    pub fn iter(&mut self) -> impl Iterator<Item = &mut Session> {
+        self.places.iter_mut().filter_map(Option::as_deref_mut)
+    }
+}

@@ -1,0 +1,114 @@
+//! What a core counts, as plain numbers that it hands out when asked.
+
+pub mod histogram;
+
+use histogram::Histogram;
+
+/// What a request costs, roughly: how statistics group them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Reads of single keys.
+    Read,
+    /// Everything that changes data.
+    Write,
+    /// Scans, counts, lists of keys.
+    Scan,
+    /// What touches no data.
+    Server,
+}
+
+impl Class {
+    /// All classes, in the order of their numbers.
+    pub const ALL: [Class; 4] = [Class::Read, Class::Write, Class::Scan, Class::Server];
+
+    /// The name in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Class::Read => "read",
+            Class::Write => "write",
+            Class::Scan => "scan",
+            Class::Server => "server",
+        }
+    }
+}
+
+/// Requests of one class.
+#[derive(Clone, Debug, Default)]
+pub struct ClassStats {
+    /// Answered, however.
+    pub answered: u64,
+    /// Of these, refused.
+    pub refused: u64,
+    /// Of these, with an unknown outcome.
+    pub unknown: u64,
+    /// From arrival to answer, by the clock of the turns.
+    pub latency: Histogram,
+}
+
+/// Figures of a shard's storage.
+#[derive(Clone, Debug, Default, serde::Serialize)]
+pub struct StorageStats {
+    /// Bytes in memtables, frozen ones included.
+    pub memtable_bytes: u64,
+    /// Frozen memtables that wait for their flush.
+    pub memtables_frozen: u64,
+    /// Tables per level.
+    pub tables: Vec<u64>,
+    /// Bytes of all tables.
+    pub table_bytes: u64,
+    /// Bytes of mapped tables.
+    pub resident_bytes: u64,
+    /// Bytes in the block cache.
+    pub cache_bytes: u64,
+    /// Look-ups of blocks that the cache answered.
+    pub cache_hits: u64,
+    /// Look-ups that it didn't.
+    pub cache_misses: u64,
+    /// Bytes that merges still have to move for the tree to be in shape.
+    pub compaction_debt_bytes: u64,
+    /// Log writes, each a group commit.
+    pub log_commits: u64,
+    /// Bytes appended to the log.
+    pub log_bytes: u64,
+    /// Bytes of the log that a restart would replay.
+    pub log_live_bytes: u64,
+    /// Why the shard takes no writes, if it doesn't.
+    pub read_only: Option<String>,
+}
+
+/// Everything that one core tells about itself.
+#[derive(Clone, Debug, Default)]
+pub struct CoreStats {
+    /// Its number.
+    pub core: usize,
+    /// Requests by [`Class`].
+    pub classes: [ClassStats; Class::ALL.len()],
+    /// Bytes received.
+    pub received_bytes: u64,
+    /// Bytes handed to sends.
+    pub sent_bytes: u64,
+    /// Connections now.
+    pub connections: u64,
+    /// Connections ever accepted.
+    pub connections_accepted: u64,
+    /// Requests sent on to other cores.
+    pub forwarded: u64,
+    /// Requests received from other cores.
+    pub taken_over: u64,
+    /// Requests under way.
+    pub in_flight: u64,
+    /// Time that writers were held back for compaction to keep up, summed over connections.
+    pub stall_us: u64,
+    /// Length of the reactor's turns, without waiting.
+    pub turns: Histogram,
+    /// Its shard.
+    pub storage: StorageStats,
+}
+
+impl CoreStats {
+    /// The statistics of a class.
+    #[inline]
+    pub fn class(&mut self, class: Class) -> &mut ClassStats {
+        &mut self.classes[class as usize]
+    }
+}
