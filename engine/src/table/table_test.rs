@@ -122,7 +122,9 @@ proptest! {
     }
 }
 
-fn value(key: &str, version: u64, value: Vec<u8>) -> ((Vec<u8>, Reverse<u64>), (Kind, u64, Vec<u8>)) {
+type Item = ((Vec<u8>, Reverse<u64>), (Kind, u64, Vec<u8>));
+
+fn value(key: &str, version: u64, value: Vec<u8>) -> Item {
     ((key.as_bytes().to_vec(), Reverse(version)), (Kind::Value, 0, value))
 }
 
@@ -198,7 +200,7 @@ fn range_tombstones_alone_make_a_table() {
     });
     for table in faces(&dir, fresh) {
         let meta = table.meta();
-        assert_eq!(meta.range_tombstones, [tombstone.clone()]);
+        assert_eq!(meta.range_tombstones, std::slice::from_ref(&tombstone));
         assert_eq!((meta.min_key.as_slice(), meta.max_key.as_slice()), (&b"b"[..], &b"d"[..]));
         assert_eq!((meta.min_version, meta.max_version, meta.entries), (Version(9), Version(9), 0));
         assert_eq!((table.blocks(), table.find_block(b"")), (0, None));
