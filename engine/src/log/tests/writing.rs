@@ -49,7 +49,9 @@ fn direct_commits_are_whole_blocks_and_buffered_ones_are_not() {
             let mut requests = Vec::new();
             log.write(true, &mut requests);
             let (_, offset, len, sync) = only_write(&requests);
-            assert!(offset as usize % step == 0 && len % step == 0 && len < 2 * ALIGN && sync);
+            assert!(
+                (offset as usize).is_multiple_of(step) && len.is_multiple_of(step) && len < 2 * ALIGN && sync
+            );
             settle(&mut dir, &mut log, requests);
         }
     }
