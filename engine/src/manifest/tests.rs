@@ -218,6 +218,30 @@ fn a_repair_without_any_state_refuses_and_says_so() {
 }
 
 #[test]
+fn the_bytes_are_those_that_the_documentation_draws() {
+    let (dir, manifest) = sample(3);
+    let bytes = dir.bytes(manifest.file());
+    let u64s = |values: &[u64]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
+    let u32s = |values: &[u32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
+
+    let mut header = [&b"PinMnfst"[..], &u32s(&[1, 0]), &SHARD, &u64s(&[1])].concat();
+    header.resize(BLOCK, 0);
+    let crc = crc32c::crc32c(&header).to_le_bytes();
+    header[12..16].copy_from_slice(&crc);
+    assert_eq!(bytes[..BLOCK], header);
+
+    // The third edit adds table 3, removes table 1 and changes partition 0; it moves no log start.
+    let at = 4 * BLOCK;
+    let mut body = [u64s(&[4]), u32s(&[40 + 24 + 8 + 48, 4096]), u64s(&[2])].concat();
+    body.extend([u64s(&[0]), u32s(&[0, 2]), u64s(&[4]), u32s(&[1, 1, 1, 0])].concat());
+    body.extend([u64s(&[3, 3 * 4096, 3, 1]), u32s(&[0, 1]), u64s(&[3, 1, 30, 30, 3000])].concat());
+    body.resize(BLOCK - 8, 0);
+    let salt = [&SHARD[..], &u64s(&[1, at as u64])].concat();
+    let crc = crc32c::crc32c(&[&salt[..], &body].concat());
+    assert_eq!(bytes[at..], [&b"PMrc"[..], &crc.to_le_bytes(), &body].concat());
+}
+
+#[test]
 fn a_dump_shows_the_state_and_every_edit() {
     let (dir, _) = sample(3);
     let mut shown = Vec::new();
