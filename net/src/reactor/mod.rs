@@ -20,8 +20,9 @@
 //!   connection later, and calls with one that is gone do nothing.
 //! - Bytes are presented in order, none twice unless left, none lost; output leaves in the order it was appended.
 //! - Memory of a connection is bounded: [`ReactorConfig::budget_bytes`] and one answer of output,
-//!   [`ReactorConfig::input_bytes_max`] of input, nothing while it is idle. Past the budget reading from the
-//!   connection stops; what the kernel had already delivered (at most 32 receive buffers) is kept.
+//!   [`ReactorConfig::input_bytes_max`] of a frame that is still coming in, nothing while it is idle. While output is
+//!   over the budget no input is presented, and reading stops when the client doesn't take its answers or a
+//!   budget of input has piled up; what the kernel had delivered by then (at most all receive buffers) is kept.
 //! - No request allocates: buffers come from a pool, receive buffers from a ring shared by all connections.
 //! - A wake-up is never lost ([`Waker`] says why); an idle reactor sleeps without a timer.
 //! - Memory lent to the kernel is freed only after the kernel is done with it, or leaked.
@@ -35,6 +36,7 @@ mod connection;
 mod dispatch;
 mod files;
 mod io;
+mod kept;
 mod listener;
 mod outgoing;
 mod pool;
