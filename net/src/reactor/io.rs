@@ -177,7 +177,8 @@ impl<B> Io<B> {
         }
     }
 
-    /// Closes a connection after its output is sent. Nothing it sends is presented any more.
+    /// Closes a connection after its output is sent, however long its client takes; [`Io::abort`] ends that too.
+    /// Nothing it sends is presented any more.
     pub fn close(&mut self, conn: ConnId) {
         if let Some(connection) = self.find_mut(conn) {
             connection.phase = Phase::Closing;

@@ -27,6 +27,49 @@
 //! - A wake-up is never lost ([`Waker`] says why); an idle reactor sleeps without a timer.
 //! - Memory lent to the kernel is freed only after the kernel is done with it, or leaked.
 //!
+//! ```
+//! use pinion_net::reactor::{CloseReason, ConnId, Handler, Io, Next, Reactor, ReactorConfig};
+//! use std::io::{Read, Write};
+//! use std::net::{SocketAddr, TcpListener, TcpStream};
+//!
+//! /// Sends back what it gets, and stops when a client has left.
+//! struct Echo;
+//!
+//! impl Handler for Echo {
+//!     type Buf = Vec<u8>;
+//!     fn accepted(&mut self, _: &mut Io<Vec<u8>>, _: ConnId, _listener: usize, _peer: SocketAddr) {}
+//!     fn received(&mut self, io: &mut Io<Vec<u8>>, conn: ConnId, bytes: &[u8]) -> usize {
+//!         io.output(conn).extend_from_slice(bytes);
+//!         bytes.len()
+//!     }
+//!     fn drained(&mut self, _: &mut Io<Vec<u8>>, _: ConnId) {}
+//!     fn closed(&mut self, io: &mut Io<Vec<u8>>, _: ConnId, _: CloseReason) {
+//!         io.stop();
+//!     }
+//!     fn file_done(&mut self, _: &mut Io<Vec<u8>>, _: u64, _: std::io::Result<usize>, _: Vec<u8>) {}
+//!     fn woken(&mut self, _: &mut Io<Vec<u8>>) {}
+//!     fn end_turn(&mut self, _: &mut Io<Vec<u8>>) -> Next {
+//!         Next::Sleep(None)
+//!     }
+//! }
+//!
+//! # fn main() -> std::io::Result<()> {
+//! let listener = TcpListener::bind("127.0.0.1:0")?;
+//! let address = listener.local_addr()?;
+//! let core = std::thread::spawn(move || {
+//!     Reactor::new(ReactorConfig { listeners: vec![listener], ..ReactorConfig::default() })?.run(&mut Echo)
+//! });
+//! let mut stream = TcpStream::connect(address)?;
+//! stream.write_all(b"hello")?;
+//! let mut answer = [0; 5];
+//! stream.read_exact(&mut answer)?;
+//! assert_eq!(&answer, b"hello");
+//! drop(stream);
+//! core.join().expect("the reactor's thread doesn't panic")?;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! Accepts are single-shot, sixteen in flight a listener, because a multishot accept can't tell the peer's address;
 //! they go into direct descriptors and are re-armed by the enter that every turn makes anyway.
 

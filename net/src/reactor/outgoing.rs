@@ -167,6 +167,7 @@ impl<B> Io<B> {
 
     fn arm_accepts(&mut self) {
         if !self.accepting {
+            self.accepts_rest_until = None;
             return self.close_listeners();
         }
         if self.accepts_idle.is_empty() {

@@ -106,6 +106,52 @@ fn an_idle_reactor_makes_one_turn_a_timer_and_none_for_idle_connections() {
     drop(idle);
 }
 
+/// Answers each new connection with its listener's index and the port it came from.
+struct Doorman;
+
+impl Handler for Doorman {
+    type Buf = Vec<u8>;
+
+    fn accepted(&mut self, io: &mut Io<Vec<u8>>, conn: ConnId, listener: usize, peer: SocketAddr) {
+        io.output(conn).extend_from_slice(format!("{listener} {}", peer.port()).as_bytes());
+        io.close(conn);
+    }
+    fn received(&mut self, _: &mut Io<Vec<u8>>, _: ConnId, bytes: &[u8]) -> usize {
+        bytes.len()
+    }
+    fn drained(&mut self, _: &mut Io<Vec<u8>>, _: ConnId) {}
+    fn closed(&mut self, io: &mut Io<Vec<u8>>, _: ConnId, reason: CloseReason) {
+        assert_eq!(reason, CloseReason::Closed);
+        if io.stats().closed == 3 {
+            io.stop_accepting();
+            io.stop();
+        }
+    }
+    fn file_done(&mut self, _: &mut Io<Vec<u8>>, _: u64, _: std::io::Result<usize>, _: Vec<u8>) {}
+    fn woken(&mut self, _: &mut Io<Vec<u8>>) {}
+    fn end_turn(&mut self, _: &mut Io<Vec<u8>>) -> Next {
+        Next::Sleep(None)
+    }
+}
+
+#[test]
+fn a_connection_comes_with_its_listener_and_its_peer() {
+    let listeners: Vec<_> =
+        ["127.0.0.1:0", "127.0.0.1:0", "[::1]:0"].map(|a| TcpListener::bind(a).unwrap()).into();
+    let addresses: Vec<_> = listeners.iter().map(|listener| listener.local_addr().unwrap()).collect();
+    let thread = std::thread::spawn(move || {
+        let config = ReactorConfig { listeners, cpu: Some(0), ..ReactorConfig::default() };
+        Reactor::new(config).unwrap().run(&mut Doorman).unwrap();
+    });
+    for (i, address) in addresses.iter().enumerate() {
+        let mut stream = TcpStream::connect(address).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert_eq!(answer, format!("{i} {}", stream.local_addr().unwrap().port()));
+    }
+    thread.join().unwrap();
+}
+
 #[test]
 fn a_reactor_runs_once() {
     let mut sleeper = Sleeper { naps: 0, turns: 0, wake_at: Instant::now(), early: 0 };
