@@ -22,6 +22,11 @@ impl Pool {
         vector
     }
 
+    /// Memory that the pool holds.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Keeps a vector's memory for later, within limits.
     pub fn put(&mut self, mut vector: Vec<u8>) {
         let bytes = vector.capacity();
