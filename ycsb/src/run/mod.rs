@@ -1,0 +1,176 @@
+//! Runs a plan against a store: workers on threads, progress on the caller's.
+
+mod link;
+mod local;
+mod pace;
+mod progress;
+mod remote;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+pub use pace::Pacing;
+pub use progress::Progress;
+
+use crate::db::{Database, DbError, Local};
+use crate::measure::{Recorder, Second, Timeline};
+use crate::operation::{Plan, Planner};
+use pace::{Quota, Schedule};
+use remote::Remote;
+
+/// How a plan is run.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Threads.
+    pub threads: usize,
+    /// Connections of all threads together.
+    pub connections: usize,
+    /// Requests in flight on a connection.
+    pub depth: usize,
+    /// Operations of all threads together; `u64::MAX`: until the time is up.
+    pub operations: u64,
+    /// When to end.
+    pub duration: Option<Duration>,
+    /// How operations are paced.
+    pub pacing: Pacing,
+    /// Where the random numbers start.
+    pub seed: u64,
+}
+
+/// What was measured.
+#[derive(Debug)]
+pub struct Measured {
+    /// All workers' measurements together.
+    pub recorder: Recorder,
+    /// From the first request to the last answer.
+    pub run_time: Duration,
+    /// Second by second.
+    pub seconds: Vec<Second>,
+    /// The first failure's text, if any operation failed.
+    pub first_failure: Option<String>,
+    /// Why the run ended early, if it did.
+    pub error: Option<DbError>,
+}
+
+/// What every worker has.
+struct Worker {
+    planner: Planner,
+    recorder: Recorder,
+    schedule: Schedule,
+    quota: Quota,
+    first_failure: Arc<Mutex<Option<String>>>,
+}
+
+impl Worker {
+    /// Keeps the text of the first failure.
+    #[cold]
+    fn note_failure(&self, text: &str) {
+        let mut first = self.first_failure.lock().unwrap_or_else(PoisonError::into_inner);
+        first.get_or_insert_with(|| text.to_owned());
+    }
+}
+
+type Finished = (Worker, Option<Box<dyn Local>>, Result<(), DbError>);
+
+/// Runs a plan to its end.
+pub fn run(
+    database: Database,
+    plan: &Plan,
+    settings: &Settings,
+    progress: &mut Progress,
+) -> Result<Measured, DbError> {
+    let timeline = Arc::new(Timeline::default());
+    let stop = Arc::new(AtomicBool::new(false));
+    let first_failure = Arc::default();
+    // Connections are made before the clock starts.
+    let make = |worker: usize, start: Instant| Worker {
+        planner: Planner::new(plan.clone(), settings.seed.wrapping_add(worker as u64)),
+        recorder: Recorder::new(start, timeline.clone()),
+        schedule: Schedule::new(settings.pacing, worker, settings.threads, start),
+        quota: Quota::new(
+            share(settings.operations, worker, settings.threads),
+            settings.duration.map(|duration| start + duration),
+            stop.clone(),
+        ),
+        first_failure: Arc::clone(&first_failure),
+    };
+    let (start, threads) = spawn(database, settings, make)?;
+    progress.follow(&timeline, start, || threads.iter().all(JoinHandle::is_finished));
+    let mut recorder = Recorder::new(start, timeline.clone());
+    let (mut error, mut stores) = (None, Vec::new());
+    for thread in threads {
+        let (worker, store, result) = match thread.join() {
+            Ok(finished) => finished,
+            Err(panic) => std::panic::resume_unwind(panic),
+        };
+        recorder.add(&worker.recorder);
+        error = error.or(result.err());
+        stores.extend(store);
+    }
+    for store in &mut stores {
+        error = error.or(store.finish().err());
+    }
+    let run_time = start.elapsed();
+    stop.store(true, Ordering::Relaxed);
+    let first_failure = first_failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    Ok(Measured { recorder, run_time, seconds: timeline.seconds(), first_failure, error })
+}
+
+fn spawn(
+    database: Database,
+    settings: &Settings,
+    make: impl Fn(usize, Instant) -> Worker,
+) -> Result<(Instant, Vec<JoinHandle<Finished>>), DbError> {
+    match database {
+        Database::Local(stores) => {
+            let start = Instant::now();
+            let run = |(at, mut store): (usize, Box<dyn Local>)| {
+                let worker = make(at, start);
+                spawn_thread(at, move || (local::run(worker, store.as_mut()), Some(store), Ok(())))
+            };
+            Ok((start, stores.into_iter().enumerate().map(run).collect::<Result<_, _>>()?))
+        }
+        Database::Remote { routes, protocol } => {
+            let shares: Vec<usize> = (0..settings.threads)
+                .map(|at| share(settings.connections as u64, at, settings.threads) as usize)
+                .collect();
+            let mut remotes = Vec::new();
+            let mut first = 0;
+            let start = Instant::now();
+            for (at, &connections) in shares.iter().enumerate() {
+                let worker = make(at, start);
+                remotes.push(Remote::connect(worker, &routes, protocol, first, connections, settings.depth)?);
+                first += connections;
+            }
+            let run = |(at, remote): (usize, Remote)| {
+                spawn_thread(at, move || {
+                    let (worker, result) = remote.run();
+                    (worker, None, result)
+                })
+            };
+            Ok((start, remotes.into_iter().enumerate().map(run).collect::<Result<_, _>>()?))
+        }
+    }
+}
+
+fn spawn_thread(
+    at: usize,
+    run: impl FnOnce() -> Finished + Send + 'static,
+) -> Result<JoinHandle<Finished>, DbError> {
+    let builder = std::thread::Builder::new().name(format!("worker-{at}"));
+    builder.spawn(run).map_err(|error| DbError::Protocol(format!("can't start a thread: {error}")))
+}
+
+/// Part `at` of `parts` of a whole.
+fn share(whole: u64, at: usize, parts: usize) -> u64 {
+    if whole == u64::MAX {
+        return whole;
+    }
+    let (at, parts) = (at as u64, parts as u64);
+    whole / parts + u64::from(at < whole % parts)
+}
+
+#[cfg(test)]
+mod tests;
