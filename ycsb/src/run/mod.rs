@@ -3,10 +3,11 @@
 mod link;
 mod local;
 mod pace;
+mod pool;
 mod progress;
 mod remote;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -18,6 +19,7 @@ use crate::db::{Database, DbError, Local};
 use crate::measure::{Recorder, Second, Timeline};
 use crate::operation::{Plan, Planner};
 use pace::{Quota, Schedule};
+use pool::Pool;
 use remote::Remote;
 
 /// How a plan is run.
@@ -72,7 +74,14 @@ impl Worker {
     }
 }
 
-type Finished = (Worker, Option<Box<dyn Local>>, Result<(), DbError>);
+/// What a thread leaves: its measurements, when it ended, its handle on a store in this process, and why it ended
+/// early.
+struct Finished {
+    worker: Worker,
+    ended: Instant,
+    store: Option<Box<dyn Local>>,
+    result: Result<(), DbError>,
+}
 
 /// Runs a plan to its end.
 pub fn run(
@@ -81,10 +90,8 @@ pub fn run(
     settings: &Settings,
     progress: &mut Progress,
 ) -> Result<Measured, DbError> {
-    let timeline = Arc::new(Timeline::default());
+    let (timeline, first_failure) = (Arc::new(Timeline::default()), Arc::default());
     let stop = Arc::new(AtomicBool::new(false));
-    let first_failure = Arc::default();
-    // Connections are made before the clock starts.
     let make = |worker: usize, start: Instant| Worker {
         planner: Planner::new(plan.clone(), settings.seed.wrapping_add(worker as u64)),
         recorder: Recorder::new(start, timeline.clone()),
@@ -99,58 +106,59 @@ pub fn run(
     let (start, threads) = spawn(database, settings, make)?;
     progress.follow(&timeline, start, || threads.iter().all(JoinHandle::is_finished));
     let mut recorder = Recorder::new(start, timeline.clone());
-    let (mut error, mut stores) = (None, Vec::new());
+    let (mut error, mut stores, mut ended) = (None, Vec::new(), start);
     for thread in threads {
-        let (worker, store, result) = match thread.join() {
+        let finished = match thread.join() {
             Ok(finished) => finished,
             Err(panic) => std::panic::resume_unwind(panic),
         };
-        recorder.add(&worker.recorder);
-        error = error.or(result.err());
-        stores.extend(store);
+        recorder.add(&finished.worker.recorder);
+        ended = ended.max(finished.ended);
+        error = error.or(finished.result.err());
+        stores.extend(finished.store);
     }
     for store in &mut stores {
         error = error.or(store.finish().err());
     }
-    let run_time = start.elapsed();
-    stop.store(true, Ordering::Relaxed);
     let first_failure = first_failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    Ok(Measured { recorder, run_time, seconds: timeline.seconds(), first_failure, error })
+    Ok(Measured { recorder, run_time: ended - start, seconds: timeline.seconds(), first_failure, error })
 }
 
+/// Starts the threads; the clock starts when all connections are made.
 fn spawn(
     database: Database,
     settings: &Settings,
     make: impl Fn(usize, Instant) -> Worker,
 ) -> Result<(Instant, Vec<JoinHandle<Finished>>), DbError> {
+    let mut threads = Vec::new();
     match database {
         Database::Local(stores) => {
             let start = Instant::now();
-            let run = |(at, mut store): (usize, Box<dyn Local>)| {
+            for (at, mut store) in stores.into_iter().enumerate() {
                 let worker = make(at, start);
-                spawn_thread(at, move || (local::run(worker, store.as_mut()), Some(store), Ok(())))
-            };
-            Ok((start, stores.into_iter().enumerate().map(run).collect::<Result<_, _>>()?))
+                threads.push(spawn_thread(at, move || {
+                    let worker = local::run(worker, store.as_mut());
+                    Finished { worker, ended: Instant::now(), store: Some(store), result: Ok(()) }
+                })?);
+            }
+            Ok((start, threads))
         }
         Database::Remote { routes, protocol } => {
-            let shares: Vec<usize> = (0..settings.threads)
-                .map(|at| share(settings.connections as u64, at, settings.threads) as usize)
-                .collect();
-            let mut remotes = Vec::new();
-            let mut first = 0;
-            let start = Instant::now();
-            for (at, &connections) in shares.iter().enumerate() {
-                let worker = make(at, start);
-                remotes.push(Remote::connect(worker, &routes, protocol, first, connections, settings.depth)?);
+            let (mut pools, mut first) = (Vec::new(), 0);
+            for at in 0..settings.threads {
+                let connections = share(settings.connections as u64, at, settings.threads) as usize;
+                pools.push(Pool::connect(&routes, protocol, first, connections)?);
                 first += connections;
             }
-            let run = |(at, remote): (usize, Remote)| {
-                spawn_thread(at, move || {
+            let start = Instant::now();
+            for (at, pool) in pools.into_iter().enumerate() {
+                let remote = Remote::new(make(at, start), pool, settings.depth);
+                threads.push(spawn_thread(at, move || {
                     let (worker, result) = remote.run();
-                    (worker, None, result)
-                })
-            };
-            Ok((start, remotes.into_iter().enumerate().map(run).collect::<Result<_, _>>()?))
+                    Finished { worker, ended: Instant::now(), store: None, result }
+                })?);
+            }
+            Ok((start, threads))
         }
     }
 }
