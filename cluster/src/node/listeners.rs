@@ -18,7 +18,7 @@ const BACKLOG: u32 = 1024;
 /// How often a free main port is tried again if somebody takes it between two binds.
 const ATTEMPTS: usize = 8;
 
-/// Which protocol a listener speaks, and whether it names one core.
+/// Which protocol a listener speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Speaks {
     /// The binary protocol.
@@ -42,8 +42,19 @@ pub struct Addresses {
     pub resp_cores: Vec<SocketAddr>,
 }
 
-/// The sockets of one core, with what they speak.
-pub type CoreListeners = Vec<(TcpListener, Speaks)>;
+/// A socket of a core.
+#[derive(Debug)]
+pub struct CoreListener {
+    /// The socket.
+    pub socket: TcpListener,
+    /// What is spoken there.
+    pub speaks: Speaks,
+    /// It is this core's own port, not one that all cores share.
+    pub own: bool,
+}
+
+/// The sockets of one core.
+pub type CoreListeners = Vec<CoreListener>;
 
 /// Everything bound, and where.
 pub struct Bound {
@@ -87,12 +98,12 @@ fn bind_protocol(
     let (main, sockets) = bind_shared(addr, listeners.len()).map_err(|e| busy(setting, addr, &e))?;
     let mut cores = Vec::with_capacity(listeners.len());
     for (core, (listeners, shared)) in listeners.iter_mut().zip(sockets).enumerate() {
-        listeners.push((shared, speaks));
+        listeners.push(CoreListener { socket: shared, speaks, own: false });
         let mut own = addr;
         own.set_port(core_port(setting, addr, core_offset, core)?);
         let socket = listen(own, false).map_err(|e| busy(setting, own, &e))?;
         cores.push(socket.local_addr().map_err(unnamed)?);
-        listeners.push((socket, speaks));
+        listeners.push(CoreListener { socket, speaks, own: true });
     }
     Ok((main, cores))
 }
