@@ -60,9 +60,9 @@ impl<'a> Request<'a> {
         match self.command {
             Command::Hello(hello) => {
                 header.argument = U64::new(hello.features.0);
-                let mut value = Vec::new();
-                hello.encode_value(&mut value)?;
-                return self.append(limits, out, header, key, &value);
+                let head = hello.head()?;
+                let parts = [head.as_bytes(), hello.name.as_bytes(), hello.auth];
+                return self.append(limits, out, header, key, &parts);
             }
             Command::Scan(Scan { range, cursor, .. }) => {
                 self.set_words(&mut header);
@@ -78,7 +78,7 @@ impl<'a> Request<'a> {
             Command::Batch { ops } => ops.bytes(),
             _ => b"",
         };
-        self.append(limits, out, header, key, value)
+        self.append(limits, out, header, key, &[value])
     }
 
     /// Fills in flags, argument and expiry.
@@ -113,11 +113,12 @@ impl<'a> Request<'a> {
         out: &mut Vec<u8>,
         header: Header,
         key: &[u8],
-        value: &[u8],
+        value: &[&[u8]],
     ) -> Result<(), WireError> {
+        let bytes: usize = value.iter().map(|part| part.len()).sum();
         let (limit, what) = limits.value_part(header.opcode);
-        if value.len() > limit as usize {
-            let (id, opcode, bytes) = (self.id, header.opcode, value.len() as u64);
+        if bytes > limit as usize {
+            let (id, opcode, bytes) = (self.id, header.opcode, bytes as u64);
             return Err(WireError::TooLong { id, opcode, what, bytes, limit: limit.into() });
         }
         append(out, header, key, value);
@@ -149,8 +150,8 @@ impl<'a> Request<'a> {
             cursor_len,
             reserved_too: U32::ZERO,
         };
-        let value = [head.as_bytes(), range.from, range.to, range.prefix, cursor].concat();
-        self.append(limits, out, header, b"", &value)
+        let parts = [head.as_bytes(), range.from, range.to, range.prefix, cursor];
+        self.append(limits, out, header, b"", &parts)
     }
 }
 

@@ -106,11 +106,15 @@ fn check_header(header: &Header, limits: &Limits) -> Result<(), WireError> {
     Ok(())
 }
 
-/// Appends a whole frame.
-pub(super) fn append(out: &mut Vec<u8>, header: Header, key: &[u8], value: &[u8]) {
-    let frame = Open::begin(out, header, value.len() + key.len());
+/// Appends a whole frame; its value is the parts, one behind the other.
+pub(super) fn append(out: &mut Vec<u8>, header: Header, key: &[u8], value: &[&[u8]]) {
+    let value_len: usize = value.iter().map(|part| part.len()).sum();
+    let frame = Open::begin(out, header, key.len() + value_len);
     out.extend_from_slice(key);
-    frame.finish(out, key.len(), value);
+    for part in value {
+        out.extend_from_slice(part);
+    }
+    frame.finish(out, key.len());
 }
 
 /// A frame whose value is still being appended.
@@ -144,13 +148,12 @@ impl Open {
         self.header.expiry = U64::new(expiry);
     }
 
-    /// Appends the rest of the value, pads, and fills in header and checksums. `key_len` bytes of what
-    /// was appended are the key.
+    /// Pads, and fills in header and checksums. The first `key_len` bytes of what was appended are the
+    /// key, the others the value.
     ///
     /// # Panics
     /// If the key is longer than 65,535 bytes or the value longer than 4 GiB; encoders check before.
-    pub(super) fn finish(mut self, out: &mut Vec<u8>, key_len: usize, rest_of_value: &[u8]) {
-        out.extend_from_slice(rest_of_value);
+    pub(super) fn finish(mut self, out: &mut Vec<u8>, key_len: usize) {
         let body_start = self.start + HEADER_BYTES;
         let value_len = out.len() - body_start - key_len;
         self.header.key_len = U16::new(key_len.try_into().expect("encoders check the key's length"));

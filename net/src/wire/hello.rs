@@ -47,7 +47,7 @@ pub struct Hello<'a> {
 
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
-struct HelloHead {
+pub(super) struct HelloHead {
     version_min: u8,
     version_max: u8,
     name_len: U16,
@@ -66,21 +66,20 @@ impl<'a> Hello<'a> {
         (self.version_min..=self.version_max).contains(&VERSION)
     }
 
-    pub(super) fn encode_value(&self, out: &mut Vec<u8>) -> Result<(), WireError> {
+    /// What precedes name and proof in a frame.
+    pub(super) fn head(&self) -> Result<HelloHead, WireError> {
         let length = |bytes: usize| {
-            u16::try_from(bytes).map_err(|_| WireError::Malformed("a name or proof over 65,535 bytes"))
+            u16::try_from(bytes)
+                .map(U16::new)
+                .map_err(|_| WireError::Malformed("a name or proof over 65,535 bytes"))
         };
-        let head = HelloHead {
+        Ok(HelloHead {
             version_min: self.version_min,
             version_max: self.version_max,
-            name_len: U16::new(length(self.name.len())?),
-            auth_len: U16::new(length(self.auth.len())?),
+            name_len: length(self.name.len())?,
+            auth_len: length(self.auth.len())?,
             reserved: U16::ZERO,
-        };
-        for part in [head.as_bytes(), self.name.as_bytes(), self.auth] {
-            out.extend_from_slice(part);
-        }
-        Ok(())
+        })
     }
 
     pub(super) fn decode(features: u64, value: &'a [u8]) -> Result<Hello<'a>, WireError> {

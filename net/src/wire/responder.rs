@@ -78,12 +78,12 @@ impl Responder {
         header.argument = U64::new(value.version);
         header.expiry = U64::new(value.expiry);
         let bytes = if self.opcode() == Some(Opcode::Exists) { b"" } else { value.bytes };
-        append(out, header, b"", bytes);
+        append(out, header, b"", &[bytes]);
     }
 
     /// GET, EXISTS, EXPIRE, and DELETE where asked for: there is no such key.
     pub fn not_found(self, out: &mut Vec<u8>) {
-        append(out, self.header(Status::NotFound), b"", b"");
+        append(out, self.header(Status::NotFound), b"", &[]);
     }
 
     /// PUT and DELETE: done. `old` is the value before, where asked for.
@@ -103,17 +103,17 @@ impl Responder {
     pub fn integer(self, out: &mut Vec<u8>, integer: i64) {
         let mut header = self.header(Status::Ok);
         header.argument = U64::new(integer as u64);
-        append(out, header, b"", b"");
+        append(out, header, b"", &[]);
     }
 
     /// EXPIRE and CLEAR.
     pub fn done(self, out: &mut Vec<u8>) {
-        append(out, self.header(Status::Ok), b"", b"");
+        append(out, self.header(Status::Ok), b"", &[]);
     }
 
     /// PING (the payload) and INFO (JSON).
     pub fn bytes(self, out: &mut Vec<u8>, bytes: &[u8]) {
-        append(out, self.header(Status::Ok), b"", bytes);
+        append(out, self.header(Status::Ok), b"", &[bytes]);
     }
 
     /// HELLO.
@@ -125,7 +125,7 @@ impl Responder {
         header.argument = U64::new(hello.features.0);
         let frame = Open::begin(out, header, 0);
         hello.encode_value(out);
-        frame.finish(out, 0, b"");
+        frame.finish(out, 0);
     }
 
     /// Not done, and certainly not applied. An empty text stands for the code's own.
@@ -146,7 +146,7 @@ impl Responder {
     fn failed(self, out: &mut Vec<u8>, status: Status, code: ErrorCode, text: &str) {
         let mut header = self.header(status);
         header.keyspace = U16::new(code.0);
-        append(out, header, b"", text_bytes(code, text));
+        append(out, header, b"", &[text_bytes(code, text)]);
     }
 
     /// Begins the answer of a MULTI-GET.
@@ -166,12 +166,10 @@ impl Responder {
 }
 
 fn append_with_old(out: &mut Vec<u8>, mut header: Header, old: Option<ValueRef<'_>>) {
-    let Some(old) = old else { return append(out, header, b"", b"") };
+    let Some(old) = old else { return append(out, header, b"", &[]) };
     header.flags = U16::new(Flags(header.flags.get()).with(Flags::HAS_OLD).0);
     let head = OldHead { version: U64::new(old.version), expiry: U64::new(old.expiry) };
-    let frame = Open::begin(out, header, size_of::<OldHead>() + old.bytes.len());
-    out.extend_from_slice(head.as_bytes());
-    frame.finish(out, 0, old.bytes);
+    append(out, header, b"", &[head.as_bytes(), old.bytes]);
 }
 
 fn text_bytes(code: ErrorCode, text: &str) -> &[u8] {
@@ -230,7 +228,7 @@ impl ResultsEncoder {
     /// Completes the frame.
     pub fn finish(mut self, out: &mut Vec<u8>) {
         self.frame.set_argument(self.count);
-        self.frame.finish(out, 0, b"");
+        self.frame.finish(out, 0);
     }
 }
 
@@ -289,7 +287,7 @@ impl OutcomesEncoder {
     /// Completes the frame.
     pub fn finish(mut self, out: &mut Vec<u8>) {
         self.frame.set_argument(self.count);
-        self.frame.finish(out, 0, b"");
+        self.frame.finish(out, 0);
     }
 }
 
@@ -347,6 +345,7 @@ impl PageEncoder {
         let cursor = cursor.unwrap_or_default();
         self.frame.set_argument(self.count);
         self.frame.set_expiry(cursor.len() as u64);
-        self.frame.finish(out, 0, cursor);
+        out.extend_from_slice(cursor);
+        self.frame.finish(out, 0);
     }
 }
