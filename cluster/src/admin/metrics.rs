@@ -35,7 +35,9 @@ const COUNTERS: &[Figure] = &[
         core.stall_us
     }),
     ("pinion_log_commits", "Group commits of the log", |core| core.storage.log_commits),
-    ("pinion_written_bytes", "Bytes of keys and values written by clients", |core| core.storage.written_bytes),
+    ("pinion_written_bytes", "Bytes of keys and values written by clients", |core| {
+        core.storage.written_bytes
+    }),
     ("pinion_flushes", "Memtables flushed", |core| core.storage.flushes),
     ("pinion_merges", "Merges done", |core| core.storage.merges),
     ("pinion_job_errors", "Background jobs that failed", |core| core.storage.job_errors),

@@ -65,13 +65,12 @@ impl Core {
 
     /// Goes on with going down, at the end of a turn.
     pub fn go_down(&mut self, io: &mut Io<AlignedBuf>) {
-        match self.phase {
-            Phase::Draining if self.is_drained() => {
-                self.phase = Phase::Drained;
-                self.events.drained(self.hub.me);
-            }
-            Phase::Stopping if self.shard.is_idle() && self.driver.is_idle() => io.stop(),
-            _ => {}
+        if self.phase == Phase::Draining && self.is_drained() {
+            self.phase = Phase::Drained;
+            self.events.drained(self.hub.me);
+        }
+        if self.phase == Phase::Stopping && self.shard.is_idle() && self.driver.is_idle() {
+            io.stop();
         }
     }
 

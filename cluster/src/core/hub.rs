@@ -82,11 +82,6 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// Milliseconds since the Unix epoch.
-    pub fn now_ms(&self) -> u64 {
-        self.now.unix_us / 1000
-    }
-
     /// Counts a request that has its last answer.
     #[inline]
     pub fn settle(&mut self, settled: Settled) {

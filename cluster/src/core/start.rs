@@ -96,7 +96,10 @@ impl CoreSetup {
     fn reactor(&mut self) -> Result<Reactor<Core>, Error> {
         let listeners = self.listeners.iter_mut().map(|listener| listener.socket.try_clone());
         let failed = |e: std::io::Error| {
-            Error::Node(format!("core {}: the reactor can't start: {e}; see the limits on files and memory", self.me))
+            Error::Node(format!(
+                "core {}: the reactor can't start: {e}; see the limits on files and memory",
+                self.me
+            ))
         };
         let config = ReactorConfig {
             cpu: self.cpu,
@@ -153,8 +156,8 @@ impl OpenCore {
             yield_us: 0,
             yielded_us: 0,
         };
-        reactor
-            .run(&mut core)
-            .map_err(|e| Error::Node(format!("core {me}: the reactor failed: {e}; restart kvd, and see the kernel's log")))
+        reactor.run(&mut core).map_err(|e| {
+            Error::Node(format!("core {me}: the reactor failed: {e}; restart kvd, and see the kernel's log"))
+        })
     }
 }

@@ -115,7 +115,9 @@ fn core_port(setting: &str, main: SocketAddr, offset: u16, core: usize) -> Resul
     }
     let port = u32::from(main.port()) + u32::from(offset) + core as u32;
     u16::try_from(port).map_err(|_| {
-        Error::Config(format!("--{setting} {main}: core {core} would listen on port {port}; choose a lower port"))
+        Error::Config(format!(
+            "--{setting} {main}: core {core} would listen on port {port}; choose a lower port"
+        ))
     })
 }
 
@@ -141,7 +143,8 @@ fn bind_shared(addr: SocketAddr, count: usize) -> io::Result<(SocketAddr, Vec<Tc
 fn listen(addr: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let _inside = runtime.enter();
-    let socket = if addr.is_ipv4() { tokio::net::TcpSocket::new_v4() } else { tokio::net::TcpSocket::new_v6() }?;
+    let socket =
+        if addr.is_ipv4() { tokio::net::TcpSocket::new_v4() } else { tokio::net::TcpSocket::new_v6() }?;
     socket.set_reuseaddr(true)?;
     socket.set_reuseport(shared)?;
     socket.bind(addr)?;
@@ -172,8 +175,13 @@ mod tests {
     #[test]
     fn free_ports_are_picked_for_the_node_and_each_core() {
         let bound = bind(&config(), 3).unwrap();
-        let mut ports: Vec<u16> =
-            bound.addresses.kv_cores.iter().chain(&bound.addresses.resp_cores).map(SocketAddr::port).collect();
+        let mut ports: Vec<u16> = bound
+            .addresses
+            .kv_cores
+            .iter()
+            .chain(&bound.addresses.resp_cores)
+            .map(SocketAddr::port)
+            .collect();
         ports.extend([bound.addresses.kv.port(), bound.addresses.resp.unwrap().port()]);
         ports.sort_unstable();
         ports.dedup();
@@ -187,7 +195,10 @@ mod tests {
         let mut second = config();
         second.listen = first.addresses.kv;
         let error = bind(&second, 1).err().unwrap().to_string();
-        assert!(error.contains("--listen: can't listen on") && error.contains("choose another port"), "{error}");
+        assert!(
+            error.contains("--listen: can't listen on") && error.contains("choose another port"),
+            "{error}"
+        );
     }
 
     #[test]

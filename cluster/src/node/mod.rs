@@ -220,7 +220,8 @@ impl Node {
                 Ok(Event::Drained(_)) => {}
                 Ok(Event::Ended(core, result)) => {
                     let error = result.err();
-                    let error = error.unwrap_or_else(|| Error::Node(format!("core {core} ended; restart kvd")));
+                    let error =
+                        error.unwrap_or_else(|| Error::Node(format!("core {core} ended; restart kvd")));
                     tracing::error!("{error}");
                     let _ = self.stop();
                     return Err(error);
@@ -247,12 +248,14 @@ impl Node {
         self.tell_all(|| Control::Stop);
         let cores = self.cores.len();
         let left = cores - ended;
-        let settled = self.wait(STOP_DEADLINE, &mut outcome, &mut ended, |event| matches!(event, Event::Ended(..)));
+        let settled =
+            self.wait(STOP_DEADLINE, &mut outcome, &mut ended, |event| matches!(event, Event::Ended(..)));
         self.admin = None;
         let threads = std::mem::take(&mut self.threads);
         if settled < left {
             return Err(Error::Node(
-                "a shard didn't settle in time; what it acknowledged is safe, the next start replays it".to_owned(),
+                "a shard didn't settle in time; what it acknowledged is safe, the next start replays it"
+                    .to_owned(),
             ));
         }
         for thread in threads {
@@ -281,7 +284,9 @@ impl Node {
         let mut count = 0;
         let goal = self.cores.len() - *ended;
         while count < goal {
-            let Ok(event) = self.inbox.recv_timeout(until.saturating_duration_since(Instant::now())) else { break };
+            let Ok(event) = self.inbox.recv_timeout(until.saturating_duration_since(Instant::now())) else {
+                break;
+            };
             let hit = counts(&event);
             count += usize::from(hit);
             if let Event::Ended(_, result) = event {
@@ -324,13 +329,13 @@ fn spawn(setup: CoreSetup, controls: SyncSender<Control>, opened: Sender<Opened>
         // No word: another core couldn't open, and the start was abandoned.
         let Ok(wakers) = start.recv() else { return };
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| core.run(wakers)));
-        let panicked = || Err(Error::Node(format!("core {me} panicked; see the lines before, and restart kvd")));
+        let panicked =
+            || Err(Error::Node(format!("core {me} panicked; see the lines before, and restart kvd")));
         events.ended(me, result.unwrap_or_else(|_| panicked()));
     };
-    let thread = std::thread::Builder::new()
-        .name(format!("kvd-core-{me}"))
-        .spawn(run)
-        .map_err(|e| Error::Node(format!("no thread for core {me}: {e}; raise the limit with `ulimit -u`")))?;
+    let thread = std::thread::Builder::new().name(format!("kvd-core-{me}")).spawn(run).map_err(|e| {
+        Error::Node(format!("no thread for core {me}: {e}; raise the limit with `ulimit -u`"))
+    })?;
     Ok(Starting { thread, go, controls })
 }
 
@@ -338,7 +343,9 @@ fn spawn(setup: CoreSetup, controls: SyncSender<Control>, opened: Sender<Opened>
 fn wait_until_open(results: &Receiver<Opened>, cores: usize) -> Result<Vec<Waker>, Error> {
     let mut wakers: Vec<Option<Waker>> = vec![None; cores];
     for _ in 0..cores {
-        let opened = results.recv().map_err(|_| Error::Node("a core panicked while it opened; see above".to_owned()))?;
+        let opened = results
+            .recv()
+            .map_err(|_| Error::Node("a core panicked while it opened; see above".to_owned()))?;
         let (core, waker) = opened?;
         wakers[core] = Some(waker);
     }

@@ -68,7 +68,16 @@ pub struct Session {
 impl Session {
     /// A new connection.
     pub fn new(conn: ConnId, dialogue: Dialogue, own_port: bool) -> Session {
-        Session { conn, dialogue, own_port, half_closed: false, closing: false, leftover: false, backlogged: 0, holds: 0 }
+        Session {
+            conn,
+            dialogue,
+            own_port,
+            half_closed: false,
+            closing: false,
+            leftover: false,
+            backlogged: 0,
+            holds: 0,
+        }
     }
 
     /// Adds a hold; `true` if it is the first, so that the reactor must pause.

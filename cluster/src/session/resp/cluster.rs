@@ -105,7 +105,8 @@ fn nodes(node: &NodeInfo, me: usize) -> String {
     for core in 0..node.placement.cores() {
         let flags = if core == me { "myself,master" } else { "master" };
         let port = port(node, core);
-        let _ = write!(text, "{} {}:{port}@0 {flags} - 0 0 1 connected", node.core_id(core), host(node, core));
+        let _ =
+            write!(text, "{} {}:{port}@0 {flags} - 0 0 1 connected", node.core_id(core), host(node, core));
         for run in runs_of(node, core) {
             let _ = match run.len() {
                 1 => write!(text, " {}", run.start),

@@ -10,9 +10,12 @@ use crate::stats::Class;
 use pinion_net::reactor::ConnId;
 use std::fmt::Write;
 
+/// A section of INFO: its name, and what writes it.
+type Section = (&'static str, fn(&mut Turn<'_>) -> String);
+
 /// INFO: the sections that were asked for, or all. Counts are those of the core that answers.
 pub fn text(turn: &mut Turn<'_>, sections: &[&[u8]]) -> String {
-    let all: [(&str, fn(&mut Turn<'_>) -> String); 6] = [
+    let all: [Section; 6] = [
         ("Server", server),
         ("Clients", clients_section),
         ("Memory", memory),
@@ -20,7 +23,9 @@ pub fn text(turn: &mut Turn<'_>, sections: &[&[u8]]) -> String {
         ("Stats", stats),
         ("Cluster", |_| "cluster_enabled:1\r\n".to_owned()),
     ];
-    let everything = |name: &[u8]| [&b"all"[..], b"everything", b"default"].iter().any(|all| name.eq_ignore_ascii_case(all));
+    let everything = |name: &[u8]| {
+        [&b"all"[..], b"everything", b"default"].iter().any(|all| name.eq_ignore_ascii_case(all))
+    };
     let mut text = String::new();
     for (name, section) in all {
         let wanted = sections.is_empty()

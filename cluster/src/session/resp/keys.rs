@@ -55,7 +55,8 @@ pub fn request<'a>(command: &Command<'a>) -> Option<KeyRequest<'a>> {
         }
         Command::Exists([key]) => KeyRequest::read(key, Shape::There),
         Command::Expire { key, expiry, condition } => {
-            let update = Update::Expire { expiry: put_expiry(expiry), condition: expire_condition(condition) };
+            let update =
+                Update::Expire { expiry: put_expiry(expiry), condition: expire_condition(condition) };
             KeyRequest::write(key, Shape::Bit, update)
         }
         Command::Persist { key } => {

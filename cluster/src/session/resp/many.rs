@@ -121,7 +121,8 @@ fn read(turn: &mut Turn<'_>, conn: ConnId, keys: &[&[u8]], sum: Sum) -> Taken {
 
 /// MSET.
 pub fn set(turn: &mut Turn<'_>, conn: ConnId, pairs: Pairs<'_>) -> Taken {
-    let put = |value| Update::Put { value, expiry: PutExpiry::Never, condition: Condition::None, want_old: false };
+    let put =
+        |value| Update::Put { value, expiry: PutExpiry::Never, condition: Condition::None, want_old: false };
     let updates: Vec<(&[u8], Update<'_>)> = pairs.iter().map(|(key, value)| (key, put(value))).collect();
     write(turn, conn, &updates, Sum::AllDone)
 }
@@ -168,7 +169,8 @@ pub fn clear(turn: &mut Turn<'_>, conn: ConnId) -> Taken {
 
 /// The core of these partitions that holds writers back the longest.
 fn slowest(turn: &Turn<'_>, partitions: impl Iterator<Item = Partition>) -> Option<usize> {
-    let delay = |core: usize| if core == turn.hub.me { turn.hub.delay_us } else { turn.hub.forwards.delay_us(core) };
+    let delay =
+        |core: usize| if core == turn.hub.me { turn.hub.delay_us } else { turn.hub.forwards.delay_us(core) };
     partitions.map(|partition| turn.hub.node.placement.core_of(partition)).max_by_key(|&core| delay(core))
 }
 
@@ -180,7 +182,9 @@ pub fn answer(
     answer: &Answer<'_>,
     out: &mut Vec<u8>,
 ) -> bool {
-    let Some(many) = resp.replies.context_mut(sequence).and_then(|call| call.many.as_deref_mut()) else { return true };
+    let Some(many) = resp.replies.context_mut(sequence).and_then(|call| call.many.as_deref_mut()) else {
+        return true;
+    };
     let (start, end) = (many.starts[part] as usize, many.starts[part + 1] as usize);
     let by_key = matches!(many.sum, Sum::Values | Sum::There);
     let sum = many.sum;
@@ -196,7 +200,8 @@ pub fn answer(
     match (*answer, sum) {
         (Answer::Item { index, value }, Sum::Values) => {
             let place = many.order[start + index] as usize;
-            resp.replies.item(sequence, place, out, |reply| reply.bulk_or_null(value.map(|value| value.bytes)));
+            resp.replies
+                .item(sequence, place, out, |reply| reply.bulk_or_null(value.map(|value| value.bytes)));
         }
         (Answer::Item { value, .. }, _) => {
             resp.replies.add(sequence, i64::from(value.is_some()), out);

@@ -99,7 +99,9 @@ impl RespSession {
 
 /// Takes in what was received; returns how much of it.
 pub fn received(turn: &mut Turn<'_>, conn: ConnId, bytes: &[u8]) -> usize {
-    let Some(mut parser) = with(turn, conn, |resp| std::mem::take(&mut resp.parser)) else { return bytes.len() };
+    let Some(mut parser) = with(turn, conn, |resp| std::mem::take(&mut resp.parser)) else {
+        return bytes.len();
+    };
     let mut args = Args::new();
     let mut at = 0;
     while !turn.must_stop(conn) {

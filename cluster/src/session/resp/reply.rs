@@ -104,7 +104,9 @@ impl RespSession {
 fn write_outcome(reply: &mut Encoder<'_>, shape: Shape, outcome: Outcome, cursors: &mut Cursors) {
     match outcome {
         Outcome::Count(count) => reply.integer(i64::try_from(count).unwrap_or(i64::MAX)),
-        Outcome::NoCursor => reply.error("ERR invalid cursor: it is too old or from before a restart; start again at 0"),
+        Outcome::NoCursor => {
+            reply.error("ERR invalid cursor: it is too old or from before a restart; start again at 0")
+        }
         Outcome::Refused(text) => reply.error(format!("ERR {text}")),
         Outcome::Items(page, _) if shape == Shape::OneKey => {
             reply.bulk_or_null(page.iter().next().map(|(key, _)| key));
@@ -150,7 +152,9 @@ fn write(reply: &mut Encoder<'_>, shape: Shape, answer: &Answer<'_>, now_ms: u64
         (Answer::NotMet { current }, Shape::Old) => reply.bulk_or_null(current.map(|value| value.bytes)),
         (Answer::NotMet { .. }, _) => reply.integer(0),
         (Answer::Integer(number), _) => reply.integer(number),
-        _ => reply.error(failure(answer).unwrap_or_else(|| format!("ERR internal error: answered {answer:?}"))),
+        _ => {
+            reply.error(failure(answer).unwrap_or_else(|| format!("ERR internal error: answered {answer:?}")))
+        }
     }
 }
 

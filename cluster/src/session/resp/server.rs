@@ -13,15 +13,17 @@ pub const REDIS_VERSION: &str = "7.4.0";
 pub fn run(turn: &mut Turn<'_>, conn: ConnId, command: Command<'_>) -> Taken {
     match command {
         Command::Ping(None) => answer(turn, conn, |reply| reply.simple("PONG")),
-        Command::Ping(Some(message)) | Command::Echo(message) => answer(turn, conn, |reply| reply.bulk(message)),
+        Command::Ping(Some(message)) | Command::Echo(message) => {
+            answer(turn, conn, |reply| reply.bulk(message))
+        }
         Command::Hello(request) => hello(turn, conn, request),
         Command::Auth(auth) => match auth.check_without_password() {
-            Ok(()) => answer(turn, conn, Encoder::ok),
+            Ok(()) => answer(turn, conn, |reply| reply.ok()),
             Err(error) => answer(turn, conn, |reply| reply.error(&error)),
         },
-        Command::Select | Command::ReadMode => answer(turn, conn, Encoder::ok),
+        Command::Select | Command::ReadMode => answer(turn, conn, |reply| reply.ok()),
         Command::Quit => {
-            answer(turn, conn, Encoder::ok);
+            answer(turn, conn, |reply| reply.ok());
             close(turn, conn);
         }
         Command::Http => close(turn, conn),
@@ -100,14 +102,14 @@ fn client(turn: &mut Turn<'_>, conn: ConnId, client: Client<'_>) {
         }
         Client::SetName(name) => {
             with(turn, conn, |resp| name.clone_into(&mut resp.name));
-            answer(turn, conn, Encoder::ok);
+            answer(turn, conn, |reply| reply.ok());
         }
         Client::SetInfo(attribute, value) => {
             with(turn, conn, |resp| {
                 let (name, version) = &mut resp.library;
                 value.clone_into(if attribute.eq_ignore_ascii_case(b"lib-name") { name } else { version });
             });
-            answer(turn, conn, Encoder::ok);
+            answer(turn, conn, |reply| reply.ok());
         }
         Client::List => {
             let lines = info::clients(turn);
@@ -117,7 +119,7 @@ fn client(turn: &mut Turn<'_>, conn: ConnId, client: Client<'_>) {
             let line = with(turn, conn, |resp| info::client(conn, resp)).unwrap_or_default();
             answer(turn, conn, |reply| reply.text(&line));
         }
-        Client::Accepted => answer(turn, conn, Encoder::ok),
+        Client::Accepted => answer(turn, conn, |reply| reply.ok()),
     }
 }
 
@@ -128,7 +130,8 @@ fn config(turn: &mut Turn<'_>, conn: ConnId, config: Config<'_>) {
             let wanted: Vec<_> = parameters
                 .iter()
                 .filter(|(name, _)| {
-                    let fits = |pattern: &&[u8]| glob::matches(&pattern.to_ascii_lowercase(), name.as_bytes());
+                    let fits =
+                        |pattern: &&[u8]| glob::matches(&pattern.to_ascii_lowercase(), name.as_bytes());
                     patterns.iter().any(fits)
                 })
                 .collect();
@@ -140,10 +143,12 @@ fn config(turn: &mut Turn<'_>, conn: ConnId, config: Config<'_>) {
                 }
             });
         }
-        Config::Set(_) => answer(turn, conn, |reply| {
-            reply.error("ERR CONFIG SET isn't available: change the flag, the environment or the configuration file");
-        }),
-        Config::ResetStat => answer(turn, conn, Encoder::ok),
+        Config::Set(_) => {
+            answer(turn, conn, |reply| {
+                reply.error("ERR CONFIG SET isn't available: change the flag, the environment or the configuration file");
+            })
+        }
+        Config::ResetStat => answer(turn, conn, |reply| reply.ok()),
     }
 }
 
@@ -172,7 +177,8 @@ fn describe(reply: &mut Encoder<'_>, query: CommandQuery<'_>) {
             match info.filter(|info| info.accepts(args.len())) {
                 None => reply.error("ERR Invalid command specified"),
                 Some(info) => {
-                    let keys: Vec<&[u8]> = info.key_positions(args.len()).filter_map(|at| args.get(at).copied()).collect();
+                    let keys: Vec<&[u8]> =
+                        info.key_positions(args.len()).filter_map(|at| args.get(at).copied()).collect();
                     if keys.is_empty() {
                         return reply.error("ERR The command has no key arguments");
                     }

@@ -75,11 +75,18 @@ fn gather<'k>(
 
 /// The places of a part's keys in the request, for each part.
 fn groups(gather: &Gather) -> Vec<(Partition, Vec<u32>)> {
-    let places = |part: usize| gather.order[gather.starts[part] as usize..gather.starts[part + 1] as usize].to_vec();
+    let places =
+        |part: usize| gather.order[gather.starts[part] as usize..gather.starts[part + 1] as usize].to_vec();
     gather.partitions.iter().enumerate().map(|(part, &partition)| (partition, places(part))).collect()
 }
 
-fn begin(turn: &mut Turn<'_>, conn: ConnId, responder: Responder, class: Class, gather: Gather) -> Option<usize> {
+fn begin(
+    turn: &mut Turn<'_>,
+    conn: ConnId,
+    responder: Responder,
+    class: Class,
+    gather: Gather,
+) -> Option<usize> {
     let started_us = turn.hub.now.mono_us;
     let call = Call { responder, class, started_us, want_existed: false, gather: Some(Box::new(gather)) };
     with(turn, conn, |wire| wire.insert(call))
@@ -192,7 +199,10 @@ pub fn take(gather: &mut Gather, part: usize, answer: &Answer<'_>) -> bool {
 fn keep(bytes: &mut Vec<u8>, value: Value<'_>) -> Part {
     let start = bytes.len();
     if start + value.bytes.len() > Limits::RESPONSE_BYTES_MAX as usize {
-        return Part::Refused(ErrorCode::LIMIT, "the values together are over the limit of a response".to_owned());
+        return Part::Refused(
+            ErrorCode::LIMIT,
+            "the values together are over the limit of a response".to_owned(),
+        );
     }
     bytes.extend_from_slice(value.bytes);
     Part::Value { bytes: start..bytes.len(), version: value.version, expiry: value.expiry }
@@ -229,7 +239,11 @@ fn respond_values(responder: Responder, gather: &Gather, out: &mut Vec<u8>) {
                     let value: ValueRef<'_> = value_ref(Value { bytes, version: *version, expiry: *expiry });
                     results.push(out, Some(value));
                 } else {
-                    results.push_refused(out, ErrorCode::LIMIT, "the values together are over the limit of a response");
+                    results.push_refused(
+                        out,
+                        ErrorCode::LIMIT,
+                        "the values together are over the limit of a response",
+                    );
                 }
             }
             Part::Refused(code, text) => results.push_refused(out, *code, text),

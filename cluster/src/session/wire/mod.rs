@@ -18,7 +18,9 @@ use pinion_engine::Keyspace;
 use pinion_engine::key::Version;
 use pinion_engine::shard::request::{self, ExpireCondition, Op, PutExpiry, Ticket, Update};
 use pinion_net::reactor::ConnId;
-use pinion_net::wire::{Command, Condition, ErrorCode, Expiry, Limits, Opcode, Parsed, Request, Responder, parse};
+use pinion_net::wire::{
+    Command, Condition, ErrorCode, Expiry, Limits, Opcode, Parsed, Request, Responder, parse,
+};
 
 /// What is remembered of a request until it is answered.
 struct Call {
@@ -146,7 +148,9 @@ fn ticket(conn: ConnId, place: usize, part: usize) -> Ticket {
 }
 
 fn run(turn: &mut Turn<'_>, conn: ConnId, request: &Request<'_>, responder: Responder) -> Taken {
-    if request.keyspace != 0 && !matches!(request.command, Command::Hello(_) | Command::Ping { .. } | Command::Info) {
+    if request.keyspace != 0
+        && !matches!(request.command, Command::Hello(_) | Command::Ping { .. } | Command::Info)
+    {
         let text = format!("there is no keyspace {}; this version has keyspace 0 only", request.keyspace);
         responder.refused(turn.io.output(conn), ErrorCode::UNKNOWN_KEYSPACE, &text);
         return Taken::Yes;

@@ -46,8 +46,13 @@ pub fn count(turn: &mut Turn<'_>, conn: ConnId, responder: Responder, range: Ran
     let (from, to) = bounds(&range);
     let Some(whom) = begin(turn, conn, responder) else { return Taken::Yes };
     let partitions = partitions(turn, &range);
-    let mut walk =
-        Walk::new(whom, Keyspace(0), partitions, (Partition(0), Vec::new()), Task::Count { count: 0, slot: None });
+    let mut walk = Walk::new(
+        whom,
+        Keyspace(0),
+        partitions,
+        (Partition(0), Vec::new()),
+        Task::Count { count: 0, slot: None },
+    );
     walk.start_each_at(from);
     walk.to = to;
     turn.start_walk(walk);
