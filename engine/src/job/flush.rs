@@ -76,7 +76,8 @@ impl Job for FlushJob {
         for completion in completions.drain(..) {
             self.sink.writer.complete(completion, requests);
         }
-        let going = !self.ended && !self.sink.writer.has_failed() && self.write(requests, budget_bytes.max(1));
+        let going =
+            !self.ended && !self.sink.writer.has_failed() && self.write(requests, budget_bytes.max(1));
         match self.sink.writer.progress(0, requests) {
             Progress::Working if going => JobStep::More,
             Progress::Working => JobStep::Waiting,

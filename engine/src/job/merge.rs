@@ -31,8 +31,7 @@ impl MergeJob {
         let carried: Vec<RangeTombstone> =
             metas().flat_map(|meta| meta.range_tombstones.iter().cloned()).collect();
         let (snapshots, floor) = (&context.snapshots, context.floor);
-        let range_tombstones =
-            surviving_range_tombstones(&carried, snapshots, floor, Some(&plan.outside));
+        let range_tombstones = surviving_range_tombstones(&carried, snapshots, floor, Some(&plan.outside));
         let rule = RetentionRule {
             snapshots: context.snapshots.clone(),
             now_ms: context.now_ms,

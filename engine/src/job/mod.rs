@@ -17,6 +17,13 @@ mod table_writer;
 mod unlink;
 mod verify;
 
+#[cfg(test)]
+mod job_test;
+#[cfg(test)]
+mod retention_test;
+#[cfg(test)]
+pub(crate) mod test_driver;
+
 pub use context::JobContext;
 pub use flush::FlushJob;
 pub use merge::MergeJob;

@@ -41,7 +41,9 @@ impl ResidencyJob {
                 requests.push(IoRequest::Map { token: Token(0), file });
             }
         }
-        while !self.resident && let Some(table) = self.waiting.pop_front() {
+        while !self.resident
+            && let Some(table) = self.waiting.pop_front()
+        {
             self.reopened.push(Arc::new(table.with_residency(None)?));
         }
         Ok(())

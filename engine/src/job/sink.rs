@@ -19,7 +19,12 @@ pub(super) struct Sink {
 }
 
 impl Sink {
-    pub fn new(rule: RetentionRule, context: &JobContext, expected_entries: usize, cuts: Vec<Vec<u8>>) -> Sink {
+    pub fn new(
+        rule: RetentionRule,
+        context: &JobContext,
+        expected_entries: usize,
+        cuts: Vec<Vec<u8>>,
+    ) -> Sink {
         let writer = TableWriter::new(context, expected_entries);
         Sink { retention: Retention::new(rule), writer, cuts, cuts_passed: 0, pending_bytes: 0 }
     }

@@ -226,7 +226,8 @@ impl TableWriter {
             self.in_flight += 1;
             requests.push(IoRequest::Write { token, file: name, offset, data, sync: false });
         }
-        if matches!(file.stage, Stage::Draining) && file.created && file.writes == 0 && file.queue.is_empty() {
+        if matches!(file.stage, Stage::Draining) && file.created && file.writes == 0 && file.queue.is_empty()
+        {
             file.stage = Stage::Syncing;
             self.request(requests, IoRequest::Sync { token, file: name });
         }

@@ -11,7 +11,10 @@ use crate::error::Error;
 use crate::io::{IoCompletion, IoOutput};
 use crate::key::{Prefix, Version, user_key};
 use crate::table::{BlockRef, key_hash};
-use crate::tree::{ScanLimits, ScanStep, scan_page};
+use crate::tree::{ScanLimits, ScanRange, ScanStep, scan_page};
+
+/// Entries that a page looks at, hidden ones included, before it ends: bounded work in one call.
+const SCAN_WORK: usize = 8192;
 use smallvec::SmallVec;
 
 impl Shard {
@@ -130,20 +133,25 @@ impl Shard {
         prefix.stored_key(scan.from, &mut from);
         let mut to = Vec::new();
         if scan.to.is_empty() { to = prefix.end() } else { prefix.stored_key(scan.to, &mut to) }
-        let limits = ScanLimits { items: scan.limit.max(1), bytes: scan.limit_bytes, keys_only: scan.keys_only };
-        let mut page = Page::default();
+        let limits = ScanLimits { items: scan.limit.max(1), bytes: scan.limit_bytes, work: SCAN_WORK };
         let now_ms = self.now_ms();
+        let range = ScanRange { from: &from, to: &to, at, now_ms, keys_only: scan.keys_only };
+        let mut page = Page::default();
         let Sources { active, frozen, tree, cache, .. } = &mut self.sources;
         let memtables: Vec<_> =
             std::iter::once(&*active).chain(frozen.iter().rev().map(|frozen| &*frozen.memtable)).collect();
-        let step = scan_page(&memtables, tree, cache, (&from, &to), at, now_ms, limits, &mut page);
-        match step {
+        match scan_page(&memtables, tree, cache, &range, &limits, &mut page) {
+            Ok(ScanStep::NeedsRead { blocks, .. }) if page.is_empty() => Flow::Cold(SmallVec::from_vec(blocks)),
+            // A page ends early where the next block isn't in memory: its reader goes on from there.
+            Ok(ScanStep::NeedsRead { next, .. }) => {
+                out.answer(ticket, Answer::Page { page: &page, next: Some(user_key(&next)) });
+                Flow::Done
+            }
             Ok(ScanStep::Page { next }) => {
                 let next = next.as_deref().map(user_key);
                 out.answer(ticket, Answer::Page { page: &page, next });
                 Flow::Done
             }
-            Ok(ScanStep::NeedsRead(blocks)) => Flow::Cold(SmallVec::from_vec(blocks)),
             Err(error) => {
                 refuse_damaged(ticket, &error, out);
                 Flow::Done

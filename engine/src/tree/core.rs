@@ -4,7 +4,7 @@ use super::{Head, Level, RangeTombstones};
 use crate::Error;
 use crate::io::FileName;
 use crate::key::Version;
-use crate::table::{BlockCache, Lookup, Table, key_hash};
+use crate::table::{BlockCache, Lookup, Probe, Table, key_hash};
 use std::cmp::Reverse;
 use std::sync::Arc;
 
@@ -132,25 +132,18 @@ impl Tree {
         at: Version,
         cache: &'a mut BlockCache,
     ) -> Result<Lookup<'a>, Error> {
-        let mut holder = None;
         for table in self.candidates(key) {
-            match table.get(key, hash, at, cache)? {
-                Lookup::Absent => {}
-                Lookup::NeedsRead(block) => return Ok(Lookup::NeedsRead(block)),
-                Lookup::Found(_) => {
-                    holder = Some(table);
-                    break;
-                }
+            match table.probe(key, hash, at, cache)? {
+                Probe::Lookup(Lookup::Absent) => {}
+                Probe::Lookup(lookup) => return Ok(lookup),
+                Probe::Cached(cached) => return Ok(Lookup::Found(cache.resolve(cached))),
             }
         }
-        match holder {
-            Some(table) => table.get(key, hash, at, cache),
-            None => Ok(Lookup::Absent),
-        }
+        Ok(Lookup::Absent)
     }
 
     /// The tables whose key range holds `key`, newest first: all such of level 0, one of each level below.
-    fn candidates<'a>(&'a self, key: &'a [u8]) -> impl Iterator<Item = &'a Table> {
+    fn candidates<'a>(&'a self, key: &[u8]) -> impl Iterator<Item = &'a Table> {
         let head = Head::of(key);
         let (newest, deeper) = self.levels.split_first().expect("a tree has LEVELS levels");
         let overlapping = (0..newest.tables().len()).filter(move |&i| newest.may_hold(i, head, key));

@@ -32,7 +32,8 @@ impl Picker<'_> {
     fn is_covered(&self, meta: &TableMeta) -> bool {
         let fragments = self.tree.range_tombstones().covering_all(&meta.min_key, &meta.max_key);
         meta.entries > 0
-            && fragments.is_some_and(|fragments| fragments.iter().all(|f| self.hides_since(f, meta).is_some()))
+            && fragments
+                .is_some_and(|fragments| fragments.iter().all(|f| self.hides_since(f, meta).is_some()))
     }
 
     /// The version of a tombstone of `fragment` that hides entries of a table from every reader, whatever
@@ -148,9 +149,8 @@ impl Picker<'_> {
 
     fn is_kept_by(&self, fragment: &Fragment, meta: &TableMeta) -> bool {
         let snapshots = self.picking.snapshots;
-        let free = |version: Version| {
-            version <= self.picking.floor && !snapshots.any_within(Version(0)..version)
-        };
+        let free =
+            |version: Version| version <= self.picking.floor && !snapshots.any_within(Version(0)..version);
         fragment.oldest_above(meta.min_version).is_some_and(free)
     }
 

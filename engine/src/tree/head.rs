@@ -1,5 +1,7 @@
 //! The first 16 bytes of a key as two integers, so that most comparisons touch no key.
 
+use crate::key::head;
+
 /// The first bytes of a key, zero-padded. Where two heads differ they sort as their keys do; where they
 /// are equal the keys decide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -11,18 +13,7 @@ impl Head {
 
     /// The head of a stored key.
     pub fn of(key: &[u8]) -> Head {
-        Head(word(key), word(key.get(8..).unwrap_or_default()))
-    }
-}
-
-fn word(bytes: &[u8]) -> u64 {
-    match bytes.first_chunk::<8>() {
-        Some(chunk) => u64::from_be_bytes(*chunk),
-        None => {
-            let mut padded = [0; 8];
-            padded[..bytes.len()].copy_from_slice(bytes);
-            u64::from_be_bytes(padded)
-        }
+        Head(head(key, 0), head(key, 8))
     }
 }
 

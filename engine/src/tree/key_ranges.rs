@@ -61,8 +61,7 @@ mod tests {
             (&b"b"[..], &b"b"[..]),
         ]);
         let mut hint = 0;
-        let found: Vec<bool> =
-            "acdefhi".bytes().map(|key| ranges.contains(&[key], &mut hint)).collect();
+        let found: Vec<bool> = "acdefhi".bytes().map(|key| ranges.contains(&[key], &mut hint)).collect();
         assert_eq!(found, [true, true, true, false, true, true, false]);
         assert!(KeyRanges::none().is_empty());
         assert!(KeyRanges::All.contains(b"x", &mut 0));

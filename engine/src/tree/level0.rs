@@ -72,9 +72,7 @@ impl<'a> Choice<'a> {
 
     fn nothing_older_stays(&self, i: usize) -> bool {
         let older = i + 1..self.chosen.len();
-        older
-            .filter(|&j| overlap(&self.newest_first[i], &self.newest_first[j]))
-            .all(|j| self.chosen[j])
+        older.filter(|&j| overlap(&self.newest_first[i], &self.newest_first[j])).all(|j| self.chosen[j])
     }
 
     /// Whether the choice with table `i` stays within the bytes of a merge, where level 0 may have half of

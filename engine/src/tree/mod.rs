@@ -20,6 +20,7 @@ mod pick;
 mod plan;
 mod range_tombstones;
 mod scan;
+mod scan_source;
 mod shape;
 mod snapshots;
 mod stats;

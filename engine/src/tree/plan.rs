@@ -55,7 +55,7 @@ impl MergePlan {
     ) -> MergePlan {
         let below = older_than(tree, &inputs, output_level);
         let range_tombstones = match hull(inputs.iter().map(|(_, t)| t.meta())) {
-            Some((min, max)) => tree.range_tombstones().restricted(min, max),
+            Some((min, max)) => tree.range_tombstones().within(min, max),
             None => RangeTombstones::default(),
         };
         MergePlan {

@@ -122,7 +122,7 @@ impl RangeTombstones {
     }
 
     /// The part of the set that can delete entries in `min..=max`.
-    pub fn restricted(&self, min: &[u8], max: &[u8]) -> RangeTombstones {
+    pub fn within(&self, min: &[u8], max: &[u8]) -> RangeTombstones {
         RangeTombstones { fragments: self.overlapping(min, max).to_vec() }
     }
 
