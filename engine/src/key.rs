@@ -149,6 +149,25 @@ pub fn user_key(stored_key: &[u8]) -> &[u8] {
     stored_key.get(Prefix::LEN..).unwrap_or_default()
 }
 
+/// 8 bytes of a key after its first `skip`, as a number that compares as they do; a shorter key is padded
+/// with zeros. Where two numbers are equal the keys may still differ.
+pub(crate) fn head(key: &[u8], skip: usize) -> u64 {
+    let rest = key.get(skip..).unwrap_or_default();
+    if let Some(bytes) = rest.first_chunk::<8>() {
+        return u64::from_be_bytes(*bytes);
+    }
+    let mut bytes = [0; 8];
+    bytes[..rest.len()].copy_from_slice(rest);
+    u64::from_be_bytes(bytes)
+}
+
+/// How many bytes two keys begin with alike.
+pub(crate) fn common_len(a: &[u8], b: &[u8]) -> usize {
+    let (a_words, b_words) = (a.chunks_exact(8), b.chunks_exact(8));
+    let words = a_words.zip(b_words).take_while(|(a, b)| a == b).count() * 8;
+    words + a[words..].iter().zip(&b[words..]).take_while(|(a, b)| a == b).count()
+}
+
 /// One entry as sources (memtable, tables, merges) hand it out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry<'a> {
@@ -199,6 +218,25 @@ mod tests {
         );
         assert_eq!(user_key(&key), b"user");
         assert!(key < prefix.end());
+    }
+
+    #[test]
+    fn heads_compare_as_the_bytes_after_the_prefix_do() {
+        assert!(head(b"user1", 4) < head(b"user2", 4));
+        assert!(head(b"user", 4) <= head(b"user\0", 4));
+        assert_eq!(head(b"us", 4), 0);
+        assert_eq!(head(b"0123456789", 1), u64::from_be_bytes(*b"12345678"));
+    }
+
+    #[test]
+    fn common_prefixes_are_measured_to_the_byte() {
+        let key = b"0123456789abcdefghij";
+        for len in 0..key.len() {
+            let mut other = key.to_vec();
+            other[len] ^= 1;
+            assert_eq!(common_len(key, &other), len);
+            assert_eq!(common_len(key, &key[..len]), len);
+        }
     }
 
     #[test]

@@ -26,7 +26,7 @@ impl Ref {
 
     fn new(chunk: usize, offset: usize) -> Ref {
         assert!(chunk < (1 << (32 - OFFSET_BITS)) - 1, "a memtable is frozen long before 1 GiB");
-        Ref((chunk << OFFSET_BITS | offset / UNIT) as u32)
+        Ref(((chunk << OFFSET_BITS) | (offset / UNIT)) as u32)
     }
 
     /// This place plus `bytes`, a multiple of 4 that stays inside the same allocation.

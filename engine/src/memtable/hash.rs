@@ -53,7 +53,7 @@ impl HashIndex {
         if (table.used + 1) * 4 > table.slots.len() * 3 {
             self.bytes += table.grow() * size_of::<u64>();
         }
-        table.place(hash >> 32 << 32 | u64::from(cell.0));
+        table.place(((hash >> 32) << 32) | u64::from(cell.0));
         table.used += 1;
     }
 

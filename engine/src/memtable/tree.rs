@@ -9,6 +9,7 @@
 
 use super::arena::{Arena, Ref};
 use super::record;
+use crate::key::{common_len, head};
 use smallvec::SmallVec;
 use std::mem::size_of;
 
@@ -322,19 +323,4 @@ impl<T> Pool<T> {
     fn bytes(&self) -> usize {
         self.0.len() * (POOL * size_of::<T>() + size_of::<Vec<T>>())
     }
-}
-
-/// 8 bytes of a key after `skip`, as a number that compares as they do; a shorter key is padded with zeros.
-fn head(key: &[u8], skip: usize) -> u64 {
-    let rest = key.get(skip..).unwrap_or_default();
-    if let Some(bytes) = rest.first_chunk::<8>() {
-        return u64::from_be_bytes(*bytes);
-    }
-    let mut bytes = [0; 8];
-    bytes[..rest.len()].copy_from_slice(rest);
-    u64::from_be_bytes(bytes)
-}
-
-fn common_len(a: &[u8], b: &[u8]) -> usize {
-    a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }

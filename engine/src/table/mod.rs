@@ -1,17 +1,59 @@
-//! SSTables: immutable, sorted, checksummed files of entries.
+//! SSTables: immutable, sorted, checksummed files of entries (docs/formats/sstable.md).
+//!
+//! A table is blocks of about 4 KiB, an index over them, a bloom filter over its keys, and its properties. A
+//! point read asks the filter (one cache line), searches the index (numbers in place), and finds the entry by
+//! the block's hash tags; in a mapped, uncompressed table the value it returns is a slice of the mapping:
+//! no allocation, no copy, no checksum. Checksums are verified when bytes enter memory: index, filter and
+//! properties at open, a mapping when the table becomes resident, any other block when it is decoded.
+//!
+//! A table is *resident* (all of it mapped) or *paged* (index and filter in memory, blocks through the
+//! [`BlockCache`]). It does no I/O but in [`Table::open`]: a block that isn't there is
+//! [`Lookup::NeedsRead`], and whoever drives the shard reads it, decodes it, and asks again.
 
+mod block;
+mod block_builder;
+mod block_cursor;
+mod builder;
+mod cache;
+mod checksum;
 mod filter;
+mod footer;
+mod index;
 mod meta;
+mod open;
+mod verify;
 
-pub use filter::key_hash;
+#[cfg(test)]
+mod corruption_test;
+#[cfg(test)]
+mod table_test;
+#[cfg(test)]
+mod test_dir;
+
+pub use block::Block;
+pub use block_cursor::BlockCursor;
+pub use builder::{FinishedTable, TableBuilder};
+pub use cache::BlockCache;
+pub use filter::{Filter, key_hash};
 pub use meta::{Compression, TableMeta};
+pub use verify::{Verifier, VerifyReport};
 
 use crate::Error;
 use crate::aligned::AlignedBuf;
-use crate::dir::Dir;
-use crate::io::FileBytes;
-use crate::key::{Entry, Expiry, RangeTombstone, Stamp, Version};
+use crate::io::{FileBytes, FileName};
+use crate::key::{Expiry, Stamp, Version};
+use block::{LZ4, LZ4_HEADER, Layout, Malformed, RAW};
+use checksum::checksum;
+use footer::Footer;
+use index::IndexLayout;
+use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
+
+/// Length of the checksum behind a block.
+const CRC: usize = 4;
+/// No block is longer when decompressed: the largest key and value, with room.
+const BLOCK_BYTES_MAX: usize = 64 << 20;
 
 /// Where a block lies: enough to read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -20,7 +62,7 @@ pub struct BlockRef {
     pub table: u64,
     /// Where it begins in the file.
     pub offset: u64,
-    /// How long it is there.
+    /// How long it is there, its checksum included.
     pub len: u32,
 }
 
@@ -46,238 +88,216 @@ pub struct Found<'a> {
     pub value: &'a [u8],
 }
 
-/// Makes a table's bytes from sorted entries; no I/O.
-pub struct TableBuilder(());
-
-/// A table whose last bytes are still to be written.
-pub struct FinishedTable {
-    /// Its properties.
-    pub meta: TableMeta,
-    /// The last bytes, to be written behind all that was taken before.
-    pub tail: AlignedBuf,
-    /// Where in the file `tail` belongs.
-    pub tail_offset: u64,
-}
-
-impl TableBuilder {
-    /// A table with this file number.
-    pub fn new(_number: u64, _compression: Compression, _expected_entries: usize) -> TableBuilder {
-        TableBuilder(())
-    }
-    /// Adds an entry, in storage order.
-    pub fn add(&mut self, _entry: Entry<'_>) {}
-    /// Adds a range tombstone, any time.
-    pub fn add_range_tombstone(&mut self, _tombstone: RangeTombstone) {}
-    /// About how long the file would be if it were finished now.
-    pub fn file_bytes(&self) -> u64 {
-        0
-    }
-    /// Whether nothing was added.
-    pub fn is_empty(&self) -> bool {
-        true
-    }
-    /// Finished bytes of the file, at least `min`, a multiple of ALIGN; each call goes on where the last ended.
-    pub fn take_output(&mut self, _min: usize) -> Option<AlignedBuf> {
-        None
-    }
-    /// Ends the table. At least one entry or range tombstone was added.
-    pub fn finish(self) -> FinishedTable {
-        FinishedTable {
-            meta: TableMeta {
-                number: 0,
-                file_bytes: 0,
-                entries: 0,
-                tombstones: 0,
-                expiring: 0,
-                earliest_expiry: Expiry::NEVER,
-                key_bytes: 0,
-                value_bytes: 0,
-                min_key: Vec::new(),
-                max_key: Vec::new(),
-                min_version: Version(0),
-                max_version: Version(0),
-                range_tombstones: Vec::new(),
-            },
-            tail: AlignedBuf::with_capacity(0),
-            tail_offset: 0,
-        }
-    }
-}
-
-fn soon<T>() -> Result<T, Error> {
-    Err(Error::Unusable("tables follow".into()))
-}
-
-impl FinishedTable {
-    /// Takes the tail out, to write it.
-    pub fn take_tail(&mut self) -> AlignedBuf {
-        std::mem::replace(&mut self.tail, AlignedBuf::with_capacity(0))
-    }
-    /// The table, read in place from its mapped file; every checksum is verified.
-    pub fn into_mapped(self, _bytes: FileBytes) -> Result<Table, Error> {
-        soon()
-    }
-    /// The table, its blocks read when they are needed.
-    pub fn into_paged(self) -> Table {
-        Table { meta: self.meta }
-    }
-}
-
 /// An SSTable, immutable.
-#[derive(Debug)]
 pub struct Table {
     meta: TableMeta,
+    footer: Footer,
+    index: IndexLayout,
+    parts: Parts,
+}
+
+/// Where a table's bytes are.
+enum Parts {
+    Mapped(FileBytes),
+    Paged { index: AlignedBuf, filter: AlignedBuf },
+}
+
+/// What of a table is in memory.
+struct View<'a> {
+    index: &'a [u8],
+    filter: &'a [u8],
+    file: Option<&'a [u8]>,
 }
 
 impl Table {
-    /// Opens a table's file; `resident`: maps it and verifies every block.
-    pub fn open(_dir: &dyn Dir, _number: u64, _resident: bool) -> Result<Table, Error> {
-        soon()
-    }
     /// Its properties.
     pub fn meta(&self) -> &TableMeta {
         &self.meta
     }
+
     /// Whether it is mapped.
     pub fn is_resident(&self) -> bool {
-        false
+        matches!(self.parts, Parts::Mapped(_))
     }
-    /// Memory it owns for index, filter and properties.
+
+    /// Memory it owns for properties, and for index and filter unless they are in a mapping.
     pub fn metadata_bytes(&self) -> usize {
-        0
+        let owned = match &self.parts {
+            Parts::Mapped(_) => 0,
+            Parts::Paged { index, filter } => index.capacity() + filter.capacity(),
+        };
+        owned + self.meta.heap_bytes() + size_of::<Table>()
     }
-    /// The same table with another residency.
-    pub fn with_residency(&self, _mapped: Option<FileBytes>) -> Result<Table, Error> {
-        soon()
-    }
-    /// The newest entry of a key with a version at or below `at`; `hash` is `key_hash(key)`.
+
+    /// The newest entry of a key with a version at or below `at`; `hash` is `key_hash(key)`. A block that has to be
+    /// decompressed goes through the cache; a mapped, uncompressed table never touches it.
     pub fn get<'a>(
         &'a self,
-        _key: &[u8],
-        _hash: u64,
-        _at: Version,
-        _cache: &'a mut BlockCache,
+        key: &[u8],
+        hash: u64,
+        at: Version,
+        cache: &'a mut BlockCache,
     ) -> Result<Lookup<'a>, Error> {
-        soon()
+        let view = self.view();
+        if !filter::contains(view.filter, hash) {
+            return Ok(Lookup::Absent);
+        }
+        let Some(i) = self.index.find(view.index, key, at) else { return Ok(Lookup::Absent) };
+        let range = self.index.block_range(view.index, i);
+        let found = match view.file.map(|file| self.stored_block(file, &range)).transpose()? {
+            Some(block) if block.first() == Some(&RAW) => find_in(block, key, hash, at),
+            stored => {
+                let Some(block) = self.cached(range.clone(), stored, cache)? else {
+                    return Ok(Lookup::NeedsRead(self.place(&range)));
+                };
+                find_in(block.bytes(), key, hash, at)
+            }
+        };
+        match found {
+            Ok(Some(found)) => Ok(Lookup::Found(found)),
+            Ok(None) => Ok(Lookup::Absent),
+            Err(Malformed) => Err(self.damaged(range.start, MALFORMED)),
+        }
     }
+
     /// How many blocks it has.
     pub fn blocks(&self) -> usize {
-        0
+        self.index.blocks()
     }
-    /// Where block `i` lies.
-    pub fn block_ref(&self, _i: usize) -> BlockRef {
-        BlockRef { table: 0, offset: 0, len: 0 }
+
+    /// Where block `i` lies, `i` below [`Table::blocks`].
+    pub fn block_ref(&self, i: usize) -> BlockRef {
+        self.place(&self.index.block_range(self.view().index, i))
     }
-    /// The block that may hold the first entry with a stored key at or after `key` (if it doesn't, the next one does).
-    pub fn find_block(&self, _key: &[u8]) -> Option<usize> {
-        None
+
+    /// The block where a scan for the first entry with a stored key at or behind `key` begins; if no entry of it
+    /// qualifies, the first of the next block does. `None`: all entries are before.
+    pub fn find_block(&self, key: &[u8]) -> Option<usize> {
+        self.find_block_at(key, Version::MAX)
     }
-    /// The block that may hold the first entry of `key` at or below `at`, or of a later key.
-    pub fn find_block_at(&self, _key: &[u8], _at: Version) -> Option<usize> {
-        None
+
+    /// [`Table::find_block`] for the first entry of `key` with a version at or below `at`, or of a later key.
+    pub fn find_block_at(&self, key: &[u8], at: Version) -> Option<usize> {
+        self.index.seek(self.view().index, key, at)
     }
-    /// Block `i`, from the mapping or the cache; `None`: read `block_ref(i)`, decode it and put it into the cache.
-    pub fn block(&self, _i: usize, _cache: &mut BlockCache) -> Result<Option<Arc<Block>>, Error> {
-        soon()
+
+    /// Block `i`, from the mapping or the cache. `None`: read [`Table::block_ref`], decode it with
+    /// [`Table::decode_block`] and put it into the cache.
+    pub fn block(&self, i: usize, cache: &mut BlockCache) -> Result<Option<Arc<Block>>, Error> {
+        let range = self.index.block_range(self.view().index, i);
+        let Parts::Mapped(file) = &self.parts else { return Ok(cache.get(self.meta.number, range.start)) };
+        let stored = self.stored_block(file.as_slice(), &range)?;
+        let at = self.place(&range);
+        if stored.first() == Some(&RAW) {
+            let start = range.start as usize;
+            let block = Block::mapped(at, file, start..start + stored.len());
+            return block.map(|block| Some(Arc::new(block))).map_err(|_| self.damaged(at.offset, MALFORMED));
+        }
+        match cache.get(at.table, at.offset) {
+            Some(block) => Ok(Some(block)),
+            None => Ok(Some(cache.insert(at, self.unpack(at, stored)?))),
+        }
     }
+
     /// Checks and decompresses the bytes of a block as they were read.
-    pub fn decode_block(&self, _block: BlockRef, _raw: &[u8]) -> Result<Block, Error> {
-        soon()
+    pub fn decode_block(&self, block: BlockRef, raw: &[u8]) -> Result<Block, Error> {
+        self.unpack(block, self.check_block(block, raw)?)
     }
-    /// Reads a whole table back against every checksum and invariant.
-    pub fn verify(_dir: &dyn Dir, _number: u64) -> Result<VerifyReport, Error> {
-        soon()
+
+    fn view(&self) -> View<'_> {
+        match &self.parts {
+            Parts::Paged { index, filter } => View { index, filter, file: None },
+            Parts::Mapped(file) => {
+                let file = file.as_slice();
+                let part = |range: Range<usize>| file.get(range).unwrap_or_default();
+                View {
+                    index: part(self.footer.index().in_memory()),
+                    filter: part(self.footer.filter().in_memory()),
+                    file: Some(file),
+                }
+            }
+        }
+    }
+
+    /// The decoded block for a point read: from the cache, or decompressed into it; `None` if it must be read.
+    fn cached<'a>(
+        &self,
+        range: Range<u64>,
+        stored: Option<&[u8]>,
+        cache: &'a mut BlockCache,
+    ) -> Result<Option<&'a Block>, Error> {
+        let at = self.place(&range);
+        let slot = match (cache.find(at.table, at.offset), stored) {
+            (Some(slot), _) => slot,
+            (None, Some(stored)) => cache.insert_at(at, self.unpack(at, stored)?),
+            (None, None) => return Ok(None),
+        };
+        Ok(cache.at(slot))
+    }
+
+    /// A block in the mapping, without its checksum.
+    fn stored_block<'a>(&self, file: &'a [u8], range: &Range<u64>) -> Result<&'a [u8], Error> {
+        let end = (range.end as usize).saturating_sub(CRC);
+        file.get(range.start as usize..end).ok_or_else(|| self.damaged(range.start, MALFORMED))
+    }
+
+    /// Verifies a block's checksum and cuts it off.
+    fn check_block<'a>(&self, at: BlockRef, raw: &'a [u8]) -> Result<&'a [u8], Error> {
+        match raw.split_last_chunk::<CRC>() {
+            Some((stored, crc))
+                if raw.len() == at.len as usize
+                    && u32::from_le_bytes(*crc) == checksum(self.meta.number, at.offset, stored) =>
+            {
+                Ok(stored)
+            }
+            _ => Err(self.damaged(at.offset, "the checksum of a block is wrong")),
+        }
+    }
+
+    /// Makes a block of verified bytes.
+    fn unpack(&self, at: BlockRef, stored: &[u8]) -> Result<Block, Error> {
+        let raw: Box<[u8]> = match stored.split_first_chunk::<LZ4_HEADER>() {
+            Some((&[LZ4, 0, 0, 0, len @ ..], packed)) => {
+                let len = u32::from_le_bytes(len) as usize;
+                if len > BLOCK_BYTES_MAX {
+                    return Err(self.damaged(at.offset, "a block claims to be larger than any can be"));
+                }
+                let mut raw = vec![0; len];
+                if !matches!(lz4_flex::block::decompress_into(packed, &mut raw), Ok(written) if written == len)
+                {
+                    return Err(self.damaged(at.offset, "a block can't be decompressed"));
+                }
+                raw.into()
+            }
+            _ => stored.into(),
+        };
+        Block::owned(at, raw).map_err(|_| self.damaged(at.offset, MALFORMED))
+    }
+
+    fn place(&self, range: &Range<u64>) -> BlockRef {
+        BlockRef {
+            table: self.meta.number,
+            offset: range.start,
+            len: range.end.saturating_sub(range.start) as u32,
+        }
+    }
+
+    fn damaged(&self, offset: u64, what: &str) -> Error {
+        Error::Damaged { file: FileName::Table(self.meta.number), offset, what: what.to_owned() }
     }
 }
 
-/// What a verification read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VerifyReport {
-    /// Properties of the table.
-    pub meta: TableMeta,
-    /// Blocks of entries.
-    pub blocks: u64,
+const MALFORMED: &str = "a block contradicts itself";
+
+#[inline]
+fn find_in<'a>(block: &'a [u8], key: &[u8], hash: u64, at: Version) -> Result<Option<Found<'a>>, Malformed> {
+    Layout::of(block)?.find(block, key, hash, at)
 }
 
-/// Verifies a table block by block, for a job that does the reading.
-pub struct Verifier(());
-
-impl Verifier {
-    /// Begins with block 0.
-    pub fn new(_table: Arc<Table>) -> Verifier {
-        Verifier(())
-    }
-    /// Where the next block lies; `None` after the last.
-    pub fn wants(&self) -> Option<BlockRef> {
-        None
-    }
-    /// Checks the next block.
-    pub fn check(&mut self, _raw: &[u8]) -> Result<(), Error> {
-        soon()
-    }
-    /// Checks what can only be said at the end: counts and ranges.
-    pub fn finish(self) -> Result<VerifyReport, Error> {
-        soon()
-    }
-}
-
-/// A decoded block of entries.
-#[derive(Debug)]
-pub struct Block(());
-
-/// A position in a block, which it keeps alive.
-pub struct BlockCursor(Arc<Block>);
-
-impl BlockCursor {
-    /// At the block's first entry.
-    pub fn new(block: Arc<Block>) -> BlockCursor {
-        BlockCursor(block)
-    }
-    /// To the first entry with a stored key at or after `key`.
-    pub fn seek(&mut self, key: &[u8]) {
-        self.seek_at(key, Version::MAX);
-    }
-    /// To the first entry of `key` at or below `at`, or of a later key.
-    pub fn seek_at(&mut self, _key: &[u8], _at: Version) {}
-    /// To the next entry.
-    pub fn next(&mut self) {}
-    /// The entry here; `None` behind the last.
-    pub fn entry(&self) -> Option<Entry<'_>> {
-        let _ = &self.0;
-        None
-    }
-}
-
-/// Decoded blocks of paged or compressed tables, within a budget of bytes.
-pub struct BlockCache(());
-
-impl BlockCache {
-    /// Holds about so many bytes.
-    pub fn new(_capacity_bytes: usize) -> BlockCache {
-        BlockCache(())
-    }
-    /// A block, if it is there.
-    pub fn get(&mut self, _table: u64, _offset: u64) -> Option<Arc<Block>> {
-        None
-    }
-    /// Puts a block in; others may leave.
-    pub fn insert(&mut self, _at: BlockRef, block: Block) -> Arc<Block> {
-        Arc::new(block)
-    }
-    /// Drops all blocks of a table that is gone.
-    pub fn forget_table(&mut self, _number: u64) {}
-    /// Memory in use.
-    pub fn bytes(&self) -> usize {
-        0
-    }
-    /// Changes the budget; what is over it leaves.
-    pub fn set_capacity(&mut self, _capacity_bytes: usize) {}
-    /// Look-ups that found their block.
-    pub fn hits(&self) -> u64 {
-        0
-    }
-    /// Look-ups that didn't.
-    pub fn misses(&self) -> u64 {
-        0
+impl fmt::Debug for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let TableMeta { number, entries, file_bytes, .. } = &self.meta;
+        let residency = if self.is_resident() { "resident" } else { "paged" };
+        write!(f, "Table({number}: {entries} entries, {file_bytes} bytes, {residency})")
     }
 }
