@@ -20,3 +20,6 @@ mod writer;
 pub use repair::{ManifestDump, ManifestRepair};
 pub use state::{Edit, GroupState, ManifestState, TableEntry};
 pub use writer::{Manifest, ManifestEvent};
+
+#[cfg(test)]
+mod tests;

@@ -31,8 +31,9 @@ pub struct Manifest {
     sequence: u64,
     /// All durable edits applied.
     state: ManifestState,
-    /// From which file length on a rewrite is worth it.
+    /// From which file length on a rewrite is worth it, and the least that may be.
     rewrite_bytes: u64,
+    rewrite_bytes_min: u64,
     queue: VecDeque<Edit>,
     step: Step,
     token: u64,
@@ -74,6 +75,7 @@ impl Manifest {
             sequence,
             state,
             rewrite_bytes: 0,
+            rewrite_bytes_min: REWRITE_BYTES_MIN,
             queue: VecDeque::new(),
             step: Step::Idle,
             token,
@@ -135,6 +137,13 @@ impl Manifest {
         FileName::Manifest(self.place.number)
     }
 
+    /// Makes rewrites come early.
+    #[cfg(test)]
+    pub(super) fn rewrite_from(&mut self, bytes: u64) {
+        self.rewrite_bytes_min = bytes;
+        self.rewrite_bytes = self.rewrite_threshold();
+    }
+
     fn next_place(&self) -> Place {
         Place { number: self.place.number + 1, ..self.place }
     }
@@ -159,7 +168,7 @@ impl Manifest {
         self.place.encode(RecordKind::State, 0, &self.state.as_edit(), 0, &mut buf);
         let bytes = buf.len() as u64;
         self.buffer = Some(buf);
-        REWRITE_BYTES_MIN.max(bytes * REWRITE_RATIO)
+        self.rewrite_bytes_min.max(bytes * REWRITE_RATIO)
     }
 
     /// Starts what is due, if nothing is in flight.

@@ -3,6 +3,7 @@
 mod crashes;
 mod damage;
 mod repairs;
+mod stale;
 mod writing;
 
 use super::{Log, LogEvent, LogOptions, LogPosition, Record, RecordKind, recover};

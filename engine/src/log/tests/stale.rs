@@ -1,0 +1,108 @@
+//! What an earlier life left in a file is never taken for log.
+
+use super::*;
+use crate::dir::Dir;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+/// Three records of which the second starts at the commit's second sector, the third at its third.
+fn aligned_records(first: u64) -> [Written; 3] {
+    let record = |at: u64, len| Written { index: first + at, len };
+    [record(0, 440), record(1, 480), record(2, 480)]
+}
+
+/// Hands out the write of a commit without performing it.
+fn start(log: &mut Log, records: &[Written]) -> (FileName, u64, Vec<u8>) {
+    for record in records {
+        record.append_to(log);
+    }
+    let mut requests = Vec::new();
+    log.write(true, &mut requests);
+    match requests.pop() {
+        Some(IoRequest::Write { file, offset, data, .. }) => (file, offset, data.to_vec()),
+        other => panic!("not a write: {other:?}"),
+    }
+}
+
+#[test]
+fn old_records_behind_the_torn_sector_of_a_new_commit_do_not_complete_it() {
+    let options = options(true, 16 << 10);
+    let mut dir = MemoryDir::new();
+    let mut log = create(&mut dir, options);
+    for first in [1, 4, 7, 10] {
+        commit(&mut dir, &mut log, true, &aligned_records(first));
+    }
+    let from = log.end();
+    log.release(from, &mut Vec::new());
+    commit(&mut dir, &mut log, true, &aligned_records(13));
+    commit(&mut dir, &mut log, true, &aligned_records(16));
+    let (file, offset, data) = start(&mut log, &aligned_records(19));
+    assert_eq!((file, offset), (FileName::Log(1), 0), "the first segment's file is used again");
+    // Segment header and first sector of the commit arrive; the old commit's other sectors are still there.
+    dir.write(file, 0, &data[..4096 + 512]).unwrap();
+    dir.sync(file).unwrap();
+    let (_, read) = reopen(&mut dir, from, options).unwrap();
+    assert_eq!(read.iter().map(|(_, record)| record.index).collect::<Vec<_>>(), (13..19).collect::<Vec<_>>());
+}
+
+#[test]
+fn stray_sectors_of_a_segment_whose_header_was_lost_never_become_log() {
+    let options = options(true, 16 << 10);
+    let mut dir = MemoryDir::new();
+    let mut log = create(&mut dir, options);
+    let mut job = log.prepare_segment();
+    crate::dir::testing::run_job(&mut dir, &mut job).unwrap();
+    log.segment_ready(job.file());
+    commit(&mut dir, &mut log, true, &aligned_records(1));
+    commit(&mut dir, &mut log, true, &aligned_records(4));
+    commit(&mut dir, &mut log, true, &aligned_records(7));
+    let (file, offset, data) = start(&mut log, &aligned_records(10));
+    assert_eq!((file, offset), (job.file(), 0));
+    // The whole commit arrives, but not the header in front of it.
+    dir.write(file, 4096, &data[4096..]).unwrap();
+    dir.sync(file).unwrap();
+    for _ in 0..3 {
+        let (_, read) = reopen(&mut dir, LogPosition::default(), options).unwrap();
+        assert_eq!(read.len(), 9);
+    }
+}
+
+#[test]
+fn files_of_a_killed_preparation_are_not_called_damaged_later() {
+    let options = options(true, 64 << 10);
+    for seed in 0..60 {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let mut dir = MemoryDir::new();
+        let mut log = create(&mut dir, options);
+        commit(&mut dir, &mut log, true, &[Written { index: 1, len: 10 }]);
+        for number in [2, 3] {
+            dir.create(FileName::Log(number)).unwrap();
+            dir.write(FileName::Log(number), 0, &[0; 64 << 10]).unwrap();
+        }
+        let (mut log, _) = reopen(&mut dir, LogPosition::default(), options).unwrap();
+        commit(&mut dir, &mut log, true, &[Written { index: 2, len: 50 << 10 }]);
+        let (file, offset, data) = start(&mut log, &[Written { index: 3, len: 20 << 10 }]);
+        assert_eq!((file, offset), (FileName::Log(3), 0));
+        dir.write(file, offset, &data).unwrap();
+        dir.crash(&mut rng);
+        let (_, read) = reopen(&mut dir, LogPosition::default(), options).unwrap();
+        assert!(read.len() >= 2);
+    }
+}
+
+#[test]
+fn what_a_cut_left_behind_is_not_read_by_later_openings() {
+    let options = options(false, 16 << 10);
+    let mut dir = MemoryDir::new();
+    let mut log = create(&mut dir, options);
+    // Unsynced, so that the second may be lost and the third not.
+    commit(&mut dir, &mut log, false, &[Written { index: 1, len: 100 }]);
+    let second = commit(&mut dir, &mut log, false, &[Written { index: 2, len: 100 }]);
+    commit(&mut dir, &mut log, false, &[Written { index: 3, len: 100 }]);
+    dir.flip(FileName::Log(1), second.offset as usize - 1, 0);
+    for _ in 0..3 {
+        let (_, read) = reopen(&mut dir, LogPosition::default(), options).unwrap();
+        assert_eq!(read.len(), 1);
+        dir.flip(FileName::Log(1), second.offset as usize - 1, 0);
+    }
+}

@@ -1,0 +1,371 @@
+//! What the manifest promises, against a directory that crashes, fails and rots.
+
+use super::*;
+use crate::Error;
+use crate::dir::Dir;
+use crate::dir::testing::{MemoryDir, perform};
+use crate::io::{FileName, IoRequest};
+use crate::key::{Incarnation, Partition, Version};
+use crate::log::LogPosition;
+use proptest::prelude::*;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+const SHARD: [u8; 16] = [9; 16];
+const BLOCK: usize = 4096;
+
+fn recover(dir: &mut MemoryDir) -> Result<(Manifest, ManifestState), Error> {
+    Manifest::recover(dir, SHARD)
+}
+
+/// The edit of flush number `n`: one table comes, every third time an older one goes.
+fn edit(n: u64) -> Edit {
+    let group = GroupState {
+        partition: Partition((n % 3) as u16),
+        incarnation: Incarnation(1),
+        applied_index: n,
+        applied_term: 1,
+        max_version: Version(n * 10),
+        floor: Version(n * 10),
+        clock_us: n * 1000,
+    };
+    Edit {
+        added: vec![TableEntry { number: n, level: (n % 7) as u8, file_bytes: n * 4096 }],
+        removed: if n % 3 == 0 { vec![n - 2] } else { Vec::new() },
+        groups: vec![group],
+        log_start: (n % 2 == 0).then_some(LogPosition { segment: n, offset: 4096 }),
+        next_file: Some(n + 1),
+    }
+}
+
+fn state_after(edits: u64) -> ManifestState {
+    let mut state = ManifestState::default();
+    for n in 1..=edits {
+        state.check(&edit(n)).unwrap();
+        state.apply(&edit(n));
+    }
+    state
+}
+
+fn settle(dir: &mut MemoryDir, manifest: &mut Manifest, mut requests: Vec<IoRequest>) -> Vec<ManifestEvent> {
+    let mut events = Vec::new();
+    while !requests.is_empty() {
+        let completion = perform(dir, requests.remove(0));
+        assert!(manifest.owns(completion.token));
+        events.extend(manifest.complete(completion, &mut requests));
+    }
+    events
+}
+
+/// A manifest with so many edits, all durable.
+fn sample(edits: u64) -> (MemoryDir, Manifest) {
+    let mut dir = MemoryDir::new();
+    let (mut manifest, _) = recover(&mut dir).unwrap();
+    for n in 1..=edits {
+        let mut requests = Vec::new();
+        manifest.append(edit(n), &mut requests);
+        let events = settle(&mut dir, &mut manifest, requests);
+        assert!(matches!(events.as_slice(), [ManifestEvent::Durable(durable)] if *durable == edit(n)));
+    }
+    (dir, manifest)
+}
+
+fn names(dir: &MemoryDir) -> Vec<FileName> {
+    dir.list().unwrap()
+}
+
+#[test]
+fn an_empty_directory_gets_an_empty_durable_manifest() {
+    let mut dir = MemoryDir::new();
+    let (manifest, state) = recover(&mut dir).unwrap();
+    assert_eq!((state, manifest.is_busy()), (ManifestState::default(), false));
+    dir.crash_losing_all();
+    assert_eq!(names(&dir), [FileName::Manifest(1)]);
+    assert_eq!(recover(&mut dir).unwrap().1, ManifestState::default());
+}
+
+#[test]
+fn edits_become_durable_in_order_one_at_a_time() {
+    let (mut dir, mut manifest) = sample(0);
+    let mut requests = Vec::new();
+    for n in 1..=5 {
+        manifest.append(edit(n), &mut requests);
+    }
+    assert_eq!(requests.len(), 1);
+    assert!(manifest.is_busy());
+    let events = settle(&mut dir, &mut manifest, requests);
+    for (n, event) in (1..=5).zip(&events) {
+        assert!(matches!(event, ManifestEvent::Durable(durable) if *durable == edit(n)));
+    }
+    assert!(events.len() == 5 && !manifest.is_busy());
+    dir.crash_losing_all();
+    assert_eq!(recover(&mut dir).unwrap().1, state_after(5));
+    assert_eq!(*manifest.state(), state_after(5));
+}
+
+#[test]
+fn a_manifest_that_outgrew_its_state_moves_to_the_next_number() {
+    let (mut dir, mut manifest) = sample(3);
+    manifest.rewrite_from(1);
+    let mut requests = Vec::new();
+    for n in 4..=40 {
+        manifest.append(edit(n), &mut requests);
+    }
+    let events = settle(&mut dir, &mut manifest, requests);
+    assert_eq!(events.len(), 37);
+    let number = manifest.file().number();
+    assert!(number > 2);
+    assert_eq!(names(&dir), [FileName::Manifest(number)]);
+    assert!(dir.len(manifest.file()).unwrap() <= 6 * BLOCK as u64);
+    assert_eq!(recover(&mut dir).unwrap().1, state_after(40));
+}
+
+#[test]
+fn a_rewrite_that_finds_no_room_is_put_off_and_edits_go_on() {
+    let (mut dir, mut manifest) = sample(6);
+    manifest.rewrite_from(1);
+    let mut requests = Vec::new();
+    manifest.append(edit(7), &mut requests);
+    assert!(matches!(requests.as_slice(), [IoRequest::Create { .. }]));
+    dir.fail_after(0);
+    let completion = perform(&mut dir, requests.remove(0));
+    assert!(manifest.complete(completion, &mut requests).is_none());
+    dir.heal();
+    let events = settle(&mut dir, &mut manifest, requests);
+    assert!(matches!(events.as_slice(), [ManifestEvent::Durable(_)]), "{events:?}");
+    assert_eq!(recover(&mut dir).unwrap().1, state_after(7));
+}
+
+#[test]
+fn a_failed_edit_fails_the_manifest_for_good() {
+    let (mut dir, mut manifest) = sample(2);
+    let mut requests = Vec::new();
+    manifest.append(edit(3), &mut requests);
+    manifest.append(edit(4), &mut requests);
+    dir.fail_after(0);
+    let events = settle(&mut dir, &mut manifest, requests);
+    assert!(matches!(events.as_slice(), [ManifestEvent::Failed(_)]));
+    dir.heal();
+    let mut requests = Vec::new();
+    manifest.append(edit(4), &mut requests);
+    assert!(requests.is_empty() && manifest.is_failed() && !manifest.is_busy());
+    let state = recover(&mut dir).unwrap().1;
+    assert!(state == state_after(2) || state == state_after(3));
+}
+
+#[test]
+fn a_torn_last_edit_is_cut_and_never_seen_again() {
+    let (mut dir, manifest) = sample(4);
+    let file = manifest.file();
+    dir.tamper(file, |bytes| {
+        let len = bytes.len();
+        bytes[len - BLOCK + 100] ^= 1;
+    });
+    assert_eq!(recover(&mut dir).unwrap().1, state_after(3));
+    assert_eq!(names(&dir), [FileName::Manifest(2)]);
+    assert_eq!(recover(&mut dir).unwrap().1, state_after(3));
+}
+
+#[test]
+fn tables_without_a_manifest_are_not_taken_for_an_empty_store() {
+    for file in [FileName::Table(1), FileName::Log(1)] {
+        let mut dir = MemoryDir::new();
+        dir.create(file).unwrap();
+        let error = recover(&mut dir).unwrap_err().to_string();
+        assert!(error.contains("no manifest") && error.contains("store/shard-000"), "{error}");
+    }
+}
+
+#[test]
+fn the_manifest_of_another_shard_is_refused() {
+    let (mut dir, _) = sample(1);
+    let error = Manifest::recover(&mut dir, [1; 16]).unwrap_err().to_string();
+    assert!(error.contains("000001.manifest") && error.contains("another shard"), "{error}");
+}
+
+#[test]
+fn an_edit_that_contradicts_the_state_is_damage() {
+    let (mut dir, mut manifest) = sample(4);
+    let mut requests = Vec::new();
+    manifest.append(Edit { removed: vec![77], ..Edit::default() }, &mut requests);
+    settle(&mut dir, &mut manifest, requests);
+    let error = recover(&mut dir).unwrap_err().to_string();
+    assert!(error.contains("removes table 77") && error.contains("offset 24576"), "{error}");
+}
+
+#[test]
+fn a_repair_keeps_the_state_before_the_damage() {
+    let (mut dir, manifest) = sample(6);
+    dir.flip(manifest.file(), 5 * BLOCK + 50, 2);
+    assert!(recover(&mut dir).is_err());
+    let report = Manifest::repair(&mut dir, SHARD).unwrap();
+    assert_eq!((report.kept_edits, report.dropped_edits), (3, 2));
+    assert_eq!(report.state, state_after(3));
+    assert!(report.damage[0].contains("000001.manifest is damaged at offset 20480"), "{:?}", report.damage);
+    assert_eq!(recover(&mut dir).unwrap().1, state_after(3));
+    assert!(Manifest::repair(&mut dir, SHARD).unwrap().damage.is_empty());
+}
+
+#[test]
+fn a_repair_without_any_state_refuses_and_says_so() {
+    let (mut dir, manifest) = sample(2);
+    dir.flip(manifest.file(), BLOCK + 50, 2);
+    let error = Manifest::repair(&mut dir, SHARD).unwrap_err().to_string();
+    assert!(
+        error.contains("000001.manifest is damaged at offset 4096") && error.contains("backup"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_dump_shows_the_state_and_every_edit() {
+    let (dir, _) = sample(3);
+    let mut shown = Vec::new();
+    let state =
+        Manifest::dump(&dir, &mut |record| shown.push((record.offset, record.sequence, record.is_state)))
+            .unwrap();
+    assert_eq!(shown, [(4096, 1, true), (8192, 2, false), (12288, 3, false), (16384, 4, false)]);
+    assert_eq!(state, state_after(3));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn any_flipped_bit_before_the_last_edit_is_damage(
+        edits in 1_u64..8, byte in any::<prop::sample::Index>(), bit in 0_u8..8,
+    ) {
+        let (mut dir, manifest) = sample(edits);
+        let file = manifest.file();
+        let byte = byte.index(dir.bytes(file).len() - BLOCK);
+        dir.flip(file, byte, bit);
+        match recover(&mut dir) {
+            Err(Error::Damaged { file: named, offset, what }) => {
+                prop_assert_eq!((named, offset), (file, (byte / BLOCK * BLOCK) as u64));
+                prop_assert!(what.contains("`kvtool repair store`"), "{}", what);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn no_bytes_make_recovery_panic(
+        bytes in proptest::collection::vec((0_usize..6 * BLOCK, any::<u8>()), 1..30), len in 0_usize..6 * BLOCK,
+    ) {
+        let (mut dir, manifest) = sample(4);
+        dir.tamper(manifest.file(), |file| {
+            for (at, byte) in bytes {
+                file[at] = byte;
+            }
+            file.truncate(len);
+        });
+        let _ = recover(&mut dir);
+        let _ = Manifest::repair(&mut dir, SHARD);
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Append,
+    Perform,
+    Crash,
+    Kill,
+    Fail { passing: u64 },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => Just(Step::Append),
+        10 => Just(Step::Perform),
+        1 => Just(Step::Crash),
+        1 => Just(Step::Kill),
+        1 => (0_u64..4).prop_map(|passing| Step::Fail { passing }),
+    ]
+}
+
+struct World {
+    dir: MemoryDir,
+    manifest: Manifest,
+    rng: StdRng,
+    in_flight: Vec<IoRequest>,
+    appended: u64,
+    durable: u64,
+}
+
+impl World {
+    fn perform_one(&mut self) {
+        if self.in_flight.is_empty() {
+            return;
+        }
+        let at = self.rng.random_range(0..self.in_flight.len());
+        let completion = perform(&mut self.dir, self.in_flight.remove(at));
+        if let Some(ManifestEvent::Durable(durable)) = self.manifest.complete(completion, &mut self.in_flight)
+        {
+            self.durable += 1;
+            assert_eq!(durable, edit(self.durable));
+        }
+    }
+
+    fn step(&mut self, step: &Step) {
+        match step {
+            Step::Append => {
+                self.appended += 1;
+                self.manifest.append(edit(self.appended), &mut self.in_flight);
+            }
+            Step::Perform => self.perform_one(),
+            Step::Crash | Step::Kill => {
+                for mut request in std::mem::take(&mut self.in_flight) {
+                    if let IoRequest::Write { sync, .. } = &mut request {
+                        *sync = false;
+                    }
+                    if self.rng.random_ratio(2, 3) && !matches!(request, IoRequest::SyncDir { .. }) {
+                        perform(&mut self.dir, request);
+                    }
+                }
+                if matches!(step, Step::Crash) {
+                    self.dir.crash(&mut self.rng);
+                }
+                self.recover();
+            }
+            Step::Fail { passing } => {
+                self.dir.fail_after(*passing);
+                while !self.in_flight.is_empty() {
+                    self.perform_one();
+                }
+                self.dir.heal();
+                if self.manifest.is_failed() {
+                    self.recover();
+                }
+            }
+        }
+    }
+
+    fn recover(&mut self) {
+        let (manifest, state) =
+            recover(&mut self.dir).unwrap_or_else(|error| panic!("a crash isn't damage: {error}"));
+        let survived = (self.durable..=self.appended).find(|&edits| state_after(edits) == state);
+        self.durable = survived.expect("the state is that after all durable edits, or later ones");
+        self.appended = self.durable;
+        self.manifest = manifest;
+        self.manifest.rewrite_from(1);
+        assert_eq!(names(&self.dir), [self.manifest.file()], "nothing is left over");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn durable_edits_survive_crashes_at_any_step_of_edits_and_rewrites(
+        seed in any::<u64>(), steps in proptest::collection::vec(step(), 1..200),
+    ) {
+        let (dir, mut manifest) = sample(0);
+        manifest.rewrite_from(1);
+        let rng = StdRng::seed_from_u64(seed);
+        let mut world = World { dir, manifest, rng, in_flight: Vec::new(), appended: 0, durable: 0 };
+        for step in &steps {
+            world.step(step);
+        }
+        world.step(&Step::Crash);
+    }
+}
