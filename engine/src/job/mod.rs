@@ -4,6 +4,34 @@
 //! requests that each step emits. A job only reads immutable inputs and only makes new files; the shard
 //! installs what it made. If any completion fails, the job ends with that error and the shard decides.
 
+mod context;
+mod flush;
+mod input;
+mod merge;
+mod merge_iter;
+mod pieces;
+mod residency;
+pub(crate) mod retention;
+mod sink;
+mod table_writer;
+mod unlink;
+mod verify;
+
+#[cfg(test)]
+mod job_test;
+#[cfg(test)]
+mod retention_test;
+#[cfg(test)]
+pub(crate) mod test_driver;
+
+pub use context::JobContext;
+pub use flush::FlushJob;
+pub use merge::MergeJob;
+pub(crate) use merge_iter::{Cursor, LoserTree};
+pub use residency::ResidencyJob;
+pub use unlink::UnlinkJob;
+pub use verify::VerifyJob;
+
 use crate::error::Error;
 use crate::io::{FileName, IoCompletion, IoRequest};
 use crate::table::Table;

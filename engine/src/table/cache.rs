@@ -5,9 +5,11 @@
 //! insertion looks at a bounded number of blocks and then takes the coldest it saw. A block that somebody
 //! else holds is never evicted: that would free nothing. The newest block always stays, even over budget.
 
-use super::{Block, BlockRef};
+use super::{Block, BlockRef, Found};
+use crate::key::{Expiry, Stamp};
 use hashbrown::HashTable;
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Highest counter: how many rounds of the hand a hot block survives.
@@ -18,6 +20,23 @@ const LOOKS: usize = 64;
 const OVERHEAD: usize = 96;
 /// End of a list of slots.
 const NONE: u32 = u32::MAX;
+
+/// An entry in a cached block, by its place.
+pub(crate) struct CachedEntry {
+    slot: usize,
+    stamp: Stamp,
+    expiry: Expiry,
+    value: Range<usize>,
+}
+
+impl CachedEntry {
+    /// Remembers where in a block, which is in this slot, an entry was found.
+    pub(super) fn new(slot: usize, block: &Block, found: Found<'_>) -> CachedEntry {
+        let start = found.value.as_ptr().addr() - block.bytes().as_ptr().addr();
+        let value = start..start + found.value.len();
+        CachedEntry { slot, stamp: found.stamp, expiry: found.expiry, value }
+    }
+}
 
 /// Blocks by table and offset.
 #[derive(Debug)]
@@ -103,6 +122,13 @@ impl BlockCache {
     /// Look-ups that didn't.
     pub fn misses(&self) -> u64 {
         self.misses
+    }
+
+    /// The entry that a probe found a moment ago.
+    pub(crate) fn resolve(&self, cached: CachedEntry) -> Found<'_> {
+        let block = self.at(cached.slot).map(Block::bytes).unwrap_or_default();
+        let value = block.get(cached.value).unwrap_or_default();
+        Found { stamp: cached.stamp, expiry: cached.expiry, value }
     }
 
     /// The slot of a block; counts and remembers the hit.

@@ -36,6 +36,7 @@ pub use block::Block;
 pub use block_cursor::BlockCursor;
 pub use builder::{FinishedTable, TableBuilder};
 pub use cache::BlockCache;
+pub(crate) use cache::CachedEntry;
 pub use filter::{Filter, key_hash};
 pub use meta::{Compression, TableMeta};
 pub use parts::TablePart;
@@ -92,6 +93,14 @@ pub struct Found<'a> {
     pub value: &'a [u8],
 }
 
+/// What a probe came to.
+pub(crate) enum Probe<'a> {
+    /// It needed nothing that lies in the cache.
+    Lookup(Lookup<'a>),
+    /// An entry in a cached block: [`BlockCache::resolve`] it before the cache changes.
+    Cached(CachedEntry),
+}
+
 /// An SSTable, immutable.
 pub struct Table {
     meta: TableMeta,
@@ -142,26 +151,40 @@ impl Table {
         at: Version,
         cache: &'a mut BlockCache,
     ) -> Result<Lookup<'a>, Error> {
+        Ok(match self.probe(key, hash, at, cache)? {
+            Probe::Lookup(lookup) => lookup,
+            Probe::Cached(cached) => Lookup::Found(cache.resolve(cached)),
+        })
+    }
+
+    /// [`Table::get`] with a result that doesn't borrow the cache, so that a reader can go on to the next table.
+    pub(crate) fn probe<'a>(
+        &'a self,
+        key: &[u8],
+        hash: u64,
+        at: Version,
+        cache: &mut BlockCache,
+    ) -> Result<Probe<'a>, Error> {
         let view = self.view();
         if !filter::contains(view.filter, hash) {
-            return Ok(Lookup::Absent);
+            return Ok(Probe::Lookup(Lookup::Absent));
         }
-        let Some(i) = self.index.find(view.index, key, at) else { return Ok(Lookup::Absent) };
+        let Some(i) = self.index.find(view.index, key, at) else { return Ok(Probe::Lookup(Lookup::Absent)) };
         let range = self.index.block_range(view.index, i);
-        let found = match view.file.map(|file| self.stored_block(file, &range)).transpose()? {
-            Some(block) if block.first() == Some(&RAW) => find_in(block, key, hash, at),
-            stored => {
-                let Some(block) = self.cached(range.clone(), stored, cache)? else {
-                    return Ok(Lookup::NeedsRead(self.place(&range)));
-                };
-                find_in(block.bytes(), key, hash, at)
-            }
-        };
-        match found {
-            Ok(Some(found)) => Ok(Lookup::Found(found)),
-            Ok(None) => Ok(Lookup::Absent),
-            Err(Malformed) => Err(self.damaged(range.start, MALFORMED)),
+        let malformed = |Malformed| self.damaged(range.start, MALFORMED);
+        let stored = view.file.map(|file| self.stored_block(file, &range)).transpose()?;
+        if let Some(block) = stored.filter(|block| block.first() == Some(&RAW)) {
+            let found = find_in(block, key, hash, at).map_err(malformed)?;
+            return Ok(Probe::Lookup(found.map_or(Lookup::Absent, Lookup::Found)));
         }
+        let Some((slot, block)) = self.cached(range.clone(), stored, cache)? else {
+            return Ok(Probe::Lookup(Lookup::NeedsRead(self.place(&range))));
+        };
+        let found = find_in(block.bytes(), key, hash, at).map_err(malformed)?;
+        Ok(match found {
+            Some(found) => Probe::Cached(CachedEntry::new(slot, block, found)),
+            None => Probe::Lookup(Lookup::Absent),
+        })
     }
 
     /// How many blocks it has.
@@ -223,20 +246,21 @@ impl Table {
         }
     }
 
-    /// The decoded block for a point read: from the cache, or decompressed into it; `None` if it must be read.
+    /// The decoded block for a point read and its slot: from the cache, or decompressed into it; `None` if it
+    /// must be read.
     fn cached<'a>(
         &self,
         range: Range<u64>,
         stored: Option<&[u8]>,
         cache: &'a mut BlockCache,
-    ) -> Result<Option<&'a Block>, Error> {
+    ) -> Result<Option<(usize, &'a Block)>, Error> {
         let at = self.place(&range);
         let slot = match (cache.find(at.table, at.offset), stored) {
             (Some(slot), _) => slot,
             (None, Some(stored)) => cache.insert_at(at, self.unpack(at, stored)?),
             (None, None) => return Ok(None),
         };
-        Ok(cache.at(slot))
+        Ok(cache.at(slot).map(|block| (slot, block)))
     }
 
     /// A block in the mapping, without its checksum.

@@ -1,1 +1,39 @@
-//! tree
+//! The LSM tree of a shard: its tables in levels, point reads, scans, and what to merge next.
+//!
+//! A [`Tree`] is immutable; every flush and merge makes a new one. Level 0 takes flushes as they come, deeper
+//! levels are sorted and disjoint. Levels fill from the bottom: the last one holds nearly everything, the one above
+//! about a tenth of it, and so on up to the *base* level, into which level 0 is merged; so a small shard has
+//! two levels, and superseded entries take about a tenth of the space at most.
+//!
+//! Two invariants carry reads and merges: of one key, every entry in a level is newer than those in deeper
+//! levels; and a range tombstone stays in some table for as long as any table may hold older entries in its
+//! range. Range tombstones stand in tables of their own, so they never widen the key range of another table.
+
+mod core;
+mod garbage;
+mod head;
+mod key_ranges;
+mod level;
+mod level0;
+mod options;
+mod pick;
+mod plan;
+mod range_tombstones;
+mod scan;
+mod scan_source;
+mod shape;
+mod snapshots;
+mod stats;
+
+pub use self::core::{LEVELS, Tree};
+pub use head::Head;
+pub use key_ranges::KeyRanges;
+pub use level::Level;
+pub use options::TreeOptions;
+pub use pick::{Picking, pick_merge, pick_settling};
+pub use plan::{MergePlan, MergeReason};
+pub use range_tombstones::{Fragment, RangeTombstones, covering};
+pub use scan::{ScanLimits, ScanRange, ScanStep, scan_page};
+pub use shape::Shape;
+pub use snapshots::Snapshots;
+pub use stats::{LevelStats, TreeStats};
