@@ -46,6 +46,9 @@ pub enum Error {
     /// The store is read-only for now, or for good; the text says why.
     #[error("read-only: {0}")]
     ReadOnly(String),
+    /// Not done, and certainly not applied; the text says why.
+    #[error("{0}")]
+    Refused(String),
     /// It may or may not have been applied.
     #[error("outcome unknown: {0}")]
     Unknown(String),

@@ -108,6 +108,12 @@ impl BatchBuilder {
         self.ops as usize
     }
 
+    /// The operation that was added when [`BatchBuilder::bytes`] was `offset` long.
+    pub fn op_at(&self, offset: usize) -> BatchOp<'_> {
+        let mut ops = BatchOps { left: 1, rest: &self.bytes[offset..] };
+        ops.parse_next().expect("an operation that this builder encoded decodes")
+    }
+
     /// The encoded batch, complete at any time.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes

@@ -6,7 +6,7 @@
 use super::{LogPosition, Record, RecordKind};
 use crate::key::Partition;
 use zerocopy::little_endian::{U16, U32, U64};
-use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// The version this build writes and reads.
 pub(super) const FORMAT_VERSION: u32 = 1;
@@ -276,7 +276,7 @@ pub(super) fn encode_record(
         index: record.index.into(),
         group: record.group.0.into(),
         kind: record.kind as u8,
-        zero: <[u8; 5]>::new_zeroed(),
+        zero: [0; 5],
     };
     buf.extend_from_slice(header.as_bytes());
     buf.extend_from_slice(record.payload);

@@ -97,6 +97,13 @@ impl Segments {
         self.spares.is_empty() && !self.preparing && u64::from(offset) >= self.segment_bytes / 4
     }
 
+    /// Bytes that can be written without taking more of the disk, the newest segment being filled up to `offset`.
+    pub fn room_bytes(&self, offset: u32) -> u64 {
+        let newest = self.live.back().filter(|segment| segment.prepared);
+        let left = newest.map_or(0, |segment| segment.bytes.saturating_sub(offset.into()));
+        left + self.spares.len() as u64 * self.segment_bytes
+    }
+
     pub fn start_preparing(&mut self) -> u64 {
         self.preparing = true;
         self.number()

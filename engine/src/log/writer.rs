@@ -116,6 +116,11 @@ impl Log {
         self.durable
     }
 
+    /// Bytes that can be written without taking more of the disk: what is left of the newest segment, and spares.
+    pub fn room_bytes(&self) -> u64 {
+        self.segments.room_bytes(self.end().offset)
+    }
+
     /// Bytes of log files from the oldest segment that wasn't released to the end.
     pub fn live_bytes(&self) -> u64 {
         self.segments.bytes_before_newest() + u64::from(self.tail.offset)

@@ -1,3 +1,258 @@
 //! The shard: one synchronous state machine over log, memtables and tables.
+//!
+//! 1. Requests arrive by [`Shard::request`]. Reads are answered at once from memory, or park until their
+//!    blocks are there. Updates are evaluated on arrival against the newest pending value, and their
+//!    effects join the forming [`generation`].
+//! 2. [`Shard::end_turn`] turns the forming generation into one log write, if none is in flight.
+//! 3. When that write is durable ([`Shard::complete`]), its entries move to the memtable and its answers
+//!    leave, in order. So nobody sees what a crash could take back.
+//! 4. A full memtable is frozen, flushed by a job, and installed once the manifest says so; merges go the
+//!    same way ([`background`]). The log is released only then.
+//!
+//! Invariants: at most one log write is in flight; requests on one key take effect in arrival order
+//! ([`queue`]); memory is bounded by [`options::Budgets`], beyond which requests are refused as busy.
+//! The shard never does I/O, never asks for the time, and never blocks.
 
+mod apply;
+mod background;
+mod commits;
+mod evaluate;
+mod generation;
+mod open;
+pub mod options;
+pub mod owned;
+mod parked;
+mod partition;
+mod queue;
+mod reads;
 pub mod request;
+mod sources;
+mod stats;
+mod writes;
+
+#[cfg(test)]
+mod tests;
+
+use crate::error::Error;
+use crate::io::{IoCompletion, IoRequest};
+use crate::job::{Job, JobId, JobOutput};
+use crate::key::Prefix;
+use crate::log::{Log, LogPosition};
+use crate::manifest::Manifest;
+use background::Background;
+use generation::Generation;
+use options::Budgets;
+use parked::ParkedRequests;
+use partition::{Partitions, Place};
+use queue::KeyLines;
+use request::{Answer, Answers, Op, Refusal, Request, Ticket};
+use sources::Sources;
+use stats::Counters;
+
+pub use options::{Durability, Now, ShardOptions};
+pub use stats::ShardStats;
+
+/// One shard. See the module's text.
+pub struct Shard {
+    options: ShardOptions,
+    budgets: Budgets,
+    partitions: Partitions,
+    sources: Sources,
+    /// Takes what arrives.
+    forming: Generation,
+    /// Is in the log write in flight.
+    writing: Generation,
+    log: Log,
+    manifest: Manifest,
+    parked: ParkedRequests,
+    lines: KeyLines,
+    background: Background,
+    io: Vec<IoRequest>,
+    jobs: Vec<(JobId, Box<dyn Job>)>,
+    /// max(wall clock, highest logged time), microseconds.
+    clock_us: u64,
+    /// The time in the newest log record, microseconds.
+    logged_clock_us: u64,
+    mono_us: u64,
+    /// Whether any entry has an expiry: then the log must know the time.
+    holds_expiring: bool,
+    /// Everything before this is in the memtables.
+    logged_end: LogPosition,
+    /// When the log was last synced (`interval` durability), and whether something was written since.
+    synced_mono_us: u64,
+    is_unsynced: bool,
+    /// Whether the memtable is to be frozen at the next chance.
+    wants_flush: bool,
+    /// Whether unsynced writes are to be synced without waiting for their interval.
+    is_closing: bool,
+    /// Why writes are refused for good.
+    failure: Option<String>,
+    counters: Counters,
+    /// Reused buffers: a stored key, a value that an update makes.
+    key_scratch: Vec<u8>,
+    value_scratch: Vec<u8>,
+}
+
+impl Shard {
+    /// Takes the time. Called at the start of every turn.
+    pub fn tick(&mut self, now: Now) {
+        self.mono_us = self.mono_us.max(now.mono_us);
+        self.clock_us = self.clock_us.max(now.unix_us);
+    }
+
+    /// Takes a request. Its answer goes to `out`, in this call or a later one.
+    pub fn request(&mut self, ticket: Ticket, request: Request<'_>, out: &mut impl Answers) {
+        let Some(place) = self.partitions.place(request.partition) else {
+            return out.answer(ticket, Answer::Refused(Refusal::WrongShard));
+        };
+        let target = Target { ticket, place, prefix: self.partitions[place].prefix(request.keyspace) };
+        if !self.lines.is_empty() && self.stands_in_line(target.prefix, &request.op) {
+            return self.park(target, &request.op, Why::Turn, out);
+        }
+        if let Flow::Cold(blocks) = self.dispatch(target, &request.op, Reader::Newest, out) {
+            self.park(target, &request.op, Why::Blocks(&blocks), out);
+        }
+    }
+
+    fn dispatch(&mut self, target: Target, op: &Op<'_>, reader: Reader, out: &mut impl Answers) -> Flow {
+        match op {
+            Op::Get { key } => self.get(target, key, reader, out),
+            Op::GetMany { keys } => self.get_many(target, keys, reader, out),
+            Op::Update { key, update } => self.update(target, key, update, out),
+            Op::UpdateMany { updates } => self.update_many(target, updates, out),
+            Op::Scan(scan) => self.scan(target, scan, reader, out),
+            Op::Clear => self.clear(target, out),
+        }
+    }
+
+    /// Takes a completion of a request that [`Shard::take_requests`] handed out.
+    pub fn complete(&mut self, completion: IoCompletion, out: &mut impl Answers) {
+        if self.log.owns(completion.token) {
+            self.log_done(completion, out);
+        } else if self.manifest.owns(completion.token) {
+            self.manifest_done(completion);
+        } else {
+            self.block_done(completion, out);
+        }
+    }
+
+    /// Takes the end of a job that [`Shard::take_jobs`] handed out.
+    pub fn job_done(&mut self, id: JobId, result: Result<JobOutput, Error>) {
+        self.background_done(id, result);
+    }
+
+    /// Ends a turn: what arrived becomes one log write (if none is in flight), and due jobs start.
+    pub fn end_turn(&mut self) {
+        self.start_commit();
+        self.schedule();
+    }
+
+    /// I/O to perform: reads, writes and syncs at once, the rare rest by the background driver.
+    pub fn take_requests(&mut self) -> std::vec::Drain<'_, IoRequest> {
+        self.io.drain(..)
+    }
+
+    /// Jobs to start.
+    pub fn take_jobs(&mut self) -> std::vec::Drain<'_, (JobId, Box<dyn Job>)> {
+        self.jobs.drain(..)
+    }
+
+    /// Whether nothing is in flight and nothing waits: everything accepted is durable or answered.
+    pub fn is_idle(&self) -> bool {
+        self.forming.is_empty()
+            && !self.log.is_writing()
+            && self.parked.is_empty()
+            && !self.manifest.is_busy()
+            && !self.is_unsynced
+            && self.io.is_empty()
+    }
+
+    /// Bytes of writes that wait for the next log write.
+    pub fn forming_bytes(&self) -> usize {
+        self.forming.bytes()
+    }
+
+    /// Freezes the memtable, so that it is flushed, once what is in flight is applied.
+    pub fn flush(&mut self) {
+        self.wants_flush = true;
+    }
+
+    /// Syncs at the next turn what is written but not synced: [`Shard::is_idle`] then means durable.
+    pub fn begin_shutdown(&mut self) {
+        self.is_closing = true;
+    }
+
+    /// Whether background work is running or about to start.
+    pub fn is_settled(&self) -> bool {
+        self.is_idle()
+            && !self.wants_flush
+            && self.sources.frozen.is_empty()
+            && self.background.is_settled()
+            && self.jobs.is_empty()
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.clock_us / 1000
+    }
+
+    /// Whether somebody waits whom this request must not overtake.
+    fn stands_in_line(&mut self, prefix: Prefix, op: &Op<'_>) -> bool {
+        let mut has = |key: &[u8]| {
+            prefix.stored_key(key, &mut self.key_scratch);
+            self.lines.has(&self.key_scratch)
+        };
+        let is_behind_a_clear = has(&[]);
+        match op {
+            Op::Get { key } | Op::Update { key, .. } => is_behind_a_clear || has(key),
+            Op::GetMany { keys } => is_behind_a_clear || keys.iter().any(|key| has(key)),
+            Op::UpdateMany { updates } => is_behind_a_clear || updates.iter().any(|(key, _)| has(key)),
+            Op::Clear => !self.lines.keys_of(&prefix.to_bytes()).is_empty(),
+            // A scan sees applied data only: it has no place in the order of pending requests.
+            Op::Scan(_) => false,
+        }
+    }
+}
+
+/// As of when a read sees the data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reader {
+    /// The newest state at the time of the call, pending writes included (it waits for them).
+    Newest,
+    /// The state that was the newest when the request arrived; all of it is applied.
+    At(crate::key::Version),
+}
+
+/// Whom a request is from, and which keys it is about.
+#[derive(Clone, Copy, Debug)]
+struct Target {
+    ticket: Ticket,
+    place: Place,
+    prefix: Prefix,
+}
+
+/// How far a request came.
+#[derive(Debug)]
+enum Flow {
+    /// Answered, or waiting for its commit.
+    Done,
+    /// It needs blocks first; nothing has been done.
+    Cold(smallvec::SmallVec<[crate::table::BlockRef; 4]>),
+}
+
+/// Why a request parks.
+#[derive(Clone, Copy, Debug)]
+enum Why<'a> {
+    /// Somebody before it on its key waits.
+    Turn,
+    /// These blocks aren't in memory.
+    Blocks(&'a [crate::table::BlockRef]),
+}
+
+/// Where the state of a key was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Since {
+    Applied,
+    Writing,
+    Forming,
+}
+

@@ -192,25 +192,37 @@ impl World {
         }
     }
 
+    /// Recovers, sometimes after attempts that were themselves cut off.
     fn recover(&mut self) {
-        self.in_flight.clear();
+        while self.rng.random_ratio(1, 3) {
+            self.dir.fail_after(self.rng.random_range(0..10));
+            if let Ok((log, read)) = reopen(&mut self.dir, self.from, self.options) {
+                self.check(log, &read);
+            }
+            self.dir.heal();
+            if self.rng.random_ratio(1, 2) {
+                self.dir.crash(&mut self.rng);
+            }
+        }
         let (log, read) = reopen(&mut self.dir, self.from, self.options)
             .unwrap_or_else(|error| panic!("a crash isn't damage: {error}"));
+        self.check(log, &read);
+    }
+
+    fn check(&mut self, log: Log, read: &[(LogPosition, Written)]) {
+        self.in_flight.clear();
         assert!(read.len() >= self.durable, "{} of {} durable records came back", read.len(), self.durable);
         assert!(read.len() <= self.records.len());
-        for ((_, expected), (_, found)) in self.records.iter().zip(&read) {
+        for ((_, expected), (_, found)) in self.records.iter().zip(read) {
             assert_eq!(expected, found);
         }
         assert!(log.end() > self.from);
         self.log = log;
         self.records = read.iter().map(|(_, record)| (None, *record)).collect();
         self.ends.clear();
-        for (before, (position, _)) in read.iter().enumerate() {
-            if before > 0
-                && self.ends.last().is_none_or(|(end, _)| end < position)
-                && read[before - 1].0 < *position
-            {
-                self.ends.push((*position, before));
+        for (before, pair) in (1..).zip(read.windows(2)) {
+            if pair[0].0 < pair[1].0 {
+                self.ends.push((pair[1].0, before));
             }
         }
         self.ends.push((self.log.end(), read.len()));
@@ -228,7 +240,7 @@ fn run(options: LogOptions, always_sync: bool, seed: u64, steps: Vec<Step>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
     fn synced_commits_survive_and_nothing_else_appears(

@@ -49,7 +49,9 @@ fn direct_commits_are_whole_blocks_and_buffered_ones_are_not() {
             let mut requests = Vec::new();
             log.write(true, &mut requests);
             let (_, offset, len, sync) = only_write(&requests);
-            assert!(offset as usize % step == 0 && len % step == 0 && len < 2 * ALIGN && sync);
+            assert!(
+                (offset as usize).is_multiple_of(step) && len.is_multiple_of(step) && len < 2 * ALIGN && sync
+            );
             settle(&mut dir, &mut log, requests);
         }
     }
@@ -303,4 +305,39 @@ fn completions_of_others_mean_nothing() {
     let completion = crate::io::IoCompletion { token: stale, result: Err(std::io::Error::other("late")) };
     assert!(matches!(log.complete(completion, &mut requests), LogEvent::Other));
     assert!(log.is_writing() && !log.is_failed());
+}
+
+#[test]
+fn the_bytes_are_those_that_the_documentation_draws() {
+    let mut dir = MemoryDir::new();
+    let mut log = create(&mut dir, options(true, 64 << 10));
+    let records = [record(1, 3), record(2, 8)];
+    commit(&mut dir, &mut log, true, &records);
+    let bytes = dir.bytes(FileName::Log(1));
+    let generation = 1_u64 << 32;
+    let u64s = |values: &[u64]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
+    let u32s = |values: &[u32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
+
+    let mut header =
+        [&b"PinLogSg"[..], &u32s(&[1, 0]), &SHARD, &u64s(&[1, generation, 0, 0, 0, 64 << 10])].concat();
+    header.resize(4096, 0);
+    let crc = crc32c::crc32c(&header).to_le_bytes();
+    header[12..16].copy_from_slice(&crc);
+    assert_eq!(&bytes[..4096], header);
+
+    let file = [&SHARD[..], &1_u64.to_le_bytes()].concat();
+    let body = [u64s(&[generation, generation]), u32s(&[4096, 2, 80, 4096])].concat();
+    let crc = crc32c::crc32c(&[&file[..], &4096_u64.to_le_bytes(), &body].concat());
+    assert_eq!(bytes[4096..4136], [&b"PLcm"[..], &crc.to_le_bytes(), &body].concat());
+
+    for (record, at) in records.iter().zip([4136_usize, 4176]) {
+        let mut body = [u32s(&[record.len as u32]), u64s(&[1, record.index])].concat();
+        body.extend([record.index as u8, 0, 1, 0, 0, 0, 0, 0]);
+        body.extend(record.payload());
+        body.resize(36, 0);
+        let salt = [&file[..], &u64s(&[generation, at as u64])].concat();
+        let crc = crc32c::crc32c(&[&salt[..], &body].concat()).to_le_bytes();
+        assert_eq!(bytes[at..at + 40], [&crc[..], &body].concat(), "record {}", record.index);
+    }
+    assert!(bytes[4216..].iter().all(|&byte| byte == 0));
 }

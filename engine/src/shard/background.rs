@@ -1,0 +1,420 @@
+//! Freezing, flushing, merging and residency: what runs beside the requests, and how its results are installed.
+//!
+//! Order of publication: a job ends with its tables synced (and their names); then the manifest edit is
+//! made durable; then the tree is replaced; and only then log segments are released and old files removed.
+
+use super::Shard;
+use super::sources::Frozen;
+use crate::error::Error;
+use crate::io::FileName;
+use crate::job::{FlushJob, Job, JobContext, JobId, JobOutput, MergeJob, ResidencyJob, UnlinkJob};
+use crate::key::Version;
+use crate::log::LogPosition;
+use crate::manifest::{Edit, TableEntry};
+use crate::table::Table;
+use crate::tree::{MergePlan, Picking, Snapshots, TreeOptions, pick_merge, pick_settling};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+/// After a job failed, its kind rests this long before it is tried again.
+const RETRY_US: u64 = 1_000_000;
+/// Merges that run at once.
+const MERGES_MAX: usize = 2;
+/// Tables that one job maps.
+const RESIDENCY_BATCH: usize = 8;
+/// After so long without a write, what lies shadowed in upper levels is merged down too.
+const SETTLING_US: u64 = 10_000_000;
+/// Expiry makes merges due without anything else happening: it is looked for this often.
+const LOOK_US: u64 = 1_000_000;
+
+/// A job that was handed out.
+enum Running {
+    Flush,
+    Merge { inputs: Vec<u64> },
+    Segment,
+    Residency { tables: Vec<u64> },
+    Unlink,
+}
+
+/// A manifest edit that was asked for, and what to do when it is durable.
+struct Install {
+    removed: Vec<u64>,
+    added: Vec<(usize, Arc<Table>)>,
+    /// The flush that made it: this memtable goes, and the log before this.
+    flushed: Option<LogPosition>,
+}
+
+/// The background work of a shard.
+pub(super) struct Background {
+    pub tree_options: TreeOptions,
+    running: HashMap<JobId, Running>,
+    /// Tables that are inputs of a job or of an edit that isn't durable yet.
+    busy: HashSet<u64>,
+    installs: VecDeque<Install>,
+    /// Tables that no tree names any more; their files go when the last reader is done.
+    retired: Vec<Arc<Table>>,
+    pub next_file: u64,
+    next_job: u64,
+    /// No flush or merge before this, after one failed.
+    rest_until_us: u64,
+    /// Why the last job failed, until one of its kind succeeds.
+    pub trouble: Option<String>,
+    /// Whether the disk had no room for a new log segment or table.
+    pub is_disk_full: bool,
+    is_housekeeping_due: bool,
+    /// Whether something changed since merges were last looked for.
+    is_merge_due: bool,
+    looked_us: u64,
+    /// Bytes that merges are behind.
+    pub debt_bytes: u64,
+}
+
+impl Background {
+    pub fn new(tree_options: TreeOptions, next_file: u64) -> Background {
+        Background {
+            tree_options,
+            running: HashMap::new(),
+            busy: HashSet::new(),
+            installs: VecDeque::new(),
+            retired: Vec::new(),
+            next_file,
+            next_job: 0,
+            rest_until_us: 0,
+            trouble: None,
+            is_disk_full: false,
+            is_housekeeping_due: true,
+            is_merge_due: true,
+            looked_us: 0,
+            debt_bytes: 0,
+        }
+    }
+
+    /// Whether nothing runs and no edit is on its way.
+    pub fn is_settled(&self) -> bool {
+        self.running.is_empty() && self.installs.is_empty() && self.retired.is_empty()
+    }
+
+    fn is_running(&self, is_kind: impl Fn(&Running) -> bool) -> usize {
+        self.running.values().filter(|running| is_kind(running)).count()
+    }
+}
+
+impl Shard {
+    /// Freezes the memtable if it is full, or if the log that it pins is long.
+    pub(super) fn freeze_if_full(&mut self) {
+        let is_full = self.sources.active.bytes() >= self.budgets.memtable;
+        let is_log_long = self.log.live_bytes() >= self.budgets.log && self.sources.frozen.is_empty();
+        if (is_full || is_log_long) && !self.sources.active.is_empty() {
+            self.freeze();
+        }
+    }
+
+    /// Freezes the memtable: everything before `logged_end` is in it or in older ones.
+    pub(super) fn freeze(&mut self) {
+        let clock_us = self.clock_us;
+        let groups = self.partitions.iter().map(|state| state.group_state(clock_us)).collect();
+        self.sources.freeze(self.logged_end, groups);
+    }
+
+    /// Starts the jobs that are due.
+    pub(super) fn schedule(&mut self) {
+        if self.wants_flush && self.forming.is_empty() && !self.log.is_writing() {
+            self.wants_flush = false;
+            if !self.sources.active.is_empty() {
+                self.freeze();
+            }
+        }
+        self.schedule_segment();
+        if self.mono_us >= self.background.rest_until_us && self.failure.is_none() {
+            self.schedule_flush();
+            self.schedule_merges();
+        }
+        if self.background.is_housekeeping_due {
+            self.schedule_residency();
+        }
+        if !self.background.retired.is_empty() {
+            self.schedule_unlink();
+        }
+    }
+
+    fn start(&mut self, running: Running, job: Box<dyn Job>) {
+        self.background.next_job += 1;
+        let id = JobId(self.background.next_job);
+        self.background.running.insert(id, running);
+        self.jobs.push((id, job));
+    }
+
+    fn schedule_segment(&mut self) {
+        let is_running = self.background.is_running(|running| matches!(running, Running::Segment)) > 0;
+        if self.log.wants_segment() && !is_running && self.mono_us >= self.background.rest_until_us {
+            let job = self.log.prepare_segment();
+            self.start(Running::Segment, Box::new(job));
+        }
+    }
+
+    fn schedule_flush(&mut self) {
+        let is_running = self.background.is_running(|running| matches!(running, Running::Flush)) > 0;
+        let is_installing = self.background.installs.iter().any(|install| install.flushed.is_some());
+        let Some(Frozen { memtable, .. }) = self.sources.frozen.front() else { return };
+        if is_running || is_installing {
+            return;
+        }
+        let memtables = vec![memtable.clone()];
+        let numbers = JobContext::numbers_for_flush(memtable.bytes(), &self.background.tree_options);
+        let context = self.job_context(numbers, 0);
+        self.start(Running::Flush, Box::new(FlushJob::new(memtables, context)));
+    }
+
+    fn schedule_merges(&mut self) {
+        let is_time = self.mono_us >= self.background.looked_us + LOOK_US;
+        if !self.background.is_merge_due && !is_time {
+            return;
+        }
+        self.background.is_merge_due = false;
+        self.background.looked_us = self.mono_us;
+        while self.background.is_running(|running| matches!(running, Running::Merge { .. })) < MERGES_MAX {
+            let Some(plan) = self.pick() else { break };
+            let inputs: Vec<u64> = plan.input_numbers().collect();
+            self.background.busy.extend(&inputs);
+            if plan.moves {
+                self.move_tables(&plan);
+                continue;
+            }
+            let numbers = JobContext::numbers_for_merge(&plan, &self.background.tree_options);
+            let context = self.job_context(numbers, plan.output_level);
+            self.start(Running::Merge { inputs }, Box::new(MergeJob::new(plan, context)));
+        }
+    }
+
+    fn pick(&self) -> Option<MergePlan> {
+        let snapshots = self.snapshots();
+        let picking = Picking {
+            options: &self.background.tree_options,
+            busy: &self.background.busy,
+            now_ms: self.now_ms(),
+            snapshots: &snapshots,
+            floor: Version::MAX,
+        };
+        let is_quiet = self.mono_us >= self.counters.last_write_us + SETTLING_US;
+        pick_merge(&self.sources.tree, &picking)
+            .or_else(|| is_quiet.then(|| pick_settling(&self.sources.tree, &picking)).flatten())
+    }
+
+    /// Files that overlap nothing change their level by an edit alone.
+    fn move_tables(&mut self, plan: &MergePlan) {
+        let added: Vec<_> = plan.inputs.iter().map(|(_, table)| (plan.output_level, table.clone())).collect();
+        self.publish(Install { removed: Vec::new(), added, flushed: None }, Vec::new());
+    }
+
+    fn snapshots(&self) -> Snapshots {
+        let parked = self.parked.snapshots();
+        Snapshots::new(parked.map(|(place, at)| (self.partitions[place].id, at)).collect())
+    }
+
+    fn job_context(&mut self, numbers: u64, level: usize) -> JobContext {
+        let first = self.background.next_file;
+        self.background.next_file += numbers;
+        let resident = self.resident_bytes_through(level) < self.budgets.resident as u64;
+        JobContext {
+            numbers: first..first + numbers,
+            snapshots: self.snapshots(),
+            now_ms: self.now_ms(),
+            // A solo group: nothing older is still to come.
+            floor: Version::MAX,
+            table_bytes: self.background.tree_options.table_bytes,
+            resident,
+            compression: self.background.tree_options.compression_of(level, resident),
+        }
+    }
+
+    /// Bytes of the tables that come before those of a deeper level in the right to be mapped.
+    fn resident_bytes_through(&self, level: usize) -> u64 {
+        self.sources.tree.levels().iter().take(level + 1).map(|level| level.bytes()).sum()
+    }
+
+    /// Maps what the budget for residency allows, upper levels first, and unmaps the rest.
+    fn schedule_residency(&mut self) {
+        if self.background.is_running(|running| matches!(running, Running::Residency { .. })) > 0 {
+            return;
+        }
+        self.background.is_housekeeping_due = false;
+        let (mut map, mut unmap, mut bytes) = (Vec::new(), Vec::new(), 0);
+        for (_, table) in self.sources.tree.tables() {
+            bytes += table.meta().file_bytes;
+            let is_wanted = bytes <= self.budgets.resident as u64;
+            if self.background.busy.contains(&table.meta().number) || is_wanted == table.is_resident() {
+                continue;
+            }
+            if is_wanted { map.push(table.clone()) } else { unmap.push(table.clone()) }
+        }
+        map.truncate(RESIDENCY_BATCH);
+        // What goes makes room for what comes.
+        let resident = unmap.is_empty();
+        let tables = if resident { map } else { unmap };
+        if tables.is_empty() {
+            return;
+        }
+        let numbers: Vec<u64> = tables.iter().map(|table| table.meta().number).collect();
+        self.background.busy.extend(&numbers);
+        self.start(Running::Residency { tables: numbers }, Box::new(ResidencyJob::new(tables, resident)));
+    }
+
+    /// Removes the files of tables that nobody reads any more.
+    fn schedule_unlink(&mut self) {
+        let (free, used): (Vec<_>, Vec<_>) =
+            self.background.retired.drain(..).partition(|table| Arc::strong_count(table) == 1);
+        self.background.retired = used;
+        if free.is_empty() {
+            return;
+        }
+        for table in &free {
+            self.sources.cache.forget_table(table.meta().number);
+        }
+        let files = free.iter().map(|table| FileName::Table(table.meta().number)).collect();
+        self.start(Running::Unlink, Box::new(UnlinkJob::new(files, free)));
+    }
+
+    /// Takes the end of a job.
+    pub(super) fn background_done(&mut self, id: JobId, result: Result<JobOutput, Error>) {
+        let Some(running) = self.background.running.remove(&id) else { return };
+        match (running, result) {
+            (Running::Flush, Ok(JobOutput::Tables { tables, level })) => self.flushed(tables, level),
+            (Running::Merge { inputs }, Ok(JobOutput::Tables { tables, level })) => {
+                self.counters.merges += 1;
+                self.cleared_trouble();
+                let added = tables.into_iter().map(|table| (level, table)).collect();
+                self.publish(Install { removed: inputs, added, flushed: None }, Vec::new());
+            }
+            (Running::Segment, Ok(JobOutput::Segment(file))) => {
+                self.cleared_trouble();
+                self.log.segment_ready(file);
+            }
+            (Running::Residency { tables }, result) => {
+                for number in tables {
+                    self.background.busy.remove(&number);
+                }
+                self.background.is_merge_due = true;
+                match result {
+                    Ok(JobOutput::Reopened(reopened)) => {
+                        self.replace_tables(reopened);
+                        self.background.is_housekeeping_due = true;
+                    }
+                    Ok(_) => {}
+                    Err(error) => tracing::error!("tables stay as they are: {error}"),
+                }
+            }
+            (Running::Unlink, _) => {}
+            (running, Err(error)) => self.job_failed(running, &error),
+            (running, Ok(_)) => {
+                self.job_failed(running, &Error::Unusable("a job ended with another kind's output".into()));
+            }
+        }
+    }
+
+    fn replace_tables(&mut self, reopened: Vec<Arc<Table>>) {
+        let level_of = |number| self.sources.tree.tables().find(|(_, table)| table.meta().number == number);
+        let added: Vec<_> = reopened
+            .into_iter()
+            .filter_map(|table| level_of(table.meta().number).map(|(level, _)| (level, table)))
+            .collect();
+        self.sources.install(self.sources.tree.with(&[], &added));
+    }
+
+    fn flushed(&mut self, tables: Vec<Arc<Table>>, level: usize) {
+        self.counters.flushes += 1;
+        self.cleared_trouble();
+        let Some(Frozen { log_end, groups, .. }) = self.sources.frozen.front() else { return };
+        let (log_end, groups) = (*log_end, groups.clone());
+        let added = tables.into_iter().map(|table| (level, table)).collect();
+        self.publish(Install { removed: Vec::new(), added, flushed: Some(log_end) }, groups);
+    }
+
+    fn job_failed(&mut self, running: Running, error: &Error) {
+        self.counters.job_errors += 1;
+        tracing::error!("background work failed, trying again in a second: {error}");
+        self.background.trouble = Some(error.to_string());
+        self.background.rest_until_us = self.mono_us + RETRY_US;
+        self.background.is_merge_due = true;
+        self.background.is_disk_full = is_disk_full(error);
+        if matches!(running, Running::Segment) {
+            self.log.segment_failed();
+        }
+        if let Running::Merge { inputs } = running {
+            // A damaged input stays out of merges for good; reads of it say what is wrong.
+            if !matches!(error, Error::Damaged { .. }) {
+                for number in inputs {
+                    self.background.busy.remove(&number);
+                }
+            }
+        }
+    }
+
+    fn cleared_trouble(&mut self) {
+        self.background.trouble = None;
+        self.background.is_disk_full = false;
+    }
+
+    /// Asks the manifest for an edit; [`Shard::install_next`] follows when it is durable.
+    fn publish(&mut self, install: Install, groups: Vec<crate::manifest::GroupState>) {
+        let added = install.added.iter().map(|(level, table)| TableEntry {
+            number: table.meta().number,
+            level: u8::try_from(*level).expect("there are seven levels"),
+            file_bytes: table.meta().file_bytes,
+        });
+        let edit = Edit {
+            added: added.collect(),
+            removed: install.removed.clone(),
+            groups,
+            log_start: install.flushed,
+            next_file: Some(self.background.next_file),
+        };
+        self.background.installs.push_back(install);
+        self.manifest.append(edit, &mut self.io);
+    }
+
+    /// Installs the oldest edit, which is durable now.
+    pub(super) fn install_next(&mut self) {
+        let Some(install) = self.background.installs.pop_front() else { return };
+        let moved: HashSet<u64> = install.added.iter().map(|(_, table)| table.meta().number).collect();
+        let gone: Vec<_> = install.removed.iter().filter_map(|&number| self.sources.table(number).cloned()).collect();
+        let tree = self.sources.tree.with(&install.removed, &install.added);
+        if let Some(log_end) = install.flushed {
+            self.sources.frozen.pop_front();
+            self.log.release(log_end, &mut self.io);
+        }
+        self.sources.install(tree);
+        for number in install.removed.iter().chain(&moved) {
+            self.background.busy.remove(number);
+        }
+        self.background.retired.extend(gone);
+        self.background.is_housekeeping_due = true;
+        self.background.is_merge_due = true;
+        self.background.debt_bytes = self.sources.tree.debt_bytes(&self.background.tree_options);
+    }
+
+    /// Why writes are refused now, if they are.
+    pub(super) fn read_only_reason(&self) -> Option<&'static str> {
+        if self.failure.is_some() {
+            return Some("a write to the log or the manifest failed; see the server's log, then restart it");
+        }
+        let is_short = self.background.is_disk_full
+            && (self.log.room_bytes() < 2 * self.budgets.commit as u64
+                || self.sources.memtable_bytes() > self.budgets.memtable * 2);
+        is_short.then_some("the disk is full; free some space, the shard goes on by itself")
+    }
+
+    /// Files that no manifest names, found at open.
+    pub(super) fn is_orphan(file: FileName, tables: impl Fn(u64) -> bool) -> bool {
+        match file {
+            FileName::Table(number) => !tables(number),
+            FileName::ManifestTemp(_) => true,
+            FileName::Log(_) | FileName::Manifest(_) => false,
+        }
+    }
+}
+
+/// Whether an error says that the disk, or the quota, is used up.
+fn is_disk_full(error: &Error) -> bool {
+    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error, Error::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded | FileTooLarge))
+}

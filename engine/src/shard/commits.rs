@@ -1,0 +1,131 @@
+//! From the forming commit to the log, from the log to the memtable.
+
+use super::apply::apply_entry;
+use super::options::Durability;
+use super::partition::SOLO_TERM;
+use super::request::{Answer, Answers, Refusal};
+use super::{Shard, Since};
+use crate::io::IoCompletion;
+use crate::log::batch::BatchBuilder;
+use crate::log::{LogEvent, LogPosition, Record, RecordKind};
+use crate::manifest::ManifestEvent;
+
+/// While keys expire, the log learns the time at least this often.
+const CLOCK_INTERVAL_US: u64 = 1_000_000;
+
+impl Shard {
+    /// Turns the forming commit into one log write, if none is in flight.
+    pub(super) fn start_commit(&mut self) {
+        if self.log.is_writing() || self.failure.is_some() {
+            return;
+        }
+        let is_clock_due = self.holds_expiring && self.clock_us >= self.logged_clock_us + CLOCK_INTERVAL_US;
+        if !self.forming.is_empty() {
+            std::mem::swap(&mut self.forming, &mut self.writing);
+            self.append_entries();
+        } else if is_clock_due {
+            let clock = BatchBuilder::new(self.clock_us);
+            let group = self.partitions.iter().next().map_or(crate::key::Partition(0), |state| state.id);
+            self.log.append(Record { group, kind: RecordKind::Clock, term: SOLO_TERM, index: 0, payload: clock.bytes() });
+            self.logged_clock_us = self.clock_us;
+        } else {
+            return self.sync_if_due();
+        }
+        let sync = self.options.durability == Durability::Sync;
+        if self.log.write(sync, &mut self.io).is_some() {
+            self.counters.commits += 1;
+            self.is_unsynced |= !sync;
+        }
+    }
+
+    fn append_entries(&mut self) {
+        for (place, payload) in self.writing.batches() {
+            let state = &mut self.partitions[place];
+            state.logged_index += 1;
+            let record =
+                Record { group: state.id, kind: RecordKind::Entry, term: SOLO_TERM, index: state.logged_index, payload };
+            self.log.append(record);
+        }
+        self.logged_clock_us = self.clock_us;
+    }
+
+    /// Under `interval` and `none`: syncs what was written, every so often.
+    fn sync_if_due(&mut self) {
+        let interval_us = match self.options.durability {
+            Durability::Sync => return,
+            Durability::IntervalMs(ms) => ms * 1000,
+            Durability::None => 1_000_000,
+        };
+        if self.is_unsynced && (self.is_closing || self.mono_us >= self.synced_mono_us + interval_us) {
+            self.synced_mono_us = self.mono_us;
+            self.is_unsynced = false;
+            self.log.sync(&mut self.io);
+        }
+    }
+
+    /// Takes the completion of a log write or sync.
+    pub(super) fn log_done(&mut self, completion: IoCompletion, out: &mut impl Answers) {
+        match self.log.complete(completion, &mut self.io) {
+            LogEvent::Written(_, end) => self.commit_done(end, out),
+            LogEvent::Failed(_, error) => self.log_failed(&error, out),
+            LogEvent::Synced(_) | LogEvent::Other => {}
+        }
+    }
+
+    /// Applies the entries of the finished log write, then lets its answers go, in order.
+    fn commit_done(&mut self, end: LogPosition, out: &mut impl Answers) {
+        self.logged_end = end;
+        let at_once = self.applies_at_once();
+        let writing = std::mem::take(&mut self.writing);
+        for (place, payload) in writing.batches() {
+            let index = self.partitions[place].applied_index + 1;
+            if at_once {
+                self.partitions[place].applied_index = index;
+            } else {
+                let applied = apply_entry(&mut self.partitions, &mut self.sources, place, index, payload);
+                self.holds_expiring |= applied.expect("an entry that was encoded here decodes");
+            }
+        }
+        self.writing = writing;
+        let mut answers = std::mem::take(&mut self.writing.answers);
+        for answer in answers.drain(..) {
+            self.answer_read(answer, out);
+        }
+        self.writing.answers = answers;
+        self.writing.reset();
+        self.freeze_if_full();
+    }
+
+    /// A log write failed: its writes may or may not be there. The shard takes no more until it is reopened, which settles the tail.
+    fn log_failed(&mut self, error: &std::io::Error, out: &mut impl Answers) {
+        let reason = format!("a log write failed ({error}); restart the server: recovery settles what was written");
+        tracing::error!("{reason}");
+        let forming = std::mem::take(&mut self.forming.answers);
+        let writing = std::mem::take(&mut self.writing.answers);
+        self.failure = Some(reason.clone());
+        self.forming.reset();
+        self.writing.reset();
+        for (since, answers) in [(Since::Writing, writing), (Since::Forming, forming)] {
+            for answer in answers {
+                match (answer.is_write(), since) {
+                    (true, Since::Writing) => out.answer(answer.ticket(), Answer::Unknown(&reason)),
+                    (true, _) => out.answer(answer.ticket(), Answer::Refused(Refusal::ReadOnly(&reason))),
+                    (false, _) => self.answer_read(answer, out),
+                }
+            }
+        }
+    }
+
+    /// Takes the completion of a manifest write.
+    pub(super) fn manifest_done(&mut self, completion: IoCompletion) {
+        match self.manifest.complete(completion, &mut self.io) {
+            Some(ManifestEvent::Durable(_)) => self.install_next(),
+            Some(ManifestEvent::Failed(error)) => {
+                let reason = format!("a manifest write failed ({error}); restart the server: recovery settles what was written");
+                tracing::error!("{reason}");
+                self.failure.get_or_insert(reason);
+            }
+            None => {}
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Opening a shard: manifest, tables, log; what was acknowledged is there again.
+
+use super::apply::apply_entry;
+use super::background::Background;
+use super::generation::Generation;
+use super::options::{Budgets, Now, ShardOptions};
+use super::partition::Partitions;
+use super::sources::Sources;
+use super::stats::Counters;
+use super::{Durability, KeyLines, ParkedRequests, Shard};
+use crate::dir::Dir;
+use crate::error::Error;
+use crate::io::FileName;
+use crate::log::batch::Batch;
+use crate::log::{LogOptions, LogPosition, Record, RecordKind};
+use crate::manifest::{Manifest, ManifestState};
+use crate::table::Table;
+use crate::tree::{Tree, TreeOptions};
+use std::sync::Arc;
+
+impl Shard {
+    /// Opens the shard in `dir`, or makes one if the directory is empty. Blocks until the log is replayed.
+    ///
+    /// Fails with [`Error::Damaged`] (file, offset, what to do) rather than lose anything that was acknowledged.
+    pub fn open(dir: &mut dyn Dir, options: ShardOptions, now: Now) -> Result<Shard, Error> {
+        let budgets = Budgets::new(options.memory_bytes);
+        let (manifest, state) = Manifest::recover(dir, options.shard_id)?;
+        let tree = open_tables(dir, &state, budgets.resident as u64)?;
+        remove_orphans(dir, &state)?;
+        let mut replay = Replay::new(&options, budgets, &state, tree)?;
+        let log_options = LogOptions::new(options.shard_id, options.direct && options.durability == Durability::Sync);
+        let log = crate::log::recover(dir, state.log_start, log_options, &mut |record, at| replay.record(record, at))?;
+        let Replay { partitions, sources, clock_us, holds_expiring, .. } = replay;
+        let places = partitions.iter().count();
+        let clock_us = clock_us.max(now.unix_us);
+        Ok(Shard {
+            budgets,
+            partitions,
+            sources,
+            forming: Generation::new(places),
+            writing: Generation::new(places),
+            logged_end: log.end(),
+            log,
+            manifest,
+            parked: ParkedRequests::default(),
+            lines: KeyLines::default(),
+            background: Background::new(TreeOptions::for_budget(options.memory_bytes), state.next_file),
+            io: Vec::new(),
+            jobs: Vec::new(),
+            clock_us,
+            logged_clock_us: 0,
+            mono_us: now.mono_us,
+            holds_expiring,
+            synced_mono_us: now.mono_us,
+            is_unsynced: false,
+            wants_flush: false,
+            is_closing: false,
+            failure: None,
+            counters: Counters::default(),
+            key_scratch: Vec::with_capacity(256),
+            value_scratch: Vec::new(),
+            options,
+        })
+    }
+}
+
+/// Opens the tables that the manifest names, upper levels mapped as far as the budget goes.
+fn open_tables(dir: &dyn Dir, state: &ManifestState, resident_bytes: u64) -> Result<Tree, Error> {
+    let mut entries: Vec<_> = state.tables.values().collect();
+    entries.sort_by_key(|entry| (entry.level, std::cmp::Reverse(entry.number)));
+    let mut bytes = 0;
+    let mut tables = Vec::with_capacity(entries.len());
+    for entry in entries {
+        bytes += entry.file_bytes;
+        let table = Table::open(dir, entry.number, bytes <= resident_bytes)?;
+        tables.push((usize::from(entry.level), Arc::new(table)));
+    }
+    Tree::from_tables(tables)
+}
+
+/// Removes what a crash left half-made.
+fn remove_orphans(dir: &mut dyn Dir, state: &ManifestState) -> Result<(), Error> {
+    let files = dir.list().map_err(|error| Error::io("list", "the files", dir.path(), error))?;
+    let orphans = files.into_iter().filter(|&file| Shard::is_orphan(file, |number| state.tables.contains_key(&number)));
+    for file in orphans.collect::<Vec<FileName>>() {
+        tracing::info!("removing {file} in {}: a crash left it unfinished", dir.path());
+        dir.unlink(file).map_err(|error| Error::io("remove", file, dir.path(), error))?;
+    }
+    Ok(())
+}
+
+/// The state that the log is applied to.
+struct Replay {
+    budgets: Budgets,
+    partitions: Partitions,
+    sources: Sources,
+    clock_us: u64,
+    holds_expiring: bool,
+    /// The position of the newest record: memtables are frozen between commits.
+    at: LogPosition,
+}
+
+impl Replay {
+    fn new(options: &ShardOptions, budgets: Budgets, state: &ManifestState, tree: Tree) -> Result<Replay, Error> {
+        let mut partitions = Partitions::new(&options.partitions);
+        let mut clock_us = 0;
+        for group in state.groups.values() {
+            clock_us = clock_us.max(group.clock_us);
+            if !partitions.restore(group) {
+                return Err(foreign(group.partition));
+            }
+        }
+        let holds_expiring = tree.tables().any(|(_, table)| table.meta().expiring > 0);
+        let sources = Sources::new(tree, budgets.cache);
+        Ok(Replay { budgets, partitions, sources, clock_us, holds_expiring, at: state.log_start })
+    }
+
+    /// Takes one record of the log, in order.
+    fn record(&mut self, record: Record<'_>, at: LogPosition) -> Result<(), Error> {
+        if at != self.at && self.sources.active.bytes() >= self.budgets.memtable {
+            let clock_us = self.clock_us;
+            let groups = self.partitions.iter().map(|state| state.group_state(clock_us)).collect();
+            self.sources.freeze(at, groups);
+        }
+        self.at = at;
+        let bad = |what: String| Error::Unusable(format!("the log record at {at:?} can't be applied: {what}"));
+        let batch = Batch::parse(record.payload).map_err(bad)?;
+        self.clock_us = self.clock_us.max(batch.clock_us());
+        if record.kind != RecordKind::Entry {
+            return Ok(());
+        }
+        let place = self.partitions.place(record.group).ok_or_else(|| foreign(record.group))?;
+        if record.index <= self.partitions[place].applied_index {
+            return Ok(());
+        }
+        let expires = apply_entry(&mut self.partitions, &mut self.sources, place, record.index, record.payload);
+        self.holds_expiring |= expires.map_err(bad)?;
+        Ok(())
+    }
+}
+
+fn foreign(partition: crate::key::Partition) -> Error {
+    Error::Unusable(format!(
+        "the shard holds partition {}, which another shard owns by the store's map; \
+         was the directory copied from elsewhere, or was a reshard cut off? Run kvtool reshard again",
+        partition.0
+    ))
+}

@@ -1,0 +1,97 @@
+//! How a shard is set up, and how its memory is divided.
+
+use crate::key::Partition;
+
+/// When a write counts as done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// When it is on the device.
+    Sync,
+    /// When the kernel has it; synced every so many milliseconds. Survives kill -9, not a power loss.
+    IntervalMs(u64),
+    /// When it is applied in memory; logged behind.
+    None,
+}
+
+/// One reading of the clocks. The shard never asks for the time itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Now {
+    /// Wall clock, microseconds since the Unix epoch.
+    pub unix_us: u64,
+    /// A clock that never goes back, microseconds.
+    pub mono_us: u64,
+}
+
+/// What a shard is opened with.
+#[derive(Clone, Debug)]
+pub struct ShardOptions {
+    /// Identity of the shard: files of another one are refused.
+    pub shard_id: [u8; 16],
+    /// The partitions it owns.
+    pub partitions: Vec<Partition>,
+    /// When writes are acknowledged.
+    pub durability: Durability,
+    /// Memory for everything the shard holds, bytes.
+    pub memory_bytes: usize,
+    /// Whether the log writes around the page cache (the file system must be able to).
+    pub direct: bool,
+    /// Longest value taken, bytes.
+    pub value_bytes_max: usize,
+}
+
+impl ShardOptions {
+    /// Longest key, bytes.
+    pub const KEY_BYTES_MAX: usize = 65_535;
+    /// Longest value by default, bytes.
+    pub const VALUE_BYTES_MAX: usize = 16 << 20;
+    /// Least memory a shard works with, bytes.
+    pub const MEMORY_BYTES_MIN: usize = 16 << 20;
+}
+
+/// Shares of the memory budget, bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Budgets {
+    /// A memtable is frozen at this size.
+    pub memtable: usize,
+    /// All memtables together; beyond it writers are refused.
+    pub memtables: usize,
+    /// Blocks of tables that aren't mapped.
+    pub cache: usize,
+    /// Mapped tables.
+    pub resident: usize,
+    /// What one commit may gather.
+    pub commit: usize,
+    /// Requests that wait for a read or another request.
+    pub parked: usize,
+    /// The log is cut by a freeze when it reaches this length.
+    pub log: u64,
+}
+
+impl Budgets {
+    /// Divides `memory_bytes`: three eighths for memtables at most, a quarter for blocks, a quarter for mapped tables
+    /// (half where there is plenty), the rest for connections, commits and merges.
+    pub fn new(memory_bytes: usize) -> Budgets {
+        const MIB: usize = 1 << 20;
+        let memory = memory_bytes.max(ShardOptions::MEMORY_BYTES_MIN);
+        let memtable = (memory / 8).clamp(2 * MIB, 64 * MIB);
+        let memtables = memtable * 3;
+        let cache = memory / if memory > 1024 * MIB { 8 } else { 4 };
+        let resident = memory.saturating_sub(memtables + cache) * 2 / 3;
+        let parked = (memory / 16).clamp(MIB, 64 * MIB);
+        Budgets { memtable, memtables, cache, resident, commit: 24 * MIB, parked, log: (memtable as u64 * 4).max(256 << 20) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shares_never_exceed_the_budget() {
+        for mib in [16, 64, 256, 1024, 16 * 1024] {
+            let memory = mib << 20;
+            let budgets = Budgets::new(memory);
+            assert!(budgets.memtables + budgets.cache + budgets.resident + budgets.parked <= memory, "{mib} MiB: {budgets:?}");
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Operations that own their bytes: for requests that outlive the buffer they came in.
+
+use super::request::{Op, Scan, Update};
+
+/// An [`Op`] that owns its bytes.
+#[derive(Debug)]
+pub struct OwnedOp(Shape);
+
+#[derive(Debug)]
+enum Shape {
+    Get { key: Box<[u8]> },
+    GetMany { keys: Vec<Box<[u8]>> },
+    Update { key: Box<[u8]>, update: OwnedUpdate },
+    UpdateMany { updates: Vec<(Box<[u8]>, OwnedUpdate)> },
+    Scan { from: Box<[u8]>, to: Box<[u8]>, limit: usize, limit_bytes: usize, keys_only: bool },
+    Clear,
+}
+
+/// An update whose bytes are apart from its shape.
+#[derive(Debug)]
+struct OwnedUpdate {
+    shape: Update<'static>,
+    bytes: Box<[u8]>,
+}
+
+impl OwnedUpdate {
+    fn new(update: &Update<'_>) -> OwnedUpdate {
+        let (shape, bytes) = match *update {
+            Update::Put { value, expiry, condition, want_old } => {
+                (Update::Put { value: &[], expiry, condition, want_old }, value)
+            }
+            Update::Append { suffix } => (Update::Append { suffix: &[] }, suffix),
+            Update::Delete { condition, want_old, want_existed } => {
+                (Update::Delete { condition, want_old, want_existed }, &[][..])
+            }
+            Update::Increment { by } => (Update::Increment { by }, &[][..]),
+            Update::Expire { expiry, condition } => (Update::Expire { expiry, condition }, &[][..]),
+        };
+        OwnedUpdate { shape, bytes: bytes.into() }
+    }
+
+    fn borrow(&self) -> Update<'_> {
+        match self.shape {
+            Update::Put { expiry, condition, want_old, .. } => {
+                Update::Put { value: &self.bytes, expiry, condition, want_old }
+            }
+            Update::Append { .. } => Update::Append { suffix: &self.bytes },
+            other => other,
+        }
+    }
+}
+
+impl OwnedOp {
+    /// Copies an operation.
+    pub fn new(op: &Op<'_>) -> OwnedOp {
+        OwnedOp(match *op {
+            Op::Get { key } => Shape::Get { key: key.into() },
+            Op::GetMany { keys } => Shape::GetMany { keys: keys.iter().map(|&key| key.into()).collect() },
+            Op::Update { key, update } => Shape::Update { key: key.into(), update: OwnedUpdate::new(&update) },
+            Op::UpdateMany { updates } => {
+                let own = |(key, update): &(&[u8], Update<'_>)| ((*key).into(), OwnedUpdate::new(update));
+                Shape::UpdateMany { updates: updates.iter().map(own).collect() }
+            }
+            Op::Scan(Scan { from, to, limit, limit_bytes, keys_only }) => {
+                Shape::Scan { from: from.into(), to: to.into(), limit, limit_bytes, keys_only }
+            }
+            Op::Clear => Shape::Clear,
+        })
+    }
+
+    /// Lends the operation.
+    pub fn with<R>(&self, use_it: impl FnOnce(Op<'_>) -> R) -> R {
+        match &self.0 {
+            Shape::Get { key } => use_it(Op::Get { key }),
+            Shape::GetMany { keys } => {
+                let keys: Vec<&[u8]> = keys.iter().map(|key| &**key).collect();
+                use_it(Op::GetMany { keys: &keys })
+            }
+            Shape::Update { key, update } => use_it(Op::Update { key, update: update.borrow() }),
+            Shape::UpdateMany { updates } => {
+                let updates: Vec<_> = updates.iter().map(|(key, update)| (&**key, update.borrow())).collect();
+                use_it(Op::UpdateMany { updates: &updates })
+            }
+            Shape::Scan { from, to, limit, limit_bytes, keys_only } => use_it(Op::Scan(Scan {
+                from,
+                to,
+                limit: *limit,
+                limit_bytes: *limit_bytes,
+                keys_only: *keys_only,
+            })),
+            Shape::Clear => use_it(Op::Clear),
+        }
+    }
+
+    /// Memory it takes, about, bytes.
+    pub fn bytes(&self) -> usize {
+        const BOX: usize = 48;
+        let payload = match &self.0 {
+            Shape::Get { key } => key.len(),
+            Shape::GetMany { keys } => keys.iter().map(|key| key.len() + BOX).sum(),
+            Shape::Update { key, update } => key.len() + update.bytes.len(),
+            Shape::UpdateMany { updates } => {
+                updates.iter().map(|(key, update)| key.len() + update.bytes.len() + 2 * BOX).sum()
+            }
+            Shape::Scan { from, to, .. } => from.len() + to.len(),
+            Shape::Clear => 0,
+        };
+        size_of::<OwnedOp>() + BOX + payload
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shard::request::{Condition, PutExpiry};
+
+    #[test]
+    fn an_owned_operation_lends_what_was_copied() {
+        let put = Update::Put { value: b"v", expiry: PutExpiry::Keep, condition: Condition::Absent, want_old: true };
+        let updates = [(&b"a"[..], put), (b"b", Update::Append { suffix: b"s" }), (b"c", Update::Increment { by: 7 })];
+        let keys = [&b"x"[..], b"y"];
+        let scan = Scan { from: b"f", to: b"t", limit: 3, limit_bytes: 4, keys_only: true };
+        let ops = [
+            Op::Get { key: b"k" },
+            Op::GetMany { keys: &keys },
+            Op::Update { key: b"k", update: put },
+            Op::UpdateMany { updates: &updates },
+            Op::Scan(scan),
+            Op::Clear,
+        ];
+        for op in ops {
+            let lent = OwnedOp::new(&op).with(|lent| format!("{lent:?}"));
+            assert_eq!(lent, format!("{op:?}"));
+        }
+    }
+}

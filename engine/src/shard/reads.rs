@@ -1,0 +1,317 @@
+//! Point reads, scans, and what waits for blocks.
+
+use super::generation::{Pending, PendingAnswer};
+use super::owned::OwnedOp;
+use super::parked::{OwnedRequest, Parked};
+use super::queue::Waiting;
+use super::request::{Answer, Answers, Op, Page, Refusal, Scan, Ticket};
+use super::sources::{Point, Sources};
+use super::{Flow, Reader, Shard, Since, Target, Why};
+use crate::error::Error;
+use crate::io::{IoCompletion, IoOutput};
+use crate::key::{Prefix, Version, user_key};
+use crate::table::{BlockRef, key_hash};
+use crate::tree::{ScanLimits, ScanRange, ScanStep, scan_page};
+
+/// Entries that a page looks at, hidden ones included, before it ends: bounded work in one call.
+const SCAN_WORK: usize = 8192;
+use smallvec::SmallVec;
+
+impl Shard {
+    /// Reads one key: the pending value's commit is waited for, applied values are answered at once.
+    pub(super) fn get(
+        &mut self,
+        target: Target,
+        key: &[u8],
+        reader: Reader,
+        out: &mut impl Answers,
+    ) -> Flow {
+        self.counters.reads += 1;
+        target.prefix.stored_key(key, &mut self.key_scratch);
+        let hash = key_hash(&self.key_scratch);
+        let at = match reader {
+            Reader::At(at) => at,
+            Reader::Newest => {
+                if let Some(since) = self.pending_since(target, hash) {
+                    let keys = Box::new([self.key_scratch.as_slice().into()]);
+                    self.wait_for_commit(since, target, keys, false);
+                    return Flow::Done;
+                }
+                Version::MAX
+            }
+        };
+        let now_ms = self.now_ms();
+        match self.sources.get(&self.key_scratch, hash, at, now_ms) {
+            Ok(Point::Value(value)) => out.answer(target.ticket, Answer::Value(value)),
+            Ok(Point::Absent) => out.answer(target.ticket, Answer::NotFound),
+            Ok(Point::NeedsRead(block)) => return Flow::Cold(SmallVec::from_slice(&[block])),
+            Err(error) => refuse_damaged(target.ticket, &error, out),
+        }
+        Flow::Done
+    }
+
+    /// Reads several keys as of one moment: all blocks are gathered before anything is answered.
+    pub(super) fn get_many(
+        &mut self,
+        target: Target,
+        keys: &[&[u8]],
+        reader: Reader,
+        out: &mut impl Answers,
+    ) -> Flow {
+        self.counters.reads += keys.len() as u64;
+        let Target { ticket, prefix, .. } = target;
+        let mut newest = None;
+        if reader == Reader::Newest {
+            for key in keys {
+                prefix.stored_key(key, &mut self.key_scratch);
+                let hash = key_hash(&self.key_scratch);
+                newest = newest.max(self.pending_since(target, hash));
+            }
+        }
+        if let Some(since) = newest {
+            let stored = keys.iter().map(|key| [&prefix.to_bytes(), *key].concat().into()).collect();
+            self.wait_for_commit(since, target, stored, true);
+            return Flow::Done;
+        }
+        let at = if let Reader::At(at) = reader { at } else { Version::MAX };
+        let cold = match self.cold_blocks(prefix, keys.iter().copied(), at) {
+            Ok(cold) => cold,
+            Err(error) => {
+                refuse_damaged(ticket, &error, out);
+                return Flow::Done;
+            }
+        };
+        if !cold.is_empty() {
+            return Flow::Cold(cold);
+        }
+        let now_ms = self.now_ms();
+        for (index, key) in keys.iter().enumerate() {
+            prefix.stored_key(key, &mut self.key_scratch);
+            let hash = key_hash(&self.key_scratch);
+            let value = match self.sources.get(&self.key_scratch, hash, at, now_ms) {
+                Ok(Point::Value(value)) => Some(value),
+                _ => None,
+            };
+            out.answer(ticket, Answer::Item { index, value });
+        }
+        Flow::Done
+    }
+
+    /// The blocks that reading these keys needs and the cache doesn't have.
+    pub(super) fn cold_blocks<'k>(
+        &mut self,
+        prefix: Prefix,
+        keys: impl Iterator<Item = &'k [u8]>,
+        at: Version,
+    ) -> Result<SmallVec<[BlockRef; 4]>, Error> {
+        let now_ms = self.now_ms();
+        let mut cold: SmallVec<[BlockRef; 4]> = SmallVec::new();
+        for key in keys {
+            prefix.stored_key(key, &mut self.key_scratch);
+            let hash = key_hash(&self.key_scratch);
+            if let Point::NeedsRead(block) = self.sources.get(&self.key_scratch, hash, at, now_ms)?
+                && !cold.contains(&block)
+            {
+                cold.push(block);
+            }
+        }
+        Ok(cold)
+    }
+
+    /// Reads a page in key order, of applied data.
+    pub(super) fn scan(
+        &mut self,
+        target: Target,
+        scan: &Scan<'_>,
+        reader: Reader,
+        out: &mut impl Answers,
+    ) -> Flow {
+        self.counters.scans += 1;
+        let Target { ticket, place, prefix } = target;
+        let at = if let Reader::At(at) = reader { at } else { self.partitions[place].applied };
+        let mut from = Vec::new();
+        prefix.stored_key(scan.from, &mut from);
+        let mut to = Vec::new();
+        if scan.to.is_empty() { to = prefix.end() } else { prefix.stored_key(scan.to, &mut to) }
+        let limits = ScanLimits { items: scan.limit.max(1), bytes: scan.limit_bytes, work: SCAN_WORK };
+        let now_ms = self.now_ms();
+        let range = ScanRange { from: &from, to: &to, at, now_ms, keys_only: scan.keys_only };
+        let mut page = Page::default();
+        let Sources { active, frozen, tree, cache, .. } = &mut self.sources;
+        let memtables: Vec<_> =
+            std::iter::once(&*active).chain(frozen.iter().rev().map(|frozen| &*frozen.memtable)).collect();
+        match scan_page(&memtables, tree, cache, &range, &limits, &mut page) {
+            Ok(ScanStep::NeedsRead { blocks, .. }) if page.is_empty() => Flow::Cold(SmallVec::from_vec(blocks)),
+            // A page ends early where the next block isn't in memory: its reader goes on from there.
+            Ok(ScanStep::NeedsRead { next, .. }) => {
+                out.answer(ticket, Answer::Page { page: &page, next: Some(user_key(&next)) });
+                Flow::Done
+            }
+            Ok(ScanStep::Page { next }) => {
+                let next = next.as_deref().map(user_key);
+                out.answer(ticket, Answer::Page { page: &page, next });
+                Flow::Done
+            }
+            Err(error) => {
+                refuse_damaged(ticket, &error, out);
+                Flow::Done
+            }
+        }
+    }
+
+    /// The newest generation that has a write of the key in `key_scratch`.
+    fn pending_since(&self, target: Target, hash: u64) -> Option<Since> {
+        let is_pending = |generation: &super::Generation| {
+            generation.pending(target.place, target.prefix.keyspace(), &self.key_scratch, hash) != Pending::Unknown
+        };
+        if is_pending(&self.forming) {
+            Some(Since::Forming)
+        } else if is_pending(&self.writing) {
+            Some(Since::Writing)
+        } else {
+            None
+        }
+    }
+
+    fn wait_for_commit(&mut self, since: Since, target: Target, keys: Box<[Box<[u8]>]>, many: bool) {
+        let Target { ticket, place, .. } = target;
+        let at = self.partitions[place].assigned;
+        let answer = PendingAnswer::Read { ticket, place, keys, at, many };
+        match since {
+            Since::Forming => self.forming.answers.push(answer),
+            Since::Writing | Since::Applied => self.writing.answers.push(answer),
+        }
+    }
+
+    /// Puts a request aside until its blocks are there, or its turn has come.
+    pub(super) fn park(&mut self, target: Target, op: &Op<'_>, why: Why<'_>, out: &mut impl Answers) {
+        if self.parked.bytes() > self.budgets.parked {
+            return out.answer(target.ticket, Answer::Refused(Refusal::Busy));
+        }
+        let lines = self.lines_of(target.prefix, op, why);
+        let owned = OwnedRequest { target, op: OwnedOp::new(op) };
+        let waiting = self.parked.insert(owned, self.partitions[target.place].assigned, lines);
+        if let Some(parked) = self.parked.get(waiting) {
+            self.lines.join(waiting, parked.line_keys());
+        }
+        if let Why::Blocks(blocks) = why {
+            self.wait_for_blocks(waiting, blocks, out);
+        }
+    }
+
+    /// The lines a parking request stands in: none for a read that only waits for blocks.
+    fn lines_of(&self, prefix: Prefix, op: &Op<'_>, why: Why<'_>) -> Vec<Box<[u8]>> {
+        let stored = |key: &[u8]| -> Box<[u8]> { [&prefix.to_bytes(), key].concat().into() };
+        let bare = stored(&[]);
+        let mut lines: Vec<Box<[u8]>> = match op {
+            Op::Get { key } if matches!(why, Why::Turn) => vec![stored(key)],
+            Op::GetMany { keys } if matches!(why, Why::Turn) => keys.iter().map(|key| stored(key)).collect(),
+            Op::Get { .. } | Op::GetMany { .. } | Op::Scan(_) => return Vec::new(),
+            Op::Update { key, .. } => vec![stored(key)],
+            Op::UpdateMany { updates } => updates.iter().map(|(key, _)| stored(key)).collect(),
+            Op::Clear => self.lines.keys_of(&bare),
+        };
+        if self.lines.has(&bare) || matches!(op, Op::Clear) {
+            lines.push(bare);
+        }
+        lines.sort();
+        lines.dedup();
+        lines
+    }
+
+    fn wait_for_blocks(&mut self, waiting: Waiting, blocks: &[BlockRef], out: &mut impl Answers) {
+        for &block in blocks {
+            match self.sources.table(block.table) {
+                Some(table) => self.parked.wait_for(waiting, table, block, &mut self.io),
+                None => {
+                    debug_assert!(false, "a read names only tables of the current tree");
+                    return self.give_up(waiting, "a table vanished while it was read", out);
+                }
+            }
+        }
+    }
+
+    /// Takes a block that was read, and goes on with who waited for it.
+    pub(super) fn block_done(&mut self, completion: IoCompletion, out: &mut impl Answers) {
+        let Some((table, block, waiters)) = self.parked.read_done(completion.token) else { return };
+        let decoded = match completion.result {
+            Ok(IoOutput::Data(raw)) => table.decode_block(block, &raw),
+            Ok(_) => Err(Error::Unusable("a read completed without data".into())),
+            Err(source) => Err(Error::io("read", Sources::file_of(block), "the shard's directory", source)),
+        };
+        match decoded {
+            Ok(decoded) => {
+                let decoded = self.sources.cache.insert(block, decoded);
+                for waiting in waiters {
+                    if self.parked.give(waiting, &decoded) {
+                        self.resume(waiting, out);
+                    }
+                }
+            }
+            Err(error) => {
+                self.counters.read_errors += 1;
+                let text = error.to_string();
+                tracing::error!("{text}");
+                for waiting in waiters {
+                    self.give_up(waiting, &text, out);
+                }
+            }
+        }
+    }
+
+    /// Goes on with a request that has its blocks, if it is its turn; then with those behind it.
+    pub(super) fn resume(&mut self, waiting: Waiting, out: &mut impl Answers) {
+        let mut ready: SmallVec<[Waiting; 4]> = SmallVec::from_slice(&[waiting]);
+        while let Some(waiting) = ready.pop() {
+            let Some(parked) = self.parked.get(waiting) else { continue };
+            if !self.parked.has_its_blocks(waiting) || !self.lines.is_first(waiting, parked.line_keys()) {
+                continue;
+            }
+            let Some(parked) = self.parked.remove(waiting) else { continue };
+            match self.run_parked(&parked, out) {
+                Flow::Done => ready.extend(self.lines.leave(waiting, parked.line_keys())),
+                Flow::Cold(blocks) => {
+                    self.parked.put_back(waiting, parked);
+                    self.wait_for_blocks(waiting, &blocks, out);
+                }
+            }
+        }
+    }
+
+    fn run_parked(&mut self, parked: &Parked, out: &mut impl Answers) -> Flow {
+        // A read that waited for its turn sees what was before it; one that only waited for blocks, its arrival.
+        let reader = if parked.lines.is_empty() { Reader::At(parked.at) } else { Reader::Newest };
+        let OwnedRequest { target, op } = &parked.request;
+        op.with(|op| self.dispatch(*target, &op, reader, out))
+    }
+
+    /// Refuses a waiting request and lets those behind it go on.
+    fn give_up(&mut self, waiting: Waiting, text: &str, out: &mut impl Answers) {
+        let Some(parked) = self.parked.remove(waiting) else { return };
+        out.answer(parked.request.target.ticket, Answer::Refused(Refusal::Damaged(text)));
+        for next in self.lines.leave(waiting, parked.line_keys()) {
+            self.resume(next, out);
+        }
+    }
+
+    /// Answers reads that waited for a commit which is applied now.
+    pub(super) fn answer_read(&mut self, answer: PendingAnswer, out: &mut impl Answers) {
+        let PendingAnswer::Read { ticket, place, keys, at, many } = answer else {
+            return answer.send(out);
+        };
+        let Some(prefix) = keys.first().and_then(|key| Prefix::of(key)) else { return };
+        let target = Target { ticket, place, prefix };
+        let users: SmallVec<[&[u8]; 8]> = keys.iter().map(|key| user_key(key)).collect();
+        let op = if many { Op::GetMany { keys: &users } } else { Op::Get { key: users[0] } };
+        if let Flow::Cold(blocks) = self.dispatch(target, &op, Reader::At(at), out) {
+            let owned = OwnedRequest { target, op: OwnedOp::new(&op) };
+            let waiting = self.parked.insert(owned, at, Vec::new());
+            self.wait_for_blocks(waiting, &blocks, out);
+        }
+    }
+}
+
+pub(super) fn refuse_damaged(ticket: Ticket, error: &Error, out: &mut impl Answers) {
+    tracing::error!("{error}");
+    out.answer(ticket, Answer::Refused(Refusal::Damaged(&error.to_string())));
+}

@@ -1,0 +1,133 @@
+//! Where applied data lies: the active memtable, frozen ones, the tree of tables.
+//!
+//! A point read asks them newest first and stops at the first entry; range tombstones (usually none)
+//! are checked against what was found.
+
+use super::request::Value;
+use crate::error::Error;
+use crate::io::FileName;
+use crate::key::{Entry, Expiry, Kind, RangeTombstone, Stamp, Version};
+use crate::log::LogPosition;
+use crate::manifest::GroupState;
+use crate::memtable::Memtable;
+use crate::table::{BlockCache, BlockRef, Lookup, Table};
+use crate::tree::Tree;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// A memtable that takes no more writes, with what the manifest must know once it is a table.
+#[derive(Debug)]
+pub(super) struct Frozen {
+    pub memtable: Arc<Memtable>,
+    /// The log before this is in this memtable or in older ones.
+    pub log_end: LogPosition,
+    pub groups: Vec<GroupState>,
+}
+
+/// What a point read came to.
+#[derive(Debug)]
+pub(super) enum Point<'a> {
+    Absent,
+    Value(Value<'a>),
+    NeedsRead(BlockRef),
+}
+
+/// The applied data of a shard.
+pub(super) struct Sources {
+    pub active: Memtable,
+    /// Oldest first.
+    pub frozen: VecDeque<Frozen>,
+    pub tree: Arc<Tree>,
+    pub cache: BlockCache,
+    /// Those of the memtables; the tables' are the tree's.
+    pub range_tombstones: Vec<RangeTombstone>,
+}
+
+impl Sources {
+    pub fn new(tree: Tree, cache_bytes: usize) -> Sources {
+        let mut sources = Sources {
+            active: Memtable::new(),
+            frozen: VecDeque::new(),
+            tree: Arc::new(tree),
+            cache: BlockCache::new(cache_bytes),
+            range_tombstones: Vec::new(),
+        };
+        sources.gather_range_tombstones();
+        sources
+    }
+
+    /// Reads the newest live value of a stored key that a reader at `at` sees.
+    pub fn get<'a>(&'a mut self, key: &[u8], hash: u64, at: Version, now_ms: u64) -> Result<Point<'a>, Error> {
+        let (stamp, expiry, value) = match find(&self.active, &self.frozen, key, hash, at) {
+            Some(entry) => (entry.stamp, entry.expiry, entry.value),
+            None => match self.tree.get_hashed(key, hash, at, &mut self.cache)? {
+                Lookup::Absent => return Ok(Point::Absent),
+                Lookup::NeedsRead(block) => return Ok(Point::NeedsRead(block)),
+                Lookup::Found(found) => (found.stamp, found.expiry, found.value),
+            },
+        };
+        let version = stamp.version();
+        let is_live = stamp.kind() == Some(Kind::Value)
+            && !expiry.is_past(now_ms)
+            && !self.range_tombstones.iter().any(|range| range.covers(key, version, at))
+            && self.tree.range_tombstones().covering(key, at).is_none_or(|deleted| deleted <= version);
+        Ok(if is_live { Point::Value(Value { bytes: value, version, expiry }) } else { Point::Absent })
+    }
+
+    /// Adds an applied entry.
+    pub fn insert(&mut self, key: &[u8], version: Version, kind: Kind, expiry: Expiry, value: &[u8]) {
+        self.active.insert(Entry { key, stamp: Stamp::new(version, kind), expiry, value });
+    }
+
+    /// Adds an applied range tombstone.
+    pub fn insert_range_tombstone(&mut self, range: RangeTombstone) {
+        self.range_tombstones.push(range.clone());
+        self.active.insert_range_tombstone(range);
+    }
+
+    /// Freezes the active memtable.
+    pub fn freeze(&mut self, log_end: LogPosition, groups: Vec<GroupState>) {
+        let memtable = Arc::new(std::mem::take(&mut self.active));
+        self.frozen.push_back(Frozen { memtable, log_end, groups });
+    }
+
+    /// Replaces the tree. The tables' blocks stay cached until their files go.
+    pub fn install(&mut self, tree: Tree) {
+        self.tree = Arc::new(tree);
+        self.gather_range_tombstones();
+    }
+
+    pub fn gather_range_tombstones(&mut self) {
+        self.range_tombstones.clear();
+        for frozen in &self.frozen {
+            self.range_tombstones.extend_from_slice(frozen.memtable.range_tombstones());
+        }
+        self.range_tombstones.extend_from_slice(self.active.range_tombstones());
+    }
+
+    /// Bytes of all memtables.
+    pub fn memtable_bytes(&self) -> usize {
+        self.active.bytes() + self.frozen.iter().map(|frozen| frozen.memtable.bytes()).sum::<usize>()
+    }
+
+    /// A table of the tree by its number.
+    pub fn table(&self, number: u64) -> Option<&Arc<Table>> {
+        self.tree.tables().map(|(_, table)| table).find(|table| table.meta().number == number)
+    }
+
+    /// The file that holds a block, for messages.
+    pub fn file_of(block: BlockRef) -> FileName {
+        FileName::Table(block.table)
+    }
+}
+
+fn find<'a>(
+    active: &'a Memtable,
+    frozen: &'a VecDeque<Frozen>,
+    key: &[u8],
+    hash: u64,
+    at: Version,
+) -> Option<Entry<'a>> {
+    let older = || frozen.iter().rev().find_map(|frozen| frozen.memtable.get_hashed(key, hash, at));
+    active.get_hashed(key, hash, at).or_else(older)
+}

@@ -1,0 +1,140 @@
+//! What a shard tells of itself.
+
+use super::Shard;
+use crate::tree::LevelStats;
+
+/// Counts since the shard was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counters {
+    pub reads: u64,
+    pub writes: u64,
+    pub scans: u64,
+    pub refused: u64,
+    pub commits: u64,
+    pub written_bytes: u64,
+    pub flushes: u64,
+    pub merges: u64,
+    pub job_errors: u64,
+    pub read_errors: u64,
+    /// When the last write arrived, on the clock of [`super::Now::mono_us`].
+    pub last_write_us: u64,
+}
+
+/// A snapshot of a shard's figures. Sizes are in bytes; counts are since it was opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ShardStats {
+    /// Keys read.
+    pub reads: u64,
+    /// Keys written or deleted.
+    pub writes: u64,
+    /// Pages scanned.
+    pub scans: u64,
+    /// Requests refused.
+    pub refused: u64,
+    /// Log writes.
+    pub commits: u64,
+    /// Bytes of keys and values written by users.
+    pub written_bytes: u64,
+    /// Memtables flushed.
+    pub flushes: u64,
+    /// Merges done.
+    pub merges: u64,
+    /// Background jobs that failed.
+    pub job_errors: u64,
+    /// Blocks that couldn't be read or were damaged.
+    pub read_errors: u64,
+    /// Requests that waited for a block, ever.
+    pub parked: u64,
+    /// Requests that wait now.
+    pub parked_now: usize,
+    /// Memory of all memtables.
+    pub memtable_bytes: usize,
+    /// Memtables that wait for their flush.
+    pub frozen_memtables: usize,
+    /// Tables and bytes per level, level 0 first.
+    pub levels: Vec<LevelStats>,
+    /// Bytes that merges have to move until the tree has its shape.
+    pub debt_bytes: u64,
+    /// Log that would be replayed after a crash.
+    pub log_bytes: u64,
+    /// Cached blocks.
+    pub cache_bytes: usize,
+    /// Block look-ups that found their block in the cache.
+    pub cache_hits: u64,
+    /// Block look-ups that didn't.
+    pub cache_misses: u64,
+    /// Bytes of mapped tables.
+    pub resident_bytes: u64,
+    /// Memory of indexes and filters of tables that aren't mapped.
+    pub metadata_bytes: usize,
+    /// How long writers are held back per turn now, microseconds.
+    pub write_delay_us: u64,
+    /// Why writes are refused, if they are.
+    pub read_only: Option<String>,
+    /// Why background work failed last, if it did.
+    pub trouble: Option<String>,
+}
+
+/// Writers are held back from this share of the memtable budget on.
+const SLOW_FROM: f64 = 0.5;
+/// The longest hold, at the full budget, microseconds.
+const DELAY_MAX_US: f64 = 20_000.0;
+
+impl Shard {
+    /// How long a driver should hold back writers in this turn, microseconds: 0 without pressure, rising smoothly
+    /// with the memory that waits to be flushed and with the debt of merges.
+    pub fn write_delay_us(&self) -> u64 {
+        let memory = self.sources.memtable_bytes() as f64 / self.budgets.memtables as f64;
+        let commit = self.forming.bytes() as f64 / self.budgets.commit as f64;
+        let debt_limit = self.budgets.memtable as f64 * 16.0;
+        let debt = self.background.debt_bytes as f64 / debt_limit;
+        let pressure = ((memory.max(commit).max(debt.min(0.95)) - SLOW_FROM) / (1.0 - SLOW_FROM)).clamp(0.0, 1.0);
+        (pressure.powi(3) * DELAY_MAX_US) as u64
+    }
+
+    /// How long a driver whose background thread shares its core should sleep after a busy turn, microseconds:
+    /// flushes and merges get at least the share of the core that they need.
+    pub fn yield_us(&self) -> u64 {
+        if self.background.is_settled() { 0 } else { self.write_delay_us().min(2_000) }
+    }
+
+    /// When [`Shard::tick`] and [`Shard::end_turn`] want to run although nothing happened, on the clock of
+    /// [`super::Now::mono_us`].
+    pub fn next_deadline_us(&self) -> Option<u64> {
+        let waits = self.is_unsynced || self.holds_expiring || self.background.trouble.is_some() || !self.background.is_settled();
+        waits.then_some(self.mono_us + if self.is_unsynced { 10_000 } else { 500_000 })
+    }
+
+    /// The shard's figures.
+    pub fn stats(&self) -> ShardStats {
+        let tree = &self.sources.tree;
+        let shape = tree.stats();
+        ShardStats {
+            reads: self.counters.reads,
+            writes: self.counters.writes,
+            scans: self.counters.scans,
+            refused: self.counters.refused,
+            commits: self.counters.commits,
+            written_bytes: self.counters.written_bytes,
+            flushes: self.counters.flushes,
+            merges: self.counters.merges,
+            job_errors: self.counters.job_errors,
+            read_errors: self.counters.read_errors,
+            parked: self.parked.count,
+            parked_now: self.parked.len(),
+            memtable_bytes: self.sources.memtable_bytes(),
+            frozen_memtables: self.sources.frozen.len(),
+            levels: shape.levels,
+            debt_bytes: self.background.debt_bytes,
+            log_bytes: self.log.live_bytes(),
+            cache_bytes: self.sources.cache.bytes(),
+            cache_hits: self.sources.cache.hits(),
+            cache_misses: self.sources.cache.misses(),
+            resident_bytes: shape.resident_bytes,
+            metadata_bytes: shape.metadata_bytes,
+            write_delay_us: self.write_delay_us(),
+            read_only: self.failure.clone().or_else(|| self.read_only_reason().map(str::to_string)),
+            trouble: self.background.trouble.clone(),
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Requests on one key take effect in the order they arrive, and nobody sees what a crash could take back.
+
+use super::*;
+
+fn hand() -> (tempfile::TempDir, Hand) {
+    let dir = tempfile::tempdir().unwrap();
+    let hand = Hand::open(dir.path(), options(Durability::Sync, 16));
+    (dir, hand)
+}
+
+#[test]
+fn two_pipelined_increments_give_one_and_two() {
+    let (_dir, mut hand) = hand();
+    let (first, second) = (hand.send(increment(b"n")), hand.send(increment(b"n")));
+    hand.settle();
+    assert_eq!(hand.answer(first), Some(&Seen::Integer(1)));
+    assert_eq!(hand.answer(second), Some(&Seen::Integer(2)));
+    assert_eq!(hand.get(b"n"), Seen::Value(b"2".to_vec()));
+}
+
+#[test]
+fn an_increment_behind_one_that_is_being_logged_counts_on_from_it() {
+    let (_dir, mut hand) = hand();
+    let first = hand.send(increment(b"n"));
+    hand.end_turn();
+    let second = hand.send(increment(b"n"));
+    hand.settle();
+    assert_eq!((hand.answer(first), hand.answer(second)), (Some(&Seen::Integer(1)), Some(&Seen::Integer(2))));
+}
+
+#[test]
+fn nothing_is_answered_before_its_commit_is_durable() {
+    let (_dir, mut hand) = hand();
+    let write = hand.send(put(b"k", b"v"));
+    let read = hand.send(Op::Get { key: b"k" });
+    let refused = hand.send(Op::Update {
+        key: b"k",
+        update: Update::Put {
+            value: b"w",
+            expiry: PutExpiry::Never,
+            condition: Condition::Absent,
+            want_old: false,
+        },
+    });
+    hand.end_turn();
+    assert!(!hand.held.is_empty(), "the commit is on its way");
+    assert_eq!(hand.answered.0, [], "nobody knows of it yet");
+    hand.settle();
+    assert_eq!(hand.answer(write), Some(&Seen::Written { existed: 0, old: None }));
+    assert_eq!(hand.answer(read), Some(&Seen::Value(b"v".to_vec())));
+    assert_eq!(hand.answer(refused), Some(&Seen::NotMet));
+}
+
+#[test]
+fn a_read_sees_the_write_before_it_and_not_the_one_behind_it() {
+    let (_dir, mut hand) = hand();
+    hand.send(put(b"k", b"1"));
+    let between = hand.send(Op::Get { key: b"k" });
+    hand.send(put(b"k", b"2"));
+    let last = hand.send(Op::Get { key: b"k" });
+    hand.settle();
+    assert_eq!(hand.answer(between), Some(&Seen::Value(b"1".to_vec())));
+    assert_eq!(hand.answer(last), Some(&Seen::Value(b"2".to_vec())));
+}
+
+#[test]
+fn reads_of_other_keys_do_not_wait_for_a_commit() {
+    let (_dir, mut hand) = hand();
+    hand.put(b"a", b"1");
+    hand.send(put(b"b", b"2"));
+    let read = hand.send(Op::Get { key: b"a" });
+    assert_eq!(hand.answer(read), Some(&Seen::Value(b"1".to_vec())));
+}
+
+#[test]
+fn a_pending_clear_hides_what_was_there_and_not_what_comes_behind() {
+    let (_dir, mut hand) = hand();
+    hand.put(b"old", b"1");
+    hand.send(Op::Clear);
+    let gone = hand.send(Op::Get { key: b"old" });
+    hand.send(put(b"new", b"2"));
+    let counted = hand.send(increment(b"old"));
+    hand.settle();
+    assert_eq!(hand.answer(gone), Some(&Seen::NotFound));
+    assert_eq!(hand.answer(counted), Some(&Seen::Integer(1)));
+    assert_eq!(hand.get(b"new"), Seen::Value(b"2".to_vec()));
+    assert_eq!(hand.get(b"old"), Seen::Value(b"1".to_vec()));
+}
+
+#[test]
+fn several_keys_are_read_as_of_one_moment() {
+    let (_dir, mut hand) = hand();
+    let both = [(&b"a"[..], "1"), (b"b", "1")];
+    let updates: Vec<_> = both
+        .iter()
+        .map(|(key, value)| (*key, crate::store::put(value.as_bytes(), PutExpiry::Never)))
+        .collect();
+    hand.send(Op::UpdateMany { updates: &updates });
+    hand.end_turn();
+    let read = hand.send(Op::GetMany { keys: &[b"a", b"b", b"c"] });
+    hand.settle();
+    let items: Vec<_> = hand.answered.0.iter().filter(|(number, _)| *number == read).map(|(_, seen)| seen).collect();
+    let one = || Some(b"1".to_vec());
+    assert_eq!(items, [&Seen::Item(0, one()), &Seen::Item(1, one()), &Seen::Item(2, None)]);
+}
+
+/// Puts keys into a table that is read from disk, block by block.
+fn cold_hand(dir: &Path) -> Hand {
+    let mut hand = Hand::open(dir, options(Durability::Sync, 16));
+    hand.shard.budgets.resident = 0;
+    for number in 0..500_u32 {
+        hand.send(put(format!("k{number:05}").as_bytes(), b"7"));
+    }
+    hand.settle();
+    hand.shard.flush();
+    hand.settle();
+    assert!(hand.shard.sources.tree.tables().all(|(_, table)| !table.is_resident()));
+    hand
+}
+
+#[test]
+fn a_cold_read_parks_and_sees_the_value_as_of_its_arrival() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut hand = cold_hand(dir.path());
+    let read = hand.send(Op::Get { key: b"k00100" });
+    assert_eq!(hand.answer(read), None);
+    assert_eq!(hand.put(b"k00100", b"new"), Seen::Written { existed: 0, old: None });
+    assert_eq!(hand.answer(read), Some(&Seen::Value(b"7".to_vec())), "its block came with the commit's completion");
+    assert_eq!(hand.get(b"k00100"), Seen::Value(b"new".to_vec()));
+    assert!(hand.shard.parked.is_empty() && hand.shard.parked.bytes() == 0);
+}
+
+#[test]
+fn what_arrives_behind_a_cold_increment_takes_effect_after_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut hand = cold_hand(dir.path());
+    let sent = [
+        hand.send(increment(b"k00100")),
+        hand.send(Op::Get { key: b"k00100" }),
+        hand.send(put(b"k00100", b"20")),
+        hand.send(increment(b"k00100")),
+        hand.send(Op::Get { key: b"k00100" }),
+    ];
+    hand.settle();
+    let seen: Vec<_> = sent.iter().filter_map(|&number| hand.answer(number).cloned()).collect();
+    let value = |text: &str| Seen::Value(text.as_bytes().to_vec());
+    let written = Seen::Written { existed: 0, old: None };
+    assert_eq!(seen, [Seen::Integer(8), value("8"), written, Seen::Integer(21), value("21")]);
+    assert!(hand.shard.lines.is_empty());
+}
+
+#[test]
+fn a_clear_behind_a_cold_increment_comes_after_it_and_before_what_follows() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut hand = cold_hand(dir.path());
+    let counted = hand.send(increment(b"k00100"));
+    hand.send(Op::Clear);
+    hand.send(put(b"other", b"stays"));
+    let after = hand.send(Op::Get { key: b"k00100" });
+    hand.settle();
+    assert_eq!(hand.answer(counted), Some(&Seen::Integer(8)));
+    assert_eq!(hand.answer(after), Some(&Seen::NotFound));
+    assert_eq!(hand.get(b"other"), Seen::Value(b"stays".to_vec()));
+    assert_eq!(hand.get(b"k00200"), Seen::NotFound);
+    assert!(hand.shard.lines.is_empty());
+}
+
+#[test]
+fn a_partition_of_another_shard_is_refused() {
+    let (_dir, mut hand) = hand();
+    let request = Request { keyspace: Keyspace(0), partition: Partition(9), op: Op::Get { key: b"k" } };
+    hand.shard.request(Ticket { owner: 1, request: 99 }, request, &mut hand.answered);
+    assert_eq!(hand.answer(99), Some(&Seen::Refused("WrongShard".into())));
+}
+
+#[test]
+fn keys_and_values_over_the_limits_are_refused_by_name() {
+    let (_dir, mut hand) = hand();
+    assert_eq!(hand.put(b"", b"v"), Seen::Refused("keys are 1 to 65,535 bytes long".into()));
+    assert_eq!(hand.put(&[b'k'; 65_536], b"v"), Seen::Refused("keys are 1 to 65,535 bytes long".into()));
+    let long = vec![0; (1 << 20) + 1];
+    assert_eq!(hand.put(b"k", &long), Seen::Refused("the value is longer than the limit on values".into()));
+    assert_eq!(hand.put(&[b'k'; 65_535], &long[1..]), Seen::Written { existed: 0, old: None });
+}

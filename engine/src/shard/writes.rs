@@ -1,0 +1,255 @@
+//! Updates: evaluated on arrival against the newest pending value; their effects join the forming commit.
+
+use super::apply::apply_clear;
+use super::evaluate::{Effect, Reply, evaluate, needs_current, wants_old};
+use super::generation::{OwnedValue, Pending, PendingAnswer, Write};
+use super::options::Durability;
+use super::request::{Answer, Answers, Refusal, Update, Value};
+use super::sources::Point;
+use super::{Flow, Shard, ShardOptions, Since, Target};
+use crate::error::Error;
+use crate::key::{Expiry, Kind, Version};
+use crate::table::{BlockRef, key_hash};
+use smallvec::SmallVec;
+
+/// The newest state of a key, pending writes included.
+enum Known<'a> {
+    Is(Option<Value<'a>>, Since),
+    NeedsRead(BlockRef),
+}
+
+/// What evaluating one update came to.
+struct Evaluated {
+    reply: Reply,
+    since: Since,
+    version: Version,
+    /// The value before, where the answer carries it.
+    old: Option<Box<OwnedValue>>,
+}
+
+impl Shard {
+    /// Changes one key.
+    pub(super) fn update(&mut self, target: Target, key: &[u8], update: &Update<'_>, out: &mut impl Answers) -> Flow {
+        if let Err(refusal) = self.admit(key, update) {
+            return self.refuse(target, refusal, out);
+        }
+        match self.apply_update(target, key, update) {
+            Ok(Step::Cold(block)) => Flow::Cold(SmallVec::from_slice(&[block])),
+            Ok(Step::Done(evaluated)) => {
+                self.answer_update(target, evaluated, out);
+                Flow::Done
+            }
+            Err(error) => {
+                super::reads::refuse_damaged(target.ticket, &error, out);
+                Flow::Done
+            }
+        }
+    }
+
+    /// Changes several keys in one entry of the log. Nothing is done before all that must be read is there.
+    pub(super) fn update_many(
+        &mut self,
+        target: Target,
+        updates: &[(&[u8], Update<'_>)],
+        out: &mut impl Answers,
+    ) -> Flow {
+        for (key, update) in updates {
+            let is_plain = matches!(update, Update::Put { .. } | Update::Delete { .. });
+            if !is_plain {
+                return self.refuse(target, Refusal::Invalid("a batch takes puts and deletes only"), out);
+            }
+            if let Err(refusal) = self.admit(key, update) {
+                return self.refuse(target, refusal, out);
+            }
+        }
+        let reading = updates.iter().filter(|(_, update)| needs_current(update)).map(|(key, _)| *key);
+        match self.cold_blocks(target.prefix, reading, Version::MAX) {
+            Ok(cold) if cold.is_empty() => {}
+            Ok(cold) => return Flow::Cold(cold),
+            Err(error) => {
+                super::reads::refuse_damaged(target.ticket, &error, out);
+                return Flow::Done;
+            }
+        }
+        let mut total =
+            Evaluated { reply: Reply::Written { existed: false }, since: Since::Applied, version: Version(0), old: None };
+        let mut existed = 0;
+        for (key, update) in updates {
+            // Cold blocks were ruled out above, and damage is found when a block is decoded, before it is cached.
+            let Ok(Step::Done(one)) = self.apply_update(target, key, update) else { continue };
+            existed += u32::from(one.reply == Reply::Written { existed: true });
+            total.version = total.version.max(one.version);
+            total.since = total.since.max(one.since);
+        }
+        self.answer_written(target, total, existed, out);
+        Flow::Done
+    }
+
+    /// Deletes every key of a keyspace in one partition.
+    pub(super) fn clear(&mut self, target: Target, out: &mut impl Answers) -> Flow {
+        if let Err(refusal) = self.admit(b"k", &Update::Increment { by: 0 }) {
+            return self.refuse(target, refusal, out);
+        }
+        let keyspace = target.prefix.keyspace();
+        let version = self.partitions[target.place].assign(self.clock_us);
+        let visible = !self.applies_at_once();
+        self.counters.writes += 1;
+        self.forming.clear_keyspace(target.place, keyspace, version, self.clock_us, visible);
+        if !visible {
+            apply_clear(&mut self.partitions, &mut self.sources, target.place, keyspace, version);
+        }
+        let done = Evaluated { reply: Reply::Written { existed: false }, since: Since::Forming, version, old: None };
+        self.answer_written(target, done, 0, out);
+        Flow::Done
+    }
+
+    /// Whether writes are applied when they arrive (`none`), not when their commit is written.
+    pub(super) fn applies_at_once(&self) -> bool {
+        self.options.durability == Durability::None
+    }
+
+    fn refuse(&mut self, target: Target, refusal: Refusal<'_>, out: &mut impl Answers) -> Flow {
+        self.counters.refused += 1;
+        out.answer(target.ticket, Answer::Refused(refusal));
+        Flow::Done
+    }
+
+    /// Checks limits, and whether the shard takes writes now.
+    fn admit(&self, key: &[u8], update: &Update<'_>) -> Result<(), Refusal<'static>> {
+        let value = match update {
+            Update::Put { value, .. } => value,
+            Update::Append { suffix } => suffix,
+            _ => &[][..],
+        };
+        if key.is_empty() || key.len() > ShardOptions::KEY_BYTES_MAX {
+            return Err(Refusal::Limit("keys are 1 to 65,535 bytes long"));
+        }
+        if value.len() > self.options.value_bytes_max {
+            return Err(Refusal::Limit("the value is longer than the limit on values"));
+        }
+        if let Some(reason) = self.read_only_reason() {
+            return Err(Refusal::ReadOnly(reason));
+        }
+        let is_full = self.forming.bytes() > 0 && self.forming.bytes() + value.len() > self.budgets.commit;
+        if is_full || self.sources.memtable_bytes() > self.budgets.memtables {
+            return Err(Refusal::Busy);
+        }
+        Ok(())
+    }
+
+    /// Evaluates one update and logs its effect.
+    fn apply_update(&mut self, target: Target, key: &[u8], update: &Update<'_>) -> Result<Step, Error> {
+        self.counters.writes += 1;
+        self.counters.last_write_us = self.mono_us;
+        target.prefix.stored_key(key, &mut self.key_scratch);
+        let hash = key_hash(&self.key_scratch);
+        let (now_ms, value_bytes_max) = (self.now_ms(), self.options.value_bytes_max);
+        let mut scratch = std::mem::take(&mut self.value_scratch);
+        let (verdict, since, old) = if needs_current(update) {
+            let (current, since) = match self.known(target, hash) {
+                Ok(Known::Is(current, since)) => (current, since),
+                Ok(Known::NeedsRead(block)) => {
+                    self.value_scratch = scratch;
+                    return Ok(Step::Cold(block));
+                }
+                Err(error) => {
+                    self.value_scratch = scratch;
+                    return Err(error);
+                }
+            };
+            let verdict = evaluate(update, current, now_ms, value_bytes_max, &mut scratch);
+            // A condition that failed answers what is there; a put that was asked for the old value, what was.
+            let old = current.map(|value| if wants_old(update) { value } else { Value { bytes: &[], ..value } });
+            let keep = wants_old(update) || verdict.reply == Reply::NotMet;
+            (verdict, since, old.filter(|_| keep).map(|value| Box::new(OwnedValue::new(value))))
+        } else {
+            let verdict = evaluate(update, None, now_ms, value_bytes_max, &mut scratch);
+            (verdict, Since::Applied, None)
+        };
+        let reply = verdict.reply;
+        let (version, since) = match verdict.effect {
+            Effect::None => (self.partitions[target.place].assigned, since),
+            effect => (self.log_effect(target, hash, effect), Since::Forming),
+        };
+        self.value_scratch = scratch;
+        Ok(Step::Done(Evaluated { reply, since, version, old }))
+    }
+
+    /// The newest state of the key in `key_scratch`: pending first, then applied.
+    fn known(&mut self, target: Target, hash: u64) -> Result<Known<'_>, Error> {
+        let now_ms = self.now_ms();
+        let keyspace = target.prefix.keyspace();
+        for (generation, since) in [(&self.forming, Since::Forming), (&self.writing, Since::Writing)] {
+            match generation.pending(target.place, keyspace, &self.key_scratch, hash) {
+                Pending::Unknown => {}
+                Pending::Deleted => return Ok(Known::Is(None, since)),
+                Pending::Value(value) => {
+                    return Ok(Known::Is(Some(value).filter(|value| !value.expiry.is_past(now_ms)), since));
+                }
+            }
+        }
+        Ok(match self.sources.get(&self.key_scratch, hash, Version::MAX, now_ms)? {
+            Point::Value(value) => Known::Is(Some(value), Since::Applied),
+            Point::Absent => Known::Is(None, Since::Applied),
+            Point::NeedsRead(block) => Known::NeedsRead(block),
+        })
+    }
+
+    /// Adds an effect on the key in `key_scratch` to the forming commit (and, under `none`, to the memtable).
+    fn log_effect(&mut self, target: Target, hash: u64, effect: Effect<'_>) -> Version {
+        let version = self.partitions[target.place].assign(self.clock_us);
+        let visible = !self.applies_at_once();
+        let key = self.key_scratch.as_slice();
+        let write = Write { place: target.place, key, hash, clock_us: self.clock_us, visible };
+        let (kind, expiry, value) = match effect {
+            Effect::Put { value, expiry } => {
+                self.forming.put(write, version, expiry, value);
+                (Kind::Value, expiry, value)
+            }
+            Effect::Delete | Effect::None => {
+                self.forming.delete(write, version);
+                (Kind::Tombstone, Expiry::NEVER, &[][..])
+            }
+        };
+        self.counters.written_bytes += (key.len() + value.len()) as u64;
+        if !visible {
+            self.sources.insert(key, version, kind, expiry, value);
+            self.holds_expiring |= expiry != Expiry::NEVER;
+            let state = &mut self.partitions[target.place];
+            state.applied = state.applied.max(version);
+        }
+        version
+    }
+
+    fn answer_update(&mut self, target: Target, evaluated: Evaluated, out: &mut impl Answers) {
+        let ticket = target.ticket;
+        let answer = match evaluated.reply {
+            Reply::Written { existed } => return self.answer_written(target, evaluated, u32::from(existed), out),
+            Reply::NotMet => PendingAnswer::NotMet { ticket, current: evaluated.old },
+            Reply::Integer(number) => PendingAnswer::Integer { ticket, number },
+            Reply::Refused(refusal) => PendingAnswer::Refused { ticket, refusal },
+        };
+        self.answer_after(evaluated.since, answer, out);
+    }
+
+    fn answer_written(&mut self, target: Target, done: Evaluated, existed: u32, out: &mut impl Answers) {
+        let Evaluated { since, version, old, .. } = done;
+        self.answer_after(since, PendingAnswer::Written { ticket: target.ticket, version, existed, old }, out);
+    }
+
+    /// Answers once the state that the answer depends on can't be taken back by a crash.
+    fn answer_after(&mut self, since: Since, answer: PendingAnswer, out: &mut impl Answers) {
+        match since {
+            Since::Applied => answer.send(out),
+            Since::Forming if self.applies_at_once() => answer.send(out),
+            Since::Writing => self.writing.answers.push(answer),
+            Since::Forming => self.forming.answers.push(answer),
+        }
+    }
+}
+
+/// What one update came to, or what it needs first.
+enum Step {
+    Done(Evaluated),
+    Cold(BlockRef),
+}

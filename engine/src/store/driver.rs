@@ -1,0 +1,135 @@
+//! What turns a shard into a running store: its ring, its background thread, its clock.
+
+use super::StoreOptions;
+use crate::drive::{Background, BackgroundEvent, BackgroundOptions, OsDir, Ring, StoreFile, StoreLock, is_rare, shard_dir};
+use crate::error::Error;
+use crate::shard::request::{Answers, Request, Ticket};
+use crate::shard::{Now, Shard, ShardStats};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+/// A shard with everything that performs for it, on the thread that calls it.
+pub(super) struct Driver {
+    pub shard: Shard,
+    ring: Ring,
+    background: Background,
+    started: Instant,
+    _lock: StoreLock,
+}
+
+impl Driver {
+    pub fn open(dir: &Path, options: &StoreOptions) -> Result<Driver, Error> {
+        std::fs::create_dir_all(dir).map_err(|error| Error::io("create", dir.display(), "the file system", error))?;
+        let lock = StoreLock::acquire(dir)?;
+        let file = match StoreFile::read(dir)? {
+            Some(file) => file,
+            None => {
+                let file = StoreFile::new(1, 1)?;
+                file.write(dir)?;
+                file
+            }
+        };
+        if (file.shards, file.partitions) != (1, 1) {
+            return Err(Error::Unusable(format!(
+                "{} is a server's store of {} shards; the embedded store has one: open it with kvd, or choose another directory",
+                dir.display(),
+                file.shards
+            )));
+        }
+        let path = shard_dir(dir, 0);
+        let ring = Ring::new(create(&path)?, true)?;
+        let started = Instant::now();
+        let shard_options = options.shard(file.shard_id(0), ring.is_direct());
+        let shard = Shard::open(&mut OsDir::open(&path)?, shard_options, now(started))?;
+        let waker = ring.waker();
+        let wake = Arc::new(move || waker.wake());
+        let background = Background::spawn(path, BackgroundOptions { cpu: options.background_cpu, wake })?;
+        Ok(Driver { shard, ring, background, started, _lock: lock })
+    }
+
+    /// Ends the wait of another thread in [`Driver::turn`].
+    pub fn waker(&self) -> Arc<crate::drive::RingWaker> {
+        self.ring.waker()
+    }
+
+    /// Hands a request to the shard, at the present time.
+    pub fn request(&mut self, ticket: Ticket, request: Request<'_>, out: &mut impl Answers) {
+        self.shard.tick(now(self.started));
+        self.shard.request(ticket, request, out);
+    }
+
+    /// One turn: hands on what the shard asks for, waits for up to `wait` if nothing has happened, takes what is done.
+    pub fn turn(&mut self, wait: Option<Duration>, out: &mut impl Answers) -> Result<(), Error> {
+        self.shard.tick(now(self.started));
+        self.shard.end_turn();
+        self.hand_over();
+        let waited = match wait {
+            None => self.ring.poll(),
+            Some(wait) => self.ring.wait(1, Some(wait)).map(drop),
+        };
+        waited.map_err(|error| Error::io("wait for", "the ring", "the store", error))?;
+        self.shard.tick(now(self.started));
+        while let Some(completion) = self.ring.try_next() {
+            self.shard.complete(completion, out);
+        }
+        while let Some(event) = self.background.try_next() {
+            match event {
+                BackgroundEvent::JobDone(id, result) => {
+                    self.ring.drop_unlinked();
+                    self.shard.job_done(id, result);
+                }
+                BackgroundEvent::Io(completion) => self.shard.complete(completion, out),
+            }
+        }
+        self.shard.end_turn();
+        self.hand_over();
+        Ok(())
+    }
+
+    fn hand_over(&mut self) {
+        for request in self.shard.take_requests() {
+            if is_rare(&request) {
+                self.ring.observe(&request);
+                self.background.submit(request);
+            } else {
+                self.ring.submit(request);
+            }
+        }
+        for (id, job) in self.shard.take_jobs() {
+            self.background.start(id, job);
+        }
+    }
+
+    /// How long a turn may wait when nobody asks for anything.
+    pub fn idle_wait(&self) -> Duration {
+        let now_us = now(self.started).mono_us;
+        match self.shard.next_deadline_us() {
+            Some(deadline_us) => Duration::from_micros(deadline_us.saturating_sub(now_us).max(1)),
+            None => Duration::from_secs(3600),
+        }
+    }
+
+    pub fn stats(&self) -> ShardStats {
+        self.shard.stats()
+    }
+
+    /// Waits until everything accepted is on the device.
+    pub fn drain(&mut self, out: &mut impl Answers) -> Result<(), Error> {
+        self.shard.begin_shutdown();
+        while !self.shard.is_idle() {
+            self.turn(Some(Duration::from_millis(10)), out)?;
+        }
+        Ok(())
+    }
+}
+
+fn create(path: &Path) -> Result<&Path, Error> {
+    OsDir::create(path)?;
+    Ok(path)
+}
+
+fn now(started: Instant) -> Now {
+    let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Now { unix_us: unix.as_micros() as u64, mono_us: started.elapsed().as_micros() as u64 }
+}

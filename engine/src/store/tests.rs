@@ -1,0 +1,82 @@
+//! Both faces over real files.
+
+use super::*;
+use std::collections::BTreeMap;
+
+fn small(durability: Durability) -> StoreOptions {
+    StoreOptions { durability, memory_bytes: 16 << 20, background_cpu: None }
+}
+
+#[test]
+fn a_local_store_keeps_everything_over_reopening() {
+    for durability in [Durability::Sync, Durability::IntervalMs(100), Durability::None] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut model = BTreeMap::new();
+        for life in 0..3_u32 {
+            let mut store = LocalStore::open(dir.path(), small(durability)).unwrap();
+            for number in 0..2000_u32 {
+                let key = (number * 7919 % 5000).to_be_bytes();
+                let value = vec![life as u8; 500 + number as usize % 700];
+                // A commit of its own for each put would make this test wait for the disk.
+                let updates: Vec<_> = [(&key[..], put(&value, PutExpiry::Never))].into();
+                if durability != Durability::Sync || number % 100 == 0 {
+                    store.write(&updates).unwrap();
+                    model.insert(key.to_vec(), value);
+                }
+            }
+            store.settle().unwrap();
+            let found = store.scan(b"", b"", usize::MAX).unwrap();
+            let found: BTreeMap<_, _> = found.into_iter().map(|item| (item.key, item.value)).collect();
+            assert_eq!(found, model);
+            store.close().unwrap();
+        }
+    }
+}
+
+#[test]
+fn many_threads_count_together() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), small(Durability::Sync)).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..16 {
+            let mut store = store.clone();
+            scope.spawn(move || (0..50).for_each(|_| assert!(store.increment(b"n", 1).unwrap() > 0)));
+        }
+    });
+    assert_eq!(store.clone().increment(b"n", 0).unwrap(), 800);
+    let stats = store.stats().unwrap();
+    assert!(stats.commits < 800, "{} commits: writers share them", stats.commits);
+    store.close().unwrap();
+    let mut again = LocalStore::open(dir.path(), small(Durability::Sync)).unwrap();
+    assert_eq!(again.increment(b"n", 0).unwrap(), 800);
+}
+
+#[test]
+fn a_second_opener_is_refused_until_the_first_lets_go() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = LocalStore::open(dir.path(), small(Durability::Sync)).unwrap();
+    let refused = LocalStore::open(dir.path(), small(Durability::Sync)).err().unwrap().to_string();
+    assert!(refused.contains("in use"), "{refused}");
+    drop(first);
+    LocalStore::open(dir.path(), small(Durability::Sync)).unwrap();
+}
+
+#[test]
+fn refusals_come_as_errors_that_say_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = LocalStore::open(dir.path(), small(Durability::None)).unwrap();
+    store.put(b"word", b"abc").unwrap();
+    let refused = store.increment(b"word", 1).unwrap_err().to_string();
+    assert!(refused.contains("not an integer"), "{refused}");
+    let refused = store.put(b"", b"x").unwrap_err().to_string();
+    assert!(refused.contains("65,535"), "{refused}");
+}
+
+#[test]
+fn a_closed_store_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), small(Durability::None)).unwrap();
+    let mut other = store.clone();
+    store.close().unwrap();
+    assert!(matches!(other.get(b"k"), Err(Error::Closed)));
+}

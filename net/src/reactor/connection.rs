@@ -1,0 +1,218 @@
+//! One connection as the reactor sees it: what is wanted of it, and which operations the kernel holds.
+//!
+//! ```text
+//! Vacant -> Open -> Closing (output is being sent) -> Lingering (input is thrown away) -> Ending -> Vacant
+//! ```
+//! Abort, reset and errors go straight to Ending, which waits until the kernel holds no operation any more.
+//! The handler hears `closed` when its connection leaves Open or Closing.
+
+use super::buffers::Lent;
+
+/// Names a connection; never reused for another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnId {
+    index: u32,
+    generation: u32,
+}
+
+impl ConnId {
+    pub(super) fn new(index: u32, generation: u32) -> ConnId {
+        ConnId { index, generation }
+    }
+
+    /// The place in the reactor's table: small numbers, reused after the connection is closed.
+    pub fn index(self) -> u32 {
+        self.index
+    }
+
+    /// How many connections had this index before.
+    pub fn generation(self) -> u32 {
+        self.generation
+    }
+
+    /// As one number, for tickets and maps.
+    pub fn to_u64(self) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(self.index)
+    }
+
+    /// The inverse of [`ConnId::to_u64`].
+    pub fn from_u64(number: u64) -> ConnId {
+        ConnId { index: number as u32, generation: (number >> 32) as u32 }
+    }
+}
+
+/// Why a connection is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    /// The client had finished sending, and got everything queued before [`super::Io::close`].
+    Finished,
+    /// [`super::Io::close`]: everything queued before it was handed to the kernel.
+    Closed,
+    /// [`super::Io::abort`].
+    Aborted,
+    /// The connection broke: reset, timed out, ...
+    Lost(std::io::ErrorKind),
+    /// More input than [`super::ReactorConfig::input_bytes_max`] was left unconsumed.
+    InputTooLong,
+    /// The reactor stopped.
+    Stopped,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    Vacant,
+    Open,
+    Closing,
+    Lingering,
+    Ending,
+}
+
+/// The multishot receive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Receiving {
+    Idle,
+    Armed,
+    Cancelling,
+}
+
+/// The one send in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sending {
+    Idle,
+    /// The first attempt, which never waits: settled when the enter that submitted it returns.
+    Trying,
+    /// The socket's buffer is full: the kernel sends when there is room.
+    Waiting,
+    Cancelling,
+}
+
+pub(super) struct Connection {
+    pub generation: u32,
+    pub phase: Phase,
+    pub receiving: Receiving,
+    pub sending: Sending,
+    /// Is on the list of connections to bring in line at the end of the turn.
+    pub touched: bool,
+    /// Was over its budget and hasn't been told that it drained.
+    pub stalled: bool,
+    /// `drained` is owed to the handler.
+    pub owes_drained: bool,
+    /// The client will send no more.
+    pub finished: bool,
+    /// `half_closed` was called.
+    pub told_finished: bool,
+    /// Beyond the limit: the handler never hears of it.
+    pub refused: bool,
+    /// How often the handler paused it.
+    pub pauses: u16,
+    /// How many unconsumed bytes are needed before they are presented again.
+    pub wanted: usize,
+    /// How much of `outgoing` was sent.
+    pub sent: usize,
+    /// What is being sent.
+    pub outgoing: Lent<Vec<u8>>,
+    /// What is sent next.
+    pub filling: Vec<u8>,
+    /// Received, not consumed.
+    pub kept: Vec<u8>,
+}
+
+impl Connection {
+    pub fn vacant() -> Connection {
+        Connection {
+            generation: 0,
+            phase: Phase::Vacant,
+            receiving: Receiving::Idle,
+            sending: Sending::Idle,
+            touched: false,
+            stalled: false,
+            owes_drained: false,
+            finished: false,
+            told_finished: false,
+            refused: false,
+            pauses: 0,
+            wanted: 0,
+            sent: 0,
+            outgoing: Lent::new(Vec::new()),
+            filling: Vec::new(),
+            kept: Vec::new(),
+        }
+    }
+
+    /// Becomes a new connection in place.
+    pub fn open(&mut self) {
+        debug_assert_eq!(self.phase, Phase::Vacant);
+        *self = Connection {
+            generation: self.generation,
+            touched: self.touched,
+            phase: Phase::Open,
+            ..Connection::vacant()
+        };
+    }
+
+    /// Output bytes not yet handed to the kernel.
+    pub fn queued(&self) -> usize {
+        self.outgoing.get().len() - self.sent + self.filling.len()
+    }
+
+    /// Whether the handler may still write to it.
+    pub fn takes_output(&self) -> bool {
+        self.phase == Phase::Open
+    }
+
+    /// Whether the handler may be given input.
+    pub fn takes_input(&self) -> bool {
+        self.phase == Phase::Open && self.pauses == 0 && !self.stalled
+    }
+
+    /// Whether the kernel should be receiving, given that `over` tells if output is over its budget. Reading
+    /// isn't stopped for a first attempt to send, which nearly always takes everything.
+    pub fn wants_receive(&self, over: bool) -> bool {
+        match self.phase {
+            Phase::Open => {
+                let blocked = over && self.sending == Sending::Waiting;
+                !self.finished && self.pauses == 0 && !blocked
+            }
+            // Until the output is sent nothing changes; after that the client's end is awaited.
+            Phase::Closing => self.receiving == Receiving::Armed,
+            Phase::Lingering => !self.finished,
+            Phase::Vacant | Phase::Ending => false,
+        }
+    }
+
+    /// Whether the kernel holds no operation of this connection.
+    pub fn is_quiet(&self) -> bool {
+        self.receiving == Receiving::Idle && self.sending == Sending::Idle
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_survives_as_a_number() {
+        let id = ConnId::new(7, u32::MAX);
+        assert_eq!(ConnId::from_u64(id.to_u64()), id);
+    }
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        assert!(std::mem::size_of::<Connection>() <= 160);
+    }
+
+    #[test]
+    fn reading_stops_only_for_a_send_that_waits() {
+        let mut connection = Connection::vacant();
+        connection.open();
+        assert!(connection.wants_receive(false));
+        connection.sending = Sending::Trying;
+        assert!(connection.wants_receive(true));
+        connection.sending = Sending::Waiting;
+        assert!(connection.wants_receive(false));
+        assert!(!connection.wants_receive(true));
+        connection.sending = Sending::Idle;
+        connection.pauses = 1;
+        assert!(!connection.wants_receive(false));
+    }
+}

@@ -1,0 +1,308 @@
+//! From completions to calls of the handler.
+
+use super::connection::{CloseReason, ConnId, Connection, Phase, Receiving, Sending};
+use super::io::Io;
+use super::listener::{ACCEPT_PAUSE, is_passing, split_index};
+use super::ring::{Completion, Kind, SendMode, Tag};
+use super::{Handler, Reactor};
+use std::io;
+
+impl<B> Io<B> {
+    /// Settles all sends of the enter that just returned: those that completed say how they ended, the
+    /// other first attempts have sent everything.
+    pub(super) fn settle_sends(&mut self, completions: &[Completion]) {
+        for completion in completions {
+            if completion.tag.kind() == Kind::Send {
+                self.send_completed(*completion);
+            }
+        }
+        while let Some(index) = self.trying.pop() {
+            let connection = &mut self.connections[index as usize];
+            if connection.sending == Sending::Trying {
+                self.stats.sent_bytes += (connection.outgoing.get().len() - connection.sent) as u64;
+                self.output_taken(index);
+            }
+        }
+    }
+
+    fn send_completed(&mut self, completion: Completion) {
+        let index = completion.tag.index();
+        let Some(connection) = self.of_tag(completion.tag) else {
+            return;
+        };
+        let first = connection.sending == Sending::Trying;
+        let cancelled = connection.sending == Sending::Cancelling;
+        connection.sending = Sending::Idle;
+        connection.outgoing.give_back();
+        let count = match completion.as_result() {
+            Ok(0) => return self.end(index, CloseReason::Lost(io::ErrorKind::WriteZero)),
+            Ok(count) => count,
+            Err(error) if may_retry(&error) => 0,
+            Err(_) if cancelled => return self.touch(index),
+            Err(error) => return self.end_or_touch(index, CloseReason::Lost(error.kind())),
+        };
+        connection.sent += count;
+        let is_all = connection.sent == connection.outgoing.get().len();
+        self.stats.sent_bytes += count as u64;
+        self.stats.sends_short += u64::from(first && !is_all);
+        if is_all { self.output_taken(index) } else { self.send_rest(index) }
+    }
+
+    /// The socket's buffer is full: the kernel goes on by itself when there is room.
+    fn send_rest(&mut self, index: u32) {
+        let connection = &mut self.connections[index as usize];
+        if connection.phase != Phase::Ending {
+            connection.sending = Sending::Waiting;
+            let tag = Tag::new(Kind::Send, index, connection.generation);
+            let from = connection.sent;
+            let result = self.ring.send(index, &mut connection.outgoing, from, SendMode::Wait, tag);
+            self.must(result);
+        }
+        // Reading may have to stop now.
+        self.touch(index);
+    }
+
+    fn output_taken(&mut self, index: u32) {
+        let id = self.id(index);
+        let budget = self.budget_bytes;
+        let connection = &mut self.connections[index as usize];
+        connection.sending = Sending::Idle;
+        connection.sent = 0;
+        connection.outgoing.give_back();
+        self.pool.put(std::mem::take(connection.outgoing.get_mut()));
+        if connection.stalled && connection.queued() <= budget {
+            connection.stalled = false;
+            connection.owes_drained = true;
+            self.ready.push(id);
+        }
+        if connection.phase != Phase::Open || !connection.filling.is_empty() || !is_receiving(connection) {
+            self.touch(index);
+        }
+    }
+
+    fn end_or_touch(&mut self, index: u32, reason: CloseReason) {
+        self.end(index, reason);
+        self.touch(index);
+    }
+
+    /// Keeps what wasn't consumed, and forgets the connection's bytes if it ended meanwhile.
+    fn keep(&mut self, id: ConnId, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        let connection = &mut self.connections[id.index() as usize];
+        if connection.generation != id.generation() || connection.phase != Phase::Open {
+            return;
+        }
+        if connection.kept.capacity() == 0 {
+            connection.kept = self.pool.take();
+        }
+        connection.kept.extend_from_slice(bytes);
+    }
+}
+
+fn is_receiving(connection: &Connection) -> bool {
+    connection.receiving == Receiving::Armed
+}
+
+fn may_retry(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EINTR | libc::ENOBUFS | libc::ENOMEM))
+}
+
+impl<H: Handler> Reactor<H> {
+    /// Hands all collected events to the handler.
+    pub(super) fn dispatch(&mut self, handler: &mut H) {
+        self.report_ended(handler);
+        for i in 0..self.completions.len() {
+            self.handle(handler, self.completions[i]);
+            self.report_ended(handler);
+        }
+        self.completions.clear();
+        self.buffers.publish();
+        // What becomes ready meanwhile is for the next turn, which then comes at once.
+        std::mem::swap(&mut self.ready, &mut self.io.ready);
+        for i in 0..self.ready.len() {
+            self.advance(handler, self.ready[i]);
+            self.report_ended(handler);
+        }
+        self.ready.clear();
+    }
+
+    fn handle(&mut self, handler: &mut H, completion: Completion) {
+        match completion.tag.kind() {
+            Kind::Receive => self.receive_completed(handler, completion),
+            Kind::Accept => self.accept_completed(handler, completion),
+            Kind::FileRead | Kind::FileWrite | Kind::FileSync => self.file_completed(handler, completion),
+            Kind::Event if !completion.has_more() => self.io.watch_event(),
+            Kind::WakeFailed if completion.result < 0 => self.io.signal_failed(completion.tag.index()),
+            // Sends are settled already; a wake-up only had to end the sleep.
+            Kind::Send | Kind::Event | Kind::Wake | Kind::WakeFailed | Kind::Ignored => {}
+        }
+    }
+
+    fn report_ended(&mut self, handler: &mut H) {
+        while let Some((id, reason)) = self.io.ended.pop() {
+            self.io.open -= 1;
+            self.io.stats.closed += 1;
+            handler.closed(&mut self.io, id, reason);
+        }
+    }
+
+    fn receive_completed(&mut self, handler: &mut H, completion: Completion) {
+        let index = completion.tag.index();
+        if let Some(connection) = self.io.of_tag(completion.tag) {
+            if !completion.has_more() {
+                connection.receiving = Receiving::Idle;
+                self.io.touch(index);
+            }
+            match completion.as_result() {
+                Ok(0) => {
+                    self.io.connections[index as usize].finished = true;
+                    self.advance(handler, self.io.id(index));
+                    self.io.end_if_client_closed(index);
+                }
+                Ok(count) => {
+                    if let Some(buffer) = completion.buffer() {
+                        self.deliver(handler, index, buffer, count);
+                    }
+                }
+                Err(error) => match error.raw_os_error() {
+                    Some(libc::ENOBUFS) => {
+                        self.io.stats.buffers_exhausted += 1;
+                        self.io.exhausted = true;
+                    }
+                    Some(libc::ECANCELED | libc::EAGAIN | libc::EINTR) => {}
+                    _ => self.io.end_or_touch(index, CloseReason::Lost(error.kind())),
+                },
+            }
+        }
+        if let Some(buffer) = completion.buffer() {
+            self.buffers.give_back(buffer);
+        }
+    }
+
+    /// Presents new bytes in place if nothing older waits, else appends them to what does.
+    fn deliver(&mut self, handler: &mut H, index: u32, buffer: u16, count: usize) {
+        self.io.stats.received_bytes += count as u64;
+        let id = self.io.id(index);
+        let bytes = self.buffers.bytes(buffer, count);
+        let connection = &self.io.connections[index as usize];
+        if connection.phase != Phase::Open {
+            return;
+        }
+        if connection.kept.is_empty() && self.io.may_present(id) {
+            let consumed = handler.received(&mut self.io, id, bytes);
+            self.io.keep(id, &bytes[consumed.min(count)..]);
+        } else {
+            self.io.keep(id, bytes);
+            self.present_kept(handler, id);
+        }
+    }
+
+    fn present_kept(&mut self, handler: &mut H, id: ConnId) {
+        if !self.io.may_present(id) {
+            return;
+        }
+        let connection = &mut self.io.connections[id.index() as usize];
+        let is_enough = connection.kept.len() >= connection.wanted || connection.finished;
+        if connection.kept.is_empty() || !is_enough {
+            return;
+        }
+        connection.wanted = 0;
+        let mut kept = std::mem::take(&mut connection.kept);
+        let consumed = handler.received(&mut self.io, id, &kept).min(kept.len());
+        kept.drain(..consumed);
+        let connection = &mut self.io.connections[id.index() as usize];
+        let is_gone = connection.generation != id.generation() || connection.phase != Phase::Open;
+        if is_gone || kept.is_empty() {
+            return self.io.pool.put(kept);
+        }
+        let is_too_long = kept.len() > self.io.input_bytes_max;
+        connection.kept = kept;
+        if is_too_long && self.io.may_present(id) {
+            self.io.end(id.index(), CloseReason::InputTooLong);
+        }
+    }
+
+    /// Goes on with a connection that drained, was resumed, or whose client has finished.
+    fn advance(&mut self, handler: &mut H, id: ConnId) {
+        let connection = &mut self.io.connections[id.index() as usize];
+        if connection.generation != id.generation() || connection.phase != Phase::Open {
+            return;
+        }
+        self.io.touch(id.index());
+        let connection = &mut self.io.connections[id.index() as usize];
+        if std::mem::take(&mut connection.owes_drained) {
+            handler.drained(&mut self.io, id);
+        }
+        self.present_kept(handler, id);
+        if !self.io.may_present(id) {
+            return;
+        }
+        let connection = &mut self.io.connections[id.index() as usize];
+        if connection.finished && !std::mem::replace(&mut connection.told_finished, true) {
+            handler.half_closed(&mut self.io, id);
+        }
+    }
+
+    fn accept_completed(&mut self, handler: &mut H, completion: Completion) {
+        let index = completion.tag.index();
+        let (l, a) = split_index(index);
+        let accept = &mut self.io.listeners[l].accepts[a];
+        accept.armed = false;
+        accept.address.give_back();
+        let peer = accept.address.get().parse();
+        self.io.accepts_armed -= 1;
+        self.io.accepts_idle.push(index);
+        if completion.result >= 0 {
+            return self.admit(handler, completion.result as u32, l, peer);
+        }
+        let errno = -completion.result;
+        if errno == libc::ECANCELED {
+            return;
+        }
+        self.io.stats.accepts_failed += 1;
+        if !is_passing(errno) {
+            self.io.accepts_rest_until = Some(self.io.now + ACCEPT_PAUSE);
+        }
+    }
+
+    /// A new connection's direct descriptor is its index here too.
+    fn admit(&mut self, handler: &mut H, index: u32, listener: usize, peer: std::net::SocketAddr) {
+        let io = &mut self.io;
+        io.descriptors_used += 1;
+        if io.connections.len() <= index as usize {
+            io.connections.resize_with(index as usize + 1, Connection::vacant);
+        }
+        let connection = &mut io.connections[index as usize];
+        connection.open();
+        if !io.accepting {
+            connection.refused = true;
+            return io.end(index, CloseReason::Stopped);
+        }
+        if io.open >= io.connections_max {
+            connection.refused = true;
+            connection.phase = Phase::Closing;
+            connection.filling.extend_from_slice(handler.refusal(listener));
+            io.stats.refused += 1;
+            return io.touch(index);
+        }
+        io.touch(index);
+        io.open += 1;
+        io.stats.accepted += 1;
+        let id = io.id(index);
+        handler.accepted(io, id, listener, peer);
+    }
+
+    fn file_completed(&mut self, handler: &mut H, completion: Completion) {
+        let io = &mut self.io;
+        match io.files.complete(&mut io.ring, completion) {
+            Ok(Some(done)) => {
+                io.stats.files += 1;
+                handler.file_done(io, done.token, done.result, done.buf);
+            }
+            Ok(None) => {}
+            Err(error) => io.must(Err(error)),
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! One core's event loop: sockets, files, timers and wake-ups on ONE io_uring, one system call a turn.
+//!
+//! A [`Reactor`] runs on one thread, owns its connections and calls a [`Handler`], which never blocks and never
+//! does I/O itself: it appends to [`Io::output`], queues file operations, and returns.
+//!
+//! One turn:
+//! 1. The ring is entered once: everything the last turn queued is submitted, and the thread sleeps there if
+//!    nothing is to be done.
+//! 2. All completions are copied out. A first attempt to send completes only if it fell short (then the rest is
+//!    sent asynchronously); one that says nothing has sent everything, and its buffer goes back to the pool.
+//! 3. Events are handed to the handler in the order they came: received bytes are parsed in place in the
+//!    kernel-filled buffer, which is returned within the turn; what a handler leaves is kept for its connection.
+//! 4. Connections whose output drained, or that were resumed, get their kept bytes presented again.
+//! 5. [`Handler::woken`] if another thread asked, then [`Handler::end_turn`].
+//! 6. Each connection that was touched is brought in line with what is wanted of it: one send if it has output,
+//!    its receive armed or cancelled, its end begun or completed.
+//!
+//! Guarantees:
+//! - `accepted` and `closed` come in pairs, exactly one of each a connection; a [`ConnId`] never names another
+//!   connection later, and calls with one that is gone do nothing.
+//! - Bytes are presented in order, none twice unless left, none lost; output leaves in the order it was appended.
+//! - Memory of a connection is bounded: [`ReactorConfig::budget_bytes`] and one answer of output,
+//!   [`ReactorConfig::input_bytes_max`] of input, nothing while it is idle. Past the budget reading from the
+//!   connection stops; what the kernel had already delivered (at most 32 receive buffers) is kept.
+//! - No request allocates: buffers come from a pool, receive buffers from a ring shared by all connections.
+//! - A wake-up is never lost ([`Waker`] says why); an idle reactor sleeps without a timer.
+//! - Memory lent to the kernel is freed only after the kernel is done with it, or leaked.
+//!
+//! Accepts are single-shot, sixteen in flight a listener, because a multishot accept can't tell the peer's address;
+//! they go into direct descriptors and are re-armed by the enter that every turn makes anyway.
+
+mod buffers;
+mod config;
+mod connection;
+mod dispatch;
+mod files;
+mod io;
+mod listener;
+mod outgoing;
+mod pool;
+mod preflight;
+mod ring;
+mod stats;
+mod syscalls;
+mod turn;
+mod waker;
+
+pub use config::ReactorConfig;
+pub use connection::{CloseReason, ConnId};
+pub use io::Io;
+pub use preflight::{Problem, preflight};
+pub use stats::{Stall, Stats};
+pub use turn::Reactor;
+pub use waker::Waker;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// What a reactor calls. Every call is on the reactor's thread and must not block.
+pub trait Handler {
+    /// What file operations read into and write from. It owns its bytes: nobody else changes or frees them.
+    type Buf: AsRef<[u8]> + AsMut<[u8]> + 'static;
+
+    /// A connection came in on the listener with this index.
+    fn accepted(&mut self, io: &mut Io<Self::Buf>, conn: ConnId, listener: usize, peer: SocketAddr);
+
+    /// Bytes came in; returns how many were consumed. The rest, normally a partial frame, is kept and
+    /// presented again with what follows. A handler that stops early because [`Io::is_over_budget`] or because it
+    /// paused the connection gets the rest when the output has drained or the connection is resumed.
+    fn received(&mut self, io: &mut Io<Self::Buf>, conn: ConnId, bytes: &[u8]) -> usize;
+
+    /// The client will send no more, and everything it sent has been presented. The default closes the
+    /// connection after the output queued so far; a handler that still owes answers calls [`Io::close`] after the last.
+    fn half_closed(&mut self, io: &mut Io<Self::Buf>, conn: ConnId) {
+        io.close(conn);
+    }
+
+    /// The output of a connection that was over its budget is below it again.
+    fn drained(&mut self, io: &mut Io<Self::Buf>, conn: ConnId);
+
+    /// The connection is gone. Called once for each `accepted`.
+    fn closed(&mut self, io: &mut Io<Self::Buf>, conn: ConnId, reason: CloseReason);
+
+    /// A file operation ended: bytes read or written (0 for a sync alone), and its buffer back.
+    fn file_done(
+        &mut self,
+        io: &mut Io<Self::Buf>,
+        token: u64,
+        result: std::io::Result<usize>,
+        buf: Self::Buf,
+    );
+
+    /// Another core or thread called [`Waker::wake`] since the last call; many wakes may make one call.
+    fn woken(&mut self, io: &mut Io<Self::Buf>);
+
+    /// All events of the turn were handled; the ring is entered next.
+    fn end_turn(&mut self, io: &mut Io<Self::Buf>) -> Next;
+
+    /// What a connection beyond [`ReactorConfig::connections_max`] is told before it is closed.
+    fn refusal(&self, listener: usize) -> &'static [u8] {
+        let _ = listener;
+        b""
+    }
+}
+
+/// What a reactor does after a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// More work waits: look for events, but don't sleep.
+    Now,
+    /// Sleep until something happens, or until this much time has passed.
+    Sleep(Option<Duration>),
+}
