@@ -203,7 +203,7 @@ impl Shard {
     /// Files that overlap nothing change their level by an edit alone.
     fn move_tables(&mut self, plan: &MergePlan) {
         let added: Vec<_> = plan.inputs.iter().map(|(_, table)| (plan.output_level, table.clone())).collect();
-        self.publish(Install { removed: Vec::new(), added, flushed: None }, Vec::new());
+        self.publish(Install { removed: plan.input_numbers().collect(), added, flushed: None }, Vec::new());
     }
 
     fn snapshots(&self) -> Snapshots {
@@ -376,7 +376,10 @@ impl Shard {
     pub(super) fn install_next(&mut self) {
         let Some(install) = self.background.installs.pop_front() else { return };
         let moved: HashSet<u64> = install.added.iter().map(|(_, table)| table.meta().number).collect();
-        let gone: Vec<_> = install.removed.iter().filter_map(|&number| self.sources.table(number).cloned()).collect();
+        let is_gone = |number: &&u64| !moved.contains(number);
+        let gone =
+            install.removed.iter().filter(is_gone).filter_map(|&number| self.sources.table(number).cloned());
+        let gone: Vec<_> = gone.collect();
         let tree = self.sources.tree.with(&install.removed, &install.added);
         if let Some(log_end) = install.flushed {
             self.sources.frozen.pop_front();

@@ -26,7 +26,13 @@ impl Shard {
         } else if is_clock_due {
             let clock = BatchBuilder::new(self.clock_us);
             let group = self.partitions.iter().next().map_or(crate::key::Partition(0), |state| state.id);
-            self.log.append(Record { group, kind: RecordKind::Clock, term: SOLO_TERM, index: 0, payload: clock.bytes() });
+            self.log.append(Record {
+                group,
+                kind: RecordKind::Clock,
+                term: SOLO_TERM,
+                index: 0,
+                payload: clock.bytes(),
+            });
             self.logged_clock_us = self.clock_us;
         } else {
             return self.sync_if_due();
@@ -42,8 +48,13 @@ impl Shard {
         for (place, payload) in self.writing.batches() {
             let state = &mut self.partitions[place];
             state.logged_index += 1;
-            let record =
-                Record { group: state.id, kind: RecordKind::Entry, term: SOLO_TERM, index: state.logged_index, payload };
+            let record = Record {
+                group: state.id,
+                kind: RecordKind::Entry,
+                term: SOLO_TERM,
+                index: state.logged_index,
+                payload,
+            };
             self.log.append(record);
         }
         self.logged_clock_us = self.clock_us;
@@ -98,7 +109,8 @@ impl Shard {
 
     /// A log write failed: its writes may or may not be there. The shard takes no more until it is reopened, which settles the tail.
     fn log_failed(&mut self, error: &std::io::Error, out: &mut impl Answers) {
-        let reason = format!("a log write failed ({error}); restart the server: recovery settles what was written");
+        let reason =
+            format!("a log write failed ({error}); restart the server: recovery settles what was written");
         tracing::error!("{reason}");
         let forming = std::mem::take(&mut self.forming.answers);
         let writing = std::mem::take(&mut self.writing.answers);
@@ -121,7 +133,9 @@ impl Shard {
         match self.manifest.complete(completion, &mut self.io) {
             Some(ManifestEvent::Durable(_)) => self.install_next(),
             Some(ManifestEvent::Failed(error)) => {
-                let reason = format!("a manifest write failed ({error}); restart the server: recovery settles what was written");
+                let reason = format!(
+                    "a manifest write failed ({error}); restart the server: recovery settles what was written"
+                );
                 tracing::error!("{reason}");
                 self.failure.get_or_insert(reason);
             }

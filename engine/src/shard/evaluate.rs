@@ -105,7 +105,9 @@ fn resolve(expiry: PutExpiry, current: Option<Value<'_>>, now_ms: u64) -> Result
         // 0 means "never" in storage, so the first moment of 1970 is stored as the second one.
         PutExpiry::At(ms) => Ok(Expiry(ms.max(1))),
         PutExpiry::After(ms) => {
-            let at = now_ms.checked_add(ms).ok_or(Refusal::Limit("the expiry lies beyond what 64 bits of milliseconds hold"))?;
+            let at = now_ms
+                .checked_add(ms)
+                .ok_or(Refusal::Limit("the expiry lies beyond what 64 bits of milliseconds hold"))?;
             Ok(Expiry(at.max(1)))
         }
         PutExpiry::Keep => Ok(current.map_or(Expiry::NEVER, |value| value.expiry)),
@@ -129,11 +131,18 @@ fn increment<'a>(by: i64, current: Option<Value<'_>>, scratch: &'a mut Vec<u8>) 
     Verdict { effect: Effect::Put { value: scratch, expiry }, reply: Reply::Integer(sum) }
 }
 
-fn append<'a>(suffix: &[u8], current: Option<Value<'_>>, value_bytes_max: usize, scratch: &'a mut Vec<u8>) -> Verdict<'a> {
+fn append<'a>(
+    suffix: &[u8],
+    current: Option<Value<'_>>,
+    value_bytes_max: usize,
+    scratch: &'a mut Vec<u8>,
+) -> Verdict<'a> {
     let start = current.map_or(&[][..], |value| value.bytes);
     let length = start.len() + suffix.len();
     if length > value_bytes_max {
-        return Verdict::unchanged(Reply::Refused(Refusal::Limit("the value would be longer than the limit on values")));
+        return Verdict::unchanged(Reply::Refused(Refusal::Limit(
+            "the value would be longer than the limit on values",
+        )));
     }
     scratch.clear();
     scratch.extend_from_slice(start);
@@ -227,26 +236,51 @@ mod tests {
     #[test]
     fn expiry_becomes_absolute_and_a_past_one_deletes() {
         assert_eq!(run(put(PutExpiry::After(50), Condition::None), None).0, Some((b"new".to_vec(), 1050)));
-        assert_eq!(run(put(PutExpiry::Keep, Condition::None), value(b"x", 7000)).0, Some((b"new".to_vec(), 7000)));
-        assert_eq!(run(put(PutExpiry::At(900), Condition::None), None), (None, true, Reply::Written { existed: false }));
+        assert_eq!(
+            run(put(PutExpiry::Keep, Condition::None), value(b"x", 7000)).0,
+            Some((b"new".to_vec(), 7000))
+        );
+        assert_eq!(
+            run(put(PutExpiry::At(900), Condition::None), None),
+            (None, true, Reply::Written { existed: false })
+        );
         let beyond = run(put(PutExpiry::After(u64::MAX), Condition::None), None);
         assert!(matches!(beyond.2, Reply::Refused(Refusal::Limit(_))));
     }
 
     #[test]
     fn an_increment_counts_from_zero_keeps_the_expiry_and_refuses_what_is_no_integer() {
-        assert_eq!(run(Update::Increment { by: 3 }, None), (Some((b"3".to_vec(), 0)), false, Reply::Integer(3)));
-        assert_eq!(run(Update::Increment { by: -5 }, value(b"3", 8)), (Some((b"-2".to_vec(), 8)), false, Reply::Integer(-2)));
+        assert_eq!(
+            run(Update::Increment { by: 3 }, None),
+            (Some((b"3".to_vec(), 0)), false, Reply::Integer(3))
+        );
+        assert_eq!(
+            run(Update::Increment { by: -5 }, value(b"3", 8)),
+            (Some((b"-2".to_vec(), 8)), false, Reply::Integer(-2))
+        );
         for bad in [&b"x"[..], b"", b" 1", b"+1", b"01", b"-0", b"9223372036854775808"] {
-            assert_eq!(run(Update::Increment { by: 1 }, value(bad, 0)).2, Reply::Refused(Refusal::NotAnInteger), "{bad:?}");
+            assert_eq!(
+                run(Update::Increment { by: 1 }, value(bad, 0)).2,
+                Reply::Refused(Refusal::NotAnInteger),
+                "{bad:?}"
+            );
         }
-        assert_eq!(run(Update::Increment { by: 1 }, value(b"9223372036854775807", 0)).2, Reply::Refused(Refusal::Overflow));
+        assert_eq!(
+            run(Update::Increment { by: 1 }, value(b"9223372036854775807", 0)).2,
+            Reply::Refused(Refusal::Overflow)
+        );
     }
 
     #[test]
     fn an_append_stays_under_the_limit_on_values() {
-        assert_eq!(run(Update::Append { suffix: b"cd" }, value(b"ab", 4)), (Some((b"abcd".to_vec(), 4)), false, Reply::Integer(4)));
-        assert!(matches!(run(Update::Append { suffix: &[0; 101] }, None).2, Reply::Refused(Refusal::Limit(_))));
+        assert_eq!(
+            run(Update::Append { suffix: b"cd" }, value(b"ab", 4)),
+            (Some((b"abcd".to_vec(), 4)), false, Reply::Integer(4))
+        );
+        assert!(matches!(
+            run(Update::Append { suffix: &[0; 101] }, None).2,
+            Reply::Refused(Refusal::Limit(_))
+        ));
     }
 
     #[test]
@@ -260,6 +294,9 @@ mod tests {
         assert!(!met(expire(PutExpiry::At(5000), ExpireCondition::Later), value(b"x", 0)));
         assert!(met(expire(PutExpiry::At(5000), ExpireCondition::Earlier), value(b"x", 0)));
         assert!(!met(expire(PutExpiry::Never, ExpireCondition::None), value(b"x", 0)));
-        assert_eq!(run(expire(PutExpiry::At(1), ExpireCondition::None), value(b"x", 0)), (None, true, Reply::Written { existed: true }));
+        assert_eq!(
+            run(expire(PutExpiry::At(1), ExpireCondition::None), value(b"x", 0)),
+            (None, true, Reply::Written { existed: true })
+        );
     }
 }

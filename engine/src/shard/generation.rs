@@ -41,12 +41,32 @@ pub(super) enum Pending<'a> {
 /// An answer that waits for a generation to be durable and applied.
 #[derive(Debug)]
 pub(super) enum PendingAnswer {
-    Written { ticket: Ticket, version: Version, existed: u32, old: Option<Box<OwnedValue>> },
-    NotMet { ticket: Ticket, current: Option<Box<OwnedValue>> },
-    Integer { ticket: Ticket, number: i64 },
-    Refused { ticket: Ticket, refusal: Refusal<'static> },
+    Written {
+        ticket: Ticket,
+        version: Version,
+        existed: u32,
+        old: Option<Box<OwnedValue>>,
+    },
+    NotMet {
+        ticket: Ticket,
+        current: Option<Box<OwnedValue>>,
+    },
+    Integer {
+        ticket: Ticket,
+        number: i64,
+    },
+    Refused {
+        ticket: Ticket,
+        refusal: Refusal<'static>,
+    },
     /// A read of keys that have a write in this generation.
-    Read { ticket: Ticket, place: Place, keys: Box<[Box<[u8]>]>, at: Version, many: bool },
+    Read {
+        ticket: Ticket,
+        place: Place,
+        keys: Box<[Box<[u8]>]>,
+        at: Version,
+        many: bool,
+    },
 }
 
 impl PendingAnswer {
@@ -149,7 +169,14 @@ impl Generation {
     }
 
     /// Adds a delete of every key of a keyspace.
-    pub fn clear_keyspace(&mut self, place: Place, keyspace: Keyspace, version: Version, clock_us: u64, visible: bool) {
+    pub fn clear_keyspace(
+        &mut self,
+        place: Place,
+        keyspace: Keyspace,
+        version: Version,
+        clock_us: u64,
+        visible: bool,
+    ) {
         let start = self.touch(place, clock_us);
         self.batches[place].delete_range(keyspace, &[], &[], version);
         self.bytes += self.batches[place].bytes().len() - start;

@@ -255,4 +255,3 @@ enum Since {
     Writing,
     Forming,
 }
-

@@ -28,8 +28,11 @@ impl Shard {
         let tree = open_tables(dir, &state, budgets.resident as u64)?;
         remove_orphans(dir, &state)?;
         let mut replay = Replay::new(&options, budgets, &state, tree)?;
-        let log_options = LogOptions::new(options.shard_id, options.direct && options.durability == Durability::Sync);
-        let log = crate::log::recover(dir, state.log_start, log_options, &mut |record, at| replay.record(record, at))?;
+        let log_options =
+            LogOptions::new(options.shard_id, options.direct && options.durability == Durability::Sync);
+        let log = crate::log::recover(dir, state.log_start, log_options, &mut |record, at| {
+            replay.record(record, at)
+        })?;
         let Replay { partitions, sources, clock_us, holds_expiring, .. } = replay;
         let places = partitions.iter().count();
         let clock_us = clock_us.max(now.unix_us);
@@ -81,7 +84,8 @@ fn open_tables(dir: &dyn Dir, state: &ManifestState, resident_bytes: u64) -> Res
 /// Removes what a crash left half-made.
 fn remove_orphans(dir: &mut dyn Dir, state: &ManifestState) -> Result<(), Error> {
     let files = dir.list().map_err(|error| Error::io("list", "the files", dir.path(), error))?;
-    let orphans = files.into_iter().filter(|&file| Shard::is_orphan(file, |number| state.tables.contains_key(&number)));
+    let orphans =
+        files.into_iter().filter(|&file| Shard::is_orphan(file, |number| state.tables.contains_key(&number)));
     for file in orphans.collect::<Vec<FileName>>() {
         tracing::info!("removing {file} in {}: a crash left it unfinished", dir.path());
         dir.unlink(file).map_err(|error| Error::io("remove", file, dir.path(), error))?;
@@ -101,7 +105,12 @@ struct Replay {
 }
 
 impl Replay {
-    fn new(options: &ShardOptions, budgets: Budgets, state: &ManifestState, tree: Tree) -> Result<Replay, Error> {
+    fn new(
+        options: &ShardOptions,
+        budgets: Budgets,
+        state: &ManifestState,
+        tree: Tree,
+    ) -> Result<Replay, Error> {
         let mut partitions = Partitions::new(&options.partitions);
         let mut clock_us = 0;
         for group in state.groups.values() {
@@ -123,7 +132,8 @@ impl Replay {
             self.sources.freeze(at, groups);
         }
         self.at = at;
-        let bad = |what: String| Error::Unusable(format!("the log record at {at:?} can't be applied: {what}"));
+        let bad =
+            |what: String| Error::Unusable(format!("the log record at {at:?} can't be applied: {what}"));
         let batch = Batch::parse(record.payload).map_err(bad)?;
         self.clock_us = self.clock_us.max(batch.clock_us());
         if record.kind != RecordKind::Entry {
@@ -133,7 +143,8 @@ impl Replay {
         if record.index <= self.partitions[place].applied_index {
             return Ok(());
         }
-        let expires = apply_entry(&mut self.partitions, &mut self.sources, place, record.index, record.payload);
+        let expires =
+            apply_entry(&mut self.partitions, &mut self.sources, place, record.index, record.payload);
         self.holds_expiring |= expires.map_err(bad)?;
         Ok(())
     }

@@ -78,7 +78,15 @@ impl Budgets {
         let cache = memory / if memory > 1024 * MIB { 8 } else { 4 };
         let resident = memory.saturating_sub(memtables + cache) * 2 / 3;
         let parked = (memory / 16).clamp(MIB, 64 * MIB);
-        Budgets { memtable, memtables, cache, resident, commit: 24 * MIB, parked, log: (memtable as u64 * 4).max(256 << 20) }
+        Budgets {
+            memtable,
+            memtables,
+            cache,
+            resident,
+            commit: 24 * MIB,
+            parked,
+            log: (memtable as u64 * 4).max(256 << 20),
+        }
     }
 }
 
@@ -91,7 +99,10 @@ mod tests {
         for mib in [16, 64, 256, 1024, 16 * 1024] {
             let memory = mib << 20;
             let budgets = Budgets::new(memory);
-            assert!(budgets.memtables + budgets.cache + budgets.resident + budgets.parked <= memory, "{mib} MiB: {budgets:?}");
+            assert!(
+                budgets.memtables + budgets.cache + budgets.resident + budgets.parked <= memory,
+                "{mib} MiB: {budgets:?}"
+            );
         }
     }
 }

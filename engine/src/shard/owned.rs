@@ -56,7 +56,9 @@ impl OwnedOp {
         OwnedOp(match *op {
             Op::Get { key } => Shape::Get { key: key.into() },
             Op::GetMany { keys } => Shape::GetMany { keys: keys.iter().map(|&key| key.into()).collect() },
-            Op::Update { key, update } => Shape::Update { key: key.into(), update: OwnedUpdate::new(&update) },
+            Op::Update { key, update } => {
+                Shape::Update { key: key.into(), update: OwnedUpdate::new(&update) }
+            }
             Op::UpdateMany { updates } => {
                 let own = |(key, update): &(&[u8], Update<'_>)| ((*key).into(), OwnedUpdate::new(update));
                 Shape::UpdateMany { updates: updates.iter().map(own).collect() }
@@ -116,8 +118,14 @@ mod tests {
 
     #[test]
     fn an_owned_operation_lends_what_was_copied() {
-        let put = Update::Put { value: b"v", expiry: PutExpiry::Keep, condition: Condition::Absent, want_old: true };
-        let updates = [(&b"a"[..], put), (b"b", Update::Append { suffix: b"s" }), (b"c", Update::Increment { by: 7 })];
+        let put = Update::Put {
+            value: b"v",
+            expiry: PutExpiry::Keep,
+            condition: Condition::Absent,
+            want_old: true,
+        };
+        let updates =
+            [(&b"a"[..], put), (b"b", Update::Append { suffix: b"s" }), (b"c", Update::Increment { by: 7 })];
         let keys = [&b"x"[..], b"y"];
         let scan = Scan { from: b"f", to: b"t", limit: 3, limit_bytes: 4, keys_only: true };
         let ops = [

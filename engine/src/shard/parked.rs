@@ -58,7 +58,9 @@ pub(super) struct ParkedRequests {
 impl Parked {
     /// Memory it is charged with, bytes.
     fn bytes(&self) -> usize {
-        self.request.op.bytes() + self.lines.iter().map(|key| key.len() + 32).sum::<usize>() + size_of::<Parked>()
+        self.request.op.bytes()
+            + self.lines.iter().map(|key| key.len() + 32).sum::<usize>()
+            + size_of::<Parked>()
     }
 
     /// Its lines' keys.
@@ -113,7 +115,13 @@ impl ParkedRequests {
     }
 
     /// Makes a request wait for a block, asking for it unless somebody did.
-    pub fn wait_for(&mut self, waiting: Waiting, table: &Arc<Table>, block: BlockRef, io: &mut Vec<IoRequest>) {
+    pub fn wait_for(
+        &mut self,
+        waiting: Waiting,
+        table: &Arc<Table>,
+        block: BlockRef,
+        io: &mut Vec<IoRequest>,
+    ) {
         let Some(parked) = self.requests.get_mut(&waiting) else { return };
         parked.missing += 1;
         self.count += 1;
@@ -130,7 +138,11 @@ impl ParkedRequests {
             (token, Vec::new())
         });
         waiters.push(waiting);
-        self.tokens.entry(*token).or_insert_with(|| BlockRead { table: table.clone(), block, waiters: Vec::new() });
+        self.tokens.entry(*token).or_insert_with(|| BlockRead {
+            table: table.clone(),
+            block,
+            waiters: Vec::new(),
+        });
     }
 
     /// The block a completion is about, its table, and who waits for it.

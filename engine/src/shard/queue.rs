@@ -52,7 +52,11 @@ impl KeyLines {
     }
 
     /// Takes a request that ran out of its lines; returns those that are first in one now.
-    pub fn leave<'a>(&mut self, waiting: Waiting, keys: impl Iterator<Item = &'a [u8]>) -> SmallVec<[Waiting; 4]> {
+    pub fn leave<'a>(
+        &mut self,
+        waiting: Waiting,
+        keys: impl Iterator<Item = &'a [u8]>,
+    ) -> SmallVec<[Waiting; 4]> {
         let mut next = SmallVec::new();
         for key in keys {
             let Some(line) = self.lines.get_mut(key) else { continue };

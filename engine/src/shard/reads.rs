@@ -19,13 +19,7 @@ use smallvec::SmallVec;
 
 impl Shard {
     /// Reads one key: the pending value's commit is waited for, applied values are answered at once.
-    pub(super) fn get(
-        &mut self,
-        target: Target,
-        key: &[u8],
-        reader: Reader,
-        out: &mut impl Answers,
-    ) -> Flow {
+    pub(super) fn get(&mut self, target: Target, key: &[u8], reader: Reader, out: &mut impl Answers) -> Flow {
         self.counters.reads += 1;
         target.prefix.stored_key(key, &mut self.key_scratch);
         let hash = key_hash(&self.key_scratch);
@@ -132,7 +126,11 @@ impl Shard {
         let mut from = Vec::new();
         prefix.stored_key(scan.from, &mut from);
         let mut to = Vec::new();
-        if scan.to.is_empty() { to = prefix.end() } else { prefix.stored_key(scan.to, &mut to) }
+        if scan.to.is_empty() {
+            to = prefix.end()
+        } else {
+            prefix.stored_key(scan.to, &mut to)
+        }
         let limits = ScanLimits { items: scan.limit.max(1), bytes: scan.limit_bytes, work: SCAN_WORK };
         let now_ms = self.now_ms();
         let range = ScanRange { from: &from, to: &to, at, now_ms, keys_only: scan.keys_only };
@@ -141,7 +139,9 @@ impl Shard {
         let memtables: Vec<_> =
             std::iter::once(&*active).chain(frozen.iter().rev().map(|frozen| &*frozen.memtable)).collect();
         match scan_page(&memtables, tree, cache, &range, &limits, &mut page) {
-            Ok(ScanStep::NeedsRead { blocks, .. }) if page.is_empty() => Flow::Cold(SmallVec::from_vec(blocks)),
+            Ok(ScanStep::NeedsRead { blocks, .. }) if page.is_empty() => {
+                Flow::Cold(SmallVec::from_vec(blocks))
+            }
             // A page ends early where the next block isn't in memory: its reader goes on from there.
             Ok(ScanStep::NeedsRead { next, .. }) => {
                 out.answer(ticket, Answer::Page { page: &page, next: Some(user_key(&next)) });
@@ -162,7 +162,8 @@ impl Shard {
     /// The newest generation that has a write of the key in `key_scratch`.
     fn pending_since(&self, target: Target, hash: u64) -> Option<Since> {
         let is_pending = |generation: &super::Generation| {
-            generation.pending(target.place, target.prefix.keyspace(), &self.key_scratch, hash) != Pending::Unknown
+            generation.pending(target.place, target.prefix.keyspace(), &self.key_scratch, hash)
+                != Pending::Unknown
         };
         if is_pending(&self.forming) {
             Some(Since::Forming)

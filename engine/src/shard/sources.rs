@@ -57,7 +57,13 @@ impl Sources {
     }
 
     /// Reads the newest live value of a stored key that a reader at `at` sees.
-    pub fn get<'a>(&'a mut self, key: &[u8], hash: u64, at: Version, now_ms: u64) -> Result<Point<'a>, Error> {
+    pub fn get<'a>(
+        &'a mut self,
+        key: &[u8],
+        hash: u64,
+        at: Version,
+        now_ms: u64,
+    ) -> Result<Point<'a>, Error> {
         let (stamp, expiry, value) = match find(&self.active, &self.frozen, key, hash, at) {
             Some(entry) => (entry.stamp, entry.expiry, entry.value),
             None => match self.tree.get_hashed(key, hash, at, &mut self.cache)? {

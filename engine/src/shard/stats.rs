@@ -88,7 +88,8 @@ impl Shard {
         let commit = self.forming.bytes() as f64 / self.budgets.commit as f64;
         let debt_limit = self.budgets.memtable as f64 * 16.0;
         let debt = self.background.debt_bytes as f64 / debt_limit;
-        let pressure = ((memory.max(commit).max(debt.min(0.95)) - SLOW_FROM) / (1.0 - SLOW_FROM)).clamp(0.0, 1.0);
+        let pressure =
+            ((memory.max(commit).max(debt.min(0.95)) - SLOW_FROM) / (1.0 - SLOW_FROM)).clamp(0.0, 1.0);
         (pressure.powi(3) * DELAY_MAX_US) as u64
     }
 
@@ -101,7 +102,10 @@ impl Shard {
     /// When [`Shard::tick`] and [`Shard::end_turn`] want to run although nothing happened, on the clock of
     /// [`super::Now::mono_us`].
     pub fn next_deadline_us(&self) -> Option<u64> {
-        let waits = self.is_unsynced || self.holds_expiring || self.background.trouble.is_some() || !self.background.is_settled();
+        let waits = self.is_unsynced
+            || self.holds_expiring
+            || self.background.trouble.is_some()
+            || !self.background.is_settled();
         waits.then_some(self.mono_us + if self.is_unsynced { 10_000 } else { 500_000 })
     }
 

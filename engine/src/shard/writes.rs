@@ -29,7 +29,13 @@ struct Evaluated {
 
 impl Shard {
     /// Changes one key.
-    pub(super) fn update(&mut self, target: Target, key: &[u8], update: &Update<'_>, out: &mut impl Answers) -> Flow {
+    pub(super) fn update(
+        &mut self,
+        target: Target,
+        key: &[u8],
+        update: &Update<'_>,
+        out: &mut impl Answers,
+    ) -> Flow {
         if let Err(refusal) = self.admit(key, update) {
             return self.refuse(target, refusal, out);
         }
@@ -71,8 +77,12 @@ impl Shard {
                 return Flow::Done;
             }
         }
-        let mut total =
-            Evaluated { reply: Reply::Written { existed: false }, since: Since::Applied, version: Version(0), old: None };
+        let mut total = Evaluated {
+            reply: Reply::Written { existed: false },
+            since: Since::Applied,
+            version: Version(0),
+            old: None,
+        };
         let mut existed = 0;
         for (key, update) in updates {
             // Cold blocks were ruled out above, and damage is found when a block is decoded, before it is cached.
@@ -98,7 +108,8 @@ impl Shard {
         if !visible {
             apply_clear(&mut self.partitions, &mut self.sources, target.place, keyspace, version);
         }
-        let done = Evaluated { reply: Reply::Written { existed: false }, since: Since::Forming, version, old: None };
+        let done =
+            Evaluated { reply: Reply::Written { existed: false }, since: Since::Forming, version, old: None };
         self.answer_written(target, done, 0, out);
         Flow::Done
     }
@@ -159,7 +170,8 @@ impl Shard {
             };
             let verdict = evaluate(update, current, now_ms, value_bytes_max, &mut scratch);
             // A condition that failed answers what is there; a put that was asked for the old value, what was.
-            let old = current.map(|value| if wants_old(update) { value } else { Value { bytes: &[], ..value } });
+            let old =
+                current.map(|value| if wants_old(update) { value } else { Value { bytes: &[], ..value } });
             let keep = wants_old(update) || verdict.reply == Reply::NotMet;
             (verdict, since, old.filter(|_| keep).map(|value| Box::new(OwnedValue::new(value))))
         } else {
@@ -224,7 +236,9 @@ impl Shard {
     fn answer_update(&mut self, target: Target, evaluated: Evaluated, out: &mut impl Answers) {
         let ticket = target.ticket;
         let answer = match evaluated.reply {
-            Reply::Written { existed } => return self.answer_written(target, evaluated, u32::from(existed), out),
+            Reply::Written { existed } => {
+                return self.answer_written(target, evaluated, u32::from(existed), out);
+            }
             Reply::NotMet => PendingAnswer::NotMet { ticket, current: evaluated.old },
             Reply::Integer(number) => PendingAnswer::Integer { ticket, number },
             Reply::Refused(refusal) => PendingAnswer::Refused { ticket, refusal },
@@ -234,7 +248,11 @@ impl Shard {
 
     fn answer_written(&mut self, target: Target, done: Evaluated, existed: u32, out: &mut impl Answers) {
         let Evaluated { since, version, old, .. } = done;
-        self.answer_after(since, PendingAnswer::Written { ticket: target.ticket, version, existed, old }, out);
+        self.answer_after(
+            since,
+            PendingAnswer::Written { ticket: target.ticket, version, existed, old },
+            out,
+        );
     }
 
     /// Answers once the state that the answer depends on can't be taken back by a crash.

@@ -1,7 +1,9 @@
 //! What turns a shard into a running store: its ring, its background thread, its clock.
 
 use super::StoreOptions;
-use crate::drive::{Background, BackgroundEvent, BackgroundOptions, OsDir, Ring, StoreFile, StoreLock, is_rare, shard_dir};
+use crate::drive::{
+    Background, BackgroundEvent, BackgroundOptions, OsDir, Ring, StoreFile, StoreLock, is_rare, shard_dir,
+};
 use crate::error::Error;
 use crate::shard::request::{Answers, Request, Ticket};
 use crate::shard::{Now, Shard, ShardStats};
@@ -20,7 +22,8 @@ pub(super) struct Driver {
 
 impl Driver {
     pub fn open(dir: &Path, options: &StoreOptions) -> Result<Driver, Error> {
-        std::fs::create_dir_all(dir).map_err(|error| Error::io("create", dir.display(), "the file system", error))?;
+        std::fs::create_dir_all(dir)
+            .map_err(|error| Error::io("create", dir.display(), "the file system", error))?;
         let lock = StoreLock::acquire(dir)?;
         let file = match StoreFile::read(dir)? {
             Some(file) => file,

@@ -55,7 +55,9 @@ impl Reply {
     /// Copies an answer.
     pub fn from_answer(answer: Answer<'_>) -> Reply {
         match answer {
-            Answer::Value(value) | Answer::Item { value: Some(value), .. } => Reply::Value(Item::new(&[], value)),
+            Answer::Value(value) | Answer::Item { value: Some(value), .. } => {
+                Reply::Value(Item::new(&[], value))
+            }
             Answer::NotFound | Answer::Item { value: None, .. } => Reply::NotFound,
             Answer::Written { version, existed, old } => {
                 Reply::Written { version, existed, old: old.map(|value| Item::new(&[], value)) }

@@ -55,7 +55,8 @@ impl Store {
             }
         };
         let thread = std::thread::Builder::new().name("pinion-store".into()).spawn(owner);
-        let thread = thread.map_err(|error| Error::io("start", "the store's thread", "this process", error))?;
+        let thread =
+            thread.map_err(|error| Error::io("start", "the store's thread", "this process", error))?;
         let waker = is_open.recv().map_err(|_| Error::Closed)??;
         let inner = Inner { commands, waker, waiting: AtomicUsize::new(0), thread: Mutex::new(Some(thread)) };
         Ok(Store { inner: Arc::new(inner) })
@@ -172,7 +173,11 @@ impl Owner {
                 let _ = reply.send(self.driver.drain(&mut self.calls));
                 return;
             }
-            let wait = if self.calls.busy.is_empty() { self.driver.idle_wait() } else { std::time::Duration::from_millis(1) };
+            let wait = if self.calls.busy.is_empty() {
+                self.driver.idle_wait()
+            } else {
+                std::time::Duration::from_millis(1)
+            };
             if let Err(error) = self.driver.turn(Some(wait), &mut self.calls) {
                 tracing::error!("the store's thread ends: {error}");
                 return;

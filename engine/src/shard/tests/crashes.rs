@@ -17,9 +17,14 @@ fn acknowledged_writes_survive_a_crash_at_any_step() {
         for life in 0..8 {
             let mut hand = Hand::open(dir.path(), options(Durability::Sync, 16));
             for (key, &least) in &acknowledged {
-                let Seen::Value(value) = hand.get(key) else { panic!("seed {seed}, life {life}: {key:?} is gone") };
+                let Seen::Value(value) = hand.get(key) else {
+                    panic!("seed {seed}, life {life}: {key:?} is gone")
+                };
                 let value = u64::from_le_bytes(value.try_into().unwrap());
-                assert!(value >= least, "seed {seed}, life {life}: an acknowledged write of {key:?} was taken back");
+                assert!(
+                    value >= least,
+                    "seed {seed}, life {life}: an acknowledged write of {key:?} was taken back"
+                );
             }
             acknowledged = read_all(&mut hand);
             sent.clear();
@@ -55,7 +60,13 @@ fn acknowledged_writes_survive_a_crash_at_any_step() {
 }
 
 fn read_all(hand: &mut Hand) -> BTreeMap<Vec<u8>, u64> {
-    let scan = super::super::request::Scan { from: b"", to: b"", limit: 1000, limit_bytes: 1 << 20, keys_only: false };
+    let scan = super::super::request::Scan {
+        from: b"",
+        to: b"",
+        limit: 1000,
+        limit_bytes: 1 << 20,
+        keys_only: false,
+    };
     let Seen::Page(items, None) = hand.ask(Op::Scan(scan)) else { panic!("one page holds all") };
     items.into_iter().map(|(key, value)| (key, u64::from_le_bytes(value.try_into().unwrap()))).collect()
 }
@@ -79,7 +90,13 @@ fn a_batch_is_there_whole_or_not_at_all() {
 }
 
 fn read_all_keys(hand: &mut Hand) -> usize {
-    let scan = super::super::request::Scan { from: b"", to: b"", limit: 1000, limit_bytes: 1 << 20, keys_only: true };
+    let scan = super::super::request::Scan {
+        from: b"",
+        to: b"",
+        limit: 1000,
+        limit_bytes: 1 << 20,
+        keys_only: true,
+    };
     let Seen::Page(items, None) = hand.ask(Op::Scan(scan)) else { panic!("one page holds all") };
     items.len()
 }

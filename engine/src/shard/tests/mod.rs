@@ -185,7 +185,10 @@ fn put_expiring<'a>(key: &'a [u8], value: &'a [u8], expiry: PutExpiry) -> Op<'a>
 }
 
 fn delete(key: &[u8]) -> Op<'_> {
-    Op::Update { key, update: Update::Delete { condition: Condition::None, want_old: false, want_existed: true } }
+    Op::Update {
+        key,
+        update: Update::Delete { condition: Condition::None, want_old: false, want_existed: true },
+    }
 }
 
 fn increment(key: &[u8]) -> Op<'_> {

@@ -26,9 +26,13 @@ fn run(seed: u64, durability: Durability, resident: bool, steps: usize) {
         match random.random_range(0..100) {
             0..30 => {
                 let value = vec![random.random(); random.random_range(0..300)];
-                let expiry = if random.random_ratio(1, 5) { now_ms + random.random_range(1..2000) } else { 0 };
+                let expiry =
+                    if random.random_ratio(1, 5) { now_ms + random.random_range(1..2000) } else { 0 };
                 let when = if expiry == 0 { PutExpiry::Never } else { PutExpiry::At(expiry) };
-                assert!(matches!(hand.ask(put_expiring(&key, &value, when)), Seen::Written { .. }), "{context}");
+                assert!(
+                    matches!(hand.ask(put_expiring(&key, &value, when)), Seen::Written { .. }),
+                    "{context}"
+                );
                 model.values.insert(key, (value, expiry));
             }
             30..45 => {
@@ -37,7 +41,8 @@ fn run(seed: u64, durability: Durability, resident: bool, steps: usize) {
                 model.values.remove(&key);
             }
             45..75 => {
-                let expected = model.live(&key, now_ms).map_or(Seen::NotFound, |value| Seen::Value(value.clone()));
+                let expected =
+                    model.live(&key, now_ms).map_or(Seen::NotFound, |value| Seen::Value(value.clone()));
                 assert_eq!(hand.get(&key), expected, "{context}");
             }
             75..85 => check_scan(&mut hand, &model, &mut random, &context),
@@ -67,12 +72,16 @@ fn run(seed: u64, durability: Durability, resident: bool, steps: usize) {
 fn check_scan(hand: &mut Hand, model: &Model, random: &mut SmallRng, context: &str) {
     let (a, b) = (random.random_range(0..130), random.random_range(0..130));
     let (mut from, to) = (format!("k{:03}", a.min(b)).into_bytes(), format!("k{:03}", a.max(b)).into_bytes());
-    let expected: Vec<_> =
-        model.items(hand.now.unix_us / 1000).into_iter().filter(|(key, _)| (&from..&to).contains(&key)).collect();
+    let expected: Vec<_> = model
+        .items(hand.now.unix_us / 1000)
+        .into_iter()
+        .filter(|(key, _)| (&from..&to).contains(&key))
+        .collect();
     let limit = random.random_range(1..40);
     let mut found = Vec::new();
     loop {
-        let scan = super::super::request::Scan { from: &from, to: &to, limit, limit_bytes: 4000, keys_only: false };
+        let scan =
+            super::super::request::Scan { from: &from, to: &to, limit, limit_bytes: 4000, keys_only: false };
         let Seen::Page(mut items, next) = hand.ask(Op::Scan(scan)) else { panic!("no page: {context}") };
         found.append(&mut items);
         match next {

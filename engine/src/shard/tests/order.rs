@@ -99,7 +99,8 @@ fn several_keys_are_read_as_of_one_moment() {
     hand.end_turn();
     let read = hand.send(Op::GetMany { keys: &[b"a", b"b", b"c"] });
     hand.settle();
-    let items: Vec<_> = hand.answered.0.iter().filter(|(number, _)| *number == read).map(|(_, seen)| seen).collect();
+    let items: Vec<_> =
+        hand.answered.0.iter().filter(|(number, _)| *number == read).map(|(_, seen)| seen).collect();
     let one = || Some(b"1".to_vec());
     assert_eq!(items, [&Seen::Item(0, one()), &Seen::Item(1, one()), &Seen::Item(2, None)]);
 }
@@ -125,7 +126,11 @@ fn a_cold_read_parks_and_sees_the_value_as_of_its_arrival() {
     let read = hand.send(Op::Get { key: b"k00100" });
     assert_eq!(hand.answer(read), None);
     assert_eq!(hand.put(b"k00100", b"new"), Seen::Written { existed: 0, old: None });
-    assert_eq!(hand.answer(read), Some(&Seen::Value(b"7".to_vec())), "its block came with the commit's completion");
+    assert_eq!(
+        hand.answer(read),
+        Some(&Seen::Value(b"7".to_vec())),
+        "its block came with the commit's completion"
+    );
     assert_eq!(hand.get(b"k00100"), Seen::Value(b"new".to_vec()));
     assert!(hand.shard.parked.is_empty() && hand.shard.parked.bytes() == 0);
 }
