@@ -5,7 +5,6 @@ use super::recovery::{read_chain, read_leftovers};
 use super::{LogOptions, LogPosition, Record};
 use crate::Error;
 use crate::dir::{Dir, repair_hint};
-use crate::io::FileName;
 
 /// What [`replay`] read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
