@@ -28,6 +28,7 @@ Examples:
                --report json --out c.json --svg c.svg
   kvbench run  --workload b --db resp --target 127.0.0.1:6379   (Redis, or kvd's RESP port)
   kvbench run  --workload e --db embedded --dir ./data
+  kvbench quickstart                                            (a node of its own, all six workloads)
   kvbench run  --workload my.workload -p target=10000           (YCSB's throttled closed loop)
 
 A load and its runs must agree on recordcount, fieldcount, fieldlength, insertorder and zeropadding.
@@ -42,6 +43,8 @@ pub enum Command {
     /// Performs the operations of a workload on records that were loaded
     #[command(after_help = EXAMPLES)]
     Run(Options),
+    /// Starts a throw-away node in this process on half of the cores, loads it and runs a to f
+    Quickstart(QuickstartOptions),
 }
 
 /// Options of both.
@@ -121,6 +124,56 @@ pub struct Options {
     pub memory: usize,
 }
 
+/// Options of the quickstart.
+#[derive(Debug, Args)]
+pub struct QuickstartOptions {
+    /// Records, of 10 fields of 100 bytes
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    pub records: u64,
+
+    /// Seconds of each workload
+    #[arg(long, value_name = "S", default_value_t = 5.0)]
+    pub duration: f64,
+
+    /// Connections
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    pub connections: usize,
+
+    /// Requests in flight on each connection
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    pub depth: usize,
+
+    /// When writes are done: sync, interval:MS or none
+    #[arg(long, value_name = "MODE", default_value = "sync", value_parser = durability)]
+    pub durability: Durability,
+
+    /// Where the node's data lies while it runs [default: the system's directory for temporary files]
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+
+    /// Writes everything as JSON there
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+impl QuickstartOptions {
+    /// Checks the numbers and turns the duration of a workload into one.
+    pub fn checked_duration(&self) -> Result<Duration, UsageError> {
+        if self.records == 0 || self.connections == 0 || self.depth == 0 {
+            let text = "--records, --connections and --depth must be at least 1".to_owned();
+            return Err(UsageError::Option(text));
+        }
+        seconds(self.duration)
+    }
+}
+
+fn seconds(seconds: f64) -> Result<Duration, UsageError> {
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(duration) if !duration.is_zero() => Ok(duration),
+        _ => Err(UsageError::Option("--duration must be more than 0 seconds".to_owned())),
+    }
+}
+
 /// Where requests are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Route {
@@ -176,7 +229,7 @@ impl Options {
             (None, target) if target > 0.0 => Pacing::Throttled(target),
             (None, _) => Pacing::Closed,
         };
-        let duration = self.duration()?.or_else(|| {
+        let duration = self.duration.map(seconds).transpose()?.or_else(|| {
             let seconds = workload.max_execution_time_s;
             (seconds > 0).then(|| Duration::from_secs(seconds))
         });
@@ -196,14 +249,6 @@ impl Options {
             pacing,
             seed: self.seed,
         })
-    }
-
-    fn duration(&self) -> Result<Option<Duration>, UsageError> {
-        let Some(seconds) = self.duration else { return Ok(None) };
-        match Duration::try_from_secs_f64(seconds) {
-            Ok(duration) if !duration.is_zero() => Ok(Some(duration)),
-            _ => Err(UsageError::Option("--duration must be more than 0 seconds".to_owned())),
-        }
     }
 
     /// Which store, and where.

@@ -3,6 +3,7 @@ use super::*;
 fn options(line: &str) -> Options {
     match Cli::try_parse_from(line.split(' ')).unwrap().command {
         Command::Load(options) | Command::Run(options) => options,
+        Command::Quickstart(_) => panic!("{line}"),
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::args::{Cli, Command, Options, UsageError};
 use crate::db::{Database, DbError};
 use crate::operation::Plan;
+use crate::quickstart;
 use crate::report::{Context, Summary};
 use crate::run::{Progress, run};
 use crate::workload::Kind;
@@ -21,6 +22,9 @@ pub enum Failure {
     /// The store.
     #[error(transparent)]
     Db(#[from] DbError),
+    /// The node of the quickstart.
+    #[error("the throw-away node: {0}")]
+    Node(#[from] pinion_cluster::Error),
     /// Operations failed.
     #[error("{failed} of {operations} operations failed; the first: {first}")]
     Operations {
@@ -53,6 +57,7 @@ pub fn execute(cli: &Cli) -> Result<(), Failure> {
     match &cli.command {
         Command::Load(options) => drive("load", options),
         Command::Run(options) => drive("run", options),
+        Command::Quickstart(options) => quickstart::execute(options),
     }
 }
 
@@ -92,7 +97,8 @@ fn drive(command: &'static str, options: &Options) -> Result<(), Failure> {
     }
 }
 
-fn write(path: Option<&Path>, text: &str) -> Result<(), Failure> {
+/// Writes to a file, or to standard output.
+pub(crate) fn write(path: Option<&Path>, text: &str) -> Result<(), Failure> {
     let (name, result) = match path {
         Some(path) => (path.display().to_string(), std::fs::write(path, text)),
         None => ("standard output".to_owned(), std::io::stdout().write_all(text.as_bytes())),

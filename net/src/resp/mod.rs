@@ -7,8 +7,8 @@
 //!    in parts from several partitions;
 //! 4. [`Encoder`] writes RESP2 or RESP3.
 //!
-//! [`command_table`] says what commands there are, [`topology`] and [`session`] write what clients ask about the
-//! cluster and the connection, [`glob`] matches patterns, [`client`] is the other direction.
+//! [`command_table`] says what commands there are and [`CommandQuery::answer`] tells clients, [`glob`] matches patterns,
+//! [`client`] is the other direction.
 //!
 //! A connection of a server whose data is one hash map:
 //! ```
@@ -54,8 +54,6 @@ mod order;
 mod parser;
 mod parts;
 mod reply;
-pub mod session;
-pub mod topology;
 
 pub use command::{
     Auth, Client, Cluster, Command, CommandError, CommandQuery, Config, ExpireCondition, Hello, NewExpiry,

@@ -253,6 +253,11 @@ impl Database {
     }
 }
 
+/// Removes every record of the Pinion at `address`.
+pub fn clear(address: SocketAddr) -> Result<(), DbError> {
+    pinion::clear(address)
+}
+
 fn resolve(targets: &[String], kind: Kind) -> Result<Vec<SocketAddr>, DbError> {
     let default = [kind.default_target().to_owned()];
     let targets: &[String] = if targets.is_empty() { &default } else { targets };

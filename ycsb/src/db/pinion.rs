@@ -74,10 +74,13 @@ fn outcome(reply: Reply<'_>) -> Result<Outcome<'_>, DbError> {
     })
 }
 
-/// Agrees on the protocol and learns the map.
-fn hello(stream: &mut TcpStream) -> Result<Map, DbError> {
+/// Asks one thing on a connection of its own.
+fn exchange<T>(
+    stream: &mut TcpStream,
+    command: Command<'_>,
+    mut take: impl FnMut(Reply<'_>) -> T,
+) -> Result<T, DbError> {
     let wrong = |error: pinion_net::wire::WireError| DbError::Protocol(error.to_string());
-    let command = Command::Hello(Hello::new("kvbench", Features::NONE, b""));
     let frame = Frame { id: 1, level: Level::Default, keyspace: 0, deadline_ms: 0, command };
     let limits = Limits::default();
     let mut request = Vec::new();
@@ -85,12 +88,32 @@ fn hello(stream: &mut TcpStream) -> Result<Map, DbError> {
     ask(stream, &request, |bytes| match parse(bytes, &limits) {
         Parsed::Incomplete { .. } => Ok(None),
         Parsed::Invalid(error) => Err(wrong(error)),
-        Parsed::Frame(frame, _) => match Response::decode(&frame).map_err(wrong)?.reply {
-            Reply::Hello(hello) => Ok(Some(hello.map)),
-            Reply::Refused { text, .. } => Err(DbError::Protocol(format!("HELLO was refused: {text}"))),
-            other => Err(DbError::Protocol(format!("{other:?} answers HELLO"))),
-        },
+        Parsed::Frame(frame, _) => Ok(Some(take(Response::decode(&frame).map_err(wrong)?.reply))),
     })
+}
+
+/// Agrees on the protocol and learns the map.
+fn hello(stream: &mut TcpStream) -> Result<Map, DbError> {
+    let hello = Command::Hello(Hello::new("kvbench", Features::NONE, b""));
+    exchange(stream, hello, |reply| match reply {
+        Reply::Hello(hello) => Ok(hello.map),
+        Reply::Refused { text, .. } => Err(DbError::Protocol(format!("HELLO was refused: {text}"))),
+        other => Err(DbError::Protocol(format!("{other:?} answers HELLO"))),
+    })?
+}
+
+/// Removes every record.
+pub(super) fn clear(target: SocketAddr) -> Result<(), DbError> {
+    let mut stream = connect(target)?;
+    hello(&mut stream)?;
+    match exchange(&mut stream, Command::Clear, |reply| match reply {
+        Reply::Done => None,
+        Reply::Refused { text, .. } | Reply::Unknown { text, .. } => Some(text.to_owned()),
+        other => Some(format!("{other:?} answers CLEAR")),
+    })? {
+        None => Ok(()),
+        Some(failure) => Err(DbError::Protocol(format!("CLEAR: {failure}"))),
+    }
 }
 
 /// Learns which core of which node has which slots.

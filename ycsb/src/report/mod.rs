@@ -1,6 +1,7 @@
 //! What a run is reported as: text for people, JSON for programs, YCSB's lines for its tools, and a picture.
 
 mod svg;
+pub mod table;
 mod text;
 mod ycsb;
 

@@ -70,7 +70,7 @@ fn count(count: usize, what: &str) -> String {
 }
 
 /// Rounded, with commas.
-fn number(value: f64) -> String {
+pub(super) fn number(value: f64) -> String {
     let digits = format!("{value:.0}");
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {
@@ -83,7 +83,7 @@ fn number(value: f64) -> String {
 }
 
 /// Three digits are meant.
-fn latency(us: f64) -> String {
+pub(super) fn latency(us: f64) -> String {
     match us {
         ..10.0 => format!("{us:.2}"),
         ..100.0 => format!("{us:.1}"),
