@@ -255,15 +255,13 @@ impl TestStore {
         if let Some(entry) = memtables().find_map(|memtable| memtable.get(key, at)) {
             return show(entry.stamp, entry.expiry, entry.value);
         }
-        loop {
-            let block = match self.tree.get(key, at, &mut self.cache).expect("tables are whole") {
-                Lookup::Absent => return None,
-                Lookup::Found(found) => return show(found.stamp, found.expiry, found.value),
-                Lookup::NeedsRead(block) => block,
-            };
-            self.read(&[block]);
-            return self.get(key, at);
-        }
+        let block = match self.tree.get(key, at, &mut self.cache).expect("tables are whole") {
+            Lookup::Absent => return None,
+            Lookup::Found(found) => return show(found.stamp, found.expiry, found.value),
+            Lookup::NeedsRead(block) => block,
+        };
+        self.read(&[block]);
+        self.get(key, at)
     }
 
     /// All items of a range, by pages of the given limits.

@@ -4,21 +4,31 @@ use super::merge::Merge;
 use pinion_engine::dir::Dir;
 use pinion_engine::key::{Entry, Kind, Prefix, RangeTombstone, Stamp};
 use pinion_engine::log::{Batch, BatchOp, Record, RecordKind, Replayed, replay};
-use pinion_engine::manifest::{GroupState, Manifest, ManifestState};
+use pinion_engine::manifest::{GroupState, Manifest, ManifestState, TableEntry};
 use pinion_engine::memtable::Memtable;
-use pinion_engine::table::Table;
+use pinion_engine::table::{Table, TableMeta};
 use pinion_engine::{Error, Partition, Version};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 /// All that a shard holds.
 pub struct Contents {
     /// What the manifest says.
     pub manifest: ManifestState,
-    /// Its tables with their levels, in the order of levels, the newest first.
-    pub tables: Vec<(u8, Arc<Table>)>,
+    /// Its tables in the order of levels, the newest first.
+    pub tables: Vec<TableInfo>,
     /// What was logged but isn't in tables yet.
     pub unflushed: Unflushed,
+}
+
+/// A table, as the manifest and the table itself describe it.
+#[derive(Clone, Debug)]
+pub struct TableInfo {
+    /// Its level.
+    pub level: u8,
+    /// What it says of itself.
+    pub meta: TableMeta,
+    /// What its blocks take in the file, bytes.
+    pub block_bytes: u64,
 }
 
 /// What the log adds to the tables.
@@ -39,7 +49,7 @@ impl Contents {
     /// Reads manifest, log, and the tables' indexes. Changes nothing.
     pub fn read(dir: &dyn Dir, shard_id: [u8; 16]) -> Result<Contents, Error> {
         let manifest = Manifest::dump(dir, &mut |_| {})?;
-        let tables = open_tables(dir, &manifest)?;
+        let tables = describe_tables(dir, &manifest)?;
         let unflushed = Unflushed::read(dir, shard_id, &manifest)?;
         Ok(Contents { manifest, tables, unflushed })
     }
@@ -48,32 +58,30 @@ impl Contents {
     pub fn merge<'a>(&'a self, dir: &'a dyn Dir) -> Merge<'a> {
         let mut merge = Merge::new();
         merge.add_memtable(&self.unflushed.memtable);
-        for (_, table) in &self.tables {
-            merge.add_table(dir, table.clone());
+        for table in &self.tables {
+            merge.add_table(dir, &table.meta);
         }
         merge
     }
 
     /// Every range tombstone.
     pub fn range_tombstones(&self) -> impl Iterator<Item = &RangeTombstone> {
-        let tables = self.tables.iter().flat_map(|(_, table)| &table.meta().range_tombstones);
+        let tables = self.tables.iter().flat_map(|table| &table.meta.range_tombstones);
         tables.chain(self.unflushed.memtable.range_tombstones())
-    }
-
-    /// Length of all tables, in bytes.
-    pub fn table_bytes(&self) -> u64 {
-        self.tables.iter().map(|(_, table)| table.meta().file_bytes).sum()
     }
 }
 
-/// Opens the tables that a manifest names.
-pub fn open_tables(dir: &dyn Dir, manifest: &ManifestState) -> Result<Vec<(u8, Arc<Table>)>, Error> {
+/// Describes the tables that a manifest names; each is opened, so that damage shows here.
+fn describe_tables(dir: &dyn Dir, manifest: &ManifestState) -> Result<Vec<TableInfo>, Error> {
     let mut entries: Vec<_> = manifest.tables.values().collect();
     entries.sort_by_key(|entry| (entry.level, std::cmp::Reverse(entry.number)));
-    let open = |entry: &pinion_engine::manifest::TableEntry| {
-        Table::open(dir, entry.number, false).map(|table| (entry.level, Arc::new(table)))
+    let describe = |entry: &TableEntry| {
+        let table = Table::open(dir, entry.number, false)?;
+        let blocks = table.parts().into_iter().find(|part| part.name == "blocks");
+        let block_bytes = blocks.map_or(0, |part| part.range.end - part.range.start);
+        Ok(TableInfo { level: entry.level, meta: table.meta().clone(), block_bytes })
     };
-    entries.into_iter().map(open).collect()
+    entries.into_iter().map(describe).collect()
 }
 
 impl Unflushed {

@@ -17,7 +17,6 @@ use pinion_engine::tree::RangeTombstones;
 use pinion_engine::{Keyspace, Partition, Version};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 type Groups = BTreeMap<Partition, GroupState>;
@@ -72,11 +71,11 @@ fn store_shard(shard: &Shard, printer: &mut Printer<'_, '_>) -> Result<(), ToolE
 
 fn one_table(shard: &Shard, number: u64, printer: &mut Printer<'_, '_>) -> Result<(), ToolError> {
     let dir: &dyn Dir = &shard.dir;
-    let table = Arc::new(Table::open(dir, number, false)?);
-    let ranges = table.meta().range_tombstones.clone();
+    let meta = Table::open(dir, number, false)?.meta().clone();
+    let ranges = meta.range_tombstones.clone();
     printer.ranges(&ranges)?;
     let mut merge = Merge::new();
-    merge.add_table(dir, table);
+    merge.add_table(dir, &meta);
     printer.entries(merge, &ranges, &BTreeMap::new())
 }
 

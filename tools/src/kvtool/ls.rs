@@ -124,7 +124,7 @@ fn shard_item(shard: &Shard, only: Option<FileName>) -> Result<ShardItem, Error>
         }
         files.push((rank(name, item.level), item));
     }
-    files.sort_by(|(a, _), (b, _)| a.cmp(b));
+    files.sort_by_key(|(rank, _)| *rank);
     let files = files.into_iter().map(|(_, item)| item).collect();
     Ok(ShardItem { shard: shard.name.clone(), error, files })
 }

@@ -1,14 +1,14 @@
 //! Entries of tables and memtables as one stream in storage order, with every version and kind.
 //!
 //! A table is opened only when the stream reaches its first key and let go behind its last, so of tables that
-//! don't overlap one at a time is in memory, and of it one chunk.
+//! don't overlap one at a time is in memory: its index and filter, and one chunk.
 
 use pinion_engine::Error;
 use pinion_engine::dir::Dir;
 use pinion_engine::io::FileName;
 use pinion_engine::key::Entry;
 use pinion_engine::memtable::{Memtable, MemtableIter};
-use pinion_engine::table::{BlockCursor, Table};
+use pinion_engine::table::{BlockCursor, Table, TableMeta};
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
@@ -46,11 +46,11 @@ impl<'a> Merge<'a> {
         Merge::default()
     }
 
-    /// Adds a table of `dir`. To be called before the stream moves.
-    pub fn add_table(&mut self, dir: &'a dyn Dir, table: Arc<Table>) {
-        if table.meta().entries > 0 {
-            let from = table.meta().min_key.clone();
-            self.waiting.push(Waiting { from, source: Source::Table(TableSource::new(dir, table)) });
+    /// Adds a table of `dir` that says this of itself. To be called before the stream moves.
+    pub fn add_table(&mut self, dir: &'a dyn Dir, meta: &'a TableMeta) {
+        if meta.entries > 0 {
+            let (from, source) = (meta.min_key.clone(), TableSource::new(dir, meta));
+            self.waiting.push(Waiting { from, source: Source::Table(source) });
         }
     }
 
@@ -179,7 +179,7 @@ impl Source<'_> {
     /// Whether it may hold an entry at or behind `key`.
     fn may_reach(&self, key: &[u8]) -> bool {
         match self {
-            Source::Table(table) => table.table.meta().max_key.as_slice() >= key,
+            Source::Table(table) => table.meta.max_key.as_slice() >= key,
             Source::Memtable { .. } => true,
         }
     }
@@ -188,7 +188,8 @@ impl Source<'_> {
 /// Reads a table in order.
 struct TableSource<'a> {
     dir: &'a dyn Dir,
-    table: Arc<Table>,
+    meta: &'a TableMeta,
+    table: Option<Table>,
     /// The block after the cursor's.
     next: usize,
     cursor: Option<BlockCursor>,
@@ -197,13 +198,18 @@ struct TableSource<'a> {
 }
 
 impl<'a> TableSource<'a> {
-    fn new(dir: &'a dyn Dir, table: Arc<Table>) -> TableSource<'a> {
-        TableSource { dir, table, next: 0, cursor: None, chunk: Vec::new(), chunk_start: 0 }
+    fn new(dir: &'a dyn Dir, meta: &'a TableMeta) -> TableSource<'a> {
+        TableSource { dir, meta, table: None, next: 0, cursor: None, chunk: Vec::new(), chunk_start: 0 }
     }
 
     fn seek(&mut self, key: &[u8]) -> Result<(), Error> {
         self.cursor = None;
-        self.next = self.table.find_block(key).unwrap_or(self.table.blocks());
+        let table = match self.table.take() {
+            Some(table) => table,
+            None => Table::open(self.dir, self.meta.number, false)?,
+        };
+        self.next = table.find_block(key).unwrap_or(table.blocks());
+        self.table = Some(table);
         self.load()?;
         if let Some(cursor) = &mut self.cursor {
             cursor.seek(key);
@@ -228,14 +234,13 @@ impl<'a> TableSource<'a> {
 
     /// Puts the cursor at the start of the next block, if there is one.
     fn load(&mut self) -> Result<(), Error> {
-        if self.next >= self.table.blocks() {
-            self.chunk = Vec::new();
+        let Some(table) = self.table.as_ref().filter(|table| self.next < table.blocks()) else {
             return Ok(());
-        }
-        let at = self.table.block_ref(self.next);
+        };
+        let at = table.block_ref(self.next);
         let end = at.offset + u64::from(at.len);
         if at.offset < self.chunk_start || end > self.chunk_start + self.chunk.len() as u64 {
-            let len = u64::from(at.len).max(CHUNK_BYTES).min(self.table.meta().file_bytes - at.offset);
+            let len = u64::from(at.len).max(CHUNK_BYTES).min(self.meta.file_bytes - at.offset);
             let file = FileName::Table(at.table);
             self.chunk = self
                 .dir
@@ -244,7 +249,7 @@ impl<'a> TableSource<'a> {
             self.chunk_start = at.offset;
         }
         let start = (at.offset - self.chunk_start) as usize;
-        let block = self.table.decode_block(at, &self.chunk[start..start + at.len as usize])?;
+        let block = table.decode_block(at, &self.chunk[start..start + at.len as usize])?;
         self.cursor = Some(BlockCursor::new(Arc::new(block)));
         self.next += 1;
         Ok(())

@@ -5,6 +5,7 @@
 //! change nothing but the lock file. Exit codes: 0 done, 1 damage or failure, 2 wrong usage.
 
 pub mod args;
+mod compact;
 pub mod contents;
 mod dump;
 mod inspect;
@@ -14,6 +15,9 @@ mod manifest;
 pub mod merge;
 pub mod output;
 pub mod progress;
+pub mod reshard;
+pub mod runner;
+pub mod sink;
 mod stats;
 pub mod target;
 pub mod text;
@@ -82,11 +86,11 @@ pub fn run(cli: &Cli, output: &mut Output<'_>) -> Result<(), ToolError> {
         Command::Inspect(args) => inspect::run(args, output),
         Command::Dump(args) => dump::run(args, output),
         Command::Verify(place) => verify::run(&Target::open(&place.path)?, output),
-        Command::Compact(_) => Err(ToolError::Usage("not yet".into())),
+        Command::Compact(place) => compact::run(&Target::open(&place.path)?, output),
         Command::Log(args) => log::run(args, output),
         Command::Manifest(place) => manifest::run(&Target::open(&place.path)?, output),
         Command::Stats(place) => stats::run(&Target::open(&place.path)?, output),
         Command::Repair(_) => Err(ToolError::Usage("not yet".into())),
-        Command::Reshard(_) => Err(ToolError::Usage("not yet".into())),
+        Command::Reshard(args) => reshard::run(args, output),
     }
 }

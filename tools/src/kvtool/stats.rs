@@ -135,8 +135,8 @@ fn sums(shard: &Shard) -> Result<Sums, Error> {
             sums.log_bytes += dir.len(name).map_err(|source| Error::io("stat", name, dir.path(), source))?;
         }
     }
-    for (level, table) in &contents.tables {
-        let meta = table.meta();
+    for table in &contents.tables {
+        let meta = &table.meta;
         sums.tables += 1;
         sums.table_bytes += meta.file_bytes;
         sums.entries += meta.entries;
@@ -147,7 +147,7 @@ fn sums(shard: &Shard) -> Result<Sums, Error> {
         if meta.earliest_expiry != Expiry::NEVER {
             sums.expires_at(meta.earliest_expiry.0);
         }
-        let counted = sums.level(*level);
+        let counted = sums.level(table.level);
         counted.tables += 1;
         counted.bytes += meta.file_bytes;
         counted.entries += meta.entries;
