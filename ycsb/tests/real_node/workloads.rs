@@ -1,4 +1,4 @@
-//! Workloads against a node in this process, over both protocols and both routes.
+//! Every workload, over both protocols and both routes.
 
 use std::sync::Arc;
 
