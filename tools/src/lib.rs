@@ -1,1 +1,3 @@
-//! tools
+//! The client `kv` and the offline inspector `kvtool`.
+
+pub mod kvtool;

@@ -17,7 +17,7 @@ use crate::session::Sessions;
 use crate::session::resp::cursors::Cursors;
 use crate::session::walk::Walks;
 use crate::stats::{Class, CoreStats};
-use pinion_engine::drive::{Background, BackgroundOptions, Files, OsDir, shard_dir};
+use pinion_engine::drive::{Background, BackgroundOptions, Files, OsDir};
 use pinion_engine::shard::{self, Shard, ShardOptions};
 use pinion_net::reactor::{Reactor, ReactorConfig, Waker};
 use std::collections::VecDeque;
@@ -63,7 +63,7 @@ impl CoreSetup {
     pub fn open(mut self) -> Result<OpenCore, Error> {
         let (me, epoch) = (self.me, Instant::now());
         let failed = |source| Error::Shard { shard: me, source };
-        let dir = shard_dir(&self.node.config.dir, me as u32);
+        let dir = self.node.shard_dir(me);
         let mut os_dir = OsDir::create(&dir).map_err(failed)?;
         let direct = Files::new(&dir, true).map_err(failed)?.is_direct();
         let mut shard = Shard::open(&mut os_dir, self.shard_options(direct), now(epoch)).map_err(failed)?;

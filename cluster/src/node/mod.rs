@@ -24,6 +24,7 @@ use crate::session::wire;
 use events::{Event, Events};
 use listeners::{Addresses, Bound, bind};
 use pinion_engine::drive::StoreFile;
+use std::path::PathBuf;
 use pinion_net::reactor::{Waker, preflight};
 use pinion_net::wire::{Home, Limits, Map, NodePorts};
 use std::sync::Arc;
@@ -95,6 +96,11 @@ impl NodeInfo {
     /// The id that ties a shard's files to it.
     pub fn shard_id(&self, shard: usize) -> [u8; 16] {
         self.store.shard_id(shard as u32)
+    }
+
+    /// The directory of a shard, in the layout that counts.
+    pub fn shard_dir(&self, shard: usize) -> PathBuf {
+        self.store.shard_dir(&self.config.dir, shard as u32)
     }
 
     fn facts(&self) -> NodeFacts {

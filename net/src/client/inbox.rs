@@ -5,7 +5,7 @@
 
 use zerocopy::FromBytes;
 
-use crate::wire::{self, Frame, HEADER_BYTES, Header, Limits, Parsed, WireError};
+use crate::wire::{self, Frame, Header, Limits, Parsed, WireError};
 
 const READ_BYTES: usize = 64 << 10;
 /// A buffer that grew for a large frame is given back once it holds less than this.
@@ -20,7 +20,8 @@ pub(super) struct Inbox {
 }
 
 impl Inbox {
-    /// Room for what is received next; never empty.
+    /// Room for what is received next; never empty. Grows beyond one frame only for frames that wait
+    /// for [`Inbox::next`].
     pub(super) fn room(&mut self) -> &mut [u8] {
         let pending = self.end - self.start;
         if pending == 0 {
@@ -29,13 +30,13 @@ impl Inbox {
                 self.buffer = Vec::new();
             }
         }
-        let wanted = self.frame_bytes().unwrap_or(HEADER_BYTES).max(pending + 1);
-        if self.start + wanted.max(READ_BYTES) > self.buffer.len() && self.start > 0 {
+        let wanted = self.needed().unwrap_or(pending * 2).max(READ_BYTES);
+        if self.start + wanted > self.buffer.len() && self.start > 0 {
             self.buffer.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, pending);
         }
-        if self.buffer.len() < wanted.max(READ_BYTES) {
-            self.buffer.resize(wanted.max(READ_BYTES), 0);
+        if self.buffer.len() < wanted {
+            self.buffer.resize(wanted, 0);
         }
         &mut self.buffer[self.end..]
     }
@@ -46,15 +47,24 @@ impl Inbox {
         debug_assert!(self.end <= self.buffer.len());
     }
 
-    /// How long the first frame is, going by a header that isn't checked yet; bounded by the limits.
-    fn frame_bytes(&self) -> Option<usize> {
-        let (header, _) = Header::ref_from_prefix(&self.buffer[self.start..self.end]).ok()?;
-        Some(header.frame_bytes().min(Limits::FRAME_BYTES_MAX))
+    /// How many bytes [`Inbox::next`] needs to have something to say; `None` if it has.
+    fn needed(&self) -> Option<usize> {
+        let bytes = &self.buffer[self.start..self.end];
+        // The usual case costs no checksum: `next` checks.
+        if let Ok((header, _)) = Header::ref_from_prefix(bytes)
+            && header.frame_bytes() <= bytes.len()
+        {
+            return None;
+        }
+        match wire::parse(bytes, &Limits::default()) {
+            Parsed::Incomplete { need } => Some(need),
+            Parsed::Frame(..) | Parsed::Invalid(_) => None,
+        }
     }
 
     /// Whether [`Inbox::next`] has something to say without more bytes.
     pub(super) fn is_ready(&self) -> bool {
-        self.frame_bytes().is_some_and(|bytes| bytes <= self.end - self.start)
+        self.needed().is_none()
     }
 
     /// The next frame, if it is all there.

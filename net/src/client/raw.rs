@@ -15,8 +15,10 @@ use super::inbox::Inbox;
 use super::options::Options;
 use crate::wire::{Command, Features, Hello, Reply, Request, Response, ServerHello};
 
-/// How long a system call may block before the other direction is looked after.
+/// How long a system call may block before the other direction, or the deadline, is looked after.
 const PATIENCE: Duration = Duration::from_millis(20);
+/// Pause of a flush that can neither write nor read.
+const BREATH: Duration = Duration::from_micros(100);
 
 /// A connection that agreed on HELLO.
 #[derive(Debug)]
@@ -117,22 +119,40 @@ impl Connection {
     /// Writes what was appended. In blocking mode all of it, reading meanwhile if the server waits for
     /// that; in non-blocking mode as much as the socket takes. Answers how many bytes are left.
     pub fn flush(&mut self) -> Result<usize, Error> {
+        self.write_some()?;
+        if self.output.is_empty() || self.nonblocking {
+            return Ok(self.output.len());
+        }
+        self.set_nonblocking(true)?;
+        let flushed = self.flush_while_reading();
+        self.set_nonblocking(false)?;
+        flushed.map(|()| 0)
+    }
+
+    fn flush_while_reading(&mut self) -> Result<(), Error> {
+        while !self.output.is_empty() {
+            let written = self.write_some()?;
+            if written + self.fill()? == 0 {
+                std::thread::sleep(BREATH);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes until the socket takes no more for now.
+    fn write_some(&mut self) -> Result<usize, Error> {
         let mut written = 0;
         while written < self.output.len() {
             match self.stream.write(&self.output[written..]) {
                 Ok(0) => return Err(self.lost(&"it took no bytes")),
                 Ok(bytes) => written += bytes,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    if self.fill()? == 0 && self.nonblocking {
-                        break;
-                    }
-                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) => return Err(self.lost(&error)),
             }
         }
         self.output.drain(..written);
-        Ok(self.output.len())
+        Ok(written)
     }
 
     /// Reads once from the socket. Answers how many bytes came; zero if none were there in time.
