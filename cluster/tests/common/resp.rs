@@ -65,7 +65,11 @@ impl Resp {
     }
 
     pub fn send_bytes(&mut self, bytes: &[u8]) {
-        self.stream.get_mut().write_all(bytes).expect("it is sent");
+        self.try_send(bytes).expect("it is sent");
+    }
+
+    pub fn try_send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.stream.get_mut().write_all(bytes)
     }
 
     /// Says that nothing more will be sent.
