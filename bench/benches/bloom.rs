@@ -16,7 +16,8 @@ fn key(i: u64) -> [u8; 16] {
 }
 
 fn reference() -> Bloom<[u8; 16]> {
-    Bloom::new_with_seed(KEYS as usize * 10 / 8, KEYS as usize, &[7; 32])
+    let seed = std::array::from_fn(|i| i as u8);
+    Bloom::new_with_seed(KEYS as usize * 10 / 8, KEYS as usize, &seed)
         .expect("the size and the number of keys are not zero")
 }
 

@@ -92,10 +92,19 @@ fn point_reads(c: &mut Criterion) {
         let keys = sorted_keys(RECORDS, partitions);
         let mut level = Level::new(&keys);
         let mut random = Sequence(1);
-        group.bench_function(format!("present, uniform, {partitions} partitions"), |b| {
-            b.iter(|| assert!(level.get(&keys[random.below(RECORDS) as usize])));
-        });
         let mut buffer = Vec::new();
+        group.bench_function(format!("(making the key), {partitions} partitions"), |b| {
+            b.iter(|| {
+                stored_key(random.below(RECORDS), partitions, &mut buffer);
+                black_box(buffer.len())
+            });
+        });
+        group.bench_function(format!("present, uniform, {partitions} partitions"), |b| {
+            b.iter(|| {
+                stored_key(random.below(RECORDS), partitions, &mut buffer);
+                assert!(level.get(&buffer));
+            });
+        });
         group.bench_function(format!("present, 10,000 hot keys, {partitions} partitions"), |b| {
             b.iter(|| {
                 stored_key(random.below(10_000) * 499, partitions, &mut buffer);

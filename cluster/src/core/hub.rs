@@ -82,11 +82,6 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// Milliseconds since the Unix epoch.
-    pub fn now_ms(&self) -> u64 {
-        self.now.unix_us / 1000
-    }
-
     /// Counts a request that has its last answer.
     #[inline]
     pub fn settle(&mut self, settled: Settled) {
@@ -134,14 +129,10 @@ impl Hub {
                 free |= session.lift(Hold::Barrier);
             }
         }
-        let over = (session.closing || session.half_closed) && session.in_flight() == 0;
         if free {
             io.resume(conn);
         }
-        // What a half-closed client still has in its input is presented after a resume: it is closed when that is done.
-        if over && !free && !session.is_held() {
-            io.close(conn);
-        }
+        session.close_if_over(io);
     }
 
     /// Requests of a connection went to a backlog.

@@ -9,7 +9,8 @@ pub mod resp;
 pub mod walk;
 pub mod wire;
 
-use pinion_net::reactor::ConnId;
+use pinion_engine::aligned::AlignedBuf;
+use pinion_net::reactor::{ConnId, Io};
 use resp::RespSession;
 use wire::WireSession;
 
@@ -57,6 +58,8 @@ pub struct Session {
     pub half_closed: bool,
     /// Close when everything is answered.
     pub closing: bool,
+    /// Input was left that waits for a hold to be lifted.
+    pub leftover: bool,
     /// Its requests that wait in a backlog for credits.
     pub backlogged: u32,
     holds: u8,
@@ -65,7 +68,16 @@ pub struct Session {
 impl Session {
     /// A new connection.
     pub fn new(conn: ConnId, dialogue: Dialogue, own_port: bool) -> Session {
-        Session { conn, dialogue, own_port, half_closed: false, closing: false, backlogged: 0, holds: 0 }
+        Session {
+            conn,
+            dialogue,
+            own_port,
+            half_closed: false,
+            closing: false,
+            leftover: false,
+            backlogged: 0,
+            holds: 0,
+        }
     }
 
     /// Adds a hold; `true` if it is the first, so that the reactor must pause.
@@ -90,6 +102,14 @@ impl Session {
     /// Whether any hold is on.
     pub fn is_held(&self) -> bool {
         self.holds != 0
+    }
+
+    /// Closes the connection if it has got all it will get.
+    pub fn close_if_over(&mut self, io: &mut Io<AlignedBuf>) {
+        let finished = self.half_closed && !self.leftover && !self.is_held();
+        if (self.closing || finished) && self.in_flight() == 0 {
+            io.close(self.conn);
+        }
     }
 
     /// Requests that are not answered.

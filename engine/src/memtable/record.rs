@@ -128,11 +128,23 @@ fn push_before(arena: &mut Arena, next: Ref, entry: Entry<'_>) -> Ref {
 
 /// Where a version jumps to that is put before `next`: two equal jumps become one of twice the length.
 fn links_before(arena: &Arena, next: Ref) -> Links {
-    let depth = |at| arena.word(at, DEPTH);
+    let depth = arena.word(next, DEPTH);
     let jump = Ref(arena.word(next, JUMP));
-    let far = Ref(arena.word(jump, JUMP));
-    let equal = depth(next).wrapping_sub(depth(jump)) == depth(jump).wrapping_sub(depth(far));
-    Links { next, jump: if equal { far } else { next }, depth: depth(next).wrapping_add(1) }
+    let len = jump_len(depth);
+    // Lengths follow from depths, so that the versions jumped to are read only where two jumps become one.
+    let jump = if jump_len(depth - len) == len { Ref(arena.word(jump, JUMP)) } else { next };
+    Links { next, jump, depth: depth.saturating_add(1) }
+}
+
+/// How far a version of this depth jumps: the last term when the depth is written as a sum of the largest
+/// possible numbers of the form 2^k - 1.
+fn jump_len(depth: u32) -> u32 {
+    let (mut rest, mut term) = (depth, 0);
+    while rest > 0 {
+        term = u32::MAX >> (rest + 1).leading_zeros() >> 1;
+        rest -= term;
+    }
+    term
 }
 
 fn version_len(entry: Entry<'_>) -> usize {
@@ -164,4 +176,37 @@ fn word(bytes: &[u8], at: usize) -> u32 {
 
 fn long(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(bytes[at..at + 8].try_into().expect("the slice has 8 bytes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::Kind;
+
+    #[test]
+    fn lengths_of_jumps_are_those_of_a_skew_binary_list() {
+        let lengths: Vec<u32> = (0..16).map(jump_len).collect();
+        assert_eq!(lengths, [0, 1, 1, 3, 1, 1, 3, 7, 1, 1, 3, 1, 1, 3, 7, 15]);
+    }
+
+    #[test]
+    fn every_version_jumps_as_far_as_its_depth_says() {
+        let entry = |version| Entry {
+            key: b"key",
+            stamp: Stamp::new(Version(version), Kind::Value),
+            expiry: Expiry::NEVER,
+            value: b"",
+        };
+        let mut arena = Arena::default();
+        let cell = add_key(&mut arena, entry(0));
+        (1..5000).for_each(|version| add_version(&mut arena, cell, entry(version)));
+        let mut at = newest(&arena, cell);
+        while at != Ref::NONE {
+            let depth = arena.word(at, DEPTH);
+            assert_eq!(version(&arena, at), Version(u64::from(depth)));
+            let jump = Ref(arena.word(at, JUMP));
+            assert_eq!(version(&arena, jump), Version(u64::from(depth - jump_len(depth))));
+            at = older(&arena, at);
+        }
+    }
 }

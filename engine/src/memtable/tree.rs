@@ -20,7 +20,8 @@ const INNER: usize = 63;
 /// Nodes are allocated so many at a time.
 const POOL: usize = 16;
 
-/// Sorted cells with their heads.
+/// Sorted cells with their heads, laid out so that a search begins in the line that says how many there are.
+#[repr(C)]
 struct Keys<const N: usize> {
     len: usize,
     /// Bytes that all keys of this node share; heads begin after them.

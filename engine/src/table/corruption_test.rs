@@ -159,6 +159,14 @@ fn a_later_format_is_named_as_such() {
 }
 
 #[test]
+fn the_bytes_of_a_table_are_those_of_format_1() {
+    let crc = |compression| crc32c::crc32c(&sample(compression).0.files[&FileName::Table(NUMBER)]);
+    assert_eq!(crc(Compression::None), 670_687_698);
+    let (mut dir, _) = sample(Compression::None);
+    assert!(bytes(&mut dir).ends_with(b"PINIONST"));
+}
+
+#[test]
 fn a_mapping_of_other_contents_is_refused() {
     let (_, table) = sample(Compression::None);
     let (other, _) = build(NUMBER, Compression::None, |builder| {

@@ -1,14 +1,15 @@
 //! The index of a table: which block may hold a key.
 //!
 //! Between two blocks stands a *separator*, a key and version that is above all of the first and not above any
-//! of the second. Separators are searched through a static tree of nodes of 256 bytes, laid out in place: word 0
+//! of the second. Separators are searched through a static tree of nodes of 32 words, laid out in place: word 0
 //! says how many bytes all keys under the node share, words 1..32 are the 8 bytes after them (the *heads*) of
 //! the separators between its up to 32 children. Searching a node compares numbers; whole keys are read
-//! only where heads are equal. So keys may share any prefix without slowing the search, and four lines a level
-//! are all it touches: three levels cover 32,768 blocks.
+//! only where heads are equal. So keys may share any prefix without slowing the search, and four cache lines a
+//! level are all it touches: three levels cover 32,768 blocks. The ends of a leaf's blocks lie right behind it.
 //!
 //! ```text
-//! nodes, root first, a level after the other | n block ends u64 | n + 1 separator ends u64 | separators
+//! nodes, root first, a level after the other, each leaf (32 words) before the ends of its blocks (32 words)
+//! | n + 1 separator ends u64 | separators
 //! ```
 //!
 //! A separator is stored as `key | version u64`. Number 0 is the first key of the table with the highest version,
@@ -23,6 +24,8 @@ use zerocopy::{FromBytes, IntoBytes};
 
 /// Children of a node.
 const FANOUT: usize = 32;
+/// Words of a leaf: the node, and where each of its blocks ends.
+const LEAF_WORDS: usize = 2 * FANOUT;
 /// Bytes of a word.
 const WORD: usize = 8;
 /// Before all versions of a key.
@@ -32,13 +35,25 @@ const NEWEST: u64 = u64::MAX;
 #[derive(Clone, Debug)]
 pub(super) struct IndexLayout {
     blocks: usize,
-    /// First node of each level and how many children it has in all, root first.
-    levels: SmallVec<[(usize, usize); 4]>,
+    /// Root first, the leaves' level last.
+    levels: SmallVec<[Level; 4]>,
     /// In words.
-    block_ends: usize,
     separator_ends: usize,
     /// In bytes.
     separators: usize,
+}
+
+/// Nodes of equal depth.
+#[derive(Clone, Copy, Debug)]
+struct Level {
+    /// First word.
+    start: usize,
+    /// Words from a node to the next.
+    stride: usize,
+    /// Of all its nodes.
+    children: usize,
+    /// How many blocks lie under a child.
+    span: usize,
 }
 
 /// Gathers separators and block ends.
@@ -82,31 +97,32 @@ impl IndexBuilder {
         }
         self.add_separator(last_key, 0);
         let layout = IndexLayout::new(self.blocks());
-        let mut words = vec![U64::new(0); layout.block_ends];
-        let mut span = FANOUT.pow(layout.levels.len() as u32 - 1);
-        for &(first_node, children) in &layout.levels {
-            for node in 0..children.div_ceil(FANOUT) {
-                let at = (first_node + node) * FANOUT;
-                self.fill_node(&mut words[at..at + FANOUT], node * FANOUT, children, span);
+        let mut words = vec![U64::new(0); layout.separator_ends];
+        for level in &layout.levels {
+            for node in 0..level.children.div_ceil(FANOUT) {
+                let at = level.start + node * level.stride;
+                self.fill_node(&mut words[at..at + FANOUT], node * FANOUT, level);
             }
-            span /= FANOUT;
+        }
+        for (i, end) in self.block_ends.iter().enumerate() {
+            words[layout.end_word(i)] = *end;
         }
         let mut out = AlignedBuf::with_capacity(layout.separators + self.separators.len());
-        for part in [words.as_bytes(), self.block_ends.as_bytes(), self.separator_ends.as_bytes()] {
+        for part in [words.as_bytes(), self.separator_ends.as_bytes()] {
             out.extend_from_slice(part);
         }
         out.extend_from_slice(&self.separators);
         out
     }
 
-    /// A node's children are `first_child..`, each `span` blocks wide.
-    fn fill_node(&self, words: &mut [U64], first_child: usize, children: usize, span: usize) {
-        let end_child = (first_child + FANOUT).min(children);
-        let high = (end_child * span).min(self.blocks());
-        let skip = common_len(self.key(first_child * span), self.key(high));
+    /// A node's children are `first_child..` of its level.
+    fn fill_node(&self, words: &mut [U64], first_child: usize, level: &Level) {
+        let end_child = (first_child + FANOUT).min(level.children);
+        let high = (end_child * level.span).min(self.blocks());
+        let skip = common_len(self.key(first_child * level.span), self.key(high));
         words[0] = U64::new(skip as u64);
         for (word, child) in words[1..].iter_mut().zip(first_child + 1..end_child) {
-            *word = U64::new(head(self.key(child * span), skip));
+            *word = U64::new(head(self.key(child * level.span), skip));
         }
     }
 
@@ -134,20 +150,15 @@ impl IndexLayout {
             counts.push(children);
         }
         let mut levels = SmallVec::new();
-        let mut nodes = 0;
-        for &children in counts.iter().rev() {
-            levels.push((nodes, children));
-            nodes += children.div_ceil(FANOUT);
+        let mut separator_ends = 0;
+        for (depth, &children) in counts.iter().rev().enumerate() {
+            let above_leaves = counts.len() - 1 - depth;
+            let stride = if above_leaves == 0 { LEAF_WORDS } else { FANOUT };
+            let span = FANOUT.pow(above_leaves as u32);
+            levels.push(Level { start: separator_ends, stride, children, span });
+            separator_ends += children.div_ceil(FANOUT) * stride;
         }
-        let block_ends = nodes * FANOUT;
-        let separator_ends = block_ends + blocks;
-        IndexLayout {
-            blocks,
-            levels,
-            block_ends,
-            separator_ends,
-            separators: (separator_ends + blocks + 1) * WORD,
-        }
+        IndexLayout { blocks, levels, separator_ends, separators: (separator_ends + blocks + 1) * WORD }
     }
 
     /// Checks that the parts of an index fit together, so that searching it can't leave it.
@@ -163,11 +174,11 @@ impl IndexLayout {
         if bytes.len() < layout.separators {
             return Err("shorter than its parts".into());
         }
-        let ends = layout.words(bytes, layout.block_ends, layout.blocks);
+        let ends = (0..layout.blocks).map(|i| layout.word(bytes, layout.end_word(i)));
         if !fills(ends, data_len, 1, u64::from(u32::MAX)) {
             return Err("blocks don't fill the data".into());
         }
-        let separators = layout.words(bytes, layout.separator_ends, layout.blocks + 1);
+        let separators = (0..=layout.blocks).map(|i| layout.word(bytes, layout.separator_ends + i));
         if !fills(separators, (bytes.len() - layout.separators) as u64, WORD as u64, u64::MAX) {
             return Err("separators don't fill their part".into());
         }
@@ -182,8 +193,8 @@ impl IndexLayout {
     /// Where block `i` lies in the file, its checksum included.
     #[inline]
     pub(super) fn block_range(&self, bytes: &[u8], i: usize) -> Range<u64> {
-        let word = |i: usize| self.words(bytes, self.block_ends + i, 1).first().map_or(0, |word| word.get());
-        if i == 0 { 0..word(0) } else { word(i - 1)..word(i) }
+        let end = |i| self.word(bytes, self.end_word(i));
+        if i == 0 { 0..end(0) } else { end(i - 1)..end(i) }
     }
 
     /// The one block that may hold `key` at `at`; `None` if the key is outside the table.
@@ -222,20 +233,18 @@ impl IndexLayout {
     #[inline]
     fn descend(&self, bytes: &[u8], key: &[u8], at: Version) -> usize {
         let mut node = 0;
-        let mut span = FANOUT.pow(self.levels.len() as u32 - 1);
-        for &(first_node, children) in &self.levels {
+        for level in &self.levels {
             let first_child = node * FANOUT;
-            let count = (children - first_child).min(FANOUT);
-            let words = self.words(bytes, (first_node + node) * FANOUT, count);
+            let count = (level.children - first_child).min(FANOUT);
+            let words = self.words(bytes, level.start + node * level.stride, count);
             let (skip, heads) = words.split_first().map_or((0, words), |(skip, heads)| (skip.get(), heads));
             let head = head(key, skip as usize);
             let mut child = heads.partition_point(|other| other.get() < head);
             if heads.get(child).is_some_and(|other| other.get() == head) {
                 let ties = heads[child..].partition_point(|other| other.get() == head);
-                child += self.before(bytes, first_child + child + 1, ties, span, key, at);
+                child += self.before(bytes, first_child + child + 1, ties, level.span, key, at);
             }
             node = first_child + child;
-            span /= FANOUT;
         }
         node.min(self.blocks - 1)
     }
@@ -259,6 +268,18 @@ impl IndexLayout {
         low
     }
 
+    /// Which word says where block `i` ends.
+    #[inline]
+    fn end_word(&self, i: usize) -> usize {
+        let leaves = self.levels.last().map_or(0, |leaves| leaves.start);
+        leaves + i / FANOUT * LEAF_WORDS + FANOUT + i % FANOUT
+    }
+
+    #[inline]
+    fn word(&self, bytes: &[u8], at: usize) -> u64 {
+        self.words(bytes, at, 1).first().map_or(0, |word| word.get())
+    }
+
     #[inline]
     fn words<'a>(&self, bytes: &'a [u8], first: usize, count: usize) -> &'a [U64] {
         let bytes = bytes.get(first * WORD..(first + count) * WORD).unwrap_or_default();
@@ -267,11 +288,11 @@ impl IndexLayout {
 }
 
 /// Whether consecutive things that end here, each of `least..=most` bytes, come to `total` bytes.
-fn fills(ends: &[U64], total: u64, least: u64, most: u64) -> bool {
+fn fills(ends: impl Iterator<Item = u64>, total: u64, least: u64, most: u64) -> bool {
     let mut start = 0;
     for end in ends {
-        match end.get().checked_sub(start) {
-            Some(len) if (least..=most).contains(&len) => start = end.get(),
+        match end.checked_sub(start) {
+            Some(len) if (least..=most).contains(&len) => start = end,
             _ => return false,
         }
     }

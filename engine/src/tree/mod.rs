@@ -25,6 +25,15 @@ mod shape;
 mod snapshots;
 mod stats;
 
+#[cfg(test)]
+mod model_test;
+#[cfg(test)]
+mod pick_test;
+#[cfg(test)]
+mod scan_test;
+#[cfg(test)]
+mod test_store;
+
 pub use self::core::{LEVELS, Tree};
 pub use head::Head;
 pub use key_ranges::KeyRanges;

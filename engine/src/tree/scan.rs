@@ -57,7 +57,8 @@ pub enum ScanStep {
         next: Option<Vec<u8>>,
     },
     /// These blocks must be read, decoded and put into the cache first. Then call again from `next`, with
-    /// the same page.
+    /// the same page. Until the scan is over keep the blocks that [`BlockCache::insert`] returned: a cache
+    /// smaller than what all sources need at once would else evict one for the other for ever.
     NeedsRead {
         /// Blocks, some of them ahead of need.
         blocks: Vec<BlockRef>,
