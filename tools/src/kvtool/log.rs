@@ -7,9 +7,12 @@ use super::text::{self, Bytes};
 use pinion_engine::Error;
 use pinion_engine::dir::Dir;
 use pinion_engine::io::FileName;
-use pinion_engine::key::Kind;
+use pinion_engine::key::{Expiry, Kind};
 use pinion_engine::log::{Batch, BatchOp, DumpItem, LogPosition, Record, RecordKind, dump};
 use serde::Serialize;
+
+/// Values are cut to so many bytes in text.
+const WIDTH: usize = 48;
 
 #[derive(Serialize)]
 #[serde(tag = "item", rename_all = "snake_case")]
@@ -46,6 +49,9 @@ struct OpItem {
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_ms: Option<u64>,
     value: Bytes,
+    /// For people.
+    #[serde(skip)]
+    line: String,
 }
 
 #[derive(Clone, Copy, Serialize)]
@@ -162,13 +168,21 @@ pub fn kind_name(kind: Kind) -> &'static str {
 }
 
 fn op_item(op: &BatchOp<'_>) -> OpItem {
+    let expires = match op.expiry {
+        Expiry::NEVER => String::new(),
+        expiry => format!(" expires {}", text::expiry(expiry)),
+    };
+    let (name, keyspace, version) = (kind_name(op.kind), op.keyspace.0, op.version.0);
+    let (key, value) = (text::bytes(op.key, 0), text::bytes(op.value, WIDTH));
+    let line = format!("{name} {keyspace}/{key} version {version}{expires} {value}");
     OpItem {
-        op: kind_name(op.kind),
-        keyspace: op.keyspace.0,
+        op: name,
+        keyspace,
         key: op.key.into(),
-        version: op.version.0,
+        version,
         expires_ms: Some(op.expiry.0).filter(|&ms| ms != 0),
         value: op.value.into(),
+        line: line.trim_end().to_owned(),
     }
 }
 
@@ -193,21 +207,7 @@ fn record_lines(record: &RecordItem) -> Vec<String> {
         line.push_str(&format!(", clock {}", text::time(clock_us / 1000)));
     }
     let mut lines = vec![line];
-    for op in &record.ops {
-        let expires = op.expires_ms.map_or_else(String::new, |ms| format!(" expires {}", text::time(ms)));
-        let (key, value) = (plain(&op.key), plain(&op.value));
-        lines.push(format!(
-            "        {} {}/{} version {}{expires} {value}",
-            op.op, op.keyspace, key, op.version
-        ));
-    }
+    lines.extend(record.ops.iter().map(|op| format!("        {}", op.line)));
     lines.extend(record.error.iter().map(|error| format!("        ! {error}")));
     lines
-}
-
-fn plain(bytes: &Bytes) -> String {
-    match bytes {
-        Bytes::Text(text) => text::bytes(text.as_bytes(), 48),
-        Bytes::Hex(hex) => format!("0x{}", &hex[..hex.len().min(96)]),
-    }
 }

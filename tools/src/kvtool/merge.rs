@@ -36,7 +36,7 @@ struct Active<'a> {
 }
 
 enum Source<'a> {
-    Table(TableSource<'a>),
+    Table(Box<TableSource<'a>>),
     Memtable { memtable: &'a Memtable, iter: MemtableIter<'a>, entry: Option<Entry<'a>> },
 }
 
@@ -50,7 +50,7 @@ impl<'a> Merge<'a> {
     pub fn add_table(&mut self, dir: &'a dyn Dir, meta: &'a TableMeta) {
         if meta.entries > 0 {
             let (from, source) = (meta.min_key.clone(), TableSource::new(dir, meta));
-            self.waiting.push(Waiting { from, source: Source::Table(source) });
+            self.waiting.push(Waiting { from, source: Source::Table(Box::new(source)) });
         }
     }
 

@@ -15,6 +15,7 @@ mod manifest;
 pub mod merge;
 pub mod output;
 pub mod progress;
+mod repair;
 pub mod reshard;
 pub mod runner;
 pub mod sink;
@@ -90,7 +91,7 @@ pub fn run(cli: &Cli, output: &mut Output<'_>) -> Result<(), ToolError> {
         Command::Log(args) => log::run(args, output),
         Command::Manifest(place) => manifest::run(&Target::open(&place.path)?, output),
         Command::Stats(place) => stats::run(&Target::open(&place.path)?, output),
-        Command::Repair(_) => Err(ToolError::Usage("not yet".into())),
+        Command::Repair(args) => repair::run(args, output),
         Command::Reshard(args) => reshard::run(args, output),
     }
 }

@@ -5,6 +5,7 @@ use pinion_engine::Error;
 use pinion_engine::dir::Dir;
 use pinion_engine::io::{IoCompletion, IoOutput, IoRequest};
 use pinion_engine::job::{Job, JobOutput, JobStep};
+use pinion_engine::manifest::{Edit, Manifest, ManifestEvent};
 use pinion_engine::shard::request::{Answers, Request, Ticket};
 use pinion_engine::shard::{Now, Shard, ShardOptions, ShardStats};
 use std::io::Result as IoResult;
@@ -103,6 +104,19 @@ impl Answers for Nobody {
 fn now(mono_us: u64) -> Now {
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Now { unix_us: unix.as_micros() as u64, mono_us }
+}
+
+/// Appends an edit and waits until it is durable.
+pub fn publish(dir: &mut dyn Dir, manifest: &mut Manifest, edit: Edit) -> Result<(), Error> {
+    let mut requests = Vec::new();
+    manifest.append(edit, &mut requests);
+    while let Some(request) = requests.pop() {
+        let completion = perform(dir, request);
+        if let Some(ManifestEvent::Failed(source)) = manifest.complete(completion, &mut requests) {
+            return Err(Error::io("write", manifest.file(), dir.path(), source));
+        }
+    }
+    Ok(())
 }
 
 /// Does what a request asks for.

@@ -7,21 +7,33 @@ use std::fmt::Write as _;
 /// A stored key for people: `keyspace/partition/key`, with `#incarnation` behind the partition unless it is 0, and
 /// whatever isn't printable ASCII escaped.
 pub fn key(stored: &[u8]) -> String {
-    let Some(prefix) = Prefix::of(stored) else { return format!("?{}", stored.escape_ascii()) };
+    let Some(prefix) = Prefix::of(stored) else { return format!("?{}", escape(stored)) };
     let mut text = format!("{}/{}", prefix.keyspace().0, prefix.partition().0);
     if prefix.incarnation().0 != 0 {
         write!(text, "#{}", prefix.incarnation().0).expect("writing to a String never fails");
     }
-    write!(text, "/{}", user_key(stored).escape_ascii()).expect("writing to a String never fails");
+    write!(text, "/{}", escape(user_key(stored))).expect("writing to a String never fails");
+    text
+}
+
+/// Printable ASCII as it is, but for the backslash; everything else as an escape.
+fn escape(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for &byte in bytes {
+        match byte {
+            b'"' | b'\'' => text.push(byte.into()),
+            _ => text.extend(byte.escape_ascii().map(char::from)),
+        }
+    }
     text
 }
 
 /// Bytes for people, cut to `width` bytes (0: not cut).
 pub fn bytes(bytes: &[u8], width: usize) -> String {
     if width == 0 || bytes.len() <= width {
-        return bytes.escape_ascii().to_string();
+        return escape(bytes);
     }
-    format!("{}... ({} bytes)", bytes[..width].escape_ascii(), bytes.len())
+    format!("{}... ({} bytes)", escape(&bytes[..width]), bytes.len())
 }
 
 /// Bytes for programs: text where they are UTF-8, hexadecimal otherwise.
@@ -168,8 +180,8 @@ mod tests {
     #[test]
     fn keys_show_where_they_belong_and_escape_what_is_not_text() {
         let mut stored = Vec::new();
-        Prefix::new(Keyspace(1), Partition(20), Incarnation(0)).stored_key(b"a\0\xff\n", &mut stored);
-        assert_eq!(key(&stored), "1/20/a\\x00\\xff\\n");
+        Prefix::new(Keyspace(1), Partition(20), Incarnation(0)).stored_key(b"\"a\0\xff\n\\", &mut stored);
+        assert_eq!(key(&stored), "1/20/\"a\\x00\\xff\\n\\\\");
         Prefix::new(Keyspace(1), Partition(20), Incarnation(3)).stored_key(b"a", &mut stored);
         assert_eq!(key(&stored), "1/20#3/a");
         assert_eq!(key(b"abc"), "?abc");

@@ -8,8 +8,6 @@
 
 mod tables;
 
-pub use tables::check_table;
-
 use super::ToolError;
 use super::output::Output;
 use super::progress::Progress;
@@ -94,7 +92,7 @@ pub fn verify_shard(
     check.report.shards += 1;
     match only {
         None => check.everything(),
-        Some(FileName::Table(number)) => tables::check(&mut check, number, None),
+        Some(FileName::Table(number)) => tables::check_one(&mut check, number, None),
         Some(file @ FileName::Manifest(_)) => check.manifest(&OneFile { dir: &shard.dir, file }).map(drop),
         Some(file) => {
             let Some(state) = check.manifest(&shard.dir)? else { return Ok(()) };
@@ -185,7 +183,7 @@ impl Check<'_> {
     fn orphaned_tables(&mut self) -> Result<(), Error> {
         for name in list(&self.shard.dir)? {
             if let FileName::Table(number) = name {
-                tables::check(self, number, None)?;
+                tables::check_one(self, number, None)?;
             }
         }
         Ok(())

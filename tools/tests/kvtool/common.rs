@@ -2,7 +2,7 @@
 
 use clap::Parser;
 use pinion_engine::drive::{OsDir, StoreFile};
-use pinion_engine::key::{Keyspace, Partition, Version};
+use pinion_engine::key::{Keyspace, Partition};
 use pinion_engine::placement::Placement;
 use pinion_engine::shard::request::{Answer, Answers, Op, PutExpiry, Request, Ticket};
 use pinion_engine::shard::{Durability, ShardOptions};
@@ -16,13 +16,11 @@ use std::path::{Path, PathBuf};
 /// A store in a directory of its own, written shard by shard.
 pub struct TestStore {
     temp: tempfile::TempDir,
-    pub file: StoreFile,
 }
 
 /// What an answer was, as far as tests care.
 #[derive(Debug, Default)]
 pub struct Last {
-    pub version: Option<Version>,
     pub value: Option<Vec<u8>>,
     pub refused: Option<String>,
 }
@@ -31,8 +29,7 @@ impl Answers for Last {
     fn answer(&mut self, _: Ticket, answer: Answer<'_>) {
         match answer {
             Answer::Value(value) => self.value = Some(value.bytes.to_vec()),
-            Answer::Written { version, .. } => self.version = Some(version),
-            Answer::NotFound => {}
+            Answer::Written { .. } | Answer::NotFound => {}
             other => self.refused = Some(format!("{other:?}")),
         }
     }
@@ -66,7 +63,7 @@ impl TestStore {
         let temp = tempfile::tempdir().unwrap();
         let file = StoreFile { id: [7; 16], shards, partitions, layout: 0 };
         file.write(temp.path()).unwrap();
-        TestStore { temp, file }
+        TestStore { temp }
     }
 
     pub fn path(&self) -> &Path {

@@ -2,11 +2,11 @@
 
 use super::{Sources, Summary};
 use crate::kvtool::progress::Progress;
-use crate::kvtool::runner::perform;
+use crate::kvtool::runner::publish;
 use crate::kvtool::sink::TableSink;
 use pinion_engine::dir::Dir;
 use pinion_engine::key::{Incarnation, Keyspace, Prefix, RangeTombstone};
-use pinion_engine::manifest::{Edit, Manifest, ManifestEvent};
+use pinion_engine::manifest::{Edit, Manifest};
 use pinion_engine::placement::Placement;
 use pinion_engine::{Error, Partition};
 use std::collections::BTreeSet;
@@ -34,19 +34,6 @@ pub fn build(
     let groups = sources.groups.values().filter(|group| owned.contains(&group.partition)).copied().collect();
     let edit = Edit { added: tables, groups, next_file: Some(next_file), ..Edit::default() };
     publish(dir, &mut manifest, edit)
-}
-
-/// Appends an edit and waits until it is durable.
-pub fn publish(dir: &mut dyn Dir, manifest: &mut Manifest, edit: Edit) -> Result<(), Error> {
-    let mut requests = Vec::new();
-    manifest.append(edit, &mut requests);
-    while let Some(request) = requests.pop() {
-        let completion = perform(dir, request);
-        if let Some(ManifestEvent::Failed(source)) = manifest.complete(completion, &mut requests) {
-            return Err(Error::io("write", manifest.file(), dir.path(), source));
-        }
-    }
-    Ok(())
 }
 
 /// Copies every entry of the partitions; how many there were.

@@ -1,8 +1,6 @@
 //! Verifying tables, past their first damage.
 
-use super::{Check, Finding, Report};
-use crate::kvtool::progress::Progress;
-use crate::kvtool::target::Shard;
+use super::Check;
 use crate::kvtool::text::key;
 use pinion_engine::Error;
 use pinion_engine::dir::Dir;
@@ -20,7 +18,7 @@ pub(super) fn check_all(check: &mut Check<'_>, state: &ManifestState) -> Result<
     let mut sound = Vec::new();
     for entry in state.tables.values() {
         let before = check.report.damage.len();
-        check_named(check, entry.number, Some(entry.file_bytes))?;
+        check_one(check, entry.number, Some(entry.file_bytes))?;
         if check.report.damage.len() == before {
             let table = Table::open(&check.shard.dir, entry.number, false)?;
             sound.push((usize::from(entry.level), Arc::new(table)));
@@ -32,19 +30,8 @@ pub(super) fn check_all(check: &mut Check<'_>, state: &ManifestState) -> Result<
     }
 }
 
-/// Verifies one table.
-pub(super) fn check(check: &mut Check<'_>, number: u64, file_bytes: Option<u64>) -> Result<(), Error> {
-    check_named(check, number, file_bytes)
-}
-
-/// The damage of one table, found as `verify` finds it.
-pub fn check_table(shard: &Shard, number: u64, progress: &Progress) -> Result<Vec<Finding>, Error> {
-    let mut report = Report::default();
-    check_named(&mut Check { shard, report: &mut report, progress }, number, None)?;
-    Ok(report.damage)
-}
-
-fn check_named(check: &mut Check<'_>, number: u64, file_bytes: Option<u64>) -> Result<(), Error> {
+/// Verifies one table, which the manifest says is so long.
+pub(super) fn check_one(check: &mut Check<'_>, number: u64, file_bytes: Option<u64>) -> Result<(), Error> {
     let dir: &dyn Dir = &check.shard.dir;
     check.progress.on(format!("{}: {}", check.shard.name, FileName::Table(number)));
     check.report.tables += 1;
@@ -129,7 +116,7 @@ fn report_blocks(
     for (error, last_key) in damaged.drain(..) {
         let (from, to) = (key(&last_key), key(next_key));
         let means = format!(
-            "entries of this table from {from} to {to} can't be read; `kvtool repair` keeps the others"
+            "entries of this table between {from} and {to} can't be read; `kvtool repair` keeps the others"
         );
         check.found(error, &means)?;
         *found += 1;
