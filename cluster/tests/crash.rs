@@ -30,14 +30,21 @@ fn key(writer: usize, key: u64) -> String {
 }
 
 /// Writes until the connection breaks; some writes go in pipelines, some in one MSET.
-fn write(address: &str, writer: usize, seed: u64, known: &Mutex<Known>, acknowledged: &AtomicUsize, over: &AtomicBool) {
+fn write(
+    address: &str,
+    writer: usize,
+    seed: u64,
+    known: &Mutex<Known>,
+    acknowledged: &AtomicUsize,
+    over: &AtomicBool,
+) {
     let mut random = StdRng::seed_from_u64(seed);
     let mut resp = Resp::connect(address);
     while !over.load(Ordering::Relaxed) {
         let mut sent = Vec::new();
         for _ in 0..DEPTH {
             let place = random.random_range(0..KEYS_PER_WRITER);
-            let mut known = known.lock().unwrap();
+            let mut known = known.lock().expect("no holder of the lock panics");
             let entry = known.entry(place).or_insert((0, 0));
             entry.1 += 1;
             sent.push((place, entry.1));
@@ -56,7 +63,11 @@ fn write(address: &str, writer: usize, seed: u64, known: &Mutex<Known>, acknowle
                 Ok(reply) => assert_eq!(reply, Reply::ok()),
                 Err(_) => return,
             }
-            known.lock().unwrap().entry(place).and_modify(|entry| entry.0 = number);
+            known
+                .lock()
+                .expect("no holder of the lock panics")
+                .entry(place)
+                .and_modify(|entry| entry.0 = number);
             acknowledged.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -66,13 +77,14 @@ fn write(address: &str, writer: usize, seed: u64, known: &Mutex<Known>, acknowle
 fn verify(kvd: &Kvd, known: &[Arc<Mutex<Known>>], round: usize) {
     let mut resp = kvd.resp();
     for (writer, known) in known.iter().enumerate() {
-        for (&place, entry) in known.lock().unwrap().iter_mut() {
+        for (&place, entry) in known.lock().expect("no holder of the lock panics").iter_mut() {
             let name = key(writer, place);
             let found = match resp.call(&["GET", &name]) {
                 Reply::Null => 0,
                 Reply::Bulk(bytes) => {
                     let text = String::from_utf8_lossy(&bytes).into_owned();
-                    let number = text.split(':').nth(1).and_then(|number| number.parse().ok()).unwrap_or(u64::MAX);
+                    let number =
+                        text.split(':').nth(1).and_then(|number| number.parse().ok()).unwrap_or(u64::MAX);
                     assert_eq!(bytes, value(&name, number), "{name} in round {round}");
                     number
                 }
@@ -116,7 +128,7 @@ fn survive(durability: &str, rounds: usize) {
         }
         kvd.kill();
         over.store(true, Ordering::Relaxed);
-        writers.into_iter().for_each(|writer| writer.join().unwrap());
+        writers.into_iter().for_each(|writer| writer.join().expect("no writer panics"));
     }
     let kvd = Kvd::start(&dir, &["--durability", durability]);
     verify(&kvd, &known, rounds);
@@ -149,7 +161,8 @@ fn counters_and_deletes_and_clears_survive_a_kill() {
     kvd.kill();
     let kvd = Kvd::start(&dir, &[]);
     let mut resp = kvd.resp();
-    let expected = [Reply::Null, Reply::bulk("4"), Reply::Null, Reply::Null, Reply::bulk("6"), Reply::bulk("10")];
+    let expected =
+        [Reply::Null, Reply::bulk("4"), Reply::Null, Reply::Null, Reply::bulk("6"), Reply::bulk("10")];
     assert_eq!(resp.call(&["MGET", "a", "b", "c", "d", "e", "counter"]), Reply::Array(expected.to_vec()));
     assert!((1..=100_000).contains(&resp.call(&["PTTL", "e"]).integer()));
     assert_eq!(resp.call(&["DBSIZE"]), Reply::Integer(3));

@@ -18,7 +18,8 @@ impl Small {
     fn mount(mib: usize) -> Option<Small> {
         let root = tempfile::tempdir().expect("a temporary directory");
         let options = format!("size={mib}m");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(root.path()).output();
+        let mounted =
+            Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(root.path()).output();
         if mounted.is_ok_and(|output| output.status.success()) {
             Some(Small { root })
         } else {

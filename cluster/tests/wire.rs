@@ -28,19 +28,23 @@ fn requests_on_one_key_do_what_they_say_on_their_core_and_through_others() {
             assert_eq!(client.get(&key).unwrap().unwrap().bytes, b"one");
             assert_eq!(client.exists(&key).unwrap().unwrap().version, first);
             let absent = Put { condition: Condition::Absent, want_old: true, ..Put::default() };
-            let Written::NotMet { current: Some(current) } = client.put_with(&key, "two", absent).unwrap() else {
+            let Written::NotMet { current: Some(current) } = client.put_with(&key, "two", absent).unwrap()
+            else {
                 panic!("a key that is there was taken for absent");
             };
             assert_eq!((current.bytes.as_slice(), current.version), (&b"one"[..], first));
             let guarded = Put { condition: Condition::Version(first), want_old: true, ..Put::default() };
-            let Written::Done { version, old: Some(old) } = client.put_with(&key, "two", guarded).unwrap() else {
+            let Written::Done { version, old: Some(old) } = client.put_with(&key, "two", guarded).unwrap()
+            else {
                 panic!("a put at the right version was refused");
             };
             assert!(version > first && old.bytes == b"one");
             assert!(matches!(client.put_with(&key, "three", guarded).unwrap(), Written::NotMet { .. }));
             assert!(client.expire(&key, Expiry::After(60_000)).unwrap());
             assert!(client.exists(&key).unwrap().unwrap().expires_at_ms.is_some());
-            assert!(matches!(client.increment(&key, 1), Err(Error::Refused { code, .. }) if code == ErrorCode::NOT_AN_INTEGER));
+            assert!(
+                matches!(client.increment(&key, 1), Err(Error::Refused { code, .. }) if code == ErrorCode::NOT_AN_INTEGER)
+            );
             let old = Delete { want_old: true, ..Delete::default() };
             assert!(matches!(client.delete_with(&key, old).unwrap(), Written::Done { old: Some(_), .. }));
             assert!(!client.delete(&key).unwrap());
