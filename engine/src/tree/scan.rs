@@ -17,8 +17,10 @@ use crate::memtable::Memtable;
 use crate::shard::request::{Page, Value};
 use crate::table::{BlockCache, BlockRef};
 
-/// Blocks that are asked for beyond the missing one.
-const READ_AHEAD_BLOCKS: usize = 4;
+/// Blocks that are asked for beyond the missing one: a few for a short page, many for a walk.
+const READ_AHEAD_BLOCKS: std::ops::RangeInclusive<usize> = 4..=64;
+/// Items that a block is taken to hold, for that.
+const ITEMS_PER_BLOCK: usize = 8;
 /// The least work of a page: enough for every source to move.
 const WORK_MIN: usize = 64;
 
@@ -31,6 +33,13 @@ pub struct ScanLimits {
     pub bytes: usize,
     /// Entries looked at in this call, hidden ones included.
     pub work: usize,
+}
+
+impl ScanLimits {
+    fn read_ahead(&self) -> usize {
+        let blocks = self.items / ITEMS_PER_BLOCK;
+        blocks.clamp(*READ_AHEAD_BLOCKS.start(), *READ_AHEAD_BLOCKS.end())
+    }
 }
 
 /// What to scan, and for which reader.
@@ -80,12 +89,13 @@ pub fn scan_page(
         return Ok(ScanStep::Page { next: None });
     }
     let mut sources = sources(memtables, tree, range);
+    let ahead = limits.read_ahead();
     let mut blocks = Vec::new();
     for source in &mut sources {
         if let Source::Run(_) = source
             && source.seek(range.from, Version::MAX, cache)?.is_err()
         {
-            source.wanted(READ_AHEAD_BLOCKS, cache, &mut blocks)?;
+            source.wanted(ahead, cache, &mut blocks)?;
         }
     }
     if !blocks.is_empty() {
@@ -102,6 +112,7 @@ pub fn scan_page(
         key: Vec::new(),
         next: range.from.to_vec(),
         work: limits.work.max(WORK_MIN),
+        ahead,
     };
     scan.run(cache, limits, page)
 }
@@ -167,6 +178,8 @@ struct Scan<'a> {
     next: Vec<u8>,
     key: Vec<u8>,
     work: usize,
+    /// Blocks to read ahead.
+    ahead: usize,
 }
 
 impl Scan<'_> {
@@ -233,7 +246,7 @@ impl Scan<'_> {
 
     fn needs_read(self, source: usize, cache: &mut BlockCache) -> Result<ScanStep, Error> {
         let mut blocks = Vec::new();
-        self.sources[source].wanted(2 * READ_AHEAD_BLOCKS, cache, &mut blocks)?;
+        self.sources[source].wanted(self.ahead, cache, &mut blocks)?;
         Ok(ScanStep::NeedsRead { blocks, next: self.next })
     }
 }
