@@ -188,7 +188,8 @@ impl Handler for Core {
             Dialogue::Wire(_) => wire::received(&mut self.turn(io), conn, bytes),
         };
         if let Some(session) = self.hub.sessions.get(conn) {
-            session.leftover = consumed < bytes.len();
+            // What is left without a reason of ours is the beginning of a command.
+            session.leftover = consumed < bytes.len() && (session.is_held() || io.is_over_budget(conn));
             session.close_if_over(io);
         }
         consumed

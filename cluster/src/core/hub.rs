@@ -195,6 +195,19 @@ impl Answers for Sink<'_> {
     }
 }
 
+/// About how many bytes an answer adds to a connection's output.
+#[inline]
+fn answer_bytes(answer: &Answer<'_>) -> usize {
+    match answer {
+        Answer::Value(value)
+        | Answer::Item { value: Some(value), .. }
+        | Answer::Written { old: Some(value), .. }
+        | Answer::NotMet { current: Some(value) } => value.bytes.len(),
+        Answer::Page { page, .. } => page.bytes(),
+        _ => 0,
+    }
+}
+
 /// Hands an answer to whoever asked, be it from this core's shard or from another's.
 pub fn deliver(hub: &mut Hub, io: &mut Io<AlignedBuf>, ticket: Ticket, answer: &Answer<'_>) {
     match Owner::of(ticket) {
@@ -202,6 +215,7 @@ pub fn deliver(hub: &mut Hub, io: &mut Io<AlignedBuf>, ticket: Ticket, answer: &
             let now_ms = hub.now.unix_us / 1000;
             let Some(session) = hub.sessions.at(index, generation) else { return };
             let conn = session.conn;
+            session.note_answer(answer_bytes(answer));
             let out = io.output(conn);
             let settled = match &mut session.dialogue {
                 Dialogue::Resp(resp) => resp.answer(ticket.request, answer, now_ms, out),

@@ -35,8 +35,11 @@ pub enum Hold {
 /// Requests that one connection may have under way.
 pub const IN_FLIGHT_MAX: usize = 1024;
 
-/// Bytes of replies that wait for earlier ones, per connection.
-pub const HELD_BYTES_MAX: usize = 1 << 20;
+/// Requests that a new connection may have under way; it may have one more with each answer.
+const IN_FLIGHT_START: usize = 8;
+
+/// Bytes of answers that one connection may have coming, or waiting for earlier ones.
+const ANSWER_BYTES_MAX: usize = 1 << 20;
 
 /// What a connection speaks.
 pub enum Dialogue {
@@ -63,6 +66,9 @@ pub struct Session {
     /// Its requests that wait in a backlog for credits.
     pub backlogged: u32,
     holds: u8,
+    /// Requests that it may have under way now, and the size of answers that this reckons with.
+    window: usize,
+    answer_bytes: usize,
 }
 
 impl Session {
@@ -77,6 +83,8 @@ impl Session {
             leftover: false,
             backlogged: 0,
             holds: 0,
+            window: IN_FLIGHT_START,
+            answer_bytes: 0,
         }
     }
 
@@ -120,22 +128,32 @@ impl Session {
         }
     }
 
-    /// Whether no more may be taken in until some is answered.
-    pub fn is_full(&self) -> bool {
-        let held_bytes = match &self.dialogue {
+    /// Notes an answer of so many bytes. Answers that are under way can't be refused any more, so their number follows
+    /// their size: large answers lower it at once, small ones raise it by one each.
+    #[inline]
+    pub fn note_answer(&mut self, bytes: usize) {
+        self.answer_bytes = bytes.max(self.answer_bytes - self.answer_bytes / 8);
+        let fitting = ANSWER_BYTES_MAX / self.answer_bytes.max(1);
+        self.window = (self.window + 1).min(fitting).clamp(1, IN_FLIGHT_MAX);
+    }
+
+    fn held_bytes(&self) -> usize {
+        match &self.dialogue {
             Dialogue::Wire(_) => 0,
             Dialogue::Resp(resp) => resp.held_bytes(),
-        };
-        self.in_flight() >= IN_FLIGHT_MAX || held_bytes >= HELD_BYTES_MAX
+        }
+    }
+
+    /// Whether no more may be taken in until some is answered.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        let in_flight = self.in_flight();
+        in_flight > 0 && (in_flight >= self.window || self.held_bytes() >= ANSWER_BYTES_MAX)
     }
 
     /// Whether enough was answered to take in more.
     pub fn has_room(&self) -> bool {
-        let held_bytes = match &self.dialogue {
-            Dialogue::Wire(_) => 0,
-            Dialogue::Resp(resp) => resp.held_bytes(),
-        };
-        self.in_flight() <= IN_FLIGHT_MAX / 2 && held_bytes <= HELD_BYTES_MAX / 2
+        self.in_flight() <= self.window / 2 && self.held_bytes() <= ANSWER_BYTES_MAX / 2
     }
 }
 

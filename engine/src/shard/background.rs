@@ -180,7 +180,7 @@ impl Shard {
                 self.move_tables(&plan);
                 continue;
             }
-            let numbers = JobContext::numbers_for_merge(&plan, &self.background.tree_options);
+            let numbers = plan.numbers_needed(&self.background.tree_options);
             let context = self.job_context(numbers, plan.output_level);
             self.start(Running::Merge { inputs }, Box::new(MergeJob::new(plan, context)));
         }

@@ -184,7 +184,7 @@ impl TestStore {
             self.tree = self.tree.with(&[], &added);
             return Ok(Some(reason));
         }
-        let context = self.context(JobContext::numbers_for_merge(&plan, &self.options));
+        let context = self.context(plan.numbers_needed(&self.options));
         let output = self.run(&mut MergeJob::new(plan.clone(), context))?;
         self.running.push((plan, output));
         Ok(Some(reason))

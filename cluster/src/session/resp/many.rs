@@ -47,6 +47,9 @@ impl Many {
     }
 }
 
+/// The longest reply to MGET in bytes.
+const REPLY_BYTES_MAX: usize = 64 << 20;
+
 /// Keys by partition: for each the partition and the places of its keys.
 struct Groups {
     order: Vec<u32>,
@@ -182,6 +185,7 @@ pub fn answer(
     answer: &Answer<'_>,
     out: &mut Vec<u8>,
 ) -> bool {
+    let is_too_long = resp.replies.held_bytes() > REPLY_BYTES_MAX;
     let Some(many) = resp.replies.context_mut(sequence).and_then(|call| call.many.as_deref_mut()) else {
         return true;
     };
@@ -198,6 +202,14 @@ pub fn answer(
     many.missing -= 1;
     let last = many.missing == 0;
     match (*answer, sum) {
+        (Answer::Item { .. }, Sum::Values) if is_too_long => {
+            resp.replies.fail(
+                sequence,
+                1,
+                "ERR the reply is over the limit of 64 MiB; ask for fewer keys",
+                out,
+            );
+        }
         (Answer::Item { index, value }, Sum::Values) => {
             let place = many.order[start + index] as usize;
             resp.replies

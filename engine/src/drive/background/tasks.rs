@@ -52,6 +52,11 @@ impl Tasks {
         self.last_gone.wait_until(|| self.alive.get() == 0).await;
     }
 
+    /// Whether a task is left.
+    pub(super) fn is_busy(&self) -> bool {
+        self.alive.get() > 0
+    }
+
     /// Drops something on the executor's helper thread, where it holds nobody up.
     pub(super) async fn drop_thing(self: Rc<Tasks>, thing: Box<dyn Any + Send>) {
         let _alive = Alive::new(&self);
