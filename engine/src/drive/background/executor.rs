@@ -1,12 +1,13 @@
 //! The background thread itself: set-up, and the loop that turns commands into tasks.
 
 use super::disk::Disk;
-use super::tasks::{Tasks, run_job, run_loose};
+use super::tasks::{Tasks, beat_while, run_job, run_loose};
 use super::{BackgroundEvent, BackgroundOptions, Command, Shared};
 use crate::drive::{limits, syscalls};
 use crate::error::Error;
 use crate::job::JobKind;
 use glommio::{Latency, LocalExecutor, LocalExecutorBuilder, Placement, Shares};
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::path::PathBuf;
@@ -43,7 +44,12 @@ pub(super) fn run(setup: Setup, ready: &Sender<Result<(), Error>>) {
     };
     let _obituary = Obituary { options: &options, shared: &shared };
     executor.run(async {
-        match Disk::open(dir).await {
+        let is_opening = Rc::new(Cell::new(true));
+        let opening = Rc::clone(&is_opening);
+        glommio::spawn_local(beat_while(move || opening.get())).detach();
+        let opened = Disk::open(dir).await;
+        is_opening.set(false);
+        match opened {
             Ok(disk) => serve(Tasks::new(disk, outbox, &options, &shared), inbox, &shared, ready).await,
             Err(error) => report(ready, Err(error)),
         }
