@@ -24,7 +24,7 @@ total=$(wc -l <"$records")
 echo "$total records, $(wc -c <"$records") bytes"
 
 start
-"$bin/kv" -a "$address" mput --file "$records" >"$dir/first" 2>&1 &
+"$bin/kv" -a "$address" mput - <"$records" >"$dir/first" 2>&1 &
 writer=$!
 # The kill comes when about half is there, and the writer hears of it.
 until [ "$("$bin/kv" -a "$address" count | awk '{ print $1 }')" -gt $((total / 2)) ]; do :; done
@@ -32,7 +32,12 @@ kill -9 "$pid"
 wait "$writer" && { echo "the writer did not notice the kill"; exit 1; }
 start
 echo "killed; after the restart $("$bin/kv" -a "$address" count) keys are there"
-"$bin/kv" -a "$address" mput --file "$records" >"$dir/second"
-"$bin/kv" -a "$address" scan --prefix pkg: --raw | sort >"$dir/found"
-sort "$records" | cmp - "$dir/found"
+"$bin/kv" -a "$address" mput - <"$records" >"$dir/second"
+"$bin/kv" -a "$address" --json scan --prefix pkg: |
+  python3 -c 'import json, sys
+for line in sys.stdin:
+    item = json.loads(line)
+    sys.stdout.buffer.write(item["key"].encode() + b"\t" + item["value"].encode() + b"\n")' |
+  LC_ALL=C sort >"$dir/found"
+LC_ALL=C sort "$records" | cmp - "$dir/found"
 echo "written on, and all $total records are back, byte for byte"
