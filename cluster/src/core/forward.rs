@@ -190,6 +190,7 @@ mod tests {
                     };
                     seen.push(key[0]);
                     there_answers.push(slot);
+                    true
                 });
             }
             for slot in there_answers.drain(..) {

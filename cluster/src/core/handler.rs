@@ -37,6 +37,8 @@ pub struct Core {
     pub events: Events,
     /// How far it has gone down.
     pub phase: Phase,
+    /// Why it ended, if not because it was told to.
+    pub failure: Option<String>,
     /// For each listener what it speaks, and whether it is this core's own.
     pub listeners: Vec<(Speaks, bool)>,
     /// Wakes the other cores; its own place is unused.
@@ -77,7 +79,7 @@ impl Core {
     }
 
     fn take_background(&mut self, io: &mut Io<AlignedBuf>) {
-        while let Some(event) = self.driver.background().try_next() {
+        while let Some(event) = self.driver.next_event() {
             match event {
                 BackgroundEvent::JobDone(id, result) => self.shard.job_done(id, result),
                 BackgroundEvent::Io(completion) => {
@@ -183,6 +185,10 @@ impl Handler for Core {
     fn received(&mut self, io: &mut Io<AlignedBuf>, conn: ConnId, bytes: &[u8]) -> usize {
         self.begin();
         let Some(session) = self.hub.sessions.get(conn) else { return bytes.len() };
+        if session.closing {
+            // It said its last word, or the node goes down: what follows is for nobody.
+            return bytes.len();
+        }
         let consumed = match session.dialogue {
             Dialogue::Resp(_) => resp::received(&mut self.turn(io), conn, bytes),
             Dialogue::Wire(_) => wire::received(&mut self.turn(io), conn, bytes),
@@ -238,6 +244,11 @@ impl Handler for Core {
         self.turn(io).walk();
         self.release_writers(io);
         self.drive(io);
+        if self.driver.background().is_dead() {
+            // Nothing would be flushed any more: better none than half a core.
+            self.failure = Some("its background thread ended; see the lines before".to_owned());
+            io.stop();
+        }
         if self.phase != Phase::Serving {
             self.go_down(io);
         }

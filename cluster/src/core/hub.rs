@@ -13,7 +13,7 @@ use crate::session::{Dialogue, Hold, Sessions};
 use crate::stats::{Class, CoreStats};
 use pinion_engine::aligned::AlignedBuf;
 use pinion_engine::shard::Now;
-use pinion_engine::shard::request::{Answer, Answers, Ticket};
+use pinion_engine::shard::request::{Answer, Answers, Refusal, Ticket};
 use pinion_net::reactor::{ConnId, Io};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -195,6 +195,10 @@ impl Answers for Sink<'_> {
     }
 }
 
+/// Values that one connection may have waiting for it. Many large ones that were asked for after many small ones, before
+/// their size was known, could come to more: they are refused, as busy. Reads can be.
+const VALUES_BYTES_MAX: usize = 64 << 20;
+
 /// About how many bytes an answer adds to a connection's output.
 #[inline]
 fn answer_bytes(answer: &Answer<'_>) -> usize {
@@ -215,7 +219,11 @@ pub fn deliver(hub: &mut Hub, io: &mut Io<AlignedBuf>, ticket: Ticket, answer: &
             let now_ms = hub.now.unix_us / 1000;
             let Some(session) = hub.sessions.at(index, generation) else { return };
             let conn = session.conn;
-            session.note_answer(answer_bytes(answer));
+            let bytes = answer_bytes(answer);
+            let is_too_much = matches!(answer, Answer::Value(_))
+                && io.queued(conn) + session.held_bytes() + bytes > VALUES_BYTES_MAX;
+            let answer = if is_too_much { &Answer::Refused(Refusal::Busy) } else { answer };
+            session.note_answer(bytes);
             let out = io.output(conn);
             let settled = match &mut session.dialogue {
                 Dialogue::Resp(resp) => resp.answer(ticket.request, answer, now_ms, out),

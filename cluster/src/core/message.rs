@@ -79,14 +79,15 @@ pub fn write_request(batch: &mut Vec<u8>, slot: u64, request: &Request<'_>) {
     }
 }
 
-/// Takes every request of a batch: slot and request.
-pub fn each_request(batch: &[u8], mut take: impl FnMut(u64, Incoming<'_>)) {
+/// Takes the requests of a batch, slot and request, as long as `take` wants more; returns the bytes of those taken.
+pub fn each_request(batch: &[u8], mut take: impl FnMut(u64, Incoming<'_>) -> bool) -> usize {
     let mut fields = Reader(batch);
-    while !fields.is_empty() {
+    let mut more = true;
+    while more && !fields.is_empty() {
         let slot = fields.u64();
         let keyspace = Keyspace(fields.u16());
         let partition = Partition(fields.u16());
-        let mut give = |op| take(slot, Incoming::Request(Request { keyspace, partition, op }));
+        let mut give = |op| more = take(slot, Incoming::Request(Request { keyspace, partition, op }));
         match fields.u8() {
             GET => give(Op::Get { key: fields.bytes() }),
             GET_MANY => {
@@ -114,11 +115,12 @@ pub fn each_request(batch: &[u8], mut take: impl FnMut(u64, Incoming<'_>)) {
             CLEAR => give(Op::Clear),
             CURSOR => {
                 let cursor = fields.u64();
-                take(slot, Incoming::Cursor(cursor));
+                more = take(slot, Incoming::Cursor(cursor));
             }
             other => unreachable!("no request is written as {other}"),
         }
     }
+    batch.len() - fields.0.len()
 }
 
 fn write_update(out: &mut Writer<'_>, update: &Update<'_>) {
@@ -398,6 +400,7 @@ mod tests {
             let Incoming::Request(read) = read else { panic!("a request was written") };
             assert_eq!(format!("{read:?}"), format!("{:?}", request(ops[slot as usize])));
             seen += 1;
+            true
         });
         assert_eq!(seen as usize, ops.len());
     }

@@ -149,6 +149,7 @@ impl OpenCore {
             controls: setup.controls,
             events: setup.events,
             phase: Phase::Serving,
+            failure: None,
             listeners,
             wakers,
             epoch,
@@ -158,6 +159,10 @@ impl OpenCore {
         };
         reactor.run(&mut core).map_err(|e| {
             Error::Node(format!("core {me}: the reactor failed: {e}; restart kvd, and see the kernel's log"))
-        })
+        })?;
+        match core.failure {
+            Some(reason) => Err(Error::Node(format!("core {me}: {reason}"))),
+            None => Ok(()),
+        }
     }
 }

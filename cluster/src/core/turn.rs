@@ -107,8 +107,12 @@ impl Turn<'_> {
             }
             while self.hub.forwards.port().keeps_up(core) {
                 let Some(batch) = self.hub.forwards.port().take_requests(core) else { break };
-                message::each_request(&batch, |slot, incoming| self.take_request(core, slot, incoming));
-                self.hub.forwards.port().recycle(batch);
+                let taken = message::each_request(&batch, |slot, incoming| {
+                    self.take_request(core, slot, incoming);
+                    self.hub.forwards.port().keeps_up(core)
+                });
+                let port = self.hub.forwards.port();
+                if taken < batch.len() { port.put_back(core, batch, taken) } else { port.recycle(batch) }
             }
         }
     }
