@@ -27,6 +27,11 @@ pub fn start(filter: &str, format: LogFormat) -> Result<LogControl, Error> {
     Ok(LogControl { filter: control })
 }
 
+/// Whether a filter makes sense.
+pub fn check(filter: &str) -> Result<(), Error> {
+    parse(filter).map(drop)
+}
+
 impl LogControl {
     /// Replaces the filter; `RUST_LOG` still comes before it.
     pub fn set_filter(&self, filter: &str) -> Result<(), Error> {

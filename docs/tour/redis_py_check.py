@@ -8,6 +8,7 @@
 Ends with one line; exits 1 at the first answer that differs, naming the operation and its seed.
 """
 import argparse
+import os
 import random
 import sys
 import time
@@ -23,7 +24,7 @@ class Checker:
     def __init__(self, client, rng, cluster):
         self.client, self.rng, self.cluster = client, rng, cluster
         self.model = {}
-        self.prefix = f"check:{rng.randrange(1 << 40):x}:"
+        self.prefix = f"check:{os.urandom(5).hex()}:"
 
     def key(self, kind):
         return f"{self.prefix}{kind}:{self.rng.randrange(2000)}".encode()

@@ -139,6 +139,12 @@ impl AsRef<[u8]> for AlignedBuf {
     }
 }
 
+impl AsMut<[u8]> for AlignedBuf {
+    fn as_mut(&mut self) -> &mut [u8] {
+        self
+    }
+}
+
 impl From<&[u8]> for AlignedBuf {
     fn from(bytes: &[u8]) -> AlignedBuf {
         let mut buf = AlignedBuf::with_capacity(bytes.len());

@@ -15,6 +15,7 @@ pub mod key;
 pub mod log;
 pub mod manifest;
 pub mod memtable;
+pub mod placement;
 pub mod shard;
 pub mod store;
 pub mod table;

@@ -45,7 +45,7 @@ struct Args {
     dir: PathBuf,
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> engines::Result<()> {
     let args = Args::parse();
     let scratch = tempfile::tempdir_in(&args.dir)?;
     let setup = work::Setup {

@@ -10,8 +10,10 @@ use tokio::sync::oneshot;
 pub enum Control {
     /// Send a snapshot of your statistics.
     Stats(oneshot::Sender<Box<CoreStats>>),
-    /// Finish what is under way, then end.
+    /// Take in nothing new, and say when all that is under way is answered.
     Drain,
+    /// Settle the shard, then end.
+    Stop,
 }
 
 /// Reaches one core from any thread.

@@ -35,7 +35,14 @@ const COUNTERS: &[Figure] = &[
         core.stall_us
     }),
     ("pinion_log_commits", "Group commits of the log", |core| core.storage.log_commits),
-    ("pinion_log_bytes", "Bytes appended to the log", |core| core.storage.log_bytes),
+    ("pinion_written_bytes", "Bytes of keys and values written by clients", |core| {
+        core.storage.written_bytes
+    }),
+    ("pinion_flushes", "Memtables flushed", |core| core.storage.flushes),
+    ("pinion_merges", "Merges done", |core| core.storage.merges),
+    ("pinion_job_errors", "Background jobs that failed", |core| core.storage.job_errors),
+    ("pinion_read_errors", "Blocks that couldn't be read or were damaged", |core| core.storage.read_errors),
+    ("pinion_stalled_turns", "Turns of the reactor that held everything up", |core| core.stalled_turns),
     ("pinion_cache_hits", "Block look-ups that the cache answered", |core| core.storage.cache_hits),
     ("pinion_cache_misses", "Block look-ups that the cache didn't answer", |core| core.storage.cache_misses),
 ];

@@ -1,2 +1,73 @@
-//! placeholder
-fn main() {}
+//! `kvd`: the server. Reads its configuration, starts a node, says when it serves, and stops on a signal.
+
+use pinion_cluster::config::{Config, file, flags};
+use pinion_cluster::error::Error;
+use pinion_cluster::logging::{self, LogControl};
+use pinion_cluster::node::Node;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use std::io::Write;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let parsed = match flags::parse(std::env::args_os()) {
+        Ok(parsed) => parsed,
+        Err(error) => error.exit(),
+    };
+    match run(&parsed) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("kvd: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn load(parsed: &flags::Parsed) -> Result<Config, Error> {
+    let file = parsed.config.as_deref().map(file::read).transpose()?;
+    let layers = [parsed.flags.clone(), parsed.environment.clone(), file.unwrap_or_default()];
+    Config::from_layers(&layers)
+}
+
+fn run(parsed: &flags::Parsed) -> Result<(), Error> {
+    let config = load(parsed)?;
+    logging::check(&config.log)?;
+    if parsed.check {
+        println!("the configuration is valid");
+        return Ok(());
+    }
+    let log = logging::start(&config.log, config.log_format)?;
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])
+        .map_err(|e| Error::Node(format!("signals can't be handled: {e}; see the limits of this process")))?;
+    let node = Node::start(config)?;
+    say(&node.ready_line());
+    let stopper = node.stopper();
+    let handle = signals.handle();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for signal in &mut signals {
+                match signal {
+                    SIGHUP => reload(parsed, &log),
+                    _ => stopper.request_stop(),
+                }
+            }
+        });
+        let result = node.run();
+        handle.close();
+        result
+    })
+}
+
+/// Prints the ready line. Nobody may be listening: that is no reason not to serve.
+fn say(line: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+/// Rereads the configuration and takes over what can change while the node runs: the log filter.
+fn reload(parsed: &flags::Parsed, log: &LogControl) {
+    match load(parsed).and_then(|config| log.set_filter(&config.log)) {
+        Ok(()) => tracing::info!("reloaded: the log filter is in force; other settings need a restart"),
+        Err(error) => tracing::error!("not reloaded: {error}"),
+    }
+}

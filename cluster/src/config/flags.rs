@@ -11,7 +11,8 @@ use std::path::PathBuf;
 #[command(
     name = "kvd",
     version,
-    after_help = "Precedence: flag, environment, --config file, default. The keys of the \
+    args_override_self = true,
+    after_help = "Of a repeated flag the last counts. Precedence: flag, environment, --config file, default. The keys of the \
     file are the flags' names without the dashes in front. SIGTERM drains and ends; SIGHUP rereads the log filter."
 )]
 pub struct Flags {

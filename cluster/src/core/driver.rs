@@ -57,7 +57,9 @@ impl Driver {
             return self.background.submit(request);
         }
         let token = match &request {
-            IoRequest::Write { token, .. } | IoRequest::Read { token, .. } | IoRequest::Sync { token, .. } => *token,
+            IoRequest::Write { token, .. }
+            | IoRequest::Read { token, .. }
+            | IoRequest::Sync { token, .. } => *token,
             _ => return self.background.submit(request),
         };
         if let Err(error) = self.start_hot(ring, request) {

@@ -80,11 +80,6 @@ impl Forwards {
         self.sent.len() == self.free.len() && self.backlogs.iter().all(VecDeque::is_empty)
     }
 
-    /// How many requests are under way or wait.
-    pub fn len(&self) -> usize {
-        self.sent.len() - self.free.len() + self.backlogs.iter().map(VecDeque::len).sum::<usize>()
-    }
-
     /// Sends a request, or delays it: then the answer is `false`.
     pub fn send(&mut self, core: usize, ticket: Ticket, request: &Request<'_>) -> bool {
         let answers = match request.op {
@@ -149,7 +144,9 @@ impl Forwards {
     /// Sends what credits allow of the backlog to `core`; each ticket that leaves it is passed to `left`.
     pub fn pump(&mut self, core: usize, mut left: impl FnMut(Ticket)) {
         while self.port.has_credit(core) {
-            let Some(Delayed { ticket, answers, mut message }) = self.backlogs[core].pop_front() else { return };
+            let Some(Delayed { ticket, answers, mut message }) = self.backlogs[core].pop_front() else {
+                return;
+            };
             let slot = self.take_slot();
             message::set_slot(&mut message, slot as u64);
             let bytes = self.port.request(core, |batch| batch.extend_from_slice(&message));
@@ -181,15 +178,16 @@ mod tests {
         let mut ports = mesh(2, limits);
         let mut there = ports.pop().unwrap();
         let mut here = Forwards::new(ports.pop().unwrap(), 2);
-        let sent: Vec<bool> =
-            (0..5).map(|n| here.send(1, Owner::Walk.ticket(n), &get(&[n as u8]))).collect();
+        let sent: Vec<bool> = (0..5).map(|n| here.send(1, Owner::Walk.ticket(n), &get(&[n as u8]))).collect();
         assert_eq!(sent, [true, true, false, false, false]);
         let (mut seen, mut there_answers) = (Vec::new(), Vec::new());
         while !here.is_idle() {
             here.port().flush(|_| ());
             while let Some(batch) = there.take_requests(0) {
                 message::each_request(&batch, |slot, request| {
-                    let message::Incoming::Request(Request { op: Op::Get { key }, .. }) = request else { panic!() };
+                    let message::Incoming::Request(Request { op: Op::Get { key }, .. }) = request else {
+                        panic!()
+                    };
                     seen.push(key[0]);
                     there_answers.push(slot);
                 });

@@ -82,11 +82,6 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// Milliseconds since the Unix epoch.
-    pub fn now_ms(&self) -> u64 {
-        self.now.unix_us / 1000
-    }
-
     /// Counts a request that has its last answer.
     #[inline]
     pub fn settle(&mut self, settled: Settled) {
@@ -134,14 +129,10 @@ impl Hub {
                 free |= session.lift(Hold::Barrier);
             }
         }
-        let over = (session.closing || session.half_closed) && session.in_flight() == 0;
         if free {
             io.resume(conn);
         }
-        // What a half-closed client still has in its input is presented after a resume: it is closed when that is done.
-        if over && !free && !session.is_held() {
-            io.close(conn);
-        }
+        session.close_if_over(io);
     }
 
     /// Requests of a connection went to a backlog.
@@ -204,6 +195,19 @@ impl Answers for Sink<'_> {
     }
 }
 
+/// About how many bytes an answer adds to a connection's output.
+#[inline]
+fn answer_bytes(answer: &Answer<'_>) -> usize {
+    match answer {
+        Answer::Value(value)
+        | Answer::Item { value: Some(value), .. }
+        | Answer::Written { old: Some(value), .. }
+        | Answer::NotMet { current: Some(value) } => value.bytes.len(),
+        Answer::Page { page, .. } => page.bytes(),
+        _ => 0,
+    }
+}
+
 /// Hands an answer to whoever asked, be it from this core's shard or from another's.
 pub fn deliver(hub: &mut Hub, io: &mut Io<AlignedBuf>, ticket: Ticket, answer: &Answer<'_>) {
     match Owner::of(ticket) {
@@ -211,6 +215,7 @@ pub fn deliver(hub: &mut Hub, io: &mut Io<AlignedBuf>, ticket: Ticket, answer: &
             let now_ms = hub.now.unix_us / 1000;
             let Some(session) = hub.sessions.at(index, generation) else { return };
             let conn = session.conn;
+            session.note_answer(answer_bytes(answer));
             let out = io.output(conn);
             let settled = match &mut session.dialogue {
                 Dialogue::Resp(resp) => resp.answer(ticket.request, answer, now_ms, out),

@@ -1,5 +1,44 @@
 //! One core: a thread that runs the reactor and owns a shard, its connections and its end of the mesh.
+//!
+//! - [`handler`] is what the reactor calls: events in, and the end of a turn.
+//! - [`turn`] is what sessions work with during a turn; [`hub`] is the core without its shard, and where answers go.
+//! - [`forward`] and [`message`] carry requests to other cores; [`owners`] says whom an answer is for.
+//! - [`driver`] performs the shard's I/O; [`start`] sets all of it up.
 
 mod bytes;
-mod message;
-mod owners;
+mod control;
+pub mod driver;
+pub mod forward;
+pub mod handler;
+pub mod hub;
+pub mod message;
+pub mod owners;
+pub mod start;
+pub mod turn;
+
+use crate::stats::StorageStats;
+use pinion_engine::shard::ShardStats;
+
+/// What a shard tells, as the node tells it on.
+pub fn storage_stats(stats: &ShardStats) -> StorageStats {
+    StorageStats {
+        memtable_bytes: stats.memtable_bytes as u64,
+        memtables_frozen: stats.frozen_memtables as u64,
+        tables: stats.levels.iter().map(|level| level.tables as u64).collect(),
+        table_bytes: stats.levels.iter().map(|level| level.bytes).sum(),
+        resident_bytes: stats.resident_bytes,
+        cache_bytes: stats.cache_bytes as u64,
+        cache_hits: stats.cache_hits,
+        cache_misses: stats.cache_misses,
+        compaction_debt_bytes: stats.debt_bytes,
+        flushes: stats.flushes,
+        merges: stats.merges,
+        job_errors: stats.job_errors,
+        read_errors: stats.read_errors,
+        log_commits: stats.commits,
+        log_live_bytes: stats.log_bytes,
+        written_bytes: stats.written_bytes,
+        read_only: stats.read_only.clone(),
+        trouble: stats.trouble.clone(),
+    }
+}

@@ -140,17 +140,22 @@ impl Turn<'_> {
     }
 
     fn walk_on(&mut self, key: u64) {
-        let Some(walk) = self.hub.walks.get(key) else { return };
+        let Hub { walks, sessions, .. } = &mut *self.hub;
+        let Some(walk) = walks.get(key) else { return };
         walk.queued = false;
         if walk.is_done() {
             self.end_walk(key);
             return;
         }
         let (conn, keyspace) = (walk.conn, walk.keyspace);
-        let asks = walk.asks();
-        if self.hub.sessions.get(conn).is_none() && asks.is_empty() {
+        if sessions.get(conn).is_none() {
+            // Nobody waits for it any more: it ends as soon as nothing of it is under way.
+            if !walk.is_waiting() {
+                walks.remove(key);
+            }
             return;
         }
+        let asks = walk.asks();
         for ask in asks {
             let Some(walk) = self.hub.walks.get(key) else { return };
             let (to, keys_only) = (std::mem::take(&mut walk.to), walk.keys_only);

@@ -18,7 +18,7 @@ const BACKLOG: u32 = 1024;
 /// How often a free main port is tried again if somebody takes it between two binds.
 const ATTEMPTS: usize = 8;
 
-/// Which protocol a listener speaks, and whether it names one core.
+/// Which protocol a listener speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Speaks {
     /// The binary protocol.
@@ -42,8 +42,19 @@ pub struct Addresses {
     pub resp_cores: Vec<SocketAddr>,
 }
 
-/// The sockets of one core, with what they speak.
-pub type CoreListeners = Vec<(TcpListener, Speaks)>;
+/// A socket of a core.
+#[derive(Debug)]
+pub struct CoreListener {
+    /// The socket.
+    pub socket: TcpListener,
+    /// What is spoken there.
+    pub speaks: Speaks,
+    /// It is this core's own port, not one that all cores share.
+    pub own: bool,
+}
+
+/// The sockets of one core.
+pub type CoreListeners = Vec<CoreListener>;
 
 /// Everything bound, and where.
 pub struct Bound {
@@ -87,12 +98,12 @@ fn bind_protocol(
     let (main, sockets) = bind_shared(addr, listeners.len()).map_err(|e| busy(setting, addr, &e))?;
     let mut cores = Vec::with_capacity(listeners.len());
     for (core, (listeners, shared)) in listeners.iter_mut().zip(sockets).enumerate() {
-        listeners.push((shared, speaks));
+        listeners.push(CoreListener { socket: shared, speaks, own: false });
         let mut own = addr;
         own.set_port(core_port(setting, addr, core_offset, core)?);
         let socket = listen(own, false).map_err(|e| busy(setting, own, &e))?;
         cores.push(socket.local_addr().map_err(unnamed)?);
-        listeners.push((socket, speaks));
+        listeners.push(CoreListener { socket, speaks, own: true });
     }
     Ok((main, cores))
 }
@@ -104,7 +115,9 @@ fn core_port(setting: &str, main: SocketAddr, offset: u16, core: usize) -> Resul
     }
     let port = u32::from(main.port()) + u32::from(offset) + core as u32;
     u16::try_from(port).map_err(|_| {
-        Error::Config(format!("--{setting} {main}: core {core} would listen on port {port}; choose a lower port"))
+        Error::Config(format!(
+            "--{setting} {main}: core {core} would listen on port {port}; choose a lower port"
+        ))
     })
 }
 
@@ -130,7 +143,8 @@ fn bind_shared(addr: SocketAddr, count: usize) -> io::Result<(SocketAddr, Vec<Tc
 fn listen(addr: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let _inside = runtime.enter();
-    let socket = if addr.is_ipv4() { tokio::net::TcpSocket::new_v4() } else { tokio::net::TcpSocket::new_v6() }?;
+    let socket =
+        if addr.is_ipv4() { tokio::net::TcpSocket::new_v4() } else { tokio::net::TcpSocket::new_v6() }?;
     socket.set_reuseaddr(true)?;
     socket.set_reuseport(shared)?;
     socket.bind(addr)?;
@@ -161,8 +175,13 @@ mod tests {
     #[test]
     fn free_ports_are_picked_for_the_node_and_each_core() {
         let bound = bind(&config(), 3).unwrap();
-        let mut ports: Vec<u16> =
-            bound.addresses.kv_cores.iter().chain(&bound.addresses.resp_cores).map(SocketAddr::port).collect();
+        let mut ports: Vec<u16> = bound
+            .addresses
+            .kv_cores
+            .iter()
+            .chain(&bound.addresses.resp_cores)
+            .map(SocketAddr::port)
+            .collect();
         ports.extend([bound.addresses.kv.port(), bound.addresses.resp.unwrap().port()]);
         ports.sort_unstable();
         ports.dedup();
@@ -176,7 +195,10 @@ mod tests {
         let mut second = config();
         second.listen = first.addresses.kv;
         let error = bind(&second, 1).err().unwrap().to_string();
-        assert!(error.contains("--listen: can't listen on") && error.contains("choose another port"), "{error}");
+        assert!(
+            error.contains("--listen: can't listen on") && error.contains("choose another port"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -120,7 +120,8 @@ impl Merge {
             return;
         }
         loop {
-            let bounds = self.lanes.iter().enumerate().filter_map(|(index, lane)| Some((lane.bound()?, index)));
+            let bounds =
+                self.lanes.iter().enumerate().filter_map(|(index, lane)| Some((lane.bound()?, index)));
             let Some((bound, least)) = bounds.min() else { return };
             let is_full = self.items.len() >= self.limit || self.items.bytes() >= self.limit_bytes;
             if is_full && !self.items.is_empty() {

@@ -9,7 +9,8 @@ pub mod resp;
 pub mod walk;
 pub mod wire;
 
-use pinion_net::reactor::ConnId;
+use pinion_engine::aligned::AlignedBuf;
+use pinion_net::reactor::{ConnId, Io};
 use resp::RespSession;
 use wire::WireSession;
 
@@ -34,8 +35,11 @@ pub enum Hold {
 /// Requests that one connection may have under way.
 pub const IN_FLIGHT_MAX: usize = 1024;
 
-/// Bytes of replies that wait for earlier ones, per connection.
-pub const HELD_BYTES_MAX: usize = 1 << 20;
+/// Requests that a new connection may have under way; it may have one more with each answer.
+const IN_FLIGHT_START: usize = 8;
+
+/// Bytes of answers that one connection may have coming, or waiting for earlier ones.
+const ANSWER_BYTES_MAX: usize = 1 << 20;
 
 /// What a connection speaks.
 pub enum Dialogue {
@@ -57,15 +61,31 @@ pub struct Session {
     pub half_closed: bool,
     /// Close when everything is answered.
     pub closing: bool,
+    /// Input was left that waits for a hold to be lifted.
+    pub leftover: bool,
     /// Its requests that wait in a backlog for credits.
     pub backlogged: u32,
     holds: u8,
+    /// Requests that it may have under way now, and the size of answers that this reckons with.
+    window: usize,
+    answer_bytes: usize,
 }
 
 impl Session {
     /// A new connection.
     pub fn new(conn: ConnId, dialogue: Dialogue, own_port: bool) -> Session {
-        Session { conn, dialogue, own_port, half_closed: false, closing: false, backlogged: 0, holds: 0 }
+        Session {
+            conn,
+            dialogue,
+            own_port,
+            half_closed: false,
+            closing: false,
+            leftover: false,
+            backlogged: 0,
+            holds: 0,
+            window: IN_FLIGHT_START,
+            answer_bytes: 0,
+        }
     }
 
     /// Adds a hold; `true` if it is the first, so that the reactor must pause.
@@ -92,6 +112,14 @@ impl Session {
         self.holds != 0
     }
 
+    /// Closes the connection if it has got all it will get.
+    pub fn close_if_over(&mut self, io: &mut Io<AlignedBuf>) {
+        let finished = self.half_closed && !self.leftover && !self.is_held();
+        if (self.closing || finished) && self.in_flight() == 0 {
+            io.close(self.conn);
+        }
+    }
+
     /// Requests that are not answered.
     pub fn in_flight(&self) -> usize {
         match &self.dialogue {
@@ -100,22 +128,32 @@ impl Session {
         }
     }
 
-    /// Whether no more may be taken in until some is answered.
-    pub fn is_full(&self) -> bool {
-        let held_bytes = match &self.dialogue {
+    /// Notes an answer of so many bytes. Answers that are under way can't be refused any more, so their number follows
+    /// their size: large answers lower it at once, small ones raise it by one each.
+    #[inline]
+    pub fn note_answer(&mut self, bytes: usize) {
+        self.answer_bytes = bytes.max(self.answer_bytes - self.answer_bytes / 8);
+        let fitting = ANSWER_BYTES_MAX / self.answer_bytes.max(1);
+        self.window = (self.window + 1).min(fitting).clamp(1, IN_FLIGHT_MAX);
+    }
+
+    fn held_bytes(&self) -> usize {
+        match &self.dialogue {
             Dialogue::Wire(_) => 0,
             Dialogue::Resp(resp) => resp.held_bytes(),
-        };
-        self.in_flight() >= IN_FLIGHT_MAX || held_bytes >= HELD_BYTES_MAX
+        }
+    }
+
+    /// Whether no more may be taken in until some is answered.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        let in_flight = self.in_flight();
+        in_flight > 0 && (in_flight >= self.window || self.held_bytes() >= ANSWER_BYTES_MAX)
     }
 
     /// Whether enough was answered to take in more.
     pub fn has_room(&self) -> bool {
-        let held_bytes = match &self.dialogue {
-            Dialogue::Wire(_) => 0,
-            Dialogue::Resp(resp) => resp.held_bytes(),
-        };
-        self.in_flight() <= IN_FLIGHT_MAX / 2 && held_bytes <= HELD_BYTES_MAX / 2
+        self.in_flight() <= self.window / 2 && self.held_bytes() <= ANSWER_BYTES_MAX / 2
     }
 }
 

@@ -101,6 +101,8 @@ pub struct Walk {
     /// The partition and key that a sequential walk goes on with.
     at: usize,
     from: Vec<u8>,
+    /// Where each partition after the first begins.
+    start: Vec<u8>,
     waiting: bool,
     task: Task,
     refusal: Option<String>,
@@ -127,6 +129,7 @@ impl Walk {
             partitions,
             at,
             from,
+            start: Vec::new(),
             waiting: false,
             task,
             refusal: None,
@@ -182,6 +185,17 @@ impl Walk {
         self.waiting = true;
         asks.push(Ask { lane: 0, partition: self.partitions[self.at], from: self.from.clone(), limit });
         asks
+    }
+
+    /// Begins every partition at `from`.
+    pub fn start_each_at(&mut self, from: Vec<u8>) {
+        self.from.clone_from(&from);
+        self.start = from;
+    }
+
+    /// Whether an answer is missing.
+    pub fn is_waiting(&self) -> bool {
+        self.waiting
     }
 
     /// Notes that another core was asked for the place of a cursor.
@@ -252,7 +266,7 @@ impl Walk {
             Some(next) => next.clone_into(&mut self.from),
             None => {
                 self.at += 1;
-                self.from.clear();
+                self.from.clone_from(&self.start);
             }
         }
     }

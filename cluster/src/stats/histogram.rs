@@ -54,6 +54,15 @@ impl Histogram {
         self.max_us = self.max_us.max(us);
     }
 
+    /// Takes over counts by powers of two of nanoseconds: bucket `i` counts those from `2^i` ns on.
+    pub fn take_log2_ns(&mut self, buckets: &[u64], sum_ns: u64, max_ns: u64) {
+        for (power, &count) in buckets.iter().enumerate() {
+            self.counts[index((1_u64 << power) / 1000)] += count;
+        }
+        self.sum_us = sum_ns / 1000;
+        self.max_us = max_ns / 1000;
+    }
+
     /// How many were recorded.
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()

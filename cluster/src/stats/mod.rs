@@ -66,14 +66,24 @@ pub struct StorageStats {
     pub cache_misses: u64,
     /// Bytes that merges still have to move for the tree to be in shape.
     pub compaction_debt_bytes: u64,
+    /// Memtables flushed.
+    pub flushes: u64,
+    /// Merges done.
+    pub merges: u64,
+    /// Background jobs that failed.
+    pub job_errors: u64,
+    /// Blocks that couldn't be read or were damaged.
+    pub read_errors: u64,
     /// Log writes, each a group commit.
     pub log_commits: u64,
-    /// Bytes appended to the log.
-    pub log_bytes: u64,
     /// Bytes of the log that a restart would replay.
     pub log_live_bytes: u64,
+    /// Bytes of keys and values written by clients.
+    pub written_bytes: u64,
     /// Why the shard takes no writes, if it doesn't.
     pub read_only: Option<String>,
+    /// Why background work failed last, if it did.
+    pub trouble: Option<String>,
 }
 
 /// Everything that one core tells about itself.
@@ -101,6 +111,8 @@ pub struct CoreStats {
     pub stall_us: u64,
     /// Length of the reactor's turns, without waiting.
     pub turns: Histogram,
+    /// Turns that held everything up for longer than the reactor calls a stall.
+    pub stalled_turns: u64,
     /// Its shard.
     pub storage: StorageStats,
 }

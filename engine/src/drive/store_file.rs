@@ -2,6 +2,10 @@
 //!
 //! A text of `key = value` lines, readable as TOML, the last of which is the CRC-32C of all bytes before
 //! it. It is written to `STORE.tmp`, synced and renamed, so it is there whole or not at all.
+//!
+//! A store is given another number of shards by building the new shards beside the old ones, in directories
+//! of the next *layout*, and replacing `STORE`: that switches from one to the other at once. Shard
+//! directories of any other layout than the one that `STORE` names hold nothing that counts.
 
 use super::os_dir::sync_dir;
 use crate::error::Error;
@@ -10,8 +14,8 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-/// The version of the directory's layout that this build makes and reads.
-pub const STORE_FORMAT: u32 = 1;
+/// The version of `STORE` that this build writes. It reads version 1 too, which has no layout: it is 0.
+pub const STORE_FORMAT: u32 = 2;
 
 /// How keys become slots: CRC-16/XMODEM of the key or of the tag in it, modulo 16,384.
 pub const SLOT_HASH: &str = "crc16-xmodem/16384";
@@ -30,11 +34,25 @@ pub struct StoreFile {
     pub shards: u32,
     /// Number of partitions, a power of two up to 16,384.
     pub partitions: u32,
+    /// Which of the shard directories count: 0 in a new store, one more each time the shards are remade.
+    pub layout: u32,
 }
 
-/// The directory of a shard.
-pub fn shard_dir(store: &Path, shard: u32) -> PathBuf {
-    store.join(format!("shard-{shard:03}"))
+/// The directory of a shard in a layout: `shard-000` in the first, `shard-000.layout-1` in the next.
+pub fn shard_dir(store: &Path, layout: u32, shard: u32) -> PathBuf {
+    store.join(match layout {
+        0 => format!("shard-{shard:03}"),
+        _ => format!("shard-{shard:03}.layout-{layout}"),
+    })
+}
+
+/// The layout that a name of a shard directory belongs to; `None` if it is none.
+fn layout_of(name: &str) -> Option<u32> {
+    let number = |digits: &str| digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok())?;
+    match name.strip_prefix("shard-")?.split_once(".layout-") {
+        Some((shard, layout)) => number(shard).and(number(layout)).filter(|&layout: &u32| layout > 0),
+        None => number(name.strip_prefix("shard-")?).map(|_: u32| 0),
+    }
 }
 
 impl StoreFile {
@@ -44,7 +62,7 @@ impl StoreFile {
         File::open("/dev/urandom")
             .and_then(|mut source| source.read_exact(&mut id))
             .map_err(|source| Error::io("read", "urandom", "/dev", source))?;
-        let file = StoreFile { id, shards, partitions };
+        let file = StoreFile { id, shards, partitions, layout: 0 };
         file.check().map_err(Error::Unusable)?;
         Ok(file)
     }
@@ -77,13 +95,44 @@ impl StoreFile {
         write().map_err(|source| Error::io("write", FILE, dir.display(), source))
     }
 
-    /// The id that ties a shard's files to it: the store's, with the shard's number mixed in.
+    /// The id that ties a shard's files to it: the store's, with the shard's number and the layout mixed in.
     pub fn shard_id(&self, shard: u32) -> [u8; 16] {
         let mut id = self.id;
-        for (byte, number) in id.iter_mut().zip(shard.to_le_bytes()) {
+        let numbers = shard.to_le_bytes().into_iter().chain(self.layout.to_le_bytes());
+        for (byte, number) in id.iter_mut().zip(numbers) {
             *byte ^= number;
         }
         id
+    }
+
+    /// The directory of a shard of the store in `dir`.
+    pub fn shard_dir(&self, dir: &Path, shard: u32) -> PathBuf {
+        shard_dir(dir, self.layout, shard)
+    }
+
+    /// The shard directories in `dir` that belong to another layout: what a reshard that was cut off left.
+    pub fn other_layouts(&self, dir: &Path) -> Result<Vec<PathBuf>, Error> {
+        let failed = |source| Error::io("list", "shards", dir.display(), source);
+        let mut others = Vec::new();
+        for entry in fs::read_dir(dir).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let layout = entry.file_name().to_str().and_then(layout_of);
+            if layout.is_some_and(|layout| layout != self.layout) && entry.path().is_dir() {
+                others.push(entry.path());
+            }
+        }
+        others.sort();
+        Ok(others)
+    }
+
+    /// Removes [`StoreFile::other_layouts`]. For whoever has opened, and so locked, the store in `dir`.
+    pub fn remove_other_layouts(&self, dir: &Path) -> Result<(), Error> {
+        for path in self.other_layouts(dir)? {
+            tracing::info!("removing {}: the store's shards were remade", path.display());
+            fs::remove_dir_all(&path)
+                .map_err(|source| Error::io("remove", path.display(), dir.display(), source))?;
+        }
+        Ok(())
     }
 
     fn check(&self) -> Result<(), String> {
@@ -104,11 +153,11 @@ impl StoreFile {
 
     fn to_text(&self) -> String {
         let id: String = self.id.iter().map(|byte| format!("{byte:02x}")).collect();
-        let (shards, partitions) = (self.shards, self.partitions);
+        let (shards, partitions, layout) = (self.shards, self.partitions, self.layout);
         let mut text = format!(
             "# A Pinion store. Made with the store; not for editing.\n\
              format = {STORE_FORMAT}\nid = \"{id}\"\nshards = {shards}\npartitions = {partitions}\n\
-             slots = \"{SLOT_HASH}\"\n"
+             layout = {layout}\nslots = \"{SLOT_HASH}\"\n"
         );
         let crc = crc32c::crc32c(text.as_bytes());
         writeln!(text, "crc32c = \"{crc:08x}\"").expect("writing to a String never fails");
@@ -126,8 +175,8 @@ fn unreadable(dir: &Path, what: &str) -> Error {
 fn parse(text: &str) -> Result<StoreFile, String> {
     // The version comes first: what follows may look different in another one.
     let format: u32 = number(text, "format")?;
-    if format != STORE_FORMAT {
-        return Err(format!("it has format {format}, this build reads {STORE_FORMAT}"));
+    if !(1..=STORE_FORMAT).contains(&format) {
+        return Err(format!("it has format {format}, this build reads 1 to {STORE_FORMAT}"));
     }
     let crc_line = text.rfind("crc32c = ").ok_or("its checksum is missing")?;
     let crc = u32::from_str_radix(value(&text[crc_line..], "crc32c")?, 16);
@@ -142,6 +191,7 @@ fn parse(text: &str) -> Result<StoreFile, String> {
         id: parse_id(value(text, "id")?).ok_or("its id is no 32 hexadecimal digits")?,
         shards: number(text, "shards")?,
         partitions: number(text, "partitions")?,
+        layout: if format == 1 { 0 } else { number(text, "layout")? },
     };
     file.check()?;
     Ok(file)
@@ -187,6 +237,47 @@ mod tests {
     }
 
     #[test]
+    fn a_store_file_of_the_first_format_is_of_layout_0() {
+        let text = "format = 1\nid = \"07070707070707070707070707070707\"\nshards = 2\npartitions = 64\n\
+                    slots = \"crc16-xmodem/16384\"\n";
+        let text = format!("{text}crc32c = \"{:08x}\"\n", crc32c::crc32c(text.as_bytes()));
+        let store = StoreFile { id: [7; 16], shards: 2, partitions: 64, layout: 0 };
+        assert_eq!(parse(&text), Ok(store));
+    }
+
+    #[test]
+    fn shard_directories_tell_their_layout() {
+        for layout in [0, 1, 12] {
+            let path = shard_dir(Path::new("store"), layout, 1234);
+            assert_eq!(path.file_name().and_then(|name| layout_of(name.to_str()?)), Some(layout));
+        }
+        for other in ["shard-", "shard-x", "shard-000.old", "shard-000.layout-0", "shard-+1", "STORE"] {
+            assert_eq!(layout_of(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn only_shards_of_other_layouts_are_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["shard-000", "shard-001", "shard-000.layout-1", "shard-000.layout-2", "repair-1"] {
+            fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        let store = StoreFile { layout: 1, ..StoreFile::new(1, 64).unwrap() };
+        store.remove_other_layouts(dir.path()).unwrap();
+        let mut left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["repair-1", "shard-000.layout-1"]);
+    }
+
+    #[test]
+    fn the_same_shard_of_two_layouts_has_different_ids() {
+        let old = StoreFile::new(2, 64).unwrap();
+        let new = StoreFile { layout: 1, ..old.clone() };
+        assert_ne!(old.shard_id(0), new.shard_id(0));
+        assert_ne!(new.shard_id(1), old.shard_id(0));
+    }
+
+    #[test]
     fn two_stores_and_two_shards_have_different_ids() {
         let (a, b) = (StoreFile::new(2, 64).unwrap(), StoreFile::new(2, 64).unwrap());
         assert_ne!(a.id, b.id);
@@ -207,13 +298,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join(FILE), "format = 9\n").unwrap();
         let error = StoreFile::read(dir.path()).unwrap_err().to_string();
-        assert!(error.contains("format 9, this build reads 1"), "{error}");
+        assert!(error.contains("format 9, this build reads 1 to 2"), "{error}");
     }
 
     proptest! {
         #[test]
         fn a_changed_byte_never_passes_and_never_panics(at in any::<prop::sample::Index>(), to in any::<u8>()) {
-            let store = StoreFile { id: [7; 16], shards: 2, partitions: 64 };
+            let store = StoreFile { id: [7; 16], shards: 2, partitions: 64, layout: 3 };
             let mut bytes = store.to_text().into_bytes();
             let at = at.index(bytes.len());
             prop_assume!(bytes[at] != to);

@@ -2,14 +2,14 @@
 
 use crate::key::Version;
 use crate::table::Compression;
-use crate::tree::{MergePlan, Snapshots, TreeOptions};
+use crate::tree::{Snapshots, TreeOptions};
 use std::ops::Range;
 
 /// What a flush or a merge depends on besides its inputs.
 #[derive(Clone, Debug)]
 pub struct JobContext {
     /// Numbers for the files it makes, reserved for it alone; at least one. See
-    /// [`MergePlan::numbers_needed`] and [`JobContext::numbers_for_flush`]. With fewer the last table just grows.
+    /// [`crate::tree::MergePlan::numbers_needed`] and [`JobContext::numbers_for_flush`]. With fewer the last table just grows.
     pub numbers: Range<u64>,
     /// Open snapshots. Those opened later see all that is in tables now, so they need nothing more.
     pub snapshots: Snapshots,
@@ -30,10 +30,5 @@ impl JobContext {
     /// How many file numbers a flush of memtables with so many bytes together should have.
     pub fn numbers_for_flush(memtable_bytes: usize, options: &TreeOptions) -> u64 {
         3 + 2 * memtable_bytes as u64 / options.table_bytes.max(1)
-    }
-
-    /// How many file numbers a merge should have.
-    pub fn numbers_for_merge(plan: &MergePlan, options: &TreeOptions) -> u64 {
-        plan.numbers_needed(options)
     }
 }

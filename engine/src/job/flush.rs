@@ -43,8 +43,8 @@ impl FlushJob {
     fn write(&mut self, requests: &mut Vec<IoRequest>, mut budget: usize) -> bool {
         let mut sources: Vec<Source<'_>> =
             self.memtables.iter().map(|memtable| Source::after(memtable, self.last.as_ref())).collect();
-        let mut tree = LoserTree::new(&sources);
-        while let Some(winner) = tree.winner(&sources) {
+        let mut tree = LoserTree::new(&sources, &[]);
+        while let Some(winner) = tree.winner(&sources).map(|(winner, _)| winner) {
             let Some(entry) = sources[winner].current else { break };
             if budget == 0 || !self.sink.writer.has_room() {
                 return self.sink.writer.has_room();

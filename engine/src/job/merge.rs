@@ -1,7 +1,7 @@
 //! Merging tables into the next level.
 
 use super::input::RunInput;
-use super::merge_iter::{Cursor, LoserTree};
+use super::merge_iter::LoserTree;
 use super::retention::{RetentionRule, surviving_range_tombstones};
 use super::sink::Sink;
 use super::table_writer::{Progress, WRITER_TOKEN};
@@ -16,6 +16,8 @@ use std::sync::Arc;
 pub struct MergeJob {
     output_level: usize,
     inputs: Vec<RunInput>,
+    /// What all keys of the inputs begin with.
+    shared: Vec<u8>,
     tree: Option<LoserTree>,
     /// The tree's winner moved on, but its next entry wasn't there yet.
     stalled: Option<usize>,
@@ -50,6 +52,7 @@ impl MergeJob {
         MergeJob {
             output_level: plan.output_level,
             inputs,
+            shared: plan.shared_prefix().to_vec(),
             tree: None,
             stalled: None,
             sink,
@@ -79,15 +82,14 @@ impl MergeJob {
             return Ok(false);
         }
         let inputs = &mut self.inputs;
-        let tree = self.tree.get_or_insert_with(|| LoserTree::new(inputs));
+        let tree = self.tree.get_or_insert_with(|| LoserTree::new(inputs, &self.shared));
         if self.stalled.take().is_some() {
             tree.winner_moved(inputs);
         }
-        while let Some(winner) = tree.winner(inputs) {
+        while let Some((winner, entry)) = tree.winner(inputs) {
             if budget == 0 || !self.sink.writer.has_room() {
                 return Ok(self.sink.writer.has_room());
             }
-            let Some(entry) = inputs[winner].entry() else { break };
             budget = budget.saturating_sub(self.sink.take(entry, requests));
             inputs[winner].advance(requests)?;
             if inputs[winner].is_waiting() {

@@ -1,7 +1,8 @@
 //! A k-way merge: a tournament tree of losers over cursors that are in storage order.
 //!
-//! Each inner node remembers who lost there, so replacing the winner costs one comparison per level of
-//! the tree. The first 16 bytes of every head key are kept as two integers; full keys are compared only where those are equal.
+//! Each inner node remembers who lost there, so replacing the winner costs one comparison per level of the tree.
+//! Of every cursor's key 16 bytes are kept as two integers, taken behind what all keys begin with; keys
+//! are compared only where those are equal.
 
 use crate::key::Entry;
 use crate::tree::Head;
@@ -16,33 +17,37 @@ pub trait Cursor {
 /// Finds the first of several cursors, again and again.
 #[derive(Debug)]
 pub struct LoserTree {
+    /// What all keys begin with, except some that come after all that do.
+    shared: Vec<u8>,
     heads: Vec<Head>,
     /// `nodes[0]` is the winner, the others are losers of their match.
     nodes: Vec<usize>,
 }
 
 impl LoserTree {
-    /// Plays all matches between the cursors as they stand. They are named by their index from now on.
-    pub fn new<C: Cursor>(cursors: &[C]) -> LoserTree {
-        let heads = cursors.iter().map(head_of).collect();
-        let mut tree = LoserTree { heads, nodes: vec![usize::MAX; cursors.len().max(1)] };
+    /// Plays all matches between the cursors as they stand. They are named by their index from now on. Keys
+    /// that don't begin with `shared` must come after all that do.
+    pub fn new<C: Cursor>(cursors: &[C], shared: &[u8]) -> LoserTree {
+        let nodes = vec![usize::MAX; cursors.len().max(1)];
+        let mut tree = LoserTree { shared: shared.to_vec(), heads: Vec::new(), nodes };
+        tree.heads = cursors.iter().map(|cursor| tree.head_of(cursor)).collect();
         for cursor in 0..cursors.len() {
             tree.enter(cursors, cursor);
         }
         tree
     }
 
-    /// The cursor at the first entry: the smallest key, of equal keys the newest version, of equal versions the
-    /// lowest index. `None` if all are at their end.
-    pub fn winner<C: Cursor>(&self, cursors: &[C]) -> Option<usize> {
+    /// The cursor at the first entry, and that entry: the smallest key, of equal keys the newest version, of equal
+    /// versions the lowest index. `None` if all are at their end.
+    pub fn winner<'c, C: Cursor>(&self, cursors: &'c [C]) -> Option<(usize, Entry<'c>)> {
         let winner = *self.nodes.first()?;
-        cursors.get(winner)?.entry().map(|_| winner)
+        Some((winner, cursors.get(winner)?.entry()?))
     }
 
     /// Plays the winner's matches again after it moved on.
     pub fn winner_moved<C: Cursor>(&mut self, cursors: &[C]) {
         let mut winner = self.nodes[0];
-        self.heads[winner] = head_of(&cursors[winner]);
+        self.heads[winner] = self.head_of(&cursors[winner]);
         let mut node = (winner + self.nodes.len()) / 2;
         while node > 0 {
             if self.is_before(cursors, self.nodes[node], winner) {
@@ -71,6 +76,13 @@ impl LoserTree {
         self.nodes[0] = winner;
     }
 
+    fn head_of<C: Cursor>(&self, cursor: &C) -> Head {
+        match cursor.entry() {
+            Some(entry) if entry.key.starts_with(&self.shared) => Head::behind(entry.key, self.shared.len()),
+            _ => Head::LAST,
+        }
+    }
+
     fn is_before<C: Cursor>(&self, cursors: &[C], a: usize, b: usize) -> bool {
         match self.heads[a].cmp(&self.heads[b]) {
             Ordering::Less => true,
@@ -81,10 +93,6 @@ impl LoserTree {
             },
         }
     }
-}
-
-fn head_of<C: Cursor>(cursor: &C) -> Head {
-    cursor.entry().map_or(Head::LAST, |entry| Head::of(entry.key))
 }
 
 /// Keys rising, of one key the newest version first.
@@ -111,14 +119,14 @@ mod tests {
         }
     }
 
+    fn lists() -> impl Strategy<Value = Vec<Vec<(Vec<u8>, u64)>>> {
+        let key = prop::collection::vec(prop::sample::select(vec![0_u8, 1, 255]), 0..20);
+        prop::collection::vec(prop::collection::vec((key, 0_u64..4), 0..20), 0..9)
+    }
+
     proptest! {
         #[test]
-        fn cursors_come_out_as_one_sorted_list(
-            lists in prop::collection::vec(
-                prop::collection::vec((prop::collection::vec(prop::sample::select(vec![0_u8, 1, 255]), 0..20), 0_u64..4), 0..20),
-                0..9,
-            ),
-        ) {
+        fn cursors_come_out_as_one_sorted_list(lists in lists()) {
             let order = |a: &(Vec<u8>, u64), b: &(Vec<u8>, u64)| a.0.cmp(&b.0).then(b.1.cmp(&a.1));
             let mut expected: Vec<_> = lists.concat();
             expected.sort_by(order);
@@ -129,9 +137,13 @@ mod tests {
                     List(list)
                 })
                 .collect();
-            let mut tree = LoserTree::new(&cursors);
+            let shared = match expected.first() {
+                Some((first, _)) if first.first() == Some(&1) => &[1][..],
+                _ => &[],
+            };
+            let mut tree = LoserTree::new(&cursors, shared);
             let mut merged = Vec::new();
-            while let Some(winner) = tree.winner(&cursors) {
+            while let Some((winner, _)) = tree.winner(&cursors) {
                 merged.extend(cursors[winner].0.pop());
                 tree.winner_moved(&cursors);
             }

@@ -23,6 +23,7 @@ mod part;
 mod reader;
 mod recovery;
 mod repair;
+mod replay;
 mod segment_job;
 mod segments;
 mod writer;
@@ -32,6 +33,7 @@ pub use dump::{DumpItem, dump};
 pub use flight::{CommitId, LogEvent};
 pub use recovery::recover;
 pub use repair::{Dropped, RepairReport, repair};
+pub use replay::{Replayed, replay};
 pub use segment_job::SegmentJob;
 pub use writer::Log;
 

@@ -89,4 +89,12 @@ impl Manifest {
         })?;
         content.damage(dir).map_or(Ok(content.state), Err)
     }
+
+    /// The shard that the manifest in a directory was made for.
+    pub fn shard_id(dir: &dyn Dir) -> Result<[u8; 16], Error> {
+        let Some(number) = newest(&list(dir)?) else {
+            return Err(Error::Unusable(format!("there is no manifest in {}", dir.path())));
+        };
+        Content::read(dir, number).map(|content| content.place.shard_id)
+    }
 }

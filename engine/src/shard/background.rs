@@ -218,7 +218,7 @@ impl Shard {
                 self.move_tables(&plan);
                 continue;
             }
-            let numbers = JobContext::numbers_for_merge(&plan, &self.background.tree_options);
+            let numbers = plan.numbers_needed(&self.background.tree_options);
             let level = plan.output_level;
             let replaced = plan.inputs.iter().filter(|(of, _)| *of <= level);
             let replaced: u64 = replaced.map(|(_, table)| table.meta().file_bytes).sum();

@@ -36,7 +36,7 @@ impl Shard {
     ) -> Result<Shard, Error> {
         let Tuning { budgets, tree: tree_options, segment_bytes } = tuning;
         let (manifest, state) = Manifest::recover(dir, options.shard_id)?;
-        let tree = open_tables(dir, &state, budgets.resident as u64)?;
+        let tree = open_tables(dir, &state)?;
         remove_orphans(dir, &state)?;
         let mut replay = Replay::new(&options, budgets, &state, tree)?;
         let direct = options.direct && options.durability == Durability::Sync;
@@ -80,15 +80,11 @@ impl Shard {
     }
 }
 
-/// Opens the tables that the manifest names, upper levels mapped as far as the budget goes.
-fn open_tables(dir: &dyn Dir, state: &ManifestState, resident_bytes: u64) -> Result<Tree, Error> {
-    let mut entries: Vec<_> = state.tables.values().collect();
-    entries.sort_by_key(|entry| (entry.level, std::cmp::Reverse(entry.number)));
-    let mut bytes = 0;
-    let mut tables = Vec::with_capacity(entries.len());
-    for entry in entries {
-        bytes += entry.file_bytes;
-        let table = Table::open(dir, entry.number, bytes <= resident_bytes)?;
+/// Opens the tables that the manifest names. None is mapped yet: that is background work, so that opening is quick.
+fn open_tables(dir: &dyn Dir, state: &ManifestState) -> Result<Tree, Error> {
+    let mut tables = Vec::with_capacity(state.tables.len());
+    for entry in state.tables.values() {
+        let table = Table::open(dir, entry.number, false)?;
         tables.push((usize::from(entry.level), Arc::new(table)));
     }
     Tree::from_tables(tables)

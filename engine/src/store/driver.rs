@@ -2,7 +2,7 @@
 
 use super::StoreOptions;
 use crate::drive::{
-    Background, BackgroundEvent, BackgroundOptions, OsDir, Ring, StoreFile, StoreLock, is_rare, shard_dir,
+    Background, BackgroundEvent, BackgroundOptions, OsDir, Ring, StoreFile, StoreLock, is_rare,
 };
 use crate::error::Error;
 use crate::shard::request::{Answers, Request, Ticket};
@@ -40,7 +40,8 @@ impl Driver {
                 file.shards
             )));
         }
-        let path = shard_dir(dir, 0);
+        file.remove_other_layouts(dir)?;
+        let path = file.shard_dir(dir, 0);
         let ring = Ring::new(create(&path)?, true)?;
         let mut clock = Clock::new();
         let shard_options = options.shard(file.shard_id(0), ring.is_direct());

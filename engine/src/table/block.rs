@@ -27,6 +27,8 @@ pub(super) const RAW: u8 = 0;
 pub(super) const LZ4: u8 = 1;
 /// Bytes before the lz4 data.
 pub(super) const LZ4_HEADER: usize = 8;
+/// Stamp and suffix length: no entry takes less.
+const ENTRY_BYTES_MIN: usize = 9;
 /// Bytes before the tags.
 pub(super) const HEADER: usize = 6;
 /// In the kind of a stored stamp: an expiry follows.
@@ -78,6 +80,13 @@ impl Layout {
             return Err(Malformed);
         }
         Ok(Layout { entries, offsets, prefix, data })
+    }
+
+    /// The least length of a block of so many entries with so long a prefix; `None` if its first entry isn't where
+    /// the entries begin, so that this is no block.
+    pub(super) fn least_len(self, block: &[u8]) -> Option<usize> {
+        let starts_first = self.start(block, 0).ok()? == self.data;
+        starts_first.then_some(self.data + self.entries * ENTRY_BYTES_MIN)
     }
 
     /// What all keys begin with.

@@ -21,6 +21,8 @@ mod footer;
 mod index;
 mod meta;
 mod open;
+mod parts;
+mod salvage;
 mod verify;
 
 #[cfg(test)]
@@ -37,6 +39,8 @@ pub use cache::BlockCache;
 pub(crate) use cache::CachedEntry;
 pub use filter::{Filter, key_hash};
 pub use meta::{Compression, TableMeta};
+pub use parts::TablePart;
+pub use salvage::{Salvage, salvage};
 pub use verify::{Verifier, VerifyReport};
 
 use crate::Error;

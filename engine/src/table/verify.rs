@@ -35,20 +35,23 @@ impl Table {
     /// Reads a whole table's file back. An error names the offset of what is damaged.
     pub fn verify(dir: &dyn Dir, number: u64) -> Result<VerifyReport, Error> {
         let table = Arc::new(Table::open(dir, number, false)?);
-        let file = FileName::Table(number);
-        let read = |offset, len| {
-            dir.read(file, offset, len).map_err(|source| Error::io("read", file, dir.path(), source))
-        };
-        for (offset, len) in table.padding() {
-            if let Some(i) = read(offset, len)?.iter().position(|&byte| byte != 0) {
-                return Err(table.damaged(offset + i as u64, "the padding between parts isn't zero"));
-            }
-        }
+        table.verify_padding(dir)?;
         let mut verifier = Verifier::new(table);
         while let Some(at) = verifier.wants() {
-            verifier.check(&read(at.offset, at.len as usize)?)?;
+            verifier.check(&read(dir, number, at.offset, at.len as usize)?)?;
         }
         verifier.finish()
+    }
+
+    /// Checks that what lies between the parts of the file is zero, as it was written.
+    pub fn verify_padding(&self, dir: &dyn Dir) -> Result<(), Error> {
+        for (offset, len) in self.padding() {
+            let bytes = read(dir, self.meta.number, offset, len)?;
+            if let Some(i) = bytes.iter().position(|&byte| byte != 0) {
+                return Err(self.damaged(offset + i as u64, "the padding between parts isn't zero"));
+            }
+        }
+        Ok(())
     }
 
     /// What lies between the parts of the file: offset and length.
@@ -65,6 +68,11 @@ impl Table {
             [footer.index().range.start, footer.filter().range.start, footer.meta().range.start, footer_at];
         ends.into_iter().zip(starts).map(|(end, start)| (end, start.saturating_sub(end) as usize)).collect()
     }
+}
+
+fn read(dir: &dyn Dir, number: u64, offset: u64, len: usize) -> Result<Vec<u8>, Error> {
+    let file = FileName::Table(number);
+    dir.read(file, offset, len).map_err(|source| Error::io("read", file, dir.path(), source))
 }
 
 impl Verifier {

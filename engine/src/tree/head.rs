@@ -13,7 +13,12 @@ impl Head {
 
     /// The head of a stored key.
     pub fn of(key: &[u8]) -> Head {
-        Head(head(key, 0), head(key, 8))
+        Head::behind(key, 0)
+    }
+
+    /// The head of what follows the first `skip` bytes, for keys that begin with the same ones.
+    pub fn behind(key: &[u8], skip: usize) -> Head {
+        Head(head(key, skip), head(key, skip + 8))
     }
 }
 

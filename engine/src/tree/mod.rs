@@ -28,6 +28,10 @@ mod stats;
 #[cfg(test)]
 mod model_test;
 #[cfg(test)]
+mod pick_test;
+#[cfg(test)]
+mod scan_test;
+#[cfg(test)]
 mod test_store;
 
 pub use self::core::{LEVELS, Tree};

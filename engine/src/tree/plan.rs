@@ -2,6 +2,7 @@
 
 use super::{KeyRanges, LEVELS, RangeTombstones, Tree, TreeOptions};
 use crate::job::retention::Outside;
+use crate::key::common_len;
 use crate::table::{Table, TableMeta};
 use std::sync::Arc;
 
@@ -79,6 +80,12 @@ impl MergePlan {
     /// Bytes of the files that go in.
     pub fn input_bytes(&self) -> u64 {
         self.inputs.iter().map(|(_, table)| table.meta().file_bytes).sum()
+    }
+
+    /// What all keys of the inputs begin with.
+    pub(crate) fn shared_prefix(&self) -> &[u8] {
+        let hull = hull(self.inputs.iter().map(|(_, table)| table.meta()));
+        hull.map_or(&[], |(min, max)| &min[..common_len(min, max)])
     }
 
     /// How many file numbers its job should have; with fewer its last table grows beyond its size.

@@ -8,17 +8,19 @@
 //! Blocks that aren't in memory end the call with [`ScanStep::NeedsRead`]; the page keeps what it has, and the
 //! next call goes on behind it.
 
-use super::scan_source::{Move, Source};
+use super::scan_source::Source;
 use super::{Fragment, RangeTombstones, Tree};
 use crate::Error;
 use crate::job::{Cursor, LoserTree};
-use crate::key::{Entry, Kind, RangeTombstone, Version, user_key};
+use crate::key::{Entry, Kind, Prefix, RangeTombstone, Version, common_len, user_key};
 use crate::memtable::Memtable;
 use crate::shard::request::{Page, Value};
 use crate::table::{BlockCache, BlockRef};
 
-/// Blocks that are asked for beyond the missing one.
-const READ_AHEAD_BLOCKS: usize = 4;
+/// Blocks that are asked for beyond the missing one: a few for a short page, many for a walk.
+const READ_AHEAD_BLOCKS: std::ops::RangeInclusive<usize> = 4..=64;
+/// Items that a block is taken to hold, for that.
+const ITEMS_PER_BLOCK: usize = 8;
 /// The least work of a page: enough for every source to move.
 const WORK_MIN: usize = 64;
 
@@ -31,6 +33,13 @@ pub struct ScanLimits {
     pub bytes: usize,
     /// Entries looked at in this call, hidden ones included.
     pub work: usize,
+}
+
+impl ScanLimits {
+    fn read_ahead(&self) -> usize {
+        let blocks = self.items / ITEMS_PER_BLOCK;
+        blocks.clamp(*READ_AHEAD_BLOCKS.start(), *READ_AHEAD_BLOCKS.end())
+    }
 }
 
 /// What to scan, and for which reader.
@@ -80,19 +89,20 @@ pub fn scan_page(
         return Ok(ScanStep::Page { next: None });
     }
     let mut sources = sources(memtables, tree, range);
+    let ahead = limits.read_ahead();
     let mut blocks = Vec::new();
     for source in &mut sources {
         if let Source::Run(_) = source
             && source.seek(range.from, Version::MAX, cache)?.is_err()
         {
-            source.wanted(READ_AHEAD_BLOCKS, cache, &mut blocks)?;
+            source.wanted(ahead, cache, &mut blocks)?;
         }
     }
     if !blocks.is_empty() {
         return Ok(ScanStep::NeedsRead { blocks, next: range.from.to_vec() });
     }
     let scan = Scan {
-        order: LoserTree::new(&sources),
+        order: LoserTree::new(&sources, shared_prefix(range)),
         sources,
         range,
         covers: [
@@ -100,8 +110,9 @@ pub fn scan_page(
             Covers::new(memtable_covers(memtables, range)),
         ],
         key: Vec::new(),
-        decided: range.from.to_vec(),
+        next: range.from.to_vec(),
         work: limits.work.max(WORK_MIN),
+        ahead,
     };
     scan.run(cache, limits, page)
 }
@@ -123,6 +134,13 @@ fn sources<'a>(memtables: &[&'a Memtable], tree: &'a Tree, range: &ScanRange<'a>
         }
     }
     sources
+}
+
+/// What all keys of the range begin with.
+fn shared_prefix<'a>(range: &ScanRange<'a>) -> &'a [u8] {
+    let prefix = Prefix::of(range.from).filter(|prefix| range.to <= prefix.end().as_slice());
+    let len = prefix.map_or(0, |_| Prefix::LEN).max(common_len(range.from, range.to));
+    &range.from[..len]
 }
 
 fn memtable_covers(memtables: &[&Memtable], range: &ScanRange<'_>) -> RangeTombstones {
@@ -156,11 +174,12 @@ struct Scan<'a> {
     order: LoserTree,
     range: &'a ScanRange<'a>,
     covers: [Covers; 2],
-    /// The key that is being looked at.
+    /// Where to go on: everything below is done. Behind the first key that was decided on, that key and a zero.
+    next: Vec<u8>,
     key: Vec<u8>,
-    /// Everything below this key is done.
-    decided: Vec<u8>,
     work: usize,
+    /// Blocks to read ahead.
+    ahead: usize,
 }
 
 impl Scan<'_> {
@@ -170,32 +189,32 @@ impl Scan<'_> {
         limits: &ScanLimits,
         page: &mut Page,
     ) -> Result<ScanStep, Error> {
-        while let Some(winner) = self.order.winner(&self.sources) {
-            let Some(entry) = self.sources[winner].entry() else { break };
+        while let Some((winner, entry)) = self.order.winner(&self.sources) {
             if entry.key >= self.range.to {
                 break;
             }
-            let is_decided = entry.key < self.decided.as_slice();
+            let is_decided = entry.key < self.next.as_slice();
             let is_full = page.len() >= limits.items || page.bytes() >= limits.bytes;
             if self.work == 0 || (is_full && !is_decided) {
-                let next = if is_decided { self.decided } else { entry.key.to_vec() };
+                let next = if is_decided { self.next } else { entry.key.to_vec() };
                 return Ok(ScanStep::Page { next: Some(next) });
             }
             self.work -= 1;
             let moved = if is_decided {
-                self.pass(winner, None, cache)?
+                let key = &self.next[..self.next.len() - 1];
+                self.sources[winner].pass(key, &self.next, cache)?
             } else if entry.stamp.version() > self.range.at {
                 self.key.clear();
                 self.key.extend_from_slice(entry.key);
                 self.sources[winner].seek(&self.key, self.range.at, cache)?
             } else {
-                self.key.clear();
-                self.key.extend_from_slice(entry.key);
-                self.decided.clear();
-                self.decided.extend_from_slice(entry.key);
-                self.decided.push(0);
-                let covered = self.show(winner, page);
-                self.pass(winner, covered, cache)?
+                self.next.clear();
+                self.next.extend_from_slice(entry.key);
+                self.next.push(0);
+                match self.show(winner, page) {
+                    None => self.sources[winner].advance(cache)?,
+                    Some((end, version)) => self.sources[winner].pass_covered(&end, version, cache)?,
+                }
             };
             if moved.is_err() {
                 return self.needs_read(winner, cache);
@@ -208,36 +227,26 @@ impl Scan<'_> {
     /// Puts the winner's entry on the page if it is to be seen. If a range tombstone hides it: up to where,
     /// and of which version.
     fn show(&mut self, winner: usize, page: &mut Page) -> Option<(Vec<u8>, Version)> {
-        let entry = self.sources[winner].entry()?;
-        let version = entry.stamp.version();
+        let Entry { key, stamp, expiry, value } = self.sources[winner].entry()?;
+        let version = stamp.version();
         let newest_cover = self.covers.iter_mut().filter_map(|covers| {
-            let fragment = covers.of(entry.key)?;
+            let fragment = covers.of(key)?;
             Some((fragment.newest(self.range.at)?, fragment))
         });
         let cover = newest_cover.max_by_key(|&(version, _)| version);
         if let Some((newest, fragment)) = cover.filter(|&(newest, _)| newest > version) {
             return Some((fragment.end.clone(), newest));
         }
-        if entry.stamp.kind() == Some(Kind::Value) && !entry.expiry.is_past(self.range.now_ms) {
-            let Entry { key, value, expiry, .. } = entry;
+        if stamp.kind() == Some(Kind::Value) && !expiry.is_past(self.range.now_ms) {
             let bytes = if self.range.keys_only { &[][..] } else { value };
             page.push(user_key(key), Value { bytes, version, expiry });
         }
         None
     }
 
-    /// Moves a source, whose entry is decided, to its next key.
-    fn pass(&mut self, source: usize, covered: Option<(Vec<u8>, Version)>, cache: &mut BlockCache) -> Move {
-        let source = &mut self.sources[source];
-        match covered {
-            Some((end, version)) => source.pass_covered(&self.key, &self.decided, (&end, version), cache),
-            None => source.pass(&self.key, &self.decided, cache),
-        }
-    }
-
     fn needs_read(self, source: usize, cache: &mut BlockCache) -> Result<ScanStep, Error> {
         let mut blocks = Vec::new();
-        self.sources[source].wanted(2 * READ_AHEAD_BLOCKS, cache, &mut blocks)?;
-        Ok(ScanStep::NeedsRead { blocks, next: self.decided })
+        self.sources[source].wanted(self.ahead, cache, &mut blocks)?;
+        Ok(ScanStep::NeedsRead { blocks, next: self.next })
     }
 }

@@ -76,23 +76,18 @@ impl<'a> Source<'a> {
         self.seek(behind, Version::MAX, cache)
     }
 
-    /// To the end of a covered range, if everything up to there is older than `version`, else behind `key`.
-    pub fn pass_covered(
-        &mut self,
-        key: &[u8],
-        behind: &[u8],
-        covered: (&[u8], Version),
-        cache: &mut BlockCache,
-    ) -> Move {
+    /// To the end of a covered range, if everything up to there is older than `version`, else to the next entry.
+    pub fn pass_covered(&mut self, end: &[u8], version: Version, cache: &mut BlockCache) -> Move {
         if let Source::Run(source) = self
-            && let Some(moved) = source.skip_covered(covered.0, covered.1, cache)
+            && let Some(moved) = source.skip_covered(end, version, cache)
         {
             return moved;
         }
-        self.pass(key, behind, cache)
+        self.advance(cache)
     }
 
-    fn advance(&mut self, cache: &mut BlockCache) -> Move {
+    /// To the next entry, be it of the same key.
+    pub fn advance(&mut self, cache: &mut BlockCache) -> Move {
         match self {
             Source::Memtable(source) => source.current = source.rest.next(),
             Source::Run(source) => return source.advance(cache),

@@ -25,18 +25,19 @@ impl Shape {
         let last = LEVELS - 1;
         let first = (1..last).find(|&i| bytes[i] > 0).unwrap_or(last);
         let largest = bytes[1..].iter().copied().max().unwrap_or(0);
+        let ratio = options.level_ratio.max(2);
         let mut base = first;
-        let mut size = (first..last).fold(largest, |size, _| size / options.level_ratio);
+        let mut size = (first..last).fold(largest, |size, _| size / ratio);
         while base > 1 && size > options.level_base_bytes {
             base -= 1;
-            size /= options.level_ratio;
+            size /= ratio;
         }
-        let smallest = options.level_base_bytes / options.level_ratio;
+        let smallest = options.level_base_bytes / ratio;
         let mut targets = [u64::MAX; LEVELS];
         let mut target = size.clamp(smallest.max(1), options.level_base_bytes.max(1));
         for slot in &mut targets[base..last] {
             *slot = target;
-            target = target.saturating_mul(options.level_ratio);
+            target = target.saturating_mul(ratio);
         }
         Shape { base, bytes, targets, overdue_l0: tree.l0_depth() >= options.l0_trigger }
     }

@@ -184,7 +184,7 @@ impl TestStore {
             self.tree = self.tree.with(&[], &added);
             return Ok(Some(reason));
         }
-        let context = self.context(JobContext::numbers_for_merge(&plan, &self.options));
+        let context = self.context(plan.numbers_needed(&self.options));
         let output = self.run(&mut MergeJob::new(plan.clone(), context))?;
         self.running.push((plan, output));
         Ok(Some(reason))
@@ -255,15 +255,13 @@ impl TestStore {
         if let Some(entry) = memtables().find_map(|memtable| memtable.get(key, at)) {
             return show(entry.stamp, entry.expiry, entry.value);
         }
-        loop {
-            let block = match self.tree.get(key, at, &mut self.cache).expect("tables are whole") {
-                Lookup::Absent => return None,
-                Lookup::Found(found) => return show(found.stamp, found.expiry, found.value),
-                Lookup::NeedsRead(block) => block,
-            };
-            self.read(&[block]);
-            return self.get(key, at);
-        }
+        let block = match self.tree.get(key, at, &mut self.cache).expect("tables are whole") {
+            Lookup::Absent => return None,
+            Lookup::Found(found) => return show(found.stamp, found.expiry, found.value),
+            Lookup::NeedsRead(block) => block,
+        };
+        self.read(&[block]);
+        self.get(key, at)
     }
 
     /// All items of a range, by pages of the given limits.

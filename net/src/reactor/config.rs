@@ -43,7 +43,7 @@ impl Default for ReactorConfig {
             connections_max: 10_000,
             budget_bytes: 256 << 10,
             input_bytes_max: (16 << 20) + (128 << 10),
-            receive_buffers: 128,
+            receive_buffers: 64,
             receive_buffer_bytes: 16 << 10,
             ring_entries: 1024,
             linger: Duration::from_secs(1),

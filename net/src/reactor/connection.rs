@@ -7,6 +7,7 @@
 //! The handler hears `closed` when its connection leaves Open or Closing.
 
 use super::buffers::Lent;
+use super::kept::Kept;
 
 /// Names a connection; never reused for another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -114,7 +115,7 @@ pub(super) struct Connection {
     /// What is sent next.
     pub filling: Vec<u8>,
     /// Received, not consumed.
-    pub kept: Vec<u8>,
+    pub kept: Kept,
 }
 
 impl Connection {
@@ -135,7 +136,7 @@ impl Connection {
             sent: 0,
             outgoing: Lent::new(Vec::new()),
             filling: Vec::new(),
-            kept: Vec::new(),
+            kept: Kept::default(),
         }
     }
 
@@ -155,6 +156,11 @@ impl Connection {
         self.outgoing.get().len() - self.sent + self.filling.len()
     }
 
+    /// Memory of its buffers.
+    pub fn buffer_bytes(&self) -> usize {
+        self.outgoing.get().capacity() + self.filling.capacity() + self.kept.capacity()
+    }
+
     /// Whether the handler may still write to it.
     pub fn takes_output(&self) -> bool {
         self.phase == Phase::Open
@@ -165,13 +171,14 @@ impl Connection {
         self.phase == Phase::Open && self.pauses == 0 && !self.stalled
     }
 
-    /// Whether the kernel should be receiving, given that `over` tells if output is over its budget. Reading
-    /// isn't stopped for a first attempt to send, which nearly always takes everything.
-    pub fn wants_receive(&self, over: bool) -> bool {
+    /// Whether the kernel should be receiving, given the connection's budget. Output over the budget doesn't
+    /// stop it at once: the first attempt to send nearly always takes everything.
+    pub fn wants_receive(&self, budget: usize) -> bool {
         match self.phase {
             Phase::Open => {
-                let blocked = over && self.sending == Sending::Waiting;
-                !self.finished && self.pauses == 0 && !blocked
+                let client_is_slow = self.sending == Sending::Waiting && self.queued() > budget;
+                let client_is_greedy = self.stalled && self.kept.len() > budget;
+                !self.finished && self.pauses == 0 && !client_is_slow && !client_is_greedy
             }
             // Until the output is sent nothing changes; after that the client's end is awaited.
             Phase::Closing => self.receiving == Receiving::Armed,
@@ -198,21 +205,28 @@ mod tests {
 
     #[test]
     fn an_idle_connection_is_small() {
-        assert!(std::mem::size_of::<Connection>() <= 160);
+        assert!(std::mem::size_of::<Connection>() <= 168);
     }
 
     #[test]
-    fn reading_stops_only_for_a_send_that_waits() {
+    fn reading_stops_for_a_pause_and_for_a_client_that_is_slow_or_greedy() {
+        let mut pool = super::super::pool::Pool::default();
         let mut connection = Connection::vacant();
         connection.open();
-        assert!(connection.wants_receive(false));
+        assert!(connection.wants_receive(5));
+        connection.filling = vec![0; 10];
         connection.sending = Sending::Trying;
-        assert!(connection.wants_receive(true));
+        assert!(connection.wants_receive(5));
         connection.sending = Sending::Waiting;
-        assert!(connection.wants_receive(false));
-        assert!(!connection.wants_receive(true));
+        assert!(!connection.wants_receive(5));
+        assert!(connection.wants_receive(10));
         connection.sending = Sending::Idle;
+        connection.kept.append(&[0; 10], &mut pool);
+        assert!(connection.wants_receive(5));
+        connection.stalled = true;
+        assert!(!connection.wants_receive(5));
+        connection.stalled = false;
         connection.pauses = 1;
-        assert!(!connection.wants_receive(false));
+        assert!(!connection.wants_receive(5));
     }
 }

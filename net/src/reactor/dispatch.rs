@@ -75,7 +75,8 @@ impl<B> Io<B> {
             connection.owes_drained = true;
             self.ready.push(id);
         }
-        if connection.phase != Phase::Open || !connection.filling.is_empty() || !is_receiving(connection) {
+        let is_receiving = connection.receiving == Receiving::Armed;
+        if connection.phase != Phase::Open || !connection.filling.is_empty() || !is_receiving {
             self.touch(index);
         }
     }
@@ -94,15 +95,12 @@ impl<B> Io<B> {
         if connection.generation != id.generation() || connection.phase != Phase::Open {
             return;
         }
-        if connection.kept.capacity() == 0 {
-            connection.kept = self.pool.take();
+        connection.kept.append(bytes, &mut self.pool);
+        if connection.stalled {
+            // Reading may have to stop.
+            self.touch(id.index());
         }
-        connection.kept.extend_from_slice(bytes);
     }
-}
-
-fn is_receiving(connection: &Connection) -> bool {
-    connection.receiving == Receiving::Armed
 }
 
 fn may_retry(error: &io::Error) -> bool {
@@ -210,12 +208,12 @@ impl<H: Handler> Reactor<H> {
         }
         connection.wanted = 0;
         let mut kept = std::mem::take(&mut connection.kept);
-        let consumed = handler.received(&mut self.io, id, &kept).min(kept.len());
-        kept.drain(..consumed);
+        let consumed = handler.received(&mut self.io, id, kept.as_slice()).min(kept.len());
+        kept.consume(consumed, &mut self.io.pool);
         let connection = &mut self.io.connections[id.index() as usize];
         let is_gone = connection.generation != id.generation() || connection.phase != Phase::Open;
         if is_gone || kept.is_empty() {
-            return self.io.pool.put(kept);
+            return kept.release(&mut self.io.pool);
         }
         let is_too_long = kept.len() > self.io.input_bytes_max;
         connection.kept = kept;
@@ -231,8 +229,15 @@ impl<H: Handler> Reactor<H> {
             return;
         }
         self.io.touch(id.index());
+        let budget = self.io.budget_bytes;
         let connection = &mut self.io.connections[id.index() as usize];
-        if std::mem::take(&mut connection.owes_drained) {
+        if connection.owes_drained {
+            if connection.queued() > budget {
+                // Over it again, by input that came between: `drained` is owed for the next time.
+                connection.stalled = true;
+                return;
+            }
+            connection.owes_drained = false;
             handler.drained(&mut self.io, id);
         }
         self.present_kept(handler, id);

@@ -132,6 +132,11 @@ impl<B> Io<B> {
         self.find(conn).map_or(0, Connection::queued)
     }
 
+    /// Input of a connection that waits to be consumed, in bytes. Zero within `received`.
+    pub fn kept(&self, conn: ConnId) -> usize {
+        self.find(conn).map_or(0, |connection| connection.kept.len())
+    }
+
     /// Whether a connection's output exceeds its budget, so that it should be asked for no more answers.
     pub fn is_over_budget(&self, conn: ConnId) -> bool {
         self.queued(conn) > self.budget_bytes
@@ -172,7 +177,8 @@ impl<B> Io<B> {
         }
     }
 
-    /// Closes a connection after its output is sent. Nothing it sends is presented any more.
+    /// Closes a connection after its output is sent, however long its client takes; [`Io::abort`] ends that too.
+    /// Nothing it sends is presented any more.
     pub fn close(&mut self, conn: ConnId) {
         if let Some(connection) = self.find_mut(conn) {
             connection.phase = Phase::Closing;
@@ -196,6 +202,12 @@ impl<B> Io<B> {
     /// Stops accepting and closes the listening sockets, for good.
     pub fn stop_accepting(&mut self) {
         self.accepting = false;
+    }
+
+    /// Memory of all connections' buffers and of the pool they come from, in bytes. Looks at every
+    /// connection: for a budget that is checked now and then, not for every request.
+    pub fn buffer_bytes(&self) -> usize {
+        self.pool.bytes() + self.connections.iter().map(Connection::buffer_bytes).sum::<usize>()
     }
 
     /// This reactor's waker, for others.
@@ -260,7 +272,7 @@ impl<B> Io<B> {
             Phase::Open | Phase::Closing | Phase::Lingering => {}
         }
         connection.phase = Phase::Ending;
-        self.pool.put(std::mem::take(&mut connection.kept));
+        connection.kept.release(&mut self.pool);
         self.pool.put(std::mem::take(&mut connection.filling));
         self.touch(index);
     }

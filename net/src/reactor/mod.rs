@@ -20,11 +20,55 @@
 //!   connection later, and calls with one that is gone do nothing.
 //! - Bytes are presented in order, none twice unless left, none lost; output leaves in the order it was appended.
 //! - Memory of a connection is bounded: [`ReactorConfig::budget_bytes`] and one answer of output,
-//!   [`ReactorConfig::input_bytes_max`] of input, nothing while it is idle. Past the budget reading from the
-//!   connection stops; what the kernel had already delivered (at most 32 receive buffers) is kept.
+//!   [`ReactorConfig::input_bytes_max`] of a frame that is still coming in, nothing while it is idle. While output is
+//!   over the budget no input is presented, and reading stops when the client doesn't take its answers or a
+//!   budget of input has piled up; what the kernel had delivered by then (at most all receive buffers) is kept.
 //! - No request allocates: buffers come from a pool, receive buffers from a ring shared by all connections.
 //! - A wake-up is never lost ([`Waker`] says why); an idle reactor sleeps without a timer.
 //! - Memory lent to the kernel is freed only after the kernel is done with it, or leaked.
+//!
+//! ```
+//! use pinion_net::reactor::{CloseReason, ConnId, Handler, Io, Next, Reactor, ReactorConfig};
+//! use std::io::{Read, Write};
+//! use std::net::{SocketAddr, TcpListener, TcpStream};
+//!
+//! /// Sends back what it gets, and stops when a client has left.
+//! struct Echo;
+//!
+//! impl Handler for Echo {
+//!     type Buf = Vec<u8>;
+//!     fn accepted(&mut self, _: &mut Io<Vec<u8>>, _: ConnId, _listener: usize, _peer: SocketAddr) {}
+//!     fn received(&mut self, io: &mut Io<Vec<u8>>, conn: ConnId, bytes: &[u8]) -> usize {
+//!         io.output(conn).extend_from_slice(bytes);
+//!         bytes.len()
+//!     }
+//!     fn drained(&mut self, _: &mut Io<Vec<u8>>, _: ConnId) {}
+//!     fn closed(&mut self, io: &mut Io<Vec<u8>>, _: ConnId, _: CloseReason) {
+//!         io.stop();
+//!     }
+//!     fn file_done(&mut self, _: &mut Io<Vec<u8>>, _: u64, _: std::io::Result<usize>, _: Vec<u8>) {}
+//!     fn woken(&mut self, _: &mut Io<Vec<u8>>) {}
+//!     fn end_turn(&mut self, _: &mut Io<Vec<u8>>) -> Next {
+//!         Next::Sleep(None)
+//!     }
+//! }
+//!
+//! # fn main() -> std::io::Result<()> {
+//! let listener = TcpListener::bind("127.0.0.1:0")?;
+//! let address = listener.local_addr()?;
+//! let core = std::thread::spawn(move || {
+//!     Reactor::new(ReactorConfig { listeners: vec![listener], ..ReactorConfig::default() })?.run(&mut Echo)
+//! });
+//! let mut stream = TcpStream::connect(address)?;
+//! stream.write_all(b"hello")?;
+//! let mut answer = [0; 5];
+//! stream.read_exact(&mut answer)?;
+//! assert_eq!(&answer, b"hello");
+//! drop(stream);
+//! core.join().expect("the reactor's thread doesn't panic")?;
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! Accepts are single-shot, sixteen in flight a listener, because a multishot accept can't tell the peer's address;
 //! they go into direct descriptors and are re-armed by the enter that every turn makes anyway.
@@ -35,6 +79,7 @@ mod connection;
 mod dispatch;
 mod files;
 mod io;
+mod kept;
 mod listener;
 mod outgoing;
 mod pool;

@@ -85,8 +85,7 @@ impl<B> Io<B> {
             self.ended.push((id, CloseReason::Closed));
         }
         connection.phase = Phase::Lingering;
-        let kept = std::mem::take(&mut connection.kept);
-        self.pool.put(kept);
+        connection.kept.release(&mut self.pool);
         self.lingering.push_back((self.now + linger, id));
         let result = self.ring.shutdown_write(index);
         self.must(result);
@@ -95,7 +94,7 @@ impl<B> Io<B> {
     fn reconcile_receive(&mut self, index: u32) {
         let budget = self.budget_bytes;
         let connection = &mut self.connections[index as usize];
-        let wanted = connection.wants_receive(connection.queued() > budget);
+        let wanted = connection.wants_receive(budget);
         let tag = Tag::new(Kind::Receive, index, connection.generation);
         let result = match (connection.receiving, wanted) {
             (Receiving::Idle, true) => {
@@ -168,6 +167,7 @@ impl<B> Io<B> {
 
     fn arm_accepts(&mut self) {
         if !self.accepting {
+            self.accepts_rest_until = None;
             return self.close_listeners();
         }
         if self.accepts_idle.is_empty() {

@@ -10,6 +10,7 @@ use io_uring::types::{DestinationSlot, Fd, Fixed, FsyncFlags};
 use io_uring::{EnterFlags, IoUring, cqueue, opcode, squeue};
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
+use std::thread::ThreadId;
 use std::time::Duration;
 
 const BUFFER_GROUP: u16 = 0;
@@ -128,8 +129,8 @@ pub(super) enum SendMode {
 
 pub(super) struct Ring {
     ring: IoUring,
-    /// Index of the ring's registered descriptor, once its thread has started.
-    registered: Option<RawFd>,
+    /// Index of the ring's registered descriptor, and the thread that it is registered with.
+    registered: Option<(RawFd, ThreadId)>,
     flags: EnterFlags,
     /// How often the kernel was entered.
     pub enters: u64,
@@ -162,7 +163,8 @@ impl Ring {
     /// The calling thread takes the ring over.
     pub fn start(&mut self) -> io::Result<()> {
         self.ring.submitter().register_enable_rings()?;
-        self.registered = Some(syscalls::register_ring_fd(self.ring.as_raw_fd())?);
+        let index = syscalls::register_ring_fd(self.ring.as_raw_fd())?;
+        self.registered = Some((index, std::thread::current().id()));
         self.flags |= EnterFlags::REGISTERED_RING;
         Ok(())
     }
@@ -191,7 +193,7 @@ impl Ring {
         for _ in 0..SUBMIT_ATTEMPTS {
             let queued = self.ring.submission().len() as u32;
             self.enters += 1;
-            let fd = self.registered.unwrap_or_else(|| self.ring.as_raw_fd());
+            let fd = self.registered.map_or_else(|| self.ring.as_raw_fd(), |(index, _)| index);
             let result = syscalls::enter_ring(fd, queued, wanted, self.flags, timeout);
             if let Err(error) = result {
                 match error.raw_os_error() {
@@ -368,6 +370,17 @@ impl Ring {
     }
 }
 
+impl Drop for Ring {
+    fn drop(&mut self) {
+        // With another thread the index would mean another ring; that thread's end undoes the registration.
+        if let Some((index, thread)) = self.registered
+            && thread == std::thread::current().id()
+        {
+            syscalls::unregister_ring_fd(self.ring.as_raw_fd(), index);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -378,6 +391,15 @@ mod tests {
             let tag = Tag::new(kind, u32::MAX - 1, 0x0123_4567);
             assert_eq!((tag.kind(), tag.index()), (kind, u32::MAX - 1));
             assert!(tag.is_of(0x0123_4567) && !tag.is_of(0x0123_4568));
+        }
+    }
+
+    #[test]
+    fn a_thread_may_run_more_rings_in_its_life_than_it_can_register() {
+        for _ in 0..40 {
+            let mut ring = Ring::new(8, 0).unwrap();
+            ring.start().unwrap();
+            ring.enter(Wait::No).unwrap();
         }
     }
 }

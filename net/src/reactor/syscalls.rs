@@ -32,21 +32,36 @@ pub(super) fn pin_to(cpu: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes sockets accepted from now on send at once, and lets `backlog` connections wait.
+/// Idle time after which a client is probed, in seconds.
+const KEEPALIVE_S: libc::c_int = 300;
+
+/// Makes sockets accepted from now on send at once and notice dead clients, and lets `backlog`
+/// connections wait.
 pub(super) fn prepare_listener(listener: &TcpListener, backlog: i32) -> io::Result<()> {
-    let on: libc::c_int = 1;
+    set_option(listener, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)?;
+    set_option(listener, libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1)?;
+    set_option(listener, libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, KEEPALIVE_S)?;
+    // SAFETY: no memory is involved; listening again only changes the backlog.
+    check(unsafe { libc::listen(listener.as_raw_fd(), backlog) })?;
+    Ok(())
+}
+
+fn set_option(
+    listener: &TcpListener,
+    level: libc::c_int,
+    option: libc::c_int,
+    value: libc::c_int,
+) -> io::Result<()> {
     // SAFETY: the option's value is an int that lives through the call.
     check(unsafe {
         libc::setsockopt(
             listener.as_raw_fd(),
-            libc::IPPROTO_TCP,
-            libc::TCP_NODELAY,
-            (&raw const on).cast(),
+            level,
+            option,
+            (&raw const value).cast(),
             std::mem::size_of::<libc::c_int>() as libc::socklen_t,
         )
     })?;
-    // SAFETY: no memory is involved; listening again only changes the backlog.
-    check(unsafe { libc::listen(listener.as_raw_fd(), backlog) })?;
     Ok(())
 }
 
@@ -94,6 +109,7 @@ struct RingFdUpdate {
 }
 
 const IORING_REGISTER_RING_FDS: libc::c_uint = 20;
+const IORING_UNREGISTER_RING_FDS: libc::c_uint = 21;
 
 /// Registers a ring's descriptor with the calling thread; returns the index to enter it by.
 pub(super) fn register_ring_fd(fd: RawFd) -> io::Result<RawFd> {
@@ -106,6 +122,13 @@ pub(super) fn register_ring_fd(fd: RawFd) -> io::Result<RawFd> {
         return Err(io::Error::last_os_error());
     }
     Ok(update.offset as RawFd)
+}
+
+/// Takes a registration of the calling thread back; it would keep the ring alive until the thread ends.
+pub(super) fn unregister_ring_fd(fd: RawFd, index: RawFd) {
+    let mut update = RingFdUpdate { offset: index as u32, reserved: 0, data: 0 };
+    // SAFETY: the kernel reads one update struct.
+    unsafe { libc::syscall(libc::SYS_io_uring_register, fd, IORING_UNREGISTER_RING_FDS, &raw mut update, 1) };
 }
 
 /// `struct io_uring_getevents_arg`

@@ -193,8 +193,9 @@ impl<H: Handler> Reactor<H> {
     /// Closes everything, and waits until the kernel holds nothing of this reactor any more.
     fn drain(&mut self, handler: &mut H) -> io::Result<()> {
         self.io.accepting = false;
-        self.dispatch(handler);
+        // Before what the last enter brought is handled: nothing is presented after `stop`.
         self.io.end_all();
+        self.dispatch(handler);
         let begin = Instant::now();
         while begin.elapsed() < DRAIN_MAX {
             self.io.end_lingering(true);

@@ -112,7 +112,7 @@ impl CommandInfo {
     }
 
     /// The positions of the keys in a command of `args` arguments, name included.
-    pub fn key_positions(&self, args: usize) -> impl Iterator<Item = usize> + use<> {
+    pub fn key_positions(&self, args: usize) -> impl Iterator<Item = usize> + Clone + use<> {
         let (first, last, step) = self.keys;
         let last = if last < 0 { args as i64 + i64::from(last) } else { i64::from(last) };
         let range = if first > 0 { i64::from(first)..last + 1 } else { 0..0 };

@@ -7,7 +7,8 @@
 //!    in parts from several partitions;
 //! 4. [`Encoder`] writes RESP2 or RESP3.
 //!
-//! [`command_table`] says what commands there are, [`glob`] matches patterns.
+//! [`command_table`] says what commands there are and [`CommandQuery::answer`] tells clients, [`glob`] matches patterns,
+//! [`client`] is the other direction.
 //!
 //! A connection of a server whose data is one hash map:
 //! ```
@@ -41,7 +42,9 @@
 //! assert_eq!(out, b"+OK\r\n$1\r\n1\r\n-ERR unknown command 'NOPE', with args beginning with: \r\n");
 //! ```
 
+pub mod client;
 mod command;
+mod command_answers;
 pub mod command_table;
 pub mod glob;
 mod held;

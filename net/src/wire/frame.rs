@@ -7,10 +7,8 @@ use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::error::WireError;
-use super::header::{Flags, HEADER_BYTES, Header, MAGIC, VERSION};
+use super::header::{Flags, HEADER_BYTES, Header, MAGIC, TRAILER_BYTES, VERSION};
 use super::limits::Limits;
-
-const TRAILER_BYTES: usize = 8;
 
 /// What received bytes begin with.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,7 +37,12 @@ pub struct Frame<'a> {
     checksum: Option<u32>,
 }
 
-impl Frame<'_> {
+impl<'a> Frame<'a> {
+    /// A frame whose parts were kept after they were checked.
+    pub(crate) fn of_parts(header: &'a Header, value: &'a [u8]) -> Frame<'a> {
+        Frame { header, key: &[], value, checksum: None }
+    }
+
     /// The flags.
     pub fn flags(&self) -> Flags {
         Flags(self.header.flags.get())
@@ -73,18 +76,16 @@ pub fn parse<'a>(bytes: &'a [u8], limits: &Limits) -> Parsed<'a> {
     if let Err(error) = check_header(header, limits) {
         return Parsed::Invalid(error);
     }
-    let key_len = usize::from(header.key_len.get());
-    let body_len = key_len + header.value_len.get() as usize;
-    let padded = body_len.next_multiple_of(8);
-    let is_checked = Flags(header.flags.get()).has(Flags::CHECKED);
-    let rest_len = padded + if is_checked { TRAILER_BYTES } else { 0 };
-    let Some(rest) = rest.get(..rest_len) else {
-        return Parsed::Incomplete { need: HEADER_BYTES + rest_len };
+    let frame_bytes = header.frame_bytes();
+    let Some(body) = rest.get(..frame_bytes - HEADER_BYTES) else {
+        return Parsed::Incomplete { need: frame_bytes };
     };
-    let (key, after) = rest.split_at(key_len);
-    let value = &after[..body_len - key_len];
-    let checksum = rest[padded..].first_chunk::<4>().map(|bytes| u32::from_le_bytes(*bytes));
-    Parsed::Frame(Frame { header, key, value, checksum }, HEADER_BYTES + rest_len)
+    let (key, after) = body.split_at(header.key_len.get().into());
+    let value = &after[..header.value_len.get() as usize];
+    let is_checked = Flags(header.flags.get()).has(Flags::CHECKED);
+    let trailer = if is_checked { &body[body.len() - TRAILER_BYTES..] } else { &[] };
+    let checksum = trailer.first_chunk::<4>().map(|bytes| u32::from_le_bytes(*bytes));
+    Parsed::Frame(Frame { header, key, value, checksum }, frame_bytes)
 }
 
 fn check_header(header: &Header, limits: &Limits) -> Result<(), WireError> {

@@ -9,6 +9,9 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 /// Length of a frame's header.
 pub const HEADER_BYTES: usize = 48;
 
+/// Length of the checksum behind key and value, where there is one.
+pub(super) const TRAILER_BYTES: usize = 8;
+
 /// The first two bytes of every frame. The first is no ASCII, so that text is told apart at once.
 pub const MAGIC: [u8; 2] = [0xb1, b'P'];
 
@@ -71,6 +74,13 @@ impl Header {
             deadline_ms: U32::ZERO,
             checksum: U32::ZERO,
         }
+    }
+
+    /// How long the frame is that this header begins, itself included.
+    pub fn frame_bytes(&self) -> usize {
+        let body = usize::from(self.key_len.get()) + self.value_len.get() as usize;
+        let is_checked = Flags(self.flags.get()).has(Flags::CHECKED);
+        HEADER_BYTES + body.next_multiple_of(8) + if is_checked { TRAILER_BYTES } else { 0 }
     }
 
     /// The checksum that this header should carry.

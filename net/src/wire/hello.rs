@@ -151,7 +151,7 @@ impl Map {
 }
 
 /// What a server says of itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServerHello {
     /// The version of the protocol that the connection goes on with.
     pub version: u8,

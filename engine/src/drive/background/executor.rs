@@ -1,13 +1,12 @@
 //! The background thread itself: set-up, and the loop that turns commands into tasks.
 
 use super::disk::Disk;
-use super::tasks::{Tasks, beat_while, run_job, run_loose};
+use super::tasks::{Tasks, run_job, run_loose};
 use super::{BackgroundEvent, BackgroundOptions, Command, Shared};
 use crate::drive::{limits, syscalls};
 use crate::error::Error;
 use crate::job::JobKind;
 use glommio::{Latency, LocalExecutor, LocalExecutorBuilder, Placement, Shares};
-use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::path::PathBuf;
@@ -25,6 +24,10 @@ const IO_MEMORY: usize = 1 << 20;
 
 /// How long tasks may run before the executor looks at its rings again.
 const TURN: Duration = Duration::from_millis(1);
+
+/// The longest that a task can be left lying, with work under way and without.
+const BEAT_BUSY: Duration = Duration::from_millis(5);
+const BEAT_IDLE: Duration = Duration::from_millis(100);
 
 /// What the thread starts with.
 pub(super) struct Setup {
@@ -44,16 +47,22 @@ pub(super) fn run(setup: Setup, ready: &Sender<Result<(), Error>>) {
     };
     let _obituary = Obituary { options: &options, shared: &shared };
     executor.run(async {
-        let is_opening = Rc::new(Cell::new(true));
-        let opening = Rc::clone(&is_opening);
-        glommio::spawn_local(beat_while(move || opening.get())).detach();
-        let opened = Disk::open(dir).await;
-        is_opening.set(false);
-        match opened {
+        let beat = glommio::spawn_local(heartbeat(|| true));
+        let disk = Disk::open(dir).await;
+        beat.cancel().await;
+        match disk {
             Ok(disk) => serve(Tasks::new(disk, outbox, &options, &shared), inbox, &shared, ready).await,
             Err(error) => report(ready, Err(error)),
         }
     });
+}
+
+/// Wakes the executor from time to time. When its thread loses the CPU for a whole turn just before it runs tasks, it
+/// takes the turn for over, finds that nothing ran, and falls asleep with tasks to run (glommio 0.9); a timer wakes it.
+async fn heartbeat(is_busy: impl Fn() -> bool) {
+    loop {
+        glommio::timer::sleep(if is_busy() { BEAT_BUSY } else { BEAT_IDLE }).await;
+    }
 }
 
 fn report(ready: &Sender<Result<(), Error>>, outcome: Result<(), Error>) {
@@ -114,6 +123,10 @@ async fn serve(tasks: Tasks, inbox: Receiver<Command>, shared: &Shared, ready: &
         Poll::Ready(())
     })
     .await;
+    let beat = glommio::spawn_local(heartbeat({
+        let tasks = Rc::clone(&tasks);
+        move || tasks.is_busy()
+    }));
     report(ready, Ok(()));
     while let Some(command) = poll_fn(|_| next(&inbox, shared)).await {
         let tasks = Rc::clone(&tasks);
@@ -125,6 +138,7 @@ async fn serve(tasks: Tasks, inbox: Receiver<Command>, shared: &Shared, ready: &
         glommio::yield_if_needed().await;
     }
     tasks.finished().await;
+    beat.cancel().await;
     // On this thread, so that the task's memory is given back by its executor.
     drop(shared.waker.lock().unwrap_or_else(PoisonError::into_inner).take());
 }

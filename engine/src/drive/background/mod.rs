@@ -24,13 +24,18 @@ use crate::job::{Job, JobId, JobOutput};
 use std::any::Any;
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Mutex, PoisonError};
 use std::task::Waker;
 use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// How long a thread that starts has until another one is tried: at first, and the last time.
+const START_PATIENCE_MIN: Duration = Duration::from_millis(250);
+const START_PATIENCE_MAX: Duration = Duration::from_secs(30);
 
 /// Called on the background thread after each event is queued.
 pub type Wake = Arc<dyn Fn() + Send + Sync>;
@@ -100,7 +105,32 @@ impl Shared {
 
 impl Background {
     /// Starts the thread for the shard in `dir`; returns when it is ready to work, or says why it can't.
+    ///
+    /// An executor whose thread loses its CPU for a turn between looking at its rings and running its first task falls
+    /// asleep with that task undone, and nobody can wake it. So a thread that isn't ready in time is given up (it ends by
+    /// itself should it ever run) and another one is tried.
     pub fn spawn(dir: PathBuf, options: BackgroundOptions) -> Result<Background, Error> {
+        let mut patience = START_PATIENCE_MIN;
+        loop {
+            match Background::try_spawn(&dir, &options, patience) {
+                Ok(Some(background)) => return Ok(background),
+                Ok(None) if patience > START_PATIENCE_MAX => {
+                    let what =
+                        "the background thread isn't ready after a minute; is this machine overloaded?";
+                    return Err(Error::Unusable(what.to_owned()));
+                }
+                Ok(None) => patience *= 2,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Starts a thread; `None` if it isn't ready in time.
+    fn try_spawn(
+        dir: &Path,
+        options: &BackgroundOptions,
+        patience: Duration,
+    ) -> Result<Option<Background>, Error> {
         let (commands, inbox) = channel();
         let (outbox, events) = channel();
         let (ready, started) = channel();
@@ -110,24 +140,31 @@ impl Background {
             dead: AtomicBool::new(false),
             waker: Mutex::new(None),
         });
+        let (dir, options) = (dir.to_owned(), options.clone());
         let setup = executor::Setup { dir, options, shared: Arc::clone(&shared), inbox, outbox };
         let thread = std::thread::Builder::new()
             .name("pinion-back".to_owned())
             .spawn(move || executor::run(setup, &ready))
             .map_err(|source| Error::Unusable(limits::explain("the background thread", &source)))?;
-        match started.recv() {
+        match started.recv_timeout(patience) {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return Err(error),
-            Err(_) => return Err(Error::Unusable("the background thread panicked at its start".to_owned())),
+            Err(RecvTimeoutError::Timeout) => {
+                shared.stopping.store(true, Ordering::SeqCst);
+                return Ok(None);
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(Error::Unusable("the background thread panicked at its start".to_owned()));
+            }
         }
-        Ok(Background {
+        Ok(Some(Background {
             commands,
             events,
             shared,
             thread: Some(thread),
             jobs: Vec::new(),
             requests: Vec::new(),
-        })
+        }))
     }
 
     /// Hands a job over. [`BackgroundEvent::JobDone`] follows.

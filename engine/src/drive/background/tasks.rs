@@ -8,7 +8,6 @@ use super::{BackgroundEvent, BackgroundOptions, Shared, Wake};
 use crate::error::Error;
 use crate::io::{IoCompletion, IoRequest};
 use crate::job::{Job, JobId, JobKind, JobOutput, JobStep};
-use glommio::timer::Timer;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -17,7 +16,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::task::{Poll, Waker};
-use std::time::Duration;
 
 /// How much data a job works on before others have their turn, in bytes.
 const STEP_BYTES: usize = 256 << 10;
@@ -30,18 +28,6 @@ pub(super) struct Tasks {
     shared: Arc<Shared>,
     alive: Cell<usize>,
     last_gone: Signal,
-    is_beating: Cell<bool>,
-}
-
-/// While something is in flight the executor looks at its rings this often, whatever it is told: it sleeps on one
-/// of its rings and is told of the others by the kernel, and that now and then gets lost.
-const BEAT: Duration = Duration::from_millis(20);
-
-/// Looks at the rings every [`BEAT`] as long as it is needed.
-pub(super) async fn beat_while(is_needed: impl Fn() -> bool) {
-    while is_needed() {
-        Timer::new(BEAT).await;
-    }
 }
 
 impl Tasks {
@@ -58,7 +44,6 @@ impl Tasks {
             shared: Arc::clone(shared),
             alive: Cell::new(0),
             last_gone: Signal::default(),
-            is_beating: Cell::new(false),
         }
     }
 
@@ -67,24 +52,15 @@ impl Tasks {
         self.last_gone.wait_until(|| self.alive.get() == 0).await;
     }
 
-    /// Drops something on the executor's helper thread, where it holds nobody up.
-    pub(super) async fn drop_thing(self: Rc<Tasks>, thing: Box<dyn Any + Send>) {
-        let _alive = self.begin();
-        self.disk.blocking(move || drop_quietly(thing)).await;
+    /// Whether a task is left.
+    pub(super) fn is_busy(&self) -> bool {
+        self.alive.get() > 0
     }
 
-    /// Counts a task for as long as the guard lives, and beats as long as there are any.
-    fn begin(self: &Rc<Tasks>) -> Alive<'_> {
-        let alive = Alive::new(self);
-        if !self.is_beating.replace(true) {
-            let tasks = Rc::clone(self);
-            let beat = async move {
-                beat_while(|| tasks.alive.get() > 0).await;
-                tasks.is_beating.set(false);
-            };
-            glommio::spawn_local(beat).detach();
-        }
-        alive
+    /// Drops something on the executor's helper thread, where it holds nobody up.
+    pub(super) async fn drop_thing(self: Rc<Tasks>, thing: Box<dyn Any + Send>) {
+        let _alive = Alive::new(&self);
+        self.disk.blocking(move || drop_quietly(thing)).await;
     }
 
     fn tell(&self, event: BackgroundEvent) {
@@ -114,14 +90,14 @@ impl Drop for Alive<'_> {
 
 /// Performs a request that is no job's.
 pub(super) async fn run_loose(tasks: Rc<Tasks>, request: IoRequest) {
-    let _alive = tasks.begin();
+    let _alive = Alive::new(&tasks);
     let completion = tasks.disk.perform(request, &OpenFiles::default()).await;
     tasks.tell(BackgroundEvent::Io(completion));
 }
 
 /// Steps a job to its end and tells what it made, unless the thread is being stopped.
 pub(super) async fn run_job(tasks: Rc<Tasks>, id: JobId, mut job: Box<dyn Job>) {
-    let _alive = tasks.begin();
+    let _alive = Alive::new(&tasks);
     let requests = Rc::new(JobRequests::default());
     let result = step_to_end(&tasks, &mut *job, &requests).await;
     requests.arrived.wait_until(|| requests.in_flight.get() == 0).await;

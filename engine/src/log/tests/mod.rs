@@ -6,7 +6,7 @@ mod repairs;
 mod stale;
 mod writing;
 
-use super::{Log, LogEvent, LogOptions, LogPosition, Record, RecordKind, recover};
+use super::{Log, LogEvent, LogOptions, LogPosition, Record, RecordKind, recover, replay};
 use crate::Error;
 use crate::dir::testing::{MemoryDir, perform};
 use crate::io::{FileName, IoRequest};
@@ -45,18 +45,30 @@ impl Written {
     }
 }
 
-/// Recovers; the records with the positions of their commits.
+/// Recovers; the records with the positions of their commits. A replay before it reads the same.
 fn reopen(
     dir: &mut MemoryDir,
     from: LogPosition,
     options: LogOptions,
 ) -> Result<(Log, Vec<(LogPosition, Written)>), Error> {
-    let mut records = Vec::new();
+    let (mut replayed, mut records) = (Vec::new(), Vec::new());
+    let replay = replay(dir, from, options.shard_id, &mut |record, position| {
+        replayed.push((position, Written::read(record)));
+        Ok(())
+    });
     let log = recover(dir, from, options, &mut |record, position| {
         records.push((position, Written::read(record)));
         Ok(())
-    })?;
-    Ok((log, records))
+    });
+    match (&log, replay) {
+        (Err(Error::Damaged { .. }), replay) => assert!(matches!(replay, Err(Error::Damaged { .. }))),
+        (Err(_), _) => {}
+        (Ok(_), replay) => {
+            assert_eq!(replay.expect("a log that is recovered replays").records, records.len() as u64);
+            assert_eq!(replayed, records);
+        }
+    }
+    Ok((log?, records))
 }
 
 fn create(dir: &mut MemoryDir, options: LogOptions) -> Log {

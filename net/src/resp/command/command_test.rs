@@ -66,7 +66,7 @@ fn errors_are_in_redis_words() {
         ("CLIENT FOO", "ERR unknown subcommand 'FOO'. Try CLIENT HELP."),
         ("CLIENT SETNAME", "ERR wrong number of arguments for 'client|setname' command"),
         ("CLIENT SETNAME a\nb", "ERR Client names cannot contain spaces, newlines or special characters."),
-        ("CONFIG SET a b c", "ERR wrong number of arguments for 'config|set' command"),
+        ("CONFIG SET a b c", "ERR syntax error"),
         ("CLUSTER COUNTKEYSINSLOT 16384", "ERR Invalid slot"),
         ("WAIT 1 x", "ERR timeout is not an integer or out of range"),
         ("WAIT 1 -1", "ERR timeout is negative"),

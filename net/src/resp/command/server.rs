@@ -200,7 +200,7 @@ pub(super) fn config<'a>(args: &'a [&'a [u8]]) -> Result<Command<'a>, CommandErr
     Ok(Command::Config(match subcommand(Name::Config, args)?.as_slice() {
         b"GET" => Config::Get(&args[2..]),
         b"SET" if args.len().is_multiple_of(2) => Config::Set(&args[2..]),
-        b"SET" => return Err(CommandError::arity("config|set")),
+        b"SET" => return Err(CommandError::SYNTAX),
         _ => Config::ResetStat,
     }))
 }

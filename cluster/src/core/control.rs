@@ -1,0 +1,81 @@
+//! What a core is told from outside, and how it goes down in two steps.
+//!
+//! 1. *Drain*: no new connections, no new input; everything taken in is answered, then the connections are closed. The
+//!    core goes on serving other cores, which drain too.
+//! 2. *Stop*, when every core has drained: the shard settles its log, then the reactor ends.
+
+use super::handler::Core;
+use crate::admin::ask::Control;
+use crate::session::Hold;
+use pinion_engine::aligned::AlignedBuf;
+use pinion_net::reactor::Io;
+use std::time::Duration;
+
+/// How far a core has gone down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// It serves.
+    Serving,
+    /// It finishes what is under way.
+    Draining,
+    /// It has finished, and said so.
+    Drained,
+    /// Its shard settles.
+    Stopping,
+}
+
+/// How often a core that goes down looks whether it may go on.
+pub const POLL: Duration = Duration::from_millis(5);
+
+impl Core {
+    /// Does what the node asks for.
+    pub fn obey(&mut self, io: &mut Io<AlignedBuf>) {
+        while let Ok(message) = self.controls.try_recv() {
+            match message {
+                Control::Stats(reply) => {
+                    // Whoever asked may have given up waiting.
+                    let _ = reply.send(Box::new(self.snapshot(io)));
+                }
+                Control::Drain => self.drain(io),
+                Control::Stop => {
+                    self.shard.begin_shutdown();
+                    self.phase = Phase::Stopping;
+                }
+            }
+        }
+    }
+
+    fn drain(&mut self, io: &mut Io<AlignedBuf>) {
+        if self.phase != Phase::Serving {
+            return;
+        }
+        self.phase = Phase::Draining;
+        self.hub.draining = true;
+        io.stop_accepting();
+        for session in self.hub.sessions.iter() {
+            if session.hold(Hold::Drain) {
+                io.pause(session.conn);
+            }
+            session.closing = true;
+            if session.in_flight() == 0 {
+                io.close(session.conn);
+            }
+        }
+    }
+
+    /// Goes on with going down, at the end of a turn.
+    pub fn go_down(&mut self, io: &mut Io<AlignedBuf>) {
+        if self.phase == Phase::Draining && self.is_drained() {
+            self.phase = Phase::Drained;
+            self.events.drained(self.hub.me);
+        }
+        if self.phase == Phase::Stopping && self.shard.is_idle() && self.driver.is_idle() {
+            io.stop();
+        }
+    }
+
+    fn is_drained(&mut self) -> bool {
+        let answered = self.hub.sessions.iter().all(|session| session.in_flight() == 0);
+        answered && self.hub.walks.is_empty() && self.hub.forwards.is_idle()
+    }
+}

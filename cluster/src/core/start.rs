@@ -1,0 +1,163 @@
+//! Sets a core up on its own thread: opens the shard, makes the reactor, waits for the others, runs.
+
+use super::control::Phase;
+use super::driver::Driver;
+use super::forward::Forwards;
+use super::handler::{Core, now};
+use super::hub::Hub;
+use super::owners::CONNECTION_INDEX_END;
+use crate::admin::ask::Control;
+use crate::config::Durability;
+use crate::error::Error;
+use crate::mesh::Port;
+use crate::node::NodeInfo;
+use crate::node::events::Events;
+use crate::node::listeners::CoreListeners;
+use crate::session::Sessions;
+use crate::session::resp::cursors::Cursors;
+use crate::session::walk::Walks;
+use crate::stats::{Class, CoreStats};
+use pinion_engine::drive::{Background, BackgroundOptions, Files, OsDir};
+use pinion_engine::shard::{self, Shard, ShardOptions};
+use pinion_net::reactor::{Reactor, ReactorConfig, Waker};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
+
+/// What a core is made from.
+pub struct CoreSetup {
+    /// Its number.
+    pub me: usize,
+    /// The CPU it is pinned to.
+    pub cpu: Option<usize>,
+    /// The node.
+    pub node: Arc<NodeInfo>,
+    /// Its sockets.
+    pub listeners: CoreListeners,
+    /// Its end of the mesh.
+    pub port: Port,
+    /// What it will be told.
+    pub controls: Receiver<Control>,
+    /// Whom it tells.
+    pub events: Events,
+}
+
+/// A reactor keeps this much input of one connection: the longest command with its framing, and a little.
+const INPUT_BYTES_MAX: usize = (32 << 20) + (1 << 20);
+
+/// How long a core of several looks for work before it sleeps: another core's message comes within that time if it comes.
+const SPIN: Duration = Duration::from_micros(0);
+
+/// A core whose shard is open.
+pub struct OpenCore {
+    reactor: Reactor<Core>,
+    shard: Shard,
+    driver: Driver,
+    setup: CoreSetup,
+    epoch: Instant,
+}
+
+impl CoreSetup {
+    /// Opens the shard (replaying its log) and makes the reactor. Runs on the core's thread.
+    pub fn open(mut self) -> Result<OpenCore, Error> {
+        let (me, epoch) = (self.me, Instant::now());
+        let failed = |source| Error::Shard { shard: me, source };
+        let dir = self.node.shard_dir(me);
+        let mut os_dir = OsDir::create(&dir).map_err(failed)?;
+        let direct = Files::new(&dir, true).map_err(failed)?.is_direct();
+        let mut shard = Shard::open(&mut os_dir, self.shard_options(direct), now(epoch)).map_err(failed)?;
+        let reactor = self.reactor()?;
+        let waker = reactor.waker();
+        let options = BackgroundOptions { cpu: self.cpu, wake: Arc::new(move || waker.wake()) };
+        let background = Background::spawn(dir.clone(), options).map_err(failed)?;
+        let driver = Driver::new(&dir, direct, background).map_err(failed)?;
+        shard.tick(now(epoch));
+        Ok(OpenCore { reactor, shard, driver, setup: self, epoch })
+    }
+
+    fn shard_options(&self, direct: bool) -> ShardOptions {
+        let config = &self.node.config;
+        let cores = self.node.placement.cores();
+        ShardOptions {
+            shard_id: self.node.shard_id(self.me),
+            partitions: self.node.placement.partitions_of(self.me),
+            durability: match config.durability {
+                Durability::Sync => shard::Durability::Sync,
+                Durability::IntervalMs(ms) => shard::Durability::IntervalMs(ms),
+                Durability::None => shard::Durability::None,
+            },
+            memory_bytes: config.memory_bytes as usize / cores,
+            direct,
+            value_bytes_max: config.value_bytes_max,
+        }
+    }
+
+    fn reactor(&mut self) -> Result<Reactor<Core>, Error> {
+        let listeners = self.listeners.iter_mut().map(|listener| listener.socket.try_clone());
+        let failed = |e: std::io::Error| {
+            Error::Node(format!(
+                "core {}: the reactor can't start: {e}; see the limits on files and memory",
+                self.me
+            ))
+        };
+        let config = ReactorConfig {
+            cpu: self.cpu,
+            listeners: listeners.collect::<Result<_, _>>().map_err(failed)?,
+            connections_max: self.node.config.connections_max.min(CONNECTION_INDEX_END as usize / 2),
+            input_bytes_max: INPUT_BYTES_MAX,
+            spin: SPIN,
+            ..ReactorConfig::default()
+        };
+        Reactor::new(config).map_err(failed)
+    }
+}
+
+impl OpenCore {
+    /// Wakes this core.
+    pub fn waker(&self) -> Waker {
+        self.reactor.waker()
+    }
+
+    /// Runs until the node stops it, or it fails.
+    pub fn run(self, wakers: Vec<Waker>) -> Result<(), Error> {
+        let OpenCore { mut reactor, shard, driver, setup, epoch } = self;
+        let me = setup.me;
+        let now = now(epoch);
+        let listeners = setup.listeners.iter().map(|listener| (listener.speaks, listener.own)).collect();
+        // The reactor has its own handles: with ours open, a drained node would go on listening.
+        drop(setup.listeners);
+        let hub = Hub {
+            me,
+            forwards: Forwards::new(setup.port, setup.node.placement.cores()),
+            node: setup.node,
+            sessions: Sessions::default(),
+            walks: Walks::default(),
+            ready_walks: VecDeque::new(),
+            cursors: Cursors::new(me, now.unix_us),
+            stats: CoreStats::default(),
+            now,
+            delay_us: 0,
+            throttled: VecDeque::new(),
+            draining: false,
+            quick: [0; Class::ALL.len()],
+        };
+        let mut core = Core {
+            shard,
+            hub,
+            driver,
+            controls: setup.controls,
+            events: setup.events,
+            phase: Phase::Serving,
+            listeners,
+            wakers,
+            epoch,
+            in_turn: false,
+            yield_us: 0,
+            yielded_us: 0,
+        };
+        reactor.run(&mut core).map_err(|e| {
+            Error::Node(format!("core {me}: the reactor failed: {e}; restart kvd, and see the kernel's log"))
+        })
+    }
+}

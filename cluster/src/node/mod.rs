@@ -1,0 +1,369 @@
+//! The node: all cores of one process, from start to stop.
+//!
+//! ```no_run
+//! use pinion_cluster::{Config, Node};
+//! # fn main() -> Result<(), pinion_cluster::Error> {
+//! let node = Node::start(Config::ephemeral("/tmp/store"))?;
+//! println!("serving on {}", node.addresses().kv);
+//! node.stop()
+//! # }
+//! ```
+
+pub mod events;
+pub mod listeners;
+mod store;
+
+use crate::admin::ask::{CONTROL_QUEUE, Control, CoreHandle};
+use crate::admin::{Admin, NodeFacts, NodeState};
+use crate::config::Config;
+use crate::core::start::{CoreSetup, OpenCore};
+use crate::error::Error;
+use crate::mesh::{self, mesh};
+use crate::placement::Placement;
+use crate::session::wire;
+use events::{Event, Events};
+use listeners::{Addresses, Bound, bind};
+use pinion_engine::drive::StoreFile;
+use pinion_net::reactor::{Waker, preflight};
+use pinion_net::wire::{Home, Limits, Map, NodePorts};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+use store::OwnedStore;
+
+/// How long a node that stops waits for what is under way, and then for its shards to settle.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
+const STOP_DEADLINE: Duration = Duration::from_secs(30);
+
+/// What all cores know of their node; it doesn't change while the node runs.
+pub struct NodeInfo {
+    /// Its configuration.
+    pub config: Config,
+    /// Where it can be reached.
+    pub addresses: Addresses,
+    /// Its name.
+    pub node_id: String,
+    /// Identity of its store.
+    pub store_id: [u8; 16],
+    /// Which core has which partition.
+    pub placement: Placement,
+    /// Limits of the binary protocol.
+    pub limits: Limits,
+    /// The map that clients of the binary protocol get.
+    pub map: Map,
+    /// When it started.
+    pub started_unix_us: u64,
+    store: StoreFile,
+}
+
+impl NodeInfo {
+    fn new(config: Config, addresses: Addresses, store: &StoreFile) -> NodeInfo {
+        let placement = Placement::new(store.partitions as usize, store.shards as usize);
+        let home = |partition| Home { node: 0, core: placement.core_of(partition) as u16 };
+        let host = match addresses.kv.ip() {
+            ip if ip.is_unspecified() => String::new(),
+            ip => ip.to_string(),
+        };
+        let id = u64::from_le_bytes(*store.id.first_chunk().expect("an id has 16 bytes"));
+        let ports = NodePorts {
+            id,
+            host,
+            port: addresses.kv.port(),
+            core_ports: addresses.kv_cores.iter().map(|addr| addr.port()).collect(),
+        };
+        let map = Map { epoch: 1, nodes: vec![ports], homes: placement.all().map(home).collect() };
+        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        NodeInfo {
+            limits: wire::limits(config.value_bytes_max),
+            node_id: config.node_id.clone().unwrap_or_else(|| hex(&store.id)),
+            store_id: store.id,
+            started_unix_us: wall.as_micros() as u64,
+            store: store.clone(),
+            config,
+            addresses,
+            placement,
+            map,
+        }
+    }
+
+    /// The 40 hexadecimal digits by which Redis clients know a core.
+    pub fn core_id(&self, core: usize) -> String {
+        format!("{}{core:08x}", hex(&self.store_id))
+    }
+
+    /// The id that ties a shard's files to it.
+    pub fn shard_id(&self, shard: usize) -> [u8; 16] {
+        self.store.shard_id(shard as u32)
+    }
+
+    /// The directory of a shard, in the layout that counts.
+    pub fn shard_dir(&self, shard: usize) -> PathBuf {
+        self.store.shard_dir(&self.config.dir, shard as u32)
+    }
+
+    fn facts(&self) -> NodeFacts {
+        NodeFacts {
+            node_id: self.node_id.clone(),
+            dir: self.config.dir.display().to_string(),
+            kv: self.addresses.kv.to_string(),
+            resp: self.addresses.resp.map(|addr| addr.to_string()),
+            core_ports: self.addresses.kv_cores.iter().map(|addr| addr.port()).collect(),
+            partitions: self.placement.partitions(),
+            durability: self.config.durability.to_string(),
+            memory_bytes: self.config.memory_bytes,
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A running node. Dropping it stops it.
+pub struct Node {
+    info: Arc<NodeInfo>,
+    cores: Vec<CoreHandle>,
+    threads: Vec<JoinHandle<()>>,
+    inbox: Receiver<Event>,
+    events: Events,
+    state: NodeState,
+    admin: Option<Admin>,
+    /// Released last: until then no other process may have the directory.
+    _store: OwnedStore,
+}
+
+/// A core's thread while it starts.
+struct Starting {
+    thread: JoinHandle<()>,
+    go: SyncSender<Vec<Waker>>,
+    controls: SyncSender<Control>,
+}
+
+impl Node {
+    /// Starts a node and returns when it serves.
+    pub fn start(config: Config) -> Result<Node, Error> {
+        let store = store::take(&config)?;
+        if let Some(problem) = preflight(&config.dir).into_iter().next() {
+            return Err(Error::Node(problem.to_string()));
+        }
+        let Bound { addresses, cores: sockets, admin } = bind(&config, store.file.shards as usize)?;
+        let info = Arc::new(NodeInfo::new(config, addresses, &store.file));
+        let (sender, inbox) = mpsc::channel();
+        let events = Events::new(sender);
+        let (opened, results) = mpsc::channel();
+        let ports = mesh(sockets.len(), mesh::Limits::default());
+        let mut starting = Vec::with_capacity(sockets.len());
+        for (me, (listeners, port)) in sockets.into_iter().zip(ports).enumerate() {
+            let (controls, inbox) = sync_channel(CONTROL_QUEUE);
+            let cpu = info.config.pin.then(|| info.config.cpus[me % info.config.cpus.len()]);
+            let (node, events) = (Arc::clone(&info), events.clone());
+            let setup = CoreSetup { me, cpu, node, listeners, port, controls: inbox, events };
+            starting.push(spawn(setup, controls, opened.clone())?);
+        }
+        drop(opened);
+        let wakers = wait_until_open(&results, starting.len());
+        let wakers = match wakers {
+            Ok(wakers) => wakers,
+            Err(error) => {
+                abandon(starting);
+                return Err(error);
+            }
+        };
+        let mut node = Node {
+            info,
+            cores: Vec::new(),
+            threads: Vec::new(),
+            inbox,
+            events,
+            state: NodeState::default(),
+            admin: None,
+            _store: store,
+        };
+        for (me, core) in starting.into_iter().enumerate() {
+            // A core that has ended meanwhile says so by an event.
+            let _ = core.go.send(wakers.clone());
+            let waker = wakers[me].clone();
+            node.cores.push(CoreHandle::new(core.controls, Arc::new(move || waker.wake())));
+            node.threads.push(core.thread);
+        }
+        if let Some(listener) = admin {
+            let (facts, state) = (node.info.facts(), node.state.clone());
+            node.admin = Some(Admin::start(listener, facts, state, node.cores.clone())?);
+        }
+        node.state.serving();
+        Ok(node)
+    }
+
+    /// Where it can be reached.
+    pub fn addresses(&self) -> &Addresses {
+        &self.info.addresses
+    }
+
+    /// How many shards it has.
+    pub fn shards(&self) -> usize {
+        self.info.placement.cores()
+    }
+
+    /// The line that says that the node serves, and where.
+    pub fn ready_line(&self) -> String {
+        let Addresses { kv, resp, admin, .. } = self.addresses();
+        let resp = resp.map_or("off".to_owned(), |addr| addr.to_string());
+        let admin = admin.map_or("off".to_owned(), |addr| format!("http://{addr}"));
+        format!("ready: kv {kv}, resp {resp}, admin {admin}, shards {}", self.shards())
+    }
+
+    /// Asks the node to stop, from any thread; [`Node::run`] then returns.
+    pub fn stopper(&self) -> Events {
+        self.events.clone()
+    }
+
+    /// Waits until somebody asks the node to stop, or a core fails; then stops it.
+    pub fn run(self) -> Result<(), Error> {
+        loop {
+            match self.inbox.recv() {
+                Ok(Event::Drained(_)) => {}
+                Ok(Event::Ended(core, result)) => {
+                    let error = result.err();
+                    let error =
+                        error.unwrap_or_else(|| Error::Node(format!("core {core} ended; restart kvd")));
+                    tracing::error!("{error}");
+                    let _ = self.stop();
+                    return Err(error);
+                }
+                Ok(Event::StopRequested) | Err(_) => return self.stop(),
+            }
+        }
+    }
+
+    /// Answers what is under way, settles the shards, and ends all threads.
+    pub fn stop(mut self) -> Result<(), Error> {
+        self.shut_down()
+    }
+
+    fn shut_down(&mut self) -> Result<(), Error> {
+        if self.threads.is_empty() {
+            return Ok(());
+        }
+        self.state.draining();
+        self.tell_all(|| Control::Drain);
+        let mut outcome = Ok(());
+        let mut ended = 0;
+        self.wait(DRAIN_DEADLINE, &mut outcome, &mut ended, |event| matches!(event, Event::Drained(_)));
+        self.tell_all(|| Control::Stop);
+        let cores = self.cores.len();
+        let left = cores - ended;
+        let settled =
+            self.wait(STOP_DEADLINE, &mut outcome, &mut ended, |event| matches!(event, Event::Ended(..)));
+        self.admin = None;
+        let threads = std::mem::take(&mut self.threads);
+        if settled < left {
+            return Err(Error::Node(
+                "a shard didn't settle in time; what it acknowledged is safe, the next start replays it"
+                    .to_owned(),
+            ));
+        }
+        for thread in threads {
+            if thread.join().is_err() {
+                outcome = Err(Error::Node("a core panicked; see the lines before".to_owned()));
+            }
+        }
+        outcome
+    }
+
+    fn tell_all(&self, message: impl Fn() -> Control) {
+        for core in &self.cores {
+            core.send(message());
+        }
+    }
+
+    /// Waits for as many events of one kind as there are cores that run, or until the deadline; how many came.
+    fn wait(
+        &self,
+        deadline: Duration,
+        outcome: &mut Result<(), Error>,
+        ended: &mut usize,
+        counts: impl Fn(&Event) -> bool,
+    ) -> usize {
+        let until = Instant::now() + deadline;
+        let mut count = 0;
+        let goal = self.cores.len() - *ended;
+        while count < goal {
+            let Ok(event) = self.inbox.recv_timeout(until.saturating_duration_since(Instant::now())) else {
+                break;
+            };
+            let hit = counts(&event);
+            count += usize::from(hit);
+            if let Event::Ended(_, result) = event {
+                *ended += 1;
+                // A core that ended will never drain.
+                count += usize::from(!hit);
+                if outcome.is_ok() {
+                    *outcome = result;
+                }
+            }
+        }
+        count
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if let Err(error) = self.shut_down() {
+            tracing::error!("the node stopped with an error: {error}");
+        }
+    }
+}
+
+type Opened = Result<(usize, Waker), Error>;
+
+fn spawn(setup: CoreSetup, controls: SyncSender<Control>, opened: Sender<Opened>) -> Result<Starting, Error> {
+    let me = setup.me;
+    let events = setup.events.clone();
+    let (go, start) = sync_channel::<Vec<Waker>>(1);
+    let run = move || {
+        let core: OpenCore = match setup.open() {
+            Ok(core) => core,
+            Err(error) => {
+                let _ = opened.send(Err(error));
+                return;
+            }
+        };
+        let _ = opened.send(Ok((me, core.waker())));
+        drop(opened);
+        // No word: another core couldn't open, and the start was abandoned.
+        let Ok(wakers) = start.recv() else { return };
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| core.run(wakers)));
+        let panicked =
+            || Err(Error::Node(format!("core {me} panicked; see the lines before, and restart kvd")));
+        events.ended(me, result.unwrap_or_else(|_| panicked()));
+    };
+    let thread = std::thread::Builder::new().name(format!("kvd-core-{me}")).spawn(run).map_err(|e| {
+        Error::Node(format!("no thread for core {me}: {e}; raise the limit with `ulimit -u`"))
+    })?;
+    Ok(Starting { thread, go, controls })
+}
+
+/// Collects the wakers of all cores, or the first error.
+fn wait_until_open(results: &Receiver<Opened>, cores: usize) -> Result<Vec<Waker>, Error> {
+    let mut wakers: Vec<Option<Waker>> = vec![None; cores];
+    for _ in 0..cores {
+        let opened = results
+            .recv()
+            .map_err(|_| Error::Node("a core panicked while it opened; see above".to_owned()))?;
+        let (core, waker) = opened?;
+        wakers[core] = Some(waker);
+    }
+    Ok(wakers.into_iter().flatten().collect())
+}
+
+/// Ends cores that wait for a start which won't come.
+fn abandon(starting: Vec<Starting>) {
+    for core in starting {
+        drop(core.go);
+        drop(core.controls);
+        // A core that panicked has already said why.
+        let _ = core.thread.join();
+    }
+}

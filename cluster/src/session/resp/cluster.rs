@@ -1,0 +1,119 @@
+//! CLUSTER: every core is a node of the cluster that clients see, with its own port.
+//!
+//! Hosts are those that the server listens on; where it listens on every address, the host is empty, which clients read as
+//! "the one you used".
+
+use super::{Taken, answer, scans};
+use crate::core::turn::Turn;
+use crate::node::NodeInfo;
+use pinion_net::reactor::ConnId;
+use pinion_net::resp::{Cluster, Encoder};
+use pinion_net::slot::Slot;
+use std::fmt::Write;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Runs a CLUSTER command.
+pub fn run(turn: &mut Turn<'_>, conn: ConnId, command: Cluster<'_>) -> Taken {
+    let node = Arc::clone(&turn.hub.node);
+    let me = turn.hub.me;
+    match command {
+        Cluster::Slots => answer(turn, conn, |reply| slots(reply, &node)),
+        Cluster::Shards => answer(turn, conn, |reply| shards(reply, &node)),
+        Cluster::KeySlot(key) => answer(turn, conn, |reply| reply.integer(i64::from(Slot::of(key).number()))),
+        Cluster::Info => answer(turn, conn, |reply| reply.text(&info(&node))),
+        Cluster::Nodes => answer(turn, conn, |reply| reply.text(&nodes(&node, me))),
+        Cluster::MyId => answer(turn, conn, |reply| reply.bulk(node.core_id(me).as_bytes())),
+        Cluster::CountKeysInSlot(slot) => return scans::count(turn, conn, Slot::new(slot)),
+    }
+    Taken::Yes
+}
+
+fn host(node: &NodeInfo, core: usize) -> String {
+    let addr = node.addresses.resp_cores.get(core);
+    addr.filter(|addr| !addr.ip().is_unspecified()).map_or(String::new(), |addr| addr.ip().to_string())
+}
+
+fn port(node: &NodeInfo, core: usize) -> i64 {
+    node.addresses.resp_cores.get(core).map_or(0, |addr| i64::from(addr.port()))
+}
+
+/// The runs of slots of one core.
+fn runs_of(node: &NodeInfo, core: usize) -> Vec<Range<u32>> {
+    node.placement.slot_runs().into_iter().filter(|&(_, owner)| owner == core).map(|(run, _)| run).collect()
+}
+
+fn slots(reply: &mut Encoder<'_>, node: &NodeInfo) {
+    let runs = node.placement.slot_runs();
+    reply.array(runs.len());
+    for (run, core) in runs {
+        reply.array(3);
+        reply.integer(i64::from(run.start));
+        reply.integer(i64::from(run.end) - 1);
+        reply.array(4);
+        reply.bulk(host(node, core).as_bytes());
+        reply.integer(port(node, core));
+        reply.bulk(node.core_id(core).as_bytes());
+        reply.array(0);
+    }
+}
+
+fn shards(reply: &mut Encoder<'_>, node: &NodeInfo) {
+    reply.array(node.placement.cores());
+    for core in 0..node.placement.cores() {
+        let runs = runs_of(node, core);
+        reply.map(2);
+        reply.bulk(b"slots");
+        reply.array(runs.len() * 2);
+        for run in runs {
+            reply.integer(i64::from(run.start));
+            reply.integer(i64::from(run.end) - 1);
+        }
+        reply.bulk(b"nodes");
+        reply.array(1);
+        let host = host(node, core);
+        let texts = [
+            ("id", node.core_id(core)),
+            ("ip", host.clone()),
+            ("endpoint", host),
+            ("role", "master".to_owned()),
+            ("health", "online".to_owned()),
+        ];
+        reply.map(texts.len() + 2);
+        for (name, text) in texts {
+            reply.bulk(name.as_bytes());
+            reply.bulk(text.as_bytes());
+        }
+        reply.bulk(b"port");
+        reply.integer(port(node, core));
+        reply.bulk(b"replication-offset");
+        reply.integer(0);
+    }
+}
+
+fn info(node: &NodeInfo) -> String {
+    let cores = node.placement.cores();
+    format!(
+        "cluster_enabled:1\r\ncluster_state:ok\r\ncluster_slots_assigned:16384\r\ncluster_slots_ok:16384\r\n\
+         cluster_slots_pfail:0\r\ncluster_slots_fail:0\r\ncluster_known_nodes:{cores}\r\ncluster_size:{cores}\r\n\
+         cluster_current_epoch:1\r\ncluster_my_epoch:1\r\n"
+    )
+}
+
+fn nodes(node: &NodeInfo, me: usize) -> String {
+    let mut text = String::new();
+    for core in 0..node.placement.cores() {
+        let flags = if core == me { "myself,master" } else { "master" };
+        let port = port(node, core);
+        let _ =
+            write!(text, "{} {}:{port}@0 {flags} - 0 0 1 connected", node.core_id(core), host(node, core));
+        for run in runs_of(node, core) {
+            let _ = match run.len() {
+                1 => write!(text, " {}", run.start),
+                _ => write!(text, " {}-{}", run.start, run.end - 1),
+            };
+        }
+        text.push('\n');
+    }
+    text
+}

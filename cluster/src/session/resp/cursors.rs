@@ -1,0 +1,103 @@
+//! SCAN's cursors: unsigned 64-bit handles for places in a scan, in a bounded table.
+//!
+//! A handle is `core + 1 (12 bits) | place in the table (20 bits) | generation (32 bits)`, so it is never 0, and any core
+//! knows whom to ask for it. Generations start from the clock: a handle from before a restart finds nothing. The table is
+//! a ring: the oldest entry makes room for the newest, by number and by bytes.
+
+use crate::session::walk::Place;
+use pinion_engine::key::Partition;
+use std::collections::VecDeque;
+
+const ENTRIES_MAX: usize = 8192;
+const BYTES_MAX: usize = 4 << 20;
+const GENERATION_BITS: u32 = 32;
+const PLACE_BITS: u32 = 20;
+
+/// The cursors of one core.
+pub struct Cursors {
+    core: usize,
+    /// The oldest first; the first one's number is `first`.
+    entries: VecDeque<(Partition, Vec<u8>)>,
+    first: u64,
+    bytes: usize,
+}
+
+impl Cursors {
+    /// An empty table of a core that starts at this time.
+    pub fn new(core: usize, unix_us: u64) -> Cursors {
+        Cursors { core, entries: VecDeque::new(), first: unix_us / 1000, bytes: 0 }
+    }
+
+    /// Keeps a place; the handle finds it until newer ones push it out.
+    pub fn keep(&mut self, place: Place) -> u64 {
+        self.bytes += place.1.len();
+        self.entries.push_back(place);
+        while self.entries.len() > ENTRIES_MAX || (self.bytes > BYTES_MAX && self.entries.len() > 1) {
+            if let Some((_, key)) = self.entries.pop_front() {
+                self.bytes -= key.len();
+                self.first += 1;
+            }
+        }
+        self.handle(self.first + self.entries.len() as u64 - 1)
+    }
+
+    fn handle(&self, number: u64) -> u64 {
+        let mask = (1 << (GENERATION_BITS + PLACE_BITS)) - 1;
+        (self.core as u64 + 1) << (GENERATION_BITS + PLACE_BITS) | number & mask
+    }
+
+    /// The place of a handle that is still there. It stays: a client may ask again.
+    pub fn take(&self, handle: u64) -> Option<Place> {
+        // The newest entry with these low bits is the only one that can be in the table.
+        let mask = (1 << (GENERATION_BITS + PLACE_BITS)) - 1;
+        let index = ((handle & mask).wrapping_sub(self.first & mask)) & mask;
+        let index = usize::try_from(index).ok()?;
+        let entry = self.entries.get(index)?;
+        (self.handle(self.first + index as u64) == handle).then(|| entry.clone())
+    }
+}
+
+/// The core that made a handle.
+pub fn core_of(handle: u64) -> Option<usize> {
+    ((handle >> (GENERATION_BITS + PLACE_BITS)) as usize).checked_sub(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_handle_finds_its_place_until_newer_ones_push_it_out() {
+        let mut cursors = Cursors::new(3, 1_700_000_000_000_000);
+        let first = cursors.keep((Partition(1), b"a".to_vec()));
+        let second = cursors.keep((Partition(2), b"b".to_vec()));
+        assert_eq!(core_of(first), Some(3));
+        assert_eq!(cursors.take(first), Some((Partition(1), b"a".to_vec())));
+        assert_eq!(cursors.take(first), cursors.take(first));
+        for _ in 0..ENTRIES_MAX - 1 {
+            cursors.keep((Partition(9), Vec::new()));
+        }
+        assert_eq!(cursors.take(first), None);
+        assert_eq!(cursors.take(second), Some((Partition(2), b"b".to_vec())));
+    }
+
+    #[test]
+    fn long_keys_are_bounded_by_their_bytes() {
+        let mut cursors = Cursors::new(0, 0);
+        for _ in 0..1000 {
+            cursors.keep((Partition(0), vec![0; 60_000]));
+        }
+        assert!(cursors.bytes <= BYTES_MAX && cursors.entries.len() > 50);
+    }
+
+    #[test]
+    fn a_handle_of_another_life_or_nobody_finds_nothing() {
+        let mut before = Cursors::new(0, 1_000_000);
+        let old = before.keep((Partition(0), Vec::new()));
+        let mut after = Cursors::new(0, 9_000_000);
+        after.keep((Partition(0), Vec::new()));
+        assert_eq!(after.take(old), None);
+        assert_eq!(after.take(12_345), None);
+        assert_eq!(core_of(0), None);
+    }
+}

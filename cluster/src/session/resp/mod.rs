@@ -1,0 +1,258 @@
+//! A connection that speaks RESP: commands in, requests to partitions, replies in order.
+//!
+//! A command on one key is one request; its reply is written when the answer comes, behind the replies of earlier commands
+//! ([`ReplyQueue`]). Commands on many keys become one request per partition ([`many`]); those that visit keys become
+//! walks, and run alone. The ticket of a request is the command's sequence (40 bits) and the part (24 bits).
+
+mod cluster;
+pub mod cursors;
+mod info;
+mod keys;
+mod many;
+mod reply;
+mod scans;
+mod server;
+
+use super::{Dialogue, Hold};
+use crate::core::hub::Settled;
+use crate::core::owners::Owner;
+use crate::core::turn::Turn;
+use crate::stats::Class;
+use many::Many;
+use pinion_engine::shard::request::Ticket;
+use pinion_net::reactor::ConnId;
+use pinion_net::resp::{Args, Command, Parsed, Parser, ReplyQueue, Sequence, inline};
+use reply::Shape;
+use std::net::SocketAddr;
+
+/// What is remembered of a command until its reply is complete.
+#[derive(Debug)]
+pub struct Call {
+    shape: Shape,
+    class: Class,
+    started_us: u64,
+    many: Option<Box<Many>>,
+}
+
+/// What a connection of this kind has.
+#[derive(Default)]
+pub struct RespSession {
+    parser: Parser,
+    replies: ReplyQueue<Call>,
+    /// The sequence of the next command.
+    next: u64,
+    name: Vec<u8>,
+    library: (Vec<u8>, Vec<u8>),
+    peer: Option<SocketAddr>,
+    /// The core that a write of this input went to, if one did.
+    wrote_to: Option<usize>,
+}
+
+/// What became of a command that was presented.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// It was taken in.
+    Yes,
+    /// Something must come first; it will be presented again.
+    NotYet,
+}
+
+const PART_BITS: u32 = 24;
+const SEQUENCE_BITS: u32 = 40;
+
+impl RespSession {
+    /// A new connection from `peer`.
+    pub fn new(peer: SocketAddr) -> RespSession {
+        RespSession { peer: Some(peer), ..RespSession::default() }
+    }
+
+    /// Commands without a reply.
+    pub fn in_flight(&self) -> usize {
+        self.replies.len()
+    }
+
+    /// Memory of replies that wait for earlier ones.
+    pub fn held_bytes(&self) -> usize {
+        self.replies.held_bytes()
+    }
+
+    fn note(&mut self, sequence: Sequence) -> Sequence {
+        self.next = sequence.0 + 1;
+        sequence
+    }
+
+    fn request(sequence: Sequence, part: usize) -> u64 {
+        sequence.0 << PART_BITS | part as u64
+    }
+
+    /// The sequence and part of a ticket's request: the newest sequence not beyond `next` with these low bits.
+    fn parts(&self, request: u64) -> (Sequence, usize) {
+        let low = request >> PART_BITS;
+        let span = 1 << SEQUENCE_BITS;
+        let mut sequence = self.next & !(span - 1) | low;
+        if sequence >= self.next && sequence >= span {
+            sequence -= span;
+        }
+        (Sequence(sequence), (request & ((1 << PART_BITS) - 1)) as usize)
+    }
+}
+
+/// Takes in what was received; returns how much of it.
+pub fn received(turn: &mut Turn<'_>, conn: ConnId, bytes: &[u8]) -> usize {
+    let Some(mut parser) = with(turn, conn, |resp| std::mem::take(&mut resp.parser)) else {
+        return bytes.len();
+    };
+    let mut args = Args::new();
+    let mut at = 0;
+    while !turn.must_stop(conn) {
+        let rest = &bytes[at..];
+        let (taken, consumed) = match parser.next(rest, &mut args) {
+            Parsed::Command { consumed } => (run(turn, conn, &args), consumed),
+            Parsed::Inline { line, consumed } => match inline::split(&rest[..line]) {
+                Ok(owned) if owned.is_empty() => (Taken::Yes, consumed),
+                Ok(owned) => {
+                    let args: Args<'_> = owned.iter().map(Vec::as_slice).collect();
+                    (run(turn, conn, &args), consumed)
+                }
+                Err(error) => (refuse(turn, conn, &error.to_string()), rest.len()),
+            },
+            Parsed::Empty { consumed } => (Taken::Yes, consumed),
+            Parsed::Incomplete { .. } => break,
+            Parsed::Invalid(error) => (refuse(turn, conn, &error.to_string()), rest.len()),
+        };
+        if taken == Taken::NotYet {
+            break;
+        }
+        at += consumed;
+    }
+    let wrote_to = with(turn, conn, |resp| {
+        resp.parser = parser;
+        resp.wrote_to.take()
+    });
+    if let Some(core) = wrote_to.flatten() {
+        turn.throttle(conn, core);
+    }
+    at
+}
+
+/// Answers what is no command, and closes after it.
+fn refuse(turn: &mut Turn<'_>, conn: ConnId, error: &str) -> Taken {
+    answer(turn, conn, |reply| reply.error(error));
+    close(turn, conn);
+    Taken::Yes
+}
+
+/// No more input; the end comes when everything is answered.
+fn close(turn: &mut Turn<'_>, conn: ConnId) {
+    if let Some(session) = turn.hub.sessions.get(conn) {
+        session.closing = true;
+    }
+}
+
+fn run(turn: &mut Turn<'_>, conn: ConnId, args: &[&[u8]]) -> Taken {
+    match Command::parse(args) {
+        Ok(command) => dispatch(turn, conn, command),
+        Err(error) => {
+            answer(turn, conn, |reply| reply.error(&error));
+            Taken::Yes
+        }
+    }
+}
+
+fn dispatch(turn: &mut Turn<'_>, conn: ConnId, command: Command<'_>) -> Taken {
+    match command {
+        Command::MGet(keys) => many::get(turn, conn, keys),
+        Command::MSet(pairs) => many::set(turn, conn, pairs),
+        Command::Del(keys) if keys.len() > 1 => many::delete(turn, conn, keys),
+        Command::Exists(keys) if keys.len() > 1 => many::exists(turn, conn, keys),
+        Command::Flush => many::clear(turn, conn),
+        Command::Scan(scan) => scans::scan(turn, conn, scan),
+        Command::Keys { pattern } => scans::keys(turn, conn, pattern),
+        Command::DbSize => scans::count(turn, conn, None),
+        Command::RandomKey => scans::random(turn, conn),
+        Command::Cluster(cluster) => cluster::run(turn, conn, cluster),
+        other => match keys::request(&other) {
+            Some(request) => single(turn, conn, request),
+            None => server::run(turn, conn, other),
+        },
+    }
+}
+
+/// Runs a command on one key.
+fn single(turn: &mut Turn<'_>, conn: ConnId, request: keys::KeyRequest<'_>) -> Taken {
+    let (partition, core) = turn.home(request.key);
+    if !turn.has_room(core, conn) {
+        return Taken::NotYet;
+    }
+    let started_us = turn.hub.now.mono_us;
+    let sequence = with(turn, conn, |resp| {
+        if request.class == Class::Write {
+            resp.wrote_to = Some(core);
+        }
+        let call = Call { shape: request.shape, class: request.class, started_us, many: None };
+        let sequence = resp.replies.begin(call);
+        resp.note(sequence)
+    });
+    let Some(sequence) = sequence else { return Taken::Yes };
+    let keyspace = pinion_engine::Keyspace::default();
+    for (part, op) in request.ops().enumerate() {
+        let ticket = ticket(conn, sequence, part);
+        turn.submit(ticket, pinion_engine::shard::request::Request { keyspace, partition, op });
+    }
+    Taken::Yes
+}
+
+fn ticket(conn: ConnId, sequence: Sequence, part: usize) -> Ticket {
+    let owner = Owner::Connection { index: conn.index(), generation: conn.generation() };
+    owner.ticket(RespSession::request(sequence, part))
+}
+
+/// The session of a connection, if it is there and speaks RESP.
+fn with<T>(turn: &mut Turn<'_>, conn: ConnId, work: impl FnOnce(&mut RespSession) -> T) -> Option<T> {
+    match &mut turn.hub.sessions.get(conn)?.dialogue {
+        Dialogue::Resp(resp) => Some(work(resp)),
+        Dialogue::Wire(_) => None,
+    }
+}
+
+/// Answers a command that needs no data, in its turn.
+fn answer(turn: &mut Turn<'_>, conn: ConnId, write: impl FnOnce(&mut pinion_net::resp::Encoder<'_>)) {
+    let started_us = turn.hub.now.mono_us;
+    let call = Call { shape: Shape::Ok, class: Class::Server, started_us, many: None };
+    let Some(session) = turn.hub.sessions.get(conn) else { return };
+    if let Dialogue::Resp(resp) = &mut session.dialogue {
+        resp.next += 1;
+        resp.replies.answer(call, turn.io.output(conn), write);
+    }
+    let ending = crate::core::hub::Ending::Done;
+    turn.hub.settle(Settled { class: Class::Server, started_us, ending });
+}
+
+/// Holds a connection until its earlier commands are answered, and says whether it may run now.
+fn alone(turn: &mut Turn<'_>, conn: ConnId) -> Taken {
+    if turn.is_alone(conn) { Taken::Yes } else { Taken::NotYet }
+}
+
+/// A command that runs alone has begun: nothing more is taken in until it is answered.
+fn stay_alone(turn: &mut Turn<'_>, conn: ConnId) {
+    turn.hub.hold(turn.io, conn, Hold::Barrier);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sequences_survive_their_tickets_across_the_wrap() {
+        for next in [1, 5, (1 << 40) - 1, 1 << 40, (1 << 40) + 1, (7 << 40) + 3] {
+            let mut resp = RespSession { next, ..RespSession::default() };
+            for back in 1..=1024.min(next) {
+                let sequence = Sequence(next - back);
+                let request = RespSession::request(Sequence(sequence.0 & ((1 << 40) - 1)), 77);
+                assert_eq!(resp.parts(request), (sequence, 77));
+            }
+            resp.note(Sequence(next));
+            assert_eq!(resp.next, next + 1);
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Answers of partitions as replies to commands.
+
+use super::cursors::Cursors;
+use super::{RespSession, many};
+use crate::core::hub::{Ending, Settled};
+use crate::session::walk::{Outcome, refusal_text};
+use pinion_engine::key::Expiry;
+use pinion_engine::shard::request::{Answer, Refusal, Value};
+use pinion_net::resp::{Encoder, TtlForm, value_range};
+
+/// What a command's reply looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// The value, or null.
+    Value,
+    /// OK, or null if the condition didn't hold.
+    Ok,
+    /// 1 if it was done, 0 if the condition didn't hold.
+    Bit,
+    /// The value before, or null.
+    Old,
+    /// How many keys were there.
+    Existed,
+    /// 1 if the key is there.
+    There,
+    /// The number.
+    Number,
+    /// The value's length.
+    Length,
+    /// A part of the value.
+    Range(i64, i64),
+    /// The time to live.
+    Ttl(TtlForm),
+    /// `string` or `none`.
+    Type,
+    /// The value, which is answered after the expiry has changed.
+    GetEx,
+    /// Several keys.
+    Many,
+    /// SCAN: a cursor and keys.
+    ScanPage,
+    /// KEYS: keys.
+    AllKeys,
+    /// RANDOMKEY: the first key, or null.
+    OneKey,
+    /// DBSIZE: a count.
+    Count,
+}
+
+impl RespSession {
+    /// Takes in an answer; what became of the request if it was the last.
+    pub fn answer(
+        &mut self,
+        request: u64,
+        answer: &Answer<'_>,
+        now_ms: u64,
+        out: &mut Vec<u8>,
+    ) -> Option<Settled> {
+        let (sequence, part) = self.parts(request);
+        let call = self.replies.context_mut(sequence)?;
+        let settled = Settled { class: call.class, started_us: call.started_us, ending: Ending::of(answer) };
+        match call.shape {
+            Shape::Many => many::answer(self, sequence, part, answer, out).then_some(settled),
+            Shape::GetEx if part == 0 => {
+                // The value waits for the change of the expiry, which is the second part.
+                let value = if let Answer::Value(value) = answer { Some(value.bytes.to_vec()) } else { None };
+                call.many = Some(Box::new(many::Many::kept(value)));
+                None
+            }
+            Shape::GetEx => {
+                let kept = call.many.take().and_then(|many| many.into_kept());
+                self.replies.complete(sequence, out, |reply| match failure(answer) {
+                    Some(text) => reply.error(text),
+                    None => reply.bulk_or_null(kept.as_deref()),
+                });
+                Some(settled)
+            }
+            shape => {
+                self.replies.complete(sequence, out, |reply| write(reply, shape, answer, now_ms));
+                Some(settled)
+            }
+        }
+    }
+
+    /// Takes in the end of a walk.
+    pub fn walked(
+        &mut self,
+        command: u64,
+        outcome: Outcome,
+        cursors: &mut Cursors,
+        out: &mut Vec<u8>,
+    ) -> Option<Settled> {
+        let (sequence, _) = self.parts(command);
+        let call = self.replies.context(sequence)?;
+        let shape = call.shape;
+        let refused = matches!(outcome, Outcome::Refused(_) | Outcome::NoCursor);
+        let ending = if refused { Ending::Refused } else { Ending::Done };
+        let settled = Settled { class: call.class, started_us: call.started_us, ending };
+        self.replies.complete(sequence, out, |reply| write_outcome(reply, shape, outcome, cursors));
+        Some(settled)
+    }
+}
+
+fn write_outcome(reply: &mut Encoder<'_>, shape: Shape, outcome: Outcome, cursors: &mut Cursors) {
+    match outcome {
+        Outcome::Count(count) => reply.integer(i64::try_from(count).unwrap_or(i64::MAX)),
+        Outcome::NoCursor => {
+            reply.error("ERR invalid cursor: it is too old or from before a restart; start again at 0")
+        }
+        Outcome::Refused(text) => reply.error(format!("ERR {text}")),
+        Outcome::Items(page, _) if shape == Shape::OneKey => {
+            reply.bulk_or_null(page.iter().next().map(|(key, _)| key));
+        }
+        Outcome::Items(page, next) => {
+            if shape == Shape::ScanPage {
+                let cursor = next.map_or(0, |place| cursors.keep(place));
+                reply.array(2);
+                reply.bulk(cursor.to_string().as_bytes());
+            }
+            reply.array(page.len());
+            page.iter().for_each(|(key, _)| reply.bulk(key));
+        }
+    }
+}
+
+/// The error text of an answer that is none.
+pub fn failure(answer: &Answer<'_>) -> Option<String> {
+    match answer {
+        Answer::Refused(Refusal::Busy) => Some(format!("TRYAGAIN {}", refusal_text(&Refusal::Busy))),
+        Answer::Refused(Refusal::ReadOnly(text)) => Some(format!("MISCONF {text}")),
+        Answer::Refused(refusal) => Some(format!("ERR {}", refusal_text(refusal))),
+        Answer::Unknown(text) => Some(format!("ERR outcome unknown: {text}")),
+        _ => None,
+    }
+}
+
+fn write(reply: &mut Encoder<'_>, shape: Shape, answer: &Answer<'_>, now_ms: u64) {
+    match (*answer, shape) {
+        (Answer::Value(value), Shape::Value) => reply.bulk(value.bytes),
+        (Answer::Written { .. }, Shape::Ok) => reply.ok(),
+        (Answer::Value(value), shape) => write_about(reply, shape, value, now_ms),
+        (Answer::NotFound, Shape::Value) => reply.null(),
+        (Answer::NotFound, Shape::Type) => reply.simple("none"),
+        (Answer::NotFound, Shape::Ttl(_)) => reply.integer(-2),
+        (Answer::NotFound, Shape::Range(..)) => reply.bulk(b""),
+        (Answer::NotFound, Shape::Old) => reply.null(),
+        (Answer::NotFound, _) => reply.integer(0),
+        (Answer::Written { old, .. }, Shape::Old) => reply.bulk_or_null(old.map(|old| old.bytes)),
+        (Answer::Written { existed, .. }, Shape::Existed) => reply.integer(i64::from(existed)),
+        (Answer::Written { .. }, _) => reply.integer(1),
+        (Answer::NotMet { .. }, Shape::Ok) => reply.null(),
+        (Answer::NotMet { current }, Shape::Old) => reply.bulk_or_null(current.map(|value| value.bytes)),
+        (Answer::NotMet { .. }, _) => reply.integer(0),
+        (Answer::Integer(number), _) => reply.integer(number),
+        _ => {
+            reply.error(failure(answer).unwrap_or_else(|| format!("ERR internal error: answered {answer:?}")))
+        }
+    }
+}
+
+/// Replies that are about a value without being it.
+fn write_about(reply: &mut Encoder<'_>, shape: Shape, value: Value<'_>, now_ms: u64) {
+    match shape {
+        Shape::There => reply.integer(1),
+        Shape::Length => reply.integer(value.bytes.len() as i64),
+        Shape::Range(start, end) => reply.bulk(&value.bytes[value_range(value.bytes.len(), start, end)]),
+        Shape::Ttl(form) => {
+            let expiry = (value.expiry != Expiry::NEVER).then_some(value.expiry.0);
+            reply.integer(form.reply(expiry, now_ms));
+        }
+        Shape::Type => reply.simple("string"),
+        _ => reply.bulk(value.bytes),
+    }
+}

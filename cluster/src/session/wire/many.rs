@@ -1,0 +1,287 @@
+//! Requests on many keys: one request per partition, atomic there; the response is put together from the parts.
+
+use super::answer::{refused, value_ref};
+use super::{Call, Taken, condition, put_expiry, ticket, with};
+use crate::core::turn::Turn;
+use crate::stats::Class;
+use pinion_engine::key::{Expiry, Keyspace, Partition, Version};
+use pinion_engine::shard::request::{Answer, Op, Request, Update, Value};
+use pinion_net::reactor::ConnId;
+use pinion_net::wire::{BatchOps, Condition, ErrorCode, KeyList, Limits, OpKind, Responder, ValueRef};
+use std::ops::Range;
+
+/// The parts of a response that have come.
+pub struct Gather {
+    kind: Kind,
+    /// Places of the keys in the request, sorted by partition; and where each part begins, and the end of the last.
+    order: Vec<u32>,
+    starts: Vec<u32>,
+    partitions: Vec<Partition>,
+    /// Answers that are missing.
+    missing: usize,
+    /// Per key (values) or per partition (outcomes).
+    parts: Vec<Part>,
+    bytes: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Values, one a key.
+    Values,
+    /// Outcomes, one a partition.
+    Outcomes,
+    /// Done when all partitions are.
+    AllDone,
+}
+
+enum Part {
+    Missing,
+    Absent,
+    Value { bytes: Range<usize>, version: Version, expiry: Expiry },
+    Done(Version),
+    Refused(ErrorCode, String),
+    Unknown(String),
+}
+
+/// Keys by partition; `None` if a core they need has no room yet (then the connection is held).
+fn gather<'k>(
+    turn: &mut Turn<'_>,
+    conn: ConnId,
+    kind: Kind,
+    keys: impl Iterator<Item = &'k [u8]>,
+) -> Option<Gather> {
+    let mut homes: Vec<(Partition, usize, u32)> = Vec::new();
+    for (place, key) in keys.enumerate() {
+        let (partition, core) = turn.home(key);
+        homes.push((partition, core, place as u32)); // a frame has room for fewer than 2^24 keys
+    }
+    homes.sort_unstable();
+    let (mut starts, mut partitions) = (Vec::new(), Vec::new());
+    for (index, &(partition, core, _)) in homes.iter().enumerate() {
+        if partitions.last() != Some(&partition) {
+            if !turn.has_room(core, conn) {
+                return None;
+            }
+            partitions.push(partition);
+            starts.push(index as u32);
+        }
+    }
+    starts.push(homes.len() as u32);
+    let missing = if kind == Kind::Values { homes.len() } else { partitions.len() };
+    let parts = (0..missing).map(|_| Part::Missing).collect();
+    let order = homes.into_iter().map(|(_, _, place)| place).collect();
+    Some(Gather { kind, order, starts, partitions, missing, parts, bytes: Vec::new() })
+}
+
+/// The places of a part's keys in the request, for each part.
+fn groups(gather: &Gather) -> Vec<(Partition, Vec<u32>)> {
+    let places =
+        |part: usize| gather.order[gather.starts[part] as usize..gather.starts[part + 1] as usize].to_vec();
+    gather.partitions.iter().enumerate().map(|(part, &partition)| (partition, places(part))).collect()
+}
+
+fn begin(
+    turn: &mut Turn<'_>,
+    conn: ConnId,
+    responder: Responder,
+    class: Class,
+    gather: Gather,
+) -> Option<usize> {
+    let started_us = turn.hub.now.mono_us;
+    let call = Call { responder, class, started_us, want_existed: false, gather: Some(Box::new(gather)) };
+    with(turn, conn, |wire| wire.insert(call))
+}
+
+/// MULTI-GET.
+pub fn get(turn: &mut Turn<'_>, conn: ConnId, responder: Responder, list: KeyList<'_>) -> Taken {
+    let keys: Vec<&[u8]> = list.iter().collect();
+    if keys.is_empty() {
+        responder.results(turn.io.output(conn)).finish(turn.io.output(conn));
+        return Taken::Yes;
+    }
+    let Some(gather) = gather(turn, conn, Kind::Values, keys.iter().copied()) else { return Taken::NotYet };
+    let groups = groups(&gather);
+    let Some(place) = begin(turn, conn, responder, Class::Read, gather) else { return Taken::Yes };
+    let mut wanted: Vec<&[u8]> = Vec::new();
+    for (part, (partition, places)) in groups.into_iter().enumerate() {
+        wanted.clear();
+        wanted.extend(places.into_iter().map(|place| keys[place as usize]));
+        let op = Op::GetMany { keys: &wanted };
+        turn.submit(ticket(conn, place, part), Request { keyspace: Keyspace(0), partition, op });
+    }
+    Taken::Yes
+}
+
+/// BATCH.
+pub fn batch(turn: &mut Turn<'_>, conn: ConnId, responder: Responder, ops: BatchOps<'_>) -> Taken {
+    let updates: Vec<(&[u8], Update<'_>)> = ops
+        .iter()
+        .map(|op| {
+            let update = match op.kind {
+                OpKind::Put { value, expiry } => Update::Put {
+                    value,
+                    expiry: put_expiry(expiry),
+                    condition: condition(Condition::None),
+                    want_old: false,
+                },
+                OpKind::Delete => Update::Delete {
+                    condition: condition(Condition::None),
+                    want_old: false,
+                    want_existed: false,
+                },
+            };
+            (op.key, update)
+        })
+        .collect();
+    if updates.is_empty() {
+        responder.outcomes(turn.io.output(conn)).finish(turn.io.output(conn));
+        return Taken::Yes;
+    }
+    let keys = updates.iter().map(|(key, _)| *key);
+    let Some(gather) = gather(turn, conn, Kind::Outcomes, keys) else { return Taken::NotYet };
+    let groups = groups(&gather);
+    let Some(place) = begin(turn, conn, responder, Class::Write, gather) else { return Taken::Yes };
+    let mut wanted: Vec<(&[u8], Update<'_>)> = Vec::new();
+    for (part, (partition, places)) in groups.into_iter().enumerate() {
+        wanted.clear();
+        wanted.extend(places.into_iter().map(|place| updates[place as usize]));
+        let core = turn.hub.node.placement.core_of(partition);
+        with(turn, conn, |wire| wire.wrote_to = Some(core));
+        let op = Op::UpdateMany { updates: &wanted };
+        turn.submit(ticket(conn, place, part), Request { keyspace: Keyspace(0), partition, op });
+    }
+    Taken::Yes
+}
+
+/// CLEAR: every partition of every core.
+pub fn clear(turn: &mut Turn<'_>, conn: ConnId, responder: Responder) -> Taken {
+    let partitions: Vec<Partition> = turn.hub.node.placement.all().collect();
+    let gather = Gather {
+        kind: Kind::AllDone,
+        order: Vec::new(),
+        starts: vec![0; partitions.len() + 1],
+        missing: partitions.len(),
+        parts: partitions.iter().map(|_| Part::Missing).collect(),
+        partitions: partitions.clone(),
+        bytes: Vec::new(),
+    };
+    let Some(place) = begin(turn, conn, responder, Class::Write, gather) else { return Taken::Yes };
+    for (part, partition) in partitions.into_iter().enumerate() {
+        let request = Request { keyspace: Keyspace(0), partition, op: Op::Clear };
+        turn.submit(ticket(conn, place, part), request);
+    }
+    Taken::Yes
+}
+
+/// Takes in the answer of a part; `true` if nothing is missing any more.
+pub fn take(gather: &mut Gather, part: usize, answer: &Answer<'_>) -> bool {
+    let (start, end) = (gather.starts[part] as usize, gather.starts[part + 1] as usize);
+    match *answer {
+        Answer::Item { index, value } => {
+            let place = gather.order[start + index] as usize;
+            gather.parts[place] = value.map_or(Part::Absent, |value| keep(&mut gather.bytes, value));
+            gather.missing -= 1;
+        }
+        _ if gather.kind == Kind::Values => {
+            for index in start..end {
+                gather.parts[gather.order[index] as usize] = outcome(answer);
+            }
+            gather.missing -= end - start;
+        }
+        _ => {
+            gather.parts[part] = outcome(answer);
+            gather.missing -= 1;
+        }
+    }
+    gather.missing == 0
+}
+
+fn keep(bytes: &mut Vec<u8>, value: Value<'_>) -> Part {
+    let start = bytes.len();
+    if start + value.bytes.len() > Limits::RESPONSE_BYTES_MAX as usize {
+        return Part::Refused(
+            ErrorCode::LIMIT,
+            "the values together are over the limit of a response".to_owned(),
+        );
+    }
+    bytes.extend_from_slice(value.bytes);
+    Part::Value { bytes: start..bytes.len(), version: value.version, expiry: value.expiry }
+}
+
+fn outcome(answer: &Answer<'_>) -> Part {
+    match answer {
+        Answer::Written { version, .. } => Part::Done(*version),
+        Answer::Refused(refusal) => {
+            let (code, text) = refused(refusal);
+            Part::Refused(code, text)
+        }
+        Answer::Unknown(text) => Part::Unknown((*text).to_owned()),
+        _ => Part::Refused(ErrorCode::INTERNAL, "a batch was answered with something else".to_owned()),
+    }
+}
+
+/// Writes the response when all parts are there.
+pub fn respond(responder: Responder, gather: &Gather, out: &mut Vec<u8>) {
+    match gather.kind {
+        Kind::Values => respond_values(responder, gather, out),
+        Kind::Outcomes => respond_outcomes(responder, gather, out),
+        Kind::AllDone => respond_all_done(responder, gather, out),
+    }
+}
+
+fn respond_values(responder: Responder, gather: &Gather, out: &mut Vec<u8>) {
+    let mut results = responder.results(out);
+    for part in &gather.parts {
+        match part {
+            Part::Value { bytes, version, expiry } => {
+                let bytes = &gather.bytes[bytes.clone()];
+                if results.has_room_for(out, bytes.len()) {
+                    let value: ValueRef<'_> = value_ref(Value { bytes, version: *version, expiry: *expiry });
+                    results.push(out, Some(value));
+                } else {
+                    results.push_refused(
+                        out,
+                        ErrorCode::LIMIT,
+                        "the values together are over the limit of a response",
+                    );
+                }
+            }
+            Part::Refused(code, text) => results.push_refused(out, *code, text),
+            Part::Unknown(text) => results.push_refused(out, ErrorCode::UNAVAILABLE, text),
+            Part::Missing | Part::Absent | Part::Done(_) => results.push(out, None),
+        }
+    }
+    results.finish(out);
+}
+
+fn respond_outcomes(responder: Responder, gather: &Gather, out: &mut Vec<u8>) {
+    let mut outcomes = responder.outcomes(out);
+    for (partition, part) in gather.partitions.iter().zip(&gather.parts) {
+        match part {
+            Part::Done(version) => outcomes.done(out, partition.0, version.0),
+            Part::Refused(code, text) => outcomes.refused(out, partition.0, *code, text),
+            Part::Unknown(text) => outcomes.unknown(out, partition.0, ErrorCode::LOG_FAILED, text),
+            Part::Missing | Part::Absent | Part::Value { .. } => {
+                outcomes.unknown(out, partition.0, ErrorCode::INTERNAL, "");
+            }
+        }
+    }
+    outcomes.finish(out);
+}
+
+fn respond_all_done(responder: Responder, gather: &Gather, out: &mut Vec<u8>) {
+    let done = gather.parts.iter().filter(|part| matches!(part, Part::Done(_))).count();
+    let failed = gather.parts.iter().find_map(|part| match part {
+        Part::Refused(code, text) => Some((*code, text.as_str(), false)),
+        Part::Unknown(text) => Some((ErrorCode::LOG_FAILED, text.as_str(), true)),
+        _ => None,
+    });
+    match failed {
+        None => responder.done(out),
+        Some((code, text, false)) if done == 0 => responder.refused(out, code, text),
+        Some((_, text, _)) => {
+            let text = format!("{done} of {} partitions are done; another says: {text}", gather.parts.len());
+            responder.unknown(out, ErrorCode::PARTIAL, &text);
+        }
+    }
+}

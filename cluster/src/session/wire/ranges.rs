@@ -1,0 +1,118 @@
+//! SCAN and COUNT: requests on ranges of keys, as walks over the partitions.
+//!
+//! A page of a scan is in the order of keys, merged from all partitions; its cursor is the first key that isn't on it. A
+//! prefix with a whole `{tag}` needs only the tag's partition.
+
+use super::{Call, Taken, WireSession, has_room_for_walk, with};
+use crate::core::turn::Turn;
+use crate::session::walk::{Task, Walk};
+use crate::stats::Class;
+use pinion_engine::key::{Keyspace, Partition};
+use pinion_net::reactor::ConnId;
+use pinion_net::slot::{Slot, hashed_part};
+use pinion_net::wire::{Range, Responder, Scan};
+
+/// Items of a page whose limit is left to the server.
+const LIMIT_DEFAULT: usize = 1000;
+/// Items and bytes of a page at most.
+const LIMIT_MAX: usize = 100_000;
+const PAGE_BYTES_MAX: usize = 4 << 20;
+
+/// SCAN.
+pub fn scan(turn: &mut Turn<'_>, conn: ConnId, responder: Responder, scan: Scan<'_>) -> Taken {
+    if !has_room_for_walk(turn, conn) {
+        return Taken::NotYet;
+    }
+    let limit = match scan.limit as usize {
+        0 => LIMIT_DEFAULT,
+        limit => limit.min(LIMIT_MAX),
+    };
+    let (from, to) = bounds(&scan.range);
+    let from = from.max(scan.cursor.to_vec());
+    let Some(whom) = begin(turn, conn, responder) else { return Taken::Yes };
+    let partitions = partitions(turn, &scan.range);
+    let mut walk = Walk::merged(whom, Keyspace(0), partitions, &from, (limit, PAGE_BYTES_MAX));
+    walk.to = to;
+    walk.keys_only = scan.keys_only;
+    turn.start_walk(walk);
+    Taken::Yes
+}
+
+/// COUNT.
+pub fn count(turn: &mut Turn<'_>, conn: ConnId, responder: Responder, range: Range<'_>) -> Taken {
+    if !has_room_for_walk(turn, conn) {
+        return Taken::NotYet;
+    }
+    let (from, to) = bounds(&range);
+    let Some(whom) = begin(turn, conn, responder) else { return Taken::Yes };
+    let partitions = partitions(turn, &range);
+    let mut walk = Walk::new(
+        whom,
+        Keyspace(0),
+        partitions,
+        (Partition(0), Vec::new()),
+        Task::Count { count: 0, slot: None },
+    );
+    walk.start_each_at(from);
+    walk.to = to;
+    turn.start_walk(walk);
+    Taken::Yes
+}
+
+fn begin(turn: &mut Turn<'_>, conn: ConnId, responder: Responder) -> Option<(ConnId, u64)> {
+    let started_us = turn.hub.now.mono_us;
+    let call = Call { responder, class: Class::Scan, started_us, want_existed: false, gather: None };
+    let place = with(turn, conn, |wire| {
+        wire.walks += 1;
+        wire.insert(call)
+    });
+    Some((conn, WireSession::request(place?, 0)))
+}
+
+/// First key, and first key beyond the end (empty: none), of what range and prefix have in common.
+fn bounds(range: &Range<'_>) -> (Vec<u8>, Vec<u8>) {
+    let from = range.from.max(range.prefix).to_vec();
+    let beyond = beyond(range.prefix);
+    let to = match (range.to, beyond) {
+        (&[], None) => Vec::new(),
+        (&[], Some(beyond)) => beyond,
+        (to, None) => to.to_vec(),
+        (to, Some(beyond)) => beyond.min(to.to_vec()),
+    };
+    (from, to)
+}
+
+/// The first key after all that start with `prefix`; `None` if there is none.
+fn beyond(prefix: &[u8]) -> Option<Vec<u8>> {
+    let last = prefix.iter().rposition(|&byte| byte < 0xff)?;
+    let mut beyond = prefix[..=last].to_vec();
+    beyond[last] += 1;
+    Some(beyond)
+}
+
+/// The partitions that can have keys of a range.
+fn partitions(turn: &Turn<'_>, range: &Range<'_>) -> Vec<Partition> {
+    let placement = &turn.hub.node.placement;
+    let has_tag = hashed_part(range.prefix).len() < range.prefix.len();
+    if has_tag {
+        vec![placement.partition_of_slot(Slot::of(range.prefix).number())]
+    } else {
+        placement.all().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_narrows_a_range() {
+        let range = |from, to, prefix| Range { from, to, prefix };
+        assert_eq!(bounds(&range(b"", b"", b"")), (vec![], vec![]));
+        assert_eq!(bounds(&range(b"", b"", b"ab")), (b"ab".to_vec(), b"ac".to_vec()));
+        assert_eq!(bounds(&range(b"abc", b"b", b"ab")), (b"abc".to_vec(), b"ac".to_vec()));
+        assert_eq!(bounds(&range(b"a", b"abx", b"ab")), (b"ab".to_vec(), b"abx".to_vec()));
+        assert_eq!(bounds(&range(b"", b"", b"a\xff\xff")), (b"a\xff\xff".to_vec(), b"b".to_vec()));
+        assert_eq!(bounds(&range(b"", b"", b"\xff")), (b"\xff".to_vec(), vec![]));
+    }
+}

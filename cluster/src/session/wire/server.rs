@@ -1,0 +1,62 @@
+//! Requests about the connection and the server: HELLO, PING, INFO.
+
+use super::{close, with};
+use crate::core::hub::{Ending, Settled};
+use crate::core::turn::Turn;
+use crate::stats::Class;
+use pinion_net::reactor::ConnId;
+use pinion_net::wire::{Command, ErrorCode, Features, Hello, Home, Responder, ServerHello, VERSION};
+
+/// Runs a request that is about no key.
+pub fn run(turn: &mut Turn<'_>, conn: ConnId, responder: Responder, command: &Command<'_>) {
+    match *command {
+        Command::Hello(hello) => self::hello(turn, conn, responder, hello),
+        Command::Ping { payload } => responder.bytes(turn.io.output(conn), payload),
+        Command::Info => {
+            let text = info(turn);
+            responder.bytes(turn.io.output(conn), text.as_bytes());
+        }
+        _ => responder.refused(turn.io.output(conn), ErrorCode::INTERNAL, "the request wasn't run"),
+    }
+    let started_us = turn.hub.now.mono_us;
+    turn.hub.settle(Settled { class: Class::Server, started_us, ending: Ending::Done });
+}
+
+fn hello(turn: &mut Turn<'_>, conn: ConnId, responder: Responder, hello: Hello<'_>) {
+    if !hello.speaks_our_version() {
+        let text = format!("this server speaks version {VERSION}");
+        responder.refused(turn.io.output(conn), ErrorCode::BAD_VERSION, &text);
+        return close(turn, conn);
+    }
+    let features = hello.features.common(Features::CHECKSUM);
+    with(turn, conn, |wire| wire.checked = features.has(Features::CHECKSUM));
+    let node = &turn.hub.node;
+    let answer = ServerHello {
+        version: VERSION,
+        features,
+        limits: node.limits,
+        server_id: node.store_id,
+        server_version: format!("pinion {}", env!("CARGO_PKG_VERSION")),
+        home: Home { node: 0, core: turn.hub.me as u16 }, // there are at most 1024 cores
+        map: node.map.clone(),
+    };
+    responder.hello(turn.io.output(conn), &answer);
+}
+
+/// What this core tells of itself and its node, as JSON.
+fn info(turn: &mut Turn<'_>) -> String {
+    let (node, hub) = (&turn.hub.node, &turn.hub);
+    let document = serde_json::json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "node_id": node.node_id,
+        "shards": node.placement.cores(),
+        "partitions": node.placement.partitions(),
+        "durability": node.config.durability.to_string(),
+        "memory_bytes": node.config.memory_bytes,
+        "uptime_s": hub.now.unix_us.saturating_sub(node.started_unix_us) / 1_000_000,
+        "core": hub.me,
+        "connections": hub.sessions.len(),
+        "storage": crate::core::storage_stats(&turn.shard.stats()),
+    });
+    document.to_string()
+}

@@ -1,0 +1,95 @@
+//! A full disk: writes are refused with a clear error, reads go on, and writes come back when there is room.
+
+mod common;
+
+use common::Kvd;
+use common::resp::Reply;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+/// A small file system of our own, unmounted in the end.
+struct Small {
+    root: tempfile::TempDir,
+}
+
+impl Small {
+    /// `None`, with a line that says why, where file systems can't be mounted.
+    fn mount(mib: usize) -> Option<Small> {
+        let root = tempfile::tempdir().expect("a temporary directory");
+        let options = format!("size={mib}m");
+        let mounted =
+            Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(root.path()).output();
+        if mounted.is_ok_and(|output| output.status.success()) {
+            Some(Small { root })
+        } else {
+            println!("skipped: mounting a tmpfs needs root");
+            None
+        }
+    }
+
+    fn path(&self) -> &Path {
+        self.root.path()
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.root.path()).status();
+    }
+}
+
+fn fill(path: &Path) -> PathBuf {
+    use std::io::Write;
+    let ballast = path.join("ballast");
+    let mut file = std::fs::File::create(&ballast).expect("a file can be made");
+    let block = vec![1; 64 << 10];
+    while file.write_all(&block).is_ok() {}
+    ballast
+}
+
+#[test]
+fn a_full_disk_refuses_writes_serves_reads_and_recovers_by_itself() {
+    let Some(small) = Small::mount(300) else { return };
+    let dir = small.path().join("store");
+    let kvd = Kvd::start(&dir, &["--shards", "1", "--memory", "64MB"]);
+    let mut resp = kvd.resp();
+    assert_eq!(resp.call(&["SET", "before", "x"]), Reply::ok());
+    let ballast = fill(small.path());
+    let value = vec![b'v'; 512 << 10];
+    let mut acknowledged = Vec::new();
+    let mut refusal = None;
+    for number in 0..2000 {
+        let key = format!("key{number}");
+        match resp.call(&[b"SET", key.as_bytes(), &value]) {
+            Reply::Error(error) => {
+                refusal = Some(error);
+                break;
+            }
+            reply => {
+                assert_eq!(reply, Reply::ok());
+                acknowledged.push(key);
+            }
+        }
+    }
+    let refusal = refusal.expect("a full disk takes no gigabyte");
+    println!("refused after {} writes: {refusal}", acknowledged.len());
+    assert_eq!(resp.call(&["GET", "before"]), Reply::bulk("x"));
+    std::fs::remove_file(ballast).expect("the ballast is ours");
+    let until = Instant::now() + common::DEADLINE;
+    while resp.call(&["SET", "after", "x"]) != Reply::ok() {
+        assert!(Instant::now() < until, "writes don't come back; kvd says: {}", kvd.log());
+        std::thread::yield_now();
+    }
+    for key in &acknowledged {
+        assert_eq!(resp.call(&["STRLEN", key]), Reply::Integer(512 << 10), "{key}");
+    }
+    kvd.kill();
+    let kvd = Kvd::start(&dir, &["--memory", "64MB"]);
+    let mut resp = kvd.resp();
+    assert_eq!(resp.call(&["GET", "after"]), Reply::bulk("x"));
+    for key in &acknowledged {
+        assert_eq!(resp.call(&["STRLEN", key]), Reply::Integer(512 << 10), "{key} after a restart");
+    }
+    drop(kvd);
+}

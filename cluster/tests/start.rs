@@ -1,0 +1,138 @@
+//! Starting and stopping: configuration, directory, signals.
+
+mod common;
+
+use common::{Kvd, command, refused, stderr, store_dir};
+
+#[test]
+fn a_fresh_directory_serves_and_stops_cleanly_on_sigterm() {
+    let (_root, dir) = store_dir();
+    let kvd = Kvd::start(&dir, &["--shards", "2"]);
+    assert_eq!(kvd.shards, 2);
+    assert_eq!(kvd.resp().call(&["PING"]), common::resp::Reply::Simple("PONG".to_owned()));
+    assert_eq!(kvd.stop().code(), Some(0));
+}
+
+#[test]
+fn check_validates_and_leaves_no_trace() {
+    let (_root, dir) = store_dir();
+    let output = command(&dir).arg("--check").output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(!dir.exists());
+}
+
+#[test]
+fn wrong_settings_are_refused_with_code_2_and_one_line() {
+    let (root, dir) = store_dir();
+    let file = root.path().join("kv.toml");
+    std::fs::write(&file, "memory = \"128MB\"\nshrads = 2\n").unwrap();
+    let file = file.to_str().unwrap();
+    for (arguments, expected) in [
+        (vec!["--shards", "0"], "--shards"),
+        (vec!["--durability", "sometimes"], "interval:MS"),
+        (vec!["--resp-listen", "0.0.0.0:0"], "--insecure"),
+        (vec!["--partitions", "48"], "power of two"),
+        (vec!["--config", file], "kv.toml:2: unknown key \"shrads\""),
+        (vec!["--config", "/nonexistent.toml"], "/nonexistent.toml"),
+        (vec!["--log", "=="], "log filter"),
+    ] {
+        let output = refused(command(&dir).args(&arguments));
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", stderr(&output));
+        let text = stderr(&output);
+        assert!(text.contains(expected) && text.lines().count() == 1, "{arguments:?}: {text}");
+    }
+    assert_eq!(refused(command(&dir).arg("--nonsense")).status.code(), Some(2));
+}
+
+#[test]
+fn the_environment_comes_before_the_file_and_a_flag_before_both() {
+    let (root, dir) = store_dir();
+    let file = root.path().join("kv.toml");
+    std::fs::write(&file, "shards = 70\n").unwrap();
+    let with = |shards: Option<&str>, flag: Option<&str>| {
+        let mut command = command(&dir);
+        command.arg("--check").arg("--config").arg(&file);
+        shards.map(|shards| command.env("PINION_SHARDS", shards));
+        flag.map(|flag| command.args(["--shards", flag]));
+        command.output().unwrap()
+    };
+    assert!(stderr(&with(None, None)).contains("kv.toml:1: shards"));
+    assert!(stderr(&with(Some("80"), None)).contains("PINION_SHARDS"));
+    assert!(stderr(&with(Some("1"), Some("90"))).contains("--shards"));
+    assert!(with(Some("1"), None).status.success());
+    assert!(with(Some("80"), Some("2")).status.success());
+}
+
+#[test]
+fn a_second_process_on_one_directory_is_refused() {
+    let (_root, dir) = store_dir();
+    let kvd = Kvd::start(&dir, &["--shards", "1"]);
+    let output = refused(&mut command(&dir));
+    assert_eq!(output.status.code(), Some(1));
+    let text = stderr(&output);
+    assert!(text.contains(&format!("in use by process {}", kvd.pid())) && text.contains("--dir"), "{text}");
+    assert_eq!(kvd.resp().call(&["SET", "a", "1"]), common::resp::Reply::ok());
+}
+
+#[test]
+fn another_number_of_shards_is_refused_with_the_command_that_changes_it() {
+    let (_root, dir) = store_dir();
+    assert_eq!(Kvd::start(&dir, &["--shards", "2"]).stop().code(), Some(0));
+    let output = refused(command(&dir).args(["--shards", "3"]));
+    let expected = format!("`kvtool reshard {} --shards 3`", dir.display());
+    assert!(stderr(&output).contains(&expected), "{}", stderr(&output));
+    assert_eq!(Kvd::start(&dir, &[]).shards, 2);
+}
+
+#[test]
+fn a_port_that_is_taken_is_named_with_the_remedy() {
+    let (_root, dir) = store_dir();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = refused(command(&dir).args(["--listen", &address]));
+    assert_eq!(output.status.code(), Some(1));
+    let text = stderr(&output);
+    assert!(text.contains("--listen: can't listen on") && text.contains("choose another port"), "{text}");
+}
+
+#[test]
+fn sighup_takes_over_the_log_filter() {
+    let (root, dir) = store_dir();
+    let file = root.path().join("kv.toml");
+    std::fs::write(&file, "log = \"info\"\n").unwrap();
+    let kvd = Kvd::start(&dir, &["--shards", "1", "--config", file.to_str().unwrap()]);
+    kvd.signal("HUP");
+    let until = std::time::Instant::now() + common::DEADLINE;
+    while !kvd.log().contains("reloaded") {
+        assert!(std::time::Instant::now() < until, "{}", kvd.log());
+        std::thread::yield_now();
+    }
+    assert_eq!(kvd.stop().code(), Some(0));
+}
+
+#[test]
+fn the_admin_interface_tells_every_shards_figures() {
+    let (_root, dir) = store_dir();
+    let kvd = Kvd::start(&dir, &["--shards", "2"]);
+    let mut resp = kvd.resp();
+    for number in 0..100 {
+        assert_eq!(resp.call(&["SET", &format!("key{number}"), "x"]), common::resp::Reply::ok());
+    }
+    assert!(kvd.http("/ready").starts_with("HTTP/1.1 200"));
+    assert!(kvd.http("/health").contains(r#""status":"ok""#));
+    let metrics = kvd.http("/metrics");
+    for name in [
+        "pinion_requests_total{shard=\"1\",class=\"write\",outcome=\"done\"}",
+        "pinion_request_seconds_bucket",
+        "pinion_memtable_bytes{shard=\"0\"}",
+        "pinion_compaction_debt_bytes{shard=\"1\"}",
+        "pinion_log_commits_total{shard=\"0\"}",
+        "pinion_turn_seconds_count{shard=\"1\"}",
+        "pinion_stall_microseconds_total",
+        "pinion_connections{shard=\"0\"}",
+    ] {
+        assert!(metrics.contains(name), "{name} isn't in\n{metrics}");
+    }
+    let status = kvd.http("/v1/status");
+    assert!(status.contains(r#""state":"serving""#) && status.contains(r#""shard":1"#), "{status}");
+}

@@ -1,0 +1,41 @@
+//! Reading the log as [`super::recover`] does, without beginning a new generation: for inspection.
+
+use super::inventory::Inventory;
+use super::recovery::{read_chain, read_leftovers};
+use super::{LogOptions, LogPosition, Record};
+use crate::Error;
+use crate::dir::{Dir, repair_hint};
+
+/// What [`replay`] read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Replayed {
+    /// Sound commits.
+    pub commits: u64,
+    /// Records in them.
+    pub records: u64,
+    /// Where the log ends.
+    pub end: LogPosition,
+}
+
+/// Hands every record from `from`, the start that the manifest names, to `visit`, in order, with the position
+/// of its commit. Changes nothing; fails where [`super::recover`] would.
+pub fn replay(
+    dir: &dyn Dir,
+    from: LogPosition,
+    shard_id: [u8; 16],
+    visit: &mut dyn FnMut(Record<'_>, LogPosition) -> Result<(), Error>,
+) -> Result<Replayed, Error> {
+    let options = LogOptions::new(shard_id, false);
+    let inventory = Inventory::read(dir)?;
+    inventory.check(dir, &options)?;
+    let chain = inventory.chain(from, u64::MAX).map_err(|missing| inventory.describe(dir, missing))?;
+    let ended = read_chain(dir, &options, &chain, from, visit)?;
+    if let Some(damage) = ended.damage(dir, &options, &chain)? {
+        return Err(damage);
+    }
+    if let Some(file) = read_leftovers(dir, &options, &inventory)?.proves_beyond(ended.position) {
+        let what = format!("the header of a log segment can't be read; {}", repair_hint(dir));
+        return Err(Error::Damaged { file, offset: 0, what });
+    }
+    Ok(Replayed { commits: ended.commits, records: ended.records, end: ended.position })
+}

@@ -1,0 +1,82 @@
+//! How a request can fail: refused, unknown, or never sent.
+
+use crate::wire::{ErrorCode, WireError};
+
+/// A request that wasn't done, or may not have been.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// Not done, and certainly not applied: the server said so, or a limit was checked here.
+    #[error("refused: {text} [{code}]")]
+    Refused {
+        /// Why.
+        code: ErrorCode,
+        /// Why, in words.
+        text: String,
+    },
+    /// A write that may or may not have been applied.
+    #[error("outcome unknown: {text} [{code}]")]
+    Unknown {
+        /// Why.
+        code: ErrorCode,
+        /// Why, in words.
+        text: String,
+    },
+    /// Nobody could be reached, so nothing was applied.
+    #[error("can't reach {address}: {text}")]
+    NotConnected {
+        /// Where it was tried.
+        address: String,
+        /// Why it failed.
+        text: String,
+    },
+    /// The deadline passed before a read was answered, or before a write was sent: nothing was applied.
+    #[error("no answer before the deadline: {text}")]
+    TimedOut {
+        /// What was waited for.
+        text: String,
+    },
+    /// The server's bytes make no sense. Only for what can't change data; a write's outcome is unknown then.
+    #[error("{address} doesn't speak this protocol: {text}")]
+    Protocol {
+        /// Whose bytes.
+        address: String,
+        /// What is wrong with them.
+        text: String,
+    },
+}
+
+impl Error {
+    /// Whether the request certainly didn't change anything.
+    pub fn is_certain(&self) -> bool {
+        !matches!(self, Error::Unknown { .. })
+    }
+
+    /// The error's number, where there is one.
+    pub fn code(&self) -> Option<ErrorCode> {
+        match self {
+            Error::Refused { code, .. } | Error::Unknown { code, .. } => Some(*code),
+            _ => None,
+        }
+    }
+
+    pub(super) fn refused(code: ErrorCode, text: &str) -> Error {
+        Error::Refused { code, text: text.to_owned() }
+    }
+
+    pub(super) fn unknown(code: ErrorCode, text: &str) -> Error {
+        Error::Unknown { code, text: text.to_owned() }
+    }
+
+    /// A request that can't be put into a frame.
+    pub(super) fn unsendable(error: &WireError) -> Error {
+        Error::Refused { code: error.code(), text: error.to_string() }
+    }
+
+    pub(super) fn protocol(address: &str, error: &impl ToString) -> Error {
+        Error::Protocol { address: address.to_owned(), text: error.to_string() }
+    }
+
+    pub(super) fn io(address: &str, error: &std::io::Error) -> Error {
+        Error::NotConnected { address: address.to_owned(), text: error.to_string() }
+    }
+}

@@ -1,0 +1,143 @@
+//! The client: many requests in flight, over one connection per core.
+//!
+//! [`Client`] is cheap to clone; clones share connections. Every method may run thousands of times at
+//! once: requests share system calls, responses come back in any order. [`BlockingClient`] is the same
+//! for programs without a runtime, [`raw::Connection`] a single connection without one.
+//!
+//! Outcomes are three. A request is *done* (`Ok`), *refused* and certainly not applied
+//! ([`Error::Refused`], [`Error::NotConnected`], [`Error::TimedOut`]), or *unknown*
+//! ([`Error::Unknown`]): the deadline passed or the connection broke while a write was on its way. Within
+//! its deadline a read is tried again after a broken connection, and a write if nothing of it was sent.
+//!
+//! Requests on one key, each awaited before the next, take effect in that order.
+//!
+//! ```no_run
+//! use pinion_net::client::{Client, Options};
+//!
+//! # async fn example() -> Result<(), pinion_net::client::Error> {
+//! let client = Client::connect(["127.0.0.1:7400"], Options::default()).await?;
+//! client.put("greeting", "hello").await?;
+//! let value = client.get("greeting").await?.expect("it was just put");
+//! assert_eq!(value.bytes, b"hello");
+//! # Ok(())
+//! # }
+//! ```
+
+mod backoff;
+mod batch;
+mod blocking;
+mod drive;
+mod error;
+mod inbox;
+mod join;
+mod link;
+mod methods;
+mod options;
+mod pending;
+pub mod raw;
+mod router;
+mod scan;
+mod types;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::wire::{Command, Level, ServerHello};
+use link::Terms;
+use pending::{Failure, Owned};
+use router::Router;
+
+pub use batch::Batch;
+pub use blocking::{BlockingClient, BlockingScan};
+pub use error::Error;
+pub use options::Options;
+pub use scan::ScanStream;
+pub use types::{Delete, Item, Meta, Put, ScanOptions, ScanPage, Value, Written};
+
+pub use crate::wire::{Condition, Expiry};
+
+/// A client of one store. See the [module](self) for what it promises.
+#[derive(Clone)]
+pub struct Client {
+    router: Arc<Router>,
+    level: Level,
+    keyspace: u16,
+    timeout: Duration,
+}
+
+impl Client {
+    /// Connects to the first of these addresses (`host:port`) that answers. Connections live on the
+    /// runtime that this is called on, until the last clone is dropped.
+    pub async fn connect<A: Into<String>>(
+        addresses: impl IntoIterator<Item = A>,
+        options: Options,
+    ) -> Result<Client, Error> {
+        let addresses = addresses.into_iter().map(Into::into).collect();
+        let (level, keyspace, timeout) = (options.level, options.keyspace, options.timeout);
+        let router = Router::connect(addresses, options).await?;
+        Ok(Client { router, level, keyspace, timeout })
+    }
+
+    /// The same client, asking for another level.
+    pub fn with_level(&self, level: Level) -> Client {
+        Client { level, ..self.clone() }
+    }
+
+    /// The same client with another timeout.
+    pub fn with_timeout(&self, timeout: Duration) -> Client {
+        Client { timeout, ..self.clone() }
+    }
+
+    /// What the server said of itself; `None` while there is no connection.
+    pub fn hello(&self) -> Option<Arc<ServerHello>> {
+        self.router.seed.hello()
+    }
+
+    fn terms(&self) -> Terms {
+        Terms { level: self.level, keyspace: self.keyspace, deadline: Instant::now() + self.timeout }
+    }
+
+    /// Sends a request to the home of `key`, or to any core, and tries again where that is safe.
+    async fn call(&self, key: Option<&[u8]>, command: Command<'_>, terms: Terms) -> Result<Owned, Error> {
+        let is_read = command.opcode().is_read();
+        let mut last_failure = None;
+        loop {
+            let mut link = match key {
+                Some(key) => self.router.link_for(key, terms.deadline).await,
+                None => Arc::clone(&self.router.seed),
+            };
+            let mut is_seed = Arc::ptr_eq(&link, &self.router.seed);
+            let mut sent = link.send(command, terms).await;
+            if !is_seed && matches!(sent, Err(Error::NotConnected { .. })) {
+                drop(sent);
+                link = Arc::clone(&self.router.seed);
+                is_seed = true;
+                sent = link.send(command, terms).await;
+            }
+            let waiting = match sent {
+                Ok(waiting) => waiting,
+                Err(Error::TimedOut { .. }) if last_failure.is_some() => {
+                    return Err(last_failure.unwrap_or(Failure::TimedOut).into_error(is_read));
+                }
+                Err(error) => return Err(error),
+            };
+            match waiting.await {
+                Ok(owned) => {
+                    if owned.is_forwarded() && !is_seed {
+                        self.router.refresh();
+                    }
+                    return Ok(owned);
+                }
+                Err(failure @ Failure::Broken { written, .. }) if is_read || !written => {
+                    last_failure = Some(failure);
+                }
+                Err(failure) => return Err(failure.into_error(is_read)),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

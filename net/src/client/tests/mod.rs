@@ -1,0 +1,7 @@
+//! The client against a server that does what each test says.
+
+mod faces;
+mod outcomes;
+mod parts;
+mod routes;
+mod server;

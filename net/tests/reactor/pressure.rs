@@ -1,0 +1,150 @@
+use crate::common::{Echo, Server, exchange, frame, parse, read_frame, wait_until};
+use pinion_net::reactor::{CloseReason, ConnId, Handler, Io, Next, ReactorConfig};
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+const BUDGET: usize = 64 << 10;
+
+/// An echo that watches how much output it has queued.
+struct Watched {
+    echo: Echo,
+    queued_max: usize,
+    kept_max: usize,
+    stalled: Arc<AtomicU64>,
+    connections: Vec<ConnId>,
+}
+
+impl Handler for Watched {
+    type Buf = Vec<u8>;
+
+    fn accepted(&mut self, io: &mut Io<Vec<u8>>, conn: ConnId, listener: usize, peer: SocketAddr) {
+        self.connections.push(conn);
+        self.echo.accepted(io, conn, listener, peer);
+    }
+    fn received(&mut self, io: &mut Io<Vec<u8>>, conn: ConnId, bytes: &[u8]) -> usize {
+        assert!(!io.is_over_budget(conn), "nothing is presented over budget");
+        self.echo.received(io, conn, bytes)
+    }
+    fn drained(&mut self, io: &mut Io<Vec<u8>>, conn: ConnId) {
+        assert!(!io.is_over_budget(conn));
+        self.echo.drained(io, conn);
+    }
+    fn closed(&mut self, io: &mut Io<Vec<u8>>, conn: ConnId, reason: CloseReason) {
+        self.echo.closed(io, conn, reason);
+    }
+    fn file_done(&mut self, _: &mut Io<Vec<u8>>, _: u64, _: std::io::Result<usize>, _: Vec<u8>) {}
+    fn woken(&mut self, _: &mut Io<Vec<u8>>) {}
+
+    fn end_turn(&mut self, io: &mut Io<Vec<u8>>) -> Next {
+        for conn in &self.connections {
+            self.queued_max = self.queued_max.max(io.queued(*conn));
+            self.kept_max = self.kept_max.max(io.kept(*conn));
+        }
+        self.stalled.store(io.stats().stalled, Ordering::SeqCst);
+        Next::Sleep(None)
+    }
+}
+
+#[test]
+fn a_slow_reader_stays_within_its_budget_and_others_are_served() {
+    const FRAME: usize = 4000;
+    const FRAMES: u32 = 10_000;
+    let stalled = Arc::new(AtomicU64::new(0));
+    let watched = Watched {
+        echo: Echo::default(),
+        queued_max: 0,
+        kept_max: 0,
+        stalled: stalled.clone(),
+        connections: Vec::new(),
+    };
+    let config = ReactorConfig { budget_bytes: BUDGET, ..ReactorConfig::default() };
+    let buffers = config.receive_buffer_bytes as usize * usize::from(config.receive_buffers);
+    let delivered_max = BUDGET + 2 * buffers;
+    let server = Server::start_with(config, watched);
+    let mut slow = server.connect();
+    let mut sender = slow.try_clone().unwrap();
+    let thread = std::thread::spawn(move || {
+        for i in 0..FRAMES {
+            let mut payload = vec![0; FRAME];
+            payload[..4].copy_from_slice(&i.to_le_bytes());
+            sender.write_all(&frame(&payload)).unwrap();
+        }
+    });
+    wait_until("the slow reader's output is over its budget", || stalled.load(Ordering::SeqCst) > 0);
+    let mut other = server.connect();
+    for i in 0..1000_u32 {
+        exchange(&mut other, &i.to_le_bytes());
+    }
+    for i in 0..FRAMES {
+        let payload = read_frame(&mut slow);
+        assert_eq!((payload.len(), &payload[..4]), (FRAME, &i.to_le_bytes()[..]));
+    }
+    thread.join().unwrap();
+    let (watched, stats) = server.stop();
+    assert!(watched.queued_max <= BUDGET + FRAME + 4, "{} bytes were queued", watched.queued_max);
+    assert!(watched.kept_max <= delivered_max, "{} bytes were kept", watched.kept_max);
+    assert!(stats.sends_short > 0);
+    assert!(watched.echo.drained > 0);
+}
+
+/// Takes one frame at a time and pauses until the next turn, or until it is woken.
+#[derive(Default)]
+struct Hesitant {
+    paused: Vec<ConnId>,
+    presented: Vec<usize>,
+}
+
+impl Handler for Hesitant {
+    type Buf = Vec<u8>;
+
+    fn accepted(&mut self, _: &mut Io<Vec<u8>>, _: ConnId, _: usize, _: SocketAddr) {}
+
+    fn received(&mut self, io: &mut Io<Vec<u8>>, conn: ConnId, bytes: &[u8]) -> usize {
+        assert!(self.paused.is_empty(), "nothing is presented while paused");
+        self.presented.push(bytes.len());
+        let Ok((_, len)) = parse(bytes) else {
+            return 0;
+        };
+        io.output(conn).extend_from_slice(&bytes[..len]);
+        // Twice, because pauses nest.
+        io.pause(conn);
+        io.pause(conn);
+        self.paused.push(conn);
+        len
+    }
+
+    fn drained(&mut self, _: &mut Io<Vec<u8>>, _: ConnId) {}
+    fn closed(&mut self, _: &mut Io<Vec<u8>>, _: ConnId, _: CloseReason) {}
+    fn file_done(&mut self, _: &mut Io<Vec<u8>>, _: u64, _: std::io::Result<usize>, _: Vec<u8>) {}
+
+    fn woken(&mut self, io: &mut Io<Vec<u8>>) {
+        for conn in self.paused.drain(..) {
+            io.resume(conn);
+            io.resume(conn);
+        }
+    }
+
+    fn end_turn(&mut self, _: &mut Io<Vec<u8>>) -> Next {
+        Next::Sleep(None)
+    }
+}
+
+#[test]
+fn a_paused_connection_loses_nothing_and_goes_on_where_it_was() {
+    let server = Server::start(Hesitant::default());
+    let mut stream = server.connect();
+    let mut sender = stream.try_clone().unwrap();
+    let thread = std::thread::spawn(move || {
+        for i in 0..200_u32 {
+            sender.write_all(&frame(&vec![i as u8; 100 * i as usize])).unwrap();
+        }
+    });
+    for i in 0..200_u32 {
+        assert_eq!(read_frame(&mut stream), vec![i as u8; 100 * i as usize]);
+        server.waker.wake();
+    }
+    thread.join().unwrap();
+    server.stop();
+}

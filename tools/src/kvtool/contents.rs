@@ -1,0 +1,162 @@
+//! All that a shard holds: its tables, and what its log holds beyond them. Read-only.
+
+use super::merge::Merge;
+use pinion_engine::dir::Dir;
+use pinion_engine::key::{Entry, Kind, Prefix, RangeTombstone, Stamp};
+use pinion_engine::log::{Batch, BatchOp, Record, RecordKind, Replayed, replay};
+use pinion_engine::manifest::{GroupState, Manifest, ManifestState, TableEntry};
+use pinion_engine::memtable::Memtable;
+use pinion_engine::table::{Table, TableMeta};
+use pinion_engine::{Error, Partition, Version};
+use std::collections::BTreeMap;
+
+/// All that a shard holds.
+pub struct Contents {
+    /// What the manifest says.
+    pub manifest: ManifestState,
+    /// Its tables in the order of levels, the newest first.
+    pub tables: Vec<TableInfo>,
+    /// What was logged but isn't in tables yet.
+    pub unflushed: Unflushed,
+}
+
+/// A table, as the manifest and the table itself describe it.
+#[derive(Clone, Debug)]
+pub struct TableInfo {
+    /// Its level.
+    pub level: u8,
+    /// What it says of itself.
+    pub meta: TableMeta,
+    /// What its blocks take in the file, bytes.
+    pub block_bytes: u64,
+}
+
+/// What the log adds to the tables.
+pub struct Unflushed {
+    /// Its entries.
+    pub memtable: Memtable,
+    /// The groups as of the log's end.
+    pub groups: BTreeMap<Partition, GroupState>,
+    /// Whether the log holds consensus records, which this tool doesn't apply.
+    pub is_replicated: bool,
+    /// What was read.
+    pub read: Replayed,
+    /// The highest clock logged, microseconds since the Unix epoch.
+    clock_us: u64,
+}
+
+impl Contents {
+    /// Reads manifest, log, and the tables' indexes. Changes nothing.
+    pub fn read(dir: &dyn Dir, shard_id: [u8; 16]) -> Result<Contents, Error> {
+        Contents::of(dir, shard_id, Manifest::dump(dir, &mut |_| {})?)
+    }
+
+    /// What the shard would hold if its manifest said this.
+    pub fn of(dir: &dyn Dir, shard_id: [u8; 16], manifest: ManifestState) -> Result<Contents, Error> {
+        let tables = describe_tables(dir, &manifest)?;
+        let unflushed = Unflushed::read(dir, shard_id, &manifest)?;
+        Ok(Contents { manifest, tables, unflushed })
+    }
+
+    /// Every entry in storage order. Call [`Merge::seek`] first.
+    pub fn merge<'a>(&'a self, dir: &'a dyn Dir) -> Merge<'a> {
+        let mut merge = Merge::new();
+        merge.add_memtable(&self.unflushed.memtable);
+        for table in &self.tables {
+            merge.add_table(dir, &table.meta);
+        }
+        merge
+    }
+
+    /// Every range tombstone.
+    pub fn range_tombstones(&self) -> impl Iterator<Item = &RangeTombstone> {
+        let tables = self.tables.iter().flat_map(|table| &table.meta.range_tombstones);
+        tables.chain(self.unflushed.memtable.range_tombstones())
+    }
+}
+
+/// Describes the tables that a manifest names; each is opened, so that damage shows here.
+fn describe_tables(dir: &dyn Dir, manifest: &ManifestState) -> Result<Vec<TableInfo>, Error> {
+    let mut entries: Vec<_> = manifest.tables.values().collect();
+    entries.sort_by_key(|entry| (entry.level, std::cmp::Reverse(entry.number)));
+    let describe = |entry: &TableEntry| {
+        let table = Table::open(dir, entry.number, false)?;
+        let blocks = table.parts().into_iter().find(|part| part.name == "blocks");
+        let block_bytes = blocks.map_or(0, |part| part.range.end - part.range.start);
+        Ok(TableInfo { level: entry.level, meta: table.meta().clone(), block_bytes })
+    };
+    entries.into_iter().map(describe).collect()
+}
+
+impl Unflushed {
+    fn read(dir: &dyn Dir, shard_id: [u8; 16], manifest: &ManifestState) -> Result<Unflushed, Error> {
+        let mut unflushed = Unflushed {
+            memtable: Memtable::new(),
+            groups: manifest.groups.clone(),
+            is_replicated: false,
+            read: Replayed::default(),
+            clock_us: manifest.groups.values().map(|group| group.clock_us).max().unwrap_or(0),
+        };
+        let from = manifest.log_start;
+        let read = replay(dir, from, shard_id, &mut |record, at| {
+            unflushed.apply(record).map_err(|what| {
+                Error::Unusable(format!(
+                    "the log record at {at:?} in {} can't be applied: {what}",
+                    dir.path()
+                ))
+            })
+        })?;
+        unflushed.read = read;
+        for group in unflushed.groups.values_mut() {
+            group.clock_us = group.clock_us.max(unflushed.clock_us);
+        }
+        Ok(unflushed)
+    }
+
+    /// Applies a record as a shard does when it opens.
+    fn apply(&mut self, record: Record<'_>) -> Result<(), String> {
+        match record.kind {
+            RecordKind::Entry | RecordKind::Clock => {}
+            RecordKind::HardState | RecordKind::Copy => {
+                self.is_replicated = true;
+                return Ok(());
+            }
+        }
+        let batch = Batch::parse(record.payload)?;
+        self.clock_us = self.clock_us.max(batch.clock_us());
+        let fresh = GroupState { partition: record.group, ..GroupState::default() };
+        let known = self.groups.get(&record.group);
+        if record.kind != RecordKind::Entry || known.is_some_and(|group| record.index <= group.applied_index)
+        {
+            return Ok(());
+        }
+        let group = self.groups.entry(record.group).or_insert(fresh);
+        let mut newest = Version(0);
+        for op in batch.ops() {
+            let op = op?;
+            newest = newest.max(op.version);
+            insert(&mut self.memtable, Prefix::new(op.keyspace, record.group, group.incarnation), &op);
+        }
+        group.applied_index = record.index;
+        group.applied_term = record.term;
+        // Where nothing older was on the way before, nothing is now: the group is solo.
+        let is_solo = group.floor == group.max_version;
+        group.max_version = group.max_version.max(newest);
+        group.floor = if is_solo { group.max_version } else { group.floor };
+        Ok(())
+    }
+}
+
+fn insert(memtable: &mut Memtable, prefix: Prefix, op: &BatchOp<'_>) {
+    let mut key = Vec::with_capacity(Prefix::LEN + op.key.len());
+    prefix.stored_key(op.key, &mut key);
+    if op.kind == Kind::RangeTombstone {
+        let mut end = prefix.end();
+        if !op.value.is_empty() {
+            prefix.stored_key(op.value, &mut end);
+        }
+        return memtable.insert_range_tombstone(RangeTombstone { start: key, end, version: op.version });
+    }
+    let stamp = Stamp::new(op.version, op.kind);
+    memtable.insert(Entry { key: &key, stamp, expiry: op.expiry, value: op.value });
+}

@@ -1,0 +1,213 @@
+//! `kvtool log`: segments, commits and records.
+
+use super::ToolError;
+use super::output::Output;
+use super::target::{OneFile, Target};
+use super::text::{self, Bytes};
+use pinion_engine::Error;
+use pinion_engine::dir::Dir;
+use pinion_engine::io::FileName;
+use pinion_engine::key::{Expiry, Kind};
+use pinion_engine::log::{Batch, BatchOp, DumpItem, LogPosition, Record, RecordKind, dump};
+use serde::Serialize;
+
+/// Values are cut to so many bytes in text.
+const WIDTH: usize = 48;
+
+#[derive(Serialize)]
+#[serde(tag = "item", rename_all = "snake_case")]
+enum Item {
+    Segment { shard: String, file: String, generation: u64, previous: Position, durable: Position },
+    Commit { at: Position, bytes: u32, records: u32, durable: Position },
+    Record(RecordItem),
+    End { at: Position, why: String },
+    Unused { file: String },
+}
+
+#[derive(Serialize)]
+struct RecordItem {
+    commit: Position,
+    partition: u16,
+    kind: &'static str,
+    term: u64,
+    index: u64,
+    bytes: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clock_us: Option<u64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ops: Vec<OpItem>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+#[derive(Serialize)]
+struct OpItem {
+    op: &'static str,
+    keyspace: u16,
+    key: Bytes,
+    version: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_ms: Option<u64>,
+    value: Bytes,
+    /// For people.
+    #[serde(skip)]
+    line: String,
+}
+
+#[derive(Clone, Copy, Serialize)]
+struct Position {
+    generation: u64,
+    offset: u32,
+}
+
+impl From<LogPosition> for Position {
+    fn from(at: LogPosition) -> Position {
+        Position { generation: at.segment, offset: at.offset }
+    }
+}
+
+impl std::fmt::Display for Position {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.generation, self.offset)
+    }
+}
+
+/// Prints the logs of a target.
+pub fn run(args: &super::args::LogArgs, output: &mut Output<'_>) -> Result<(), ToolError> {
+    let target = Target::open(&args.path)?;
+    if let Some(file) = target.file
+        && !matches!(file, FileName::Log(_))
+    {
+        return Err(ToolError::Usage(format!("{file} is no log segment")));
+    }
+    for shard in &target.shards {
+        if !output.is_json() {
+            output.line(&shard.name)?;
+        }
+        match target.file {
+            Some(file) => print(&OneFile { dir: &shard.dir, file }, &shard.name, args.ops, output)?,
+            None => print(&shard.dir, &shard.name, args.ops, output)?,
+        }
+    }
+    Ok(())
+}
+
+/// Prints the log files of a directory.
+pub fn print(dir: &dyn Dir, shard: &str, ops: bool, output: &mut Output<'_>) -> Result<(), ToolError> {
+    let mut failure = None;
+    let dumped = dump(dir, &mut |item| {
+        let item = convert(shard, item, ops);
+        let printed = if output.is_json() { output.json(&item) } else { output.lines(lines(&item)) };
+        // The engine's visitor only knows the engine's errors.
+        printed.map_err(|error| {
+            failure = Some(error);
+            Error::Closed
+        })
+    });
+    match failure {
+        Some(error) => Err(error),
+        None => Ok(dumped?),
+    }
+}
+
+fn convert(shard: &str, item: DumpItem<'_>, ops: bool) -> Item {
+    match item {
+        DumpItem::Segment { file, generation, previous, durable } => {
+            let file = file.to_string();
+            let (previous, durable) = (previous.into(), durable.into());
+            Item::Segment { shard: shard.to_owned(), file, generation, previous, durable }
+        }
+        DumpItem::Commit { at, bytes, records, durable } => {
+            Item::Commit { at: at.into(), bytes, records, durable: durable.into() }
+        }
+        DumpItem::Record { at, record } => Item::Record(record_item(at, record, ops)),
+        DumpItem::End { at, what } => Item::End { at: at.into(), why: what },
+        DumpItem::Unused { file } => Item::Unused { file: file.to_string() },
+    }
+}
+
+fn record_item(at: LogPosition, record: Record<'_>, with_ops: bool) -> RecordItem {
+    let mut item = RecordItem {
+        commit: at.into(),
+        partition: record.group.0,
+        kind: match record.kind {
+            RecordKind::Entry => "entry",
+            RecordKind::Clock => "clock",
+            RecordKind::HardState => "hard_state",
+            RecordKind::Copy => "copy",
+        },
+        term: record.term,
+        index: record.index,
+        bytes: record.payload.len(),
+        clock_us: None,
+        ops: Vec::new(),
+        error: None,
+    };
+    if !matches!(record.kind, RecordKind::Entry | RecordKind::Clock) {
+        return item;
+    }
+    let parsed = Batch::parse(record.payload).and_then(|batch| {
+        item.clock_us = Some(batch.clock_us());
+        let ops = batch.ops().filter(|op| with_ops || op.is_err());
+        ops.map(|op| op.map(|op| op_item(&op))).collect::<Result<Vec<_>, _>>()
+    });
+    match parsed {
+        Ok(ops) => item.ops = ops,
+        Err(what) => item.error = Some(what),
+    }
+    item
+}
+
+/// What an operation or entry of this kind is called.
+pub fn kind_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Value => "value",
+        Kind::Tombstone => "tombstone",
+        Kind::RangeTombstone => "range_tombstone",
+    }
+}
+
+fn op_item(op: &BatchOp<'_>) -> OpItem {
+    let expires = match op.expiry {
+        Expiry::NEVER => String::new(),
+        expiry => format!(" expires {}", text::expiry(expiry)),
+    };
+    let (name, keyspace, version) = (kind_name(op.kind), op.keyspace.0, op.version.0);
+    let (key, value) = (text::bytes(op.key, 0), text::bytes(op.value, WIDTH));
+    let line = format!("{name} {keyspace}/{key} version {version}{expires} {value}");
+    OpItem {
+        op: name,
+        keyspace,
+        key: op.key.into(),
+        version,
+        expires_ms: Some(op.expiry.0).filter(|&ms| ms != 0),
+        value: op.value.into(),
+        line: line.trim_end().to_owned(),
+    }
+}
+
+fn lines(item: &Item) -> Vec<String> {
+    match item {
+        Item::Segment { file, generation, previous, durable, .. } => vec![format!(
+            "  segment {file}: generation {generation}, after {previous}, durable to {durable} when it began"
+        )],
+        Item::Commit { at, bytes, records, durable } => {
+            vec![format!("    commit {at}: {bytes} bytes, {records} records, durable to {durable}")]
+        }
+        Item::Record(record) => record_lines(record),
+        Item::End { at, why } => vec![format!("    end {at}: {why}")],
+        Item::Unused { file } => vec![format!("  {file}: no segment header: a spare, or damaged")],
+    }
+}
+
+fn record_lines(record: &RecordItem) -> Vec<String> {
+    let RecordItem { partition, kind, term, index, bytes, .. } = record;
+    let mut line = format!("      {kind} partition {partition} term {term} index {index}: {bytes} bytes");
+    if let Some(clock_us) = record.clock_us {
+        line.push_str(&format!(", clock {}", text::time(clock_us / 1000)));
+    }
+    let mut lines = vec![line];
+    lines.extend(record.ops.iter().map(|op| format!("        {}", op.line)));
+    lines.extend(record.error.iter().map(|error| format!("        ! {error}")));
+    lines
+}

@@ -1,0 +1,135 @@
+//! `kvtool repair`: makes a damaged store one that opens.
+//!
+//! 1. The store is verified. If it is sound, nothing is changed.
+//! 2. Every file that will be changed or dropped is kept in `repair-TIME` first, and synced there.
+//! 3. Damaged tables are rewritten, under their number and in their level, from the blocks that are sound; tables
+//!    of which nothing is left, or that are missing, leave the manifest.
+//! 4. The log is cut before its first bad commit.
+//! 5. A shard whose manifest is damaged or lost is built anew from all its tables and its log.
+//! 6. The store is verified again.
+//!
+//! It says what it dropped: tables, key ranges, commits and records. A lost block may have held a deletion:
+//! older values of its keys, if any are in deeper tables, are visible again.
+
+mod aside;
+mod rebuild;
+mod salvage;
+mod shard;
+
+use super::ToolError;
+use super::args;
+use super::output::Output;
+use super::progress::Progress;
+use super::target::{Shard, Target};
+use super::verify::{Finding, Report, verify_shard};
+use aside::Aside;
+use serde::Serialize;
+use shard::ShardRepair;
+use std::io::{BufRead, IsTerminal, Write, stderr, stdin};
+
+#[derive(Serialize)]
+struct RepairReport {
+    damage: Vec<Finding>,
+    /// Where the originals are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kept_in: Option<String>,
+    repairs: Vec<ShardRepair>,
+}
+
+/// Repairs a store, or one shard.
+pub fn run(args: &args::Repair, output: &mut Output<'_>) -> Result<(), ToolError> {
+    let target = Target::open(&args.path)?;
+    target.no_file("repair")?;
+    let findings = find_damage(&target)?;
+    let damage: Vec<Finding> = findings.iter().flat_map(|(_, report)| report.damage.clone()).collect();
+    let mut report = RepairReport { damage, kept_in: None, repairs: Vec::new() };
+    if !output.is_json() {
+        for finding in &report.damage {
+            let Finding { shard, file, offset, what, .. } = finding;
+            output.line(format!("{shard}/{file} at offset {offset}: {what}"))?;
+        }
+        if report.damage.is_empty() {
+            output.line("nothing is damaged; nothing was changed")?;
+        }
+    }
+    if !report.damage.is_empty() && !args.dry_run {
+        confirm(args)?;
+        repair(&target, &findings, &mut report, output)?;
+    }
+    if output.is_json() {
+        output.json(&report)?;
+    }
+    match target.missing.first() {
+        None => Ok(()),
+        Some(name) => Err(ToolError::Damage(format!(
+            "{name} isn't there, and can't be made up for; restore it from a backup"
+        ))),
+    }
+}
+
+fn find_damage(target: &Target) -> Result<Vec<(&Shard, Report)>, ToolError> {
+    let progress = Progress::open_ended();
+    let verify = |shard| {
+        let mut report = Report::default();
+        verify_shard(shard, None, &mut report, &progress)?;
+        Ok((shard, report))
+    };
+    target.shards.iter().map(verify).collect()
+}
+
+/// Asks whoever sits at the terminal; elsewhere the answer must be given beforehand.
+fn confirm(args: &args::Repair) -> Result<(), ToolError> {
+    if args.yes {
+        return Ok(());
+    }
+    if !stdin().is_terminal() {
+        return Err(ToolError::Usage("nobody can be asked here whether to repair; add --yes".to_owned()));
+    }
+    let mut answer = String::new();
+    // A terminal that can't be written to can't be read from either.
+    let asked = write!(stderr(), "Repair? What can't be proved is dropped; originals are kept. [y/N] ");
+    asked.and_then(|()| stdin().lock().read_line(&mut answer)).map_err(ToolError::Output)?;
+    match answer.trim() {
+        "y" | "Y" | "yes" => Ok(()),
+        _ => Err(ToolError::Damage("not repaired".to_owned())),
+    }
+}
+
+fn repair(
+    target: &Target,
+    findings: &[(&Shard, Report)],
+    report: &mut RepairReport,
+    output: &mut Output<'_>,
+) -> Result<(), ToolError> {
+    let root = target.store.as_ref().map_or_else(|| args_path(target), |store| store.path.clone());
+    let aside = Aside::create(&root)?;
+    report.kept_in = Some(aside.path().display().to_string());
+    if !output.is_json() {
+        output.line(format!("originals are kept in {}", aside.path().display()))?;
+    }
+    for (shard, found) in findings {
+        if found.damage.is_empty() {
+            continue;
+        }
+        let repair = shard::repair(shard, &found.damage, &aside)?;
+        if !output.is_json() {
+            output.lines(repair.lines())?;
+        }
+        report.repairs.push(repair);
+        let mut again = Report::default();
+        verify_shard(shard, None, &mut again, &Progress::open_ended())?;
+        if let Some(Finding { file, offset, what, .. }) = again.damage.first() {
+            return Err(ToolError::Damage(format!(
+                "{}/{file} is still damaged at offset {offset}: {what}; restore the shard from a backup",
+                shard.name
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Where a shard without a store is.
+fn args_path(target: &Target) -> std::path::PathBuf {
+    use pinion_engine::dir::Dir;
+    target.shards.first().map(|shard| shard.dir.path().into()).unwrap_or_default()
+}

@@ -1,0 +1,171 @@
+//! Repairing one shard.
+
+use super::aside::{Aside, ShardAside};
+use super::rebuild::rebuild;
+use super::salvage::{TableRepair, rewrite};
+use crate::kvtool::runner::publish;
+use crate::kvtool::target::Shard;
+use crate::kvtool::verify::Finding;
+use pinion_engine::Error;
+use pinion_engine::dir::Dir;
+use pinion_engine::drive::OsDir;
+use pinion_engine::io::FileName;
+use pinion_engine::log::{LogOptions, RepairReport, repair as repair_log};
+use pinion_engine::manifest::{Edit, Manifest, ManifestState};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+
+/// What was done to a shard.
+#[derive(Debug, Default, Serialize)]
+pub struct ShardRepair {
+    shard: String,
+    /// Whether the shard was built anew because its manifest couldn't be trusted; then from so many tables.
+    rebuilt_from_tables: Option<u64>,
+    rebuilt_entries: Option<u64>,
+    tables: Vec<TableRepair>,
+    log_commits_kept: u64,
+    log_records_kept: u64,
+    log_dropped: Vec<DroppedLog>,
+    log_damage: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct DroppedLog {
+    file: String,
+    offset: u64,
+    commits: u64,
+    records: u64,
+}
+
+impl ShardRepair {
+    fn take_log(&mut self, log: RepairReport) {
+        let dropped = log.dropped.into_iter().map(|dropped| DroppedLog {
+            file: dropped.file.to_string(),
+            offset: dropped.offset,
+            commits: dropped.commits,
+            records: dropped.records,
+        });
+        self.log_dropped = dropped.collect();
+        self.log_damage = log.damage;
+        self.log_commits_kept = log.kept_commits;
+        self.log_records_kept = log.kept_records;
+    }
+
+    /// For people.
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = vec![self.shard.clone()];
+        if let (Some(tables), Some(entries)) = (self.rebuilt_from_tables, self.rebuilt_entries) {
+            lines.push(format!("  built anew from {tables} tables and the log: {entries} entries"));
+        }
+        for table in &self.tables {
+            lines.push(match table.outcome {
+                "salvaged" => format!("  {}: {} entries stay", table.file, table.entries),
+                "missing" => format!("  {}: missing, dropped from the manifest", table.file),
+                _ => format!("  {}: nothing of it can be read; moved aside", table.file),
+            });
+            lines.extend(table.lost.iter().map(|lost| format!("    lost: {lost}")));
+        }
+        if !self.log_damage.is_empty() {
+            lines.push(format!(
+                "  log: {} commits with {} records stay",
+                self.log_commits_kept, self.log_records_kept
+            ));
+            for DroppedLog { file, offset, commits, records } in &self.log_dropped {
+                lines.push(format!(
+                    "    lost: {commits} commits with {records} records in {file} from offset {offset}"
+                ));
+            }
+        }
+        lines
+    }
+}
+
+/// Repairs a shard that has this damage.
+pub fn repair(shard: &Shard, damage: &[Finding], aside: &Aside) -> Result<ShardRepair, Error> {
+    let id = shard.id()?;
+    let mut dir = shard.dir.clone();
+    let originals = aside.shard(&shard.name)?;
+    keep_logs_and_manifests(&dir, damage, &originals)?;
+    let mut known = ManifestState::default();
+    let mut report = ShardRepair { shard: shard.name.clone(), ..ShardRepair::default() };
+    let log = match Manifest::dump(&dir, &mut |record| known.apply(&record.edit)) {
+        Ok(state) => {
+            repair_tables(shard, id, &state, damage, &originals, &mut report.tables)?;
+            repair_log(&mut dir, state.log_start, LogOptions::new(id, false))?
+        }
+        Err(Error::Damaged { .. } | Error::Unusable(_)) => {
+            let rebuilt = rebuild(shard, id, &known, aside)?;
+            report.tables = rebuilt.tables;
+            report.rebuilt_from_tables = Some(rebuilt.taken);
+            report.rebuilt_entries = Some(rebuilt.entries);
+            rebuilt.log
+        }
+        Err(error) => return Err(error),
+    };
+    report.take_log(log);
+    Ok(report)
+}
+
+/// Copies what the engine's repairs may write into, unless only tables are damaged.
+fn keep_logs_and_manifests(dir: &OsDir, damage: &[Finding], aside: &ShardAside) -> Result<(), Error> {
+    if damage.iter().all(|finding| matches!(FileName::parse(&finding.file), Some(FileName::Table(_)))) {
+        return Ok(());
+    }
+    for name in list(dir)? {
+        if !matches!(name, FileName::Table(_)) {
+            aside.copy(&path(dir, name))?;
+        }
+    }
+    Ok(())
+}
+
+/// Rewrites damaged tables, and takes missing ones out of the manifest.
+fn repair_tables(
+    shard: &Shard,
+    id: [u8; 16],
+    state: &ManifestState,
+    damage: &[Finding],
+    aside: &ShardAside,
+    tables: &mut Vec<TableRepair>,
+) -> Result<(), Error> {
+    let mut edit = Edit::default();
+    let mut gone = Vec::new();
+    for entry in state.tables.values() {
+        let name = FileName::Table(entry.number);
+        if !path(&shard.dir, name).exists() {
+            edit.removed.push(entry.number);
+            tables.push(TableRepair { file: name.to_string(), outcome: "missing", ..TableRepair::default() });
+            continue;
+        }
+        if !damage.iter().any(|finding| finding.file == name.to_string()) {
+            continue;
+        }
+        let (report, rewritten) = rewrite(shard, entry, aside)?;
+        tables.push(report);
+        edit.removed.push(entry.number);
+        match rewritten {
+            Some(entry) => edit.added.push(entry),
+            None => gone.push(name),
+        }
+    }
+    if edit.removed.is_empty() {
+        return Ok(());
+    }
+    let mut dir = shard.dir.clone();
+    let (mut manifest, _) = Manifest::recover(&mut dir, id)?;
+    publish(&mut dir, &mut manifest, edit)?;
+    for name in gone {
+        dir.unlink(name).map_err(|source| Error::io("remove", name, dir.path(), source))?;
+    }
+    Ok(())
+}
+
+fn list(dir: &OsDir) -> Result<Vec<FileName>, Error> {
+    let mut names = dir.list().map_err(|source| Error::io("list", "files", dir.path(), source))?;
+    names.sort_unstable();
+    Ok(names)
+}
+
+fn path(dir: &OsDir, name: FileName) -> PathBuf {
+    Path::new(&dir.path()).join(name.to_string())
+}

@@ -1,0 +1,145 @@
+//! All that the old shards hold, as tables.
+
+use super::Disk;
+use crate::kvtool::contents::{Contents, TableInfo};
+use crate::kvtool::merge::Merge;
+use crate::kvtool::sink::TableSink;
+use crate::kvtool::target::StoreDir;
+use pinion_engine::dir::Dir;
+use pinion_engine::drive::shard_dir;
+use pinion_engine::key::RangeTombstone;
+use pinion_engine::manifest::GroupState;
+use pinion_engine::memtable::Memtable;
+use pinion_engine::table::{Compression, Table};
+use pinion_engine::{Error, Partition};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// The tables of all old shards, those written for their logs included.
+pub struct Sources {
+    parts: Vec<Part>,
+    /// Every range tombstone.
+    pub ranges: Vec<RangeTombstone>,
+    /// The state of every partition that was written.
+    pub groups: BTreeMap<Partition, GroupState>,
+    /// How the new tables are to be stored: as the old ones are.
+    pub compression: Compression,
+}
+
+/// The tables of one directory.
+struct Part {
+    dir: Box<dyn Dir>,
+    tables: Vec<TableInfo>,
+}
+
+impl Sources {
+    /// Reads the old shards; what is only in their logs becomes tables in directories of layout `scratch`.
+    pub fn gather(disk: &mut dyn Disk, store: &StoreDir, scratch: u32) -> Result<Sources, Error> {
+        let mut sources = Sources {
+            parts: Vec::new(),
+            ranges: Vec::new(),
+            groups: BTreeMap::new(),
+            compression: Compression::None,
+        };
+        for shard in present_shards(store)? {
+            let path = store.file.shard_dir(&store.path, shard);
+            let spill = shard_dir(&store.path, scratch, shard);
+            sources.add_shard(disk, &path, &spill, store.file.shard_id(shard), store.file.partitions)?;
+        }
+        let tables = || sources.parts.iter().flat_map(|part| &part.tables);
+        let block_bytes: u64 = tables().map(|table| table.block_bytes).sum();
+        // Blocks that take less than the values in them were compressed.
+        if block_bytes < tables().map(|table| table.meta.value_bytes).sum() {
+            sources.compression = Compression::Lz4;
+        }
+        Ok(sources)
+    }
+
+    fn add_shard(
+        &mut self,
+        disk: &mut dyn Disk,
+        path: &Path,
+        spill: &Path,
+        id: [u8; 16],
+        partitions: u32,
+    ) -> Result<(), Error> {
+        let dir = disk.open_shard(path)?;
+        if dir.list().map_err(|source| Error::io("list", "files", dir.path(), source))?.is_empty() {
+            return Ok(());
+        }
+        let contents = Contents::read(dir.as_ref(), id)?;
+        let unflushed = &contents.unflushed;
+        if unflushed.is_replicated {
+            return Err(Error::Unusable(format!(
+                "{} holds replicated partitions; only stores of factor 1 can be resharded offline",
+                path.display()
+            )));
+        }
+        self.ranges.extend(contents.range_tombstones().cloned());
+        for group in unflushed.groups.values() {
+            let is_known = u32::from(group.partition.0) < partitions;
+            if !is_known || self.groups.insert(group.partition, *group).is_some() {
+                return Err(Error::Unusable(format!(
+                    "{} holds partition {}, which {}",
+                    path.display(),
+                    group.partition.0,
+                    if is_known { "another shard holds too" } else { "the store doesn't have" }
+                )));
+            }
+        }
+        if !unflushed.memtable.is_empty() {
+            let mut scratch = disk.create_shard(spill)?;
+            write_memtable(scratch.as_mut(), &unflushed.memtable)?;
+            self.parts.push(Part { tables: describe_all(scratch.as_ref())?, dir: scratch });
+        }
+        self.parts.push(Part { dir, tables: contents.tables });
+        Ok(())
+    }
+
+    /// Length of all keys and values.
+    pub fn content_bytes(&self) -> u64 {
+        let tables = self.parts.iter().flat_map(|part| &part.tables);
+        tables.map(|table| table.meta.key_bytes + table.meta.value_bytes).sum()
+    }
+
+    /// Every entry in storage order.
+    pub fn merge(&self) -> Merge<'_> {
+        let mut merge = Merge::new();
+        for part in &self.parts {
+            for table in &part.tables {
+                merge.add_table(part.dir.as_ref(), &table.meta);
+            }
+        }
+        merge
+    }
+}
+
+/// All shards, or none: a node makes them when it first starts. If some are missing, data is.
+fn present_shards(store: &StoreDir) -> Result<Vec<u32>, Error> {
+    let path = |shard: u32| store.file.shard_dir(&store.path, shard);
+    let (present, missing): (Vec<u32>, Vec<u32>) =
+        (0..store.file.shards).partition(|&shard| path(shard).is_dir());
+    match missing.first() {
+        Some(&shard) if !present.is_empty() => Err(Error::Unusable(format!(
+            "{} isn't there; put it back before resharding",
+            path(shard).display()
+        ))),
+        _ => Ok(present),
+    }
+}
+
+fn write_memtable(dir: &mut dyn Dir, memtable: &Memtable) -> Result<(), Error> {
+    let mut sink = TableSink::new(dir, 1, Compression::None);
+    memtable.iter().try_for_each(|entry| sink.add(entry))?;
+    // Range tombstones are kept in memory.
+    sink.finish(Vec::new()).map(drop)
+}
+
+fn describe_all(dir: &dyn Dir) -> Result<Vec<TableInfo>, Error> {
+    let names = dir.list().map_err(|source| Error::io("list", "files", dir.path(), source))?;
+    let describe = |name: pinion_engine::io::FileName| {
+        let meta = Table::open(dir, name.number(), false)?.meta().clone();
+        Ok(TableInfo { level: 0, block_bytes: meta.file_bytes, meta })
+    };
+    names.into_iter().map(describe).collect()
+}

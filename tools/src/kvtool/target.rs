@@ -1,0 +1,201 @@
+//! What a command is about: a store, a shard's directory, or one file; locked against everybody else.
+
+use super::ToolError;
+use pinion_engine::Error;
+use pinion_engine::dir::Dir;
+use pinion_engine::drive::{OsDir, StoreFile, StoreLock};
+use pinion_engine::io::{FileBytes, FileName};
+use pinion_engine::manifest::Manifest;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A shard's directory.
+#[derive(Clone, Debug)]
+pub struct Shard {
+    /// Its directory's name.
+    pub name: String,
+    /// Its directory.
+    pub dir: OsDir,
+    /// The store's word on its identity; `None` for a directory without a store.
+    pub expected_id: Option<[u8; 16]>,
+}
+
+impl Shard {
+    /// The identity that its files carry.
+    pub fn id(&self) -> Result<[u8; 16], Error> {
+        match self.expected_id {
+            Some(id) => Ok(id),
+            None => Manifest::shard_id(&self.dir),
+        }
+    }
+}
+
+/// A store, and its description.
+#[derive(Clone, Debug)]
+pub struct StoreDir {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What `STORE` says.
+    pub file: StoreFile,
+}
+
+/// What a command is about. The lock is held for as long as this lives.
+#[derive(Debug)]
+pub struct Target {
+    /// The store, if the path was one or lies in one.
+    pub store: Option<StoreDir>,
+    /// The shards: all of a store, or the one that was named or holds the file that was named.
+    pub shards: Vec<Shard>,
+    /// Shards that `STORE` counts but whose directories aren't there.
+    pub missing: Vec<String>,
+    /// The file, if one was named.
+    pub file: Option<FileName>,
+    is_whole: bool,
+    _lock: Option<StoreLock>,
+}
+
+impl Target {
+    /// Finds out what a path is, and locks the store it belongs to.
+    pub fn open(path: &Path) -> Result<Target, ToolError> {
+        let path = std::path::absolute(path).map_err(|source| io_error("find", path, source))?;
+        let meta = std::fs::metadata(&path).map_err(|source| io_error("open", &path, source))?;
+        if meta.is_file() {
+            let name = path.file_name().and_then(|name| name.to_str()).and_then(FileName::parse);
+            let file = name.ok_or_else(|| {
+                ToolError::Usage(format!(
+                    "{} is none of a shard's files; they are named like 000001.sst, .log or .manifest",
+                    path.display()
+                ))
+            })?;
+            return Target::of_shard(path.parent().unwrap_or(&path), Some(file));
+        }
+        match StoreFile::read(&path)? {
+            Some(file) => Target::of_store(path, file),
+            None => Target::of_shard(&path, None),
+        }
+    }
+
+    /// The store, or an error if the path was something else.
+    pub fn whole_store(&self, command: &str) -> Result<&StoreDir, ToolError> {
+        self.store.as_ref().filter(|_| self.is_whole).ok_or_else(|| {
+            ToolError::Usage(format!(
+                "`kvtool {command}` works on a whole store; name the directory that has a file STORE"
+            ))
+        })
+    }
+
+    /// Refuses a file where a directory is meant.
+    pub fn no_file(&self, command: &str) -> Result<(), ToolError> {
+        match self.file {
+            None => Ok(()),
+            Some(file) => Err(ToolError::Usage(format!(
+                "`kvtool {command}` works on a store or a shard's directory, not on {file} alone"
+            ))),
+        }
+    }
+
+    fn of_store(path: PathBuf, file: StoreFile) -> Result<Target, ToolError> {
+        let lock = Some(StoreLock::acquire(&path)?);
+        let (mut shards, mut missing) = (Vec::new(), Vec::new());
+        for number in 0..file.shards {
+            let dir = file.shard_dir(&path, number);
+            if dir.is_dir() {
+                shards.push(shard(&dir, Some(file.shard_id(number)))?);
+            } else {
+                missing.push(name_of(&dir));
+            }
+        }
+        let store = Some(StoreDir { path, file });
+        Ok(Target { store, shards, missing, file: None, is_whole: true, _lock: lock })
+    }
+
+    fn of_shard(path: &Path, file: Option<FileName>) -> Result<Target, ToolError> {
+        let (shards, missing) = (Vec::new(), Vec::new());
+        let mut target = Target { store: None, shards, missing, file, is_whole: false, _lock: None };
+        let parent = path.parent().unwrap_or(path);
+        let mut id = None;
+        if let Some(store) = StoreFile::read(parent)? {
+            target._lock = Some(StoreLock::acquire(parent)?);
+            let number = (0..store.shards).find(|&number| store.shard_dir(parent, number) == path);
+            id = number.map(|number| store.shard_id(number));
+            target.store = Some(StoreDir { path: parent.to_owned(), file: store });
+        }
+        let shard = shard(path, id)?;
+        if shard.dir.list().map_err(|source| io_error("list", path, source))?.is_empty() {
+            return Err(ToolError::Usage(format!(
+                "{} is neither a store (there is no STORE in it) nor a shard's directory",
+                path.display()
+            )));
+        }
+        target.shards.push(shard);
+        Ok(target)
+    }
+}
+
+fn shard(path: &Path, expected_id: Option<[u8; 16]>) -> Result<Shard, ToolError> {
+    Ok(Shard { name: name_of(path), dir: OsDir::open(path)?, expected_id })
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
+
+fn io_error(operation: &'static str, path: &Path, source: io::Error) -> ToolError {
+    let dir = path.parent().unwrap_or(path).display();
+    Error::io(operation, name_of(path), dir, source).into()
+}
+
+/// A directory in which nothing but one file is to be seen.
+#[derive(Debug)]
+pub struct OneFile<'d> {
+    /// The directory.
+    pub dir: &'d OsDir,
+    /// The file.
+    pub file: FileName,
+}
+
+impl Dir for OneFile<'_> {
+    fn list(&self) -> io::Result<Vec<FileName>> {
+        Ok(vec![self.file])
+    }
+
+    fn len(&self, file: FileName) -> io::Result<u64> {
+        self.dir.len(file)
+    }
+
+    fn read(&self, file: FileName, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+        self.dir.read(file, offset, len)
+    }
+
+    fn map(&self, file: FileName, populate: bool) -> io::Result<FileBytes> {
+        self.dir.map(file, populate)
+    }
+
+    fn path(&self) -> String {
+        self.dir.path()
+    }
+
+    fn create(&mut self, _: FileName) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn write(&mut self, _: FileName, _: u64, _: &[u8]) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn sync(&mut self, _: FileName) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn sync_dir(&mut self) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn rename(&mut self, _: FileName, _: FileName) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn unlink(&mut self, _: FileName) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+}

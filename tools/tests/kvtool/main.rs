@@ -1,0 +1,12 @@
+//! kvtool on stores that were written by the engine, sound ones and damaged ones.
+
+#[cfg(test)]
+mod common;
+#[cfg(test)]
+mod crash;
+#[cfg(test)]
+mod damage;
+#[cfg(test)]
+mod reading;
+#[cfg(test)]
+mod reshard;

@@ -1,0 +1,105 @@
+//! `kvbench quickstart`: a throw-away node in this process, all six workloads in YCSB's order, one table.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pinion_cluster::{Config, Node};
+use pinion_engine::shard::Durability;
+
+use crate::args::{QuickstartOptions, UsageError};
+use crate::command::{Failure, write};
+use crate::db::{self, Database, EmbeddedOptions};
+use crate::operation::Plan;
+use crate::report::{Context, Summary, table};
+use crate::run::{Pacing, Progress, Settings, run};
+use crate::workload::{Workload, named};
+
+/// Runs it.
+pub(crate) fn execute(options: &QuickstartOptions) -> Result<(), Failure> {
+    let duration = options.checked_duration()?;
+    let dir = match &options.dir {
+        Some(dir) => tempfile::tempdir_in(dir),
+        None => tempfile::tempdir(),
+    };
+    let dir = dir.map_err(|cause| Failure::Write { path: "a temporary directory".into(), cause })?;
+    let mut config = Config::ephemeral(dir.path());
+    let cores = config.cpus.len();
+    config.cpus.truncate((cores / 2).max(1));
+    config.shards = Some(config.cpus.len());
+    config.resp_listen = None;
+    config.durability = match options.durability {
+        Durability::Sync => pinion_cluster::config::Durability::Sync,
+        Durability::IntervalMs(ms) => pinion_cluster::config::Durability::IntervalMs(ms),
+        Durability::None => pinion_cluster::config::Durability::None,
+    };
+    println!(
+        "A throw-away node on {} of {cores} cores, the load generator on {}; data in {}, durability {}.",
+        config.cpus.len(),
+        if cores > 1 { "the others" } else { "the same" },
+        dir.path().display(),
+        config.durability
+    );
+    let node = Node::start(config)?;
+    let result = phases(&node, options, duration);
+    node.stop()?;
+    let summaries = result?;
+    print!("\n{}", table::write(&summaries));
+    if let Some(path) = &options.out {
+        let json = serde_json::to_string_pretty(&summaries);
+        write(Some(path), &json.expect("a summary has only text keys and finite numbers"))?;
+    }
+    Ok(())
+}
+
+/// YCSB's order: load, A, B, C, F, D; then an empty store, load, E.
+fn phases(node: &Node, options: &QuickstartOptions, duration: Duration) -> Result<Vec<Summary>, Failure> {
+    let mut summaries = vec![phase(node, options, "load", "a", None)?];
+    for letter in ["a", "b", "c", "f", "d"] {
+        summaries.push(phase(node, options, "run", letter, Some(duration))?);
+    }
+    db::clear(node.addresses().kv)?;
+    summaries.push(phase(node, options, "load", "e", None)?);
+    summaries.push(phase(node, options, "run", "e", Some(duration))?);
+    Ok(summaries)
+}
+
+fn phase(
+    node: &Node,
+    options: &QuickstartOptions,
+    command: &'static str,
+    letter: &str,
+    duration: Option<Duration>,
+) -> Result<Summary, Failure> {
+    let mut properties = named(letter).map_err(UsageError::from)?;
+    properties.default_to("recordcount", options.records);
+    let workload = Arc::new(Workload::new(letter, &properties).map_err(UsageError::from)?);
+    let settings = Settings {
+        threads: 1,
+        connections: options.connections,
+        depth: options.depth,
+        operations: if duration.is_some() { u64::MAX } else { workload.insert_count },
+        duration,
+        pacing: Pacing::Closed,
+        seed: 1,
+    };
+    let address = node.addresses().kv.to_string();
+    let database = Database::find(&db::Options {
+        kind: db::Kind::Pinion,
+        targets: vec![address.clone()],
+        is_direct: true,
+        threads: 1,
+        embedded: EmbeddedOptions { dir: db::default_dir(), durability: Durability::Sync, memory_bytes: 0 },
+        null_record: Vec::new(),
+    })?;
+    let plan = match duration {
+        None => Plan::load(workload.clone()),
+        Some(_) => Plan::run(workload.clone(), workload.operation_count),
+    };
+    let mut progress = Progress::new(&format!("{command} {letter}"), &settings, Duration::from_secs(10));
+    let mut measured = run(database, &plan, &settings, &mut progress)?;
+    if let Some(error) = measured.error.take() {
+        return Err(error.into());
+    }
+    let context = Context { command, workload: &workload, db: "pinion", target: vec![address], settings };
+    Ok(Summary::new(&context, &measured))
+}

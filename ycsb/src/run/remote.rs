@@ -1,0 +1,170 @@
+//! A worker that drives connections: one thread, one epoll, several requests in flight on each connection.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use mio::{Events, Token};
+
+use super::Worker;
+use super::link::Received;
+use super::pool::{Pool, epoll_failed};
+use crate::db::{DbError, Outcome};
+use crate::operation::{Draft, Next, Operation};
+
+/// How long the last answers are waited for.
+const DRAIN_MAX: Duration = Duration::from_secs(30);
+/// Waits are cut so that seconds without an answer are noticed.
+const WAIT_MAX: Duration = Duration::from_millis(100);
+/// epoll counts in milliseconds: shorter waits spin.
+const SPIN_MAX: Duration = Duration::from_millis(2);
+
+pub(super) struct Remote {
+    worker: Worker,
+    pool: Pool,
+    /// `depth` for each connection, one after the other; a request's number is its place here.
+    operations: Vec<Option<Operation>>,
+    depth: usize,
+    /// Places without an operation.
+    free: VecDeque<u32>,
+    draft: Draft,
+    drain_until: Option<Instant>,
+}
+
+impl Remote {
+    pub(super) fn new(worker: Worker, pool: Pool, depth: usize) -> Remote {
+        let connections = pool.connections;
+        // Connections take turns before any gets its second request.
+        let places = (0..depth).flat_map(|deep| (0..connections).map(move |at| (at * depth + deep) as u32));
+        Remote {
+            worker,
+            free: places.collect(),
+            operations: vec![None; connections * depth],
+            pool,
+            depth,
+            draft: Draft::default(),
+            drain_until: None,
+        }
+    }
+
+    /// Runs until the quota is used up, then waits for the last answers.
+    pub(super) fn run(mut self) -> (Worker, Result<(), DbError>) {
+        let mut events = Events::with_capacity(1024);
+        let result = loop {
+            match self.turn(&mut events) {
+                Ok(true) => {}
+                Ok(false) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        if result.is_err() {
+            self.worker.quota.stop_all();
+            let now = Instant::now();
+            for operation in self.operations.iter().flatten() {
+                self.worker.planner.failed(operation, now, &mut self.worker.recorder);
+            }
+        }
+        self.worker.recorder.finish();
+        (self.worker, result)
+    }
+
+    /// One turn; false when all is done.
+    fn turn(&mut self, events: &mut Events) -> Result<bool, DbError> {
+        self.begin_operations()?;
+        let now = Instant::now();
+        self.worker.recorder.tick(now);
+        if self.worker.quota.is_used_up(now) {
+            if self.free.len() == self.operations.len() {
+                return Ok(false);
+            }
+            if now > *self.drain_until.get_or_insert(now + DRAIN_MAX) {
+                let text = format!("the last answers didn't come within {} s", DRAIN_MAX.as_secs());
+                return Err(DbError::Protocol(text));
+            }
+        }
+        let timeout = self.timeout(now);
+        match self.pool.poll.poll(events, Some(timeout)) {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => return Ok(true),
+            result => result.map_err(epoll_failed)?,
+        }
+        for event in events.iter() {
+            let Token(link) = event.token();
+            if event.is_writable() {
+                self.pool.links[link].flush()?;
+            }
+            if event.is_readable() || event.is_read_closed() || event.is_error() {
+                self.receive(link)?;
+                self.begin_operations()?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Until the next operation is due, if a place is free for it.
+    fn timeout(&self, now: Instant) -> Duration {
+        if self.free.is_empty() || self.worker.quota.is_used_up(now) {
+            return WAIT_MAX;
+        }
+        match self.worker.schedule.wait(now) {
+            wait if wait < SPIN_MAX => Duration::ZERO,
+            wait => (wait - SPIN_MAX / 2).min(WAIT_MAX),
+        }
+    }
+
+    /// Begins all operations that are due and have a place, and sends them.
+    fn begin_operations(&mut self) -> Result<(), DbError> {
+        let now = Instant::now();
+        while let Some(&place) = self.free.front() {
+            let worker = &mut self.worker;
+            if !worker.schedule.is_due(now) || !worker.quota.take(now) {
+                break;
+            }
+            self.free.pop_front();
+            let due = worker.schedule.begin(now);
+            let operation = worker.planner.begin(due, now, &mut self.draft);
+            self.operations[place as usize] = Some(operation);
+            self.push(place);
+        }
+        self.pool.flush()
+    }
+
+    /// Appends the drafted request of an operation to its connection.
+    fn push(&mut self, place: u32) {
+        self.pool.push(place as usize / self.depth, place, &self.draft.request());
+    }
+
+    /// Receives what has come on a link and goes on with the operations it answers.
+    fn receive(&mut self, link: usize) -> Result<(), DbError> {
+        loop {
+            let received = self.pool.links[link].receive()?;
+            let now = Instant::now();
+            while self.answer(link, now)? {}
+            if received == Received::All {
+                return self.pool.flush();
+            }
+        }
+    }
+
+    /// Goes on with the next operation that a link answers; false if no whole answer is there.
+    fn answer(&mut self, link: usize, now: Instant) -> Result<bool, DbError> {
+        let Remote { worker, pool, operations, draft, .. } = self;
+        let mut step = None;
+        let found = pool.links[link].answer(|answer| {
+            let Some(Some(operation)) = operations.get_mut(answer.request as usize) else { return };
+            if let Outcome::Failed(text) = answer.outcome {
+                worker.note_failure(text);
+            }
+            let next = worker.planner.answered(operation, &answer.outcome, now, &mut worker.recorder, draft);
+            step = Some((next, answer.request));
+        })?;
+        match step {
+            Some((Next::Send, place)) => self.push(place),
+            Some((Next::Done, place)) => {
+                self.operations[place as usize] = None;
+                self.free.push_back(place);
+            }
+            None if found => return Err(DbError::Protocol("an answer that nothing was asked for".into())),
+            None => {}
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,138 @@
+use super::*;
+use crate::db::{EmbeddedOptions, Kind as Store, Options};
+use crate::measure::Status;
+use crate::workload::{Kind, Workload, named};
+use std::io::{Read, Write};
+use std::net::TcpListener;
+
+fn workload(letter: &str, more: &[&str]) -> Arc<Workload> {
+    let mut properties = named(letter).unwrap();
+    more.iter().for_each(|assignment| properties.set(assignment).unwrap());
+    Arc::new(Workload::new(letter, &properties).unwrap())
+}
+
+fn settings(operations: u64) -> Settings {
+    Settings {
+        threads: 2,
+        connections: 4,
+        depth: 3,
+        operations,
+        duration: None,
+        pacing: Pacing::Closed,
+        seed: 1,
+    }
+}
+
+fn options(kind: Store, targets: Vec<String>) -> Options {
+    let durability = pinion_engine::shard::Durability::None;
+    let embedded = EmbeddedOptions { dir: "unused".into(), durability, memory_bytes: 64 << 20 };
+    Options { kind, targets, is_direct: false, threads: 2, embedded, null_record: vec![b'x'; 100] }
+}
+
+/// A server that keeps values in a map and speaks RESP, on a free port.
+fn resp_server() -> String {
+    use pinion_net::resp::{Command, Flow, Parser, ReplyQueue};
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let data: Arc<Mutex<std::collections::HashMap<Vec<u8>, Vec<u8>>>> = Arc::default();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, data) = (stream.unwrap(), data.clone());
+            std::thread::spawn(move || {
+                let (mut parser, mut replies) = (Parser::default(), ReplyQueue::<()>::new());
+                let (mut kept, mut buffer) = (Vec::new(), [0; 4096]);
+                while let Ok(read @ 1..) = stream.read(&mut buffer) {
+                    kept.extend_from_slice(&buffer[..read]);
+                    let mut out = Vec::new();
+                    let drained = parser.each(&kept, |args| {
+                        let mut data = data.lock().unwrap();
+                        match Command::parse(args) {
+                            Ok(Command::Set(set)) => {
+                                data.insert(set.key.to_vec(), set.value.to_vec());
+                                replies.answer((), &mut out, |reply| reply.ok());
+                            }
+                            Ok(Command::Get { key }) => {
+                                let value = data.get(key).map(Vec::as_slice);
+                                replies.answer((), &mut out, |reply| reply.bulk_or_null(value));
+                            }
+                            _ => replies.answer((), &mut out, |reply| reply.error("ERR what")),
+                        }
+                        Flow::Continue
+                    });
+                    kept.drain(..drained.consumed);
+                    if stream.write_all(&out).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+fn statuses(measured: &Measured, kind: Kind) -> [u64; 4] {
+    measured.recorder.series(kind).map_or([0; 4], |series| series.statuses)
+}
+
+#[test]
+fn everything_asked_for_is_done_once_over_many_connections() {
+    let address = resp_server();
+    let workload = workload("a", &["recordcount=300", "dataintegrity=true"]);
+    let database = || Database::find(&options(Store::Resp, vec![address.clone()])).unwrap();
+    let load = Plan::load(workload.clone());
+    let measured = run(database(), &load, &settings(300), &mut Progress::none()).unwrap();
+    assert_eq!(statuses(&measured, Kind::Insert), [300, 0, 0, 0]);
+    assert!(measured.error.is_none());
+    let plan = Plan::run(workload, 2_000);
+    let measured = run(database(), &plan, &settings(2_000), &mut Progress::none()).unwrap();
+    let (reads, updates) = (statuses(&measured, Kind::Read), statuses(&measured, Kind::Update));
+    assert_eq!(reads[0] + updates[0], 2_000, "every one found what was written: {reads:?} {updates:?}");
+    assert_eq!(measured.seconds.iter().map(|second| second.operations).sum::<u64>(), 2_000);
+}
+
+#[test]
+fn a_run_by_time_ends_and_a_rate_is_kept() {
+    let duration = Some(Duration::from_millis(300));
+    let settings = Settings { operations: u64::MAX, duration, pacing: Pacing::Open(1000.0), ..settings(0) };
+    let plan = Plan::run(workload("c", &["recordcount=10"]), 1000);
+    let database = Database::find(&options(Store::Null, vec![])).unwrap();
+    let measured = run(database, &plan, &settings, &mut Progress::none()).unwrap();
+    // However slow the machine, never more than the schedule allows.
+    let reads = statuses(&measured, Kind::Read)[0];
+    assert!((1..=300).contains(&reads), "{reads}");
+}
+
+#[test]
+fn a_server_that_goes_away_ends_the_run_with_its_reason() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let server = std::thread::spawn(move || {
+        // Takes every connection, reads a little of each and closes.
+        for stream in listener.incoming().take(4) {
+            let _ = stream.unwrap().read(&mut [0; 10]);
+        }
+    });
+    let database = Database::find(&options(Store::Resp, vec![address])).unwrap();
+    let plan = Plan::load(workload("a", &["recordcount=1000"]));
+    let measured = run(database, &plan, &settings(1000), &mut Progress::none()).unwrap();
+    let error = measured.error.as_ref().unwrap().to_string();
+    assert!(error.starts_with("the connection to 127.0.0.1:") && error.contains("broke"), "{error}");
+    assert!(statuses(&measured, Kind::Insert)[Status::Error as usize] > 0);
+    server.join().unwrap();
+}
+
+#[test]
+fn a_server_that_is_not_there_is_named() {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let database = Database::find(&options(Store::Memcached, vec![address.clone()])).unwrap();
+    let plan = Plan::load(workload("a", &[]));
+    let error = run(database, &plan, &settings(10), &mut Progress::none()).unwrap_err().to_string();
+    assert!(error.contains(&address) && error.ends_with("is the server running?"), "{error}");
+}
+
+#[test]
+fn shares_add_up() {
+    let parts: Vec<u64> = (0..3).map(|at| share(10, at, 3)).collect();
+    assert_eq!(parts, [4, 3, 3]);
+    assert_eq!(share(u64::MAX, 1, 3), u64::MAX);
+}

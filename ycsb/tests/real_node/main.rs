@@ -1,0 +1,4 @@
+//! kvbench's workloads against a node in this process.
+
+#[cfg(test)]
+mod workloads;
