@@ -34,8 +34,6 @@ pub struct Forwards {
     backlogs: Vec<VecDeque<Delayed>>,
     /// Connections that wait for a credit of each core.
     waiting: Vec<Vec<ConnId>>,
-    /// How long each core wants writers to be held back, as it last said.
-    delays_us: Vec<u32>,
     /// Requests ever sent.
     pub count: u64,
 }
@@ -49,7 +47,6 @@ impl Forwards {
             free: Vec::new(),
             backlogs: (0..cores).map(|_| VecDeque::new()).collect(),
             waiting: vec![Vec::new(); cores],
-            delays_us: vec![0; cores],
             count: 0,
         }
     }
@@ -72,7 +69,7 @@ impl Forwards {
 
     /// How long writers to a core should be held back, in microseconds.
     pub fn delay_us(&self, core: usize) -> u32 {
-        self.delays_us[core]
+        self.port.delay_us(core)
     }
 
     /// Nothing is under way, and nothing waits.
@@ -125,8 +122,7 @@ impl Forwards {
     }
 
     /// Takes in an answer from `core`: the ticket it is for. The credit comes back with the last answer.
-    pub fn answered(&mut self, core: usize, slot: u64, delay_us: u32, answer: &Answer<'_>) -> Ticket {
-        self.delays_us[core] = delay_us;
+    pub fn answered(&mut self, core: usize, slot: u64, answer: &Answer<'_>) -> Ticket {
         let place = slot as usize;
         let sent = self.sent[place].as_mut().expect("a core answers a request as often as it asks for");
         let ticket = sent.ticket;
@@ -194,18 +190,17 @@ mod tests {
                 });
             }
             for slot in there_answers.drain(..) {
-                there.answer(0, |batch| message::write_answer(batch, slot, 5, &Answer::NotFound));
+                there.answer(0, |batch| message::write_answer(batch, slot, &Answer::NotFound));
             }
             there.flush(|_| ());
             while let Some(batch) = here.port().take_answers(1) {
-                message::each_answer(&batch, &mut Default::default(), |slot, delay, answer| {
-                    here.answered(1, slot, delay, &answer);
+                message::each_answer(&batch, &mut Default::default(), |slot, answer| {
+                    here.answered(1, slot, &answer);
                 });
             }
             here.pump(1, |_| ());
         }
         assert_eq!(seen, [0, 1, 2, 3, 4]);
-        assert_eq!(here.delay_us(1), 5);
         assert!(here.has_room(1));
     }
 }

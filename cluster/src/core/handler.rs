@@ -18,6 +18,7 @@ use pinion_engine::aligned::AlignedBuf;
 use pinion_engine::drive::BackgroundEvent;
 use pinion_engine::shard::{Now, Shard};
 use pinion_net::reactor::{CloseReason, ConnId, Handler, Io, Next, Waker};
+use std::cmp::Reverse;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::mpsc::Receiver;
@@ -105,11 +106,11 @@ impl Core {
     }
 
     fn release_writers(&mut self, io: &mut Io<AlignedBuf>) {
-        while let Some(&(until_us, conn)) = self.hub.throttled.front() {
+        while let Some(&Reverse((until_us, conn))) = self.hub.throttled.peek() {
             if until_us > self.hub.now.mono_us {
                 return;
             }
-            self.hub.throttled.pop_front();
+            self.hub.throttled.pop();
             self.hub.lift(io, conn, Hold::Throttle);
         }
     }
@@ -134,7 +135,7 @@ impl Core {
         }
         let now_us = self.hub.now.mono_us;
         let until = |deadline_us: u64| Duration::from_micros(deadline_us.saturating_sub(now_us));
-        let throttled = self.hub.throttled.front().map(|&(until_us, _)| until(until_us));
+        let throttled = self.hub.throttled.peek().map(|&Reverse((until_us, _))| until(until_us));
         let shard = self.shard.next_deadline_us().map(until);
         let mail = self.hub.forwards.port().has_mail().then_some(MAIL_POLL);
         let down = (self.phase != Phase::Serving).then_some(POLL);
@@ -238,6 +239,7 @@ impl Handler for Core {
     fn end_turn(&mut self, io: &mut Io<AlignedBuf>) -> Next {
         self.begin();
         self.hub.delay_us = u32::try_from(self.shard.write_delay_us()).unwrap_or(u32::MAX);
+        self.hub.forwards.port().tell_delay_us(self.hub.delay_us);
         if self.hub.forwards.port().has_mail() {
             self.turn(io).take_mail();
         }

@@ -15,7 +15,8 @@ use pinion_engine::aligned::AlignedBuf;
 use pinion_engine::shard::Now;
 use pinion_engine::shard::request::{Answer, Answers, Refusal, Ticket};
 use pinion_net::reactor::{ConnId, Io};
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
 
 /// How a request ended, for the statistics.
@@ -73,8 +74,12 @@ pub struct Hub {
     pub now: Now,
     /// How long this core's writers are held back.
     pub delay_us: u32,
+    /// Bytes that a forming commit may have before the next write waits for the one after it.
+    pub commit_bytes_max: usize,
+    /// Until when a connection may have a write that is held because its shard is nearly full.
+    pub braked_until_us: u64,
     /// Connections that are held back, and until when.
-    pub throttled: VecDeque<(u64, ConnId)>,
+    pub throttled: BinaryHeap<Reverse<(u64, ConnId)>>,
     /// The node is going down.
     pub draining: bool,
     /// Requests of each class that came and were answered within this turn.
@@ -238,9 +243,8 @@ pub fn deliver(hub: &mut Hub, io: &mut Io<AlignedBuf>, ticket: Ticket, answer: &
             }
         }
         Some(Owner::Core(core)) => {
-            let delay_us = hub.delay_us;
             let port = hub.forwards.port();
-            port.answer(core, |batch| message::write_answer(batch, ticket.request, delay_us, answer));
+            port.answer(core, |batch| message::write_answer(batch, ticket.request, answer));
         }
         Some(Owner::Walk) => {
             let (key, lane) = Walks::parts(ticket.request);

@@ -223,11 +223,10 @@ fn read_condition(fields: &mut Reader<'_>) -> Condition {
     }
 }
 
-/// Appends an answer to the request that its sender knows by `slot`, and how long this core wants writers held back.
-pub fn write_answer(batch: &mut Vec<u8>, slot: u64, delay_us: u32, answer: &Answer<'_>) {
+/// Appends an answer to the request that its sender knows by `slot`.
+pub fn write_answer(batch: &mut Vec<u8>, slot: u64, answer: &Answer<'_>) {
     let mut out = Writer(batch);
     out.u64(slot);
-    out.len(delay_us as usize);
     match *answer {
         Answer::Value(value) => {
             out.u8(0);
@@ -276,13 +275,12 @@ pub fn write_answer(batch: &mut Vec<u8>, slot: u64, delay_us: u32, answer: &Answ
     }
 }
 
-/// Takes every answer of a batch: slot, delay and answer. `page` is reused for pages.
-pub fn each_answer(batch: &[u8], page: &mut Page, mut take: impl FnMut(u64, u32, Answer<'_>)) {
+/// Takes every answer of a batch: slot and answer. `page` is reused for pages.
+pub fn each_answer(batch: &[u8], page: &mut Page, mut take: impl FnMut(u64, Answer<'_>)) {
     let mut fields = Reader(batch);
     while !fields.is_empty() {
         let slot = fields.u64();
-        let delay = fields.len() as u32;
-        let mut give = |answer: Answer<'_>| take(slot, delay, answer);
+        let mut give = |answer: Answer<'_>| take(slot, answer);
         match fields.u8() {
             0 => give(Answer::Value(read_value(&mut fields))),
             1 => give(Answer::NotFound),
@@ -427,11 +425,11 @@ mod tests {
         ];
         let mut batch = Vec::new();
         for (slot, answer) in answers.iter().enumerate() {
-            write_answer(&mut batch, slot as u64, 3, answer);
+            write_answer(&mut batch, slot as u64, answer);
         }
         let mut seen = 0;
-        each_answer(&batch, &mut Page::default(), |slot, delay, read| {
-            assert_eq!((slot, delay), (seen, 3));
+        each_answer(&batch, &mut Page::default(), |slot, read| {
+            assert_eq!(slot, seen);
             assert_eq!(format!("{read:?}"), format!("{:?}", answers[slot as usize]));
             seen += 1;
         });

@@ -20,7 +20,7 @@ use crate::stats::{Class, CoreStats};
 use pinion_engine::drive::{Background, BackgroundOptions, Files, OsDir};
 use pinion_engine::shard::{self, Shard, ShardOptions};
 use pinion_net::reactor::{Reactor, ReactorConfig, Waker};
-use std::collections::VecDeque;
+use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
@@ -45,6 +45,11 @@ pub struct CoreSetup {
 
 /// A reactor keeps this much input of one connection: the longest command with its framing, and a little.
 const INPUT_BYTES_MAX: usize = (32 << 20) + (1 << 20);
+
+/// Bytes that a forming commit may have before the next write waits for the one after it: an eighth of the shard's memory,
+/// but so much at least and at most. A shard refuses more than 24 MiB.
+const COMMIT_BYTES_MIN: usize = 1 << 20;
+const COMMIT_BYTES_MAX: usize = 20 << 20;
 
 /// How long a core of several looks for work before it sleeps: another core's message comes within that time if it comes.
 const SPIN: Duration = Duration::from_micros(0);
@@ -127,6 +132,7 @@ impl OpenCore {
         let listeners = setup.listeners.iter().map(|listener| (listener.speaks, listener.own)).collect();
         // The reactor has its own handles: with ours open, a drained node would go on listening.
         drop(setup.listeners);
+        let memory_bytes = setup.node.config.memory_bytes as usize / setup.node.placement.cores();
         let hub = Hub {
             me,
             forwards: Forwards::new(setup.port, setup.node.placement.cores()),
@@ -138,7 +144,9 @@ impl OpenCore {
             stats: CoreStats::default(),
             now,
             delay_us: 0,
-            throttled: VecDeque::new(),
+            braked_until_us: 0,
+            commit_bytes_max: (memory_bytes / 8).clamp(COMMIT_BYTES_MIN, COMMIT_BYTES_MAX),
+            throttled: BinaryHeap::new(),
             draining: false,
             quick: [0; Class::ALL.len()],
         };

@@ -11,9 +11,20 @@ use pinion_engine::shard::Shard;
 use pinion_engine::shard::request::{Answer, Op, Page, Request, Ticket};
 use pinion_net::reactor::{ConnId, Io};
 use pinion_net::slot::Slot;
+use std::cmp::Reverse;
 
 /// Walks that go on in one turn.
 const WALK_STEPS_PER_TURN: usize = 8;
+
+/// A shard that asks for this much delay, in microseconds, is about to refuse writes: by debt alone it asks for less.
+const BRAKE_DELAY_US: u64 = 15_000;
+/// How long a write is held before it is tried again, and how long at most in all, in microseconds.
+const BRAKE_HOLD_US: u64 = 2_000;
+const BRAKE_MAX_US: u64 = 30_000_000;
+
+/// Bytes that a forming commit may have before requests of other cores wait for the next one. With the largest requests
+/// under way it stays below what a shard takes into one commit.
+const TAKEN_OVER_BYTES_MAX: usize = 3 << 20;
 
 /// A core at work.
 pub struct Turn<'a> {
@@ -81,13 +92,62 @@ impl Turn<'_> {
         !under_way
     }
 
+    /// Whether a write of about `bytes` may go to `core` now; if not, the connection is held for a moment.
+    ///
+    /// This is the last brake before a shard has to refuse writes: it takes hold when memtables or the forming commit are
+    /// nearly full. A shard that doesn't recover gets the write in the end, and says itself what is wrong.
+    #[inline]
+    pub fn may_write(&mut self, conn: ConnId, core: usize, bytes: usize) -> bool {
+        let here = core == self.hub.me;
+        let is_full = if here {
+            let forming = self.shard.forming_bytes();
+            self.shard.write_delay_us() >= BRAKE_DELAY_US
+                || (forming > 0 && forming + bytes > self.hub.commit_bytes_max)
+        } else {
+            u64::from(self.hub.forwards.delay_us(core)) >= BRAKE_DELAY_US
+        };
+        if is_full { self.passes_brake(conn) } else { self.release_brake(conn) }
+    }
+
+    /// A write goes through; if writes were held lately, its connection starts anew.
+    #[inline]
+    fn release_brake(&mut self, conn: ConnId) -> bool {
+        if self.hub.now.mono_us < self.hub.braked_until_us
+            && let Some(session) = self.hub.sessions.get(conn)
+        {
+            session.braked_since_us = None;
+        }
+        true
+    }
+
+    #[cold]
+    fn passes_brake(&mut self, conn: ConnId) -> bool {
+        let now_us = self.hub.now.mono_us;
+        let Some(session) = self.hub.sessions.get(conn) else { return true };
+        let since_us = *session.braked_since_us.get_or_insert(now_us);
+        self.hub.braked_until_us = now_us + 2 * BRAKE_MAX_US;
+        if now_us - since_us > BRAKE_MAX_US {
+            return true;
+        }
+        self.hold_back(conn, BRAKE_HOLD_US);
+        false
+    }
+
     /// Slows a connection that wrote to `core`, if that core asks for it.
     pub fn throttle(&mut self, conn: ConnId, core: usize) {
         let hub = &mut *self.hub;
         let delay_us = if core == hub.me { hub.delay_us } else { hub.forwards.delay_us(core) };
-        if delay_us > 0 && hub.sessions.get(conn).is_some_and(|session| !session.has(Hold::Throttle)) {
-            hub.throttled.push_back((hub.now.mono_us + u64::from(delay_us), conn));
-            hub.stats.stall_us += u64::from(delay_us);
+        if delay_us > 0 {
+            self.hold_back(conn, u64::from(delay_us));
+        }
+    }
+
+    /// Takes in nothing of a connection for a while.
+    fn hold_back(&mut self, conn: ConnId, us: u64) {
+        let hub = &mut *self.hub;
+        if hub.sessions.get(conn).is_some_and(|session| !session.has(Hold::Throttle)) {
+            hub.throttled.push(Reverse((hub.now.mono_us + us, conn)));
+            hub.stats.stall_us += us;
             hub.hold(self.io, conn, Hold::Throttle);
         }
     }
@@ -98,14 +158,14 @@ impl Turn<'_> {
         for core in peers {
             let mut page = Page::default();
             while let Some(batch) = self.hub.forwards.port().take_answers(core) {
-                message::each_answer(&batch, &mut page, |slot, delay_us, answer| {
-                    let ticket = self.hub.forwards.answered(core, slot, delay_us, &answer);
+                message::each_answer(&batch, &mut page, |slot, answer| {
+                    let ticket = self.hub.forwards.answered(core, slot, &answer);
                     deliver(self.hub, self.io, ticket, &answer);
                 });
                 self.hub.forwards.port().recycle(batch);
                 self.hub.use_credits(self.io, core);
             }
-            while self.hub.forwards.port().keeps_up(core) {
+            while self.takes_over() && self.hub.forwards.port().keeps_up(core) {
                 let Some(batch) = self.hub.forwards.port().take_requests(core) else { break };
                 let taken = message::each_request(&batch, |slot, incoming| {
                     self.take_request(core, slot, incoming);
@@ -115,6 +175,13 @@ impl Turn<'_> {
                 if taken < batch.len() { port.put_back(core, batch, taken) } else { port.recycle(batch) }
             }
         }
+    }
+
+    /// Whether requests of other cores are taken in now. Writes that are under way can't be held at their origin any more;
+    /// a shard that is nearly full leaves them in their queue rather than refuse them.
+    fn takes_over(&self) -> bool {
+        let most = self.hub.commit_bytes_max.min(TAKEN_OVER_BYTES_MAX);
+        self.shard.forming_bytes() < most && self.shard.write_delay_us() < BRAKE_DELAY_US
     }
 
     fn take_request(&mut self, core: usize, slot: u64, incoming: Incoming<'_>) {

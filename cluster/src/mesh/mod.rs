@@ -18,7 +18,7 @@ pub mod spsc;
 
 use spsc::{Consumer, Producer, queue};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// A run of encoded messages.
 pub type Batch = Vec<u8>;
@@ -69,12 +69,21 @@ pub struct Port {
     links: Vec<Option<Link>>,
     limits: Limits,
     spares: Vec<Batch>,
+    /// For each core how long it wants writers to be held back: a mailbox for one number, written by that core.
+    delays_us: Arc<[AtomicU32]>,
 }
 
 /// The ports of `cores` cores, fully connected.
 pub fn mesh(cores: usize, limits: Limits) -> Vec<Port> {
+    let delays_us: Arc<[AtomicU32]> = (0..cores).map(|_| AtomicU32::new(0)).collect();
     let mut ports: Vec<Port> = (0..cores)
-        .map(|me| Port { me, links: (0..cores).map(|_| None).collect(), limits, spares: Vec::new() })
+        .map(|me| Port {
+            me,
+            links: (0..cores).map(|_| None).collect(),
+            limits,
+            spares: Vec::new(),
+            delays_us: Arc::clone(&delays_us),
+        })
         .collect();
     for left in 0..cores {
         for right in left + 1..cores {
@@ -123,6 +132,20 @@ impl Port {
         self.links[core]
             .as_mut()
             .expect("a core has a link to every core but itself, and sends itself nothing")
+    }
+
+    /// Tells all cores how long this one wants writers to be held back.
+    pub fn tell_delay_us(&self, delay_us: u32) {
+        let mailbox = &self.delays_us[self.me];
+        // Most often nothing has changed, and the others' copies of the cache line stay good.
+        if mailbox.load(Ordering::Relaxed) != delay_us {
+            mailbox.store(delay_us, Ordering::Relaxed);
+        }
+    }
+
+    /// How long a core wants writers to be held back, in microseconds, as it last said.
+    pub fn delay_us(&self, core: usize) -> u32 {
+        self.delays_us[core].load(Ordering::Relaxed)
     }
 
     /// Whether there is a credit for another request to `core`.

@@ -65,6 +65,8 @@ pub struct Session {
     pub leftover: bool,
     /// Its requests that wait in a backlog for credits.
     pub backlogged: u32,
+    /// Since when its next write is held because its shard is nearly full.
+    pub braked_since_us: Option<u64>,
     holds: u8,
     /// Requests that it may have under way now, and the size of answers that this reckons with.
     window: usize,
@@ -82,6 +84,7 @@ impl Session {
             closing: false,
             leftover: false,
             backlogged: 0,
+            braked_since_us: None,
             holds: 0,
             window: IN_FLIGHT_START,
             answer_bytes: 0,

@@ -25,7 +25,7 @@ Exit codes: 0 done, 1 not found, 2 wrong usage, 3 refused (certainly not applied
 
 /// The command line client of Pinion.
 #[derive(Debug, Parser)]
-#[command(name = "kv", version, about, after_help = EXAMPLES, disable_help_subcommand = true)]
+#[command(name = "kv", version, about = "Reads and writes a Pinion store; a shell when there is no command", after_help = EXAMPLES, disable_help_subcommand = true)]
 pub struct Kv {
     /// How to reach the store and what to print.
     #[command(flatten)]

@@ -27,6 +27,15 @@ impl<'a> KeyRequest<'a> {
         KeyRequest { key, class: Class::Write, shape, update: Some(update), read: false }
     }
 
+    /// About how many bytes it writes.
+    pub fn bytes(&self) -> usize {
+        match self.update {
+            Some(Update::Put { value, .. }) => value.len(),
+            Some(Update::Append { suffix }) => suffix.len(),
+            _ => 0,
+        }
+    }
+
     /// The requests that it takes, in order.
     pub fn ops(&self) -> impl Iterator<Item = Op<'a>> + use<'a> {
         let key = self.key;

@@ -139,8 +139,11 @@ pub fn delete(turn: &mut Turn<'_>, conn: ConnId, keys: &[&[u8]]) -> Taken {
 
 fn write(turn: &mut Turn<'_>, conn: ConnId, updates: &[(&[u8], Update<'_>)], sum: Sum) -> Taken {
     let Some(groups) = group(turn, conn, updates.iter().map(|(key, _)| *key)) else { return Taken::NotYet };
-    let Some(sequence) = begin(turn, conn, Class::Write, sum, &groups) else { return Taken::Yes };
     let slowest = slowest(turn, groups.parts.iter().map(|(partition, _)| *partition));
+    if slowest.is_some_and(|core| !turn.may_write(conn, core, bytes_of(updates))) {
+        return Taken::NotYet;
+    }
+    let Some(sequence) = begin(turn, conn, Class::Write, sum, &groups) else { return Taken::Yes };
     with(turn, conn, |resp| resp.wrote_to = slowest);
     let mut wanted: Vec<(&[u8], Update<'_>)> = Vec::new();
     for (part, (partition, places)) in groups.parts.into_iter().enumerate() {
@@ -150,6 +153,12 @@ fn write(turn: &mut Turn<'_>, conn: ConnId, updates: &[(&[u8], Update<'_>)], sum
         turn.submit(ticket(conn, sequence, part), Request { keyspace: Keyspace(0), partition, op });
     }
     Taken::Yes
+}
+
+/// About how many bytes updates write.
+fn bytes_of(updates: &[(&[u8], Update<'_>)]) -> usize {
+    let value = |update: &Update<'_>| if let Update::Put { value, .. } = update { value.len() } else { 0 };
+    updates.iter().map(|(key, update)| key.len() + value(update)).sum()
 }
 
 /// FLUSHDB, FLUSHALL: every partition of every core.

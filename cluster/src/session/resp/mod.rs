@@ -184,6 +184,9 @@ fn single(turn: &mut Turn<'_>, conn: ConnId, request: keys::KeyRequest<'_>) -> T
     if !turn.has_room(core, conn) {
         return Taken::NotYet;
     }
+    if request.class == Class::Write && !turn.may_write(conn, core, request.bytes()) {
+        return Taken::NotYet;
+    }
     let started_us = turn.hub.now.mono_us;
     let sequence = with(turn, conn, |resp| {
         if request.class == Class::Write {

@@ -140,6 +140,13 @@ pub fn batch(turn: &mut Turn<'_>, conn: ConnId, responder: Responder, ops: Batch
     let keys = updates.iter().map(|(key, _)| *key);
     let Some(gather) = gather(turn, conn, Kind::Outcomes, keys) else { return Taken::NotYet };
     let groups = groups(&gather);
+    let bytes = updates.iter().map(|(key, update)| key.len() + value_len(update)).sum();
+    for (partition, _) in &groups {
+        let core = turn.hub.node.placement.core_of(*partition);
+        if !turn.may_write(conn, core, bytes) {
+            return Taken::NotYet;
+        }
+    }
     let Some(place) = begin(turn, conn, responder, Class::Write, gather) else { return Taken::Yes };
     let mut wanted: Vec<(&[u8], Update<'_>)> = Vec::new();
     for (part, (partition, places)) in groups.into_iter().enumerate() {
@@ -151,6 +158,10 @@ pub fn batch(turn: &mut Turn<'_>, conn: ConnId, responder: Responder, ops: Batch
         turn.submit(ticket(conn, place, part), Request { keyspace: Keyspace(0), partition, op });
     }
     Taken::Yes
+}
+
+fn value_len(update: &Update<'_>) -> usize {
+    if let Update::Put { value, .. } = update { value.len() } else { 0 }
 }
 
 /// CLEAR: every partition of every core.

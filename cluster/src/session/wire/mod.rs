@@ -185,6 +185,10 @@ fn single(
         return Taken::NotYet;
     }
     let class = if command.opcode().is_read() { Class::Read } else { Class::Write };
+    let bytes = if let Command::Put { value, .. } = command { value.len() } else { 0 };
+    if class == Class::Write && !turn.may_write(conn, core, bytes) {
+        return Taken::NotYet;
+    }
     let responder = if core == turn.hub.me { responder } else { responder.forwarded() };
     let want_existed = matches!(command, Command::Delete { want_existed: true, .. } | Command::Expire { .. });
     let call = Call { responder, class, started_us: turn.hub.now.mono_us, want_existed, gather: None };
