@@ -105,7 +105,7 @@ impl Budgets {
             memtables,
             cache,
             resident,
-            commit: (memory / 8).min(24 * MIB),
+            commit: (memory / 4).min(24 * MIB),
             parked,
             log: (memtable as u64 * 4).max(256 << 20),
         }
