@@ -165,23 +165,32 @@ impl Turn<'_> {
                 self.hub.forwards.port().recycle(batch);
                 self.hub.use_credits(self.io, core);
             }
-            while self.takes_over() && self.hub.forwards.port().keeps_up(core) {
-                let Some(batch) = self.hub.forwards.port().take_requests(core) else { break };
-                let taken = message::each_request(&batch, |slot, incoming| {
-                    self.take_request(core, slot, incoming);
-                    self.hub.forwards.port().keeps_up(core)
-                });
-                let port = self.hub.forwards.port();
-                if taken < batch.len() { port.put_back(core, batch, taken) } else { port.recycle(batch) }
-            }
+            self.take_requests(core);
         }
     }
 
-    /// Whether requests of other cores are taken in now. Writes that are under way can't be held at their origin any more;
-    /// a shard that is nearly full leaves them in their queue rather than refuse them.
-    fn takes_over(&self) -> bool {
+    fn take_requests(&mut self, core: usize) {
+        while let Some((batch, mut at)) = self.hub.next_requests(core) {
+            while at < batch.len() && self.takes_over(core) {
+                at = message::take_request(&batch, at, |slot, incoming| {
+                    self.take_request(core, slot, incoming)
+                });
+            }
+            if at < batch.len() {
+                self.hub.unfinished[core] = Some((batch, at));
+                return;
+            }
+            self.hub.forwards.port().recycle(batch);
+        }
+    }
+
+    /// Whether a request of `core` is taken in now. Writes that are under way can't be held at their origin any more; a
+    /// shard that is nearly full leaves them where they are rather than refuse them.
+    fn takes_over(&mut self, core: usize) -> bool {
         let most = self.hub.commit_bytes_max.min(TAKEN_OVER_BYTES_MAX);
-        self.shard.forming_bytes() < most && self.shard.write_delay_us() < BRAKE_DELAY_US
+        self.shard.forming_bytes() < most
+            && self.shard.write_delay_us() < BRAKE_DELAY_US
+            && self.hub.forwards.port().keeps_up(core)
     }
 
     fn take_request(&mut self, core: usize, slot: u64, incoming: Incoming<'_>) {

@@ -84,7 +84,7 @@ impl Shard {
     /// How long a driver should hold back writers in this turn, microseconds: 0 without pressure, rising smoothly
     /// with the memory that waits to be flushed and with the debt of merges.
     pub fn write_delay_us(&self) -> u64 {
-        let memory = self.sources.memtable_bytes() as f64 / self.budgets.memtables as f64;
+        let memory = self.written_bytes() as f64 / self.budgets.memtables as f64;
         let commit = self.forming.bytes() as f64 / self.budgets.commit as f64;
         let debt_limit = self.budgets.memtable as f64 * 16.0;
         let debt = self.background.debt_bytes as f64 / debt_limit;

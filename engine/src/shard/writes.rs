@@ -221,9 +221,13 @@ impl Shard {
     /// Whether so many bytes more must wait. What is pending counts: it comes to the memtable without being asked.
     fn has_no_room_for(&self, bytes: usize) -> bool {
         let is_commit_full = !self.forming.is_empty() && self.forming.bytes() + bytes > self.budgets.commit;
+        is_commit_full || self.written_bytes() > self.budgets.memtables || self.is_waiting_room_full()
+    }
+
+    /// Memory of what was written and isn't in a table: memtables, and what is on its way to them.
+    pub(super) fn written_bytes(&self) -> usize {
         let pending = if self.applies_at_once() { 0 } else { self.forming.bytes() + self.writing.bytes() };
-        let used = self.sources.memtable_bytes() + pending;
-        is_commit_full || used > self.budgets.memtables || self.is_waiting_room_full()
+        self.sources.memtable_bytes() + pending
     }
 
     /// Evaluates one update and logs its effect.
