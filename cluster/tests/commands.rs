@@ -287,6 +287,39 @@ fn a_reader_that_does_not_read_costs_bounded_memory_and_holds_up_nobody() {
 }
 
 #[test]
+fn large_values_asked_for_after_many_small_ones_cost_bounded_memory() {
+    let (_root, dir) = store_dir();
+    let kvd = Kvd::start(&dir, &SHARDS);
+    let mut resp = kvd.resp();
+    let value = vec![b'v'; 1 << 20];
+    for number in 0..6 {
+        resp.call(&[b"SET", format!("key{number}").as_bytes(), &value]);
+    }
+    // By its small answers the connection earns the right to have many requests under way.
+    for _ in 0..2000 {
+        resp.send(&["GET", "nothing"]);
+    }
+    (0..2000).for_each(|_| assert_eq!(resp.reply(), Reply::Null));
+    for number in 0..900 {
+        resp.send(&["GET", &format!("key{}", number % 6)]);
+    }
+    let mut values = 0;
+    for _ in 0..900 {
+        match resp.reply() {
+            Reply::Bulk(bytes) if bytes == value => values += 1,
+            Reply::Error(error) => assert!(error.starts_with("TRYAGAIN"), "{error}"),
+            other => panic!("answered {other:?}"),
+        }
+    }
+    assert!(values > 0);
+    assert_eq!(resp.call(&["GET", "key0"]), Reply::Bulk(value));
+    let status = std::fs::read_to_string(format!("/proc/{}/status", kvd.pid())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let kib: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(kib < 500 << 10, "900 MiB were asked for at once, {kib} KiB were in memory");
+}
+
+#[test]
 fn redis_cli_is_at_home() {
     let (_root, dir) = store_dir();
     let kvd = Kvd::start(&dir, &SHARDS);

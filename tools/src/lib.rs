@@ -1,3 +1,4 @@
-//! The client `kv` and the offline inspector `kvtool`.
+//! The programs that people run beside a server: the client `kv` and the offline inspector `kvtool`.
 
+pub mod kv;
 pub mod kvtool;

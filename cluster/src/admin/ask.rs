@@ -2,8 +2,8 @@
 
 use crate::stats::CoreStats;
 use std::sync::Arc;
-use std::sync::mpsc::SyncSender;
-use std::time::Duration;
+use std::sync::mpsc::{SyncSender, TrySendError};
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// What a core is told from outside.
@@ -38,7 +38,23 @@ impl CoreHandle {
         (self.wake)();
         sent
     }
+
+    /// Leaves a message that must arrive: while the queue is full it is tried again, until then or until the core has
+    /// ended.
+    pub fn tell(&self, message: &impl Fn() -> Control, until: Instant) {
+        while let Err(TrySendError::Full(_)) = self.messages.try_send(message()) {
+            if Instant::now() >= until {
+                return;
+            }
+            (self.wake)();
+            std::thread::sleep(RETRY_PAUSE);
+        }
+        (self.wake)();
+    }
 }
+
+/// How long a message waits before it is tried again.
+const RETRY_PAUSE: Duration = Duration::from_millis(1);
 
 /// Asks all cores at once; `None` for each that doesn't answer within `deadline`.
 pub async fn stats(cores: &[CoreHandle], deadline: Duration) -> Vec<Option<CoreStats>> {
@@ -60,4 +76,24 @@ pub async fn stats(cores: &[CoreHandle], deadline: Duration) -> Vec<Option<CoreS
         stats.push(answer.ok().and_then(Result::ok).map(|stats| *stats));
     }
     stats
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::sync_channel;
+
+    #[test]
+    fn the_word_to_stop_arrives_behind_a_full_queue() {
+        let (messages, inbox) = sync_channel(1);
+        let core = CoreHandle::new(messages, Arc::new(|| ()));
+        assert!(core.send(Control::Drain));
+        assert!(!core.send(Control::Drain), "the queue is full");
+        let teller = std::thread::spawn(move || {
+            core.tell(&|| Control::Stop, Instant::now() + Duration::from_secs(60));
+        });
+        assert!(matches!(inbox.recv(), Ok(Control::Drain)));
+        assert!(matches!(inbox.recv(), Ok(Control::Stop)));
+        teller.join().unwrap();
+    }
 }

@@ -69,8 +69,13 @@ impl Core {
             self.phase = Phase::Drained;
             self.events.drained(self.hub.me);
         }
-        if self.phase == Phase::Stopping && self.shard.is_idle() && self.driver.is_idle() {
-            io.stop();
+        if self.phase == Phase::Stopping && self.driver.is_idle() {
+            if let Some(reason) = self.shard.failure() {
+                self.failure.get_or_insert_with(|| reason.to_owned());
+                io.stop();
+            } else if self.shard.is_idle() {
+                io.stop();
+            }
         }
     }
 

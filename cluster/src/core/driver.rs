@@ -2,7 +2,7 @@
 
 use pinion_engine::Error;
 use pinion_engine::aligned::AlignedBuf;
-use pinion_engine::drive::{Background, Files, OpenFile, ReadSpan, is_rare};
+use pinion_engine::drive::{Background, BackgroundEvent, Files, OpenFile, ReadSpan, is_rare};
 use pinion_engine::io::{IoCompletion, IoOutput, IoRequest, Token};
 use pinion_net::reactor::Io;
 use std::io;
@@ -43,6 +43,16 @@ impl Driver {
     /// The background thread.
     pub fn background(&mut self) -> &mut Background {
         &mut self.background
+    }
+
+    /// What the background thread has ended, if anything. The descriptors of files that a job removed are let go, so
+    /// that their space comes back.
+    pub fn next_event(&mut self) -> Option<BackgroundEvent> {
+        let event = self.background.try_next()?;
+        if matches!(event, BackgroundEvent::JobDone(..)) {
+            self.files.drop_unlinked();
+        }
+        Some(event)
     }
 
     /// Whether the kernel or the background thread works on something that the log depends on.

@@ -38,6 +38,8 @@ pub struct Core {
     pub events: Events,
     /// How far it has gone down.
     pub phase: Phase,
+    /// Why it ended, if not because it was told to.
+    pub failure: Option<String>,
     /// For each listener what it speaks, and whether it is this core's own.
     pub listeners: Vec<(Speaks, bool)>,
     /// Wakes the other cores; its own place is unused.
@@ -78,7 +80,7 @@ impl Core {
     }
 
     fn take_background(&mut self, io: &mut Io<AlignedBuf>) {
-        while let Some(event) = self.driver.background().try_next() {
+        while let Some(event) = self.driver.next_event() {
             match event {
                 BackgroundEvent::JobDone(id, result) => self.shard.job_done(id, result),
                 BackgroundEvent::Io(completion) => {
@@ -135,7 +137,7 @@ impl Core {
         let until = |deadline_us: u64| Duration::from_micros(deadline_us.saturating_sub(now_us));
         let throttled = self.hub.throttled.peek().map(|&Reverse((until_us, _))| until(until_us));
         let shard = self.shard.next_deadline_us().map(until);
-        let mail = self.hub.has_mail().then_some(MAIL_POLL);
+        let mail = self.hub.forwards.port().has_mail().then_some(MAIL_POLL);
         let down = (self.phase != Phase::Serving).then_some(POLL);
         Next::Sleep([throttled, shard, mail, down].into_iter().flatten().min())
     }
@@ -184,6 +186,10 @@ impl Handler for Core {
     fn received(&mut self, io: &mut Io<AlignedBuf>, conn: ConnId, bytes: &[u8]) -> usize {
         self.begin();
         let Some(session) = self.hub.sessions.get(conn) else { return bytes.len() };
+        if session.closing {
+            // It said its last word, or the node goes down: what follows is for nobody.
+            return bytes.len();
+        }
         let consumed = match session.dialogue {
             Dialogue::Resp(_) => resp::received(&mut self.turn(io), conn, bytes),
             Dialogue::Wire(_) => wire::received(&mut self.turn(io), conn, bytes),
@@ -234,12 +240,17 @@ impl Handler for Core {
         self.begin();
         self.hub.delay_us = u32::try_from(self.shard.write_delay_us()).unwrap_or(u32::MAX);
         self.hub.forwards.port().tell_delay_us(self.hub.delay_us);
-        if self.hub.has_mail() {
+        if self.hub.forwards.port().has_mail() {
             self.turn(io).take_mail();
         }
         self.turn(io).walk();
         self.release_writers(io);
         self.drive(io);
+        if self.driver.background().is_dead() {
+            // Nothing would be flushed any more: better none than half a core.
+            self.failure = Some("its background thread ended; see the lines before".to_owned());
+            io.stop();
+        }
         if self.phase != Phase::Serving {
             self.go_down(io);
         }

@@ -6,7 +6,6 @@
 use super::forward::Forwards;
 use super::message;
 use super::owners::Owner;
-use crate::mesh::Batch;
 use crate::node::NodeInfo;
 use crate::session::resp::cursors::Cursors;
 use crate::session::walk::Walks;
@@ -14,7 +13,7 @@ use crate::session::{Dialogue, Hold, Sessions};
 use crate::stats::{Class, CoreStats};
 use pinion_engine::aligned::AlignedBuf;
 use pinion_engine::shard::Now;
-use pinion_engine::shard::request::{Answer, Answers, Ticket};
+use pinion_engine::shard::request::{Answer, Answers, Refusal, Ticket};
 use pinion_net::reactor::{ConnId, Io};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -63,8 +62,6 @@ pub struct Hub {
     pub sessions: Sessions,
     /// Requests to other cores.
     pub forwards: Forwards,
-    /// For each core a batch of its requests that was taken in only in part, and how far.
-    pub unfinished: Vec<Option<(Batch, usize)>>,
     /// Walks under way.
     pub walks: Walks,
     /// Walks that can go on.
@@ -177,17 +174,6 @@ impl Hub {
         }
     }
 
-    /// The requests of a core that come next, and from where on.
-    pub fn next_requests(&mut self, core: usize) -> Option<(Batch, usize)> {
-        let unfinished = self.unfinished[core].take();
-        unfinished.or_else(|| Some((self.forwards.port().take_requests(core)?, 0)))
-    }
-
-    /// Whether something of other cores waits to be taken in.
-    pub fn has_mail(&mut self) -> bool {
-        self.unfinished.iter().any(Option::is_some) || self.forwards.port().has_mail()
-    }
-
     /// Lets a walk go on soon.
     pub fn queue_walk(&mut self, key: u64) {
         if let Some(walk) = self.walks.get(key)
@@ -214,6 +200,10 @@ impl Answers for Sink<'_> {
     }
 }
 
+/// Values that one connection may have waiting for it. Many large ones that were asked for after many small ones, before
+/// their size was known, could come to more: they are refused, as busy. Reads can be.
+const VALUES_BYTES_MAX: usize = 64 << 20;
+
 /// About how many bytes an answer adds to a connection's output.
 #[inline]
 fn answer_bytes(answer: &Answer<'_>) -> usize {
@@ -234,7 +224,11 @@ pub fn deliver(hub: &mut Hub, io: &mut Io<AlignedBuf>, ticket: Ticket, answer: &
             let now_ms = hub.now.unix_us / 1000;
             let Some(session) = hub.sessions.at(index, generation) else { return };
             let conn = session.conn;
-            session.note_answer(answer_bytes(answer));
+            let bytes = answer_bytes(answer);
+            let is_too_much = matches!(answer, Answer::Value(_))
+                && io.queued(conn) + session.held_bytes() + bytes > VALUES_BYTES_MAX;
+            let answer = if is_too_much { &Answer::Refused(Refusal::Busy) } else { answer };
+            session.note_answer(bytes);
             let out = io.output(conn);
             let settled = match &mut session.dialogue {
                 Dialogue::Resp(resp) => resp.answer(ticket.request, answer, now_ms, out),

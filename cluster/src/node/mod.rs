@@ -35,7 +35,11 @@ use store::OwnedStore;
 
 /// How long a node that stops waits for what is under way, and then for its shards to settle.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
+const DRAIN_DEADLINE_FAILED: Duration = Duration::from_secs(1);
 const STOP_DEADLINE: Duration = Duration::from_secs(30);
+
+/// How long cores with full queues have to make room for the word that the node stops.
+const TELL_DEADLINE: Duration = Duration::from_secs(5);
 
 /// What all cores know of their node; it doesn't change while the node runs.
 pub struct NodeInfo {
@@ -220,7 +224,7 @@ impl Node {
     }
 
     /// Waits until somebody asks the node to stop, or a core fails; then stops it.
-    pub fn run(self) -> Result<(), Error> {
+    pub fn run(mut self) -> Result<(), Error> {
         loop {
             match self.inbox.recv() {
                 Ok(Event::Drained(_)) => {}
@@ -229,7 +233,8 @@ impl Node {
                     let error =
                         error.unwrap_or_else(|| Error::Node(format!("core {core} ended; restart kvd")));
                     tracing::error!("{error}");
-                    let _ = self.stop();
+                    // The others settle; what they say doesn't change why the node ends.
+                    let _ = self.shut_down(1);
                     return Err(error);
                 }
                 Ok(Event::StopRequested) | Err(_) => return self.stop(),
@@ -239,18 +244,20 @@ impl Node {
 
     /// Answers what is under way, settles the shards, and ends all threads.
     pub fn stop(mut self) -> Result<(), Error> {
-        self.shut_down()
+        self.shut_down(0)
     }
 
-    fn shut_down(&mut self) -> Result<(), Error> {
+    /// Stops a node of whose cores some have already ended and said so.
+    fn shut_down(&mut self, mut ended: usize) -> Result<(), Error> {
         if self.threads.is_empty() {
             return Ok(());
         }
         self.state.draining();
         self.tell_all(|| Control::Drain);
         let mut outcome = Ok(());
-        let mut ended = 0;
-        self.wait(DRAIN_DEADLINE, &mut outcome, &mut ended, |event| matches!(event, Event::Drained(_)));
+        // What waits for a core that is gone would wait for ever.
+        let patience = if ended == 0 { DRAIN_DEADLINE } else { DRAIN_DEADLINE_FAILED };
+        self.wait(patience, &mut outcome, &mut ended, |event| matches!(event, Event::Drained(_)));
         self.tell_all(|| Control::Stop);
         let cores = self.cores.len();
         let left = cores - ended;
@@ -273,8 +280,9 @@ impl Node {
     }
 
     fn tell_all(&self, message: impl Fn() -> Control) {
+        let until = Instant::now() + TELL_DEADLINE;
         for core in &self.cores {
-            core.send(message());
+            core.tell(&message, until);
         }
     }
 
@@ -310,7 +318,7 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        if let Err(error) = self.shut_down() {
+        if let Err(error) = self.shut_down(0) {
             tracing::error!("the node stopped with an error: {error}");
         }
     }
@@ -365,5 +373,25 @@ fn abandon(starting: Vec<Starting>) {
         drop(core.controls);
         // A core that panicked has already said why.
         let _ = core.thread.join();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_of_which_a_core_ended_says_so_and_ends_without_waiting_for_that_core() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config { shards: Some(2), ..Config::ephemeral(dir.path()) };
+        let node = Node::start(config).unwrap();
+        // Nobody asked the node: to it, the core has failed.
+        assert!(node.cores[1].send(Control::Stop));
+        let (sender, outcome) = mpsc::channel();
+        std::thread::spawn(move || sender.send(node.run()));
+        let outcome = outcome.recv_timeout(DRAIN_DEADLINE + STOP_DEADLINE / 2);
+        let error = outcome.expect("the node ends before its deadlines have passed").unwrap_err();
+        assert!(error.to_string().contains("core 1 ended"), "{error}");
+        assert_eq!(error.exit_code(), 1);
     }
 }

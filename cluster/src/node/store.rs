@@ -20,6 +20,8 @@ pub fn take(config: &Config) -> Result<OwnedStore, Error> {
     let file = match StoreFile::read(&config.dir).map_err(failed)? {
         Some(file) => {
             check(config, &file)?;
+            // A reshard that was cut off may have left them; the lock says that nobody works on them now.
+            file.remove_other_layouts(&config.dir).map_err(failed)?;
             file
         }
         None => {
@@ -85,6 +87,17 @@ mod tests {
         let command = format!("`kvtool reshard {} --shards 2`", dir.path().display());
         assert!(error.to_string().contains(&command), "{error}");
         assert_eq!(error.exit_code(), 2);
+    }
+
+    #[test]
+    fn shards_of_a_layout_that_no_longer_counts_are_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = take(&config(&dir, Some(1))).unwrap();
+        let other = StoreFile { layout: store.file.layout + 1, ..store.file.clone() };
+        drop(store);
+        std::fs::create_dir(other.shard_dir(dir.path(), 0)).unwrap();
+        take(&config(&dir, Some(1))).unwrap();
+        assert!(!other.shard_dir(dir.path(), 0).exists());
     }
 
     #[test]

@@ -140,7 +140,8 @@ impl Session {
         self.window = (self.window + 1).min(fitting).clamp(1, IN_FLIGHT_MAX);
     }
 
-    fn held_bytes(&self) -> usize {
+    /// Bytes of replies that wait for earlier ones.
+    pub fn held_bytes(&self) -> usize {
         match &self.dialogue {
             Dialogue::Wire(_) => 0,
             Dialogue::Resp(resp) => resp.held_bytes(),

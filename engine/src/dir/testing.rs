@@ -2,7 +2,7 @@
 //!
 //! What was written but not synced survives a crash in any subset of 512-byte sectors; what was done to
 //! names but not synced survives as a prefix, as with a journaling file system. From a given moment on,
-//! every change can be made to fail.
+//! every change can be made to fail, or only those that take space.
 
 use super::Dir;
 use crate::Error;
@@ -23,6 +23,8 @@ pub struct MemoryDir {
     name_changes: Vec<NameChange>,
     next_file: u64,
     changes_left: Option<u64>,
+    /// Writes within a file's length, syncs and removals pass although the changes are used up.
+    is_full_disk: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -126,6 +128,18 @@ impl MemoryDir {
     /// Lets so many more changes (writes, syncs, name changes) pass and fails all after them.
     pub fn fail_after(&mut self, changes: u64) {
         self.changes_left = Some(changes);
+        self.is_full_disk = false;
+    }
+
+    /// Lets so many more changes pass; then the disk is full: what would take space fails and does nothing.
+    pub fn fill_after(&mut self, changes: u64) {
+        self.changes_left = Some(changes);
+        self.is_full_disk = true;
+    }
+
+    /// Changes until the failures begin; `None` without a limit.
+    pub fn changes_left(&self) -> Option<u64> {
+        self.changes_left
     }
 
     /// Ends the failures.
@@ -151,8 +165,10 @@ impl MemoryDir {
         self.tamper(name, |bytes| bytes[offset] ^= 1 << bit);
     }
 
-    fn change(&mut self) -> Result<()> {
+    fn change(&mut self, takes_space: bool) -> Result<()> {
         match &mut self.changes_left {
+            Some(0) if self.is_full_disk && takes_space => Err(ErrorKind::StorageFull.into()),
+            Some(0) if self.is_full_disk => Ok(()),
             Some(0) => Err(io::Error::other("injected failure")),
             Some(left) => {
                 *left -= 1;
@@ -191,7 +207,7 @@ impl Dir for MemoryDir {
     }
 
     fn create(&mut self, file: FileName) -> Result<()> {
-        self.change()?;
+        self.change(true)?;
         self.next_file += 1;
         self.files.insert(self.next_file, MemoryFile::default());
         self.change_name(NameChange::Create(file, self.next_file));
@@ -200,7 +216,11 @@ impl Dir for MemoryDir {
 
     /// A write that fails may have reached the disk all the same.
     fn write(&mut self, file: FileName, offset: u64, data: &[u8]) -> Result<()> {
-        let outcome = self.change();
+        let grows = self.len(file)? < offset + data.len() as u64;
+        let outcome = self.change(grows);
+        if outcome.is_err() && self.is_full_disk {
+            return outcome;
+        }
         let number = self.find(file)?;
         let file = self.files.get_mut(&number).expect("a named file is there");
         put(&mut file.now, offset as usize, data);
@@ -209,14 +229,14 @@ impl Dir for MemoryDir {
     }
 
     fn sync(&mut self, file: FileName) -> Result<()> {
-        self.change()?;
+        self.change(false)?;
         let number = self.find(file)?;
         self.files.get_mut(&number).expect("a named file is there").sync();
         Ok(())
     }
 
     fn sync_dir(&mut self) -> Result<()> {
-        self.change()?;
+        self.change(false)?;
         for change in self.name_changes.drain(..) {
             change.apply(&mut self.durable_names);
         }
@@ -224,14 +244,14 @@ impl Dir for MemoryDir {
     }
 
     fn rename(&mut self, from: FileName, to: FileName) -> Result<()> {
-        self.change()?;
+        self.change(false)?;
         self.find(from)?;
         self.change_name(NameChange::Rename(from, to));
         Ok(())
     }
 
     fn unlink(&mut self, file: FileName) -> Result<()> {
-        self.change()?;
+        self.change(false)?;
         self.find(file)?;
         self.change_name(NameChange::Unlink(file));
         Ok(())

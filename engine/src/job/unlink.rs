@@ -5,6 +5,7 @@ use super::{IoCompletion, IoRequest, Job, JobKind, JobOutput, JobStep};
 use crate::error::Error;
 use crate::io::{FileName, Token};
 use crate::table::Table;
+use std::any::Any;
 use std::io::ErrorKind;
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ const UNLINKS_MAX: usize = 2;
 /// Unmaps tables and removes files. One that is gone already is no error; any other error is reported at the end,
 /// after all files were tried.
 pub struct UnlinkJob {
-    tables: Vec<Arc<Table>>,
+    things: Vec<Box<dyn Any + Send>>,
     files: Vec<FileName>,
     /// The file that each token stands for.
     asked: Vec<FileName>,
@@ -26,7 +27,13 @@ impl UnlinkJob {
     /// Removes `files`. `tables` are let go of first, so that their memory is unmapped on the thread
     /// that runs the job and not on the one that serves.
     pub fn new(files: Vec<FileName>, tables: Vec<Arc<Table>>) -> UnlinkJob {
-        UnlinkJob { tables, files, asked: Vec::new(), in_flight: 0, failure: None }
+        let things = tables.into_iter().map(|table| Box::new(table) as Box<dyn Any + Send>).collect();
+        UnlinkJob { things, files, asked: Vec::new(), in_flight: 0, failure: None }
+    }
+
+    /// Only lets go of things whose memory takes its time to give back.
+    pub fn letting_go(things: Vec<Box<dyn Any + Send>>) -> UnlinkJob {
+        UnlinkJob { things, files: Vec::new(), asked: Vec::new(), in_flight: 0, failure: None }
     }
 }
 
@@ -41,7 +48,7 @@ impl Job for UnlinkJob {
         requests: &mut Vec<IoRequest>,
         _budget_bytes: usize,
     ) -> JobStep {
-        self.tables.clear();
+        self.things.clear();
         for completion in completions.drain(..) {
             self.in_flight -= 1;
             match completion.result {

@@ -87,6 +87,11 @@ impl Log {
         self.writing.is_some()
     }
 
+    /// Whether a round of [`Log::sync`] is in flight.
+    pub fn is_syncing(&self) -> bool {
+        self.syncing.is_some()
+    }
+
     /// Whether a write or a sync failed. Such a log takes nothing until it is recovered again, which must
     /// wait until all its requests have completed.
     pub fn is_failed(&self) -> bool {

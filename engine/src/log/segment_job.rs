@@ -1,7 +1,8 @@
 //! Makes a zero-filled file for a segment to come.
 //!
 //! Zero-filled means that a later commit only overwrites blocks that exist: its fdatasync has no metadata
-//! to write, which halves its cost. The file counts as a spare only when it and its name are durable.
+//! to write, which halves its cost. The file counts as a spare only when it and its name are durable. One
+//! that couldn't be finished is removed, so that a full disk isn't filled further by every attempt.
 
 use crate::aligned::{ALIGN, AlignedBuf};
 use crate::io::{FileName, IoCompletion, IoOutput, IoRequest, Token};
@@ -29,6 +30,7 @@ enum Stage {
     Fill,
     Sync,
     SyncDir,
+    Remove,
     Done,
 }
 
@@ -98,7 +100,11 @@ impl Job for SegmentJob {
             self.take(completion);
         }
         if self.failed.is_some() && self.in_flight == 0 {
-            return JobStep::Done(self.failed.take().map_or(Ok(JobOutput::Nothing), Err));
+            if matches!(self.stage, Stage::Remove | Stage::Done) {
+                return JobStep::Done(self.failed.take().map_or(Ok(JobOutput::Nothing), Err));
+            }
+            self.stage = Stage::Remove;
+            self.request(requests, IoRequest::Unlink { token: Token(u64::MAX), file: self.file });
         }
         if self.failed.is_some() || (self.in_flight > 0 && self.stage != Stage::Fill) {
             return JobStep::Waiting;
@@ -125,7 +131,7 @@ impl Job for SegmentJob {
                 self.stage = Stage::SyncDir;
             }
             Stage::SyncDir => self.stage = Stage::Done,
-            Stage::Done => {}
+            Stage::Remove | Stage::Done => {}
         }
         if self.stage == Stage::Done { JobStep::Done(Ok(JobOutput::Segment(file))) } else { JobStep::Waiting }
     }

@@ -19,6 +19,7 @@ mod writer;
 
 pub use repair::{ManifestDump, ManifestRepair};
 pub use state::{Edit, GroupState, ManifestState, TableEntry};
+pub(crate) use writer::is_without_room;
 pub use writer::{Manifest, ManifestEvent};
 
 #[cfg(test)]

@@ -20,6 +20,8 @@ pub enum ManifestEvent {
     /// A write failed: the edit in flight may or may not be durable, those behind it aren't, and the
     /// manifest takes no more until it is recovered again.
     Failed(io::Error),
+    /// There was no room for a write. Nothing is lost: [`Manifest::retry`] goes on with it, in a new file.
+    Stalled(io::Error),
 }
 
 /// The manifest's writer. Does no I/O itself.
@@ -34,7 +36,13 @@ pub struct Manifest {
     /// From which file length on a rewrite is worth it, and the least that may be.
     rewrite_bytes: u64,
     rewrite_bytes_min: u64,
+    /// The state with all edits, those included that aren't durable yet.
+    planned: ManifestState,
     queue: VecDeque<Edit>,
+    /// The file may end in a torn edit: nothing more is written to it.
+    is_torn: bool,
+    /// Nothing is started before [`Manifest::retry`].
+    is_stalled: bool,
     step: Step,
     token: u64,
     buffer: Option<AlignedBuf>,
@@ -73,10 +81,13 @@ impl Manifest {
             place,
             end,
             sequence,
+            planned: state.clone(),
             state,
             rewrite_bytes: 0,
             rewrite_bytes_min: REWRITE_BYTES_MIN,
             queue: VecDeque::new(),
+            is_torn: false,
+            is_stalled: false,
             step: Step::Idle,
             token,
             buffer: None,
@@ -86,11 +97,18 @@ impl Manifest {
         manifest
     }
 
+    /// Whether an edit fits what the manifest will say once all edits before it are durable; the error says
+    /// why not. One that doesn't would make the shard impossible to open: ask before appending.
+    pub fn check(&self, edit: &Edit) -> Result<(), String> {
+        self.planned.check(edit)
+    }
+
     /// Writes an edit after those appended before it. A failed manifest drops it.
     pub fn append(&mut self, edit: Edit, requests: &mut Vec<IoRequest>) {
         if self.failed {
             return;
         }
+        self.planned.apply(&edit);
         self.queue.push_back(edit);
         self.issue(requests);
     }
@@ -120,6 +138,17 @@ impl Manifest {
     /// Whether an edit or a rewrite is in flight or queued.
     pub fn is_busy(&self) -> bool {
         !matches!(self.step, Step::Idle) || !self.queue.is_empty()
+    }
+
+    /// Whether it waits for [`Manifest::retry`] because there was no room.
+    pub fn is_stalled(&self) -> bool {
+        self.is_stalled
+    }
+
+    /// Tries again after [`ManifestEvent::Stalled`].
+    pub fn retry(&mut self, requests: &mut Vec<IoRequest>) {
+        self.is_stalled = false;
+        self.issue(requests);
     }
 
     /// Whether a write failed. Such a manifest takes nothing until it is recovered again.
@@ -173,17 +202,17 @@ impl Manifest {
 
     /// Starts what is due, if nothing is in flight.
     fn issue(&mut self, requests: &mut Vec<IoRequest>) {
-        if self.failed || !matches!(self.step, Step::Idle) {
+        if self.failed || self.is_stalled || !matches!(self.step, Step::Idle) {
             return;
         }
-        if self.end > self.rewrite_bytes {
+        if !self.is_torn && self.end > self.rewrite_bytes {
             self.rewrite_bytes = self.rewrite_threshold();
-            if self.end > self.rewrite_bytes {
-                let token = self.next_token();
-                requests.push(IoRequest::Create { token, file: self.temp() });
-                self.step = Step::Create;
-                return;
-            }
+        }
+        if self.is_torn || self.end > self.rewrite_bytes {
+            let token = self.next_token();
+            requests.push(IoRequest::Create { token, file: self.temp() });
+            self.step = Step::Create;
+            return;
         }
         let Some(edit) = self.queue.pop_front() else { return };
         let mut data = self.take_buffer();
@@ -229,6 +258,7 @@ impl Manifest {
                 self.place = self.next_place();
                 self.end = bytes;
                 self.sequence += 1;
+                self.is_torn = false;
                 let token = self.next_token();
                 requests.push(IoRequest::Unlink { token, file: old });
             }
@@ -237,20 +267,39 @@ impl Manifest {
     }
 
     /// The step in flight failed. A rewrite that can't even make its file is given up until the file has
-    /// doubled; everything else leaves in doubt what is on disk.
+    /// doubled. A write that found no room is made again in a new file, which counts whatever became of it
+    /// in the old one. Everything else leaves in doubt what is on disk.
     fn fall_back(&mut self, error: io::Error, requests: &mut Vec<IoRequest>) -> Option<ManifestEvent> {
-        if let Step::Create | Step::WriteState { .. } = self.step {
-            self.step = Step::Idle;
-            self.rewrite_bytes = self.end * 2;
-            let (token, file) = (self.next_token(), self.temp());
-            requests.push(IoRequest::Unlink { token, file });
-            return None;
+        match std::mem::replace(&mut self.step, Step::Idle) {
+            Step::Create | Step::WriteState { .. } => {
+                let (token, file) = (self.next_token(), self.temp());
+                requests.push(IoRequest::Unlink { token, file });
+                if !self.is_torn {
+                    self.rewrite_bytes = self.end * 2;
+                    return None;
+                }
+                if is_without_room(&error) {
+                    self.is_stalled = true;
+                    return Some(ManifestEvent::Stalled(error));
+                }
+            }
+            Step::Append { edit, .. } if is_without_room(&error) => {
+                self.queue.push_front(edit);
+                (self.is_torn, self.is_stalled) = (true, true);
+                return Some(ManifestEvent::Stalled(error));
+            }
+            _ => {}
         }
-        self.step = Step::Idle;
         self.failed = true;
         self.queue.clear();
         Some(ManifestEvent::Failed(error))
     }
+}
+
+/// Whether a request failed only because the disk, or the quota, is used up.
+pub(crate) fn is_without_room(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
 
 /// Writes a whole file that says `state` into `buf`.

@@ -10,9 +10,10 @@ use crate::io::FileName;
 use crate::job::{FlushJob, Job, JobContext, JobId, JobOutput, MergeJob, ResidencyJob, UnlinkJob};
 use crate::key::Version;
 use crate::log::LogPosition;
-use crate::manifest::{Edit, TableEntry};
+use crate::manifest::{Edit, TableEntry, is_without_room};
 use crate::table::Table;
 use crate::tree::{MergePlan, Picking, Snapshots, TreeOptions, pick_merge, pick_settling};
+use std::any::Any;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
@@ -40,8 +41,10 @@ enum Running {
 struct Install {
     removed: Vec<u64>,
     added: Vec<(usize, Arc<Table>)>,
-    /// The flush that made it: this memtable goes, and the log before this.
-    flushed: Option<LogPosition>,
+    /// The log before this isn't needed any more.
+    log_start: Option<LogPosition>,
+    /// A flush made it: the oldest frozen memtable goes.
+    is_flush: bool,
 }
 
 /// The background work of a shard.
@@ -65,6 +68,8 @@ pub(super) struct Background {
     /// Whether something changed since merges were last looked for.
     is_merge_due: bool,
     looked_us: u64,
+    /// The last write after which merges of a shard at rest were looked for.
+    settled_write_us: Option<u64>,
     /// Bytes that merges are behind.
     pub debt_bytes: u64,
 }
@@ -85,6 +90,7 @@ impl Background {
             is_housekeeping_due: true,
             is_merge_due: true,
             looked_us: 0,
+            settled_write_us: None,
             debt_bytes: 0,
         }
     }
@@ -92,6 +98,11 @@ impl Background {
     /// Whether nothing runs and no edit is on its way.
     pub fn is_settled(&self) -> bool {
         self.running.is_empty() && self.installs.is_empty() && self.retired.is_empty()
+    }
+
+    /// Gives up on the edits that aren't durable: the manifest takes no more.
+    pub fn abandon(&mut self) {
+        self.installs.clear();
     }
 
     fn is_running(&self, is_kind: impl Fn(&Running) -> bool) -> usize {
@@ -104,8 +115,21 @@ impl Shard {
     pub(super) fn freeze_if_full(&mut self) {
         let is_full = self.sources.active.bytes() >= self.budgets.memtable;
         let is_log_long = self.log.live_bytes() >= self.budgets.log && self.sources.frozen.is_empty();
-        if (is_full || is_log_long) && !self.sources.active.is_empty() {
+        let is_due = std::mem::take(&mut self.wants_flush) || is_full || is_log_long;
+        if self.sources.active.is_empty() {
+            self.let_empty_log_go(is_log_long);
+        } else if is_due {
             self.freeze();
+        }
+    }
+
+    /// A log that holds only readings of the clock pins nothing, but it grows.
+    fn let_empty_log_go(&mut self, is_log_long: bool) {
+        if is_log_long && self.background.installs.is_empty() && self.failure.is_none() {
+            let clock_us = self.clock_us;
+            let groups = self.partitions.iter().map(|state| state.group_state(clock_us)).collect();
+            let log_start = Some(self.logged_end);
+            self.publish(Install { removed: vec![], added: vec![], log_start, is_flush: false }, groups);
         }
     }
 
@@ -124,10 +148,18 @@ impl Shard {
                 self.freeze();
             }
         }
-        self.schedule_segment();
         if self.mono_us >= self.background.rest_until_us && self.failure.is_none() {
+            if self.manifest.is_stalled() {
+                self.manifest.retry(&mut self.io);
+            }
+            self.schedule_segment();
             self.schedule_flush();
             self.schedule_merges();
+            // What failed for want of room isn't wanted any more: the next to fail will say so.
+            if self.background.is_disk_full && self.background.running.is_empty() && !self.manifest.is_busy()
+            {
+                self.cleared_trouble();
+            }
         }
         if self.background.is_housekeeping_due {
             self.schedule_residency();
@@ -146,7 +178,7 @@ impl Shard {
 
     fn schedule_segment(&mut self) {
         let is_running = self.background.is_running(|running| matches!(running, Running::Segment)) > 0;
-        if self.log.wants_segment() && !is_running && self.mono_us >= self.background.rest_until_us {
+        if self.log.wants_segment() && !is_running {
             let job = self.log.prepare_segment();
             self.start(Running::Segment, Box::new(job));
         }
@@ -154,21 +186,27 @@ impl Shard {
 
     fn schedule_flush(&mut self) {
         let is_running = self.background.is_running(|running| matches!(running, Running::Flush)) > 0;
-        let is_installing = self.background.installs.iter().any(|install| install.flushed.is_some());
+        let is_installing = self.background.installs.iter().any(|install| install.log_start.is_some());
         let Some(Frozen { memtable, .. }) = self.sources.frozen.front() else { return };
         if is_running || is_installing {
             return;
         }
         let memtables = vec![memtable.clone()];
-        let numbers = JobContext::numbers_for_flush(memtable.bytes(), &self.background.tree_options);
-        let context = self.job_context(numbers, 0);
+        let bytes = memtable.bytes();
+        let numbers = JobContext::numbers_for_flush(bytes, &self.background.tree_options);
+        let is_room = self.resident_bytes_through(0) + bytes as u64 <= self.budgets.resident as u64;
+        let context = self.job_context(numbers, 0, is_room);
         self.start(Running::Flush, Box::new(FlushJob::new(memtables, context)));
     }
 
     fn schedule_merges(&mut self) {
         let is_time = self.mono_us >= self.background.looked_us + LOOK_US;
-        if !self.background.is_merge_due && !is_time {
+        let is_settling_due = self.settling_due_us().is_some_and(|due_us| due_us <= self.mono_us);
+        if !self.background.is_merge_due && !is_time && !is_settling_due {
             return;
+        }
+        if is_settling_due {
+            self.background.settled_write_us = Some(self.counters.last_write_us);
         }
         self.background.is_merge_due = false;
         self.background.looked_us = self.mono_us;
@@ -181,7 +219,11 @@ impl Shard {
                 continue;
             }
             let numbers = plan.numbers_needed(&self.background.tree_options);
-            let context = self.job_context(numbers, plan.output_level);
+            let level = plan.output_level;
+            let replaced = plan.inputs.iter().filter(|(of, _)| *of <= level);
+            let replaced: u64 = replaced.map(|(_, table)| table.meta().file_bytes).sum();
+            let after = self.resident_bytes_through(level) + plan.input_bytes() - replaced;
+            let context = self.job_context(numbers, level, after <= self.budgets.resident as u64);
             self.start(Running::Merge { inputs }, Box::new(MergeJob::new(plan, context)));
         }
     }
@@ -195,7 +237,7 @@ impl Shard {
             snapshots: &snapshots,
             floor: Version::MAX,
         };
-        let is_quiet = self.mono_us >= self.counters.last_write_us + SETTLING_US;
+        let is_quiet = self.background.settled_write_us == Some(self.counters.last_write_us);
         pick_merge(&self.sources.tree, &picking)
             .or_else(|| is_quiet.then(|| pick_settling(&self.sources.tree, &picking)).flatten())
     }
@@ -203,7 +245,10 @@ impl Shard {
     /// Files that overlap nothing change their level by an edit alone.
     fn move_tables(&mut self, plan: &MergePlan) {
         let added: Vec<_> = plan.inputs.iter().map(|(_, table)| (plan.output_level, table.clone())).collect();
-        self.publish(Install { removed: plan.input_numbers().collect(), added, flushed: None }, Vec::new());
+        self.publish(
+            Install { removed: plan.input_numbers().collect(), added, log_start: None, is_flush: false },
+            Vec::new(),
+        );
     }
 
     fn snapshots(&self) -> Snapshots {
@@ -211,10 +256,9 @@ impl Shard {
         Snapshots::new(parked.map(|(place, at)| (self.partitions[place].id, at)).collect())
     }
 
-    fn job_context(&mut self, numbers: u64, level: usize) -> JobContext {
+    fn job_context(&mut self, numbers: u64, level: usize, resident: bool) -> JobContext {
         let first = self.background.next_file;
         self.background.next_file += numbers;
-        let resident = self.resident_bytes_through(level) < self.budgets.resident as u64;
         JobContext {
             numbers: first..first + numbers,
             snapshots: self.snapshots(),
@@ -283,7 +327,10 @@ impl Shard {
                 self.counters.merges += 1;
                 self.cleared_trouble();
                 let added = tables.into_iter().map(|table| (level, table)).collect();
-                self.publish(Install { removed: inputs, added, flushed: None }, Vec::new());
+                self.publish(
+                    Install { removed: inputs, added, log_start: None, is_flush: false },
+                    Vec::new(),
+                );
             }
             (Running::Segment, Ok(JobOutput::Segment(file))) => {
                 self.cleared_trouble();
@@ -303,7 +350,10 @@ impl Shard {
                     Err(error) => tracing::error!("tables stay as they are: {error}"),
                 }
             }
-            (Running::Unlink, _) => {}
+            (Running::Unlink, Ok(_)) => {}
+            (Running::Unlink, Err(error)) => {
+                tracing::error!("a file that nothing needs stays until the shard is opened again: {error}");
+            }
             (running, Err(error)) => self.job_failed(running, &error),
             (running, Ok(_)) => {
                 self.job_failed(running, &Error::Unusable("a job ended with another kind's output".into()));
@@ -317,7 +367,15 @@ impl Shard {
             .into_iter()
             .filter_map(|table| level_of(table.meta().number).map(|(level, _)| (level, table)))
             .collect();
+        let old = added.iter().filter_map(|(_, table)| self.sources.table(table.meta().number).cloned());
+        let old: Vec<_> = old.map(|table| Box::new(table) as Box<dyn Any + Send>).collect();
         self.sources.install(self.sources.tree.with(&[], &added));
+        self.let_go(old);
+    }
+
+    /// Has things dropped in the background: giving mappings and large memory back takes long.
+    fn let_go(&mut self, things: Vec<Box<dyn Any + Send>>) {
+        self.start(Running::Unlink, Box::new(UnlinkJob::letting_go(things)));
     }
 
     fn flushed(&mut self, tables: Vec<Arc<Table>>, level: usize) {
@@ -326,7 +384,10 @@ impl Shard {
         let Some(Frozen { log_end, groups, .. }) = self.sources.frozen.front() else { return };
         let (log_end, groups) = (*log_end, groups.clone());
         let added = tables.into_iter().map(|table| (level, table)).collect();
-        self.publish(Install { removed: Vec::new(), added, flushed: Some(log_end) }, groups);
+        self.publish(
+            Install { removed: Vec::new(), added, log_start: Some(log_end), is_flush: true },
+            groups,
+        );
     }
 
     fn job_failed(&mut self, running: Running, error: &Error) {
@@ -335,7 +396,7 @@ impl Shard {
         self.background.trouble = Some(error.to_string());
         self.background.rest_until_us = self.mono_us + RETRY_US;
         self.background.is_merge_due = true;
-        self.background.is_disk_full = is_disk_full(error);
+        self.background.is_disk_full |= is_disk_full(error);
         if matches!(running, Running::Segment) {
             self.log.segment_failed();
         }
@@ -347,6 +408,32 @@ impl Shard {
                 }
             }
         }
+    }
+
+    /// The manifest found no room for an edit; it waits to be told to try again.
+    pub(super) fn manifest_stalled(&mut self, error: std::io::Error) {
+        let error = Error::io("write", self.manifest.file(), "the shard's directory", error);
+        tracing::error!("the manifest waits, trying again in a second: {error}");
+        self.background.trouble = Some(error.to_string());
+        self.background.rest_until_us = self.mono_us + RETRY_US;
+        self.background.is_disk_full = true;
+    }
+
+    /// When merges and flushes are looked at although nothing happened.
+    pub(super) fn background_due_us(&self) -> Option<u64> {
+        if self.failure.is_some() {
+            return None;
+        }
+        let rest_us = self.background.rest_until_us;
+        let retry_us = (rest_us > self.mono_us).then_some(rest_us);
+        let settling_us = self.settling_due_us().map(|due_us| due_us.max(rest_us));
+        retry_us.into_iter().chain(settling_us).min()
+    }
+
+    /// When a shard that isn't written to is to be made smaller.
+    fn settling_due_us(&self) -> Option<u64> {
+        let last_us = self.counters.last_write_us;
+        (self.background.settled_write_us != Some(last_us)).then_some(last_us + SETTLING_US)
     }
 
     fn cleared_trouble(&mut self) {
@@ -365,9 +452,17 @@ impl Shard {
             added: added.collect(),
             removed: install.removed.clone(),
             groups,
-            log_start: install.flushed,
+            log_start: install.log_start,
             next_file: Some(self.background.next_file),
         };
+        if let Err(what) = self.manifest.check(&edit) {
+            let reason = format!("{what}: this is a defect, please report it; the shard takes no writes");
+            tracing::error!("{reason}");
+            self.failure.get_or_insert(reason);
+        }
+        if self.failure.is_some() {
+            return;
+        }
         self.background.installs.push_back(install);
         self.manifest.append(edit, &mut self.io);
     }
@@ -381,11 +476,19 @@ impl Shard {
             install.removed.iter().filter(is_gone).filter_map(|&number| self.sources.table(number).cloned());
         let gone: Vec<_> = gone.collect();
         let tree = self.sources.tree.with(&install.removed, &install.added);
-        if let Some(log_end) = install.flushed {
-            self.sources.frozen.pop_front();
-            self.log.release(log_end, &mut self.io);
+        if let Some(log_start) = install.log_start {
+            self.log.release(log_start, &mut self.io);
         }
+        let flushed = if install.is_flush { self.sources.frozen.pop_front() } else { None };
         self.sources.install(tree);
+        if let Some(Frozen { memtable, .. }) = flushed {
+            self.let_go(vec![Box::new(memtable)]);
+        }
+        self.cleared_trouble();
+        let is_all_in_tables = self.sources.frozen.is_empty() && self.sources.active.is_empty();
+        if is_all_in_tables && self.forming.is_empty() && self.writing.is_empty() {
+            self.holds_expiring = self.sources.tree.tables().any(|(_, table)| table.meta().expiring > 0);
+        }
         for number in install.removed.iter().chain(&moved) {
             self.background.busy.remove(number);
         }
@@ -403,7 +506,14 @@ impl Shard {
         let is_short = self.background.is_disk_full
             && (self.log.room_bytes() < 2 * self.budgets.commit as u64
                 || self.sources.memtable_bytes() > self.budgets.memtable * 2);
-        is_short.then_some("the disk is full; free some space, the shard goes on by itself")
+        if is_short {
+            return Some("the disk is full; free some space, the shard goes on by itself");
+        }
+        let is_stuck =
+            self.background.trouble.is_some() && self.sources.memtable_bytes() > self.budgets.memtables;
+        is_stuck.then_some(
+            "tables can't be written; see the server's log, the shard goes on by itself when they can",
+        )
     }
 
     /// Files that no manifest names, found at open.
@@ -418,6 +528,5 @@ impl Shard {
 
 /// Whether an error says that the disk, or the quota, is used up.
 fn is_disk_full(error: &Error) -> bool {
-    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-    matches!(error, Error::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded | FileTooLarge))
+    matches!(error, Error::Io { source, .. } if is_without_room(source))
 }

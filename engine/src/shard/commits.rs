@@ -1,6 +1,7 @@
 //! From the forming commit to the log, from the log to the memtable.
 
 use super::apply::apply_entry;
+use super::generation::AnswerKind;
 use super::options::Durability;
 use super::partition::SOLO_TERM;
 use super::request::{Answer, Answers, Refusal};
@@ -16,10 +17,14 @@ const CLOCK_INTERVAL_US: u64 = 1_000_000;
 impl Shard {
     /// Turns the forming commit into one log write, if none is in flight.
     pub(super) fn start_commit(&mut self) {
-        if self.log.is_writing() || self.failure.is_some() {
+        if self.log.is_failed() {
             return;
         }
-        let is_clock_due = self.holds_expiring && self.clock_us >= self.logged_clock_us + CLOCK_INTERVAL_US;
+        self.sync_if_due();
+        if self.log.is_writing() {
+            return;
+        }
+        let is_clock_due = self.clock_due_us().is_some_and(|due_us| due_us <= self.mono_us);
         if !self.forming.is_empty() {
             std::mem::swap(&mut self.forming, &mut self.writing);
             self.append_entries();
@@ -35,12 +40,11 @@ impl Shard {
             });
             self.logged_clock_us = self.clock_us;
         } else {
-            return self.sync_if_due();
+            return;
         }
         let sync = self.options.durability == Durability::Sync;
         if self.log.write(sync, &mut self.io).is_some() {
             self.counters.commits += 1;
-            self.is_unsynced |= !sync;
         }
     }
 
@@ -60,18 +64,35 @@ impl Shard {
         self.logged_clock_us = self.clock_us;
     }
 
-    /// Under `interval` and `none`: syncs what was written, every so often.
+    /// Under `interval` and `none`: syncs what was written, every so often, however much is being written.
     fn sync_if_due(&mut self) {
-        let interval_us = match self.options.durability {
-            Durability::Sync => return,
-            Durability::IntervalMs(ms) => ms * 1000,
-            Durability::None => 1_000_000,
-        };
-        if self.is_unsynced && (self.is_closing || self.mono_us >= self.synced_mono_us + interval_us) {
+        if self.sync_due_us().is_some_and(|due_us| due_us <= self.mono_us) {
             self.synced_mono_us = self.mono_us;
             self.is_unsynced = false;
             self.log.sync(&mut self.io);
         }
+    }
+
+    /// When what was written is to be synced.
+    pub(super) fn sync_due_us(&self) -> Option<u64> {
+        if !self.is_unsynced || self.log.is_syncing() {
+            return None;
+        }
+        let interval_us = match self.options.durability {
+            _ if self.is_closing => 0,
+            Durability::Sync => return None,
+            Durability::IntervalMs(ms) => ms.saturating_mul(1000),
+            Durability::None => 1_000_000,
+        };
+        Some(self.synced_mono_us.saturating_add(interval_us))
+    }
+
+    /// When the log is to learn the time.
+    pub(super) fn clock_due_us(&self) -> Option<u64> {
+        if !self.holds_expiring || self.failure.is_some() || self.log.is_writing() {
+            return None;
+        }
+        Some(self.mono_us + (self.logged_clock_us + CLOCK_INTERVAL_US).saturating_sub(self.clock_us))
     }
 
     /// Takes the completion of a log write or sync.
@@ -86,6 +107,7 @@ impl Shard {
     /// Applies the entries of the finished log write, then lets its answers go, in order.
     fn commit_done(&mut self, end: LogPosition, out: &mut impl Answers) {
         self.logged_end = end;
+        self.is_unsynced |= self.options.durability != Durability::Sync;
         let at_once = self.applies_at_once();
         let writing = std::mem::take(&mut self.writing);
         for (place, payload) in writing.batches() {
@@ -98,11 +120,11 @@ impl Shard {
             }
         }
         self.writing = writing;
-        let mut answers = std::mem::take(&mut self.writing.answers);
+        let mut answers = self.writing.take_answers();
         for answer in answers.drain(..) {
             self.answer_read(answer, out);
         }
-        self.writing.answers = answers;
+        self.writing.reuse_answers(answers);
         self.writing.reset();
         self.freeze_if_full();
     }
@@ -112,17 +134,21 @@ impl Shard {
         let reason =
             format!("a log write failed ({error}); restart the server: recovery settles what was written");
         tracing::error!("{reason}");
-        let forming = std::mem::take(&mut self.forming.answers);
-        let writing = std::mem::take(&mut self.writing.answers);
+        let forming = self.forming.take_answers();
+        let writing = self.writing.take_answers();
         self.failure = Some(reason.clone());
+        self.is_unsynced = false;
         self.forming.reset();
         self.writing.reset();
         for (since, answers) in [(Since::Writing, writing), (Since::Forming, forming)] {
             for answer in answers {
-                match (answer.is_write(), since) {
-                    (true, Since::Writing) => out.answer(answer.ticket(), Answer::Unknown(&reason)),
-                    (true, _) => out.answer(answer.ticket(), Answer::Refused(Refusal::ReadOnly(&reason))),
-                    (false, _) => self.answer_read(answer, out),
+                match (answer.kind(), since) {
+                    (AnswerKind::Read, _) => self.answer_read(answer, out),
+                    (AnswerKind::Write, Since::Writing) => {
+                        out.answer(answer.ticket(), Answer::Unknown(&reason));
+                    }
+                    // Never written; or a verdict on a write that may never have been.
+                    _ => out.answer(answer.ticket(), Answer::Refused(Refusal::ReadOnly(&reason))),
                 }
             }
         }
@@ -137,8 +163,10 @@ impl Shard {
                     "a manifest write failed ({error}); restart the server: recovery settles what was written"
                 );
                 tracing::error!("{reason}");
+                self.background.abandon();
                 self.failure.get_or_insert(reason);
             }
+            Some(ManifestEvent::Stalled(error)) => self.manifest_stalled(error),
             None => {}
         }
     }

@@ -11,6 +11,11 @@ use crate::key::{Expiry, Keyspace, Kind, Version, user_key};
 use crate::log::batch::{BatchBuilder, BatchOp};
 use hashbrown::HashTable;
 
+/// Memory of all batches together that an emptied generation keeps, bytes.
+const KEPT_BYTES: usize = 1 << 20;
+/// Places for keys, and for answers, that it keeps.
+const KEPT_SLOTS: usize = 4096;
+
 /// Where a pending write of a key stands.
 #[derive(Clone, Copy, Debug)]
 struct Slot {
@@ -80,9 +85,26 @@ impl PendingAnswer {
         }
     }
 
-    /// Whether it reports a write that is part of the generation's log write.
-    pub fn is_write(&self) -> bool {
-        matches!(self, PendingAnswer::Written { .. } | PendingAnswer::Integer { .. })
+    /// What it says.
+    pub fn kind(&self) -> AnswerKind {
+        match self {
+            PendingAnswer::Written { .. } | PendingAnswer::Integer { .. } => AnswerKind::Write,
+            PendingAnswer::NotMet { .. } | PendingAnswer::Refused { .. } => AnswerKind::Verdict,
+            PendingAnswer::Read { .. } => AnswerKind::Read,
+        }
+    }
+
+    /// Memory it takes, about, bytes.
+    fn bytes(&self) -> usize {
+        let value =
+            |value: &Option<Box<OwnedValue>>| value.as_ref().map_or(0, |value| value.bytes.len() + 64);
+        let payload = match self {
+            PendingAnswer::Written { old, .. } => value(old),
+            PendingAnswer::NotMet { current, .. } => value(current),
+            PendingAnswer::Read { keys, .. } => keys.iter().map(|key| key.len() + 48).sum(),
+            PendingAnswer::Integer { .. } | PendingAnswer::Refused { .. } => 0,
+        };
+        size_of::<PendingAnswer>() + payload
     }
 
     /// Sends anything but a read.
@@ -100,6 +122,17 @@ impl PendingAnswer {
             PendingAnswer::Read { .. } => unreachable!("reads are resolved against the shard's sources"),
         }
     }
+}
+
+/// What an answer says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AnswerKind {
+    /// A write was done that is part of the generation's log write, or the state was already so.
+    Write,
+    /// Nothing was done, because of a state that the generation may hold.
+    Verdict,
+    /// What keys hold.
+    Read,
 }
 
 /// A value copied out of its source.
@@ -128,7 +161,8 @@ pub(super) struct Generation {
     touched: Vec<Place>,
     overlay: HashTable<Slot>,
     clears: Vec<PendingClear>,
-    pub answers: Vec<PendingAnswer>,
+    answers: Vec<PendingAnswer>,
+    answer_bytes: usize,
     bytes: usize,
 }
 
@@ -145,6 +179,30 @@ impl Generation {
     /// Bytes of the batches.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Memory of the answers that wait, bytes.
+    pub fn answer_bytes(&self) -> usize {
+        self.answer_bytes
+    }
+
+    /// Keeps an answer until the generation is applied.
+    pub fn push_answer(&mut self, answer: PendingAnswer) {
+        self.answer_bytes += answer.bytes();
+        self.answers.push(answer);
+    }
+
+    /// Takes the answers out, in their order.
+    pub fn take_answers(&mut self) -> Vec<PendingAnswer> {
+        self.answer_bytes = 0;
+        std::mem::take(&mut self.answers)
+    }
+
+    /// Takes the emptied list back, to be filled again.
+    pub fn reuse_answers(&mut self, mut answers: Vec<PendingAnswer>) {
+        debug_assert!(answers.is_empty() && self.answers.is_empty());
+        answers.shrink_to(KEPT_SLOTS);
+        self.answers = answers;
     }
 
     /// The batches that aren't empty, in the order of their first write.
@@ -238,13 +296,15 @@ impl Generation {
         Pending::Value(Value { bytes: op.value, version: op.version, expiry: op.expiry })
     }
 
-    /// Whether a keyspace of a partition has anything pending that a read of many keys must wait for.
+    /// Empties it, and keeps as much memory as usual commits need.
     pub fn reset(&mut self) {
         for &place in &self.touched {
             self.batches[place].clear(0);
+            self.batches[place].shrink(KEPT_BYTES / self.touched.len());
         }
         self.touched.clear();
         self.overlay.clear();
+        self.overlay.shrink_to(KEPT_SLOTS, |slot| slot.hash);
         self.clears.clear();
         self.bytes = 0;
         debug_assert!(self.answers.is_empty(), "answers leave before a generation is used again");

@@ -15,6 +15,7 @@
 
 mod apply;
 mod background;
+mod clears;
 mod commits;
 mod evaluate;
 mod generation;
@@ -51,6 +52,9 @@ use stats::Counters;
 
 pub use options::{Durability, Now, ShardOptions};
 pub use stats::ShardStats;
+
+/// The latest time that is taken for true, the year 3111: versions start from the clock and have 56 bits.
+const CLOCK_US_MAX: u64 = 1 << 55;
 
 /// One shard. See the module's text.
 pub struct Shard {
@@ -97,7 +101,7 @@ impl Shard {
     /// Takes the time. Called at the start of every turn.
     pub fn tick(&mut self, now: Now) {
         self.mono_us = self.mono_us.max(now.mono_us);
-        self.clock_us = self.clock_us.max(now.unix_us);
+        self.clock_us = self.clock_us.max(now.unix_us.min(CLOCK_US_MAX));
     }
 
     /// Takes a request. Its answer goes to `out`, in this call or a later one.
@@ -162,9 +166,15 @@ impl Shard {
         self.forming.is_empty()
             && !self.log.is_writing()
             && self.parked.is_empty()
-            && !self.manifest.is_busy()
+            && (!self.manifest.is_busy() || self.manifest.is_stalled())
             && !self.is_unsynced
+            && !self.log.is_syncing()
             && self.io.is_empty()
+    }
+
+    /// Why the shard takes no writes until it is opened again; `None` while all is well, or will be by itself.
+    pub fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
     }
 
     /// Bytes of writes that wait for the next log write.

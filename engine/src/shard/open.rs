@@ -3,11 +3,11 @@
 use super::apply::apply_entry;
 use super::background::Background;
 use super::generation::Generation;
-use super::options::{Budgets, Now, ShardOptions};
+use super::options::{Budgets, Now, ShardOptions, Tuning};
 use super::partition::Partitions;
 use super::sources::Sources;
 use super::stats::Counters;
-use super::{Durability, KeyLines, ParkedRequests, Shard};
+use super::{CLOCK_US_MAX, Durability, KeyLines, ParkedRequests, Shard};
 use crate::dir::Dir;
 use crate::error::Error;
 use crate::io::FileName;
@@ -15,7 +15,7 @@ use crate::log::batch::Batch;
 use crate::log::{LogOptions, LogPosition, Record, RecordKind};
 use crate::manifest::{Manifest, ManifestState};
 use crate::table::Table;
-use crate::tree::{Tree, TreeOptions};
+use crate::tree::Tree;
 use std::sync::Arc;
 
 impl Shard {
@@ -23,19 +23,32 @@ impl Shard {
     ///
     /// Fails with [`Error::Damaged`] (file, offset, what to do) rather than lose anything that was acknowledged.
     pub fn open(dir: &mut dyn Dir, options: ShardOptions, now: Now) -> Result<Shard, Error> {
-        let budgets = Budgets::new(options.memory_bytes);
+        let tuning = Tuning::new(options.memory_bytes);
+        Shard::open_tuned(dir, options, tuning, now)
+    }
+
+    /// [`Shard::open`] with sizes of the caller's choice.
+    pub(super) fn open_tuned(
+        dir: &mut dyn Dir,
+        options: ShardOptions,
+        tuning: Tuning,
+        now: Now,
+    ) -> Result<Shard, Error> {
+        let Tuning { budgets, tree: tree_options, segment_bytes } = tuning;
         let (manifest, state) = Manifest::recover(dir, options.shard_id)?;
         let tree = open_tables(dir, &state)?;
         remove_orphans(dir, &state)?;
         let mut replay = Replay::new(&options, budgets, &state, tree)?;
-        let log_options =
-            LogOptions::new(options.shard_id, options.direct && options.durability == Durability::Sync);
+        let direct = options.direct && options.durability == Durability::Sync;
+        let log_options = LogOptions { segment_bytes, ..LogOptions::new(options.shard_id, direct) };
         let log = crate::log::recover(dir, state.log_start, log_options, &mut |record, at| {
             replay.record(record, at)
         })?;
         let Replay { partitions, sources, clock_us, holds_expiring, .. } = replay;
         let places = partitions.iter().count();
-        let clock_us = clock_us.max(now.unix_us);
+        let clock_us = clock_us.max(now.unix_us).min(CLOCK_US_MAX);
+        let mut background = Background::new(tree_options, state.next_file);
+        background.debt_bytes = sources.tree.debt_bytes(&background.tree_options);
         Ok(Shard {
             budgets,
             partitions,
@@ -47,7 +60,7 @@ impl Shard {
             manifest,
             parked: ParkedRequests::default(),
             lines: KeyLines::default(),
-            background: Background::new(TreeOptions::for_budget(options.memory_bytes), state.next_file),
+            background,
             io: Vec::new(),
             jobs: Vec::new(),
             clock_us,
@@ -138,6 +151,13 @@ impl Replay {
         let place = self.partitions.place(record.group).ok_or_else(|| foreign(record.group))?;
         if record.index <= self.partitions[place].applied_index {
             return Ok(());
+        }
+        let expected = self.partitions[place].applied_index + 1;
+        if record.index != expected {
+            return Err(bad(format!(
+                "partition {} goes on with entry {}, but {expected} is next",
+                record.group.0, record.index
+            )));
         }
         let expires =
             apply_entry(&mut self.partitions, &mut self.sources, place, record.index, record.payload);

@@ -1,6 +1,8 @@
 //! How a shard is set up, and how its memory is divided.
 
 use crate::key::Partition;
+use crate::log::LogOptions;
+use crate::tree::TreeOptions;
 
 /// When a write counts as done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,10 +44,30 @@ pub struct ShardOptions {
 impl ShardOptions {
     /// Longest key, bytes.
     pub const KEY_BYTES_MAX: usize = 65_535;
+    /// Longest batch: keys and values together, bytes.
+    pub const BATCH_BYTES_MAX: usize = 24 << 20;
     /// Longest value by default, bytes.
     pub const VALUE_BYTES_MAX: usize = 16 << 20;
     /// Least memory a shard works with, bytes.
     pub const MEMORY_BYTES_MIN: usize = 16 << 20;
+}
+
+/// Sizes that follow from the memory budget.
+#[derive(Clone, Debug)]
+pub(super) struct Tuning {
+    pub budgets: Budgets,
+    pub tree: TreeOptions,
+    pub segment_bytes: u32,
+}
+
+impl Tuning {
+    pub fn new(memory_bytes: usize) -> Tuning {
+        Tuning {
+            budgets: Budgets::new(memory_bytes),
+            tree: TreeOptions::for_budget(memory_bytes),
+            segment_bytes: LogOptions::SEGMENT_BYTES,
+        }
+    }
 }
 
 /// Shares of the memory budget, bytes.
@@ -61,7 +83,7 @@ pub(super) struct Budgets {
     pub resident: usize,
     /// What one commit may gather.
     pub commit: usize,
-    /// Requests that wait for a read or another request.
+    /// Requests that wait for a read or another request; and as much again for answers that wait for a commit.
     pub parked: usize,
     /// The log is cut by a freeze when it reaches this length.
     pub log: u64,
@@ -83,7 +105,7 @@ impl Budgets {
             memtables,
             cache,
             resident,
-            commit: 24 * MIB,
+            commit: (memory / 4).min(24 * MIB),
             parked,
             log: (memtable as u64 * 4).max(256 << 20),
         }

@@ -16,6 +16,9 @@ use std::sync::Arc;
 /// The top byte of the tokens of block reads.
 const TOKEN_READ: u64 = 0x03 << 56;
 
+/// Who holds a block that nobody pinned yet: the cache, the caller that hands it out, and the new pin.
+const BLOCK_OWNERS: usize = 3;
+
 /// A request that owns its bytes.
 #[derive(Debug)]
 pub(super) struct OwnedRequest {
@@ -35,6 +38,7 @@ pub(super) struct Parked {
     missing: usize,
     /// Blocks it was given.
     pins: Vec<Arc<Block>>,
+    pinned_bytes: usize,
 }
 
 struct BlockRead {
@@ -61,6 +65,7 @@ impl Parked {
         self.request.op.bytes()
             + self.lines.iter().map(|key| key.len() + 32).sum::<usize>()
             + size_of::<Parked>()
+            + self.pinned_bytes
     }
 
     /// Its lines' keys.
@@ -86,7 +91,7 @@ impl ParkedRequests {
     /// Takes a request in.
     pub fn insert(&mut self, request: OwnedRequest, at: Version, lines: Vec<Box<[u8]>>) -> Waiting {
         self.next += 1;
-        let parked = Parked { request, at, lines, missing: 0, pins: Vec::new() };
+        let parked = Parked { request, at, lines, missing: 0, pins: Vec::new(), pinned_bytes: 0 };
         self.bytes += parked.bytes();
         self.requests.insert(self.next, parked);
         self.next
@@ -155,9 +160,14 @@ impl ParkedRequests {
     }
 
     /// Gives a block to a waiter; `true` if it has all it waited for.
-    pub fn give(&mut self, waiting: Waiting, block: &Arc<Block>) -> bool {
+    pub fn give(&mut self, waiting: Waiting, block: &Arc<Block>, bytes: u32) -> bool {
         let Some(parked) = self.requests.get_mut(&waiting) else { return false };
         parked.pins.push(block.clone());
+        // Whoever pins a block first pays for it.
+        if Arc::strong_count(block) <= BLOCK_OWNERS {
+            parked.pinned_bytes += bytes as usize;
+            self.bytes += bytes as usize;
+        }
         parked.missing -= 1;
         parked.missing == 0
     }

@@ -60,7 +60,11 @@ impl KeyLines {
         let mut next = SmallVec::new();
         for key in keys {
             let Some(line) = self.lines.get_mut(key) else { continue };
-            line.retain(|&other| other != waiting);
+            if line.front() == Some(&waiting) {
+                line.pop_front();
+            } else {
+                line.retain(|&other| other != waiting);
+            }
             match line.front() {
                 None => {
                     self.lines.remove(key);

@@ -13,9 +13,10 @@ use crate::key::{Prefix, Version, user_key};
 use crate::table::{BlockRef, key_hash};
 use crate::tree::{ScanLimits, ScanRange, ScanStep, scan_page};
 
+use smallvec::SmallVec;
+
 /// Entries that a page looks at, hidden ones included, before it ends: bounded work in one call.
 const SCAN_WORK: usize = 8192;
-use smallvec::SmallVec;
 
 impl Shard {
     /// Reads one key: the pending value's commit is waited for, applied values are answered at once.
@@ -27,6 +28,9 @@ impl Shard {
             Reader::At(at) => at,
             Reader::Newest => {
                 if let Some(since) = self.pending_since(target, hash) {
+                    if self.is_waiting_room_full() {
+                        return self.refuse(target, Refusal::Busy, out);
+                    }
                     let keys = Box::new([self.key_scratch.as_slice().into()]);
                     self.wait_for_commit(since, target, keys, false);
                     return Flow::Done;
@@ -63,6 +67,9 @@ impl Shard {
             }
         }
         if let Some(since) = newest {
+            if self.is_waiting_room_full() {
+                return self.refuse(target, Refusal::Busy, out);
+            }
             let stored = keys.iter().map(|key| [&prefix.to_bytes(), *key].concat().into()).collect();
             self.wait_for_commit(since, target, stored, true);
             return Flow::Done;
@@ -179,14 +186,20 @@ impl Shard {
         let at = self.partitions[place].assigned;
         let answer = PendingAnswer::Read { ticket, place, keys, at, many };
         match since {
-            Since::Forming => self.forming.answers.push(answer),
-            Since::Writing | Since::Applied => self.writing.answers.push(answer),
+            Since::Forming => self.forming.push_answer(answer),
+            Since::Writing | Since::Applied => self.writing.push_answer(answer),
         }
+    }
+
+    /// Whether answers that wait for their commits take all the memory they may.
+    pub(super) fn is_waiting_room_full(&self) -> bool {
+        self.forming.answer_bytes() + self.writing.answer_bytes() > self.budgets.parked
     }
 
     /// Puts a request aside until its blocks are there, or its turn has come.
     pub(super) fn park(&mut self, target: Target, op: &Op<'_>, why: Why<'_>, out: &mut impl Answers) {
         if self.parked.bytes() > self.budgets.parked {
+            self.counters.refused += 1;
             return out.answer(target.ticket, Answer::Refused(Refusal::Busy));
         }
         let lines = self.lines_of(target.prefix, op, why);
@@ -244,7 +257,7 @@ impl Shard {
             Ok(decoded) => {
                 let decoded = self.sources.cache.insert(block, decoded);
                 for waiting in waiters {
-                    if self.parked.give(waiting, &decoded) {
+                    if self.parked.give(waiting, &decoded, block.len) {
                         self.resume(waiting, out);
                     }
                 }

@@ -3,6 +3,7 @@
 //! A point read asks them newest first and stops at the first entry; range tombstones (usually none)
 //! are checked against what was found.
 
+use super::clears::Clears;
 use super::request::Value;
 use crate::error::Error;
 use crate::io::FileName;
@@ -12,7 +13,7 @@ use crate::manifest::GroupState;
 use crate::memtable::Memtable;
 use crate::table::{BlockCache, BlockRef, Lookup, Table};
 use crate::tree::Tree;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 /// A memtable that takes no more writes, with what the manifest must know once it is a table.
@@ -39,8 +40,10 @@ pub(super) struct Sources {
     pub frozen: VecDeque<Frozen>,
     pub tree: Arc<Tree>,
     pub cache: BlockCache,
-    /// Those of the memtables; the tables' are the tree's.
-    pub range_tombstones: Vec<RangeTombstone>,
+    /// Range tombstones of the memtables; the tables' are the tree's.
+    clears: Clears,
+    /// The tree's tables by number.
+    by_number: HashMap<u64, Arc<Table>>,
 }
 
 impl Sources {
@@ -50,9 +53,10 @@ impl Sources {
             frozen: VecDeque::new(),
             tree: Arc::new(tree),
             cache: BlockCache::new(cache_bytes),
-            range_tombstones: Vec::new(),
+            clears: Clears::default(),
+            by_number: HashMap::new(),
         };
-        sources.gather_range_tombstones();
+        sources.index();
         sources
     }
 
@@ -75,7 +79,7 @@ impl Sources {
         let version = stamp.version();
         let is_live = stamp.kind() == Some(Kind::Value)
             && !expiry.is_past(now_ms)
-            && !self.range_tombstones.iter().any(|range| range.covers(key, version, at))
+            && !self.clears.covers(key, version, at)
             && self.tree.range_tombstones().covering(key, at).is_none_or(|deleted| deleted <= version);
         Ok(if is_live { Point::Value(Value { bytes: value, version, expiry }) } else { Point::Absent })
     }
@@ -87,7 +91,7 @@ impl Sources {
 
     /// Adds an applied range tombstone.
     pub fn insert_range_tombstone(&mut self, range: RangeTombstone) {
-        self.range_tombstones.push(range.clone());
+        self.clears.insert(&range);
         self.active.insert_range_tombstone(range);
     }
 
@@ -100,15 +104,18 @@ impl Sources {
     /// Replaces the tree. The tables' blocks stay cached until their files go.
     pub fn install(&mut self, tree: Tree) {
         self.tree = Arc::new(tree);
-        self.gather_range_tombstones();
+        self.index();
     }
 
-    pub fn gather_range_tombstones(&mut self) {
-        self.range_tombstones.clear();
-        for frozen in &self.frozen {
-            self.range_tombstones.extend_from_slice(frozen.memtable.range_tombstones());
+    /// Makes what look-ups need beside the memtables and the tree.
+    fn index(&mut self) {
+        self.clears.forget_all();
+        let frozen = self.frozen.iter().map(|frozen| &*frozen.memtable);
+        for memtable in frozen.chain([&self.active]) {
+            memtable.range_tombstones().iter().for_each(|range| self.clears.insert(range));
         }
-        self.range_tombstones.extend_from_slice(self.active.range_tombstones());
+        let tables = self.tree.tables().map(|(_, table)| (table.meta().number, table.clone()));
+        self.by_number = tables.collect();
     }
 
     /// Bytes of all memtables.
@@ -118,7 +125,7 @@ impl Sources {
 
     /// A table of the tree by its number.
     pub fn table(&self, number: u64) -> Option<&Arc<Table>> {
-        self.tree.tables().map(|(_, table)| table).find(|table| table.meta().number == number)
+        self.by_number.get(&number)
     }
 
     /// The file that holds a block, for messages.

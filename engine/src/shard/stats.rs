@@ -101,12 +101,14 @@ impl Shard {
 
     /// When [`Shard::tick`] and [`Shard::end_turn`] want to run although nothing happened, on the clock of
     /// [`super::Now::mono_us`].
+    ///
+    /// Jobs and I/O in flight need none: their ends are events. A shard at rest that holds nothing that expires has none.
     pub fn next_deadline_us(&self) -> Option<u64> {
-        let waits = self.is_unsynced
-            || self.holds_expiring
-            || self.background.trouble.is_some()
-            || !self.background.is_settled();
-        waits.then_some(self.mono_us + if self.is_unsynced { 10_000 } else { 500_000 })
+        if self.log.is_failed() {
+            return None;
+        }
+        let times = [self.sync_due_us(), self.clock_due_us(), self.background_due_us()];
+        times.into_iter().flatten().min()
     }
 
     /// The shard's figures.

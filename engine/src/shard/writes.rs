@@ -4,18 +4,33 @@ use super::apply::apply_clear;
 use super::evaluate::{Effect, Reply, evaluate, needs_current, wants_old};
 use super::generation::{OwnedValue, Pending, PendingAnswer, Write};
 use super::options::Durability;
-use super::request::{Answer, Answers, Refusal, Update, Value};
+use super::request::{Answer, Answers, Condition, PutExpiry, Refusal, Update, Value};
 use super::sources::Point;
 use super::{Flow, Shard, ShardOptions, Since, Target};
 use crate::error::Error;
 use crate::key::{Expiry, Kind, Version};
+use crate::log::batch::BatchBuilder;
 use crate::table::{BlockRef, key_hash};
 use smallvec::SmallVec;
+use std::collections::HashMap;
+
+/// The buffer for values that updates make keeps so much memory.
+const SCRATCH_BYTES_MAX: usize = 64 << 10;
 
 /// The newest state of a key, pending writes included.
 enum Known<'a> {
     Is(Option<Value<'a>>, Since),
     NeedsRead(BlockRef),
+}
+
+/// What a batch finds.
+struct Before<'k> {
+    /// The keys whose state it asks for: absent, or there until their expiry.
+    states: HashMap<&'k [u8], Option<Expiry>>,
+    /// The newest of what was found.
+    since: Since,
+    /// Blocks that are needed to know.
+    cold: SmallVec<[BlockRef; 4]>,
 }
 
 /// What evaluating one update came to.
@@ -59,40 +74,98 @@ impl Shard {
         updates: &[(&[u8], Update<'_>)],
         out: &mut impl Answers,
     ) -> Flow {
-        for (key, update) in updates {
-            let is_plain = matches!(update, Update::Put { .. } | Update::Delete { .. });
-            if !is_plain {
-                return self.refuse(target, Refusal::Invalid("a batch takes puts and deletes only"), out);
-            }
-            if let Err(refusal) = self.admit(key, update) {
-                return self.refuse(target, refusal, out);
-            }
+        if let Err(refusal) = self.admit_many(updates) {
+            return self.refuse(target, refusal, out);
         }
-        let reading = updates.iter().filter(|(_, update)| needs_current(update)).map(|(key, _)| *key);
-        match self.cold_blocks(target.prefix, reading, Version::MAX) {
-            Ok(cold) if cold.is_empty() => {}
-            Ok(cold) => return Flow::Cold(cold),
+        let Before { mut states, since, cold } = match self.states_before(target, updates) {
+            Ok(before) => before,
             Err(error) => {
                 super::reads::refuse_damaged(target.ticket, &error, out);
                 return Flow::Done;
             }
+        };
+        if !cold.is_empty() {
+            return Flow::Cold(cold);
         }
+        self.counters.writes += updates.len() as u64;
+        self.counters.last_write_us = self.mono_us;
+        let (now_ms, value_bytes_max) = (self.now_ms(), self.options.value_bytes_max);
         let mut total = Evaluated {
             reply: Reply::Written { existed: false },
-            since: Since::Applied,
-            version: Version(0),
+            since,
+            version: self.partitions[target.place].assigned,
             old: None,
         };
-        let mut existed = 0;
+        let (mut existed, mut unused) = (0, Vec::new());
         for (key, update) in updates {
-            // Cold blocks were ruled out above, and damage is found when a block is decoded, before it is cached.
-            let Ok(Step::Done(one)) = self.apply_update(target, key, update) else { continue };
-            existed += u32::from(one.reply == Reply::Written { existed: true });
-            total.version = total.version.max(one.version);
-            total.since = total.since.max(one.since);
+            let state = states.get(key).copied().flatten();
+            let current = state.map(|expiry| Value { bytes: &[], version: Version(0), expiry });
+            let verdict = evaluate(update, current, now_ms, value_bytes_max, &mut unused);
+            existed += u32::from(verdict.reply == Reply::Written { existed: true });
+            if verdict.effect == Effect::None {
+                continue;
+            }
+            total.since = Since::Forming;
+            target.prefix.stored_key(key, &mut self.key_scratch);
+            let hash = key_hash(&self.key_scratch);
+            total.version = self.log_effect(target, hash, verdict.effect);
+            if let Some(state) = states.get_mut(key) {
+                *state = match verdict.effect {
+                    Effect::Put { expiry, .. } => Some(expiry),
+                    Effect::Delete | Effect::None => None,
+                };
+            }
         }
         self.answer_written(target, total, existed, out);
         Flow::Done
+    }
+
+    /// Whether the keys whose state a batch asks for are there, and when they expire; or the blocks that
+    /// are needed to know. Nothing of a batch is logged before all of it can be evaluated.
+    fn states_before<'k>(
+        &mut self,
+        target: Target,
+        updates: &[(&'k [u8], Update<'_>)],
+    ) -> Result<Before<'k>, Error> {
+        let mut before = Before { states: HashMap::new(), since: Since::Applied, cold: SmallVec::new() };
+        for (key, _) in updates.iter().filter(|(_, update)| needs_current(update)) {
+            target.prefix.stored_key(key, &mut self.key_scratch);
+            let hash = key_hash(&self.key_scratch);
+            match self.known(target, hash)? {
+                Known::Is(current, since) => {
+                    before.states.insert(*key, current.map(|value| value.expiry));
+                    before.since = before.since.max(since);
+                }
+                Known::NeedsRead(block) if !before.cold.contains(&block) => before.cold.push(block),
+                Known::NeedsRead(_) => {}
+            }
+        }
+        Ok(before)
+    }
+
+    fn admit_many(&self, updates: &[(&[u8], Update<'_>)]) -> Result<(), Refusal<'static>> {
+        let mut bytes = 0;
+        for (key, update) in updates {
+            let (value, condition) = match update {
+                Update::Put { value, condition, .. } => (value.len(), condition),
+                Update::Delete { condition, .. } => (0, condition),
+                _ => return Err(Refusal::Invalid("a batch takes puts and deletes only")),
+            };
+            if *condition != Condition::None {
+                return Err(Refusal::Invalid("the puts and deletes of a batch take no conditions"));
+            }
+            if let Update::Put { expiry: PutExpiry::After(ms), .. } = update
+                && self.now_ms().checked_add(*ms).is_none()
+            {
+                return Err(Refusal::Limit("the expiry lies beyond what 64 bits of milliseconds hold"));
+            }
+            self.admit(key, update)?;
+            bytes += key.len() + value + BatchBuilder::OP_BYTES;
+        }
+        if bytes > ShardOptions::BATCH_BYTES_MAX {
+            return Err(Refusal::Limit("the batch is longer than 24 MiB"));
+        }
+        if self.has_no_room_for(bytes) { Err(Refusal::Busy) } else { Ok(()) }
     }
 
     /// Deletes every key of a keyspace in one partition.
@@ -104,6 +177,7 @@ impl Shard {
         let version = self.partitions[target.place].assign(self.clock_us);
         let visible = !self.applies_at_once();
         self.counters.writes += 1;
+        self.counters.last_write_us = self.mono_us;
         self.forming.clear_keyspace(target.place, keyspace, version, self.clock_us, visible);
         if !visible {
             apply_clear(&mut self.partitions, &mut self.sources, target.place, keyspace, version);
@@ -119,7 +193,7 @@ impl Shard {
         self.options.durability == Durability::None
     }
 
-    fn refuse(&mut self, target: Target, refusal: Refusal<'_>, out: &mut impl Answers) -> Flow {
+    pub(super) fn refuse(&mut self, target: Target, refusal: Refusal<'_>, out: &mut impl Answers) -> Flow {
         self.counters.refused += 1;
         out.answer(target.ticket, Answer::Refused(refusal));
         Flow::Done
@@ -141,11 +215,15 @@ impl Shard {
         if let Some(reason) = self.read_only_reason() {
             return Err(Refusal::ReadOnly(reason));
         }
-        let is_full = self.forming.bytes() > 0 && self.forming.bytes() + value.len() > self.budgets.commit;
-        if is_full || self.sources.memtable_bytes() > self.budgets.memtables {
-            return Err(Refusal::Busy);
-        }
-        Ok(())
+        if self.has_no_room_for(key.len() + value.len()) { Err(Refusal::Busy) } else { Ok(()) }
+    }
+
+    /// Whether so many bytes more must wait. What is pending counts: it comes to the memtable without being asked.
+    fn has_no_room_for(&self, bytes: usize) -> bool {
+        let is_commit_full = !self.forming.is_empty() && self.forming.bytes() + bytes > self.budgets.commit;
+        let pending = if self.applies_at_once() { 0 } else { self.forming.bytes() + self.writing.bytes() };
+        let used = self.sources.memtable_bytes() + pending;
+        is_commit_full || used > self.budgets.memtables || self.is_waiting_room_full()
     }
 
     /// Evaluates one update and logs its effect.
@@ -183,6 +261,7 @@ impl Shard {
             Effect::None => (self.partitions[target.place].assigned, since),
             effect => (self.log_effect(target, hash, effect), Since::Forming),
         };
+        scratch.shrink_to(SCRATCH_BYTES_MAX);
         self.value_scratch = scratch;
         Ok(Step::Done(Evaluated { reply, since, version, old }))
     }
@@ -260,8 +339,8 @@ impl Shard {
         match since {
             Since::Applied => answer.send(out),
             Since::Forming if self.applies_at_once() => answer.send(out),
-            Since::Writing => self.writing.answers.push(answer),
-            Since::Forming => self.forming.answers.push(answer),
+            Since::Writing => self.writing.push_answer(answer),
+            Since::Forming => self.forming.push_answer(answer),
         }
     }
 }

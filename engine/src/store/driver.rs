@@ -16,7 +16,7 @@ pub(super) struct Driver {
     pub shard: Shard,
     ring: Ring,
     background: Background,
-    started: Instant,
+    clock: Clock,
     _lock: StoreLock,
 }
 
@@ -43,13 +43,13 @@ impl Driver {
         file.remove_other_layouts(dir)?;
         let path = file.shard_dir(dir, 0);
         let ring = Ring::new(create(&path)?, true)?;
-        let started = Instant::now();
+        let mut clock = Clock::new();
         let shard_options = options.shard(file.shard_id(0), ring.is_direct());
-        let shard = Shard::open(&mut OsDir::open(&path)?, shard_options, now(started))?;
+        let shard = Shard::open(&mut OsDir::open(&path)?, shard_options, clock.read())?;
         let waker = ring.waker();
         let wake = Arc::new(move || waker.wake());
         let background = Background::spawn(path, BackgroundOptions { cpu: options.background_cpu, wake })?;
-        Ok(Driver { shard, ring, background, started, _lock: lock })
+        Ok(Driver { shard, ring, background, clock, _lock: lock })
     }
 
     /// Ends the wait of another thread in [`Driver::turn`].
@@ -59,13 +59,13 @@ impl Driver {
 
     /// Hands a request to the shard, at the present time.
     pub fn request(&mut self, ticket: Ticket, request: Request<'_>, out: &mut impl Answers) {
-        self.shard.tick(now(self.started));
+        self.shard.tick(self.clock.now());
         self.shard.request(ticket, request, out);
     }
 
     /// One turn: hands on what the shard asks for, waits for up to `wait` if nothing has happened, takes what is done.
     pub fn turn(&mut self, wait: Option<Duration>, out: &mut impl Answers) -> Result<(), Error> {
-        self.shard.tick(now(self.started));
+        self.shard.tick(self.clock.now());
         self.shard.end_turn();
         self.hand_over();
         let waited = match wait {
@@ -73,7 +73,7 @@ impl Driver {
             Some(wait) => self.ring.wait(1, Some(wait)).map(drop),
         };
         waited.map_err(|error| Error::io("wait for", "the ring", "the store", error))?;
-        self.shard.tick(now(self.started));
+        self.shard.tick(self.clock.read());
         while let Some(completion) = self.ring.try_next() {
             self.shard.complete(completion, out);
         }
@@ -107,7 +107,7 @@ impl Driver {
 
     /// How long a turn may wait when nobody asks for anything.
     pub fn idle_wait(&self) -> Duration {
-        let now_us = now(self.started).mono_us;
+        let now_us = self.clock.now().mono_us;
         match self.shard.next_deadline_us() {
             Some(deadline_us) => Duration::from_micros(deadline_us.saturating_sub(now_us).max(1)),
             None => Duration::from_secs(3600),
@@ -118,13 +118,18 @@ impl Driver {
         self.shard.stats()
     }
 
-    /// Waits until everything accepted is on the device.
+    /// Waits until everything accepted is on the device. Fails if it can't come there any more.
     pub fn drain(&mut self, out: &mut impl Answers) -> Result<(), Error> {
         self.shard.begin_shutdown();
         while !self.shard.is_idle() {
             self.turn(Some(Duration::from_millis(10)), out)?;
         }
-        Ok(())
+        self.check()
+    }
+
+    /// Whether the shard can still write.
+    pub fn check(&self) -> Result<(), Error> {
+        self.shard.failure().map_or(Ok(()), |why| Err(Error::ReadOnly(why.into())))
     }
 }
 
@@ -133,7 +138,28 @@ fn create(path: &Path) -> Result<&Path, Error> {
     Ok(path)
 }
 
-fn now(started: Instant) -> Now {
-    let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Now { unix_us: unix.as_micros() as u64, mono_us: started.elapsed().as_micros() as u64 }
+/// The clocks. The wall clock is read once a turn; in between it goes on with the other one.
+struct Clock {
+    started: Instant,
+    /// The wall clock when the other one was 0, microseconds.
+    unix_start_us: u64,
+}
+
+impl Clock {
+    fn new() -> Clock {
+        Clock { started: Instant::now(), unix_start_us: 0 }
+    }
+
+    /// Reads both.
+    fn read(&mut self) -> Now {
+        let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let (unix_us, mono_us) = (unix.as_micros() as u64, self.started.elapsed().as_micros() as u64);
+        self.unix_start_us = unix_us.saturating_sub(mono_us);
+        Now { unix_us, mono_us }
+    }
+
+    fn now(&self) -> Now {
+        let mono_us = self.started.elapsed().as_micros() as u64;
+        Now { unix_us: self.unix_start_us + mono_us, mono_us }
+    }
 }

@@ -46,6 +46,7 @@ impl LocalStore {
     pub fn settle(&mut self) -> Result<(), Error> {
         self.driver.shard.flush();
         while !self.driver.shard.is_settled() {
+            self.driver.check()?;
             self.driver.turn(Some(Duration::from_millis(10)), &mut Ignore)?;
         }
         Ok(())

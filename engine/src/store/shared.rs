@@ -13,7 +13,7 @@ use crate::shard::owned::OwnedOp;
 use crate::shard::request::{Answer, Answers, Op, Ticket};
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -29,6 +29,8 @@ struct Inner {
     waker: Arc<RingWaker>,
     /// Operations that callers wait for; at most one a caller.
     waiting: AtomicUsize,
+    /// The owner has ended, and did all that it took.
+    is_closed: Arc<AtomicBool>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -44,11 +46,13 @@ impl Store {
         let dir = dir.as_ref().to_owned();
         let (commands, inbox) = channel();
         let (opened, is_open) = sync_channel(1);
+        let is_closed = Arc::new(AtomicBool::new(false));
+        let closed = is_closed.clone();
         let owner = move || match Driver::open(&dir, &options) {
             Ok(driver) => {
                 // The opener waits for this, so the other end is there.
                 let _ = opened.send(Ok(driver.waker()));
-                Owner { driver, inbox, calls: Calls::default() }.run();
+                Owner { driver, inbox, calls: Calls::default(), is_closed: closed }.run();
             }
             Err(error) => {
                 let _ = opened.send(Err(error));
@@ -58,7 +62,8 @@ impl Store {
         let thread =
             thread.map_err(|error| Error::io("start", "the store's thread", "this process", error))?;
         let waker = is_open.recv().map_err(|_| Error::Closed)??;
-        let inner = Inner { commands, waker, waiting: AtomicUsize::new(0), thread: Mutex::new(Some(thread)) };
+        let (waiting, thread) = (AtomicUsize::new(0), Mutex::new(Some(thread)));
+        let inner = Inner { commands, waker, waiting, is_closed, thread };
         Ok(Store { inner: Arc::new(inner) })
     }
 
@@ -87,6 +92,14 @@ impl Inner {
         Ok(())
     }
 
+    /// What became of an operation that was never answered.
+    fn lost(&self) -> Error {
+        match self.is_closed.load(Ordering::Acquire) {
+            true => Error::Closed,
+            false => unknown("the store's thread ended"),
+        }
+    }
+
     fn close(&self) -> Result<(), Error> {
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(thread) = thread else { return Ok(()) };
@@ -111,7 +124,7 @@ impl KeyValue for Store {
         let (reply, answer) = sync_channel(1);
         self.inner.waiting.fetch_add(1, Ordering::Relaxed);
         let sent = self.inner.send(Command::Call { op: Arc::new(OwnedOp::new(&op)), reply });
-        let result = sent.and_then(|()| answer.recv().map_err(|_| Error::Closed)?);
+        let result = sent.and_then(|()| answer.recv().unwrap_or_else(|_| Err(self.inner.lost())));
         self.inner.waiting.fetch_sub(1, Ordering::Relaxed);
         result
     }
@@ -122,6 +135,7 @@ struct Owner {
     driver: Driver,
     inbox: Receiver<Command>,
     calls: Calls,
+    is_closed: Arc<AtomicBool>,
 }
 
 /// Calls in progress.
@@ -137,6 +151,20 @@ struct Call {
     op: Arc<OwnedOp>,
     gather: Gather,
     reply: SyncSender<Result<Reply, Error>>,
+}
+
+impl Calls {
+    /// Answers everybody that nobody can know any more what became of their operations.
+    fn give_up(&mut self, why: &Error) {
+        for (_, call) in self.open.drain() {
+            // A caller waits until it is answered.
+            let _ = call.reply.send(Err(unknown(&why.to_string())));
+        }
+    }
+}
+
+fn unknown(why: &str) -> Error {
+    Error::Unknown(format!("{why}; the operation may or may not have been done"))
 }
 
 impl Answers for Calls {
@@ -170,7 +198,12 @@ impl Owner {
                 }
             }
             if let Some(reply) = closing {
-                let _ = reply.send(self.driver.drain(&mut self.calls));
+                let drained = self.driver.drain(&mut self.calls);
+                match &drained {
+                    Ok(()) => self.is_closed.store(true, Ordering::Release),
+                    Err(error) => self.calls.give_up(error),
+                }
+                let _ = reply.send(drained);
                 return;
             }
             let wait = if self.calls.busy.is_empty() {
@@ -180,6 +213,7 @@ impl Owner {
             };
             if let Err(error) = self.driver.turn(Some(wait), &mut self.calls) {
                 tracing::error!("the store's thread ends: {error}");
+                self.calls.give_up(&error);
                 return;
             }
         }

@@ -81,6 +81,17 @@ impl<B> Io<B> {
         }
     }
 
+    /// A handler that leaves input while its output is over the budget waits for it to drain, whether or not a send
+    /// of that much has begun.
+    fn note_stall(&mut self, index: u32) {
+        let budget = self.budget_bytes;
+        let connection = &mut self.connections[index as usize];
+        if connection.queued() > budget && !connection.stalled {
+            connection.stalled = true;
+            self.stats.stalled += 1;
+        }
+    }
+
     fn end_or_touch(&mut self, index: u32, reason: CloseReason) {
         self.end(index, reason);
         self.touch(index);
@@ -96,6 +107,8 @@ impl<B> Io<B> {
             return;
         }
         connection.kept.append(bytes, &mut self.pool);
+        self.note_stall(id.index());
+        let connection = &self.connections[id.index() as usize];
         if connection.stalled {
             // Reading may have to stop.
             self.touch(id.index());
@@ -217,6 +230,7 @@ impl<H: Handler> Reactor<H> {
         }
         let is_too_long = kept.len() > self.io.input_bytes_max;
         connection.kept = kept;
+        self.io.note_stall(id.index());
         if is_too_long && self.io.may_present(id) {
             self.io.end(id.index(), CloseReason::InputTooLong);
         }

@@ -1,9 +1,9 @@
 use crate::common::{Echo, Server, exchange, frame, parse, read_frame, wait_until};
 use pinion_net::reactor::{CloseReason, ConnId, Handler, Io, Next, ReactorConfig};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 const BUDGET: usize = 64 << 10;
 
@@ -146,5 +146,63 @@ fn a_paused_connection_loses_nothing_and_goes_on_where_it_was() {
         server.waker.wake();
     }
     thread.join().unwrap();
+    server.stop();
+}
+
+/// Answers each number with so many bytes, and tells how many were asked for and what waited before the last ones.
+#[derive(Default)]
+struct Amplify {
+    taken: Arc<AtomicUsize>,
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Handler for Amplify {
+    type Buf = Vec<u8>;
+
+    fn accepted(&mut self, _: &mut Io<Vec<u8>>, _: ConnId, _: usize, _: SocketAddr) {}
+
+    fn received(&mut self, io: &mut Io<Vec<u8>>, conn: ConnId, bytes: &[u8]) -> usize {
+        self.waiting.store(io.queued(conn), Ordering::SeqCst);
+        let mut consumed = 0;
+        while !io.is_over_budget(conn)
+            && let Some(number) = bytes[consumed..].first_chunk::<4>()
+        {
+            let end = io.output(conn).len() + u32::from_le_bytes(*number) as usize;
+            io.output(conn).resize(end, 7);
+            consumed += 4;
+        }
+        self.taken.fetch_add(consumed / 4, Ordering::SeqCst);
+        consumed
+    }
+
+    fn drained(&mut self, _: &mut Io<Vec<u8>>, _: ConnId) {}
+    fn closed(&mut self, _: &mut Io<Vec<u8>>, _: ConnId, _: CloseReason) {}
+    fn file_done(&mut self, _: &mut Io<Vec<u8>>, _: u64, _: std::io::Result<usize>, _: Vec<u8>) {}
+    fn woken(&mut self, _: &mut Io<Vec<u8>>) {}
+
+    fn end_turn(&mut self, _: &mut Io<Vec<u8>>) -> Next {
+        Next::Sleep(None)
+    }
+}
+
+#[test]
+fn input_left_while_a_small_send_waits_is_presented_when_the_output_has_drained() {
+    let handler = Amplify::default();
+    let (taken, waiting) = (handler.taken.clone(), handler.waiting.clone());
+    let server = Server::start_with(ReactorConfig { budget_bytes: 256 << 10, ..Default::default() }, handler);
+    let mut stream = server.connect();
+    let (mut asked, mut owed) = (0, 0);
+    // Until a send within the budget finds the socket full.
+    while waiting.load(Ordering::SeqCst) == 0 {
+        stream.write_all(&(64_u32 << 10).to_le_bytes()).unwrap();
+        (asked, owed) = (asked + 1, owed + (64 << 10));
+        wait_until("the request is taken", || taken.load(Ordering::SeqCst) == asked);
+    }
+    // One piece of input that takes the output over the budget before it ends.
+    stream.write_all(&1024_u32.to_le_bytes().repeat(600)).unwrap();
+    owed += 600 << 10;
+    let mut answers = vec![0; owed];
+    stream.read_exact(&mut answers).unwrap();
+    assert_eq!(taken.load(Ordering::SeqCst), asked + 600);
     server.stop();
 }

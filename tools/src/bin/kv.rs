@@ -1,2 +1,5 @@
-//! placeholder
-fn main() {}
+//! The command line client; see `pinion_tools::kv`.
+
+fn main() -> std::process::ExitCode {
+    pinion_tools::kv::main()
+}

@@ -48,7 +48,11 @@ pub struct Unflushed {
 impl Contents {
     /// Reads manifest, log, and the tables' indexes. Changes nothing.
     pub fn read(dir: &dyn Dir, shard_id: [u8; 16]) -> Result<Contents, Error> {
-        let manifest = Manifest::dump(dir, &mut |_| {})?;
+        Contents::of(dir, shard_id, Manifest::dump(dir, &mut |_| {})?)
+    }
+
+    /// What the shard would hold if its manifest said this.
+    pub fn of(dir: &dyn Dir, shard_id: [u8; 16], manifest: ManifestState) -> Result<Contents, Error> {
         let tables = describe_tables(dir, &manifest)?;
         let unflushed = Unflushed::read(dir, shard_id, &manifest)?;
         Ok(Contents { manifest, tables, unflushed })

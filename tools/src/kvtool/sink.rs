@@ -24,6 +24,7 @@ pub struct TableSink<'d> {
     open: Option<OpenTable>,
     last: (Vec<u8>, Version),
     tables: Vec<TableEntry>,
+    entries: u64,
 }
 
 struct OpenTable {
@@ -36,7 +37,7 @@ impl<'d> TableSink<'d> {
     /// A sink that numbers its tables from `first` on.
     pub fn new(dir: &'d mut dyn Dir, first: u64, compression: Compression) -> TableSink<'d> {
         let last = (Vec::new(), Version(0));
-        TableSink { dir, compression, next_number: first, open: None, last, tables: Vec::new() }
+        TableSink { dir, compression, next_number: first, open: None, last, tables: Vec::new(), entries: 0 }
     }
 
     /// Adds an entry; one that equals the last in key and version is left out.
@@ -50,6 +51,7 @@ impl<'d> TableSink<'d> {
         if !is_same_key && self.open.as_ref().is_some_and(|open| open.builder.file_bytes() >= TABLE_BYTES) {
             self.close()?;
         }
+        self.entries += 1;
         let table = self.table()?;
         table.builder.add(entry);
         let output = table.builder.take_output(WRITE_BYTES);
@@ -60,6 +62,11 @@ impl<'d> TableSink<'d> {
             Some(output) => self.write(&output),
             None => Ok(()),
         }
+    }
+
+    /// How many entries were taken.
+    pub fn entries(&self) -> u64 {
+        self.entries
     }
 
     /// Ends: range tombstones get a table of their own, which widens no other's key range. Everything is

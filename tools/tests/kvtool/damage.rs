@@ -171,24 +171,52 @@ fn last_log(store: &TestStore) -> (PathBuf, usize) {
     (store.shard(0).join(file), start)
 }
 
+fn manifest_of(store: &TestStore) -> PathBuf {
+    let paths = std::fs::read_dir(store.shard(0)).unwrap().map(|entry| entry.unwrap().path());
+    paths.into_iter().find(|path| path.extension().is_some_and(|e| e == "manifest")).unwrap()
+}
+
 #[test]
-fn a_damaged_manifest_goes_back_and_tables_it_forgot_are_moved_aside() {
+fn a_shard_with_a_damaged_manifest_is_rebuilt_from_tables_and_log() {
     let store = store();
+    let before = live(&store);
     let (text, outcome) = store.kvtool(&["manifest", "--json"]);
     outcome.unwrap();
     let manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
     let records = manifest["records"].as_array().unwrap();
     assert!(records.len() >= 3, "{text}");
     let offset = records[1]["offset"].as_u64().unwrap() as usize;
-    let path = std::fs::read_dir(store.shard(0)).unwrap().map(|entry| entry.unwrap().path());
-    let path = path.into_iter().find(|path| path.extension().is_some_and(|e| e == "manifest")).unwrap();
-    tamper(&path, |bytes| bytes[offset + 50] ^= 1);
+    tamper(&manifest_of(&store), |bytes| bytes[offset + 50] ^= 1);
     let (text, outcome) = store.kvtool(&["verify"]);
     outcome.unwrap_err();
     assert!(text.contains(".manifest at offset"), "{text}");
     let text = repaired(&store);
-    assert!(text.contains("the manifest doesn't name it any more"), "{text}");
-    assert!(text.contains("0/1/key0000 to 0/1/key2999"), "{text}");
+    assert!(text.contains("built anew from 1 tables and the log: 3010 entries"), "{text}");
+    assert_eq!(live(&store), before);
+    assert!(kept(&store, "before").join("000001.manifest").is_file());
+}
+
+#[test]
+fn a_shard_whose_manifest_is_gone_is_rebuilt_though_a_table_is_damaged_too() {
+    let store = store();
+    let before = live(&store);
+    std::fs::remove_file(manifest_of(&store)).unwrap();
+    tamper(&table_of(&store), |bytes| bytes[10_000] ^= 1);
+    let text = repaired(&store);
+    assert!(text.contains("built anew") && text.contains("entries stay"), "{text}");
+    // What the log still has makes up for the block.
+    assert!(live(&store).len() > before.len() - 100);
+}
+
+#[test]
+fn a_rebuilt_shard_hands_out_versions_above_all_that_it_holds() {
+    let store = store();
+    tamper(&manifest_of(&store), |bytes| bytes[4100] ^= 1);
+    repaired(&store);
+    store.apply(&[put_of(1, "key0000", "newest")]);
+    assert_eq!(store.get(0, 1, b"key0000"), Some(b"newest".to_vec()));
+    store.apply(&[Change::Delete { keyspace: 0, partition: 1, key: b"key0001".to_vec() }, Change::Settle]);
+    assert_eq!(store.get(0, 1, b"key0001"), None);
 }
 
 #[test]

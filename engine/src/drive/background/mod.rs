@@ -197,6 +197,11 @@ impl Background {
         }
     }
 
+    /// Whether the thread has ended by itself: nothing that is handed over is done any more.
+    pub fn is_dead(&self) -> bool {
+        self.shared.dead.load(Ordering::Acquire)
+    }
+
     /// How many jobs and requests have yielded no event yet.
     pub fn outstanding(&self) -> usize {
         self.jobs.len() + self.requests.len()

@@ -1,22 +1,25 @@
-//! The shard driven by hand: a test decides when a log write, a read or a job is done.
+//! The shard driven by hand over a directory in memory: a test decides when a log write, a read or a step of a job
+//! is done, when the disk fails or fills up, and when the power goes.
 
+mod background;
 mod crashes;
+mod faults;
 mod model;
 mod order;
+mod pipelining;
 mod space;
 
-use super::options::{Durability, Now, ShardOptions};
+use super::options::{Durability, Now, ShardOptions, Tuning};
 use super::owned::OwnedOp;
-use super::request::{Answer, Answers, Condition, Op, PutExpiry, Refusal, Request, Ticket, Update};
+use super::request::{Answer, Answers, Condition, Op, PutExpiry, Refusal, Request, Scan, Ticket, Update};
 use super::{JobId, Shard};
-use crate::aligned::AlignedBuf;
-use crate::dir::Dir;
-use crate::drive::OsDir;
-use crate::io::{IoCompletion, IoOutput, IoRequest};
+use crate::dir::testing::{MemoryDir, perform, run_job};
+use crate::io::{IoCompletion, IoRequest};
 use crate::job::{Job, JobStep};
 use crate::key::{Keyspace, Partition};
+use rand::Rng;
+use rand::rngs::SmallRng;
 use std::collections::BTreeMap;
-use std::path::Path;
 
 /// What tests see of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,16 +69,28 @@ impl Answers for Answered {
     }
 }
 
-/// A shard over a real directory, driven by hand.
+/// A shard driven by hand.
 struct Hand {
     shard: Shard,
-    dir: OsDir,
+    dir: MemoryDir,
+    options: ShardOptions,
+    tuning: Tuning,
     /// Requests that the shard made and nobody has performed.
     held: Vec<IoRequest>,
-    jobs: Vec<(JobId, Box<dyn Job>)>,
+    jobs: Vec<Running>,
     answered: Answered,
     next: u64,
     now: Now,
+}
+
+/// A job on its way.
+struct Running {
+    id: JobId,
+    job: Box<dyn Job>,
+    requests: Vec<IoRequest>,
+    completions: Vec<IoCompletion>,
+    /// It may be stepped only with a completion.
+    is_waiting: bool,
 }
 
 const START_US: u64 = 1_700_000_000_000_000;
@@ -91,22 +106,75 @@ fn options(durability: Durability, memory_mib: usize) -> ShardOptions {
     }
 }
 
+/// Sizes at which a few hundred writes flush, merge and recycle segments.
+fn small() -> Tuning {
+    let mut tuning = Tuning::new(16 << 20);
+    tuning.budgets.memtable = 48 << 10;
+    tuning.budgets.memtables = 3 * (48 << 10);
+    tuning.budgets.commit = 64 << 10;
+    tuning.budgets.log = 256 << 10;
+    tuning.tree.memtable_bytes = tuning.budgets.memtable;
+    tuning.tree.table_bytes = 16 << 10;
+    tuning.tree.level_base_bytes = 64 << 10;
+    tuning.tree.merge_bytes_max = 256 << 10;
+    tuning.segment_bytes = 64 << 10;
+    tuning
+}
+
+/// As [`small`], with tables that are read from disk through a cache of a few blocks.
+fn cold() -> Tuning {
+    let mut tuning = small();
+    tuning.budgets.resident = 0;
+    tuning.budgets.cache = 16 << 10;
+    tuning
+}
+
+/// The sizes of real shards, but for the log's segments: filling them takes most of a test's time.
+fn usual() -> Tuning {
+    Tuning { segment_bytes: 1 << 20, ..Tuning::new(16 << 20) }
+}
+
 impl Hand {
-    fn open(path: &Path, options: ShardOptions) -> Hand {
-        Hand::open_at(path, options, Now { unix_us: START_US, mono_us: 0 })
+    fn new(durability: Durability, tuning: Tuning) -> Hand {
+        let now = Now { unix_us: START_US, mono_us: 0 };
+        Hand::open(MemoryDir::new(), options(durability, 16), tuning, now)
     }
 
-    fn open_at(path: &Path, options: ShardOptions, now: Now) -> Hand {
-        let mut dir = OsDir::create(path).unwrap();
-        let shard = Shard::open(&mut dir, options, now).unwrap();
-        Hand { shard, dir, held: Vec::new(), jobs: Vec::new(), answered: Answered::default(), next: 0, now }
+    fn open(mut dir: MemoryDir, options: ShardOptions, tuning: Tuning, now: Now) -> Hand {
+        let shard = Shard::open_tuned(&mut dir, options.clone(), tuning.clone(), now).unwrap();
+        Hand {
+            shard,
+            dir,
+            options,
+            tuning,
+            held: Vec::new(),
+            jobs: Vec::new(),
+            answered: Answered::default(),
+            next: 0,
+            now,
+        }
+    }
+
+    /// The process ends and starts again; what it wrote is there.
+    fn reopen(self) -> Hand {
+        Hand::open(self.dir, self.options, self.tuning, self.now)
+    }
+
+    /// The power goes; what wasn't synced is there in part.
+    fn crash(mut self, random: &mut SmallRng) -> Hand {
+        self.dir.crash(random);
+        self.reopen()
     }
 
     /// Sends an operation to partition 0; returns its number.
     fn send(&mut self, op: Op<'_>) -> u64 {
+        self.send_to(0, op)
+    }
+
+    fn send_to(&mut self, partition: u16, op: Op<'_>) -> u64 {
         self.next += 1;
         let ticket = Ticket { owner: 1, request: self.next };
-        let request = Request { keyspace: Keyspace(0), partition: Partition(0), op };
+        let request = Request { keyspace: Keyspace(0), partition: Partition(partition), op };
         self.shard.tick(self.now);
         self.shard.request(ticket, request, &mut self.answered);
         self.next
@@ -122,7 +190,14 @@ impl Hand {
         self.shard.tick(self.now);
         self.shard.end_turn();
         self.held.extend(self.shard.take_requests());
-        self.jobs.extend(self.shard.take_jobs());
+        let jobs = self.shard.take_jobs();
+        self.jobs.extend(jobs.map(|(id, job)| Running {
+            id,
+            job,
+            requests: vec![],
+            completions: vec![],
+            is_waiting: false,
+        }));
     }
 
     /// Performs everything until nothing is left to do.
@@ -147,9 +222,46 @@ impl Hand {
 
     /// Runs the jobs that were started, each to its end.
     fn run_jobs(&mut self) {
-        for (id, mut job) in std::mem::take(&mut self.jobs) {
-            let result = run_job(&mut self.dir, &mut *job);
-            self.shard.job_done(id, result);
+        while let Some(mut running) = self.jobs.pop() {
+            let requests = running.requests.drain(..).map(|request| perform(&mut self.dir, request));
+            running.completions.extend(requests);
+            let mut rest = Resumed { job: running.job, completions: running.completions };
+            let result = run_job(&mut self.dir, &mut rest);
+            self.shard.job_done(running.id, result);
+        }
+    }
+
+    /// One small thing happens: a turn ends, a request completes (in any order), or a job takes a step.
+    fn go_on(&mut self, random: &mut SmallRng) {
+        match random.random_range(0..4) {
+            0 => self.end_turn(),
+            1 if !self.held.is_empty() => {
+                let request = self.held.swap_remove(random.random_range(0..self.held.len()));
+                let completion = perform(&mut self.dir, request);
+                self.shard.complete(completion, &mut self.answered);
+            }
+            _ if !self.jobs.is_empty() => self.step_job(random.random_range(0..self.jobs.len()), random),
+            _ => {}
+        }
+    }
+
+    fn step_job(&mut self, index: usize, random: &mut SmallRng) {
+        let running = &mut self.jobs[index];
+        if !running.requests.is_empty() && random.random_ratio(3, 4) {
+            let request = running.requests.swap_remove(random.random_range(0..running.requests.len()));
+            running.completions.push(perform(&mut self.dir, request));
+            return;
+        }
+        if running.is_waiting && running.completions.is_empty() {
+            return;
+        }
+        match running.job.step(&mut running.completions, &mut running.requests, 4096) {
+            JobStep::More => running.is_waiting = false,
+            JobStep::Waiting => running.is_waiting = true,
+            JobStep::Done(result) => {
+                let id = self.jobs.swap_remove(index).id;
+                self.shard.job_done(id, result);
+            }
         }
     }
 
@@ -159,12 +271,20 @@ impl Hand {
 
     /// Sends an operation and performs whatever it takes to answer it.
     fn ask(&mut self, op: Op<'_>) -> Seen {
-        let number = self.send(op);
-        while self.answer(number).is_none() {
+        self.ask_of(0, op)
+    }
+
+    fn ask_of(&mut self, partition: u16, op: Op<'_>) -> Seen {
+        let before = self.answered.0.len();
+        let number = self.send_to(partition, op);
+        loop {
+            let answered = self.answered.0[before..].iter().find(|(request, _)| *request == number);
+            if let Some((_, seen)) = answered {
+                return seen.clone();
+            }
             self.end_turn();
             self.perform_held();
         }
-        self.answer(number).cloned().unwrap()
     }
 
     fn put(&mut self, key: &[u8], value: &[u8]) -> Seen {
@@ -173,6 +293,46 @@ impl Hand {
 
     fn get(&mut self, key: &[u8]) -> Seen {
         self.ask(Op::Get { key })
+    }
+
+    /// Everything a partition holds, page by page.
+    fn items(&mut self, partition: u16) -> BTreeMap<Vec<u8>, Vec<u8>> {
+        let (mut items, mut from) = (BTreeMap::new(), Vec::new());
+        loop {
+            let scan = Scan { from: &from, to: b"", limit: 1000, limit_bytes: 1 << 20, keys_only: false };
+            let Seen::Page(page, next) = self.ask_of(partition, Op::Scan(scan)) else { panic!("no page") };
+            items.extend(page);
+            match next {
+                Some(next) => from = next,
+                None => return items,
+            }
+        }
+    }
+
+    fn table_bytes(&self) -> u64 {
+        self.shard.stats().levels.iter().map(|level| level.bytes).sum()
+    }
+}
+
+/// A job that was stepped before, with the completions that wait for it.
+struct Resumed {
+    job: Box<dyn Job>,
+    completions: Vec<IoCompletion>,
+}
+
+impl Job for Resumed {
+    fn kind(&self) -> crate::job::JobKind {
+        self.job.kind()
+    }
+
+    fn step(
+        &mut self,
+        completions: &mut Vec<IoCompletion>,
+        requests: &mut Vec<IoRequest>,
+        budget_bytes: usize,
+    ) -> JobStep {
+        completions.append(&mut self.completions);
+        self.job.step(completions, requests, budget_bytes)
     }
 }
 
@@ -193,38 +353,6 @@ fn delete(key: &[u8]) -> Op<'_> {
 
 fn increment(key: &[u8]) -> Op<'_> {
     Op::Update { key, update: Update::Increment { by: 1 } }
-}
-
-fn perform(dir: &mut dyn Dir, request: IoRequest) -> IoCompletion {
-    let (token, result) = match request {
-        IoRequest::Create { token, file } => (token, dir.create(file).map(|()| IoOutput::Done)),
-        IoRequest::Write { token, file, offset, data, sync } => {
-            let written = dir.write(file, offset, &data);
-            let synced = written.and_then(|()| if sync { dir.sync(file) } else { Ok(()) });
-            (token, synced.map(|()| IoOutput::Written(data)))
-        }
-        IoRequest::Read { token, file, offset, len } => {
-            let read = dir.read(file, offset, len);
-            (token, read.map(|bytes| IoOutput::Data(AlignedBuf::from(&bytes[..]))))
-        }
-        IoRequest::Sync { token, file } => (token, dir.sync(file).map(|()| IoOutput::Done)),
-        IoRequest::SyncDir { token } => (token, dir.sync_dir().map(|()| IoOutput::Done)),
-        IoRequest::Rename { token, from, to } => (token, dir.rename(from, to).map(|()| IoOutput::Done)),
-        IoRequest::Unlink { token, file } => (token, dir.unlink(file).map(|()| IoOutput::Done)),
-        IoRequest::Map { token, file } => (token, dir.map(file, true).map(IoOutput::Mapped)),
-    };
-    IoCompletion { token, result }
-}
-
-fn run_job(dir: &mut dyn Dir, job: &mut dyn Job) -> Result<crate::job::JobOutput, crate::Error> {
-    let (mut completions, mut requests) = (Vec::new(), Vec::new());
-    loop {
-        let step = job.step(&mut completions, &mut requests, 1 << 20);
-        completions.extend(requests.drain(..).map(|request| perform(dir, request)));
-        if let JobStep::Done(result) = step {
-            return result;
-        }
-    }
 }
 
 /// What a key-value store with expiry should do, in the simplest way.

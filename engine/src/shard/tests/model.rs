@@ -1,24 +1,13 @@
 //! Random operations, flushes, merges and reopenings against a map.
 
 use super::*;
-use rand::rngs::SmallRng;
-use rand::{Rng, SeedableRng};
+use rand::SeedableRng;
 
 /// One run: `steps` operations drawn from `seed`, over few keys so that they meet.
-fn run(seed: u64, durability: Durability, resident: bool, steps: usize) {
-    let dir = tempfile::tempdir().unwrap();
+fn run(seed: u64, durability: Durability, tuning: Tuning, steps: usize) {
     let mut random = SmallRng::seed_from_u64(seed);
     let mut model = Model::default();
-    let reopen = |hand: Option<Hand>| {
-        let now = hand.as_ref().map_or(Now { unix_us: START_US, mono_us: 0 }, |hand| hand.now);
-        drop(hand);
-        let mut hand = Hand::open_at(dir.path(), options(durability, 16), now);
-        if !resident {
-            hand.shard.budgets.resident = 0;
-        }
-        hand
-    };
-    let mut hand = reopen(None);
+    let mut hand = Hand::new(durability, tuning);
     for step in 0..steps {
         let now_ms = hand.now.unix_us / 1000;
         let key = format!("k{:03}", random.random_range(0..120)).into_bytes();
@@ -62,7 +51,7 @@ fn run(seed: u64, durability: Durability, resident: bool, steps: usize) {
                     hand.shard.begin_shutdown();
                     hand.settle();
                 }
-                hand = reopen(Some(hand));
+                hand = hand.reopen();
             }
         }
     }
@@ -95,21 +84,21 @@ fn check_scan(hand: &mut Hand, model: &Model, random: &mut SmallRng, context: &s
 #[test]
 fn a_synced_shard_behaves_as_a_map() {
     for seed in 0..6 {
-        run(seed, Durability::Sync, true, 1500);
+        run(seed, Durability::Sync, small(), 3000);
     }
 }
 
 #[test]
 fn a_shard_that_reads_from_disk_behaves_as_a_map() {
     for seed in 100..106 {
-        run(seed, Durability::Sync, false, 1500);
+        run(seed, Durability::Sync, cold(), 3000);
     }
 }
 
 #[test]
 fn a_shard_that_logs_behind_behaves_as_a_map() {
     for seed in 200..204 {
-        run(seed, Durability::None, true, 1500);
-        run(seed, Durability::IntervalMs(50), false, 1500);
+        run(seed, Durability::None, small(), 3000);
+        run(seed, Durability::IntervalMs(50), cold(), 3000);
     }
 }

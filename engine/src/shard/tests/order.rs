@@ -2,15 +2,13 @@
 
 use super::*;
 
-fn hand() -> (tempfile::TempDir, Hand) {
-    let dir = tempfile::tempdir().unwrap();
-    let hand = Hand::open(dir.path(), options(Durability::Sync, 16));
-    (dir, hand)
+fn hand() -> Hand {
+    Hand::new(Durability::Sync, usual())
 }
 
 #[test]
 fn two_pipelined_increments_give_one_and_two() {
-    let (_dir, mut hand) = hand();
+    let mut hand = hand();
     let (first, second) = (hand.send(increment(b"n")), hand.send(increment(b"n")));
     hand.settle();
     assert_eq!(hand.answer(first), Some(&Seen::Integer(1)));
@@ -20,7 +18,7 @@ fn two_pipelined_increments_give_one_and_two() {
 
 #[test]
 fn an_increment_behind_one_that_is_being_logged_counts_on_from_it() {
-    let (_dir, mut hand) = hand();
+    let mut hand = hand();
     let first = hand.send(increment(b"n"));
     hand.end_turn();
     let second = hand.send(increment(b"n"));
@@ -30,7 +28,7 @@ fn an_increment_behind_one_that_is_being_logged_counts_on_from_it() {
 
 #[test]
 fn nothing_is_answered_before_its_commit_is_durable() {
-    let (_dir, mut hand) = hand();
+    let mut hand = hand();
     let write = hand.send(put(b"k", b"v"));
     let read = hand.send(Op::Get { key: b"k" });
     let refused = hand.send(Op::Update {
@@ -53,7 +51,7 @@ fn nothing_is_answered_before_its_commit_is_durable() {
 
 #[test]
 fn a_read_sees_the_write_before_it_and_not_the_one_behind_it() {
-    let (_dir, mut hand) = hand();
+    let mut hand = hand();
     hand.send(put(b"k", b"1"));
     let between = hand.send(Op::Get { key: b"k" });
     hand.send(put(b"k", b"2"));
@@ -65,7 +63,7 @@ fn a_read_sees_the_write_before_it_and_not_the_one_behind_it() {
 
 #[test]
 fn reads_of_other_keys_do_not_wait_for_a_commit() {
-    let (_dir, mut hand) = hand();
+    let mut hand = hand();
     hand.put(b"a", b"1");
     hand.send(put(b"b", b"2"));
     let read = hand.send(Op::Get { key: b"a" });
@@ -74,7 +72,7 @@ fn reads_of_other_keys_do_not_wait_for_a_commit() {
 
 #[test]
 fn a_pending_clear_hides_what_was_there_and_not_what_comes_behind() {
-    let (_dir, mut hand) = hand();
+    let mut hand = hand();
     hand.put(b"old", b"1");
     hand.send(Op::Clear);
     let gone = hand.send(Op::Get { key: b"old" });
@@ -89,7 +87,7 @@ fn a_pending_clear_hides_what_was_there_and_not_what_comes_behind() {
 
 #[test]
 fn several_keys_are_read_as_of_one_moment() {
-    let (_dir, mut hand) = hand();
+    let mut hand = hand();
     let both = [(&b"a"[..], "1"), (b"b", "1")];
     let updates: Vec<_> = both
         .iter()
@@ -106,9 +104,8 @@ fn several_keys_are_read_as_of_one_moment() {
 }
 
 /// Puts keys into a table that is read from disk, block by block.
-fn cold_hand(dir: &Path) -> Hand {
-    let mut hand = Hand::open(dir, options(Durability::Sync, 16));
-    hand.shard.budgets.resident = 0;
+fn cold_hand() -> Hand {
+    let mut hand = Hand::new(Durability::Sync, cold());
     for number in 0..500_u32 {
         hand.send(put(format!("k{number:05}").as_bytes(), b"7"));
     }
@@ -121,8 +118,7 @@ fn cold_hand(dir: &Path) -> Hand {
 
 #[test]
 fn a_cold_read_parks_and_sees_the_value_as_of_its_arrival() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut hand = cold_hand(dir.path());
+    let mut hand = cold_hand();
     let read = hand.send(Op::Get { key: b"k00100" });
     assert_eq!(hand.answer(read), None);
     assert_eq!(hand.put(b"k00100", b"new"), Seen::Written { existed: 0, old: None });
@@ -137,8 +133,7 @@ fn a_cold_read_parks_and_sees_the_value_as_of_its_arrival() {
 
 #[test]
 fn what_arrives_behind_a_cold_increment_takes_effect_after_it() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut hand = cold_hand(dir.path());
+    let mut hand = cold_hand();
     let sent = [
         hand.send(increment(b"k00100")),
         hand.send(Op::Get { key: b"k00100" }),
@@ -156,8 +151,7 @@ fn what_arrives_behind_a_cold_increment_takes_effect_after_it() {
 
 #[test]
 fn a_clear_behind_a_cold_increment_comes_after_it_and_before_what_follows() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut hand = cold_hand(dir.path());
+    let mut hand = cold_hand();
     let counted = hand.send(increment(b"k00100"));
     hand.send(Op::Clear);
     hand.send(put(b"other", b"stays"));
@@ -172,7 +166,7 @@ fn a_clear_behind_a_cold_increment_comes_after_it_and_before_what_follows() {
 
 #[test]
 fn a_partition_of_another_shard_is_refused() {
-    let (_dir, mut hand) = hand();
+    let mut hand = hand();
     let request = Request { keyspace: Keyspace(0), partition: Partition(9), op: Op::Get { key: b"k" } };
     hand.shard.request(Ticket { owner: 1, request: 99 }, request, &mut hand.answered);
     assert_eq!(hand.answer(99), Some(&Seen::Refused("WrongShard".into())));
@@ -180,7 +174,7 @@ fn a_partition_of_another_shard_is_refused() {
 
 #[test]
 fn keys_and_values_over_the_limits_are_refused_by_name() {
-    let (_dir, mut hand) = hand();
+    let mut hand = hand();
     assert_eq!(hand.put(b"", b"v"), Seen::Refused("keys are 1 to 65,535 bytes long".into()));
     assert_eq!(hand.put(&[b'k'; 65_536], b"v"), Seen::Refused("keys are 1 to 65,535 bytes long".into()));
     let long = vec![0; (1 << 20) + 1];

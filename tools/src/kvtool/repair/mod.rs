@@ -2,16 +2,17 @@
 //!
 //! 1. The store is verified. If it is sound, nothing is changed.
 //! 2. Every file that will be changed or dropped is kept in `repair-TIME` first, and synced there.
-//! 3. The manifest goes back to the state before its first bad edit; tables that no edit names any more are moved aside.
-//! 4. Damaged tables are rewritten, under their number and in their level, from the blocks that are sound; tables
+//! 3. Damaged tables are rewritten, under their number and in their level, from the blocks that are sound; tables
 //!    of which nothing is left, or that are missing, leave the manifest.
-//! 5. The log is cut before its first bad commit.
+//! 4. The log is cut before its first bad commit.
+//! 5. A shard whose manifest is damaged or lost is built anew from all its tables and its log.
 //! 6. The store is verified again.
 //!
-//! It says what it dropped: edits, tables, key ranges, commits and records. A lost block may have held a deletion:
+//! It says what it dropped: tables, key ranges, commits and records. A lost block may have held a deletion:
 //! older values of its keys, if any are in deeper tables, are visible again.
 
 mod aside;
+mod rebuild;
 mod salvage;
 mod shard;
 

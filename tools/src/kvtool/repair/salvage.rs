@@ -23,7 +23,7 @@ const WRITE_BYTES: usize = 1 << 20;
 pub struct TableRepair {
     /// Its file.
     pub file: String,
-    /// `salvaged`, `dropped` or `missing`; `unnamed` where the manifest doesn't name it any more.
+    /// `salvaged`, `dropped` or `missing`.
     pub outcome: &'static str,
     /// Entries that stay.
     pub entries: u64,

@@ -1,10 +1,10 @@
 //! Repairing one shard.
 
 use super::aside::{Aside, ShardAside};
+use super::rebuild::rebuild;
 use super::salvage::{TableRepair, rewrite};
 use crate::kvtool::runner::publish;
 use crate::kvtool::target::Shard;
-use crate::kvtool::text::key;
 use crate::kvtool::verify::Finding;
 use pinion_engine::Error;
 use pinion_engine::dir::Dir;
@@ -12,22 +12,21 @@ use pinion_engine::drive::OsDir;
 use pinion_engine::io::FileName;
 use pinion_engine::log::{LogOptions, RepairReport, repair as repair_log};
 use pinion_engine::manifest::{Edit, Manifest, ManifestState};
-use pinion_engine::table::Table;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
 /// What was done to a shard.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct ShardRepair {
     shard: String,
-    manifest_edits_kept: u64,
-    manifest_edits_dropped: u64,
+    /// Whether the shard was built anew because its manifest couldn't be trusted; then from so many tables.
+    rebuilt_from_tables: Option<u64>,
+    rebuilt_entries: Option<u64>,
     tables: Vec<TableRepair>,
     log_commits_kept: u64,
     log_records_kept: u64,
     log_dropped: Vec<DroppedLog>,
     log_damage: Vec<String>,
-    manifest_damage: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -39,20 +38,29 @@ struct DroppedLog {
 }
 
 impl ShardRepair {
+    fn take_log(&mut self, log: RepairReport) {
+        let dropped = log.dropped.into_iter().map(|dropped| DroppedLog {
+            file: dropped.file.to_string(),
+            offset: dropped.offset,
+            commits: dropped.commits,
+            records: dropped.records,
+        });
+        self.log_dropped = dropped.collect();
+        self.log_damage = log.damage;
+        self.log_commits_kept = log.kept_commits;
+        self.log_records_kept = log.kept_records;
+    }
+
     /// For people.
     pub fn lines(&self) -> Vec<String> {
         let mut lines = vec![self.shard.clone()];
-        if !self.manifest_damage.is_empty() {
-            lines.push(format!(
-                "  manifest: {} edits stay, {} behind the damage are dropped",
-                self.manifest_edits_kept, self.manifest_edits_dropped
-            ));
+        if let (Some(tables), Some(entries)) = (self.rebuilt_from_tables, self.rebuilt_entries) {
+            lines.push(format!("  built anew from {tables} tables and the log: {entries} entries"));
         }
         for table in &self.tables {
             lines.push(match table.outcome {
                 "salvaged" => format!("  {}: {} entries stay", table.file, table.entries),
                 "missing" => format!("  {}: missing, dropped from the manifest", table.file),
-                "unnamed" => format!("  {}: the manifest doesn't name it any more; moved aside", table.file),
                 _ => format!("  {}: nothing of it can be read; moved aside", table.file),
             });
             lines.extend(table.lost.iter().map(|lost| format!("    lost: {lost}")));
@@ -76,33 +84,26 @@ impl ShardRepair {
 pub fn repair(shard: &Shard, damage: &[Finding], aside: &Aside) -> Result<ShardRepair, Error> {
     let id = shard.id()?;
     let mut dir = shard.dir.clone();
-    let aside = aside.shard(&shard.name)?;
-    keep_logs_and_manifests(&dir, damage, &aside)?;
-    let manifest = Manifest::repair(&mut dir, id)?;
-    let mut tables = Vec::new();
-    if !manifest.damage.is_empty() {
-        move_unnamed(&dir, &manifest.state, &aside, &mut tables)?;
-    }
-    repair_tables(shard, id, &manifest.state, damage, &aside, &mut tables)?;
-    let log = repair_log(&mut dir, manifest.state.log_start, LogOptions::new(id, false))?;
-    let RepairReport { damage: log_damage, kept_commits, kept_records, dropped } = log;
-    let dropped = dropped.into_iter().map(|dropped| DroppedLog {
-        file: dropped.file.to_string(),
-        offset: dropped.offset,
-        commits: dropped.commits,
-        records: dropped.records,
-    });
-    Ok(ShardRepair {
-        shard: shard.name.clone(),
-        manifest_edits_kept: manifest.kept_edits,
-        manifest_edits_dropped: manifest.dropped_edits,
-        tables,
-        log_commits_kept: kept_commits,
-        log_records_kept: kept_records,
-        log_dropped: dropped.collect(),
-        log_damage,
-        manifest_damage: manifest.damage,
-    })
+    let originals = aside.shard(&shard.name)?;
+    keep_logs_and_manifests(&dir, damage, &originals)?;
+    let mut known = ManifestState::default();
+    let mut report = ShardRepair { shard: shard.name.clone(), ..ShardRepair::default() };
+    let log = match Manifest::dump(&dir, &mut |record| known.apply(&record.edit)) {
+        Ok(state) => {
+            repair_tables(shard, id, &state, damage, &originals, &mut report.tables)?;
+            repair_log(&mut dir, state.log_start, LogOptions::new(id, false))?
+        }
+        Err(Error::Damaged { .. } | Error::Unusable(_)) => {
+            let rebuilt = rebuild(shard, id, &known, aside)?;
+            report.tables = rebuilt.tables;
+            report.rebuilt_from_tables = Some(rebuilt.taken);
+            report.rebuilt_entries = Some(rebuilt.entries);
+            rebuilt.log
+        }
+        Err(error) => return Err(error),
+    };
+    report.take_log(log);
+    Ok(report)
 }
 
 /// Copies what the engine's repairs may write into, unless only tables are damaged.
@@ -118,33 +119,7 @@ fn keep_logs_and_manifests(dir: &OsDir, damage: &[Finding], aside: &ShardAside) 
     Ok(())
 }
 
-/// Moves tables aside that edits named which are dropped now.
-fn move_unnamed(
-    dir: &OsDir,
-    state: &ManifestState,
-    aside: &ShardAside,
-    tables: &mut Vec<TableRepair>,
-) -> Result<(), Error> {
-    for name in list(dir)? {
-        let FileName::Table(number) = name else { continue };
-        if state.tables.contains_key(&number) {
-            continue;
-        }
-        let lost = match Table::open(dir, number, false) {
-            Ok(table) => {
-                let meta = table.meta();
-                format!("{} entries from {} to {}", meta.entries, key(&meta.min_key), key(&meta.max_key))
-            }
-            Err(error) => error.to_string(),
-        };
-        aside.link(&path(dir, name))?;
-        dir.clone().unlink(name).map_err(|source| Error::io("remove", name, dir.path(), source))?;
-        let lost = vec![lost];
-        tables.push(TableRepair { file: name.to_string(), outcome: "unnamed", entries: 0, lost });
-    }
-    Ok(())
-}
-
+/// Rewrites damaged tables, and takes missing ones out of the manifest.
 fn repair_tables(
     shard: &Shard,
     id: [u8; 16],
@@ -162,7 +137,6 @@ fn repair_tables(
             tables.push(TableRepair { file: name.to_string(), outcome: "missing", ..TableRepair::default() });
             continue;
         }
-        // With a damaged manifest tables weren't looked at in its light, but all were looked at.
         if !damage.iter().any(|finding| finding.file == name.to_string()) {
             continue;
         }

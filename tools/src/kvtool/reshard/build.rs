@@ -25,7 +25,8 @@ pub fn build(
     // First the manifest: a directory with tables and without one is refused as damaged.
     let (mut manifest, state) = Manifest::recover(dir, id)?;
     let mut sink = TableSink::new(dir, state.next_file, sources.compression);
-    summary.entries += copy(&mut sink, sources, &owned, progress)?;
+    copy(&mut sink, sources, &owned, progress)?;
+    summary.entries += sink.entries();
     let ranges = ranges_of(&sources.ranges, &owned);
     summary.range_tombstones += ranges.len() as u64;
     let (tables, next_file) = sink.finish(ranges)?;
@@ -36,16 +37,15 @@ pub fn build(
     publish(dir, &mut manifest, edit)
 }
 
-/// Copies every entry of the partitions; how many there were.
+/// Copies every entry of the partitions.
 fn copy(
     sink: &mut TableSink<'_>,
     sources: &Sources,
     owned: &BTreeSet<Partition>,
     progress: &Progress,
-) -> Result<u64, Error> {
-    let mut entries = 0;
+) -> Result<(), Error> {
     let mut merge = sources.merge();
-    let Some(&first) = owned.first() else { return Ok(0) };
+    let Some(&first) = owned.first() else { return Ok(()) };
     merge.seek(&start_of(Keyspace(0), first))?;
     while let Some(entry) = merge.entry() {
         let prefix = Prefix::of(entry.key);
@@ -60,11 +60,10 @@ fn copy(
             continue;
         }
         progress.advance((entry.key.len() + entry.value.len()) as u64);
-        entries += 1;
         sink.add(entry)?;
         merge.advance()?;
     }
-    Ok(entries)
+    Ok(())
 }
 
 /// Where the next partition that is wanted begins, behind one that isn't.

@@ -1,0 +1,191 @@
+//! Rebuilding a shard whose manifest is damaged or lost, from its tables and its log.
+//!
+//! The manifest says which tables count and how far the log is in them. Without it every table in the directory is taken, and
+//! all of the log that is there: entries carry versions, so a merge by key and version puts them in the right order,
+//! whatever table they come from, and what is there twice is there once again. What can't be told any more is whether a table
+//! was just being replaced when the shard stopped; if it was, and tombstones had been merged away, keys deleted in it are
+//! visible again.
+//!
+//! The shard is built anew in a directory beside, which then takes the old one's place; the old one is kept.
+
+use super::aside::{Aside, ShardAside};
+use super::salvage::{TableRepair, rewrite};
+use crate::kvtool::contents::Contents;
+use crate::kvtool::runner::publish;
+use crate::kvtool::sink::TableSink;
+use crate::kvtool::target::Shard;
+use pinion_engine::dir::Dir;
+use pinion_engine::drive::OsDir;
+use pinion_engine::io::FileName;
+use pinion_engine::key::Prefix;
+use pinion_engine::log::{DumpItem, LogOptions, LogPosition, RepairReport, dump, repair, replay};
+use pinion_engine::manifest::{Edit, GroupState, Manifest, ManifestState, TableEntry};
+use pinion_engine::table::{Compression, Table};
+use pinion_engine::{Error, Partition, Version};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What a rebuilt shard is made of.
+#[derive(Debug, Default)]
+pub struct Rebuilt {
+    /// Tables that had to be salvaged or dropped first.
+    pub tables: Vec<TableRepair>,
+    /// Tables that were taken.
+    pub taken: u64,
+    /// Entries in the rebuilt shard.
+    pub entries: u64,
+    /// What was cut from the log.
+    pub log: RepairReport,
+}
+
+/// Builds the shard anew. `known` is what could be read of its manifest.
+pub fn rebuild(shard: &Shard, id: [u8; 16], known: &ManifestState, aside: &Aside) -> Result<Rebuilt, Error> {
+    let (originals, mut rebuilt) = (aside.shard(&shard.name)?, Rebuilt::default());
+    let mut state = ManifestState { tables: BTreeMap::new(), ..known.clone() };
+    state.tables = usable_tables(shard, &originals, &mut rebuilt)?;
+    state.log_start = usable_log(&shard.dir, id, &mut rebuilt.log)?;
+    // Every entry of the log is taken: which of them are in tables is what nobody knows.
+    state.groups.values_mut().for_each(|group| group.applied_index = 0);
+    let contents = Contents::of(&shard.dir, id, state)?;
+    let made = originals.scratch("rebuilt");
+    let mut dir = OsDir::create(&made)?;
+    rebuilt.entries = build(&mut dir, id, &contents, &shard.dir, known)?;
+    replace(Path::new(&shard.dir.path()), &made, &originals.scratch("before"))?;
+    Ok(rebuilt)
+}
+
+/// The tables of the directory, those that can't be read rewritten from their sound blocks.
+fn usable_tables(
+    shard: &Shard,
+    originals: &ShardAside,
+    rebuilt: &mut Rebuilt,
+) -> Result<BTreeMap<u64, TableEntry>, Error> {
+    let names = shard.dir.list().map_err(|source| Error::io("list", "files", shard.dir.path(), source))?;
+    let mut tables = BTreeMap::new();
+    for name in names {
+        let FileName::Table(number) = name else { continue };
+        let entry = TableEntry { number, level: 0, file_bytes: 0 };
+        let usable = match Table::verify(&shard.dir, number) {
+            Ok(_) => Some(entry),
+            Err(Error::Damaged { .. }) => {
+                let (report, rewritten) = rewrite(shard, &entry, originals)?;
+                rebuilt.tables.push(report);
+                rewritten
+            }
+            Err(error) => return Err(error),
+        };
+        if let Some(entry) = usable {
+            rebuilt.taken += 1;
+            tables.insert(number, entry);
+        }
+    }
+    Ok(tables)
+}
+
+/// Where the log can be read from: as far back as there are segments. A damaged one is cut.
+fn usable_log(dir: &OsDir, id: [u8; 16], report: &mut RepairReport) -> Result<LogPosition, Error> {
+    let mut starts = vec![LogPosition::default()];
+    dump(dir, &mut |item| {
+        if let DumpItem::Segment { generation, .. } = item {
+            starts.push(LogPosition { segment: generation, offset: 0 });
+        }
+        Ok(())
+    })?;
+    let read = |from| replay(dir, from, id, &mut |_, _| Ok(()));
+    for &from in &starts {
+        match read(from) {
+            Ok(_) => return Ok(from),
+            Err(Error::Damaged { .. }) => {
+                *report = repair(&mut dir.clone(), from, LogOptions::new(id, false))?;
+                if read(from).is_ok() {
+                    return Ok(from);
+                }
+            }
+            // A segment before it is missing: it was released.
+            Err(_) => {}
+        }
+    }
+    Err(Error::Unusable(format!("no part of the log in {} can be read in order", dir.path())))
+}
+
+/// Writes everything into `dir`, durably; how many entries there are.
+fn build(
+    dir: &mut OsDir,
+    id: [u8; 16],
+    contents: &Contents,
+    from: &OsDir,
+    known: &ManifestState,
+) -> Result<u64, Error> {
+    let (mut manifest, state) = Manifest::recover(dir, id)?;
+    let mut groups = Groups { groups: contents.unflushed.groups.clone() };
+    let mut sink = TableSink::new(dir, state.next_file, Compression::None);
+    let mut merge = contents.merge(from);
+    merge.seek(&[])?;
+    while let Some(entry) = merge.entry() {
+        groups.note(entry.key, entry.stamp.version());
+        sink.add(entry)?;
+        merge.advance()?;
+    }
+    let mut ranges: Vec<_> = contents.range_tombstones().cloned().collect();
+    ranges.sort_by(|a, b| (&a.start, &a.end, b.version).cmp(&(&b.start, &b.end, a.version)));
+    ranges.dedup();
+    ranges.iter().for_each(|range| groups.note(&range.start, range.version));
+    let entries = sink.entries();
+    let (tables, next_file) = sink.finish(ranges)?;
+    let groups = groups.finish(known);
+    publish(
+        dir,
+        &mut manifest,
+        Edit { added: tables, groups, next_file: Some(next_file), ..Edit::default() },
+    )?;
+    Ok(entries)
+}
+
+/// The groups' states, put together from what there is of them.
+struct Groups {
+    groups: BTreeMap<Partition, GroupState>,
+}
+
+impl Groups {
+    fn note(&mut self, key: &[u8], version: Version) {
+        let Some(prefix) = Prefix::of(key) else { return };
+        let partition = prefix.partition();
+        let group = self.groups.entry(partition).or_insert(GroupState { partition, ..GroupState::default() });
+        group.incarnation = group.incarnation.max(prefix.incarnation());
+        group.max_version = group.max_version.max(version);
+    }
+
+    fn finish(self, known: &ManifestState) -> Vec<GroupState> {
+        let clock_us = self.groups.values().map(|group| group.clock_us).max().unwrap_or(0);
+        let finish = |mut group: GroupState| {
+            let before = known.groups.get(&group.partition);
+            group.applied_index = group.applied_index.max(before.map_or(0, |group| group.applied_index));
+            group.applied_term = group.applied_term.max(1);
+            // Solo: nothing older is on its way.
+            group.floor = group.max_version;
+            group.clock_us = clock_us;
+            group
+        };
+        self.groups.into_values().map(finish).collect()
+    }
+}
+
+/// Puts the directory that was made in the place of the shard's, which is kept as `before`.
+fn replace(shard: &Path, made: &Path, before: &PathBuf) -> Result<(), Error> {
+    let store = shard.parent().unwrap_or(shard);
+    let sync = |path: &Path| fs::File::open(path)?.sync_all();
+    fs::rename(shard, before)
+        .and_then(|()| fs::rename(made, shard))
+        .and_then(|()| sync(store))
+        .and_then(|()| before.parent().map_or(Ok(()), sync))
+        .map_err(|source| {
+            let (made, shard) = (made.display(), shard.display());
+            Error::io(
+                "move",
+                format!("{made} to {shard}, which completes the repair,"),
+                store.display(),
+                source,
+            )
+        })
+}
