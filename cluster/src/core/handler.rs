@@ -137,7 +137,7 @@ impl Core {
         let until = |deadline_us: u64| Duration::from_micros(deadline_us.saturating_sub(now_us));
         let throttled = self.hub.throttled.peek().map(|&Reverse((until_us, _))| until(until_us));
         let shard = self.shard.next_deadline_us().map(until);
-        let mail = self.hub.has_mail().then_some(MAIL_POLL);
+        let mail = self.hub.forwards.port().has_mail().then_some(MAIL_POLL);
         let down = (self.phase != Phase::Serving).then_some(POLL);
         Next::Sleep([throttled, shard, mail, down].into_iter().flatten().min())
     }
@@ -240,7 +240,7 @@ impl Handler for Core {
         self.begin();
         self.hub.delay_us = u32::try_from(self.shard.write_delay_us()).unwrap_or(u32::MAX);
         self.hub.forwards.port().tell_delay_us(self.hub.delay_us);
-        if self.hub.has_mail() {
+        if self.hub.forwards.port().has_mail() {
             self.turn(io).take_mail();
         }
         self.turn(io).walk();

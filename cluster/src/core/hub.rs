@@ -6,7 +6,6 @@
 use super::forward::Forwards;
 use super::message;
 use super::owners::Owner;
-use crate::mesh::Batch;
 use crate::node::NodeInfo;
 use crate::session::resp::cursors::Cursors;
 use crate::session::walk::Walks;
@@ -63,8 +62,6 @@ pub struct Hub {
     pub sessions: Sessions,
     /// Requests to other cores.
     pub forwards: Forwards,
-    /// For each core a batch of its requests that was taken in only in part, and how far.
-    pub unfinished: Vec<Option<(Batch, usize)>>,
     /// Walks under way.
     pub walks: Walks,
     /// Walks that can go on.
@@ -175,17 +172,6 @@ impl Hub {
                 io.resume(conn);
             }
         }
-    }
-
-    /// The requests of a core that come next, and from where on.
-    pub fn next_requests(&mut self, core: usize) -> Option<(Batch, usize)> {
-        let unfinished = self.unfinished[core].take();
-        unfinished.or_else(|| Some((self.forwards.port().take_requests(core)?, 0)))
-    }
-
-    /// Whether something of other cores waits to be taken in.
-    pub fn has_mail(&mut self) -> bool {
-        self.unfinished.iter().any(Option::is_some) || self.forwards.port().has_mail()
     }
 
     /// Lets a walk go on soon.

@@ -93,26 +93,6 @@ pub fn take_request(batch: &[u8], at: usize, mut take: impl FnMut(u64, Incoming<
             let keys: SmallVec<[&[u8]; 16]> = (0..count).map(|_| fields.bytes()).collect();
             give(Op::GetMany { keys: &keys });
         }
-        UPDATE => {
-            let key = fields.bytes();
-            give(Op::Update { key, update: read_update(&mut fields) });
-        }
-        UPDATE_MANY => {
-            let count = fields.len();
-            let updates: SmallVec<[(&[u8], Update<'_>); 8]> =
-                (0..count).map(|_| (fields.bytes(), read_update(&mut fields))).collect();
-            give(Op::UpdateMany { updates: &updates });
-        }
-        SCAN => give(Op::Scan(Scan {
-            from: fields.bytes(),
-            to: fields.bytes(),
-            limit: fields.u64() as usize,
-            limit_bytes: fields.u64() as usize,
-            keys_only: fields.flag(),
-        })),
-        CLEAR => give(Op::Clear),
-        CURSOR => take(slot, Incoming::Cursor(fields.u64())),
-        other => unreachable!("no request is written as {other}"),
     }
     batch.len() - fields.0.len()
 }

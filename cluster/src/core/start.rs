@@ -132,14 +132,12 @@ impl OpenCore {
         let listeners = setup.listeners.iter().map(|listener| (listener.speaks, listener.own)).collect();
         // The reactor has its own handles: with ours open, a drained node would go on listening.
         drop(setup.listeners);
-        let unfinished = (0..setup.node.placement.cores()).map(|_| None).collect();
         let memory_bytes = setup.node.config.memory_bytes as usize / setup.node.placement.cores();
         let hub = Hub {
             me,
             forwards: Forwards::new(setup.port, setup.node.placement.cores()),
             node: setup.node,
             sessions: Sessions::default(),
-            unfinished,
             walks: Walks::default(),
             ready_walks: VecDeque::new(),
             cursors: Cursors::new(me, now.unix_us),
