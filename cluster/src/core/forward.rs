@@ -180,16 +180,14 @@ mod tests {
         while !here.is_idle() {
             here.port().flush(|_| ());
             while let Some(batch) = there.take_requests(0) {
-                let mut at = 0;
-                while at < batch.len() {
-                    at = message::take_request(&batch, at, |slot, request| {
-                        let message::Incoming::Request(Request { op: Op::Get { key }, .. }) = request else {
-                            panic!()
-                        };
-                        seen.push(key[0]);
-                        there_answers.push(slot);
-                    });
-                }
+                message::each_request(&batch, |slot, request| {
+                    let message::Incoming::Request(Request { op: Op::Get { key }, .. }) = request else {
+                        panic!()
+                    };
+                    seen.push(key[0]);
+                    there_answers.push(slot);
+                    true
+                });
             }
             for slot in there_answers.drain(..) {
                 there.answer(0, |batch| message::write_answer(batch, slot, &Answer::NotFound));

@@ -79,19 +79,45 @@ pub fn write_request(batch: &mut Vec<u8>, slot: u64, request: &Request<'_>) {
     }
 }
 
-/// Takes the request that begins at `at` in a batch; returns where the next one begins (the batch's length: none).
-pub fn take_request(batch: &[u8], at: usize, mut take: impl FnMut(u64, Incoming<'_>)) -> usize {
-    let mut fields = Reader(&batch[at..]);
-    let slot = fields.u64();
-    let keyspace = Keyspace(fields.u16());
-    let partition = Partition(fields.u16());
-    let mut give = |op| take(slot, Incoming::Request(Request { keyspace, partition, op }));
-    match fields.u8() {
-        GET => give(Op::Get { key: fields.bytes() }),
-        GET_MANY => {
-            let count = fields.len();
-            let keys: SmallVec<[&[u8]; 16]> = (0..count).map(|_| fields.bytes()).collect();
-            give(Op::GetMany { keys: &keys });
+/// Takes the requests of a batch, slot and request, as long as `take` wants more; returns the bytes of those taken.
+pub fn each_request(batch: &[u8], mut take: impl FnMut(u64, Incoming<'_>) -> bool) -> usize {
+    let mut fields = Reader(batch);
+    let mut more = true;
+    while more && !fields.is_empty() {
+        let slot = fields.u64();
+        let keyspace = Keyspace(fields.u16());
+        let partition = Partition(fields.u16());
+        let mut give = |op| more = take(slot, Incoming::Request(Request { keyspace, partition, op }));
+        match fields.u8() {
+            GET => give(Op::Get { key: fields.bytes() }),
+            GET_MANY => {
+                let count = fields.len();
+                let keys: SmallVec<[&[u8]; 16]> = (0..count).map(|_| fields.bytes()).collect();
+                give(Op::GetMany { keys: &keys });
+            }
+            UPDATE => {
+                let key = fields.bytes();
+                give(Op::Update { key, update: read_update(&mut fields) });
+            }
+            UPDATE_MANY => {
+                let count = fields.len();
+                let updates: SmallVec<[(&[u8], Update<'_>); 8]> =
+                    (0..count).map(|_| (fields.bytes(), read_update(&mut fields))).collect();
+                give(Op::UpdateMany { updates: &updates });
+            }
+            SCAN => give(Op::Scan(Scan {
+                from: fields.bytes(),
+                to: fields.bytes(),
+                limit: fields.u64() as usize,
+                limit_bytes: fields.u64() as usize,
+                keys_only: fields.flag(),
+            })),
+            CLEAR => give(Op::Clear),
+            CURSOR => {
+                let cursor = fields.u64();
+                more = take(slot, Incoming::Cursor(cursor));
+            }
+            other => unreachable!("no request is written as {other}"),
         }
     }
     batch.len() - fields.0.len()
@@ -367,15 +393,13 @@ mod tests {
             write_request(&mut batch, slot as u64, &request(op));
         }
         let mut seen = 0;
-        let mut at = 0;
-        while at < batch.len() {
-            at = take_request(&batch, at, |slot, read| {
-                assert_eq!(slot, seen);
-                let Incoming::Request(read) = read else { panic!("a request was written") };
-                assert_eq!(format!("{read:?}"), format!("{:?}", request(ops[slot as usize])));
-                seen += 1;
-            });
-        }
+        each_request(&batch, |slot, read| {
+            assert_eq!(slot, seen);
+            let Incoming::Request(read) = read else { panic!("a request was written") };
+            assert_eq!(format!("{read:?}"), format!("{:?}", request(ops[slot as usize])));
+            seen += 1;
+            true
+        });
         assert_eq!(seen as usize, ops.len());
     }
 

@@ -165,22 +165,15 @@ impl Turn<'_> {
                 self.hub.forwards.port().recycle(batch);
                 self.hub.use_credits(self.io, core);
             }
-            self.take_requests(core);
-        }
-    }
-
-    fn take_requests(&mut self, core: usize) {
-        while let Some((batch, mut at)) = self.hub.next_requests(core) {
-            while at < batch.len() && self.takes_over(core) {
-                at = message::take_request(&batch, at, |slot, incoming| {
-                    self.take_request(core, slot, incoming)
+            while self.takes_over(core) {
+                let Some(batch) = self.hub.forwards.port().take_requests(core) else { break };
+                let taken = message::each_request(&batch, |slot, incoming| {
+                    self.take_request(core, slot, incoming);
+                    self.takes_over(core)
                 });
+                let port = self.hub.forwards.port();
+                if taken < batch.len() { port.put_back(core, batch, taken) } else { port.recycle(batch) }
             }
-            if at < batch.len() {
-                self.hub.unfinished[core] = Some((batch, at));
-                return;
-            }
-            self.hub.forwards.port().recycle(batch);
         }
     }
 

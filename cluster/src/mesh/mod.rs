@@ -52,6 +52,8 @@ struct Link {
     answers_in: Consumer<Batch>,
     requests: Batch,
     answers: Batch,
+    /// Requests that were taken in, but not yet answered or parked.
+    left: Option<Batch>,
     /// Credits in use, and the bytes of their requests.
     outstanding: usize,
     outstanding_bytes: usize,
@@ -106,6 +108,7 @@ fn links(limits: Limits) -> (Link, Link) {
         answers_in,
         requests: Batch::new(),
         answers: Batch::new(),
+        left: None,
         outstanding: 0,
         outstanding_bytes: 0,
         answered_bytes: 0,
@@ -225,7 +228,14 @@ impl Port {
 
     /// The next batch of requests from `core`.
     pub fn take_requests(&mut self, core: usize) -> Option<Batch> {
-        self.link(core).requests_in.pop()
+        let link = self.link(core);
+        link.left.take().or_else(|| link.requests_in.pop())
+    }
+
+    /// Puts back what is left of a batch after its first `taken` bytes: it is the next one again.
+    pub fn put_back(&mut self, core: usize, mut batch: Batch, taken: usize) {
+        batch.drain(..taken);
+        self.link(core).left = Some(batch);
     }
 
     /// Whether something lies in a queue to this core.
@@ -233,7 +243,7 @@ impl Port {
         self.links
             .iter_mut()
             .flatten()
-            .any(|link| !link.answers_in.is_empty() || !link.requests_in.is_empty())
+            .any(|link| !link.answers_in.is_empty() || !link.requests_in.is_empty() || link.left.is_some())
     }
 
     /// Requests of ours that are not answered.
@@ -331,6 +341,21 @@ mod tests {
         assert!(ports[0].has_credit(1), "credits are per pair");
         ports[0].credit(2, 1);
         assert!(ports[0].has_credit(2));
+    }
+
+    #[test]
+    fn what_is_left_of_a_batch_comes_before_the_next() {
+        let mut ports = mesh(2, small());
+        for message in [[1, 2], [3, 4]] {
+            ports[0].request(1, |batch| batch.extend_from_slice(&message));
+            ports[0].flush(|_| ());
+        }
+        let batch = ports[1].take_requests(0).unwrap();
+        ports[1].put_back(0, batch, 1);
+        assert!(ports[1].has_mail());
+        assert_eq!(ports[1].take_requests(0), Some(vec![2]));
+        assert_eq!(ports[1].take_requests(0), Some(vec![3, 4]));
+        assert!(!ports[1].has_mail());
     }
 
     #[test]
