@@ -1,24 +1,20 @@
-//! Freezing, flushing, merging and residency: what runs beside the requests, and how its results are installed.
+//! Freezing, flushing, merging and residency: which jobs run beside the requests, and when they start.
 //!
-//! Order of publication: a job ends with its tables synced (and their names); then the manifest edit is
-//! made durable; then the tree is replaced; and only then log segments are released and old files removed.
+//! What becomes of their results is in `publish`.
 
 use super::Shard;
 use super::sources::Frozen;
-use crate::error::Error;
 use crate::io::FileName;
-use crate::job::{FlushJob, Job, JobContext, JobId, JobOutput, MergeJob, ResidencyJob, UnlinkJob};
+use crate::job::{FlushJob, Job, JobContext, JobId, MergeJob, ResidencyJob, UnlinkJob};
 use crate::key::Version;
 use crate::log::LogPosition;
-use crate::manifest::{Edit, TableEntry, is_without_room};
 use crate::table::Table;
 use crate::tree::{MergePlan, Picking, Snapshots, TreeOptions, pick_merge, pick_settling};
-use std::any::Any;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 /// After a job failed, its kind rests this long before it is tried again.
-const RETRY_US: u64 = 1_000_000;
+pub(super) const RETRY_US: u64 = 1_000_000;
 /// Merges that run at once.
 const MERGES_MAX: usize = 2;
 /// Tables that one job maps.
@@ -29,7 +25,7 @@ const SETTLING_US: u64 = 10_000_000;
 const LOOK_US: u64 = 1_000_000;
 
 /// A job that was handed out.
-enum Running {
+pub(super) enum Running {
     Flush,
     Merge { inputs: Vec<u64> },
     Segment,
@@ -38,38 +34,38 @@ enum Running {
 }
 
 /// A manifest edit that was asked for, and what to do when it is durable.
-struct Install {
-    removed: Vec<u64>,
-    added: Vec<(usize, Arc<Table>)>,
+pub(super) struct Install {
+    pub removed: Vec<u64>,
+    pub added: Vec<(usize, Arc<Table>)>,
     /// The log before this isn't needed any more.
-    log_start: Option<LogPosition>,
+    pub log_start: Option<LogPosition>,
     /// A flush made it: the oldest frozen memtable goes.
-    is_flush: bool,
+    pub is_flush: bool,
 }
 
 /// The background work of a shard.
 pub(super) struct Background {
     pub tree_options: TreeOptions,
-    running: HashMap<JobId, Running>,
+    pub running: HashMap<JobId, Running>,
     /// Tables that are inputs of a job or of an edit that isn't durable yet.
-    busy: HashSet<u64>,
-    installs: VecDeque<Install>,
+    pub busy: HashSet<u64>,
+    pub installs: VecDeque<Install>,
     /// Tables that no tree names any more; their files go when the last reader is done.
-    retired: Vec<Arc<Table>>,
+    pub retired: Vec<Arc<Table>>,
     pub next_file: u64,
-    next_job: u64,
+    pub next_job: u64,
     /// No flush or merge before this, after one failed.
-    rest_until_us: u64,
+    pub rest_until_us: u64,
     /// Why the last job failed, until one of its kind succeeds.
     pub trouble: Option<String>,
     /// Whether the disk had no room for a new log segment or table.
     pub is_disk_full: bool,
-    is_housekeeping_due: bool,
+    pub is_housekeeping_due: bool,
     /// Whether something changed since merges were last looked for.
-    is_merge_due: bool,
-    looked_us: u64,
+    pub is_merge_due: bool,
+    pub looked_us: u64,
     /// The last write after which merges of a shard at rest were looked for.
-    settled_write_us: Option<u64>,
+    pub settled_write_us: Option<u64>,
     /// Bytes that merges are behind.
     pub debt_bytes: u64,
 }
@@ -169,7 +165,7 @@ impl Shard {
         }
     }
 
-    fn start(&mut self, running: Running, job: Box<dyn Job>) {
+    pub(super) fn start(&mut self, running: Running, job: Box<dyn Job>) {
         self.background.next_job += 1;
         let id = JobId(self.background.next_job);
         self.background.running.insert(id, running);
@@ -318,107 +314,6 @@ impl Shard {
         self.start(Running::Unlink, Box::new(UnlinkJob::new(files, free)));
     }
 
-    /// Takes the end of a job.
-    pub(super) fn background_done(&mut self, id: JobId, result: Result<JobOutput, Error>) {
-        let Some(running) = self.background.running.remove(&id) else { return };
-        match (running, result) {
-            (Running::Flush, Ok(JobOutput::Tables { tables, level })) => self.flushed(tables, level),
-            (Running::Merge { inputs }, Ok(JobOutput::Tables { tables, level })) => {
-                self.counters.merges += 1;
-                self.cleared_trouble();
-                let added = tables.into_iter().map(|table| (level, table)).collect();
-                self.publish(
-                    Install { removed: inputs, added, log_start: None, is_flush: false },
-                    Vec::new(),
-                );
-            }
-            (Running::Segment, Ok(JobOutput::Segment(file))) => {
-                self.cleared_trouble();
-                self.log.segment_ready(file);
-            }
-            (Running::Residency { tables }, result) => {
-                for number in tables {
-                    self.background.busy.remove(&number);
-                }
-                self.background.is_merge_due = true;
-                match result {
-                    Ok(JobOutput::Reopened(reopened)) => {
-                        self.replace_tables(reopened);
-                        self.background.is_housekeeping_due = true;
-                    }
-                    Ok(_) => {}
-                    Err(error) => tracing::error!("tables stay as they are: {error}"),
-                }
-            }
-            (Running::Unlink, Ok(_)) => {}
-            (Running::Unlink, Err(error)) => {
-                tracing::error!("a file that nothing needs stays until the shard is opened again: {error}");
-            }
-            (running, Err(error)) => self.job_failed(running, &error),
-            (running, Ok(_)) => {
-                self.job_failed(running, &Error::Unusable("a job ended with another kind's output".into()));
-            }
-        }
-    }
-
-    fn replace_tables(&mut self, reopened: Vec<Arc<Table>>) {
-        let level_of = |number| self.sources.tree.tables().find(|(_, table)| table.meta().number == number);
-        let added: Vec<_> = reopened
-            .into_iter()
-            .filter_map(|table| level_of(table.meta().number).map(|(level, _)| (level, table)))
-            .collect();
-        let old = added.iter().filter_map(|(_, table)| self.sources.table(table.meta().number).cloned());
-        let old: Vec<_> = old.map(|table| Box::new(table) as Box<dyn Any + Send>).collect();
-        self.sources.install(self.sources.tree.with(&[], &added));
-        self.let_go(old);
-    }
-
-    /// Has things dropped in the background: giving mappings and large memory back takes long.
-    fn let_go(&mut self, things: Vec<Box<dyn Any + Send>>) {
-        self.start(Running::Unlink, Box::new(UnlinkJob::letting_go(things)));
-    }
-
-    fn flushed(&mut self, tables: Vec<Arc<Table>>, level: usize) {
-        self.counters.flushes += 1;
-        self.cleared_trouble();
-        let Some(Frozen { log_end, groups, .. }) = self.sources.frozen.front() else { return };
-        let (log_end, groups) = (*log_end, groups.clone());
-        let added = tables.into_iter().map(|table| (level, table)).collect();
-        self.publish(
-            Install { removed: Vec::new(), added, log_start: Some(log_end), is_flush: true },
-            groups,
-        );
-    }
-
-    fn job_failed(&mut self, running: Running, error: &Error) {
-        self.counters.job_errors += 1;
-        tracing::error!("background work failed, trying again in a second: {error}");
-        self.background.trouble = Some(error.to_string());
-        self.background.rest_until_us = self.mono_us + RETRY_US;
-        self.background.is_merge_due = true;
-        self.background.is_disk_full |= is_disk_full(error);
-        if matches!(running, Running::Segment) {
-            self.log.segment_failed();
-        }
-        if let Running::Merge { inputs } = running {
-            // A damaged input stays out of merges for good; reads of it say what is wrong.
-            if !matches!(error, Error::Damaged { .. }) {
-                for number in inputs {
-                    self.background.busy.remove(&number);
-                }
-            }
-        }
-    }
-
-    /// The manifest found no room for an edit; it waits to be told to try again.
-    pub(super) fn manifest_stalled(&mut self, error: std::io::Error) {
-        let error = Error::io("write", self.manifest.file(), "the shard's directory", error);
-        tracing::error!("the manifest waits, trying again in a second: {error}");
-        self.background.trouble = Some(error.to_string());
-        self.background.rest_until_us = self.mono_us + RETRY_US;
-        self.background.is_disk_full = true;
-    }
-
     /// When merges and flushes are looked at although nothing happened.
     pub(super) fn background_due_us(&self) -> Option<u64> {
         if self.failure.is_some() {
@@ -435,98 +330,4 @@ impl Shard {
         let last_us = self.counters.last_write_us;
         (self.background.settled_write_us != Some(last_us)).then_some(last_us + SETTLING_US)
     }
-
-    fn cleared_trouble(&mut self) {
-        self.background.trouble = None;
-        self.background.is_disk_full = false;
-    }
-
-    /// Asks the manifest for an edit; [`Shard::install_next`] follows when it is durable.
-    fn publish(&mut self, install: Install, groups: Vec<crate::manifest::GroupState>) {
-        let added = install.added.iter().map(|(level, table)| TableEntry {
-            number: table.meta().number,
-            level: u8::try_from(*level).expect("there are seven levels"),
-            file_bytes: table.meta().file_bytes,
-        });
-        let edit = Edit {
-            added: added.collect(),
-            removed: install.removed.clone(),
-            groups,
-            log_start: install.log_start,
-            next_file: Some(self.background.next_file),
-        };
-        if let Err(what) = self.manifest.check(&edit) {
-            let reason = format!("{what}: this is a defect, please report it; the shard takes no writes");
-            tracing::error!("{reason}");
-            self.failure.get_or_insert(reason);
-        }
-        if self.failure.is_some() {
-            return;
-        }
-        self.background.installs.push_back(install);
-        self.manifest.append(edit, &mut self.io);
-    }
-
-    /// Installs the oldest edit, which is durable now.
-    pub(super) fn install_next(&mut self) {
-        let Some(install) = self.background.installs.pop_front() else { return };
-        let moved: HashSet<u64> = install.added.iter().map(|(_, table)| table.meta().number).collect();
-        let is_gone = |number: &&u64| !moved.contains(number);
-        let gone =
-            install.removed.iter().filter(is_gone).filter_map(|&number| self.sources.table(number).cloned());
-        let gone: Vec<_> = gone.collect();
-        let tree = self.sources.tree.with(&install.removed, &install.added);
-        if let Some(log_start) = install.log_start {
-            self.log.release(log_start, &mut self.io);
-        }
-        let flushed = if install.is_flush { self.sources.frozen.pop_front() } else { None };
-        self.sources.install(tree);
-        if let Some(Frozen { memtable, .. }) = flushed {
-            self.let_go(vec![Box::new(memtable)]);
-        }
-        self.cleared_trouble();
-        let is_all_in_tables = self.sources.frozen.is_empty() && self.sources.active.is_empty();
-        if is_all_in_tables && self.forming.is_empty() && self.writing.is_empty() {
-            self.holds_expiring = self.sources.tree.tables().any(|(_, table)| table.meta().expiring > 0);
-        }
-        for number in install.removed.iter().chain(&moved) {
-            self.background.busy.remove(number);
-        }
-        self.background.retired.extend(gone);
-        self.background.is_housekeeping_due = true;
-        self.background.is_merge_due = true;
-        self.background.debt_bytes = self.sources.tree.debt_bytes(&self.background.tree_options);
-    }
-
-    /// Why writes are refused now, if they are.
-    pub(super) fn read_only_reason(&self) -> Option<&'static str> {
-        if self.failure.is_some() {
-            return Some("a write to the log or the manifest failed; see the server's log, then restart it");
-        }
-        let is_short = self.background.is_disk_full
-            && (self.log.room_bytes() < 2 * self.budgets.commit as u64
-                || self.sources.memtable_bytes() > self.budgets.memtable * 2);
-        if is_short {
-            return Some("the disk is full; free some space, the shard goes on by itself");
-        }
-        let is_stuck =
-            self.background.trouble.is_some() && self.sources.memtable_bytes() > self.budgets.memtables;
-        is_stuck.then_some(
-            "tables can't be written; see the server's log, the shard goes on by itself when they can",
-        )
-    }
-
-    /// Files that no manifest names, found at open.
-    pub(super) fn is_orphan(file: FileName, tables: impl Fn(u64) -> bool) -> bool {
-        match file {
-            FileName::Table(number) => !tables(number),
-            FileName::ManifestTemp(_) => true,
-            FileName::Log(_) | FileName::Manifest(_) => false,
-        }
-    }
-}
-
-/// Whether an error says that the disk, or the quota, is used up.
-fn is_disk_full(error: &Error) -> bool {
-    matches!(error, Error::Io { source, .. } if is_without_room(source))
 }

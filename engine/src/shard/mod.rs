@@ -24,6 +24,7 @@ pub mod options;
 pub mod owned;
 mod parked;
 mod partition;
+mod publish;
 mod queue;
 mod reads;
 pub mod request;
