@@ -22,8 +22,11 @@ use std::time::Duration;
 /// counts against the limit on locked memory: two shards fit into the usual 8 MiB.
 const IO_MEMORY: usize = 1 << 20;
 
-/// How long tasks may run before the executor looks at its rings again.
-const TURN: Duration = Duration::from_millis(1);
+/// How long tasks may run before the executor looks at its rings again. Longer than this thread, at nice 10, ever waits for
+/// a core that a hot thread saturates: an executor that loses the CPU for a whole turn runs nothing in it (see
+/// [`heartbeat`]), and with turns of 1 ms a shard under saturating reads never flushed again. Jobs wait for their
+/// requests all the time, and then the rings are looked at anyway.
+const TURN: Duration = Duration::from_millis(100);
 
 /// The longest that a task can be left lying, with work under way and without.
 const BEAT_BUSY: Duration = Duration::from_millis(5);
