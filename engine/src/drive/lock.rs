@@ -8,7 +8,7 @@ use std::path::Path;
 /// Keeps other processes, and other handles of this one, out of a store until it is dropped.
 #[derive(Debug)]
 pub struct StoreLock {
-    _file: File,
+    file: File,
 }
 
 impl StoreLock {
@@ -32,7 +32,16 @@ impl StoreLock {
         file.set_len(0)
             .and_then(|()| file.write_all(format!("{}\n", std::process::id()).as_bytes()))
             .map_err(|source| failed("write", source))?;
-        Ok(StoreLock { _file: file })
+        Ok(StoreLock { file })
+    }
+}
+
+impl Drop for StoreLock {
+    /// Gives the lock back at once. Closing the file wouldn't: a child process that another thread is just
+    /// starting holds a copy of the descriptor until its exec, and flock's lock ends with the last copy.
+    fn drop(&mut self) {
+        // Nobody could act on an error, and the lock ends with the process all the same.
+        let _ = self.file.unlock();
     }
 }
 
@@ -80,6 +89,15 @@ mod tests {
             .output()
             .unwrap();
         assert_eq!(child.status.code(), Some(41));
+    }
+
+    #[test]
+    fn a_copy_of_the_descriptor_in_a_starting_child_doesnt_keep_the_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = StoreLock::acquire(dir.path()).unwrap();
+        let _copy = lock.file.try_clone().unwrap();
+        drop(lock);
+        StoreLock::acquire(dir.path()).unwrap();
     }
 
     #[test]

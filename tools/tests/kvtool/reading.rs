@@ -143,7 +143,7 @@ fn inspect_shows_the_parts_of_a_table() {
     assert!(text.contains("entries 200 in 2 blocks, 0 of them tombstones"), "{text}");
     assert!(text.contains("first key") && text.contains("0/0/key0000"), "{text}");
     let (_, outcome) = kvtool(&["inspect"], &[store.path()]);
-    assert!(matches!(outcome, Err(ToolError::Usage(_))));
+    assert!(matches!(outcome, Err(ToolError::Usage(_))), "{outcome:?}");
 }
 
 #[test]
