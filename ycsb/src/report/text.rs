@@ -56,6 +56,15 @@ pub(super) fn write(summary: &Summary) -> String {
         }
         text.push('\n');
     }
+    if summary.connections_broken > 0 {
+        let _ = writeln!(
+            text,
+            "\n{} broke; the longest was away for {:.2} s. Operations under way then \
+             are above: ERROR had no effect, UNKNOWN may have had.",
+            count(summary.connections_broken as usize, "connection"),
+            summary.away_ms_max / 1000.0
+        );
+    }
     if let Some(failure) = &summary.first_failure {
         let _ = writeln!(text, "\nthe first failure: {failure}");
     }
