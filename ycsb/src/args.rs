@@ -28,8 +28,8 @@ Examples:
   kvbench run  --workload c -p recordcount=100000 --rate 5000 --duration 10 \\
                --report json --out c.json --plot c.svg
   kvbench run  --workload b -p recordcount=100000 --db resp     (kvd's RESP port; Redis with --target 127.0.0.1:6379)
-  kvbench load --workload e --db embedded --dir ./bench-data    (the engine in this process)
-  kvbench run  --workload e --db embedded --dir ./bench-data --duration 10
+  kvbench load --workload e --db embedded --dir ./bench-data --durability none  (the engine in this process)
+  kvbench run  --workload e --db embedded --dir ./bench-data --durability none --duration 10
   kvbench run  --workload a -p recordcount=100000 -p target=10000 --duration 10  (YCSB's throttled closed loop)
 
 A load and its runs must agree on recordcount, fieldcount, fieldlength, insertorder and zeropadding.

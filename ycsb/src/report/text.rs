@@ -22,9 +22,9 @@ pub(super) fn write(summary: &Summary) -> String {
     );
     let _ = writeln!(
         text,
-        "{} records of {} fields of {} bytes; {} requests; seed {}\n",
+        "{} records of {} of {} bytes; {} requests; seed {}\n",
         number(summary.record_count as f64),
-        summary.field_count,
+        count(summary.field_count, "field"),
         summary.field_length,
         summary.request_distribution,
         summary.seed
