@@ -222,8 +222,8 @@ pub struct PageItem<'a> {
     pub value: ValueRef<'a>,
 }
 
-/// A page of a scan. Its items are in order within each partition; partitions follow each other by
-/// number. A page may be empty and the scan still go on.
+/// A page of a scan. Its items are in the order of their keys, over all partitions. A page may be empty and
+/// the scan still go on.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Page<'a> {
     items: &'a [u8],

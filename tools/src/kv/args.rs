@@ -116,9 +116,9 @@ pub enum Command {
         #[arg(long, value_name = "DUR", value_parser = parse_ttl)]
         ttl: Option<Duration>,
     },
-    /// Print keys and values: in order within a partition, partition after partition
+    /// Print keys and values, in the order of keys
     Scan(RangeArgs),
-    /// Print keys: in order within a partition, partition after partition
+    /// Print keys, in order
     Keys(RangeArgs),
     /// Count keys
     Count {
