@@ -40,6 +40,7 @@ fn requests_on_one_key_do_what_they_say_on_their_core_and_through_others() {
             };
             assert!(version > first && old.bytes == b"one");
             assert!(matches!(client.put_with(&key, "three", guarded).unwrap(), Written::NotMet { .. }));
+            assert!(client.expire(&key, Expiry::Never).unwrap(), "a key without an expiry is a key");
             assert!(client.expire(&key, Expiry::After(60_000)).unwrap());
             assert!(client.exists(&key).unwrap().unwrap().expires_at_ms.is_some());
             assert!(

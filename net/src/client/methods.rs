@@ -134,12 +134,13 @@ impl Client {
         }
     }
 
-    /// Changes when a key expires, or that it does; answers whether it was there.
+    /// Changes when a key expires, or that it does; answers whether the key was there. Clearing an expiry
+    /// that a key doesn't have changes nothing and is no failure.
     pub async fn expire(&self, key: impl AsRef<[u8]>, expiry: Expiry) -> Result<bool, Error> {
         let key = key.as_ref();
         let owned = self.call(Some(key), Command::Expire { key, expiry }, self.terms()).await?;
         match self.reply(&owned)? {
-            Reply::Done => Ok(true),
+            Reply::Done | Reply::NotMet { .. } => Ok(true),
             Reply::NotFound => Ok(false),
             _ => Err(self.unexpected_write()),
         }
@@ -185,8 +186,8 @@ impl Client {
         }
     }
 
-    /// The items of a range of keys, page by page: in order within each partition, one partition after
-    /// the other. With a `{tag}` as prefix there is one partition.
+    /// The items of a range of keys, page by page, in the order of keys over all partitions. A prefix with a
+    /// whole `{tag}` has one partition, which costs less.
     pub fn scan(&self, options: ScanOptions) -> ScanStream {
         ScanStream::new(self.clone(), options)
     }

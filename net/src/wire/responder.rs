@@ -93,8 +93,8 @@ impl Responder {
         append_with_old(out, header, old);
     }
 
-    /// PUT and DELETE: the condition didn't hold. `current` is what is there (its bytes only where
-    /// asked for).
+    /// PUT and DELETE: the condition didn't hold. EXPIRE: there was no expiry to clear. `current` is what is
+    /// there (its bytes only where asked for).
     pub fn not_met(self, out: &mut Vec<u8>, current: Option<ValueRef<'_>>) {
         append_with_old(out, self.header(Status::NotMet), current);
     }

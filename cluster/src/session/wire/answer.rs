@@ -69,7 +69,9 @@ fn respond(responder: Responder, want_existed: bool, answer: &Answer<'_>, out: &
         Answer::Written { .. } if says_done(responder) => responder.done(out),
         Answer::Written { existed: 0, .. } if want_existed => responder.not_found(out),
         Answer::Written { version, old, .. } => responder.written(out, version.0, old.map(value_ref)),
-        Answer::NotMet { .. } if responder.opcode() == Some(Opcode::Expire) => responder.not_found(out),
+        Answer::NotMet { current: None } if responder.opcode() == Some(Opcode::Expire) => {
+            responder.not_found(out)
+        }
         Answer::NotMet { current } => responder.not_met(out, current.map(value_ref)),
         Answer::Integer(number) => responder.integer(out, number),
         Answer::Refused(refusal) => {
