@@ -112,6 +112,22 @@ fn requests_on_many_keys_answer_for_each() {
 }
 
 #[test]
+fn many_keys_and_large_values_are_read_in_answers_of_bounded_length() {
+    let (_root, dir) = store_dir();
+    let kvd = Kvd::start(&dir, &SHARDS);
+    let client = kvd.client_with(Options { follow_map: false, ..Options::default() });
+    let absent: Vec<String> = (0..100_000).map(|number| format!("absent{number}")).collect();
+    assert!(client.get_many(&absent).unwrap().iter().all(Option::is_none));
+    let keys: Vec<String> = (0..7).map(|number| format!("large{number}")).collect();
+    for (number, key) in keys.iter().enumerate() {
+        client.put(key, vec![number as u8; 5 << 20]).unwrap();
+    }
+    for (number, value) in client.get_many(&keys).unwrap().into_iter().enumerate() {
+        assert_eq!(value.unwrap().bytes, vec![number as u8; 5 << 20], "large{number}");
+    }
+}
+
+#[test]
 fn what_is_no_frame_gets_a_reason_and_the_end() {
     use std::io::{Read, Write};
     let (_root, dir) = store_dir();

@@ -142,6 +142,12 @@ pub enum WireError {
         /// How long it may be.
         limit: u64,
     },
+    /// A list has too many keys.
+    #[error("the list has {keys} keys, the limit is {}; ask for them in several requests", Limits::KEYS_MAX)]
+    TooManyKeys {
+        /// How many it has.
+        keys: u64,
+    },
     /// A key is empty or too long.
     #[error("the key has {bytes} bytes, keys have 1 to {}", Limits::KEY_BYTES_MAX)]
     KeyLength {
@@ -174,7 +180,9 @@ impl WireError {
             WireError::Magic | WireError::HeaderChecksum => ErrorCode::BAD_FRAME,
             WireError::Version { .. } => ErrorCode::BAD_VERSION,
             WireError::BodyChecksum => ErrorCode::BAD_CHECKSUM,
-            WireError::TooLong { .. } | WireError::KeyLength { .. } => ErrorCode::LIMIT,
+            WireError::TooLong { .. } | WireError::TooManyKeys { .. } | WireError::KeyLength { .. } => {
+                ErrorCode::LIMIT
+            }
             WireError::UnknownOpcode { .. } => ErrorCode::UNKNOWN_OPCODE,
             WireError::UnknownFlags { .. } | WireError::Malformed(_) => ErrorCode::BAD_REQUEST,
         }

@@ -54,8 +54,8 @@ pub enum KeyResult<'a> {
     },
 }
 
-/// The results of a MULTI-GET, in the order of its keys. They may be fewer than the keys: the answer
-/// was full. Ask for the rest again.
+/// The results of a MULTI-GET, in the order of its keys. Values that the answer had no room for are refused with
+/// [`ErrorCode::LIMIT`]: ask for them again.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct KeyResults<'a> {
     bytes: &'a [u8],
