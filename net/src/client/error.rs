@@ -63,6 +63,11 @@ impl Error {
         Error::Refused { code, text: text.to_owned() }
     }
 
+    /// A connection that was refused, or is closed.
+    pub(super) fn refused_by(address: &str, code: ErrorCode, text: &str) -> Error {
+        Error::Refused { code, text: format!("{address} says: {text}") }
+    }
+
     pub(super) fn unknown(code: ErrorCode, text: &str) -> Error {
         Error::Unknown { code, text: text.to_owned() }
     }

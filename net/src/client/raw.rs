@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use super::error::Error;
 use super::inbox::Inbox;
 use super::options::Options;
-use crate::wire::{Command, Features, Hello, Reply, Request, Response, ServerHello};
+use crate::wire::{Command, Features, Reply, Request, Response, ServerHello};
 
 /// How long a system call may block before the other direction, or the deadline, is looked after.
 const PATIENCE: Duration = Duration::from_millis(20);
@@ -73,15 +73,14 @@ impl Connection {
 
     fn greet(&mut self) -> Result<ServerHello, Error> {
         let options = self.options.clone();
-        let features = if options.checksums { Features::CHECKSUM } else { Features::NONE };
-        self.send(Command::Hello(Hello::new(&options.name, features, &options.auth)))?;
+        self.send(Command::Hello(options.hello()))?;
         let address = self.address.clone();
         let Some(response) = self.recv_within(options.connect_timeout)? else {
             return Err(Error::NotConnected { address, text: "it doesn't answer HELLO".into() });
         };
         match response.reply {
-            Reply::Hello(hello) => Ok(*hello),
-            Reply::Refused { code, text } => Err(Error::refused(code, text)),
+            Reply::Hello(hello) => options.check(&hello, &address).map(|()| *hello),
+            Reply::Refused { code, text } => Err(Error::refused_by(&address, code, text)),
             _ => Err(Error::protocol(&address, &"it answers HELLO with something else")),
         }
     }
@@ -184,7 +183,7 @@ impl Connection {
         };
         match Response::decode(&frame) {
             Ok(Response { id: 0, reply: Reply::Refused { code, text }, .. }) => {
-                Err(Error::refused(code, text))
+                Err(Error::refused_by(&self.address, code, text))
             }
             Ok(response) => {
                 self.in_flight = self.in_flight.saturating_sub(1);

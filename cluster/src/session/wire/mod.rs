@@ -37,6 +37,8 @@ struct Call {
 pub struct WireSession {
     calls: Vec<Option<Call>>,
     free: Vec<u32>,
+    /// HELLO was agreed on.
+    greeted: bool,
     /// Responses carry checksums of key and value.
     checked: bool,
     walks: usize,
@@ -101,7 +103,14 @@ pub fn received(turn: &mut Turn<'_>, conn: ConnId, bytes: &[u8]) -> usize {
     while at < bytes.len() && !turn.must_stop(conn) {
         match parse(&bytes[at..], &limits) {
             Parsed::Frame(frame, len) => {
-                let Some(checked) = with(turn, conn, |wire| wire.checked) else { return bytes.len() };
+                let state = with(turn, conn, |wire| (wire.greeted, wire.checked));
+                let Some((greeted, checked)) = state else { return bytes.len() };
+                if !greeted && frame.header.opcode != Opcode::Hello as u8 {
+                    let responder = Responder::for_frame(&frame, checked);
+                    responder.refused(turn.io.output(conn), ErrorCode::HELLO_REQUIRED, "");
+                    close(turn, conn);
+                    return bytes.len();
+                }
                 match Request::decode(&frame, &limits) {
                     Ok(request) => {
                         let responder = Responder::new(&request, checked);

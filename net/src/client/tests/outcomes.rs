@@ -2,7 +2,9 @@ use std::time::Duration;
 
 use super::super::{Client, Error, Options, Put, Written};
 use super::server::{Server, soon};
-use crate::wire::{ErrorCode, HEADER_BYTES, Limits, Opcode, Responder, ValueRef, WireError};
+use crate::wire::{
+    ErrorCode, Features, HEADER_BYTES, Limits, Opcode, Responder, ServerHello, VERSION, ValueRef, WireError,
+};
 
 fn impatient() -> Options {
     Options { timeout: Duration::from_millis(60), ..Options::default() }
@@ -162,6 +164,19 @@ async fn a_notice_at_connecting_is_the_reason_for_the_refusal() {
     Responder::for_error(&WireError::Magic).refused(&mut notice, ErrorCode::TOO_MANY_CONNECTIONS, "");
     let error = soon(server.client_met_with(&notice)).await.unwrap_err();
     assert_eq!(error.code(), Some(ErrorCode::TOO_MANY_CONNECTIONS));
+}
+
+#[tokio::test]
+async fn a_server_that_agrees_to_something_else_is_none_for_this_client() {
+    for (version, features) in [(VERSION + 1, Features::NONE), (VERSION, Features::CHECKSUM)] {
+        let server = Server::start().await;
+        let mut answer = Vec::new();
+        let hello = ServerHello { version, features, ..server.hello.clone() };
+        Responder::for_parts(1, Opcode::Hello as u8, false).hello(&mut answer, &hello);
+        let error = soon(server.client_met_with(&answer)).await.unwrap_err();
+        assert!(matches!(error, Error::Protocol { .. }), "{error}");
+        assert!(error.to_string().contains(&server.address()), "{error}");
+    }
 }
 
 #[tokio::test]

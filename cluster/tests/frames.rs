@@ -1,0 +1,140 @@
+//! The binary protocol frame by frame: what a server does with what a careful client doesn't send.
+
+mod common;
+
+use common::{DEADLINE, Kvd, store_dir};
+use pinion_net::wire::{
+    Command, Condition, ErrorCode, Expiry, Features, Hello, Level, Limits, Parsed, Reply, Request, Response,
+    VERSION, parse,
+};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+/// A connection that sends what it is told to.
+struct Wire {
+    stream: TcpStream,
+    received: Vec<u8>,
+}
+
+/// A response, kept.
+struct Got(Vec<u8>);
+
+impl Got {
+    fn with<T>(&self, look: impl FnOnce(Response<'_>) -> T) -> T {
+        let Parsed::Frame(frame, _) = parse(&self.0, &Limits::default()) else { panic!("no frame") };
+        look(Response::decode(&frame).expect("a response"))
+    }
+
+    fn id(&self) -> u64 {
+        self.with(|response| response.id)
+    }
+
+    /// The error's number, if the request was refused.
+    fn refusal(&self) -> Option<ErrorCode> {
+        self.with(|response| match response.reply {
+            Reply::Refused { code, .. } => Some(code),
+            _ => None,
+        })
+    }
+}
+
+fn request(id: u64, command: Command<'_>) -> Request<'_> {
+    Request { id, level: Level::Default, keyspace: 0, deadline_ms: 0, command }
+}
+
+fn put<'a>(key: &'a [u8], value: &'a [u8]) -> Command<'a> {
+    Command::Put { key, value, expiry: Expiry::Never, condition: Condition::None, want_old: false }
+}
+
+fn hello() -> Hello<'static> {
+    Hello::new("test", Features::NONE, b"")
+}
+
+impl Wire {
+    fn connect(kvd: &Kvd) -> Wire {
+        let stream = TcpStream::connect(&kvd.kv).expect("kvd listens");
+        stream.set_read_timeout(Some(DEADLINE)).expect("a timeout can be set");
+        Wire { stream, received: Vec::new() }
+    }
+
+    /// A connection that agreed on HELLO.
+    fn greeted(kvd: &Kvd) -> Wire {
+        let mut wire = Wire::connect(kvd);
+        wire.send(&[request(1, Command::Hello(hello()))]);
+        assert!(wire.next().expect("an answer").with(|response| matches!(response.reply, Reply::Hello(_))));
+        wire
+    }
+
+    /// Sends requests in one piece.
+    fn send(&mut self, requests: &[Request<'_>]) {
+        let mut bytes = Vec::new();
+        for request in requests {
+            request.encode(&Limits::default(), false, &mut bytes).expect("requests within the limits");
+        }
+        self.stream.write_all(&bytes).expect("kvd reads");
+    }
+
+    /// The next response; `None` at the end of the stream.
+    fn next(&mut self) -> Option<Got> {
+        loop {
+            if let Parsed::Frame(_, len) = parse(&self.received, &Limits::default()) {
+                let rest = self.received.split_off(len);
+                return Some(Got(std::mem::replace(&mut self.received, rest)));
+            }
+            let mut room = vec![0; 1 << 20];
+            match self.stream.read(&mut room).expect("an answer or the end, in time") {
+                0 => return None,
+                bytes => self.received.extend_from_slice(&room[..bytes]),
+            }
+        }
+    }
+
+    /// All responses up to the end of the stream.
+    fn rest(&mut self) -> Vec<Got> {
+        std::iter::from_fn(|| self.next()).collect()
+    }
+}
+
+#[test]
+fn a_connection_begins_with_hello_or_ends() {
+    let (_root, dir) = store_dir();
+    let kvd = Kvd::start(&dir, &["--shards", "1"]);
+    let mut early = Wire::connect(&kvd);
+    early.send(&[request(7, put(b"k", b"early")), request(8, Command::Hello(hello()))]);
+    let answers = early.rest();
+    assert_eq!(answers.len(), 1);
+    assert_eq!((answers[0].id(), answers[0].refusal()), (7, Some(ErrorCode::HELLO_REQUIRED)));
+    let refusals = [
+        (Hello { version_min: VERSION + 1, version_max: 99, ..hello() }, ErrorCode::BAD_VERSION),
+        (Hello { auth: b"secret", ..hello() }, ErrorCode::AUTH_NOT_CONFIGURED),
+        (Hello { features: Features(1 << 31).required(), ..hello() }, ErrorCode::UNKNOWN_FEATURE),
+    ];
+    for (hello, code) in refusals {
+        let mut wire = Wire::connect(&kvd);
+        wire.send(&[request(1, Command::Hello(hello)), request(2, put(b"k", b"late"))]);
+        let answers = wire.rest();
+        assert_eq!(answers.len(), 1, "nothing behind a refused HELLO is done");
+        assert_eq!((answers[0].id(), answers[0].refusal()), (1, Some(code)));
+    }
+    assert_eq!(kvd.client().get("k").unwrap(), None);
+}
+
+#[test]
+fn every_level_is_taken_and_a_number_that_is_none_is_refused() {
+    let (_root, dir) = store_dir();
+    let kvd = Kvd::start(&dir, &["--shards", "1"]);
+    let mut wire = Wire::greeted(&kvd);
+    for level in [Level::Default, Level::Eventual, Level::Session, Level::Strong, Level::All] {
+        wire.send(&[Request { level, ..request(2, put(b"k", b"v")) }]);
+        assert_eq!(wire.next().unwrap().refusal(), None, "{level}");
+    }
+    let mut bytes = Vec::new();
+    request(3, Command::Get { key: b"k" }).encode(&Limits::default(), false, &mut bytes).unwrap();
+    bytes[6] = 5;
+    let checksum = crc32c::crc32c(&bytes[..44]);
+    bytes[44..48].copy_from_slice(&checksum.to_le_bytes());
+    wire.stream.write_all(&bytes).unwrap();
+    assert_eq!(wire.next().unwrap().refusal(), Some(ErrorCode::BAD_REQUEST));
+    wire.send(&[request(4, Command::Get { key: b"k" })]);
+    assert_eq!(wire.next().unwrap().refusal(), None, "the connection goes on");
+}
