@@ -4,9 +4,10 @@ mod common;
 
 use common::{DEADLINE, Kvd, store_dir};
 use pinion_net::wire::{
-    Command, Condition, ErrorCode, Expiry, Features, Hello, Level, Limits, Parsed, Reply, Request, Response,
-    VERSION, parse,
+    Command, Condition, ErrorCode, Expiry, Features, Hello, Level, Limits, Parsed, Range, Reply, Request,
+    Response, VERSION, parse,
 };
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
@@ -137,4 +138,62 @@ fn every_level_is_taken_and_a_number_that_is_none_is_refused() {
     assert_eq!(wire.next().unwrap().refusal(), Some(ErrorCode::BAD_REQUEST));
     wire.send(&[request(4, Command::Get { key: b"k" })]);
     assert_eq!(wire.next().unwrap().refusal(), None, "the connection goes on");
+}
+
+#[test]
+fn the_reason_for_the_end_comes_behind_every_answer() {
+    let (_root, dir) = store_dir();
+    let kvd = Kvd::start(&dir, &["--shards", "1"]);
+    let mut wire = Wire::greeted(&kvd);
+    let mut bytes = Vec::new();
+    let requests = [request(2, Command::Count(Range::default())), request(3, put(b"k", b"v"))];
+    for request in requests {
+        request.encode(&Limits::default(), false, &mut bytes).unwrap();
+    }
+    bytes.extend_from_slice(b"and now for something else");
+    wire.stream.write_all(&bytes).unwrap();
+    let answers = wire.rest();
+    let mut ids: Vec<u64> = answers.iter().map(Got::id).collect();
+    assert_eq!(ids.pop(), Some(0), "the notice is the last word");
+    ids.sort_unstable();
+    assert_eq!(ids, [2, 3]);
+    assert_eq!(answers[2].refusal(), Some(ErrorCode::BAD_FRAME));
+}
+
+#[test]
+fn a_node_that_goes_down_answers_what_it_takes_in_and_says_so() {
+    let (_root, dir) = store_dir();
+    let kvd = Kvd::start(&dir, &["--shards", "2"]);
+    let (mut idle, mut busy) = (Wire::greeted(&kvd), Wire::greeted(&kvd));
+    let keys: Vec<String> = (0..3000).map(|number| format!("key{number}")).collect();
+    let requests: Vec<_> =
+        keys.iter().zip(10..).map(|(key, id)| request(id, put(key.as_bytes(), b"v"))).collect();
+    busy.send(&requests);
+    // The first answer shows that the server is amid the others.
+    let first = busy.next().unwrap();
+    kvd.signal("TERM");
+    let mut answers = busy.rest();
+    let goodbye = answers.pop().unwrap();
+    assert_eq!((goodbye.id(), goodbye.refusal()), (0, Some(ErrorCode::SHUTTING_DOWN)));
+    let answered: BTreeSet<u64> = answers.iter().chain([&first]).map(Got::id).collect();
+    let idle = idle.rest();
+    assert_eq!(idle.len(), 1);
+    assert_eq!(idle[0].refusal(), Some(ErrorCode::SHUTTING_DOWN));
+    assert!(kvd.stop().success());
+    let kvd = Kvd::start(&dir, &[]);
+    let values = kvd.client().get_many(&keys).unwrap();
+    for ((key, value), id) in keys.iter().zip(values).zip(10..) {
+        assert_eq!(value.is_some(), answered.contains(&id), "{key} is there if it was answered, else not");
+    }
+}
+
+#[test]
+fn a_connection_too_many_is_told_so() {
+    let (_root, dir) = store_dir();
+    let kvd = Kvd::start(&dir, &["--shards", "1", "--connections-max", "2"]);
+    let taken = [Wire::greeted(&kvd), Wire::greeted(&kvd)];
+    let answers = Wire::connect(&kvd).rest();
+    assert_eq!(answers.len(), 1);
+    assert_eq!((answers[0].id(), answers[0].refusal()), (0, Some(ErrorCode::TOO_MANY_CONNECTIONS)));
+    drop(taken);
 }

@@ -176,11 +176,13 @@ impl Handler for Core {
             Speaks::Wire => Dialogue::Wire(WireSession::default()),
             Speaks::Resp => Dialogue::Resp(RespSession::new(peer)),
         };
-        self.hub.sessions.insert(Session::new(conn, dialogue, own_port));
-        self.hub.stats.connections_accepted += 1;
+        let mut session = Session::new(conn, dialogue, own_port);
         if self.hub.draining {
-            io.close(conn);
+            session.go_down();
+            session.close_if_over(io);
         }
+        self.hub.sessions.insert(session);
+        self.hub.stats.connections_accepted += 1;
     }
 
     fn received(&mut self, io: &mut Io<AlignedBuf>, conn: ConnId, bytes: &[u8]) -> usize {
@@ -268,7 +270,8 @@ impl Handler for Core {
     fn refusal(&self, listener: usize) -> &'static [u8] {
         match self.listeners.get(listener) {
             Some((Speaks::Resp, _)) => b"-ERR max number of clients reached\r\n",
-            _ => b"",
+            Some((Speaks::Wire, _)) => wire::too_many_connections(),
+            None => b"",
         }
     }
 }

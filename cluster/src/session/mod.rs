@@ -119,7 +119,26 @@ impl Session {
     pub fn close_if_over(&mut self, io: &mut Io<AlignedBuf>) {
         let finished = self.half_closed && !self.leftover && !self.is_held();
         if (self.closing || finished) && self.in_flight() == 0 {
-            io.close(self.conn);
+            self.close(io);
+        }
+    }
+
+    /// Closes the connection behind its output and, where the protocol has one, a last word.
+    pub fn close(&mut self, io: &mut Io<AlignedBuf>) {
+        if let Dialogue::Wire(wire) = &mut self.dialogue {
+            let last_word = wire.take_last_word();
+            if !last_word.is_empty() {
+                io.output(self.conn).extend_from_slice(&last_word);
+            }
+        }
+        io.close(self.conn);
+    }
+
+    /// The node goes down: nothing more is taken in, and the client is told why when everything is answered.
+    pub fn go_down(&mut self) {
+        self.closing = true;
+        if let Dialogue::Wire(wire) = &mut self.dialogue {
+            wire.go_down();
         }
     }
 

@@ -51,6 +51,15 @@ impl Error {
         !matches!(self, Error::Unknown { .. })
     }
 
+    /// Whether it is a notice by which a server ends a connection in good order: every request that it didn't answer
+    /// before wasn't executed.
+    pub(super) fn is_goodbye(&self) -> bool {
+        matches!(
+            self,
+            Error::Refused { code: ErrorCode::SHUTTING_DOWN | ErrorCode::TOO_MANY_CONNECTIONS, .. }
+        )
+    }
+
     /// The error's number, where there is one.
     pub fn code(&self) -> Option<ErrorCode> {
         match self {

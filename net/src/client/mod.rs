@@ -7,7 +7,8 @@
 //! Outcomes are three. A request is *done* (`Ok`), *refused* and certainly not applied
 //! ([`Error::Refused`], [`Error::NotConnected`], [`Error::TimedOut`]), or *unknown*
 //! ([`Error::Unknown`]): the deadline passed or the connection broke while a write was on its way. Within
-//! its deadline a read is tried again after a broken connection, and a write if nothing of it was sent.
+//! its deadline a read is tried again after a broken connection, and a write if nothing of it was sent or the server said
+//! that it is going down: then it has answered all that it executed.
 //!
 //! Requests on one key, each awaited before the next, take effect in that order.
 //!

@@ -48,7 +48,7 @@ impl Owned {
 pub(super) enum Failure {
     /// The connection broke.
     Broken {
-        /// Whether the server may have received it.
+        /// Whether the server may have executed it.
         written: bool,
         /// What happened.
         error: Error,
@@ -166,7 +166,7 @@ impl Pending {
         waker
     }
 
-    /// Fails all requests that wait: those that begin before `written` may have been received.
+    /// Fails all requests that wait: those that begin before `written` may have been executed.
     pub(super) fn fail_all(&mut self, written: u64, error: &Error, wakers: &mut Vec<Waker>) {
         for slot in &mut self.slots {
             let Place::Waiting { waker, position, .. } = &mut slot.place else { continue };

@@ -3,7 +3,8 @@
 //! Requests are appended to a buffer by [`Connection::send`] and leave together; responses are parsed
 //! in the buffer they were received in. This is the cheapest way to keep thousands of requests in
 //! flight. Sending reads as well once the server stops taking more, so a deep pipeline can't block
-//! itself. Nothing is retried: after an error the requests without a response are unknown.
+//! itself. Nothing is retried: after an error the requests without a response are unknown, except after the notice
+//! SHUTTING_DOWN: then they weren't executed.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
@@ -171,7 +172,7 @@ impl Connection {
     }
 
     /// The next response among the bytes already received. A notice about the whole connection, which the
-    /// server closes after it, comes as [`Error::Refused`].
+    /// server closes after it, comes as [`Error::Refused`]; it is the last there is.
     pub fn try_recv(&mut self) -> Result<Option<Response<'_>>, Error> {
         if !self.inbox.is_ready() {
             return Ok(None);

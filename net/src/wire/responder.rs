@@ -42,8 +42,13 @@ impl Responder {
     pub fn for_error(error: &WireError) -> Responder {
         match error {
             WireError::TooLong { id, opcode, .. } => Responder::for_parts(*id, *opcode, false),
-            _ => Responder::for_parts(0, 0, false),
+            _ => Responder::notice(),
         }
+    }
+
+    /// For a notice about the whole connection: the last frame before it is closed.
+    pub fn notice() -> Responder {
+        Responder::for_parts(0, 0, false)
     }
 
     /// For a request kept as its parts.

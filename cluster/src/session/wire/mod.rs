@@ -21,6 +21,7 @@ use pinion_net::reactor::ConnId;
 use pinion_net::wire::{
     Command, Condition, ErrorCode, Expiry, Limits, Opcode, Parsed, Request, Responder, parse,
 };
+use std::sync::LazyLock;
 
 /// What is remembered of a request until it is answered.
 struct Call {
@@ -43,6 +44,8 @@ pub struct WireSession {
     checked: bool,
     walks: usize,
     wrote_to: Option<usize>,
+    /// What is said when everything that was taken in is answered, before the connection is closed.
+    last_word: Vec<u8>,
 }
 
 /// Walks that one connection may have under way.
@@ -63,6 +66,18 @@ impl WireSession {
     /// Requests without a response.
     pub fn in_flight(&self) -> usize {
         self.calls.len() - self.free.len()
+    }
+
+    /// The node goes down: says so at the end, unless there is another reason for it.
+    pub fn go_down(&mut self) {
+        if self.last_word.is_empty() {
+            Responder::notice().refused(&mut self.last_word, ErrorCode::SHUTTING_DOWN, "");
+        }
+    }
+
+    /// Takes what is to be said before the connection is closed; empty: nothing.
+    pub fn take_last_word(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.last_word)
     }
 
     fn insert(&mut self, call: Call) -> usize {
@@ -124,7 +139,7 @@ pub fn received(turn: &mut Turn<'_>, conn: ConnId, bytes: &[u8]) -> usize {
             }
             Parsed::Incomplete { .. } => break,
             Parsed::Invalid(error) => {
-                Responder::for_error(&error).error(turn.io.output(conn), &error);
+                with(turn, conn, |wire| Responder::for_error(&error).error(&mut wire.last_word, &error));
                 close(turn, conn);
                 at = bytes.len();
             }
@@ -134,6 +149,18 @@ pub fn received(turn: &mut Turn<'_>, conn: ConnId, bytes: &[u8]) -> usize {
         turn.throttle(conn, core);
     }
     at
+}
+
+/// What a connection over the limit of connections is told.
+pub fn too_many_connections() -> &'static [u8] {
+    static NOTICE: LazyLock<Vec<u8>> = LazyLock::new(|| {
+        let mut notice = Vec::new();
+        let text = "the core has as many connections as it may; use another core's port, close some, or raise \
+                    --connections-max";
+        Responder::notice().refused(&mut notice, ErrorCode::TOO_MANY_CONNECTIONS, text);
+        notice
+    });
+    &NOTICE
 }
 
 /// No more input; the end comes when everything is answered.

@@ -268,3 +268,38 @@ async fn what_is_over_a_limit_of_the_server_is_refused_before_it_is_sent() {
     let error = soon(client.get("")).await.unwrap_err();
     assert_eq!(error.code(), Some(ErrorCode::LIMIT));
 }
+
+#[tokio::test]
+async fn what_a_server_did_not_answer_before_it_said_goodbye_is_sent_to_the_next() {
+    let server = Server::start().await;
+    let (client, mut conn) = server.client(Options::default()).await;
+    let serve = async {
+        let (answered, _unanswered) = (conn.next().await, conn.next().await);
+        conn.answer(&answered, |to, out| to.written(out, 1, None)).await;
+        let mut notice = Vec::new();
+        Responder::notice().refused(&mut notice, ErrorCode::SHUTTING_DOWN, "");
+        conn.write(&notice).await;
+        drop(conn);
+        let mut conn = server.accept().await;
+        let again = conn.next().await;
+        conn.answer(&again, |to, out| to.written(out, 2, None)).await;
+        assert_eq!(again.key, b"b");
+    };
+    let (a, b, ()) = soon(async { tokio::join!(client.put("a", "1"), client.put("b", "2"), serve) }).await;
+    assert_eq!((a.unwrap(), b.unwrap()), (1, 2));
+}
+
+#[tokio::test]
+async fn a_write_that_nobody_takes_after_a_goodbye_was_certainly_not_applied() {
+    let server = Server::start().await;
+    let (client, mut conn) = server.client(impatient()).await;
+    let serve = async {
+        conn.next().await;
+        let mut notice = Vec::new();
+        Responder::notice().refused(&mut notice, ErrorCode::SHUTTING_DOWN, "");
+        conn.write(&notice).await;
+        drop((conn, server));
+    };
+    let (put, ()) = soon(async { tokio::join!(client.put("k", "v"), serve) }).await;
+    assert!(put.unwrap_err().is_certain());
+}
