@@ -9,8 +9,8 @@ pub mod resp;
 pub mod walk;
 pub mod wire;
 
-use pinion_engine::aligned::AlignedBuf;
-use pinion_net::reactor::{ConnId, Io};
+use crate::core::sockets::Sockets;
+use pinion_net::reactor::ConnId;
 use resp::RespSession;
 use wire::WireSession;
 
@@ -116,7 +116,7 @@ impl Session {
     }
 
     /// Closes the connection if it has got all it will get.
-    pub fn close_if_over(&mut self, io: &mut Io<AlignedBuf>) {
+    pub fn close_if_over(&mut self, io: &mut impl Sockets) {
         let finished = self.half_closed && !self.leftover && !self.is_held();
         if (self.closing || finished) && self.in_flight() == 0 {
             self.close(io);
@@ -124,7 +124,7 @@ impl Session {
     }
 
     /// Closes the connection behind its output and, where the protocol has one, a last word.
-    pub fn close(&mut self, io: &mut Io<AlignedBuf>) {
+    pub fn close(&mut self, io: &mut impl Sockets) {
         if let Dialogue::Wire(wire) = &mut self.dialogue {
             let last_word = wire.take_last_word();
             if !last_word.is_empty() {

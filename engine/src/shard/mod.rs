@@ -43,7 +43,6 @@ use crate::log::{Log, LogPosition};
 use crate::manifest::Manifest;
 use background::Background;
 use generation::Generation;
-use options::Budgets;
 use parked::ParkedRequests;
 use partition::{Partitions, Place};
 use queue::KeyLines;
@@ -51,7 +50,7 @@ use request::{Answer, Answers, Op, Refusal, Request, Ticket};
 use sources::Sources;
 use stats::Counters;
 
-pub use options::{Durability, Now, ShardOptions};
+pub use options::{Budgets, Durability, Now, ShardOptions, Tuning};
 pub use stats::ShardStats;
 
 /// The latest time that is taken for true, the year 3111: versions start from the clock and have 56 bits.

@@ -27,8 +27,9 @@ impl Shard {
         Shard::open_tuned(dir, options, tuning, now)
     }
 
-    /// [`Shard::open`] with sizes of the caller's choice.
-    pub(super) fn open_tuned(
+    /// [`Shard::open`] with sizes of the caller's choice: a shard of small ones flushes, merges and recycles after a
+    /// few hundred writes.
+    pub fn open_tuned(
         dir: &mut dyn Dir,
         options: ShardOptions,
         tuning: Tuning,

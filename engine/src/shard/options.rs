@@ -52,15 +52,19 @@ impl ShardOptions {
     pub const MEMORY_BYTES_MIN: usize = 16 << 20;
 }
 
-/// Sizes that follow from the memory budget.
+/// Sizes that follow from the memory budget, unless a caller of [`super::Shard::open_tuned`] chooses others.
 #[derive(Clone, Debug)]
-pub(super) struct Tuning {
+pub struct Tuning {
+    /// How memory is divided.
     pub budgets: Budgets,
+    /// The shape of the tree.
     pub tree: TreeOptions,
+    /// Size of a segment of the log, bytes.
     pub segment_bytes: u32,
 }
 
 impl Tuning {
+    /// The sizes of a shard that may use so much memory.
     pub fn new(memory_bytes: usize) -> Tuning {
         Tuning {
             budgets: Budgets::new(memory_bytes),
@@ -72,7 +76,7 @@ impl Tuning {
 
 /// Shares of the memory budget, bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Budgets {
+pub struct Budgets {
     /// A memtable is frozen at this size.
     pub memtable: usize,
     /// All memtables together; beyond it writers are refused.

@@ -2,6 +2,7 @@
 
 use super::answer::{refused, value_ref};
 use super::{Call, Taken, condition, put_expiry, ticket, with};
+use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
 use crate::stats::Class;
 use pinion_engine::key::{Expiry, Keyspace, Partition, Version};
@@ -51,7 +52,7 @@ enum Part {
 
 /// Keys by partition; `None` if a core they need has no room yet (then the connection is held).
 fn gather<'k>(
-    turn: &mut Turn<'_>,
+    turn: &mut Turn<'_, impl Sockets>,
     conn: ConnId,
     kind: Kind,
     keys: impl Iterator<Item = &'k [u8]>,
@@ -87,7 +88,7 @@ fn groups(gather: &Gather) -> Vec<(Partition, Vec<u32>)> {
 }
 
 fn begin(
-    turn: &mut Turn<'_>,
+    turn: &mut Turn<'_, impl Sockets>,
     conn: ConnId,
     responder: Responder,
     class: Class,
@@ -99,7 +100,12 @@ fn begin(
 }
 
 /// MULTI-GET.
-pub fn get(turn: &mut Turn<'_>, conn: ConnId, responder: Responder, list: KeyList<'_>) -> Taken {
+pub fn get(
+    turn: &mut Turn<'_, impl Sockets>,
+    conn: ConnId,
+    responder: Responder,
+    list: KeyList<'_>,
+) -> Taken {
     let keys: Vec<&[u8]> = list.iter().collect();
     if keys.is_empty() {
         responder.results(turn.io.output(conn), 0, 0).finish(turn.io.output(conn));
@@ -119,7 +125,12 @@ pub fn get(turn: &mut Turn<'_>, conn: ConnId, responder: Responder, list: KeyLis
 }
 
 /// BATCH.
-pub fn batch(turn: &mut Turn<'_>, conn: ConnId, responder: Responder, ops: BatchOps<'_>) -> Taken {
+pub fn batch(
+    turn: &mut Turn<'_, impl Sockets>,
+    conn: ConnId,
+    responder: Responder,
+    ops: BatchOps<'_>,
+) -> Taken {
     let updates: Vec<(&[u8], Update<'_>)> = ops
         .iter()
         .map(|op| {
@@ -171,7 +182,7 @@ fn value_len(update: &Update<'_>) -> usize {
 }
 
 /// CLEAR: every partition of every core.
-pub fn clear(turn: &mut Turn<'_>, conn: ConnId, responder: Responder) -> Taken {
+pub fn clear(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, responder: Responder) -> Taken {
     let partitions: Vec<Partition> = turn.hub.node.placement.all().collect();
     let gather = Gather {
         kind: Kind::AllDone,

@@ -11,6 +11,7 @@ mod server;
 
 use super::{Dialogue, Hold};
 use crate::core::owners::Owner;
+use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
 use crate::stats::Class;
 use many::Gather;
@@ -112,7 +113,7 @@ impl WireSession {
 }
 
 /// Takes in what was received; returns how much of it.
-pub fn received(turn: &mut Turn<'_>, conn: ConnId, bytes: &[u8]) -> usize {
+pub fn received(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, bytes: &[u8]) -> usize {
     let limits = turn.hub.node.limits;
     let mut at = 0;
     while at < bytes.len() && !turn.must_stop(conn) {
@@ -164,14 +165,18 @@ pub fn too_many_connections() -> &'static [u8] {
 }
 
 /// No more input; the end comes when everything is answered.
-fn close(turn: &mut Turn<'_>, conn: ConnId) {
+fn close(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) {
     if let Some(session) = turn.hub.sessions.get(conn) {
         session.closing = true;
     }
 }
 
 /// The session of a connection, if it is there and speaks this protocol.
-fn with<T>(turn: &mut Turn<'_>, conn: ConnId, work: impl FnOnce(&mut WireSession) -> T) -> Option<T> {
+fn with<T>(
+    turn: &mut Turn<'_, impl Sockets>,
+    conn: ConnId,
+    work: impl FnOnce(&mut WireSession) -> T,
+) -> Option<T> {
     match &mut turn.hub.sessions.get(conn)?.dialogue {
         Dialogue::Wire(wire) => Some(work(wire)),
         Dialogue::Resp(_) => None,
@@ -183,7 +188,12 @@ fn ticket(conn: ConnId, place: usize, part: usize) -> Ticket {
     owner.ticket(WireSession::request(place, part))
 }
 
-fn run(turn: &mut Turn<'_>, conn: ConnId, request: &Request<'_>, responder: Responder) -> Taken {
+fn run(
+    turn: &mut Turn<'_, impl Sockets>,
+    conn: ConnId,
+    request: &Request<'_>,
+    responder: Responder,
+) -> Taken {
     if request.keyspace != 0
         && !matches!(request.command, Command::Hello(_) | Command::Ping { .. } | Command::Info)
     {
@@ -209,7 +219,7 @@ fn run(turn: &mut Turn<'_>, conn: ConnId, request: &Request<'_>, responder: Resp
 
 /// Runs a request on one key.
 fn single(
-    turn: &mut Turn<'_>,
+    turn: &mut Turn<'_, impl Sockets>,
     conn: ConnId,
     responder: Responder,
     command: &Command<'_>,
@@ -293,7 +303,7 @@ fn says_done(responder: Responder) -> bool {
 }
 
 /// Holds a connection that has too many walks under way.
-fn has_room_for_walk(turn: &mut Turn<'_>, conn: ConnId) -> bool {
+fn has_room_for_walk(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) -> bool {
     let has_room = with(turn, conn, |wire| wire.walks < WALKS_MAX).unwrap_or(true);
     if !has_room {
         turn.hub.hold(turn.io, conn, Hold::Barrier);

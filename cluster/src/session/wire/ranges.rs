@@ -4,6 +4,7 @@
 //! prefix with a whole `{tag}` needs only the tag's partition.
 
 use super::{Call, Taken, WireSession, has_room_for_walk, with};
+use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
 use crate::session::walk::{Task, Walk};
 use crate::stats::Class;
@@ -19,7 +20,7 @@ const LIMIT_MAX: usize = 100_000;
 const PAGE_BYTES_MAX: usize = 4 << 20;
 
 /// SCAN.
-pub fn scan(turn: &mut Turn<'_>, conn: ConnId, responder: Responder, scan: Scan<'_>) -> Taken {
+pub fn scan(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, responder: Responder, scan: Scan<'_>) -> Taken {
     if !has_room_for_walk(turn, conn) {
         return Taken::NotYet;
     }
@@ -39,7 +40,12 @@ pub fn scan(turn: &mut Turn<'_>, conn: ConnId, responder: Responder, scan: Scan<
 }
 
 /// COUNT.
-pub fn count(turn: &mut Turn<'_>, conn: ConnId, responder: Responder, range: Range<'_>) -> Taken {
+pub fn count(
+    turn: &mut Turn<'_, impl Sockets>,
+    conn: ConnId,
+    responder: Responder,
+    range: Range<'_>,
+) -> Taken {
     if !has_room_for_walk(turn, conn) {
         return Taken::NotYet;
     }
@@ -59,7 +65,7 @@ pub fn count(turn: &mut Turn<'_>, conn: ConnId, responder: Responder, range: Ran
     Taken::Yes
 }
 
-fn begin(turn: &mut Turn<'_>, conn: ConnId, responder: Responder) -> Option<(ConnId, u64)> {
+fn begin(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, responder: Responder) -> Option<(ConnId, u64)> {
     let started_us = turn.hub.now.mono_us;
     let call = Call { responder, class: Class::Scan, started_us, want_existed: false, gather: None };
     let place = with(turn, conn, |wire| {
@@ -91,7 +97,7 @@ fn beyond(prefix: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The partitions that can have keys of a range.
-fn partitions(turn: &Turn<'_>, range: &Range<'_>) -> Vec<Partition> {
+fn partitions(turn: &Turn<'_, impl Sockets>, range: &Range<'_>) -> Vec<Partition> {
     let placement = &turn.hub.node.placement;
     let has_tag = hashed_part(range.prefix).len() < range.prefix.len();
     if has_tag {

@@ -2,13 +2,14 @@
 
 use super::{close, with};
 use crate::core::hub::{Ending, Settled};
+use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
 use crate::stats::Class;
 use pinion_net::reactor::ConnId;
 use pinion_net::wire::{Command, ErrorCode, Features, Hello, Home, Responder, ServerHello, VERSION};
 
 /// Runs a request that is about no key.
-pub fn run(turn: &mut Turn<'_>, conn: ConnId, responder: Responder, command: &Command<'_>) {
+pub fn run(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, responder: Responder, command: &Command<'_>) {
     match *command {
         Command::Hello(hello) => self::hello(turn, conn, responder, hello),
         Command::Ping { payload } => responder.bytes(turn.io.output(conn), payload),
@@ -22,7 +23,7 @@ pub fn run(turn: &mut Turn<'_>, conn: ConnId, responder: Responder, command: &Co
     turn.hub.settle(Settled { class: Class::Server, started_us, ending: Ending::Done });
 }
 
-fn hello(turn: &mut Turn<'_>, conn: ConnId, responder: Responder, hello: Hello<'_>) {
+fn hello(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, responder: Responder, hello: Hello<'_>) {
     let features = match agree(&hello) {
         Ok(features) => features,
         Err((code, text)) => {
@@ -65,7 +66,7 @@ fn agree(hello: &Hello<'_>) -> Result<Features, (ErrorCode, String)> {
 }
 
 /// What this core tells of itself and its node, as JSON.
-fn info(turn: &mut Turn<'_>) -> String {
+fn info(turn: &mut Turn<'_, impl Sockets>) -> String {
     let (node, hub) = (&turn.hub.node, &turn.hub);
     let document = serde_json::json!({
         "version": env!("CARGO_PKG_VERSION"),
