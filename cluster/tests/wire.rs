@@ -83,6 +83,16 @@ fn scans_are_in_the_order_of_keys_over_all_cores() {
     let limited = ScanOptions { from: b"key0650".to_vec(), limit: Some(48), ..ScanOptions::default() };
     assert_eq!(all(limited), expected[650..698]);
     assert_eq!(all(ScanOptions { prefix: b"{tag}".to_vec(), ..ScanOptions::default() }).len(), 2);
+    let page = client.scan_page(&ScanOptions { page_items: 5, ..prefix.clone() }, b"").unwrap();
+    let mut cursor = page.next.unwrap();
+    assert_eq!(client.scan_page(&prefix, &cursor).unwrap().items[0].key, b"key0005");
+    let of_another_range = client.scan_page(&range, &cursor);
+    cursor.push(0);
+    for refused in
+        [of_another_range, client.scan_page(&prefix, &cursor), client.scan_page(&prefix, b"key0005")]
+    {
+        assert_eq!(refused.unwrap_err().code(), Some(ErrorCode::BAD_CURSOR));
+    }
     assert_eq!(client.count(&prefix).unwrap(), 700);
     assert_eq!(client.count(&range).unwrap(), 3);
     assert_eq!(client.count(&ScanOptions::default()).unwrap(), 703);

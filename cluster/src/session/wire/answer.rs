@@ -1,6 +1,6 @@
 //! Answers of partitions as responses.
 
-use super::{WireSession, many, says_done};
+use super::{WireSession, cursor, many, says_done};
 use crate::core::hub::{Ending, Settled};
 use crate::session::walk::{Outcome, refusal_text};
 use pinion_engine::shard::request::{Answer, Refusal, Value};
@@ -42,11 +42,12 @@ impl WireSession {
                     }
                     page.push(out, key, value_ref(value));
                 }
-                page.finish(out, rest.as_deref());
+                let cursor = rest.map(|key| cursor::write(call.seal, &key));
+                page.finish(out, cursor.as_deref());
             }
-            Outcome::Refused(text) => {
+            Outcome::Refused(code, text) => {
                 ending = Ending::Refused;
-                call.responder.refused(out, ErrorCode::UNAVAILABLE, &text);
+                call.responder.refused(out, code, &text);
             }
             Outcome::NoCursor => {
                 ending = Ending::Refused;
@@ -98,4 +99,49 @@ pub fn refused(refusal: &Refusal<'_>) -> (ErrorCode, String) {
         Refusal::WrongShard => ErrorCode::INTERNAL,
     };
     (code, refusal_text(refusal))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::walk::Walk;
+    use crate::stats::Class;
+    use pinion_engine::key::{Keyspace, Partition};
+    use pinion_net::reactor::ConnId;
+    use pinion_net::wire::{Limits, Parsed, Reply, Response, parse};
+
+    /// How a scan ends whose partition refuses it.
+    fn scan_refused(refusal: Refusal<'_>) -> (ErrorCode, String) {
+        let mut session = WireSession::default();
+        let responder = Responder::for_parts(9, Opcode::Scan as u8, false);
+        let call = super::super::Call {
+            responder,
+            class: Class::Scan,
+            started_us: 0,
+            want_existed: false,
+            seal: 0,
+            gather: None,
+        };
+        session.walks += 1;
+        let command = WireSession::request(session.insert(call), 0);
+        let whom = (ConnId::from_u64(0), command);
+        let mut walk = Walk::merged(whom, Keyspace(0), vec![Partition(0)], b"", (10, 1000));
+        assert_eq!(walk.asks().len(), 1);
+        walk.take(0, &Answer::Refused(refusal));
+        let mut out = Vec::new();
+        session.walked(command, walk.outcome(), &mut out);
+        let Parsed::Frame(frame, _) = parse(&out, &Limits::default()) else { panic!("no frame") };
+        match Response::decode(&frame).unwrap().reply {
+            Reply::Refused { code, text } => (code, text.to_owned()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_scan_says_why_its_partition_refuses_it() {
+        let damaged = "shard-000/000007.sst at 4096 doesn't match its checksum";
+        assert_eq!(scan_refused(Refusal::Damaged(damaged)), (ErrorCode::DAMAGED, damaged.to_owned()));
+        assert_eq!(scan_refused(Refusal::Busy).0, ErrorCode::BUSY);
+        assert_eq!(scan_refused(Refusal::ReadOnly("the disk is full")).0, ErrorCode::READ_ONLY);
+    }
 }

@@ -95,7 +95,8 @@ fn begin(
     gather: Gather,
 ) -> Option<usize> {
     let started_us = turn.hub.now.mono_us;
-    let call = Call { responder, class, started_us, want_existed: false, gather: Some(Box::new(gather)) };
+    let call =
+        Call { responder, class, started_us, want_existed: false, seal: 0, gather: Some(Box::new(gather)) };
     with(turn, conn, |wire| wire.insert(call))
 }
 

@@ -5,9 +5,12 @@
 //! place in the table of calls (40 bits) and the part (24 bits).
 
 mod answer;
+mod cursor;
 mod many;
 mod ranges;
 mod server;
+
+pub(super) use answer::refused;
 
 use super::{Dialogue, Hold};
 use crate::core::owners::Owner;
@@ -31,6 +34,8 @@ struct Call {
     started_us: u64,
     /// A key that wasn't there is answered as not found.
     want_existed: bool,
+    /// What a cursor of its scan is bound to.
+    seal: u32,
     gather: Option<Box<Gather>>,
 }
 
@@ -237,7 +242,8 @@ fn single(
     }
     let responder = if core == turn.hub.me { responder } else { responder.forwarded() };
     let want_existed = matches!(command, Command::Delete { want_existed: true, .. } | Command::Expire { .. });
-    let call = Call { responder, class, started_us: turn.hub.now.mono_us, want_existed, gather: None };
+    let call =
+        Call { responder, class, started_us: turn.hub.now.mono_us, want_existed, seal: 0, gather: None };
     let place = with(turn, conn, |wire| {
         if class == Class::Write {
             wire.wrote_to = Some(core);
