@@ -7,9 +7,10 @@ use pinion_net::wire::{
     Command, Condition, ErrorCode, Expiry, Features, Hello, Level, Limits, Parsed, Range, Reply, Request,
     Response, VERSION, parse,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
 /// A connection that sends what it is told to.
 struct Wire {
@@ -196,4 +197,62 @@ fn a_connection_too_many_is_told_so() {
     assert_eq!(answers.len(), 1);
     assert_eq!((answers[0].id(), answers[0].refusal()), (0, Some(ErrorCode::TOO_MANY_CONNECTIONS)));
     drop(taken);
+}
+
+/// A value that no socket's buffers take whole.
+const LARGE: usize = 16 << 20;
+
+#[test]
+fn a_request_that_waited_beyond_its_deadline_is_refused_and_one_that_has_time_is_done() {
+    let (_root, dir) = store_dir();
+    let kvd = Kvd::start(&dir, &["--shards", "1"]);
+    let client = kvd.client();
+    client.put("large", vec![7; LARGE]).unwrap();
+    let mut wire = Wire::greeted(&kvd);
+    // Behind an answer that the client doesn't read, requests wait.
+    let deadline = |deadline_ms, request| Request { deadline_ms, ..request };
+    wire.send(&[
+        request(2, Command::Get { key: b"large" }),
+        deadline(5, request(3, put(b"late", b"v"))),
+        deadline(600_000, request(4, put(b"in time", b"v"))),
+        request(5, put(b"whenever", b"v")),
+        deadline(5, request(6, Command::Get { key: b"large" })),
+    ]);
+    let mut first = [0; 1];
+    assert_eq!(wire.stream.peek(&mut first).unwrap(), 1);
+    let since = Instant::now();
+    while since.elapsed() < Duration::from_millis(20) {
+        client.ping().unwrap();
+    }
+    let mut refusals = BTreeMap::new();
+    for _ in 0..5 {
+        let answer = wire.next().unwrap();
+        refusals.insert(answer.id(), answer.refusal());
+    }
+    let late = Some(ErrorCode::DEADLINE);
+    assert_eq!(refusals.into_values().collect::<Vec<_>>(), [None, late, None, None, late]);
+    assert_eq!(client.get("late").unwrap(), None);
+    assert!(client.get("in time").unwrap().is_some());
+}
+
+#[test]
+fn a_fresh_connection_may_ask_for_many_large_values_at_once() {
+    let (_root, dir) = store_dir();
+    let kvd = Kvd::start(&dir, &["--shards", "1"]);
+    let client = kvd.client();
+    let keys: Vec<String> = (0..160).map(|number| format!("key{number}")).collect();
+    let mut bits = 1_u64;
+    let mut value = vec![0; 1 << 20];
+    for key in &keys {
+        for byte in &mut value {
+            bits = bits.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            *byte = (bits >> 56) as u8;
+        }
+        client.put(key, &value).unwrap();
+    }
+    let mut wire = Wire::greeted(&kvd);
+    let gets = keys.iter().zip(2..).map(|(key, id)| request(id, Command::Get { key: key.as_bytes() }));
+    wire.send(&gets.collect::<Vec<_>>());
+    let refused = keys.iter().filter(|_| wire.next().unwrap().refusal().is_some()).count();
+    assert_eq!(refused, 0);
 }

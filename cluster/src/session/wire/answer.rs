@@ -1,14 +1,21 @@
 //! Answers of partitions as responses.
 
-use super::{WireSession, cursor, many, says_done};
+use super::{Call, WireSession, cursor, many, says_done};
 use crate::core::hub::{Ending, Settled};
 use crate::session::walk::{Outcome, refusal_text};
+use crate::stats::Class;
 use pinion_engine::shard::request::{Answer, Refusal, Value};
 use pinion_net::wire::{ErrorCode, Opcode, Responder, ValueRef};
 
 impl WireSession {
     /// Takes in an answer; what became of the request if it was the last.
-    pub fn answer(&mut self, request: u64, answer: &Answer<'_>, out: &mut Vec<u8>) -> Option<Settled> {
+    pub fn answer(
+        &mut self,
+        request: u64,
+        answer: &Answer<'_>,
+        now_us: u64,
+        out: &mut Vec<u8>,
+    ) -> Option<Settled> {
         let (place, part) = WireSession::parts(request);
         let call = self.calls.get_mut(place)?.as_mut()?;
         if let Some(gather) = &mut call.gather
@@ -17,6 +24,9 @@ impl WireSession {
             return None;
         }
         let call = self.remove(place)?;
+        if call.is_late(answer, now_us) {
+            return Some(call.refuse_late(out));
+        }
         match call.gather {
             Some(gather) => many::respond(call.responder, &gather, out),
             None => respond(call.responder, call.want_existed, answer, out),
@@ -25,10 +35,19 @@ impl WireSession {
     }
 
     /// Takes in the end of a walk.
-    pub fn walked(&mut self, command: u64, outcome: Outcome, out: &mut Vec<u8>) -> Option<Settled> {
+    pub fn walked(
+        &mut self,
+        command: u64,
+        outcome: Outcome,
+        now_us: u64,
+        out: &mut Vec<u8>,
+    ) -> Option<Settled> {
         let (place, _) = WireSession::parts(command);
         let call = self.remove(place)?;
         self.walks -= 1;
+        if call.terms.deadline_us < now_us {
+            return Some(call.refuse_late(out));
+        }
         let mut ending = Ending::Done;
         match outcome {
             Outcome::Count(count) => call.responder.integer(out, i64::try_from(count).unwrap_or(i64::MAX)),
@@ -55,6 +74,24 @@ impl WireSession {
             }
         }
         Some(Settled { class: call.class, started_us: call.started_us, ending })
+    }
+}
+
+impl Call {
+    /// Whether nobody waits for this answer any more, and it is certain that nothing was changed. A write that was taken
+    /// into a log isn't taken back: its answer says what became of it.
+    #[inline]
+    fn is_late(&self, answer: &Answer<'_>, now_us: u64) -> bool {
+        self.terms.deadline_us < now_us
+            && match self.class {
+                Class::Write => self.gather.is_none() && matches!(answer, Answer::Refused(Refusal::Busy)),
+                _ => true,
+            }
+    }
+
+    fn refuse_late(&self, out: &mut Vec<u8>) -> Settled {
+        self.responder.refused(out, ErrorCode::DEADLINE, "");
+        Settled { class: self.class, started_us: self.started_us, ending: Ending::Refused }
     }
 }
 
@@ -105,8 +142,8 @@ pub fn refused(refusal: &Refusal<'_>) -> (ErrorCode, String) {
 mod tests {
     use super::*;
     use crate::session::walk::Walk;
-    use crate::stats::Class;
-    use pinion_engine::key::{Keyspace, Partition};
+    use crate::session::wire::Terms;
+    use pinion_engine::key::{Keyspace, Partition, Version};
     use pinion_net::reactor::ConnId;
     use pinion_net::wire::{Limits, Parsed, Reply, Response, parse};
 
@@ -114,14 +151,7 @@ mod tests {
     fn scan_refused(refusal: Refusal<'_>) -> (ErrorCode, String) {
         let mut session = WireSession::default();
         let responder = Responder::for_parts(9, Opcode::Scan as u8, false);
-        let call = super::super::Call {
-            responder,
-            class: Class::Scan,
-            started_us: 0,
-            want_existed: false,
-            seal: 0,
-            gather: None,
-        };
+        let call = Call::new(responder, Class::Scan, 0);
         session.walks += 1;
         let command = WireSession::request(session.insert(call), 0);
         let whom = (ConnId::from_u64(0), command);
@@ -129,7 +159,7 @@ mod tests {
         assert_eq!(walk.asks().len(), 1);
         walk.take(0, &Answer::Refused(refusal));
         let mut out = Vec::new();
-        session.walked(command, walk.outcome(), &mut out);
+        session.walked(command, walk.outcome(), 0, &mut out);
         let Parsed::Frame(frame, _) = parse(&out, &Limits::default()) else { panic!("no frame") };
         match Response::decode(&frame).unwrap().reply {
             Reply::Refused { code, text } => (code, text.to_owned()),
@@ -143,5 +173,30 @@ mod tests {
         assert_eq!(scan_refused(Refusal::Damaged(damaged)), (ErrorCode::DAMAGED, damaged.to_owned()));
         assert_eq!(scan_refused(Refusal::Busy).0, ErrorCode::BUSY);
         assert_eq!(scan_refused(Refusal::ReadOnly("the disk is full")).0, ErrorCode::READ_ONLY);
+    }
+
+    /// How a request of this opcode is answered that had until 1000 us, at 1001 us.
+    fn answered_late(opcode: Opcode, class: Class, answer: &Answer<'_>) -> Option<ErrorCode> {
+        let terms = Terms { values: 1, deadline_us: 1000 };
+        let mut session = WireSession { terms, ..WireSession::default() };
+        let responder = Responder::for_parts(9, opcode as u8, false);
+        let request = WireSession::request(session.insert(Call::new(responder, class, 0)), 0);
+        let mut out = Vec::new();
+        assert!(session.answer(request, answer, 1001, &mut out).is_some());
+        assert_eq!((session.in_flight(), session.values_due()), (0, 0));
+        let Parsed::Frame(frame, _) = parse(&out, &Limits::default()) else { panic!("no frame") };
+        match Response::decode(&frame).unwrap().reply {
+            Reply::Refused { code, .. } => Some(code),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_late_read_is_refused_and_a_late_write_is_answered_as_it_ended() {
+        assert_eq!(answered_late(Opcode::Get, Class::Read, &Answer::NotFound), Some(ErrorCode::DEADLINE));
+        let written = Answer::Written { version: Version(1), existed: 0, old: None };
+        assert_eq!(answered_late(Opcode::Put, Class::Write, &written), None);
+        let busy = Answer::Refused(Refusal::Busy);
+        assert_eq!(answered_late(Opcode::Put, Class::Write, &busy), Some(ErrorCode::DEADLINE));
     }
 }

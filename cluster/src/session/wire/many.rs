@@ -95,8 +95,7 @@ fn begin(
     gather: Gather,
 ) -> Option<usize> {
     let started_us = turn.hub.now.mono_us;
-    let call =
-        Call { responder, class, started_us, want_existed: false, seal: 0, gather: Some(Box::new(gather)) };
+    let call = Call { gather: Some(Box::new(gather)), ..Call::new(responder, class, started_us) };
     with(turn, conn, |wire| wire.insert(call))
 }
 

@@ -77,7 +77,7 @@ fn begin(
     seal: u32,
 ) -> Option<(ConnId, u64)> {
     let started_us = turn.hub.now.mono_us;
-    let call = Call { responder, class: Class::Scan, started_us, want_existed: false, seal, gather: None };
+    let call = Call { seal, ..Call::new(responder, Class::Scan, started_us) };
     let place = with(turn, conn, |wire| {
         wire.walks += 1;
         wire.insert(call)
