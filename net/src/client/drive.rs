@@ -82,7 +82,8 @@ async fn connect_any(link: &Link) -> Result<Connection, Error> {
             Ok(Ok(connection)) => return Ok(connection),
             Ok(Err(error)) => error,
             Err(_) => {
-                let text = format!("no HELLO within {:?}", link.options.connect_timeout);
+                let within = link.options.connect_timeout;
+                let text = format!("no HELLO within {within:?}; is it the port of the binary protocol?");
                 Error::NotConnected { address: address.clone(), text }
             }
         };

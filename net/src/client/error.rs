@@ -51,6 +51,15 @@ impl Error {
         !matches!(self, Error::Unknown { .. })
     }
 
+    /// Whether the same request may well succeed a little later, and trying it again does no harm.
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Error::Refused { code, .. } => code.is_temporary(),
+            Error::NotConnected { .. } | Error::TimedOut { .. } => true,
+            Error::Unknown { .. } | Error::Protocol { .. } => false,
+        }
+    }
+
     /// Whether it is a notice by which a server ends a connection in good order: every request that it didn't answer
     /// before wasn't executed.
     pub(super) fn is_goodbye(&self) -> bool {
@@ -91,6 +100,16 @@ impl Error {
     }
 
     pub(super) fn io(address: &str, error: &std::io::Error) -> Error {
-        Error::NotConnected { address: address.to_owned(), text: error.to_string() }
+        use std::io::ErrorKind;
+        let remedy = match error.kind() {
+            ErrorKind::ConnectionRefused => "; does kvd run there? its ready line has the address",
+            ErrorKind::NotFound => "; see the spelling of the host's name",
+            ErrorKind::InvalidInput => "; an address is HOST:PORT, such as 127.0.0.1:7400",
+            ErrorKind::TimedOut | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
+                "; see whether the host is up, and what a firewall between lets through"
+            }
+            _ => "",
+        };
+        Error::NotConnected { address: address.to_owned(), text: format!("{error}{remedy}") }
     }
 }

@@ -40,6 +40,7 @@ mod router;
 mod scan;
 mod types;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,6 +67,14 @@ pub struct Client {
     level: Level,
     keyspace: u16,
     timeout: Duration,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut fields = f.debug_struct("Client");
+        fields.field("addresses", &self.router.seed.addresses).field("level", &self.level);
+        fields.field("keyspace", &self.keyspace).field("timeout", &self.timeout).finish()
+    }
 }
 
 impl Client {
@@ -120,7 +129,8 @@ impl Client {
             let waiting = match sent {
                 Ok(waiting) => waiting,
                 Err(Error::TimedOut { .. }) if last_failure.is_some() => {
-                    return Err(last_failure.unwrap_or(Failure::TimedOut).into_error(is_read));
+                    let failure = last_failure.unwrap_or(Failure::TimedOut);
+                    return Err(failure.into_error(is_read, &link.address()));
                 }
                 Err(error) => return Err(error),
             };
@@ -134,7 +144,7 @@ impl Client {
                 Err(failure @ Failure::Broken { written, .. }) if is_read || !written => {
                     last_failure = Some(failure);
                 }
-                Err(failure) => return Err(failure.into_error(is_read)),
+                Err(failure) => return Err(failure.into_error(is_read, &link.address())),
             }
         }
     }

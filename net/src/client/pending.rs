@@ -58,16 +58,17 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    /// As the error of a request that isn't tried again.
-    pub(super) fn into_error(self, is_read: bool) -> Error {
-        const LATE: &str = "the server didn't answer in time";
+    /// As the error of a request to this address that isn't tried again.
+    pub(super) fn into_error(self, is_read: bool, address: &str) -> Error {
+        let late =
+            || format!("{address} didn't answer in time; see whether it is overloaded, or raise the timeout");
         match self {
             Failure::Broken { written: true, error } if !is_read => {
                 Error::unknown(ErrorCode::CONNECTION_LOST, &error.to_string())
             }
             Failure::Broken { error, .. } => error,
-            Failure::TimedOut if is_read => Error::TimedOut { text: LATE.to_owned() },
-            Failure::TimedOut => Error::unknown(ErrorCode::TIMED_OUT, LATE),
+            Failure::TimedOut if is_read => Error::TimedOut { text: late() },
+            Failure::TimedOut => Error::unknown(ErrorCode::TIMED_OUT, &late()),
         }
     }
 }

@@ -5,6 +5,24 @@
 //! flight. Sending reads as well once the server stops taking more, so a deep pipeline can't block
 //! itself. Nothing is retried: after an error the requests without a response are unknown, except after the notice
 //! SHUTTING_DOWN: then they weren't executed.
+//!
+//! ```no_run
+//! use pinion_net::client::Options;
+//! use pinion_net::client::raw::Connection;
+//! use pinion_net::wire::{Command, Reply};
+//!
+//! # fn main() -> Result<(), pinion_net::client::Error> {
+//! let mut connection = Connection::connect("127.0.0.1:7400", &Options::default())?;
+//! for key in ["a", "b", "c"] {
+//!     connection.send(Command::Get { key: key.as_bytes() })?;
+//! }
+//! while connection.in_flight() > 0 {
+//!     let response = connection.recv()?;
+//!     println!("{} is there: {}", response.id, matches!(response.reply, Reply::Value(_)));
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};

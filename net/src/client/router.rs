@@ -170,8 +170,12 @@ impl Router {
         let command = Command::Hello(self.options.hello());
         let deadline = Instant::now() + self.options.timeout;
         let terms = Terms { level: Level::Default, keyspace: 0, deadline };
-        let owned =
-            self.seed.send(command, terms).await?.await.map_err(|failure| failure.into_error(true))?;
+        let owned = self
+            .seed
+            .send(command, terms)
+            .await?
+            .await
+            .map_err(|failure| failure.into_error(true, &self.seed.address()))?;
         let response = Response::decode(&owned.frame());
         if let Ok(Response { reply: Reply::Hello(hello), .. }) = response {
             let host = self.seed.peer_host();

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::super::{Client, Error, Options, Put, Written};
+use super::super::{BlockingClient, Client, Error, Options, Put, Written};
 use super::server::{Server, soon};
 use crate::wire::{
     ErrorCode, Features, HEADER_BYTES, Limits, Opcode, Responder, ServerHello, VERSION, ValueRef, WireError,
@@ -49,6 +49,9 @@ async fn an_unanswered_read_times_out_and_an_unanswered_write_is_unknown() {
     let (read, write) = soon(async { tokio::join!(client.get("k"), client.put("k", "v")) }).await;
     assert!(matches!(read, Err(Error::TimedOut { .. })), "{read:?}");
     assert!(matches!(write, Err(Error::Unknown { code: ErrorCode::TIMED_OUT, .. })), "{write:?}");
+    for error in [read.unwrap_err(), write.unwrap_err()] {
+        assert!(error.to_string().contains(&server.address()), "{error}");
+    }
 }
 
 #[tokio::test]
@@ -302,4 +305,19 @@ async fn a_write_that_nobody_takes_after_a_goodbye_was_certainly_not_applied() {
     };
     let (put, ()) = soon(async { tokio::join!(client.put("k", "v"), serve) }).await;
     assert!(put.unwrap_err().is_certain());
+}
+
+#[tokio::test]
+async fn an_address_where_nobody_listens_is_named_with_what_to_do() {
+    let address = Server::start().await.address();
+    let error = soon(Client::connect([address.clone()], impatient())).await.unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains(&address) && text.contains("does kvd run there?"), "{text}");
+    assert!(error.is_temporary());
+}
+
+#[tokio::test]
+async fn a_blocking_client_inside_a_runtime_is_an_error_that_says_what_to_use() {
+    let error = BlockingClient::connect(["127.0.0.1:1"], impatient()).unwrap_err();
+    assert!(error.to_string().contains("use Client"), "{error}");
 }
