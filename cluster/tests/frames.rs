@@ -119,6 +119,11 @@ fn a_connection_begins_with_hello_or_ends() {
         assert_eq!((answers[0].id(), answers[0].refusal()), (1, Some(code)));
     }
     assert_eq!(kvd.client().get("k").unwrap(), None);
+    // Later on, too, a HELLO without agreement is the end, behind what is due.
+    let mut wire = Wire::greeted(&kvd);
+    let newer = Hello { version_min: VERSION + 1, version_max: 99, ..hello() };
+    wire.send(&[request(2, put(b"k", b"v")), request(3, Command::Hello(newer))]);
+    assert_eq!(wire.rest().iter().map(Got::id).collect::<Vec<_>>(), [2, 3]);
 }
 
 #[test]

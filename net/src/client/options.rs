@@ -30,7 +30,7 @@ pub struct Options {
     pub output_bytes_max: usize,
     /// The client's name in the server's logs: `pinion-rust`.
     pub name: String,
-    /// Proof of identity; empty: none.
+    /// Proof of identity; empty: none. A server without authentication refuses a client that sends one.
     pub auth: Vec<u8>,
 }
 

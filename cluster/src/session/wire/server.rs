@@ -27,7 +27,7 @@ fn hello(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, responder: Responder, 
     let features = match agree(&hello) {
         Ok(features) => features,
         Err((code, text)) => {
-            responder.refused(turn.io.output(conn), code, &text);
+            with(turn, conn, |wire| responder.refused(&mut wire.last_word, code, &text));
             return close(turn, conn);
         }
     };
