@@ -2,9 +2,9 @@
 
 use pinion_engine::Error;
 use pinion_engine::aligned::AlignedBuf;
-use pinion_engine::drive::{Background, BackgroundEvent, Files, OpenFile, ReadSpan, is_rare};
+use pinion_engine::drive::{Background, BackgroundEvent, Files, LogSync, OpenFile, ReadSpan, is_rare};
 use pinion_engine::io::{IoCompletion, IoOutput, IoRequest, Token};
-use pinion_net::reactor::Io;
+use pinion_net::reactor::{FileSync, Io};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::path::Path;
@@ -45,6 +45,11 @@ impl Driver {
         &mut self.background
     }
 
+    /// How durable log writes are made.
+    pub fn log_sync(&self) -> LogSync {
+        self.files.log_sync()
+    }
+
     /// What the background thread has ended, if anything. The descriptors of files that a job removed are let go, so
     /// that their space comes back.
     pub fn next_event(&mut self) -> Option<BackgroundEvent> {
@@ -79,8 +84,15 @@ impl Driver {
 
     fn start_hot(&mut self, ring: &mut Io<AlignedBuf>, request: IoRequest) -> io::Result<()> {
         match request {
-            IoRequest::Write { token, file, offset, data, sync } => {
-                let file = self.files.for_write(file, offset, data.len())?;
+            IoRequest::Write { token, file: name, offset, data, sync } => {
+                let file = self.files.for_write(name, offset, data.len())?;
+                let sync = match sync {
+                    false => FileSync::No,
+                    true if self.files.writes_through(name, &file, offset, data.len()) => {
+                        FileSync::WriteThrough
+                    }
+                    true => FileSync::Linked,
+                };
                 let (fd, kind) = (file.as_raw_fd(), OpKind::Write { len: data.len() });
                 let slot = self.note(Op { token, file, kind });
                 ring.write_file(slot, fd, offset, data, sync);

@@ -113,6 +113,8 @@ pub struct CoreStats {
     pub turns: Histogram,
     /// Turns that held everything up for longer than the reactor calls a stall.
     pub stalled_turns: u64,
+    /// How its durable log writes are made.
+    pub log_sync: &'static str,
     /// Its shard.
     pub storage: StorageStats,
 }
