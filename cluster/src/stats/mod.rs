@@ -74,6 +74,8 @@ pub struct StorageStats {
     pub job_errors: u64,
     /// Blocks that couldn't be read or were damaged.
     pub read_errors: u64,
+    /// Log writes and syncs that failed.
+    pub log_failures: u64,
     /// Log writes, each a group commit.
     pub log_commits: u64,
     /// Bytes of the log that a restart would replay.

@@ -7,6 +7,7 @@ mod faults;
 mod model;
 mod order;
 mod pipelining;
+mod settling;
 mod space;
 
 use super::options::{Durability, Now, ShardOptions, Tuning};
