@@ -146,10 +146,11 @@ fn write_update(out: &mut Writer<'_>, update: &Update<'_>) {
             out.u8(3);
             out.bytes(suffix);
         }
-        Update::Expire { expiry, condition } => {
+        Update::Expire { expiry, condition, want_old } => {
             out.u8(4);
             write_expiry(out, expiry);
             out.u8(EXPIRE_CONDITIONS.iter().position(|&c| c == condition).unwrap_or(0) as u8);
+            out.flag(want_old);
         }
     }
 }
@@ -169,9 +170,11 @@ fn read_update<'a>(fields: &mut Reader<'a>) -> Update<'a> {
         },
         2 => Update::Increment { by: fields.u64() as i64 },
         3 => Update::Append { suffix: fields.bytes() },
-        _ => {
-            Update::Expire { expiry: read_expiry(fields), condition: EXPIRE_CONDITIONS[fields.u8() as usize] }
-        }
+        _ => Update::Expire {
+            expiry: read_expiry(fields),
+            condition: EXPIRE_CONDITIONS[fields.u8() as usize],
+            want_old: fields.flag(),
+        },
     }
 }
 
@@ -368,7 +371,8 @@ mod tests {
             want_old: true,
         };
         let delete = Update::Delete { condition: Condition::Present, want_old: false, want_existed: true };
-        let expire = Update::Expire { expiry: PutExpiry::At(8), condition: ExpireCondition::Later };
+        let expire =
+            Update::Expire { expiry: PutExpiry::At(8), condition: ExpireCondition::Later, want_old: true };
         vec![
             Op::Get { key: b"k" },
             Op::GetMany { keys: &[b"a", b"", b"c"] },

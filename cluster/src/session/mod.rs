@@ -140,10 +140,10 @@ impl Session {
         self.window = (self.window + 1).min(fitting).clamp(1, IN_FLIGHT_MAX);
     }
 
-    /// Bytes of replies that wait for earlier ones.
+    /// Bytes of replies that wait for earlier ones, or for the rest of themselves.
     pub fn held_bytes(&self) -> usize {
         match &self.dialogue {
-            Dialogue::Wire(_) => 0,
+            Dialogue::Wire(wire) => wire.held_bytes(),
             Dialogue::Resp(resp) => resp.held_bytes(),
         }
     }

@@ -109,6 +109,13 @@ impl Kvd {
         self.child.id()
     }
 
+    /// The most memory it ever had, in KiB.
+    pub fn memory_peak_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the kernel tells it");
+        peak.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+
     /// `kill -9`.
     pub fn kill(mut self) {
         self.child.kill().expect("it runs");

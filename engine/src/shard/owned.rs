@@ -34,7 +34,9 @@ impl OwnedUpdate {
                 (Update::Delete { condition, want_old, want_existed }, &[][..])
             }
             Update::Increment { by } => (Update::Increment { by }, &[][..]),
-            Update::Expire { expiry, condition } => (Update::Expire { expiry, condition }, &[][..]),
+            Update::Expire { expiry, condition, want_old } => {
+                (Update::Expire { expiry, condition, want_old }, &[][..])
+            }
         };
         OwnedUpdate { shape, bytes: bytes.into() }
     }

@@ -97,6 +97,8 @@ pub enum Update<'a> {
         expiry: PutExpiry,
         /// Only if.
         condition: ExpireCondition,
+        /// Whether the answer carries the value, as it was at that moment, whether the expiry changes or not.
+        want_old: bool,
     },
 }
 

@@ -11,11 +11,26 @@ impl WireSession {
     pub fn answer(&mut self, request: u64, answer: &Answer<'_>, out: &mut Vec<u8>) -> Option<Settled> {
         let (place, part) = WireSession::parts(request);
         let call = self.calls.get_mut(place)?.as_mut()?;
-        if let Some(gather) = &mut call.gather
-            && !many::take(gather, part, answer)
-        {
-            return None;
+        if let Some(gather) = &mut call.gather {
+            let before = gather.bytes();
+            let is_complete = many::take(gather, part, answer);
+            self.gathered_bytes += gather.bytes() - before;
+            if !is_complete {
+                return None;
+            }
         }
+        self.respond(place, answer, out)
+    }
+
+    /// Refuses one value of several, because the connection has too many bytes waiting.
+    pub fn refuse_item(&mut self, request: u64, index: usize, out: &mut Vec<u8>) -> Option<Settled> {
+        let (place, part) = WireSession::parts(request);
+        let gather = self.calls.get_mut(place)?.as_mut()?.gather.as_mut()?;
+        let is_complete = many::refuse_item(gather, part, index);
+        if is_complete { self.respond(place, &Answer::Refused(Refusal::Busy), out) } else { None }
+    }
+
+    fn respond(&mut self, place: usize, answer: &Answer<'_>, out: &mut Vec<u8>) -> Option<Settled> {
         let call = self.remove(place)?;
         match call.gather {
             Some(gather) => many::respond(call.responder, &gather, out),

@@ -40,6 +40,8 @@ pub struct WireSession {
     /// Responses carry checksums of key and value.
     checked: bool,
     walks: usize,
+    /// Bytes of values that wait for the rest of their response.
+    gathered_bytes: usize,
     wrote_to: Option<usize>,
 }
 
@@ -63,6 +65,11 @@ impl WireSession {
         self.calls.len() - self.free.len()
     }
 
+    /// Memory of responses that aren't complete.
+    pub fn held_bytes(&self) -> usize {
+        self.gathered_bytes
+    }
+
     fn insert(&mut self, call: Call) -> usize {
         match self.free.pop() {
             Some(place) => {
@@ -79,6 +86,7 @@ impl WireSession {
     fn remove(&mut self, place: usize) -> Option<Call> {
         let call = self.calls.get_mut(place)?.take()?;
         self.free.push(place as u32);
+        self.gathered_bytes -= call.gather.as_ref().map_or(0, |gather| gather.bytes());
         if self.in_flight() == 0 && self.calls.capacity() > KEEP_CALLS_MAX {
             (self.calls, self.free) = (Vec::new(), Vec::new());
         }
@@ -218,7 +226,8 @@ fn on_one_key<'a>(command: &Command<'a>) -> Option<(&'a [u8], Op<'a>)> {
         }
         Command::Increment { key, by } => update(key, Update::Increment { by }),
         Command::Expire { key, expiry } => {
-            update(key, Update::Expire { expiry: put_expiry(expiry), condition: ExpireCondition::None })
+            let (expiry, condition) = (put_expiry(expiry), ExpireCondition::None);
+            update(key, Update::Expire { expiry, condition, want_old: false })
         }
         _ => None,
     }
