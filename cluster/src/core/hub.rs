@@ -8,7 +8,7 @@ use super::message;
 use super::owners::Owner;
 use crate::node::NodeInfo;
 use crate::session::resp::cursors::Cursors;
-use crate::session::walk::Walks;
+use crate::session::walks::Walks;
 use crate::session::{Dialogue, Hold, Sessions};
 use crate::stats::{Class, CoreStats};
 use pinion_engine::aligned::AlignedBuf;

@@ -15,7 +15,7 @@ use crate::node::events::Events;
 use crate::node::listeners::CoreListeners;
 use crate::session::Sessions;
 use crate::session::resp::cursors::Cursors;
-use crate::session::walk::Walks;
+use crate::session::walks::Walks;
 use crate::stats::{Class, CoreStats};
 use pinion_engine::drive::{Background, BackgroundOptions, Files, OsDir};
 use pinion_engine::shard::{self, Shard, ShardOptions};
@@ -138,7 +138,7 @@ impl OpenCore {
             forwards: Forwards::new(setup.port, setup.node.placement.cores()),
             node: setup.node,
             sessions: Sessions::default(),
-            walks: Walks::default(),
+            walks: Walks::new(Walks::share(memory_bytes)),
             ready_walks: VecDeque::new(),
             cursors: Cursors::new(me, now.unix_us),
             stats: CoreStats::default(),

@@ -4,9 +4,11 @@
 //! something must come first (answers, credits of another core, a turn of the shard), it puts a [`Hold`] on its
 //! connection, which stops the reactor from presenting more input until the last hold is lifted.
 
+mod counting;
 mod merge;
 pub mod resp;
 pub mod walk;
+pub mod walks;
 pub mod wire;
 
 use pinion_engine::aligned::AlignedBuf;

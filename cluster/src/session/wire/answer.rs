@@ -92,7 +92,7 @@ fn respond(responder: Responder, want_existed: bool, answer: &Answer<'_>, out: &
             responder.refused(out, code, &text);
         }
         Answer::Unknown(text) => responder.unknown(out, ErrorCode::LOG_FAILED, text),
-        Answer::Item { .. } | Answer::Page { .. } => {
+        Answer::Item { .. } | Answer::Page { .. } | Answer::Counted { .. } => {
             responder.refused(out, ErrorCode::INTERNAL, "a request on one key was answered with several");
         }
     }
