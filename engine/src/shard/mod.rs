@@ -49,6 +49,7 @@ use parked::ParkedRequests;
 use partition::{Partitions, Place};
 use queue::KeyLines;
 use request::{Answer, Answers, Op, Refusal, Request, Ticket};
+use scans::LargeScans;
 use sources::Sources;
 use stats::Counters;
 
@@ -71,6 +72,7 @@ pub struct Shard {
     log: Log,
     manifest: Manifest,
     parked: ParkedRequests,
+    large_scans: LargeScans,
     lines: KeyLines,
     background: Background,
     io: Vec<IoRequest>,

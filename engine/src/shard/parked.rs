@@ -136,6 +136,14 @@ impl ParkedRequests {
         self.requests.get(&waiting)
     }
 
+    /// Lets the blocks of a request go.
+    pub fn unpin(&mut self, waiting: Waiting) {
+        if let Some(parked) = self.requests.get_mut(&waiting) {
+            self.bytes -= parked.pinned_bytes;
+            parked.unpin();
+        }
+    }
+
     /// Whether it waits for no block.
     pub fn has_its_blocks(&self, waiting: Waiting) -> bool {
         self.requests.get(&waiting).is_some_and(|parked| parked.missing == 0)

@@ -147,7 +147,7 @@ impl Shard {
 
     /// Puts a request aside until its blocks are there, or its turn has come.
     pub(super) fn park(&mut self, target: Target, op: &Op<'_>, why: Why<'_>, out: &mut impl Answers) {
-        if self.parked.bytes() > self.budgets.parked {
+        if self.has_too_many_parked() {
             self.counters.refused += 1;
             return out.answer(target.ticket, Answer::Refused(Refusal::Busy));
         }
@@ -283,6 +283,7 @@ impl Shard {
         for next in self.lines.leave(waiting, parked.line_keys()) {
             self.resume(next, out);
         }
+        self.scan_left(waiting, out);
     }
 
     /// Answers reads that waited for a commit which is applied now.

@@ -3,7 +3,7 @@
 //! They see applied data only, each partition at one moment. A page that lacks blocks parks with what it has; a count
 //! that lacks blocks answers what it has counted. Blocks are read in pieces ([`super::parked`]).
 
-use super::parked::{OwnedRequest, Work};
+use super::parked::{OwnedRequest, Parked, Work};
 use super::partition::Place;
 use super::queue::Waiting;
 use super::reads::refuse_damaged;
@@ -14,6 +14,7 @@ use crate::key::{Keyspace, Partition, Version, user_key};
 use crate::table::BlockRef;
 use crate::tree::{self, CountStop, Counted, Lane, ScanLimits, ScanRange, ScanStep};
 use smallvec::SmallVec;
+use std::collections::VecDeque;
 
 /// Entries that a page looks at, hidden ones included, before it ends: bounded work in one call.
 const SCAN_WORK: usize = 8192;
@@ -29,6 +30,13 @@ pub(super) struct ParkedScan {
     scan: tree::Scan,
     /// Merges that start meanwhile keep what these see.
     pub readers: Vec<(Place, Version)>,
+}
+
+/// Pages that need large blocks: one reads, the others wait.
+#[derive(Debug, Default)]
+pub(super) struct LargeScans {
+    now: Option<Waiting>,
+    waiting: VecDeque<Waiting>,
 }
 
 impl ParkedScan {
@@ -67,14 +75,50 @@ impl Shard {
         let scan = tree::Scan::new(lanes, limits, scan.keys_only, self.now_ms());
         let mut parked = Box::new(ParkedScan { scan, readers });
         let Some(blocks) = self.scan_on(target, &mut parked, out) else { return };
-        if self.parked.bytes() > self.budgets.parked {
+        if self.has_too_many_parked() {
             self.counters.refused += 1;
             return out.answer(target.ticket, Answer::Refused(Refusal::Busy));
         }
         let at = self.partitions[target.place].assigned;
         let request = OwnedRequest { target, work: Work::Scan(parked) };
         let waiting = self.parked.insert(request, at, Vec::new());
-        self.wait_for_blocks(waiting, &blocks, out);
+        if self.may_read(waiting, &blocks) {
+            self.wait_for_blocks(waiting, &blocks, out);
+        }
+    }
+
+    /// Whether requests that wait take all the memory they may. The one page with large blocks doesn't count: nobody is
+    /// to be refused because of it.
+    pub(super) fn has_too_many_parked(&self) -> bool {
+        let large = self.large_scans.now.and_then(|waiting| self.parked.get(waiting));
+        self.parked.bytes() - large.map_or(0, Parked::pinned_bytes) > self.budgets.parked
+    }
+
+    /// Whether a page may hold these blocks now. One page at a time may hold more than [`PINNED_BYTES_MAX`].
+    fn may_read(&mut self, waiting: Waiting, blocks: &[BlockRef]) -> bool {
+        let pinned = self.parked.get(waiting).map_or(0, Parked::pinned_bytes);
+        if pinned + blocks.iter().map(|block| block.len as usize).sum::<usize>() <= PINNED_BYTES_MAX {
+            return true;
+        }
+        if *self.large_scans.now.get_or_insert(waiting) == waiting {
+            return true;
+        }
+        self.parked.unpin(waiting);
+        self.large_scans.waiting.push_back(waiting);
+        false
+    }
+
+    /// A page is over: if it was the one that may hold large blocks, those that wait for that go on.
+    pub(super) fn scan_left(&mut self, waiting: Waiting, out: &mut impl Answers) {
+        if self.large_scans.now != Some(waiting) {
+            return;
+        }
+        self.large_scans.now = None;
+        while self.large_scans.now.is_none()
+            && let Some(next) = self.large_scans.waiting.pop_front()
+        {
+            self.resume_scan(next, out);
+        }
     }
 
     /// Goes on with a page that has the blocks it waited for.
@@ -82,12 +126,14 @@ impl Shard {
         let Some(mut request) = self.parked.remove(waiting) else { return };
         let target = request.request.target;
         let Work::Scan(scan) = &mut request.request.work else { return };
-        let Some(blocks) = self.scan_on(target, scan, out) else { return };
+        let Some(blocks) = self.scan_on(target, scan, out) else { return self.scan_left(waiting, out) };
         if scan.scan.has_progressed() && request.pinned_bytes() > PINNED_BYTES_MAX {
             request.unpin();
         }
         self.parked.put_back(waiting, request);
-        self.wait_for_blocks(waiting, &blocks, out);
+        if self.may_read(waiting, &blocks) {
+            self.wait_for_blocks(waiting, &blocks, out);
+        }
     }
 
     /// Answers the page, or says which blocks it needs.

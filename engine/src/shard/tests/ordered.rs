@@ -127,3 +127,32 @@ fn cold_and_large() -> Tuning {
     tuning.budgets.cache = 4 << 20;
     tuning
 }
+
+#[test]
+fn pages_of_large_blocks_are_read_one_after_the_other_and_all_of_them_are() {
+    const VALUE: usize = 1 << 20;
+    let mut hand = Hand::new(Durability::Sync, cold_and_large());
+    let mut random = SmallRng::seed_from_u64(1);
+    for number in 0..12_u16 {
+        let value: Vec<u8> = (0..VALUE).map(|_| random.random()).collect();
+        hand.send_to(number % 2, put(format!("key{number:02}").as_bytes(), &value));
+        hand.settle();
+    }
+    hand.shard.flush();
+    hand.settle();
+    let scan = Scan { from: b"", to: b"", limit: 9, limit_bytes: 3 * VALUE + 100, keys_only: false };
+    let numbers: Vec<u64> =
+        (0..5).map(|_| hand.send(Op::ScanMany { partitions: &BOTH, scan, oversized: false })).collect();
+    let mut most = 0;
+    while numbers.iter().any(|&number| hand.answer(number).is_none()) {
+        hand.end_turn();
+        most = most.max(hand.shard.parked.bytes());
+        hand.perform_held();
+    }
+    assert!(most < 12 * VALUE, "{} MiB were held for 5 pages of 3 MiB", most >> 20);
+    for number in numbers {
+        let Some(Seen::Page(page, _)) = hand.answer(number) else { panic!("no page") };
+        assert_eq!(page.len(), 3);
+    }
+    assert!(hand.shard.parked.is_empty() && hand.shard.is_idle());
+}
