@@ -213,7 +213,7 @@ impl Shard {
     /// Syncs at the next turn what is written but not synced: [`Shard::is_idle`] then means durable.
     pub fn begin_shutdown(&mut self) {
         self.is_closing = true;
-        self.hurry_before_closing();
+        self.try_before_closing();
     }
 
     /// Whether background work is running or about to start.
