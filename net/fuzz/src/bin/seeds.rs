@@ -1,4 +1,5 @@
-//! Writes the seeds of the protocols' targets: `seeds DIR` makes `DIR/TARGET/NAME`. Everything comes from our own encoders.
+//! Writes the seeds of the protocols' targets: `seeds DIR` makes `DIR/TARGET/NAME`. Everything comes from our own encoders. `DIR/session` is for the
+//! node's connections, in the package of the cluster.
 
 use pinion_net::resp::{Encoder, Protocol, command_table};
 use pinion_net::wire::{
@@ -8,6 +9,9 @@ use pinion_net::wire::{
 use pinion_net_fuzz::{MAGIC, SEAL};
 use std::path::{Path, PathBuf};
 use std::{env, fs, process};
+
+/// Flag of a connection's input: it speaks the Redis protocol.
+const RESP: u8 = 0x80;
 
 fn main() {
     let Some(dir) = env::args_os().nth(1).map(PathBuf::from) else {
@@ -28,6 +32,14 @@ fn main() {
 fn write(dir: &Path, target: &str, name: &str, bytes: &[u8]) {
     let dir = dir.join(target);
     fs::create_dir_all(&dir).and_then(|()| fs::write(dir.join(name), bytes)).expect("seeds can be written");
+}
+
+/// Writes a seed of one protocol, and the same for a connection of a node.
+fn write_both(dir: &Path, target: &str, name: &str, bytes: &[u8]) {
+    write(dir, target, name, bytes);
+    let mut bytes = bytes.to_vec();
+    bytes[0] = if target == "resp_commands" { RESP } else { SEAL | MAGIC };
+    write(dir, "session", &format!("{target}-{name}"), &bytes);
 }
 
 fn requests(dir: &Path) {
@@ -71,10 +83,15 @@ fn requests(dir: &Path) {
                 .encode(&Limits::default(), checked, &mut bytes)
                 .expect("the request is within the limits");
             together.extend_from_slice(&bytes[1..]);
-            write(dir, "wire_requests", &format!("{name}{}", if checked { "-checked" } else { "" }), &bytes);
+            write_both(
+                dir,
+                "wire_requests",
+                &format!("{name}{}", if checked { "-checked" } else { "" }),
+                &bytes,
+            );
         }
     }
-    write(dir, "wire_requests", "pipelined", &together);
+    write_both(dir, "wire_requests", "pipelined", &together);
 }
 
 fn server_hello() -> ServerHello {
@@ -136,16 +153,16 @@ fn commands(dir: &Path) {
         let args = info.arity.unsigned_abs() as usize;
         let mut seed = vec![0];
         pinion_net::resp::client::encode(&vec![info.name.as_bytes(); args.max(1)], &mut seed);
-        write(dir, "resp_commands", info.name, &seed);
+        write_both(dir, "resp_commands", info.name, &seed);
         all.extend_from_slice(&seed[1..]);
     }
-    write(dir, "resp_commands", "all", &all);
+    write_both(dir, "resp_commands", "all", &all);
     for (name, line) in [
         ("inline", &b"\x00SET a \"\\x41 b\" EX 10 NX GET\r\nGET 'a b'\r\n\r\nPING\n"[..]),
         ("in-pieces", b"\x06*3\r\n$3\r\nSET\r\n$1\r\na\r\n$12\r\nabcdefghijkl\r\n*0\r\n*-1\r\nPING\r\n"),
         ("small-limits", b"\x05*2\r\n$3\r\nGET\r\n$1\r\na\r\n*9\r\n"),
     ] {
-        write(dir, "resp_commands", name, line);
+        write_both(dir, "resp_commands", name, line);
     }
 }
 
