@@ -106,7 +106,10 @@ fn dump_all(dir: &MemoryDir) -> usize {
 
 fn check_error(error: &Error) {
     let text = error.to_string();
-    assert!(text.contains(".log") || text.contains("log segment"), "names no file: {text}");
+    assert!(
+        text.contains(".log") || text.contains("log segment") || text.contains("the log in"),
+        "names no file: {text}"
+    );
     if let Error::Damaged { .. } = error {
         assert!(text.contains("kvtool repair"), "names no remedy: {text}");
     }
