@@ -277,19 +277,20 @@ impl Parser {
     }
 
     fn line(&mut self, bytes: &[u8]) -> Parsed {
-        let from = self.progress.at;
-        let window = &bytes[from..bytes.len().min(self.limits.inline_bytes_max + 2)];
-        let Some(end) = window.iter().position(|byte| *byte == b'\n').map(|end| from + end) else {
-            if bytes.len() > self.limits.inline_bytes_max {
-                return Parsed::Invalid(ProtocolError::InlineTooBig);
+        let (from, most) = (self.progress.at, self.limits.inline_bytes_max);
+        let window = &bytes[from..bytes.len().min(most + 2)];
+        let end = window.iter().position(|byte| *byte == b'\n').map(|end| from + end);
+        let content = &bytes[..end.unwrap_or(bytes.len())];
+        // What is counted is the line without its end, so that it doesn't matter where it was cut on its way.
+        let line = content.strip_suffix(b"\r").unwrap_or(content).len();
+        match end {
+            _ if line > most => Parsed::Invalid(ProtocolError::InlineTooBig),
+            Some(end) if line == 0 => Parsed::Empty { consumed: end + 1 },
+            Some(end) => Parsed::Inline { line, consumed: end + 1 },
+            None => {
+                self.progress.at = bytes.len();
+                Parsed::Incomplete { need: bytes.len() + 1 }
             }
-            self.progress.at = bytes.len();
-            return Parsed::Incomplete { need: bytes.len() + 1 };
-        };
-        let line = if end > 0 && bytes[end - 1] == b'\r' { end - 1 } else { end };
-        match line {
-            0 => Parsed::Empty { consumed: end + 1 },
-            _ => Parsed::Inline { line, consumed: end + 1 },
         }
     }
 }

@@ -136,3 +136,22 @@ proptest! {
         commands(&mut Parser::default(), &bytes);
     }
 }
+
+#[test]
+fn how_long_a_line_may_be_does_not_depend_on_where_it_is_cut() {
+    let limits = Limits { inline_bytes_max: 8, ..Limits::default() };
+    for (line, fits) in
+        [("12345678\n", true), ("12345678\r\n", true), ("123456789\n", false), ("123456789\r\n", false)]
+    {
+        for cut in 0..=line.len() {
+            let mut parser = Parser::new(limits);
+            let mut args = Args::new();
+            let first = parser.next(&line.as_bytes()[..cut], &mut args);
+            let last = match first {
+                Parsed::Incomplete { .. } => parser.next(line.as_bytes(), &mut args),
+                decided => decided,
+            };
+            assert_eq!(last != Parsed::Invalid(ProtocolError::InlineTooBig), fits, "{line:?} cut at {cut}");
+        }
+    }
+}
