@@ -35,7 +35,7 @@ pub fn run(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, command: Command<'_>
             answer(turn, conn, |reply| reply.simple("RESET"));
         }
         Command::Info(sections) => {
-            let text = info::text(turn, sections);
+            let text = info::text(turn, conn, sections);
             answer(turn, conn, |reply| reply.text(&text));
         }
         Command::Time => {
