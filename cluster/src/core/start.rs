@@ -117,6 +117,7 @@ impl OpenCore {
             in_turn: false,
             yield_us: 0,
             yielded_us: 0,
+            published_us: 0,
         };
         reactor.run(&mut core).map_err(|e| {
             Error::Node(format!("core {me}: the reactor failed: {e}; restart kvd, and see the kernel's log"))

@@ -21,6 +21,7 @@ use crate::error::Error;
 use crate::mesh::{self, mesh};
 use crate::placement::Placement;
 use crate::session::wire;
+use crate::stats::published::Published;
 use events::{Event, Events};
 use listeners::{Addresses, Bound, bind};
 use pinion_engine::drive::StoreFile;
@@ -60,6 +61,8 @@ pub struct NodeInfo {
     pub map: Map,
     /// When it started.
     pub started_unix_us: u64,
+    /// What its cores show to each other.
+    pub published: Published,
     store: StoreFile,
 }
 
@@ -90,6 +93,7 @@ impl NodeInfo {
             node_id: config.node_id.clone().unwrap_or_else(|| hex(&store.id)),
             store_id: store.id,
             started_unix_us,
+            published: Published::new(placement.cores()),
             store: store.clone(),
             config,
             addresses,
@@ -101,6 +105,11 @@ impl NodeInfo {
     /// The 40 hexadecimal digits by which Redis clients know a core.
     pub fn core_id(&self, core: usize) -> String {
         format!("{}{core:08x}", hex(&self.store_id))
+    }
+
+    /// The 40 hexadecimal digits that tell this run of this node from others.
+    pub fn run_id(&self) -> String {
+        format!("{}{:08x}", hex(&self.store_id), (self.started_unix_us / 1_000_000) as u32)
     }
 
     /// The id that ties a shard's files to it.

@@ -1,6 +1,7 @@
 //! What a core counts, as plain numbers that it hands out when asked.
 
 pub mod histogram;
+pub mod published;
 
 use histogram::Histogram;
 

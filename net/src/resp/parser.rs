@@ -59,9 +59,17 @@ pub enum ProtocolError {
     /// The number of arguments is no number, or over the limit.
     #[error("ERR Protocol error: invalid multibulk length")]
     MultibulkLength,
-    /// The length of an argument is no number, or over the limit.
+    /// The length of an argument is no number.
     #[error("ERR Protocol error: invalid bulk length")]
     BulkLength,
+    /// An argument is over [`Limits::bulk_bytes_max`].
+    #[error("ERR Protocol error: invalid bulk length: value of {length} bytes is over the limit of {}", in_mib(*.limit))]
+    BulkTooBig {
+        /// The length that it announced.
+        length: usize,
+        /// The limit.
+        limit: usize,
+    },
     /// Something else than an argument follows.
     #[error("ERR Protocol error: expected '$', got '{}'", char::from(*.0))]
     NotABulk(u8),
@@ -77,6 +85,15 @@ pub enum ProtocolError {
     /// The whole command is over [`Limits::command_bytes_max`].
     #[error("ERR Protocol error: command is over the limit of {0} bytes")]
     CommandTooBig(usize),
+}
+
+/// A limit for people.
+fn in_mib(bytes: usize) -> String {
+    if bytes > 0 && bytes.is_multiple_of(1 << 20) {
+        format!("{} MiB", bytes >> 20)
+    } else {
+        format!("{bytes} bytes")
+    }
 }
 
 /// Whether to go on with the next command.
@@ -318,7 +335,8 @@ fn bulk(bytes: &[u8], at: usize, bytes_max: usize) -> Bulk<'_> {
     };
     let len = match usize::try_from(len) {
         Ok(len) if len <= bytes_max => len,
-        _ => return Bulk::Invalid(ProtocolError::BulkLength),
+        Ok(length) => return Bulk::Invalid(ProtocolError::BulkTooBig { length, limit: bytes_max }),
+        Err(_) => return Bulk::Invalid(ProtocolError::BulkLength),
     };
     let end = start + len;
     match bytes.get(end..end + 2) {

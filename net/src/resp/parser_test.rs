@@ -24,7 +24,10 @@ fn errors_are_in_redis_words() {
     invalid(b"*99999999999999999999999", "ERR Protocol error: invalid multibulk length");
     invalid(b"*1\r\n:1\r\n", "ERR Protocol error: expected '$', got ':'");
     invalid(b"*1\r\n$-1\r\n", "ERR Protocol error: invalid bulk length");
-    invalid(b"*1\r\n$16777217\r\n", "ERR Protocol error: invalid bulk length");
+    invalid(
+        b"*1\r\n$16777217\r\n",
+        "ERR Protocol error: invalid bulk length: value of 16777217 bytes is over the limit of 16 MiB",
+    );
     invalid(b"*1\r\n$05\r\nhello\r\n", "ERR Protocol error: invalid bulk length");
     invalid(b"SET \"a\r\n", "ERR Protocol error: unbalanced quotes in request");
     invalid(&[b'x'; (64 << 10) + 1], "ERR Protocol error: too big inline request");
