@@ -52,10 +52,7 @@ fn in_use(dir: &Path, file: &mut File) -> Error {
         (Ok(_), Ok(pid)) => format!("process {pid}"),
         _ => "another process".to_owned(),
     };
-    Error::Unusable(format!(
-        "{} is in use by {holder}; stop it or choose another directory (--dir)",
-        dir.display()
-    ))
+    Error::Unusable(format!("{} is in use by {holder}; stop it or choose another directory", dir.display()))
 }
 
 #[cfg(test)]
