@@ -68,7 +68,7 @@ mod tests {
         let lock = StoreLock::acquire(dir.path()).unwrap();
         let error = StoreLock::acquire(dir.path()).unwrap_err().to_string();
         assert!(error.contains(&format!("in use by process {}", std::process::id())), "{error}");
-        assert!(error.contains("--dir"), "{error}");
+        assert!(error.contains("choose another directory"), "{error}");
         drop(lock);
         StoreLock::acquire(dir.path()).unwrap();
     }
