@@ -84,6 +84,8 @@ pub struct Hub {
     pub throttled: BinaryHeap<Reverse<(u64, ConnId)>>,
     /// The node is going down.
     pub draining: bool,
+    /// The shard takes no writes, and the log says so.
+    pub takes_no_writes: bool,
     /// Requests of each class that came and were answered within this turn.
     pub quick: [u64; Class::ALL.len()],
 }
@@ -113,6 +115,7 @@ impl Hub {
             commit_bytes_max: (memory_bytes / 8).clamp(COMMIT_BYTES_MIN, COMMIT_BYTES_MAX),
             throttled: BinaryHeap::new(),
             draining: false,
+            takes_no_writes: false,
             quick: [0; Class::ALL.len()],
         }
     }

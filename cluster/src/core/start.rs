@@ -62,6 +62,11 @@ impl CoreSetup {
         let direct = Files::new(&dir, true).map_err(failed)?.is_direct();
         let mut shard =
             Shard::open(&mut os_dir, self.node.shard_options(me, direct), now(epoch)).map_err(failed)?;
+        let (records, bytes) = shard.replayed();
+        let ms = epoch.elapsed().as_millis();
+        tracing::info!(
+            "shard {me} is open after {ms} ms: {records} records ({bytes} bytes) of its log were replayed"
+        );
         let reactor = self.reactor()?;
         let waker = reactor.waker();
         let options = BackgroundOptions { cpu: self.cpu, wake: Arc::new(move || waker.wake()) };

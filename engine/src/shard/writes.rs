@@ -61,7 +61,7 @@ impl Shard {
                 Flow::Done
             }
             Err(error) => {
-                super::reads::refuse_damaged(target.ticket, &error, out);
+                self.refuse_damaged(target.ticket, &error, out);
                 Flow::Done
             }
         }
@@ -80,7 +80,7 @@ impl Shard {
         let Before { mut states, since, cold } = match self.states_before(target, updates) {
             Ok(before) => before,
             Err(error) => {
-                super::reads::refuse_damaged(target.ticket, &error, out);
+                self.refuse_damaged(target.ticket, &error, out);
                 return Flow::Done;
             }
         };
