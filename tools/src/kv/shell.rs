@@ -107,7 +107,9 @@ fn do_line<W: Write>(runner: &mut Runner<'_, W>, line: &[u8]) -> Result<Next, Fa
     match ShellLine::try_parse_from(words) {
         Ok(line) => runner.run(line.command).map(|()| Next::Line),
         Err(error) if !error.use_stderr() => {
-            write!(runner.output.to, "{}", error.render())?;
+            // Here the commands stand alone, in the examples, too.
+            let text = error.render().to_string().replace("\n  kv ", "\n  ");
+            write!(runner.output.to, "{text}")?;
             Ok(Next::Line)
         }
         Err(error) => Err(Failure::Usage(explain(&error))),

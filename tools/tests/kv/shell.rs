@@ -58,6 +58,7 @@ fn help_lists_the_commands_and_explains_one() {
     for text in ["  scan    Print keys and values", "Ctrl-D leaves", "Usage: put [OPTIONS] <KEY> <VALUE>"] {
         assert!(out.contains(text), "{text} isn't in\n{out}");
     }
+    assert!(out.contains("\n  put greeting hello\n") && !out.contains("  kv "), "{out}");
 }
 
 #[test]
