@@ -1,0 +1,7 @@
+//! The simulator: real node code in virtual time, on one thread, from one seed.
+//!
+//! - [`client`] plays the programs that use a node: bytes out, bytes in.
+//! - [`model`] knows what every answer may be, and says which one was wrong.
+
+pub mod client;
+pub mod model;
