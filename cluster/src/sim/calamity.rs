@@ -3,6 +3,7 @@
 //! One fault is under way at a time, but storms (failing, full or slow disks) last while others strike. A node whose
 //! shard takes no more writes until it is restarted is restarted, as its operator would.
 
+use crate::config::Durability;
 use crate::sim::disk::{Crash, Damage, DiskFaults};
 use crate::sim::model::{Loss, Permits, Violation};
 use crate::sim::node::{Node, Stage};
@@ -11,6 +12,7 @@ use crate::sim::performer::Moment;
 use crate::sim::trace::Event;
 use crate::sim::world::{Link, Up, World};
 use pinion_engine::Error;
+use pinion_engine::io::FileName;
 use rand::Rng;
 use rand::rngs::SmallRng;
 
@@ -73,7 +75,7 @@ impl Calamity {
             flood_until_us: None,
             slow_until_us: None,
             restart_us: None,
-            calm: plan.disk_speed(rng),
+            calm: plan.disk_faults(rng),
             damage: Vec::new(),
             troubled_until_us: 0,
         }
@@ -120,7 +122,7 @@ impl World {
         }
         let Some(fault) = self.plan.faults.get(self.calamity.next) else { return Ok(()) };
         let is_busy = self.calamity.stopped.is_some() || matches!(self.up, Up::No { .. });
-        if is_busy || fault.at > self.issued() {
+        if is_busy || (fault.at > self.issued() && !self.clients_are_done()) {
             return Ok(());
         }
         let index = self.calamity.next;
@@ -193,6 +195,33 @@ impl World {
             self.permits.damaged = true;
             self.history.permit(self.permits);
         }
+    }
+
+    /// Damage to the newest commit of a log, or edit of a manifest, can't be told from a tear: nobody promises anything
+    /// about it. What the power takes may leave an older one the newest.
+    fn mend_what_cannot_be_told(&mut self, crash: Crash) {
+        let is_weak = self.plan.node.durability != Durability::Sync;
+        let is_told = |damage: &Damage| {
+            matches!(damage.file, FileName::Table(_))
+                || !damage.is_newest && !is_weak && crash == Crash::Process
+        };
+        for (shard, disk) in self.disks.iter_mut().enumerate() {
+            let untold: Vec<FileName> = self
+                .calamity
+                .damage
+                .iter()
+                .filter(|(other, damage)| *other == shard && !is_told(damage))
+                .map(|(_, damage)| damage.file)
+                .collect();
+            disk.mend(|file| untold.contains(&file));
+            self.calamity.damage.retain(|(other, damage)| *other != shard || !untold.contains(&damage.file));
+        }
+    }
+
+    /// The operator puts back what was damaged.
+    fn restore(&mut self, shard: usize) {
+        self.disks[shard].mend(|_| true);
+        self.calamity.damage.retain(|(other, _)| *other != shard);
     }
 
     fn trouble_begins(&mut self) {
@@ -306,6 +335,7 @@ impl World {
                 remains.extend(core.net.crash(&mut self.streams.net));
             }
         }
+        self.mend_what_cannot_be_told(crash);
         for disk in &mut self.disks {
             disk.crash(crash, &mut self.streams.disk);
         }

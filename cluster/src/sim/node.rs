@@ -79,9 +79,13 @@ impl NodeOptions {
             value_bytes_max: self.value_bytes_max,
             ..Config::ephemeral("/sim")
         };
+        NodeInfo::new(config, addresses, &self.store(), unix_us)
+    }
+
+    /// What its `STORE` would say.
+    pub fn store(&self) -> StoreFile {
         let (shards, partitions) = (self.cores as u32, self.partitions as u32);
-        let store = StoreFile { id: STORE_ID, shards, partitions, layout: self.layout };
-        NodeInfo::new(config, addresses, &store, unix_us)
+        StoreFile { id: STORE_ID, shards, partitions, layout: self.layout }
     }
 }
 
@@ -115,6 +119,7 @@ pub struct Node {
     started_us: u64,
     drained: usize,
     stopping: Stopping,
+    stop_us: u64,
 }
 
 /// What a turn works with.
@@ -161,12 +166,12 @@ impl Node {
                     failure: None,
                 },
                 net: Net::new(options.net),
-                work: Work::default(),
+                work: Work::starting_at(started_us),
                 is_woken: true,
                 wake_at_us: None,
             });
         }
-        Ok(Node { cores, inbox, started_us, drained: 0, stopping: Stopping::No })
+        Ok(Node { cores, inbox, started_us, drained: 0, stopping: Stopping::No, stop_us: 0 })
     }
 
     /// Whether a core has something to do now.
@@ -247,6 +252,7 @@ impl Node {
         if self.stopping != Stopping::No {
             return;
         }
+        self.stop_us = now_us;
         self.stopping = Stopping::Draining { until_us: now_us + DRAIN_US };
         for core in &mut self.cores {
             core.state.drain(&mut core.net);
@@ -257,6 +263,11 @@ impl Node {
     /// Whether it was told to stop.
     pub fn is_stopping(&self) -> bool {
         self.stopping != Stopping::No
+    }
+
+    /// Whether it was told to stop longer than this ago.
+    pub fn has_outlived(&self, now_us: u64, us: u64) -> bool {
+        self.is_stopping() && now_us > self.stop_us + us
     }
 
     /// Whether all cores have ended.

@@ -3,6 +3,7 @@
 use crate::config::Durability;
 use crate::mesh::Limits;
 use crate::sim::client::{Dialect, WorkloadShape};
+use crate::sim::disk::{DiskFaults, NameOrder, Speed};
 use crate::sim::net::NetOptions;
 use crate::sim::node::NodeOptions;
 use crate::sim::performer::Moment;
@@ -156,6 +157,21 @@ pub struct Plan {
 const MIB: usize = 1 << 20;
 
 impl Plan {
+    /// How fast the disks are when nothing is wrong with them.
+    pub fn disk_faults(&self, rng: &mut SmallRng) -> DiskFaults {
+        let unit = *pick(&[0, 5, 50], rng);
+        let speed = Speed {
+            read_us: unit..4 * unit + 1,
+            write_us: unit..2 * unit + 1,
+            sync_us: 2 * unit..20 * unit + 1,
+            name_us: unit..2 * unit + 1,
+            stalls_ppm: if rng.random_ratio(1, 4) { 2_000 } else { 0 },
+            stall_us: 1_000..50_000,
+        };
+        let names = if rng.random_ratio(1, 2) { NameOrder::Prefix } else { NameOrder::Any };
+        DiskFaults { speed, names, ..DiskFaults::default() }
+    }
+
     /// Draws a run's plan.
     pub fn draw(run: RunOptions) -> Plan {
         let mut rng = stream(run.seed, run.profile.name());

@@ -57,6 +57,18 @@ struct Request {
     moment: Moment,
     kind: &'static str,
     is_rare: bool,
+    log: LogRequest,
+}
+
+/// What a request does to the log.
+#[derive(Clone, Copy, Debug)]
+enum LogRequest {
+    /// Nothing that counts here.
+    None,
+    /// It writes what was acknowledged, or will be, by then.
+    Write { asked_us: u64 },
+    /// It makes durable what was written, of what was acknowledged by then.
+    Sync { covers_us: u64 },
 }
 
 /// What is under way.
@@ -68,6 +80,9 @@ pub struct Work {
     events: VecDeque<BackgroundEvent>,
     /// Log files that were a segment in this life of the node.
     segments: BTreeSet<u64>,
+    /// When the newest log write that is done was asked for; what a sync that is done covers of that.
+    written_us: u64,
+    synced_us: u64,
 }
 
 impl Work {
@@ -76,14 +91,24 @@ impl Work {
         !self.events.is_empty()
     }
 
+    /// A node that starts now has lost nothing yet.
+    pub fn starting_at(now_us: u64) -> Work {
+        Work { written_us: now_us, synced_us: now_us, ..Work::default() }
+    }
+
     /// Whether no request is under way.
     pub fn is_idle(&self) -> bool {
         self.requests.is_empty()
     }
 
-    /// Whether jobs run.
-    pub fn has_jobs(&self) -> bool {
-        !self.jobs.is_empty()
+    /// What was acknowledged before this moment is in the kernel, under weak durability.
+    pub fn kernel_has_before_us(&self) -> u64 {
+        self.written_us
+    }
+
+    /// What was acknowledged before this moment is on the device, under weak durability.
+    pub fn device_has_before_us(&self) -> u64 {
+        self.synced_us
     }
 
     /// Whether it is at this moment.
@@ -103,8 +128,15 @@ impl Work {
     /// Notes that a request has ended; whether it was one of those that the background thread performs.
     pub fn ended(&mut self, completion: &IoCompletion, counters: &mut Counters) -> bool {
         let Some(request) = self.requests.remove(&completion.token) else { return false };
-        if completion.result.is_err() {
-            counters.count(request.kind);
+        match (request.log, completion.result.is_ok()) {
+            (_, false) => counters.count(request.kind),
+            (LogRequest::Write { asked_us }, true) => self.written_us = self.written_us.max(asked_us),
+            (LogRequest::Sync { covers_us }, true) => {
+                // A sync may be of several files: it is done when all are.
+                let others = self.requests.values().any(|other| matches!(other.log, LogRequest::Sync { .. }));
+                self.synced_us = if others { self.synced_us } else { self.synced_us.max(covers_us) };
+            }
+            (LogRequest::None, true) => {}
         }
         request.is_rare
     }
@@ -122,7 +154,7 @@ impl Work {
         self.events.push_back(event);
     }
 
-    fn note(&mut self, request: &IoRequest) {
+    fn note(&mut self, request: &IoRequest, now_us: u64) {
         let (token, kind) = match request {
             IoRequest::Read { token, .. } => (*token, "failed reads"),
             IoRequest::Write { token, sync: false, .. } => (*token, "failed writes"),
@@ -142,7 +174,12 @@ impl Work {
             | IoRequest::Rename { .. } => Moment::ManifestEdit,
             _ => Moment::Any,
         };
-        self.requests.insert(token, Request { moment, kind, is_rare: is_rare(request) });
+        let log = match request {
+            IoRequest::Write { file: FileName::Log(_), .. } => LogRequest::Write { asked_us: now_us },
+            IoRequest::Sync { file: FileName::Log(_), .. } => LogRequest::Sync { covers_us: self.written_us },
+            _ => LogRequest::None,
+        };
+        self.requests.insert(token, Request { moment, kind, is_rare: is_rare(request), log });
     }
 }
 
@@ -160,7 +197,7 @@ pub struct Performing<'a> {
 
 impl Performer<Net> for Performing<'_> {
     fn start(&mut self, _: &mut Net, request: IoRequest) {
-        self.work.note(&request);
+        self.work.note(&request, self.now_us);
         self.disk.submit(request, self.now_us, self.rng);
     }
 

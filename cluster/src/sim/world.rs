@@ -36,7 +36,7 @@ pub(super) enum Link {
     /// It isn't, and tries again from then on.
     None { retry_us: u64 },
     /// It waits to be taken.
-    Knocking { core: usize, port: Port },
+    Knocking { port: Port },
     /// It is.
     Open { core: usize, conn: ConnId, is_finishing: bool },
     /// The node has closed the connection; this is still on its way.
@@ -136,11 +136,11 @@ impl World {
     /// Runs to the end.
     pub fn run(&mut self) -> Result<(), Violation> {
         self.soothe();
-        while !self.clients_are_done() {
+        while !(self.clients_are_done() && self.calamity.is_over(&self.plan)) {
             self.strike()?;
             self.step()?;
         }
-        self.heal();
+        self.heal()?;
         self.audit()?;
         let is_power = self.streams.faults.random_ratio(1, 2);
         self.crash(if is_power { Crash::Power } else { Crash::Process }, 1_000)?;
@@ -163,7 +163,7 @@ impl World {
         self.seats.iter().map(|seat| seat.client.issued()).sum()
     }
 
-    fn clients_are_done(&self) -> bool {
+    pub(super) fn clients_are_done(&self) -> bool {
         self.seats.iter().all(|seat| seat.client.is_finished())
     }
 
@@ -206,7 +206,7 @@ impl World {
                 if node.is_runnable(core, disk, now_us) {
                     offer(Actor::Core(core), pace.core, rng);
                 }
-                if node.cores[core].work.has_jobs() {
+                if disk.can_step_background() {
                     offer(Actor::Background(core), pace.background, rng);
                 }
             }
@@ -274,7 +274,7 @@ impl World {
         let now = self.now();
         for (client, conn) in accepted {
             let seat = &mut self.seats[client];
-            if let Link::Knocking { port, .. } = seat.link {
+            if let Link::Knocking { port } = seat.link {
                 seat.client.connected(port, now);
                 seat.link = Link::Open { core, conn, is_finishing: false };
             }
@@ -337,7 +337,7 @@ impl World {
             Dialect::Wire | Dialect::WireChecked => Speaks::Wire,
         };
         seat.link = if node.cores[core].net.knock(index, (speaks, is_own)) {
-            Link::Knocking { core, port: if is_own { Port::Core(core) } else { Port::Shared(core) } }
+            Link::Knocking { port: if is_own { Port::Core(core) } else { Port::Shared(core) } }
         } else {
             Link::None { retry_us: self.clock.us() + RETRY_US }
         };
@@ -418,7 +418,7 @@ impl World {
         let (mut least_us, mut most_us) = (u64::MAX, 0);
         for clocks in clocks {
             // Where the wall clock goes back, only what the log says survives a restart.
-            least_us = least_us.min(clocks.durable_us);
+            least_us = least_us.min(clocks.kept_us);
             most_us = most_us.max(clocks.now_us);
         }
         if !self.plan.goes_back {

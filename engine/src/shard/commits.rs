@@ -107,6 +107,7 @@ impl Shard {
     /// Applies the entries of the finished log write, then lets its answers go, in order.
     fn commit_done(&mut self, end: LogPosition, out: &mut impl Answers) {
         self.logged_end = end;
+        self.kept_clock_us = self.logged_clock_us;
         self.is_unsynced |= self.options.durability != Durability::Sync;
         let at_once = self.applies_at_once();
         let writing = std::mem::take(&mut self.writing);
