@@ -8,10 +8,10 @@ use rand::{Rng, SeedableRng};
 
 /// What a run is exposed to.
 #[derive(Clone, Copy, Debug, Default)]
-struct Exposure {
-    eio: bool,
-    full: bool,
-    any_name_order: bool,
+pub(super) struct Exposure {
+    pub eio: bool,
+    pub full: bool,
+    pub any_name_order: bool,
 }
 
 fn expose(disk: &mut Disk, exposure: Exposure, rng: &mut SmallRng) {
@@ -35,7 +35,7 @@ fn expose(disk: &mut Disk, exposure: Exposure, rng: &mut SmallRng) {
 }
 
 /// Lives of a shard, each ended by a crash of either kind.
-fn lives(seed: u64, durability: Durability, exposure: Exposure) -> Disk {
+pub(super) fn lives(seed: u64, durability: Durability, exposure: Exposure) -> Disk {
     let mut rng = SmallRng::seed_from_u64(seed);
     let mut histories = [History::default(), History::default()];
     let mut node = Node::new(seed, durability);
@@ -65,6 +65,11 @@ fn lives(seed: u64, durability: Durability, exposure: Exposure) -> Disk {
         if rng.random_ratio(1, 3) {
             node.heal();
             node.settle(&context);
+            // Background work that failed rests for a second; twice, as one failure may have been on its way.
+            for _ in 0..2 {
+                node.rest();
+                node.settle(&context);
+            }
             node.check_gets(&context);
             if node.shard.failure().is_none() {
                 let change = Change::random(&mut rng);

@@ -283,6 +283,11 @@ impl Node {
         self.disk.set_space_left(None);
     }
 
+    /// As long as background work rests after a failure.
+    pub fn rest(&mut self) {
+        self.now_us += 1_001_000;
+    }
+
     /// Goes on until nothing is left to do.
     pub fn settle(&mut self, context: &str) {
         for _ in 0..200_000 {
