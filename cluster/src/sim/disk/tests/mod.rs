@@ -1,1 +1,4 @@
-//! tests
+//! Each fault happens, and stays within its bounds; and a shard lives over it.
+
+mod engine;
+mod node;
