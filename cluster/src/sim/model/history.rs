@@ -17,7 +17,7 @@ use std::ops::Bound;
 use std::rc::Rc;
 
 /// A check that may have failed.
-pub type Checked = Result<(), Box<Violation>>;
+pub type Checked<T = ()> = Result<T, Box<Violation>>;
 
 /// What a client asks for.
 #[derive(Clone, Debug)]
@@ -528,6 +528,11 @@ impl History {
         self.next_scan += 1;
         self.scans.insert(self.next_scan, now.us);
         self.next_scan
+    }
+
+    /// A scan or count was refused.
+    pub fn scan_refused(&mut self, refusal: Refusal, now: SimTime) -> Checked {
+        self.check_permitted(&Seen::Refused(refusal), &[], now)
     }
 
     /// A scan is over, or will never be.

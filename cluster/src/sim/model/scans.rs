@@ -19,6 +19,9 @@ use std::rc::Rc;
 /// Keys seen by a scan are read under this name.
 const SCANNER: u64 = u64::MAX;
 
+/// Keys of one register, by their places, and what was seen of them.
+type Together = (Vec<usize>, SmallVec<[SeenValue; 1]>);
+
 /// What a page covers: every key within these bounds that is there must be on it.
 #[derive(Clone, Copy, Debug)]
 pub struct Covered<'a> {
@@ -83,7 +86,7 @@ impl History {
             return Err(self.scan_violation("a key that nobody wrote", key, "none", window.now));
         }
         // Keys of one register were seen at one moment; those before the gap's end possibly at another.
-        let mut registers: BTreeMap<(usize, bool), (Vec<usize>, SmallVec<[SeenValue; 1]>)> = BTreeMap::new();
+        let mut registers: BTreeMap<(usize, bool), Together> = BTreeMap::new();
         for (key, home) in homes {
             let in_gap = covered.gap.is_some_and(|(end, _)| *key < *end);
             let (places, seen) = registers.entry((home.register, in_gap)).or_default();
