@@ -91,6 +91,8 @@ pub struct Shard {
     wants_flush: bool,
     /// Whether unsynced writes are to be synced without waiting for their interval.
     is_closing: bool,
+    /// When a forming commit that nobody waits for was first put off, by the monotonic clock.
+    forming_since_us: Option<u64>,
     /// Why writes are refused for good.
     failure: Option<String>,
     counters: Counters,

@@ -74,6 +74,7 @@ impl Shard {
             is_unsynced: false,
             wants_flush: false,
             is_closing: false,
+            forming_since_us: None,
             failure: None,
             counters: Counters::default(),
             key_scratch: Vec::with_capacity(256),
