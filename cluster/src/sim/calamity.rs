@@ -5,7 +5,7 @@
 
 use crate::config::Durability;
 use crate::sim::disk::{Crash, Damage, DiskFaults};
-use crate::sim::model::{Loss, Permits, Violation};
+use crate::sim::model::{Checked, Loss, Permits};
 use crate::sim::node::{Node, Stage};
 use crate::sim::options::{Plan, Trouble};
 use crate::sim::performer::Moment;
@@ -92,6 +92,11 @@ impl Calamity {
         self.storm_until_us.is_some() || self.flood_until_us.is_some()
     }
 
+    /// Whether a crash waits for its moment.
+    pub fn is_armed(&self) -> bool {
+        self.armed.is_some()
+    }
+
     /// Whether every fault of the schedule has struck.
     pub fn is_over(&self, plan: &Plan) -> bool {
         self.next >= plan.faults.len() && self.armed.is_none() && self.stopped.is_none()
@@ -100,7 +105,7 @@ impl Calamity {
 
 impl World {
     /// Lets faults begin and end that are due.
-    pub(super) fn strike(&mut self) -> Result<(), Violation> {
+    pub(super) fn strike(&mut self) -> Checked {
         self.end_storms();
         self.operate()?;
         if let Some(armed) = &self.calamity.armed {
@@ -135,7 +140,7 @@ impl World {
         self.begin(trouble)
     }
 
-    fn begin(&mut self, trouble: Trouble) -> Result<(), Violation> {
+    fn begin(&mut self, trouble: Trouble) -> Checked {
         let now_us = self.clock.us();
         match trouble {
             Trouble::Crash { is_power, moment, again, down_us } => {
@@ -225,7 +230,7 @@ impl World {
     }
 
     fn trouble_begins(&mut self) {
-        self.permits = Permits { read_only: true, damaged: true };
+        self.permits = Permits { read_only: true, damaged: true, ..Permits::default() };
         self.history.permit(self.permits);
     }
 
@@ -267,7 +272,7 @@ impl World {
     }
 
     /// What an operator does: restarts a node that failed or has stopped.
-    pub(super) fn operate(&mut self) -> Result<(), Violation> {
+    pub(super) fn operate(&mut self) -> Checked {
         let now_us = self.clock.us();
         let Up::Yes(node) = &mut self.up else { return Ok(()) };
         if node.has_stopped() {
@@ -309,7 +314,7 @@ impl World {
     }
 
     /// The process or the machine dies now.
-    pub(super) fn crash(&mut self, crash: Crash, down_us: u64) -> Result<(), Violation> {
+    pub(super) fn crash(&mut self, crash: Crash, down_us: u64) -> Checked {
         self.counters.count("crashes");
         self.counters.add("power failures", u64::from(crash == Crash::Power));
         let loss = self.loss(crash);
@@ -322,7 +327,7 @@ impl World {
     }
 
     /// The node is gone: its clients notice, its disks keep what they keep.
-    fn go_down(&mut self, crash: Crash, loss: Loss, down_us: u64) -> Result<(), Violation> {
+    fn go_down(&mut self, crash: Crash, loss: Loss, down_us: u64) -> Checked {
         self.trace.add(Event::Down, self.clock.us(), down_us);
         self.calamity.restart_us = None;
         self.calamity.stopped = None;
@@ -353,7 +358,7 @@ impl World {
                 self.trace.add_bytes(Event::Received, index as u64, &bytes);
                 seat.client.received(&bytes, now, &mut self.history)?;
             }
-            self.disconnect(index);
+            self.disconnect(index)?;
         }
         self.history.crashed(loss, now);
         self.history.settled(now);
@@ -361,7 +366,7 @@ impl World {
     }
 
     /// The node has stopped, as it was asked to.
-    fn stopped(&mut self) -> Result<(), Violation> {
+    fn stopped(&mut self) -> Checked {
         let Up::Yes(node) = &self.up else { return Ok(()) };
         let has_failed = node.failure().is_some();
         let Stopped { is_power, cores, down_us } =
@@ -378,7 +383,7 @@ impl World {
     }
 
     /// Starts the node, or finds out why it can't be started.
-    pub(super) fn start(&mut self) -> Result<(), Violation> {
+    pub(super) fn start(&mut self) -> Checked {
         let again = self.calamity.again.take();
         let victim = self.streams.faults.random_range(0..self.disks.len());
         let World { clock, streams, trace, counters, plan, disks, .. } = self;
@@ -409,10 +414,9 @@ impl World {
     }
 
     /// Whether there is a reason that a shard can't be opened.
-    fn refused(&mut self, shard: usize, error: &Error) -> Result<(), Violation> {
-        let damaged = |file| {
-            self.calamity.damage.iter().any(|(other, damage)| *other == shard && damage.file == file)
-        };
+    fn refused(&mut self, shard: usize, error: &Error) -> Checked {
+        let damaged =
+            |file| self.calamity.damage.iter().any(|(other, damage)| *other == shard && damage.file == file);
         let is_damaged = self.calamity.damage.iter().any(|(other, _)| *other == shard);
         match error {
             Error::Damaged { file, .. } if damaged(*file) => {}

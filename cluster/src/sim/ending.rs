@@ -2,13 +2,13 @@
 
 use crate::sim::client::{Client, Dialect};
 use crate::sim::disk::Crash;
-use crate::sim::model::{Permits, Violation};
+use crate::sim::model::{Checked, Permits};
 use crate::sim::world::{Link, Seat, Up, World};
 use rand::Rng;
 
 impl World {
     /// No fault strikes any more; a node that failed is restarted, one that is down comes up.
-    pub(super) fn heal(&mut self) -> Result<(), Violation> {
+    pub(super) fn heal(&mut self) -> Checked {
         self.calm_down();
         loop {
             self.operate()?;
@@ -27,20 +27,23 @@ impl World {
     }
 
     /// A client reads everything that the history knows of.
-    pub(super) fn audit(&mut self) -> Result<(), Violation> {
+    pub(super) fn audit(&mut self) -> Checked {
         let dialects = [Dialect::Resp2, Dialect::Resp3, Dialect::Wire, Dialect::WireChecked];
         let dialect = dialects[self.streams.faults.random_range(0..dialects.len())];
         let id = self.seats.len();
-        self.seats.push(Seat { client: Client::auditor(id, dialect), link: Link::None { retry_us: 0 } });
-        while !self.seats.iter().all(|seat| seat.client.is_finished()) {
+        let (client, link) = (Client::auditor(id, dialect), Link::None { retry_us: 0 });
+        self.seats.push(Seat { client, link, is_retired: false });
+        while !self.seats[id].client.is_finished() {
             self.step()?;
+            self.operate()?;
         }
+        self.seats[id].is_retired = true;
         self.counters.count("audits");
         Ok(())
     }
 
     /// Jobs come to their end, then the node is stopped, and its disks hold what they should and nothing else.
-    pub(super) fn stop_for_good(&mut self) -> Result<(), Violation> {
+    pub(super) fn stop_for_good(&mut self) -> Checked {
         let until_us = self.clock.us() + SETTLE_US;
         while let Up::Yes(node) = &self.up {
             if node.is_settled() || self.clock.us() > until_us {
@@ -60,7 +63,7 @@ impl World {
     }
 
     /// A node at rest has no trouble, and no file that nothing needs.
-    fn tidy(&mut self) -> Result<(), Violation> {
+    fn tidy(&mut self) -> Checked {
         let Up::Yes(node) = &self.up else { return Ok(()) };
         if self.permits != Permits::default() {
             return Ok(());

@@ -296,7 +296,11 @@ impl Net {
             }
             let count = piece(socket.output.len(), rng).clamp(1, room.max(1)).min(socket.output.len());
             let sent = socket.output.drain(..count);
-            if socket.is_reset { drop(sent) } else { socket.leaving.extend(sent) }
+            if socket.is_reset {
+                drop(sent)
+            } else {
+                socket.leaving.extend(sent)
+            }
             socket.is_ready |= socket.is_stalled && socket.output.len() <= budget_bytes;
         }
     }
@@ -312,7 +316,11 @@ impl Net {
             })
             .collect();
         let knocking = self.knocking.drain(..);
-        remains.extend(knocking.map(|knock| Remains { client: knock.client, bytes: vec![], is_orderly: false }));
+        remains.extend(knocking.map(|knock| Remains {
+            client: knock.client,
+            bytes: vec![],
+            is_orderly: false,
+        }));
         remains.append(&mut self.remains);
         remains
     }

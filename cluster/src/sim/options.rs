@@ -328,7 +328,8 @@ mod tests {
                 let plan = Plan::draw(RunOptions::new(seed, profile));
                 let again = Plan::draw(RunOptions::new(seed, profile));
                 assert_eq!(plan.faults, again.faults);
-                let crashes = plan.faults.iter().filter(|fault| matches!(fault.trouble, Trouble::Crash { .. }));
+                let crashes =
+                    plan.faults.iter().filter(|fault| matches!(fault.trouble, Trouble::Crash { .. }));
                 assert!(crashes.count() >= 5, "{profile}");
                 let operations: u64 = plan.clients.iter().map(|(_, shape)| shape.operations).sum();
                 assert!(operations >= 5_000);

@@ -151,9 +151,13 @@ impl Profile {
             Profile::Bitrot => Features { rots: 6, is_churning: true, ..calm },
             Profile::Enospc => Features { floods: 5, is_churning: true, ..calm },
             Profile::Eio => Features { storms: 6, slow: 1, ..calm },
-            Profile::Expiry => {
-                Features { expiring: 700, jumps: 10, goes_back: rng.random_ratio(1, 2), is_churning: true, ..calm }
-            }
+            Profile::Expiry => Features {
+                expiring: 700,
+                jumps: 10,
+                goes_back: rng.random_ratio(1, 2),
+                is_churning: true,
+                ..calm
+            },
             Profile::Compaction => Features {
                 is_churning: true,
                 moments: vec![Moment::Merge, Moment::Flush, Moment::ManifestEdit, Moment::Any],

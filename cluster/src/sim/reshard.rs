@@ -6,7 +6,7 @@
 
 use crate::placement::Placement;
 use crate::sim::disk::{Crash, Disk};
-use crate::sim::model::Violation;
+use crate::sim::model::Checked;
 use crate::sim::world::World;
 use pinion_engine::dir::Dir;
 use pinion_engine::io::{IoCompletion, IoOutput, IoRequest};
@@ -35,14 +35,18 @@ struct Heaps {
 
 impl World {
     /// Gives the store `cores` shards, while the node is down. Skipped where a disk can't be read.
-    pub(super) fn reshard(&mut self, cores: usize) -> Result<(), Violation> {
+    pub(super) fn reshard(&mut self, cores: usize) -> Checked {
         if self.calamity.is_stormy() || !self.calamity.damage.is_empty() {
             return Ok(());
         }
         match self.rebuild(cores) {
             Ok(disks) => self.disks = disks,
             Err(error) => {
-                return Err(self.violation("a store that is well can be resharded", "new shards", error.to_string()));
+                return Err(self.violation(
+                    "a store that is well can be resharded",
+                    "new shards",
+                    error.to_string(),
+                ));
             }
         }
         // What was made is durable before it counts.
@@ -65,11 +69,8 @@ impl World {
         for (shard, disk) in self.disks.iter_mut().enumerate() {
             heaps.gather(&disk.dir(None, rng), node.store().shard_id(shard as u32))?;
         }
-        let store = pinion_engine::drive::StoreFile {
-            shards: cores as u32,
-            layout: node.layout + 1,
-            ..node.store()
-        };
+        let store =
+            pinion_engine::drive::StoreFile { shards: cores as u32, layout: node.layout + 1, ..node.store() };
         let table_bytes = node.tuning.tree.table_bytes;
         let mut disks = Vec::with_capacity(cores);
         for (shard, heap) in heaps.heaps.into_iter().enumerate() {

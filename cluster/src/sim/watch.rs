@@ -1,6 +1,6 @@
 //! What is checked all along and no client can see: that requests are answered, and that memory and space stay bounded.
 
-use crate::sim::model::{Permits, Violation};
+use crate::sim::model::{Checked, Permits};
 use crate::sim::world::{Link, Up, World};
 
 /// Checks that cost something are made once in so many steps.
@@ -12,7 +12,7 @@ const GRACE_US: u64 = 3_000_000;
 
 impl World {
     /// Looks at everything every so often.
-    pub(super) fn watch(&mut self) -> Result<(), Violation> {
+    pub(super) fn watch(&mut self) -> Checked {
         if !self.steps.is_multiple_of(PERIOD_STEPS) {
             return Ok(());
         }
@@ -32,16 +32,17 @@ impl World {
             return;
         }
         let since_us = self.calamity.troubled_until_us + GRACE_US;
-        let is_clear = self.seats.iter().all(|seat| {
-            seat.client.waits_since_us().is_none_or(|sent_us| sent_us > since_us)
-        });
+        let is_clear = self
+            .seats
+            .iter()
+            .all(|seat| seat.client.waits_since_us().is_none_or(|sent_us| sent_us > since_us));
         if self.permits != Permits::default() && now_us > since_us && is_clear {
-            self.permits = Permits { read_only: false, damaged: !self.calamity.damage.is_empty() };
+            self.permits = Permits { damaged: !self.calamity.damage.is_empty(), ..Permits::default() };
             self.history.permit(self.permits);
         }
     }
 
-    fn watch_answers(&mut self) -> Result<(), Violation> {
+    fn watch_answers(&mut self) -> Checked {
         let Up::Yes(node) = &self.up else { return Ok(()) };
         if self.calamity.is_stormy() || node.is_stopping() || node.failure().is_some() {
             return Ok(());
@@ -63,7 +64,7 @@ impl World {
         Ok(())
     }
 
-    fn watch_memory(&mut self) -> Result<(), Violation> {
+    fn watch_memory(&mut self) -> Checked {
         let Up::Yes(node) = &self.up else { return Ok(()) };
         let budgets = self.plan.node.tuning.budgets;
         // What is taken in before a limit is noticed: a commit, and the largest value.
@@ -87,7 +88,7 @@ impl World {
     }
 
     /// Beside tables of the tree there are only the log, the manifest, and what jobs are making or removing.
-    fn watch_space(&mut self) -> Result<(), Violation> {
+    fn watch_space(&mut self) -> Checked {
         let Up::Yes(node) = &self.up else { return Ok(()) };
         let tuning = &self.plan.node.tuning;
         for (index, core) in node.cores.iter().enumerate() {
@@ -106,7 +107,7 @@ impl World {
     }
 
     /// When nothing of closed connections is under way any more, what had no effect will have none.
-    fn settle(&mut self) -> Result<(), Violation> {
+    fn settle(&mut self) -> Checked {
         let Up::Yes(node) = &mut self.up else { return Ok(()) };
         let is_gone = |client: usize| match self.seats.get(client).map(|seat| &seat.link) {
             Some(Link::None { .. }) => true,

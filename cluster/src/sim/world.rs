@@ -7,18 +7,18 @@
 //!    answers) is checked every so often ([`super::watch`]).
 //! 4. When all clients are done, the world heals; everything is read once more, before and after a last restart.
 
+use crate::config::Durability;
 use crate::node::listeners::Speaks;
 use crate::sim::calamity::Calamity;
 use crate::sim::client::{After, Client, Dialect, Port};
 use crate::sim::clock::Clock;
 use crate::sim::counters::Counters;
 use crate::sim::disk::{Crash, Disk};
-use crate::sim::model::{History, HistoryOptions, Loss, Permits, SimTime, Violation};
+use crate::sim::model::{Checked, History, HistoryOptions, Loss, Permits, SimTime, Violation};
 use crate::sim::node::{Node, Stage};
 use crate::sim::options::{Plan, RunOptions};
 use crate::sim::rng::Streams;
 use crate::sim::trace::{Event, Trace};
-use crate::config::Durability;
 use pinion_engine::drive::BackgroundEvent;
 use pinion_net::reactor::ConnId;
 use rand::Rng;
@@ -28,6 +28,14 @@ use std::collections::VecDeque;
 pub(super) struct Seat {
     pub client: Client,
     pub link: Link,
+    /// It has nothing more to do in this run.
+    pub is_retired: bool,
+}
+
+impl Seat {
+    fn wants_connection(&self) -> bool {
+        !self.is_retired && !self.client.is_finished()
+    }
 }
 
 /// How a client is connected.
@@ -40,7 +48,12 @@ pub(super) enum Link {
     /// It is.
     Open { core: usize, conn: ConnId, is_finishing: bool },
     /// The node has closed the connection; this is still on its way.
-    Closed { bytes: VecDeque<u8>, is_orderly: bool },
+    Closed {
+        /// Bytes.
+        bytes: VecDeque<u8>,
+        /// Nothing was to be lost, and nobody but the client may have asked for it.
+        is_orderly: bool,
+    },
 }
 
 /// Whether the node runs.
@@ -99,6 +112,7 @@ impl World {
         let seats = clients.map(|(id, (dialect, shape))| Seat {
             client: Client::new(id, *dialect, shape.clone()),
             link: Link::None { retry_us: 0 },
+            is_retired: false,
         });
         let calamity = Calamity::new(&plan, &mut streams.faults);
         World {
@@ -134,7 +148,7 @@ impl World {
     }
 
     /// Runs to the end.
-    pub fn run(&mut self) -> Result<(), Violation> {
+    pub fn run(&mut self) -> Checked {
         self.soothe();
         while !(self.clients_are_done() && self.calamity.is_over(&self.plan)) {
             self.strike()?;
@@ -168,7 +182,7 @@ impl World {
     }
 
     /// One thing happens.
-    pub(super) fn step(&mut self) -> Result<(), Violation> {
+    pub(super) fn step(&mut self) -> Checked {
         self.steps += 1;
         if self.steps > STEPS_MAX {
             return Err(self.violation("the run ends", "an end", format!("{STEPS_MAX} steps without one")));
@@ -224,20 +238,20 @@ impl World {
         let Up::Yes(node) = &self.up else { return matches!(seat.link, Link::Closed { .. }) };
         match &seat.link {
             Link::None { retry_us } => {
-                *retry_us <= self.clock.us() && !seat.client.is_finished() && !node.is_stopping()
+                *retry_us <= self.clock.us() && seat.wants_connection() && !node.is_stopping()
             }
             Link::Knocking { .. } => false,
             Link::Open { core, conn, is_finishing } => {
                 let net = &node.cores[*core].net;
                 net.to_client(*conn) > 0
-                    || !is_finishing && net.room(*conn) > 0 && seat.client.wants_to_send(&self.history)
+                    || !is_finishing && net.room(*conn) > 0 && seat.client.wants_to_send()
             }
             Link::Closed { .. } => true,
         }
     }
 
     /// Nobody has anything to do: time passes until somebody has.
-    fn wait(&mut self) -> Result<(), Violation> {
+    fn wait(&mut self) -> Checked {
         let now_us = self.clock.us();
         let node = match &self.up {
             Up::Yes(node) => Some(node),
@@ -249,12 +263,16 @@ impl World {
         });
         let start = if let Up::No { until_us } = self.up { Some(until_us) } else { None };
         let retries = self.seats.iter().filter_map(|seat| match seat.link {
-            Link::None { retry_us } if node.is_some() && !seat.client.is_finished() => Some(retry_us),
+            Link::None { retry_us } if node.is_some() && seat.wants_connection() => Some(retry_us),
             _ => None,
         });
         let due = cores.chain(start).chain(retries).chain(self.calamity.next_due_us()).min();
-        let Some(due_us) = due else {
-            return Err(self.violation("something can happen", "a timer or an event", "nothing at all".into()));
+        let Some(due_us) = due.or(self.calamity.is_armed().then_some(now_us)) else {
+            return Err(self.violation(
+                "something can happen",
+                "a timer or an event",
+                "nothing at all".into(),
+            ));
         };
         // Timers are seldom served to the microsecond.
         let late_us = self.streams.schedule.random_range(1..=self.plan.pace.step_us_max);
@@ -264,12 +282,13 @@ impl World {
     }
 
     /// A core takes its turn.
-    fn turn(&mut self, core: usize) -> Result<(), Violation> {
+    fn turn(&mut self, core: usize) -> Checked {
         let Up::Yes(node) = &mut self.up else { return Ok(()) };
         let World { clock, streams, trace, counters, .. } = self;
         let mut accepted = Vec::new();
         node.turn(core, &mut self.disks[core], &mut Stage { clock, streams, trace, counters }, &mut accepted);
         let remains = std::mem::take(&mut node.cores[core].net.remains);
+        let is_stopping = node.is_stopping();
         self.look_at_clocks();
         let now = self.now();
         for (client, conn) in accepted {
@@ -285,8 +304,8 @@ impl World {
                 // It wasn't taken.
                 Link::Knocking { .. } => seat.link = Link::None { retry_us: self.clock.us() + RETRY_US },
                 Link::Open { .. } => {
-                    let bytes = remains.bytes.into();
-                    seat.link = Link::Closed { bytes, is_orderly: remains.is_orderly };
+                    let is_orderly = remains.is_orderly && !is_stopping;
+                    seat.link = Link::Closed { bytes: remains.bytes.into(), is_orderly };
                 }
                 Link::None { .. } | Link::Closed { .. } => {}
             }
@@ -298,7 +317,9 @@ impl World {
     fn work(&mut self, core: usize) {
         let Up::Yes(node) = &mut self.up else { return };
         let now_us = self.clock.us();
-        let Some((id, result)) = self.disks[core].step_background(now_us, &mut self.streams.disk) else { return };
+        let Some((id, result)) = self.disks[core].step_background(now_us, &mut self.streams.disk) else {
+            return;
+        };
         let event = if result.is_ok() { Event::JobDone } else { Event::JobFailed };
         self.trace.add(event, core as u64, id.0);
         node.cores[core].work.job_ended(BackgroundEvent::JobDone(id, result));
@@ -306,20 +327,19 @@ impl World {
     }
 
     /// A client connects, sends or receives.
-    fn act(&mut self, index: usize) -> Result<(), Violation> {
+    fn act(&mut self, index: usize) -> Checked {
         match self.seats[index].link {
             Link::None { .. } => self.knock(index),
             Link::Open { core, conn, is_finishing } => {
                 let Up::Yes(node) = &self.up else { return Ok(()) };
                 let net = &node.cores[core].net;
-                let may_send = !is_finishing
-                    && net.room(conn) > 0
-                    && self.seats[index].client.wants_to_send(&self.history);
+                let may_send =
+                    !is_finishing && net.room(conn) > 0 && self.seats[index].client.wants_to_send();
                 let may_receive = net.to_client(conn) > 0;
                 if may_receive && (!may_send || self.streams.net.random_ratio(1, 2)) {
                     return self.receive(index, core, conn);
                 }
-                self.send(index, core, conn);
+                return self.send(index, core, conn);
             }
             Link::Closed { .. } => return self.receive_rest(index),
             Link::Knocking { .. } => {}
@@ -343,9 +363,9 @@ impl World {
         };
     }
 
-    fn send(&mut self, index: usize, core: usize, conn: ConnId) {
+    fn send(&mut self, index: usize, core: usize, conn: ConnId) -> Checked {
         let now = self.now();
-        let Up::Yes(node) = &mut self.up else { return };
+        let Up::Yes(node) = &mut self.up else { return Ok(()) };
         let (net, seat) = (&mut node.cores[core].net, &mut self.seats[index]);
         let mut bytes = Vec::new();
         let after = seat.client.send(now, &mut self.history, &mut self.streams.clients, &mut bytes);
@@ -363,13 +383,14 @@ impl World {
             After::Vanish => {
                 self.counters.count("vanished clients");
                 net.reset(conn, &mut self.streams.net);
-                seat.client.disconnected(&mut self.history, now);
+                seat.client.disconnected(&mut self.history, now)?;
                 seat.link = Link::None { retry_us: self.clock.us() + RETRY_US };
             }
         }
+        Ok(())
     }
 
-    fn receive(&mut self, index: usize, core: usize, conn: ConnId) -> Result<(), Violation> {
+    fn receive(&mut self, index: usize, core: usize, conn: ConnId) -> Checked {
         let now = self.now();
         let Up::Yes(node) = &mut self.up else { return Ok(()) };
         let mut bytes = Vec::new();
@@ -384,7 +405,7 @@ impl World {
     }
 
     /// What is left of a connection that the node has closed reaches its client.
-    fn receive_rest(&mut self, index: usize) -> Result<(), Violation> {
+    fn receive_rest(&mut self, index: usize) -> Checked {
         let now = self.now();
         let seat = &mut self.seats[index];
         let Link::Closed { bytes, is_orderly } = &mut seat.link else { return Ok(()) };
@@ -394,21 +415,34 @@ impl World {
             self.trace.add_bytes(Event::Received, index as u64, &piece);
             return seat.client.received(&piece, now, &mut self.history);
         }
-        let _ = is_orderly;
-        self.disconnect(index);
-        Ok(())
+        let is_orderly = *is_orderly;
+        let (client, unanswered) = (&seat.client, seat.client.unanswered());
+        if is_orderly && !client.expects_close() {
+            let seen = format!("client {index} was disconnected with {unanswered} requests open");
+            return Err(self.violation(
+                "the node closes only connections that are over",
+                "an open one",
+                seen,
+            ));
+        }
+        if is_orderly && unanswered > 0 {
+            let seen = format!("client {index} misses {unanswered} answers");
+            return Err(self.violation("all is answered before a connection is closed", "all answers", seen));
+        }
+        self.disconnect(index)
     }
 
     /// A client notices that its connection is gone.
-    pub(super) fn disconnect(&mut self, index: usize) {
+    pub(super) fn disconnect(&mut self, index: usize) -> Checked {
         let now = self.now();
         let seat = &mut self.seats[index];
         if seat.client.is_connected() {
-            seat.client.disconnected(&mut self.history, now);
+            seat.client.disconnected(&mut self.history, now)?;
         }
         self.trace.add(Event::Disconnected, index as u64, 0);
         let late_us = self.streams.net.random_range(0..RETRY_US);
         seat.link = Link::None { retry_us: self.clock.us() + late_us };
+        Ok(())
     }
 
     /// What the shards' clocks may show now.
@@ -429,9 +463,9 @@ impl World {
     }
 
     /// A broken promise that is about no key.
-    pub(super) fn violation(&self, check: &'static str, expected: &str, seen: String) -> Violation {
+    pub(super) fn violation(&self, check: &'static str, expected: &str, seen: String) -> Box<Violation> {
         let expected = expected.to_owned();
-        Violation { check, key: None, expected, seen, at: self.now(), last_ops: Vec::new() }
+        Box::new(Violation { check, key: None, expected, seen, at: self.now(), last_ops: Vec::new() })
     }
 
     /// What a crash now may take back, of which kind it is.
