@@ -49,7 +49,7 @@ pub fn resp(
             reply.integer(existed.sum());
         }
         (Request::Batch(_) | Request::Clear, _) => reply.ok(),
-        (_, Some(Answer::Number(number))) => reply.integer(*number),
+        (_, Some(Answer::Number(number, _))) => reply.integer(*number),
         (_, Some(Answer::NotAnInteger)) => reply.error("ERR value is not an integer or out of range"),
         (_, Some(Answer::Overflow)) => reply.error("ERR increment or decrement would overflow"),
         (_, Some(Answer::NotMet(_))) => reply.integer(0),
@@ -110,7 +110,7 @@ pub fn wire(
             let current = current.as_ref().map(|cell| (cell, bytes(cell)));
             responder.not_met(out, current.as_ref().map(|(cell, bytes)| value_ref(cell, bytes)));
         }
-        Some(Answer::Number(number)) => responder.integer(out, *number),
+        Some(Answer::Number(number, _)) => responder.integer(out, *number),
         Some(Answer::NotAnInteger) => responder.refused(out, ErrorCode::NOT_AN_INTEGER, ""),
         Some(Answer::Overflow) => responder.refused(out, ErrorCode::OVERFLOW, ""),
         Some(Answer::Busy) | None => responder.refused(out, ErrorCode::BUSY, ""),

@@ -439,7 +439,7 @@ impl Conn {
         let Work::Request(request) = &job.work else { return };
         if !self.is_gone {
             for (partition, answer) in &job.answers {
-                if let Answer::Written { version, .. } = answer {
+                if let Answer::Written { version, .. } | Answer::Number(_, version) = answer {
                     store.answered(*partition, *version);
                 }
             }

@@ -56,7 +56,7 @@ pub enum Answer {
     Values(Vec<Option<Cell>>),
     Written { version: u64, existed: u64, old: Option<Cell> },
     NotMet(Option<Cell>),
-    Number(i64),
+    Number(i64, u64),
     NotAnInteger,
     Overflow,
     Busy,
@@ -258,19 +258,20 @@ impl Store {
                     return Answer::NotAnInteger;
                 };
                 let Some(sum) = number.checked_add(*by) else { return Answer::Overflow };
-                if !self.lies_now(Lie::LosesIncrements, rng, 20) {
-                    let expiry = found.and_then(|cell| cell.expiry_ms);
-                    self.write(key, Some((sum.to_string().into_bytes(), expiry)));
+                if self.lies_now(Lie::LosesIncrements, rng, 20) {
+                    return Answer::Number(sum, 0);
                 }
-                Answer::Number(sum)
+                let expiry = found.and_then(|cell| cell.expiry_ms);
+                let version = self.write(key, Some((sum.to_string().into_bytes(), expiry)));
+                Answer::Number(sum, version)
             }
             Update::Append { suffix } => {
                 let (mut bytes, expiry) =
                     found.map_or((Vec::new(), None), |cell| (cell.bytes, cell.expiry_ms));
                 bytes.extend_from_slice(suffix);
                 let length = bytes.len() as i64;
-                self.write(key, Some((bytes, expiry)));
-                Answer::Number(length)
+                let version = self.write(key, Some((bytes, expiry)));
+                Answer::Number(length, version)
             }
             Update::Expire { expiry, condition } => {
                 let Some(cell) = found else { return Answer::NotMet(None) };
@@ -338,19 +339,26 @@ impl Store {
 
     /// A crash that may lose, in each partition, what wasn't answered before `kept_us`.
     pub fn crash_with_loss(&mut self, kept_us: u64, rng: &mut SmallRng) {
+        let mut cuts = Vec::new();
         for partition in 0..self.partitions {
             let last = self.changes.iter().rposition(|change| {
                 change.partition == partition && change.answered_us.is_some_and(|us| us < kept_us)
             });
-            let from = rng.random_range(last.map_or(0, |last| last + 1)..=self.changes.len());
+            let mut cut = rng.random_range(last.map_or(0, |last| last + 1)..=self.changes.len());
             // Batches are kept or lost as wholes.
-            let cut = self.changes.get(from).map(|change| change.batch);
-            let sieve = self.lie == Lie::RecoversASieve;
-            self.undo(from, |change| {
-                let keeps = sieve && change.version % 3 == 0;
-                change.partition == partition && Some(change.batch) != cut && !keeps
-            });
+            while cut > 0
+                && cut < self.changes.len()
+                && self.changes[cut].batch == self.changes[cut - 1].batch
+            {
+                cut += 1;
+            }
+            cuts.push(self.changes.get(cut).map_or(u64::MAX, |change| change.batch));
         }
+        let sieve = self.lie == Lie::RecoversASieve;
+        self.undo(0, |change| {
+            let keeps = sieve && change.version % 3 == 0;
+            change.batch >= cuts[usize::from(change.partition)] && !keeps
+        });
         self.changes.clear();
     }
 
