@@ -13,6 +13,9 @@ mod scanner;
 mod shape;
 mod wire;
 
+#[cfg(test)]
+mod tests;
+
 use super::model::{Checked, History, SimTime};
 use chooser::Chooser;
 use conn::Conn;

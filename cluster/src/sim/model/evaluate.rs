@@ -7,6 +7,7 @@ use super::op::{Condition, ExpireCondition, Kind, NewExpiry, Op, Update};
 use super::seen::Refusal;
 use super::value::{Clock, OpId, Slot, Slots, Span, Value, look};
 use smallvec::{SmallVec, smallvec};
+use std::fmt;
 use std::rc::Rc;
 
 /// What an operation answered.
@@ -30,6 +31,25 @@ pub enum Outcome {
     Number(i64),
     /// Refused because of what is there.
     Refused(Refusal),
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let slot = |slot: &Slot| slot.as_ref().map_or_else(|| "absent".to_owned(), Value::to_string);
+        match self {
+            Outcome::Values(slots) => {
+                let texts: Vec<String> = slots.iter().map(slot).collect();
+                write!(f, "{}", texts.join(" | "))
+            }
+            Outcome::Written { existed: 0, old: None } => write!(f, "written"),
+            Outcome::Written { existed, old } => {
+                write!(f, "written, {existed} were there, before: {}", slot(old))
+            }
+            Outcome::NotMet { current } => write!(f, "not met: {}", slot(current)),
+            Outcome::Number(number) => write!(f, "{number}"),
+            Outcome::Refused(refusal) => write!(f, "refused: {refusal:?}"),
+        }
+    }
 }
 
 /// One way an operation may go.

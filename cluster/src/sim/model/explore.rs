@@ -16,6 +16,9 @@ use smallvec::{SmallVec, smallvec};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+/// Configurations that one search looks at, at most.
+const VISITED_MAX: usize = 2000;
+
 /// An operation that is open, or a ghost: nobody waits for its answer, but it may take effect.
 #[derive(Clone, Debug)]
 pub struct Pending {
@@ -71,14 +74,15 @@ pub enum Wanted<'a> {
 }
 
 impl Search<'_> {
-    /// The configurations in which `target` has answered what is wanted. `outcomes` notes what it answered in them.
+    /// The configurations in which `target` has answered what is wanted; `None`: there are too many to look at.
+    /// `outcomes` notes what it answered in them.
     pub fn answered(
         &mut self,
         configs: &[Config],
         target: &Pending,
         wanted: Wanted<'_>,
         outcomes: &mut Vec<Outcome>,
-    ) -> Vec<Config> {
+    ) -> Option<Vec<Config>> {
         let mut found = Vec::new();
         let mut visited: Vec<Config> = Vec::new();
         let mut stack: Vec<(Config, bool)> = Vec::new();
@@ -98,11 +102,14 @@ impl Search<'_> {
                     continue;
                 }
                 visited.push(config.clone());
+                if visited.len() > VISITED_MAX {
+                    return None;
+                }
             }
             match config.mark(target.op.id) {
                 Some(Mark::Reading(glimpses)) => {
                     let from = if is_start { 0 } else { config.step };
-                    for glimpse in glimpses.iter().filter(|glimpse| glimpse.step >= from) {
+                    for glimpse in glimpses.clone().iter().filter(|glimpse| glimpse.step >= from) {
                         self.check_read(&config, target, glimpse, wanted, outcomes, &mut found);
                     }
                 }
@@ -121,7 +128,7 @@ impl Search<'_> {
                 }
             }
         }
-        found
+        Some(found)
     }
 
     /// Whether an open write may take effect next.
@@ -167,7 +174,7 @@ impl Search<'_> {
 
     /// A read is answered: may it have seen this?
     fn check_read(
-        &self,
+        &mut self,
         config: &Config,
         target: &Pending,
         glimpse: &Glimpse,
@@ -189,6 +196,7 @@ impl Search<'_> {
             next.epoch = next.epoch.max(target.epoch);
             self.order_reads(&mut next, target, glimpse.step, is_newest.then_some(&slots));
             if is_newest {
+                self.expire(&next.slots, &slots);
                 next.slots = slots;
             }
             next.unmark(target.op.id);
@@ -257,6 +265,8 @@ impl Search<'_> {
             let before = std::mem::replace(&mut next.slots, slots);
             if wrote {
                 self.leave(&mut next, before, open, version);
+            } else {
+                self.expire(&before, &next.slots);
             }
             if let Some(told) = told {
                 below(&mut next, told, open.op.id);
@@ -276,6 +286,15 @@ impl Search<'_> {
             ways.push((next, outcome));
         }
         ways
+    }
+
+    /// Notes that a state was left because something in it has expired.
+    fn expire(&mut self, before: &Slots, after: &Slots) {
+        if let Some(left) = self.left.as_deref_mut()
+            && before.values().any(|(place, _)| after.get(place).is_none())
+        {
+            left.push((self.now.us, before.clone()));
+        }
     }
 
     /// Notes that a state was left for another.

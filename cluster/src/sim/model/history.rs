@@ -137,6 +137,11 @@ impl History {
         self.placement = Placement::new(self.options.partitions, cores);
     }
 
+    /// Registers that aren't checked any more, because there were too many ways they could be. Should be very few.
+    pub fn given_up(&self) -> usize {
+        self.registers.iter().filter(|register| register.is_blind).count()
+    }
+
     /// What was counted, by name.
     pub fn counters(&self) -> impl Iterator<Item = (&'static str, u64)> {
         self.counters.iter().map(|(name, count)| (*name, *count))
@@ -305,6 +310,10 @@ impl History {
                 self.check_permitted(&seen, &parts, now)?;
                 match seen {
                     Seen::Count(count) if parts.len() > 1 => self.tell_sum(&parts, count, now),
+                    Seen::Values(values) => {
+                        let values: Vec<_> = values.into_iter().map(Ok).collect();
+                        self.tell_per_key(&parts, &values, now)
+                    }
                     seen => self.tell_all(&parts, &seen, now),
                 }
             }
@@ -359,7 +368,8 @@ impl History {
                 Outcome::Written { existed, .. } => *existed,
                 _ => 0,
             });
-            if self.registers[part.register].is_blind {
+            let register = &self.registers[part.register];
+            if register.is_blind || register.in_doubt {
                 most += part.asked.len() as u64;
                 continue;
             }

@@ -12,13 +12,15 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 /// Open writes (and ghosts) that a register may have before clients leave it alone.
-const OPEN_MAX: usize = 6;
+const WRITES_MAX: usize = 4;
+/// Open reads, likewise.
+const READS_MAX: usize = 4;
 /// Configurations, likewise.
-const CONFIGS_MAX: usize = 48;
+const CONFIGS_MAX: usize = 24;
 /// Events since the last moment at which nothing was open, likewise.
 const EVENTS_MAX: usize = 120;
 /// Configurations at which a register is given up: nothing about it is checked any more.
-const CONFIGS_LIMIT: usize = 4000;
+const CONFIGS_LIMIT: usize = 2000;
 /// Events that are remembered for reports.
 const RECENT: usize = 40;
 
@@ -66,6 +68,8 @@ pub struct Register {
     may_lose: bool,
     /// Given up.
     pub is_blind: bool,
+    /// What was answered is right only if an operation that is still open was refused: judged when that is known.
+    pub(super) in_doubt: bool,
 }
 
 impl Register {
@@ -83,6 +87,7 @@ impl Register {
             left: Vec::new(),
             may_lose,
             is_blind: false,
+            in_doubt: false,
         }
     }
 
@@ -99,7 +104,9 @@ impl Register {
     pub fn has_room(&self) -> bool {
         let writes = self.pending.iter().filter(|open| !open.op.is_read()).count();
         !self.is_blind
-            && writes < OPEN_MAX
+            && !self.in_doubt
+            && writes < WRITES_MAX
+            && self.pending.len() - writes < READS_MAX
             && self.configs.len() < CONFIGS_MAX
             && self.events.len() < EVENTS_MAX
     }
@@ -121,7 +128,7 @@ impl Register {
 
     fn begin(&mut self, pending: Pending) {
         self.pending.push(pending.clone());
-        if pending.op.is_read() {
+        if pending.op.is_read() && !self.in_doubt {
             let search = Search { pending: &self.pending, now: pending.op.sent, may_lose: false, left: None };
             self.configs.iter_mut().for_each(|config| search.begin_read(config, &pending));
         }
@@ -151,17 +158,28 @@ impl Register {
             Wanted::Seen(seen) => self.events.push(Event::Answered(id, Some(seen.clone()), now)),
             Wanted::Any => self.events.push(Event::Answered(id, None, now)),
         }
+        if self.in_doubt {
+            return self.replay().map(|()| Vec::new());
+        }
         let mut outcomes = Vec::new();
-        let configs = self.search(&target, wanted, now, tracks, &mut outcomes);
+        let Some(configs) = self.search(&target, wanted, now, tracks, &mut outcomes) else {
+            self.give_up();
+            return Ok(Vec::new());
+        };
+        self.pending.retain(|open| open.op.id != id);
         if configs.is_empty() {
+            self.in_doubt = self.may_clear_up();
+            if self.in_doubt {
+                return Ok(Vec::new());
+            }
             return Err(Broken { expected: self.describe(&target, now) });
         }
         self.configs = configs;
-        self.pending.retain(|open| open.op.id != id);
         self.tidy();
         Ok(outcomes)
     }
 
+    /// The configurations in which an operation answered this; `None`: there are too many to look at.
     pub(super) fn search(
         &mut self,
         target: &Pending,
@@ -169,28 +187,27 @@ impl Register {
         now: SimTime,
         tracks: bool,
         outcomes: &mut Vec<Outcome>,
-    ) -> Vec<Config> {
+    ) -> Option<Vec<Config>> {
         let left = tracks.then_some(&mut self.left);
         let mut search = Search { pending: &self.pending, now, may_lose: self.may_lose, left };
-        let configs = search.answered(&self.configs, target, wanted, outcomes);
+        let configs = search.answered(&self.configs, target, wanted, outcomes)?;
         if self.may_lose {
             acknowledge(&configs, target.op.id, now.us);
         }
-        configs
+        Some(configs)
     }
 
     /// An operation was certainly not applied.
     fn refused(&mut self, target: &Pending) -> Result<(), Broken> {
         let id = target.op.id;
         self.pending.retain(|open| open.op.id != id);
-        if target.op.is_read() {
-            self.configs.iter_mut().for_each(|config| config.unmark(id));
-            self.events.retain(|event| !event.is_about(id));
-            return Ok(());
-        }
         let has_followers = self.has_followers(target);
         self.events.retain(|event| !event.is_about(id));
-        if has_followers {
+        if target.op.is_read() && !self.in_doubt {
+            self.configs.iter_mut().for_each(|config| config.unmark(id));
+            return Ok(());
+        }
+        if has_followers || self.in_doubt {
             return self.replay();
         }
         let before = self.configs.clone();
@@ -214,6 +231,9 @@ impl Register {
         if target.op.is_read() {
             self.pending.remove(index);
             self.events.retain(|event| !event.is_about(id));
+            if self.in_doubt {
+                return self.replay();
+            }
             self.configs.iter_mut().for_each(|config| config.unmark(id));
             self.merge();
             return Ok(());
@@ -226,7 +246,7 @@ impl Register {
                 pending.fate = fate;
             }
         }
-        if self.has_followers(&target) {
+        if self.has_followers(&target) || self.in_doubt {
             return self.replay();
         }
         for config in &mut self.configs {
@@ -247,26 +267,49 @@ impl Register {
         })
     }
 
+    /// Whether an open write may yet turn out to be refused while those of its connection behind it took effect.
+    fn may_clear_up(&self) -> bool {
+        let is_open = |open: &&Pending| open.fate == Fate::Open && !open.op.is_read();
+        self.pending.iter().filter(is_open).any(|open| self.has_followers(open))
+    }
+
     /// Searches again, with what has become known of operations.
     fn replay(&mut self) -> Result<(), Broken> {
+        let events = std::mem::take(&mut self.events);
         (self.configs, self.pending) = self.base.clone();
-        for event in std::mem::take(&mut self.events) {
-            match &event {
+        self.in_doubt = false;
+        let mut wrong = None;
+        for event in &events {
+            match event {
                 Event::Sent(pending) => self.begin(pending.clone()),
                 Event::Answered(id, seen, now) => {
-                    let Some(target) = self.pending.iter().find(|open| open.op.id == *id).cloned() else {
+                    let place = self.pending.iter().position(|open| open.op.id == *id);
+                    let Some(place) = place else { continue };
+                    if self.in_doubt {
+                        self.pending.remove(place);
                         continue;
-                    };
-                    let wanted = seen.as_ref().map_or(Wanted::Any, Wanted::Seen);
-                    let configs = self.search(&target, wanted, *now, false, &mut Vec::new());
-                    if configs.is_empty() {
-                        return Err(Broken { expected: self.describe(&target, *now) });
                     }
-                    self.configs = configs;
-                    self.pending.retain(|open| open.op.id != *id);
+                    let target = self.pending[place].clone();
+                    let wanted = seen.as_ref().map_or(Wanted::Any, Wanted::Seen);
+                    let Some(configs) = self.search(&target, wanted, *now, false, &mut Vec::new()) else {
+                        self.give_up();
+                        return Ok(());
+                    };
+                    self.pending.remove(place);
+                    if configs.is_empty() {
+                        wrong = Some((target, *now));
+                        self.in_doubt = true;
+                    } else {
+                        self.configs = configs;
+                    }
                 }
             }
-            self.events.push(event);
+        }
+        self.events = events;
+        if let Some((target, now)) = wrong
+            && !self.may_clear_up()
+        {
+            return Err(Broken { expected: self.describe(&target, now) });
         }
         self.tidy();
         Ok(())
@@ -375,6 +418,9 @@ impl Register {
 
     /// Drops ghosts that are settled in every way.
     fn tidy(&mut self) {
+        if self.in_doubt {
+            return;
+        }
         let configs = &self.configs;
         let is_settled = |open: &Pending| {
             open.fate != Fate::Open
@@ -405,7 +451,7 @@ impl Register {
     }
 
     fn give_up(&mut self) {
-        self.is_blind = true;
+        (self.is_blind, self.in_doubt) = (true, false);
         self.configs = vec![Config::new()];
         self.pending.clear();
         self.events.clear();
@@ -435,8 +481,8 @@ impl Register {
     /// What an operation could have answered, and what the keys may hold.
     fn describe(&mut self, target: &Pending, now: SimTime) -> String {
         let mut outcomes = Vec::new();
-        self.search(target, Wanted::Any, now, false, &mut outcomes);
-        let mut texts: Vec<String> = outcomes.iter().map(|outcome| format!("{outcome:?}")).collect();
+        let _ = self.search(target, Wanted::Any, now, false, &mut outcomes);
+        let mut texts: Vec<String> = outcomes.iter().map(Outcome::to_string).collect();
         texts.sort();
         texts.dedup();
         texts.truncate(8);

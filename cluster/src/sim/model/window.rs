@@ -37,7 +37,8 @@ impl Register {
         window: Window,
     ) -> Result<(), Broken> {
         let Kind::Read(places) = &read.kind else { return Ok(()) };
-        if self.is_blind || self.is_plainly(places, &values, window) || self.was(places, &values, window) {
+        let cannot_tell = self.is_blind || self.in_doubt;
+        if cannot_tell || self.is_plainly(places, &values, window) || self.was(places, &values, window) {
             return Ok(());
         }
         let id = read.id;
@@ -83,6 +84,7 @@ impl Register {
             slots.get(place).is_some_and(|value| value.expiry == Span::NEVER || value.expiry.from > clock.to)
         };
         if self.is_blind
+            || self.in_doubt
             || !self.configs.iter().all(|config| stays(&config.slots))
             || !self.states_left(window).all(stays)
         {
@@ -101,6 +103,7 @@ impl Register {
         let clock = window.clock();
         let is_there = |slots: &Slots| look(slots.get(place), clock).there.is_some();
         self.is_blind
+            || self.in_doubt
             || self.configs.iter().any(|config| is_there(&config.slots))
             || self.states_left(window).any(is_there)
             || self.pending.iter().any(|open| open.op.may_create(place))
