@@ -58,11 +58,9 @@ fn try_rot(media: &mut Media, mix: RotMix, rng: &mut SmallRng) -> Option<Damage>
         }
         _ => (file.older.get(&page)?.clone(), DamageKind::Stale),
     };
+    let inside = (file.durable.len().min(file.now.len()) - u64::from(page) * PAGE as u64).min(PAGE as u64);
+    let after = cut(after, inside as usize);
     let range = changed(&before, &after, page)?;
-    let range = range.start..range.end.min(file.now.len());
-    if range.is_empty() {
-        return None;
-    }
     let is_newest = range.start < file.newest.end && file.newest.start < range.end;
     media.files.get_mut(&inode)?.tamper(page, &after);
     media.counters.damages += 1;
@@ -86,6 +84,13 @@ fn elsewhere(media: &Media, not: (Inode, u32), rng: &mut SmallRng) -> Option<(Fi
     let page = rng.random_range(0..file.durable.count().max(1));
     let content = file.durable.page(page).clone();
     ((inode, page) != not && content.is_some()).then_some((name, u64::from(page) * PAGE as u64, content))
+}
+
+/// Leaves zeros behind the end of the file, as the page had.
+fn cut(page: Page, len: usize) -> Page {
+    let mut content = *bytes(&page);
+    content[len..].fill(0);
+    Some(Arc::new(content))
 }
 
 /// From the first byte that differs to the last.
