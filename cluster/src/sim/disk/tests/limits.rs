@@ -75,7 +75,9 @@ fn requests_stall_now_and_then() {
     let mut hand = disk_with(1, &[1; 100]);
     hand.disk.faults().speed =
         Speed { stalls_ppm: 100_000, stall_us: 1_000_000..1_000_001, ..Speed::default() };
-    (0..1000).for_each(|_| drop(hand.submit_write(0, &[1], false)));
+    for _ in 0..1000 {
+        hand.submit_write(0, &[1], false);
+    }
     assert!((850..950).contains(&hand.complete_due().len()));
     hand.complete_all();
     assert_eq!(hand.now_us, 1_000_000);

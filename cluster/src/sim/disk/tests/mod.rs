@@ -2,6 +2,7 @@
 
 mod engine;
 mod hand;
+mod history;
 mod limits;
 mod names;
 mod node;
