@@ -36,6 +36,7 @@ fn run(parsed: &flags::Parsed) -> Result<(), Error> {
         println!("the configuration is valid");
         return Ok(());
     }
+    pinion_engine::drive::return_large_buffers();
     let log = logging::start(&config.log, config.log_format)?;
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])
         .map_err(|e| Error::Node(format!("signals can't be handled: {e}; see the limits of this process")))?;

@@ -30,3 +30,13 @@ pub use rare::is_rare;
 pub use ring::{Ring, RingWaker};
 pub use span::ReadSpan;
 pub use store_file::{SLOT_HASH, STORE_FORMAT, StoreFile, shard_dir};
+
+/// Allocations of this size and more go back to the system when they are freed, in bytes.
+const MAPPED_ALLOCATION: i32 = 128 << 10;
+
+/// Keeps the memory of this process near what its shards account for: large buffers (memtables, pieces of tables) are
+/// given back when they are freed, instead of fragmenting the heaps of the threads that made them. For programs whose
+/// memory is mostly shards'; call it once, before the first is opened. See docs/decisions/0005.
+pub fn return_large_buffers() {
+    syscalls::map_allocations_from(MAPPED_ALLOCATION);
+}

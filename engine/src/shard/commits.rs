@@ -14,6 +14,10 @@ use crate::manifest::ManifestEvent;
 /// While keys expire, the log learns the time at least this often.
 const CLOCK_INTERVAL_US: u64 = 1_000_000;
 
+/// Under `none` nobody waits for the log: a commit is written when it has so many bytes, or is so old.
+const LAZY_COMMIT_BYTES: usize = 64 << 10;
+const LAZY_COMMIT_US: u64 = 2_000;
+
 impl Shard {
     /// Turns the forming commit into one log write, if none is in flight.
     pub(super) fn start_commit(&mut self) {
@@ -25,6 +29,9 @@ impl Shard {
             return;
         }
         let is_clock_due = self.clock_due_us().is_some_and(|due_us| due_us <= self.mono_us);
+        if self.is_commit_early() {
+            return;
+        }
         if !self.forming.is_empty() {
             std::mem::swap(&mut self.forming, &mut self.writing);
             self.append_entries();
@@ -46,6 +53,29 @@ impl Shard {
         if self.log.write(sync, &mut self.io).is_some() {
             self.counters.commits += 1;
         }
+    }
+
+    /// Whether the forming commit may grow on for a while. Notes when it began to.
+    fn is_commit_early(&mut self) -> bool {
+        if self.forming.is_empty() {
+            self.forming_since_us = None;
+            return false;
+        }
+        let since_us = *self.forming_since_us.get_or_insert(self.mono_us);
+        let is_early = self.applies_at_once()
+            && !self.is_closing
+            && !self.wants_flush
+            && self.forming.bytes() < LAZY_COMMIT_BYTES
+            && self.mono_us < since_us + LAZY_COMMIT_US;
+        if !is_early {
+            self.forming_since_us = None;
+        }
+        is_early
+    }
+
+    /// When a commit that nobody waits for is to be written.
+    pub(super) fn commit_due_us(&self) -> Option<u64> {
+        self.forming_since_us.map(|since_us| since_us + LAZY_COMMIT_US)
     }
 
     fn append_entries(&mut self) {
@@ -107,6 +137,7 @@ impl Shard {
     /// Applies the entries of the finished log write, then lets its answers go, in order.
     fn commit_done(&mut self, end: LogPosition, out: &mut impl Answers) {
         self.logged_end = end;
+        self.kept_clock_us = self.logged_clock_us;
         self.is_unsynced |= self.options.durability != Durability::Sync;
         let at_once = self.applies_at_once();
         let writing = std::mem::take(&mut self.writing);

@@ -50,7 +50,7 @@ use request::{Answer, Answers, Op, Refusal, Request, Ticket};
 use sources::Sources;
 use stats::Counters;
 
-pub use options::{Budgets, Durability, Now, ShardOptions, Tuning};
+pub use options::{Budgets, Clocks, Durability, Now, ShardOptions, Tuning};
 pub use stats::ShardStats;
 
 /// The latest time that is taken for true, the year 3111: versions start from the clock and have 56 bits.
@@ -77,6 +77,8 @@ pub struct Shard {
     clock_us: u64,
     /// The time in the newest log record, microseconds.
     logged_clock_us: u64,
+    /// The time in the newest log record whose write is done: no restart goes back behind it.
+    kept_clock_us: u64,
     mono_us: u64,
     /// Whether any entry has an expiry: then the log must know the time.
     holds_expiring: bool,
@@ -89,6 +91,8 @@ pub struct Shard {
     wants_flush: bool,
     /// Whether unsynced writes are to be synced without waiting for their interval.
     is_closing: bool,
+    /// When a forming commit that nobody waits for was first put off, by the monotonic clock.
+    forming_since_us: Option<u64>,
     /// Why writes are refused for good.
     failure: Option<String>,
     counters: Counters,
@@ -175,6 +179,11 @@ impl Shard {
     /// Why the shard takes no writes until it is opened again; `None` while all is well, or will be by itself.
     pub fn failure(&self) -> Option<&str> {
         self.failure.as_deref()
+    }
+
+    /// The shard's time, which expiry goes by.
+    pub fn clocks(&self) -> Clocks {
+        Clocks { now_us: self.clock_us, kept_us: self.kept_clock_us }
     }
 
     /// Bytes of writes that wait for the next log write.

@@ -107,7 +107,7 @@ impl Shard {
         if self.log.is_failed() {
             return None;
         }
-        let times = [self.sync_due_us(), self.clock_due_us(), self.background_due_us()];
+        let times = [self.commit_due_us(), self.sync_due_us(), self.clock_due_us(), self.background_due_us()];
         times.into_iter().flatten().min()
     }
 

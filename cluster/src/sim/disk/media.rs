@@ -3,7 +3,7 @@
 use super::faults::{DiskCounters, DiskFaults};
 use super::file::{File, Sequence, Survives};
 use super::names::{Inode, Names};
-use super::pages::PAGE;
+use super::pages::{PAGE, Page};
 use pinion_engine::aligned::AlignedBuf;
 use pinion_engine::io::{FileBytes, FileName};
 use rand::Rng;
@@ -20,6 +20,8 @@ pub(super) struct Media {
     pub counters: DiskCounters,
     /// Bytes that may still be taken; `None` is plenty.
     pub space_left: Option<u64>,
+    /// Pages that rotted, and what they held before.
+    pub rotten: Vec<(FileName, Inode, u32, Page)>,
     sequence: Sequence,
     next_inode: u64,
 }

@@ -156,6 +156,12 @@ impl Disk {
         rot::rot(&mut self.media, rng)
     }
 
+    /// Takes the damage to some files back, as far as nothing else was written there since: as an operator would, who has a
+    /// copy.
+    pub fn mend(&mut self, which: impl FnMut(FileName) -> bool) {
+        rot::mend(&mut self.media, which);
+    }
+
     /// Bytes that the files take.
     pub fn bytes(&self) -> u64 {
         self.media.bytes()

@@ -63,8 +63,22 @@ fn try_rot(media: &mut Media, mix: RotMix, rng: &mut SmallRng) -> Option<Damage>
     let range = changed(&before, &after, page)?;
     let is_newest = range.start < file.newest.end && file.newest.start < range.end;
     media.files.get_mut(&inode)?.tamper(page, &after);
+    media.rotten.push((name, inode, page, before));
     media.counters.damages += 1;
     Some(Damage { file: name, range, kind, is_newest })
+}
+
+/// See [`super::Disk::mend`].
+pub(super) fn mend(media: &mut Media, mut which: impl FnMut(FileName) -> bool) {
+    for (name, inode, page, before) in std::mem::take(&mut media.rotten).into_iter().rev() {
+        if !which(name) {
+            media.rotten.insert(0, (name, inode, page, before));
+        } else if let Some(file) = media.files.get_mut(&inode)
+            && file.is_page_clean(page)
+        {
+            file.tamper(page, &before);
+        }
+    }
 }
 
 fn flipped(before: &Page, rng: &mut SmallRng) -> Page {

@@ -1,10 +1,34 @@
 //! The model: what every answer may be.
+//!
+//! 1. Keys are checked in *registers*: one key, or all keys of one `{tag}`, whose batches and reads happen at one moment.
+//! 2. A register is the set of *configurations* in which everything that was answered is right: what its keys hold, and
+//!    which open operations have taken effect. An answer extends them by open writes as it needs (just-in-time
+//!    linearization) and drops those in which it would be wrong. When none is left, a promise was broken.
+//! 3. An operation whose outcome nobody learns becomes a *ghost*: it may take effect or not, until a crash.
+//! 4. What is known only within bounds (versions of writes that weren't told, expiries from a clock that is seen from
+//!    outside) stays a span, which narrows with every answer.
+//!
+//! It errs on the side of the server where it can't know better, never against it.
 
-pub mod time;
-pub mod violation;
+mod config;
+mod evaluate;
+mod explore;
+mod fits;
+mod history;
+pub mod op;
+mod register;
+mod scans;
+pub mod seen;
+mod time;
+mod value;
+mod violation;
+mod window;
 
+pub use history::{Ask, Checked, History, Ticket, Told};
+pub use scans::{About, Covered};
 pub use time::SimTime;
-pub use violation::Violation;
+pub use violation::{Quoted, Violation};
+pub use window::Window;
 
 /// What a history checks against.
 #[derive(Clone, Debug)]
@@ -38,56 +62,6 @@ pub struct Permits {
     pub read_only: bool,
     /// DAMAGED: data at rest was damaged, or can't be read.
     pub damaged: bool,
-}
-
-/// Everything that clients asked and were answered, as far as it still matters.
-#[derive(Debug)]
-pub struct History {
-    options: HistoryOptions,
-    permits: Permits,
-}
-
-impl History {
-    /// Of an empty store.
-    pub fn new(options: HistoryOptions) -> History {
-        History { options, permits: Permits::default() }
-    }
-
-    /// Which refusals may be answered from now on.
-    pub fn permit(&mut self, permits: Permits) {
-        self.permits = permits;
-    }
-
-    /// The node crashed (or was stopped): call it behind [`Client::disconnected`](super::client::Client::disconnected) of
-    /// every client. What was open took effect before, or never will.
-    pub fn crashed(&mut self, loss: Loss, now: SimTime) {
-        let _ = (loss, now, &self.options);
-    }
-
-    /// Nothing of what closed connections sent is under way any more: what had no effect will have none.
-    pub fn settled(&mut self, now: SimTime) {
-        let _ = now;
-    }
-
-    /// Another number of cores from now on (after a crash or stop).
-    pub fn resharded(&mut self, cores: usize) {
-        self.options.cores = cores;
-    }
-
-    /// The last operations on a key, oldest first, for reports.
-    pub fn last_ops(&self, key: &[u8]) -> Vec<String> {
-        let _ = key;
-        Vec::new()
-    }
-
-    /// The last checks, when every client has been disconnected.
-    pub fn finish(&mut self, now: SimTime) -> Result<(), Violation> {
-        let _ = now;
-        Ok(())
-    }
-
-    /// What was counted, by name.
-    pub fn counters(&self) -> Vec<(&'static str, u64)> {
-        Vec::new()
-    }
+    /// LIMIT: limits are small enough for requests of well-behaved clients to break them.
+    pub limit: bool,
 }
