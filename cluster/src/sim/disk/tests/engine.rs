@@ -3,6 +3,7 @@
 use super::super::{Crash, Disk, NameOrder, RotMix, Speed};
 use super::history::{Change, History};
 use super::node::{Node, Seen};
+use pinion_engine::io::FileName;
 use pinion_engine::shard::Durability;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -159,7 +160,11 @@ fn damage_is_reported_or_changes_nothing() {
         history.settle(&node.answers);
         node.disk.faults().rot = RotMix { logs: 1, manifests: 1, tables: 4, ..RotMix::default() };
         node.disk.crash(Crash::Process, &mut rng);
-        let Some(damage) = node.disk.rot(&mut rng).filter(|damage| !damage.is_newest) else { continue };
+        let Some(damage) = node.disk.rot(&mut rng) else { continue };
+        // The newest commit or edit can't be told from a torn one.
+        if damage.is_newest && !matches!(damage.file, FileName::Table(_)) {
+            continue;
+        }
         let context = format!("{context}, {damage:?}");
         let expected = history.last_state();
         match node.try_open(None) {
