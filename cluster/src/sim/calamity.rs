@@ -334,16 +334,26 @@ impl World {
         let until_us = self.clock.us() + down_us;
         let up = std::mem::replace(&mut self.up, Up::No { until_us });
         let mut remains = Vec::new();
+        let mut is_logging = false;
         if let Up::Yes(mut node) = up {
+            is_logging = node.is_at(Moment::LogWrite);
             node.count(&mut self.counters);
+            if !self.calamity.damage.is_empty() {
+                let errors = node.cores.iter().map(|core| core.state.shard.stats().read_errors);
+                self.counters.add("damage reported", errors.sum());
+            }
             for core in &mut node.cores {
                 remains.extend(core.net.crash(&mut self.streams.net));
             }
         }
         self.mend_what_cannot_be_told(crash);
+        let mut is_torn = false;
         for disk in &mut self.disks {
+            let before = disk.counters().torn_writes;
             disk.crash(crash, &mut self.streams.disk);
+            is_torn |= disk.counters().torn_writes > before;
         }
+        self.counters.add("torn tails cut", u64::from(is_torn && is_logging));
         for remains in remains {
             let seat = &mut self.seats[remains.client];
             if matches!(seat.link, Link::Open { .. }) {

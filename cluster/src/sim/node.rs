@@ -337,6 +337,7 @@ impl Node {
             for (name, many) in [
                 ("flushes", stats.flushes),
                 ("merges", stats.merges),
+                ("expired keys compacted", stats.expired),
                 ("parked reads", stats.parked),
                 ("log writes", stats.commits),
                 ("background jobs that failed", stats.job_errors),
@@ -362,7 +363,7 @@ fn take_completions(
         let Some(completion) = disk.complete_due(now_us, &mut stage.streams.disk) else { return };
         let event = if completion.result.is_ok() { Event::Completed } else { Event::Failed };
         stage.trace.add(event, state.hub.me as u64, completion.token.0);
-        if work.ended(&completion, stage.counters) {
+        if work.ended(&completion) {
             work.tell(completion);
         } else {
             state.completed(net, completion);

@@ -1,7 +1,6 @@
 //! What a core's disk is doing for it: the simulator's performer of I/O.
 
 use crate::core::sockets::Performer;
-use crate::sim::counters::Counters;
 use crate::sim::disk::Disk;
 use crate::sim::net::Net;
 use pinion_engine::drive::{BackgroundEvent, is_rare};
@@ -55,7 +54,6 @@ impl Moment {
 #[derive(Clone, Copy, Debug)]
 struct Request {
     moment: Moment,
-    kind: &'static str,
     is_rare: bool,
     log: LogRequest,
 }
@@ -126,17 +124,17 @@ impl Work {
     }
 
     /// Notes that a request has ended; whether it was one of those that the background thread performs.
-    pub fn ended(&mut self, completion: &IoCompletion, counters: &mut Counters) -> bool {
+    pub fn ended(&mut self, completion: &IoCompletion) -> bool {
         let Some(request) = self.requests.remove(&completion.token) else { return false };
-        match (request.log, completion.result.is_ok()) {
-            (_, false) => counters.count(request.kind),
-            (LogRequest::Write { asked_us }, true) => self.written_us = self.written_us.max(asked_us),
-            (LogRequest::Sync { covers_us }, true) => {
+        match request.log {
+            _ if completion.result.is_err() => {}
+            LogRequest::Write { asked_us } => self.written_us = self.written_us.max(asked_us),
+            LogRequest::Sync { covers_us } => {
                 // A sync may be of several files: it is done when all are.
                 let others = self.requests.values().any(|other| matches!(other.log, LogRequest::Sync { .. }));
                 self.synced_us = if others { self.synced_us } else { self.synced_us.max(covers_us) };
             }
-            (LogRequest::None, true) => {}
+            LogRequest::None => {}
         }
         request.is_rare
     }
@@ -155,15 +153,15 @@ impl Work {
     }
 
     fn note(&mut self, request: &IoRequest, now_us: u64) {
-        let (token, kind) = match request {
-            IoRequest::Read { token, .. } => (*token, "failed reads"),
-            IoRequest::Write { token, sync: false, .. } => (*token, "failed writes"),
-            IoRequest::Write { token, .. } | IoRequest::Sync { token, .. } => (*token, "failed syncs"),
-            IoRequest::Create { token, .. }
+        let token = match request {
+            IoRequest::Read { token, .. }
+            | IoRequest::Write { token, .. }
+            | IoRequest::Sync { token, .. }
+            | IoRequest::Create { token, .. }
             | IoRequest::SyncDir { token }
             | IoRequest::Rename { token, .. }
             | IoRequest::Unlink { token, .. }
-            | IoRequest::Map { token, .. } => (*token, "failed changes of names"),
+            | IoRequest::Map { token, .. } => *token,
         };
         let moment = match request {
             IoRequest::Write { file: FileName::Log(file), offset: 0, .. } if !self.segments.insert(*file) => {
@@ -179,7 +177,7 @@ impl Work {
             IoRequest::Sync { file: FileName::Log(_), .. } => LogRequest::Sync { covers_us: self.written_us },
             _ => LogRequest::None,
         };
-        self.requests.insert(token, Request { moment, kind, is_rare: is_rare(request), log });
+        self.requests.insert(token, Request { moment, is_rare: is_rare(request), log });
     }
 }
 

@@ -40,7 +40,10 @@ impl World {
             return Ok(());
         }
         match self.rebuild(cores) {
-            Ok(disks) => self.disks = disks,
+            Ok(disks) => {
+                self.count_disks();
+                self.disks = disks;
+            }
             Err(error) => {
                 return Err(self.violation(
                     "a store that is well can be resharded",
@@ -188,7 +191,7 @@ impl Heap {
                 compression: Compression::Lz4,
             };
             let mut job = FlushJob::new(vec![Arc::new(self.memtable)], context);
-            if let JobOutput::Tables { tables, level } = run_job(dir, &mut job)? {
+            if let JobOutput::Tables { tables, level, .. } = run_job(dir, &mut job)? {
                 let added = tables.iter().map(|table| TableEntry {
                     number: table.meta().number,
                     level: level as u8,

@@ -20,6 +20,7 @@ use crate::sim::options::{Plan, RunOptions};
 use crate::sim::rng::Streams;
 use crate::sim::trace::{Event, Trace};
 use pinion_engine::drive::BackgroundEvent;
+use pinion_engine::job::JobOutput;
 use pinion_net::reactor::ConnId;
 use rand::Rng;
 use std::collections::VecDeque;
@@ -322,6 +323,10 @@ impl World {
         };
         let event = if result.is_ok() { Event::JobDone } else { Event::JobFailed };
         self.trace.add(event, core as u64, id.0);
+        if let Ok(JobOutput::Tables { tables, .. }) = &result {
+            let ranges: usize = tables.iter().map(|table| table.meta().range_tombstones.len()).sum();
+            self.counters.add("range tombstones", ranges as u64);
+        }
         node.cores[core].work.job_ended(BackgroundEvent::JobDone(id, result));
         node.wake(core);
     }
@@ -486,6 +491,29 @@ impl World {
         for (name, many) in self.history.counters() {
             self.counters.add(name, many);
         }
-        self.counters.add("operations", self.issued());
+        self.count_disks();
+    }
+
+    /// Adds what the disks have counted, before they go.
+    pub(super) fn count_disks(&mut self) {
+        for disk in &self.disks {
+            let of = disk.counters();
+            for (name, many) in [
+                ("failed reads", of.read_errors),
+                ("failed writes", of.write_errors),
+                ("failed syncs", of.sync_errors),
+                ("failed changes of names", of.name_errors),
+                ("full disks", of.full_errors),
+                ("stalled requests", of.stalls),
+                ("requests caught by a crash", of.caught_requests),
+                ("jobs caught by a crash", of.caught_jobs),
+                ("writes kept by a power failure", of.kept_writes),
+                ("writes torn by a power failure", of.torn_writes),
+                ("writes lost by a power failure", of.lost_writes),
+                ("names lost by a power failure", of.lost_names),
+            ] {
+                self.counters.add(name, many);
+            }
+        }
     }
 }
