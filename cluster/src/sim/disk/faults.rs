@@ -82,7 +82,7 @@ pub struct Damage {
     pub range: Range<u64>,
     /// How.
     pub kind: DamageKind,
-    /// Whether the file's newest write is touched: in a log, such damage may look like a torn tail.
+    /// Whether the file's newest write is touched: in a log or a manifest, such damage may look like a torn tail.
     pub is_newest: bool,
 }
 
@@ -91,14 +91,14 @@ pub struct Damage {
 pub enum DamageKind {
     /// One to three bits of a sector flipped.
     Flip,
-    /// A block holds what was written to another place (of this or another file).
+    /// Pages hold what was written to another place (of this or another file).
     Misdirected {
         /// The other file.
         file: FileName,
-        /// The other place, bytes.
+        /// Where the first of them lies there, bytes.
         offset: u64,
     },
-    /// A block holds what it held before its last change.
+    /// Pages hold what they held before their last change, in this file or in a removed one.
     Stale,
 }
 

@@ -3,12 +3,12 @@
 use super::faults::{DiskCounters, DiskFaults};
 use super::file::{File, Sequence, Survives};
 use super::names::{Inode, Names};
-use super::pages::{PAGE, Page};
+use super::pages::{PAGE, Page, Pages};
 use pinion_engine::aligned::AlignedBuf;
 use pinion_engine::io::{FileBytes, FileName};
 use rand::Rng;
 use rand::rngs::SmallRng;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{Error, ErrorKind, Result};
 
 /// See the module.
@@ -22,9 +22,14 @@ pub(super) struct Media {
     pub space_left: Option<u64>,
     /// Pages that rotted, and what they held before.
     pub rotten: Vec<(FileName, Inode, u32, Page)>,
+    /// The files removed last, as they were.
+    pub removed: VecDeque<(FileName, Pages)>,
     sequence: Sequence,
     next_inode: u64,
 }
+
+/// So many removed files leave their contents in places that new files may get.
+const REMOVED_MAX: usize = 8;
 
 fn eio() -> Error {
     const EIO: i32 = 5;
@@ -68,6 +73,16 @@ impl Media {
     pub fn bytes(&self) -> u64 {
         let lens = self.names.iter().filter_map(|(_, inode)| self.files.get(&inode));
         lens.map(|file| space(file.now.len())).sum()
+    }
+
+    fn remember(&mut self, name: FileName) {
+        if let Ok(file) = self.file(name) {
+            let pages = file.durable.clone();
+            self.removed.push_back((name, pages));
+        }
+        if self.removed.len() > REMOVED_MAX {
+            self.removed.pop_front();
+        }
     }
 
     fn give_back(&mut self, name: FileName) {
@@ -117,6 +132,7 @@ impl Media {
         self.find(name)?;
         self.change_name(rng, |media, at| {
             media.give_back(name);
+            media.remember(name);
             media.names.unlink(at, name);
         })
     }

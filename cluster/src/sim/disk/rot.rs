@@ -1,12 +1,14 @@
 //! Damage to data at rest.
 
 use super::faults::{Damage, DamageKind, RotMix};
+use super::file::File;
 use super::media::Media;
 use super::names::Inode;
 use super::pages::{PAGE, Page, SECTOR, bytes};
 use pinion_engine::io::FileName;
 use rand::Rng;
 use rand::rngs::SmallRng;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// So many places are tried before it gives up on finding data that the damage would change.
@@ -44,28 +46,43 @@ fn try_rot(media: &mut Media, mix: RotMix, rng: &mut SmallRng) -> Option<Damage>
     let files: Vec<_> = media.names.iter().filter(|(name, _)| kind_of(*name) == Some(wanted)).collect();
     let (name, inode) = *files.get(rng.random_range(0..files.len().max(1)))?;
     let file = media.files.get(&inode)?;
-    let pages = file.durable.count().min(file.now.count());
-    let page = rng.random_range(0..pages.max(1));
-    let before = file.durable.page(page).clone();
-    if page >= pages || before.is_none() || !file.is_page_clean(page) {
-        return None;
-    }
-    let (after, kind) = match how {
-        0 => (flipped(&before, rng), DamageKind::Flip),
-        1 => {
-            let (file, offset, content) = elsewhere(media, (inode, page), rng)?;
-            (content, DamageKind::Misdirected { file, offset })
-        }
-        _ => (file.older.get(&page)?.clone(), DamageKind::Stale),
+    let len = file.durable.len().min(file.now.len());
+    let pages = len.div_ceil(PAGE as u64) as u32;
+    let first = rng.random_range(0..pages.max(1));
+    let run = match rng.random_range(0..4) {
+        0 => rng.random_range(first..pages.max(first + 1)) + 1,
+        1 => pages,
+        _ => first + 1,
     };
-    let range = changed(&before, &after, page)?;
-    let range = range.start..range.end.min(file.now.len());
-    if range.is_empty() {
-        return None;
+    let (mut damaged, kind) = match how {
+        0 => (vec![flipped(file.durable.page(first), rng)], DamageKind::Flip),
+        1 => {
+            let (source, from) = elsewhere(media, first, rng)?;
+            let content =
+                (0..run - first).map(|page| media.files[&source.1].durable.page(from + page).clone());
+            let offset = u64::from(from) * PAGE as u64;
+            (content.collect(), DamageKind::Misdirected { file: source.0, offset })
+        }
+        _ => (stale(media, name, file, first..run, rng)?, DamageKind::Stale),
+    };
+    let mut range: Option<Range<u64>> = None;
+    for (page, after) in (first..pages).zip(&mut damaged) {
+        if !file.is_page_clean(page) {
+            return None;
+        }
+        let start = u64::from(page) * PAGE as u64;
+        *after = cut(std::mem::take(after), (len - start).min(PAGE as u64) as usize);
+        if let Some(changed) = changed(file.durable.page(page), after, start) {
+            range = Some(range.map_or(changed.start, |range| range.start)..changed.end);
+        }
     }
+    let range = range.filter(|_| file.durable.page(first).is_some())?;
     let is_newest = range.start < file.newest.end && file.newest.start < range.end;
-    media.files.get_mut(&inode)?.tamper(page, &after);
-    media.rotten.push((name, inode, page, before));
+    let file = media.files.get_mut(&inode)?;
+    for (page, after) in (first..pages).zip(&damaged) {
+        media.rotten.push((name, inode, page, file.durable.page(page).clone()));
+        file.tamper(page, after);
+    }
     media.counters.damages += 1;
     Some(Damage { file: name, range, kind, is_newest })
 }
@@ -83,6 +100,25 @@ pub(super) fn mend(media: &mut Media, mut which: impl FnMut(FileName) -> bool) {
     }
 }
 
+/// What the pages held before: in this file, or, if they are as they were first written, in a file that was removed and
+/// whose place this one may have got.
+fn stale(
+    media: &Media,
+    name: FileName,
+    file: &File,
+    pages: Range<u32>,
+    rng: &mut SmallRng,
+) -> Option<Vec<Page>> {
+    let alike: Vec<_> =
+        media.removed.iter().filter(|(removed, _)| kind_of(*removed) == kind_of(name)).collect();
+    let removed = alike.get(rng.random_range(0..alike.len().max(1))).map(|(_, pages)| pages);
+    let older = |page| match file.older.get(&page) {
+        Some(Some(older)) => Some(Some(older.clone())),
+        _ => Some(removed?.page(page).clone()),
+    };
+    pages.map(older).collect()
+}
+
 fn flipped(before: &Page, rng: &mut SmallRng) -> Page {
     let mut content = *bytes(before);
     let sector = rng.random_range(0..PAGE / SECTOR) * SECTOR;
@@ -92,21 +128,26 @@ fn flipped(before: &Page, rng: &mut SmallRng) -> Page {
     Some(Arc::new(content))
 }
 
-/// A page of any file but `not`.
-fn elsewhere(media: &Media, not: (Inode, u32), rng: &mut SmallRng) -> Option<(FileName, u64, Page)> {
+/// A file, and a page of it: half the time `page`, as where two files are alike.
+fn elsewhere(media: &Media, page: u32, rng: &mut SmallRng) -> Option<((FileName, Inode), u32)> {
     let files: Vec<_> = media.names.iter().collect();
-    let (name, inode) = files[rng.random_range(0..files.len())];
-    let file = media.files.get(&inode)?;
-    let page = rng.random_range(0..file.durable.count().max(1));
-    let content = file.durable.page(page).clone();
-    ((inode, page) != not && content.is_some()).then_some((name, u64::from(page) * PAGE as u64, content))
+    let source = files[rng.random_range(0..files.len())];
+    let pages = media.files.get(&source.1)?.durable.count();
+    let page = if rng.random() { page } else { rng.random_range(0..pages.max(1)) };
+    (page < pages).then_some((source, page))
 }
 
-/// From the first byte that differs to the last.
-fn changed(before: &Page, after: &Page, page: u32) -> Option<std::ops::Range<u64>> {
+/// Leaves zeros behind the end of the file, as the page had.
+fn cut(page: Page, len: usize) -> Page {
+    let mut content = *bytes(&page);
+    content[len..].fill(0);
+    Some(Arc::new(content))
+}
+
+/// From the first byte that differs to the last, in a page that starts at `start`.
+fn changed(before: &Page, after: &Page, start: u64) -> Option<Range<u64>> {
     let (before, after) = (bytes(before), bytes(after));
     let differs = |at: &usize| before[*at] != after[*at];
     let (first, last) = ((0..PAGE).find(differs)?, (0..PAGE).rfind(differs)?);
-    let start = u64::from(page) * PAGE as u64;
     Some(start + first as u64..start + last as u64 + 1)
 }

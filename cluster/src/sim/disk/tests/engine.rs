@@ -1,17 +1,19 @@
 //! A shard over the disk: requests, completions, steps of jobs, crashes and faults in any order, against a small model.
 
 use super::super::{Crash, Disk, NameOrder, RotMix, Speed};
-use super::node::{Change, History, Node, Seen};
+use super::history::{Change, History};
+use super::node::{Node, Seen};
+use pinion_engine::io::FileName;
 use pinion_engine::shard::Durability;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
 /// What a run is exposed to.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Exposure {
-    pub eio: bool,
-    pub full: bool,
-    pub any_name_order: bool,
+struct Exposure {
+    eio: bool,
+    full: bool,
+    any_name_order: bool,
 }
 
 fn expose(disk: &mut Disk, exposure: Exposure, rng: &mut SmallRng) {
@@ -35,7 +37,7 @@ fn expose(disk: &mut Disk, exposure: Exposure, rng: &mut SmallRng) {
 }
 
 /// Lives of a shard, each ended by a crash of either kind.
-pub(super) fn lives(seed: u64, durability: Durability, exposure: Exposure) -> Disk {
+fn lives(seed: u64, durability: Durability, exposure: Exposure) -> Disk {
     let mut rng = SmallRng::seed_from_u64(seed);
     let mut histories = [History::default(), History::default()];
     let mut node = Node::new(seed, durability);
@@ -158,7 +160,11 @@ fn damage_is_reported_or_changes_nothing() {
         history.settle(&node.answers);
         node.disk.faults().rot = RotMix { logs: 1, manifests: 1, tables: 4, ..RotMix::default() };
         node.disk.crash(Crash::Process, &mut rng);
-        let Some(damage) = node.disk.rot(&mut rng).filter(|damage| !damage.is_newest) else { continue };
+        let Some(damage) = node.disk.rot(&mut rng) else { continue };
+        // The newest commit or edit can't be told from a torn one.
+        if damage.is_newest && !matches!(damage.file, FileName::Table(_)) {
+            continue;
+        }
         let context = format!("{context}, {damage:?}");
         let expected = history.last_state();
         match node.try_open(None) {

@@ -1,20 +1,16 @@
-//! A shard driven over the disk, and what it should hold.
+//! A shard driven over the disk.
 
 use super::super::{Crash, Disk, DiskFaults};
+use super::history::{KEYS, State};
 use pinion_engine::io::IoRequest;
 use pinion_engine::shard::options::Tuning;
-use pinion_engine::shard::request::{
-    Answer, Answers, Condition, Op, PutExpiry, Request, Scan, Ticket, Update,
-};
+use pinion_engine::shard::request::{Answer, Answers, Op, Request, Scan, Ticket};
 use pinion_engine::shard::{Durability, Now, Shard, ShardOptions};
 use pinion_engine::{Error, Keyspace, Partition};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use std::collections::BTreeMap;
 
-pub(super) type State = BTreeMap<Vec<u8>, Vec<u8>>;
-
-const KEYS: usize = 60;
 const START_US: u64 = 1_700_000_000_000_000;
 
 /// What the tests see of an answer.
@@ -29,7 +25,7 @@ pub(super) enum Seen {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Answered(BTreeMap<u64, Seen>);
+pub(super) struct Answered(pub BTreeMap<u64, Seen>);
 
 impl Answers for Answered {
     fn answer(&mut self, ticket: Ticket, answer: Answer<'_>) {
@@ -46,104 +42,6 @@ impl Answers for Answered {
             other => panic!("nobody asked for {other:?}"),
         };
         assert_eq!(self.0.insert(ticket.request, seen), None, "answered twice");
-    }
-}
-
-/// One write: keys and values (`None` deletes), or everything goes.
-#[derive(Clone, Debug)]
-pub(super) enum Change {
-    Set(Vec<(Vec<u8>, Option<Vec<u8>>)>),
-    Clear,
-}
-
-impl Change {
-    pub fn keys() -> impl Iterator<Item = Vec<u8>> {
-        (0..KEYS).map(|number| format!("k{number:02}").into_bytes())
-    }
-
-    pub fn random(rng: &mut SmallRng) -> Change {
-        let count = match rng.random_range(0..80) {
-            0 => return Change::Clear,
-            1..10 => 4,
-            _ => 1,
-        };
-        let pair = |_| {
-            let key = format!("k{:02}", rng.random_range(0..KEYS)).into_bytes();
-            let value = vec![rng.random(); rng.random_range(1..900)];
-            (key, rng.random_ratio(4, 5).then_some(value))
-        };
-        Change::Set((0..count).map(pair).collect())
-    }
-
-    fn apply(&self, state: &mut State) {
-        let Change::Set(pairs) = self else { return state.clear() };
-        for (key, value) in pairs {
-            match value {
-                Some(value) => state.insert(key.clone(), value.clone()),
-                None => state.remove(key),
-            };
-        }
-    }
-
-    pub fn send(&self, node: &mut Node, partition: usize) -> u64 {
-        let Change::Set(pairs) = self else { return node.send(partition, Op::Clear) };
-        let updates: Vec<_> = pairs.iter().map(|(key, value)| (&key[..], update(value.as_deref()))).collect();
-        match updates[..] {
-            [(key, update)] => node.send(partition, Op::Update { key, update }),
-            _ => node.send(partition, Op::UpdateMany { updates: &updates }),
-        }
-    }
-}
-
-fn update(value: Option<&[u8]>) -> Update<'_> {
-    let condition = Condition::None;
-    match value {
-        Some(value) => Update::Put { value, expiry: PutExpiry::Never, condition, want_old: false },
-        None => Update::Delete { condition, want_old: false, want_existed: false },
-    }
-}
-
-/// What a partition held when it was opened, and what was sent to it since, in order.
-#[derive(Debug, Default)]
-pub(super) struct History {
-    base: State,
-    sent: Vec<(u64, Change)>,
-    last: State,
-}
-
-impl History {
-    /// Takes a write that was sent, unless it was refused at once.
-    pub fn push(&mut self, number: u64, change: Change, answer: Option<&Seen>) {
-        if answer != Some(&Seen::Refused) {
-            change.apply(&mut self.last);
-            self.sent.push((number, change));
-        }
-    }
-
-    /// What is there if everything sent takes place.
-    pub fn last_state(&self) -> &State {
-        &self.last
-    }
-
-    /// Forgets what was refused; returns how many writes from the first on must be there.
-    pub fn settle(&mut self, answers: &Answered) -> usize {
-        self.sent.retain(|(number, _)| answers.0.get(number) != Some(&Seen::Refused));
-        let is_done = |number| answers.0.get(number) == Some(&Seen::Written);
-        self.sent.iter().rposition(|(number, _)| is_done(number)).map_or(0, |last| last + 1)
-    }
-
-    /// Checks that the state found is the first so many writes, `least` at least, and goes on from there.
-    pub fn check(&mut self, found: &State, least: usize, context: &str) {
-        let mut state = std::mem::take(&mut self.base);
-        let mut is_prefix = least == 0 && state == *found;
-        let sent = self.sent.len();
-        for (place, (_, change)) in self.sent.drain(..).enumerate() {
-            change.apply(&mut state);
-            is_prefix |= place + 1 >= least && state == *found;
-        }
-        assert!(is_prefix, "{context}: the state is none of those after {least} to {sent} writes");
-        self.base.clone_from(found);
-        self.last.clone_from(found);
     }
 }
 
