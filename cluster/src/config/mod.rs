@@ -7,6 +7,7 @@
 pub mod file;
 pub mod flags;
 pub mod machine;
+pub mod reload;
 pub mod size;
 
 use crate::error::Error;

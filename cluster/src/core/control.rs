@@ -44,10 +44,8 @@ impl CoreState {
             if session.hold(Hold::Drain) {
                 io.pause(session.conn);
             }
-            session.closing = true;
-            if session.in_flight() == 0 {
-                io.close(session.conn);
-            }
+            session.go_down();
+            session.close_if_over(io);
         }
     }
 

@@ -164,7 +164,8 @@ impl Handler for Core {
     fn refusal(&self, listener: usize) -> &'static [u8] {
         match self.listeners.get(listener) {
             Some((Speaks::Resp, _)) => b"-ERR max number of clients reached\r\n",
-            _ => b"",
+            Some((Speaks::Wire, _)) => crate::session::wire::too_many_connections(),
+            None => b"",
         }
     }
 }

@@ -250,7 +250,7 @@ fn answer_bytes(answer: &Answer<'_>) -> usize {
 pub fn deliver(hub: &mut Hub, io: &mut impl Sockets, ticket: Ticket, answer: &Answer<'_>) {
     match Owner::of(ticket) {
         Some(Owner::Connection { index, generation }) => {
-            let now_ms = hub.now.unix_us / 1000;
+            let (now_ms, now_us) = (hub.now.unix_us / 1000, hub.now.mono_us);
             let Some(session) = hub.sessions.at(index, generation) else { return };
             let conn = session.conn;
             let bytes = answer_bytes(answer);
@@ -261,7 +261,7 @@ pub fn deliver(hub: &mut Hub, io: &mut impl Sockets, ticket: Ticket, answer: &An
             let out = io.output(conn);
             let settled = match &mut session.dialogue {
                 Dialogue::Resp(resp) => resp.answer(ticket.request, answer, now_ms, out),
-                Dialogue::Wire(wire) => wire.answer(ticket.request, answer, out),
+                Dialogue::Wire(wire) => wire.answer(ticket.request, answer, now_us, out),
             };
             let special = session.is_held() || session.half_closed || session.closing;
             if let Some(settled) = settled {

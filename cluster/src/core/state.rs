@@ -61,11 +61,13 @@ impl CoreState {
             Speaks::Wire => Dialogue::Wire(WireSession::default()),
             Speaks::Resp => Dialogue::Resp(RespSession::new(peer)),
         };
-        self.hub.sessions.insert(Session::new(conn, dialogue, own_port));
-        self.hub.stats.connections_accepted += 1;
+        let mut session = Session::new(conn, dialogue, own_port);
         if self.hub.draining {
-            io.close(conn);
+            session.go_down();
+            session.close_if_over(io);
         }
+        self.hub.sessions.insert(session);
+        self.hub.stats.connections_accepted += 1;
     }
 
     /// Bytes came in; how many of them were taken.

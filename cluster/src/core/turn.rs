@@ -243,13 +243,13 @@ impl<S: Sockets> Turn<'_, S> {
 
     fn end_walk(&mut self, key: u64) {
         let Some(walk) = self.hub.walks.remove(key) else { return };
-        let (conn, command) = (walk.conn, walk.command);
+        let (conn, command, now_us) = (walk.conn, walk.command, self.hub.now.mono_us);
         let Hub { sessions, cursors, .. } = &mut *self.hub;
         let Some(session) = sessions.get(conn) else { return };
         let out = self.io.output(conn);
         let settled = match &mut session.dialogue {
             Dialogue::Resp(resp) => resp.walked(command, walk.outcome(), cursors, out),
-            Dialogue::Wire(wire) => wire.walked(command, walk.outcome(), out),
+            Dialogue::Wire(wire) => wire.walked(command, walk.outcome(), now_us, out),
         };
         if let Some(settled) = settled {
             self.hub.settle(settled);

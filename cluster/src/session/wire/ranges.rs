@@ -1,9 +1,9 @@
 //! SCAN and COUNT: requests on ranges of keys, as walks over the partitions.
 //!
-//! A page of a scan is in the order of keys, merged from all partitions; its cursor is the first key that isn't on it. A
+//! A page of a scan is in the order of keys, merged from all partitions; its [`cursor`] is the first key that isn't on it. A
 //! prefix with a whole `{tag}` needs only the tag's partition.
 
-use super::{Call, Taken, WireSession, has_room_for_walk, with};
+use super::{Call, Taken, WireSession, cursor, has_room_for_walk, with};
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
 use crate::session::walk::{Task, Walk};
@@ -11,7 +11,7 @@ use crate::stats::Class;
 use pinion_engine::key::{Keyspace, Partition};
 use pinion_net::reactor::ConnId;
 use pinion_net::slot::{Slot, hashed_part};
-use pinion_net::wire::{Range, Responder, Scan};
+use pinion_net::wire::{ErrorCode, Range, Responder, Scan};
 
 /// Items of a page whose limit is left to the server.
 const LIMIT_DEFAULT: usize = 1000;
@@ -28,9 +28,14 @@ pub fn scan(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, responder: Responde
         0 => LIMIT_DEFAULT,
         limit => limit.min(LIMIT_MAX),
     };
+    let seal = cursor::seal(&turn.hub.node.store_id, &scan.range);
+    let Some(cursor) = cursor::read(seal, scan.cursor) else {
+        responder.refused(turn.io.output(conn), ErrorCode::BAD_CURSOR, "");
+        return Taken::Yes;
+    };
     let (from, to) = bounds(&scan.range);
-    let from = from.max(scan.cursor.to_vec());
-    let Some(whom) = begin(turn, conn, responder) else { return Taken::Yes };
+    let from = from.max(cursor.to_vec());
+    let Some(whom) = begin(turn, conn, responder, seal) else { return Taken::Yes };
     let partitions = partitions(turn, &scan.range);
     let mut walk = Walk::merged(whom, Keyspace(0), partitions, &from, (limit, PAGE_BYTES_MAX));
     walk.to = to;
@@ -50,7 +55,7 @@ pub fn count(
         return Taken::NotYet;
     }
     let (from, to) = bounds(&range);
-    let Some(whom) = begin(turn, conn, responder) else { return Taken::Yes };
+    let Some(whom) = begin(turn, conn, responder, 0) else { return Taken::Yes };
     let partitions = partitions(turn, &range);
     let mut walk = Walk::new(
         whom,
@@ -65,9 +70,14 @@ pub fn count(
     Taken::Yes
 }
 
-fn begin(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, responder: Responder) -> Option<(ConnId, u64)> {
+fn begin(
+    turn: &mut Turn<'_, impl Sockets>,
+    conn: ConnId,
+    responder: Responder,
+    seal: u32,
+) -> Option<(ConnId, u64)> {
     let started_us = turn.hub.now.mono_us;
-    let call = Call { responder, class: Class::Scan, started_us, want_existed: false, gather: None };
+    let call = Call { seal, ..Call::new(responder, Class::Scan, started_us) };
     let place = with(turn, conn, |wire| {
         wire.walks += 1;
         wire.insert(call)
