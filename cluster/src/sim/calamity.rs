@@ -372,6 +372,8 @@ impl World {
         }
         self.history.crashed(loss, now);
         self.history.settled(now);
+        self.orphaned_step = None;
+        self.done_steps.clear();
         Ok(())
     }
 

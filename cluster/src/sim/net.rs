@@ -84,6 +84,8 @@ pub struct Net {
     /// Connections that the core closed.
     pub remains: Vec<Remains>,
     is_accepting: bool,
+    /// Clients that vanished, and whose connection the core holds.
+    pub orphans: usize,
     /// The core said that it ends.
     pub is_stopped: bool,
     /// Where output to connections that are gone is thrown away.
@@ -98,6 +100,7 @@ impl Net {
             places: Vec::new(),
             knocking: VecDeque::new(),
             remains: Vec::new(),
+            orphans: 0,
             is_accepting: true,
             is_stopped: false,
             void: Vec::new(),
@@ -152,6 +155,7 @@ impl Net {
                 socket.arriving.truncate(kept);
             }
             socket.is_reset = true;
+            self.orphans += 1;
         }
     }
 
@@ -166,12 +170,6 @@ impl Net {
             let count = most.min(socket.leaving.len());
             into.extend(socket.leaving.drain(..count));
         }
-    }
-
-    /// Clients whose connections exist or are being made.
-    pub fn clients(&self) -> impl Iterator<Item = usize> {
-        let sockets = self.places.iter().filter_map(|place| place.socket.as_ref());
-        sockets.map(|socket| socket.client).chain(self.knocking.iter().map(|knock| knock.client))
     }
 
     /// Bytes that the core holds for its connections.
@@ -271,6 +269,7 @@ impl Net {
         let Some(socket) = self.places[conn.index() as usize].socket.take() else { return };
         trace.add(Event::Disconnected, conn.to_u64(), socket.client as u64);
         let is_orderly = reason == CloseReason::Closed;
+        self.orphans -= usize::from(socket.is_reset);
         if !socket.is_reset {
             self.remains.push(Remains { client: socket.client, bytes: socket.leaving, is_orderly });
         }

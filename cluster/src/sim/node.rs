@@ -103,6 +103,15 @@ pub struct Core {
     wake_at_us: Option<u64>,
 }
 
+impl Core {
+    /// Whether nothing that it has taken in can still have an effect.
+    pub fn has_no_write_under_way(&self) -> bool {
+        let Core { state: CoreState { shard, .. }, work, .. } = self;
+        let is_writing = work.is_at(Moment::LogWrite) || work.is_at(Moment::Recycling);
+        shard.forming_bytes() == 0 && !is_writing && shard.stats().parked_now == 0
+    }
+}
+
 /// How far a node that was told to stop has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stopping {
@@ -289,21 +298,6 @@ impl Node {
                 core.is_woken = true;
             }
         }
-    }
-
-    /// Whether nothing is under way but what jobs do.
-    pub fn is_quiet(&mut self) -> bool {
-        self.cores.iter_mut().all(|Core { state, net, work, .. }| {
-            let hub = &mut state.hub;
-            let answered = hub.sessions.iter().all(|session| session.in_flight() == 0);
-            answered
-                && hub.walks.is_empty()
-                && hub.forwards.is_idle()
-                && !hub.forwards.port().has_mail()
-                && state.shard.is_idle()
-                && !net.has_events()
-                && work.is_idle()
-        })
     }
 
     /// Whether no shard has anything left to flush, merge or remove.

@@ -19,8 +19,7 @@ impl World {
         self.forgive();
         self.watch_answers()?;
         self.watch_memory()?;
-        self.watch_space()?;
-        self.settle()
+        self.watch_space()
     }
 
     /// Trouble that is over is no excuse any more, once its last victims have their answers.
@@ -106,18 +105,23 @@ impl World {
         Ok(())
     }
 
-    /// When nothing of closed connections is under way any more, what had no effect will have none.
-    fn settle(&mut self) -> Checked {
-        let Up::Yes(node) = &mut self.up else { return Ok(()) };
-        let is_gone = |client: usize| match self.seats.get(client).map(|seat| &seat.link) {
-            Some(Link::None { .. }) => true,
-            _ => false,
-        };
-        let orphans = node.cores.iter().flat_map(|core| core.net.clients()).any(is_gone);
-        if !orphans && node.is_quiet() {
+    /// When nothing of vanished clients is under way any more, what had no effect will have none.
+    pub(super) fn settle(&mut self, core: usize) {
+        let Up::Yes(node) = &mut self.up else { return };
+        if node.cores.iter().any(|core| core.net.orphans > 0) {
+            self.orphaned_step = Some(self.steps);
+        }
+        let Some(orphaned_step) = self.orphaned_step else { return };
+        let core_of = &mut node.cores[core];
+        self.done_steps.resize(self.disks.len(), 0);
+        // What it sent to other shards is answered, and what its own had taken in is written and applied.
+        if core_of.state.hub.forwards.is_idle() && core_of.has_no_write_under_way() {
+            self.done_steps[core] = self.steps;
+        }
+        if self.done_steps.iter().all(|&step| step > orphaned_step) {
+            self.orphaned_step = None;
             let now = self.now();
             self.history.settled(now);
         }
-        Ok(())
     }
 }

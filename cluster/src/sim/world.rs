@@ -81,6 +81,10 @@ pub struct World {
     /// The bounds of the shards' clocks, as of now.
     pub(super) bounds_ms: (u64, u64),
     pub(super) steps: u64,
+    /// The last step at which a connection of a vanished client was there, unless all it sent is settled.
+    pub(super) orphaned_step: Option<u64>,
+    /// The last step at which each core had nothing under way that could have an effect.
+    pub(super) done_steps: Vec<u64>,
 }
 
 /// Somebody who could do something now.
@@ -128,6 +132,8 @@ impl World {
             calamity,
             bounds_ms: (0, 0),
             steps: 0,
+            orphaned_step: None,
+            done_steps: Vec::new(),
             streams,
             plan,
         }
@@ -311,6 +317,7 @@ impl World {
                 Link::None { .. } | Link::Closed { .. } => {}
             }
         }
+        self.settle(core);
         Ok(())
     }
 
@@ -489,7 +496,10 @@ impl World {
     /// Adds what the parts have counted.
     fn count(&mut self) {
         for (name, many) in self.history.counters() {
-            self.counters.add(name, many);
+            // The world counts its own crashes.
+            if name != "crashes" {
+                self.counters.add(name, many);
+            }
         }
         self.count_disks();
     }
