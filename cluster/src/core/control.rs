@@ -55,13 +55,11 @@ impl CoreState {
             self.phase = Phase::Drained;
             self.events.drained(self.hub.me);
         }
-        if self.phase == Phase::Stopping && performer.is_idle() {
+        if self.phase == Phase::Stopping && performer.is_idle() && self.shard.is_idle() {
             if let Some(reason) = self.shard.failure() {
                 self.failure.get_or_insert_with(|| reason.to_owned());
-                io.stop();
-            } else if self.shard.is_idle() {
-                io.stop();
             }
+            io.stop();
         }
     }
 

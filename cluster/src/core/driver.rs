@@ -3,10 +3,10 @@
 use super::sockets::Performer;
 use pinion_engine::Error;
 use pinion_engine::aligned::AlignedBuf;
-use pinion_engine::drive::{Background, BackgroundEvent, Files, OpenFile, ReadSpan, is_rare};
+use pinion_engine::drive::{Background, BackgroundEvent, Files, LogSync, OpenFile, ReadSpan, is_rare};
 use pinion_engine::io::{IoCompletion, IoOutput, IoRequest, Token};
 use pinion_engine::job::{Job, JobId};
-use pinion_net::reactor::Io;
+use pinion_net::reactor::{FileSync, Io};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::path::Path;
@@ -42,10 +42,22 @@ impl Driver {
         Ok(Driver { files, background, ops: Vec::new(), free: Vec::new(), failed: Vec::new() })
     }
 
+    /// How durable log writes are made.
+    pub fn log_sync(&self) -> LogSync {
+        self.files.log_sync()
+    }
+
     fn start_hot(&mut self, ring: &mut Io<AlignedBuf>, request: IoRequest) -> io::Result<()> {
         match request {
-            IoRequest::Write { token, file, offset, data, sync } => {
-                let file = self.files.for_write(file, offset, data.len())?;
+            IoRequest::Write { token, file: name, offset, data, sync } => {
+                let file = self.files.for_write(name, offset, data.len())?;
+                let sync = match sync {
+                    false => FileSync::No,
+                    true if self.files.writes_through(name, &file, offset, data.len()) => {
+                        FileSync::WriteThrough
+                    }
+                    true => FileSync::Linked,
+                };
                 let (fd, kind) = (file.as_raw_fd(), OpKind::Write { len: data.len() });
                 let slot = self.note(Op { token, file, kind });
                 ring.write_file(slot, fd, offset, data, sync);

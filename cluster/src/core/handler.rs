@@ -96,6 +96,7 @@ impl Core {
         stats.in_flight = hub.sessions.iter().map(|session| session.in_flight() as u64).sum();
         stats.turns.take_log2_ns(&reactor.turn_ns_buckets, reactor.turn_ns_sum, reactor.turn_ns_max);
         stats.stalled_turns = reactor.stalls;
+        stats.log_sync = self.driver.log_sync().name();
         stats.storage = super::storage_stats(&shard.stats());
         stats
     }

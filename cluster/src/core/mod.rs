@@ -38,6 +38,7 @@ pub fn storage_stats(stats: &ShardStats) -> StorageStats {
         merges: stats.merges,
         job_errors: stats.job_errors,
         read_errors: stats.read_errors,
+        log_failures: stats.log_failures,
         log_commits: stats.commits,
         log_live_bytes: stats.log_bytes,
         written_bytes: stats.written_bytes,

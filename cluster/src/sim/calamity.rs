@@ -50,6 +50,8 @@ pub(super) struct Calamity {
     slow_until_us: Option<u64>,
     /// When the operator restarts a node that failed.
     restart_us: Option<u64>,
+    /// Since when a shard takes no writes although its disk works.
+    failed_us: Option<u64>,
     /// What disks do when nothing is wrong with them.
     calm: DiskFaults,
     /// Damage done to each shard's disk.
@@ -60,6 +62,8 @@ pub(super) struct Calamity {
 
 /// A crash waits for its moment for so many steps at most.
 const PATIENCE_STEPS: u64 = 4_000;
+/// A shard whose disk works again takes writes within so long.
+const COME_BACK_US: u64 = 60_000_000;
 /// A node that stops is killed if it isn't done by then, as the real one gives up.
 pub(super) const STOP_US: u64 = 60_000_000;
 
@@ -75,6 +79,7 @@ impl Calamity {
             flood_until_us: None,
             slow_until_us: None,
             restart_us: None,
+            failed_us: None,
             calm: plan.disk_faults(rng),
             damage: Vec::new(),
             troubled_until_us: 0,
@@ -285,31 +290,40 @@ impl World {
         if node.is_stopping() {
             return Ok(());
         }
-        match (self.calamity.restart_us, node.failure().is_some()) {
-            (None, true) => {
-                let wait_us = self.streams.faults.random_range(0..2_000_000);
-                self.calamity.restart_us = Some(now_us + wait_us);
-                if !self.permits.read_only {
-                    let (shard, reason) = node.failure().unwrap_or_default();
-                    let seen = format!("shard {shard}: {reason}");
-                    return Err(self.violation("a shard fails only if its disk does", "no failure", seen));
-                }
-            }
-            (Some(at_us), true) if at_us <= now_us => {
-                self.calamity.restart_us = None;
-                self.counters.count("restarts after a failure");
-                let down_us = self.streams.faults.random_range(1_000..1_000_000);
-                if self.streams.faults.random_ratio(1, 2) {
-                    return self.crash(Crash::Process, down_us);
-                }
-                if self.calamity.stopped.is_none() {
-                    self.calamity.stopped = Some(Stopped { is_power: false, cores: None, down_us });
-                }
-                node.stop(now_us);
-            }
-            (Some(_), false) => self.calamity.restart_us = None,
-            _ => {}
+        let Some((shard, reason)) = node.failure() else {
+            (self.calamity.restart_us, self.calamity.failed_us) = (None, None);
+            return Ok(());
+        };
+        let seen = format!("shard {shard}: {reason}");
+        if !self.permits.read_only {
+            return Err(self.violation("a shard fails only if its disk does", "no failure", seen));
         }
+        let Some(failed_us) = self.calamity.failed_us else {
+            self.calamity.failed_us = Some(now_us);
+            let wait_us = self.streams.faults.random_range(0..2_000_000);
+            // Mostly nobody does anything, and the shard comes back by itself.
+            let is_impatient = self.streams.faults.random_ratio(1, 4);
+            self.calamity.restart_us = is_impatient.then_some(now_us + wait_us);
+            return Ok(());
+        };
+        if self.calamity.is_stormy() {
+            self.calamity.failed_us = Some(now_us);
+        } else if now_us > failed_us + COME_BACK_US {
+            return Err(self.violation("a shard comes back when its disk does", "no failure", seen));
+        }
+        if self.calamity.restart_us.is_none_or(|at_us| at_us > now_us) {
+            return Ok(());
+        }
+        self.calamity.restart_us = None;
+        self.counters.count("restarts after a failure");
+        let down_us = self.streams.faults.random_range(1_000..1_000_000);
+        if self.streams.faults.random_ratio(1, 2) {
+            return self.crash(Crash::Process, down_us);
+        }
+        if self.calamity.stopped.is_none() {
+            self.calamity.stopped = Some(Stopped { is_power: false, cores: None, down_us });
+        }
+        node.stop(now_us);
         Ok(())
     }
 
@@ -329,7 +343,7 @@ impl World {
     /// The node is gone: its clients notice, its disks keep what they keep.
     fn go_down(&mut self, crash: Crash, loss: Loss, down_us: u64) -> Checked {
         self.trace.add(Event::Down, self.clock.us(), down_us);
-        self.calamity.restart_us = None;
+        (self.calamity.restart_us, self.calamity.failed_us) = (None, None);
         self.calamity.stopped = None;
         let until_us = self.clock.us() + down_us;
         let up = std::mem::replace(&mut self.up, Up::No { until_us });

@@ -334,6 +334,7 @@ impl Node {
                 ("expired keys compacted", stats.expired),
                 ("parked reads", stats.parked),
                 ("log writes", stats.commits),
+                ("failed logs", stats.log_failures),
                 ("background jobs that failed", stats.job_errors),
                 ("damaged or failed block reads", stats.read_errors),
                 ("forwarded requests", hub.forwards.count),

@@ -1,7 +1,7 @@
 //! What is checked all along and no client can see: that requests are answered, and that memory and space stay bounded.
 
 use crate::sim::model::{Checked, Permits};
-use crate::sim::world::{Link, Up, World};
+use crate::sim::world::{Up, World};
 
 /// Checks that cost something are made once in so many steps.
 const PERIOD_STEPS: u64 = 512;
@@ -67,14 +67,15 @@ impl World {
         let Up::Yes(node) = &self.up else { return Ok(()) };
         let budgets = self.plan.node.tuning.budgets;
         // What is taken in before a limit is noticed: a commit, and the largest value.
-        let slack = budgets.commit + 2 * self.plan.node.value_bytes_max;
+        let value = self.plan.node.value_bytes_max;
+        let slack = budgets.commit + 2 * value;
         for (index, core) in node.cores.iter().enumerate() {
             let stats = core.state.shard.stats();
             let held = core.net.held_bytes();
             let connections = self.seats.len() * (self.plan.node.net.budget_bytes + (4 << 20));
             for (what, bytes, most) in [
                 ("memtables", stats.memtable_bytes, budgets.memtables + slack),
-                ("cached blocks", stats.cache_bytes, budgets.cache + (64 << 10)),
+                ("cached blocks", stats.cache_bytes, budgets.cache + budgets.parked + value + (64 << 10)),
                 ("buffers of connections", held, connections),
             ] {
                 if bytes > most {

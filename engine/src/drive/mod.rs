@@ -9,6 +9,7 @@
 //! `unsafe` is confined to `ring`, `sigbus` and `syscalls`.
 
 mod background;
+mod device;
 mod direct;
 mod files;
 mod limits;
@@ -23,6 +24,7 @@ mod store_file;
 mod syscalls;
 
 pub use background::{Background, BackgroundEvent, BackgroundOptions};
+pub use device::LogSync;
 pub use files::{Files, OpenFile};
 pub use lock::StoreLock;
 pub use os_dir::OsDir;

@@ -2,6 +2,7 @@
 
 use super::apply::apply_entry;
 use super::background::Background;
+use super::doubt::Backoff;
 use super::generation::Generation;
 use super::options::{Budgets, Now, ShardOptions, Tuning};
 use super::partition::Partitions;
@@ -75,7 +76,10 @@ impl Shard {
             wants_flush: false,
             is_closing: false,
             forming_since_us: None,
-            failure: None,
+            doubt: None,
+            log_backoff: Backoff::default(),
+            manifest_backoff: Backoff::default(),
+            defect: None,
             counters: Counters::default(),
             key_scratch: Vec::with_capacity(256),
             value_scratch: Vec::new(),

@@ -54,7 +54,7 @@ fn update(value: Option<&[u8]>) -> Update<'_> {
 }
 
 /// What a partition held when it was opened, and what was sent to it since, in order.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct History {
     pub base: BTreeMap<Vec<u8>, Vec<u8>>,
     pub sent: Vec<(u64, Change)>,
@@ -157,7 +157,7 @@ fn an_expired_key_stays_gone_when_the_clock_goes_back_over_a_restart() {
 }
 
 #[test]
-fn a_failed_log_write_answers_unknown_and_makes_the_shard_read_only_until_it_is_reopened() {
+fn a_failed_log_write_answers_unknown_and_what_waited_behind_it_is_refused() {
     let mut hand = Hand::new(Durability::Sync, usual());
     hand.put(b"a", b"1");
     let lost = hand.send(put(b"a", b"2"));
