@@ -141,7 +141,7 @@ impl Client {
     pub fn disconnected(&mut self, history: &mut History, now: SimTime) -> Checked {
         let Some(conn) = self.conn.take() else { return Ok(()) };
         let (lost, done) = conn.lost(history, now);
-        self.retries.extend(lost);
+        self.retries.extend(lost.into_iter().filter(|request| !matches!(request, Request::Clear)));
         self.retries.truncate(RETRIES_MAX);
         done
     }
@@ -244,7 +244,11 @@ impl Client {
         for _ in 0..4 {
             let retry = self.retries.pop_front();
             let request = retry.unwrap_or_else(|| self.chooser.request(&self.shape, now, rng));
-            if request.keys().into_iter().all(|key| history.has_room(key)) {
+            let is_welcome = match &request {
+                Request::Clear => history.has_room_to_clear(),
+                request => request.keys().into_iter().all(|key| history.has_room(key)),
+            };
+            if is_welcome {
                 self.issued += 1;
                 return conn.send(request, now, history, rng, out);
             }

@@ -29,9 +29,11 @@ pub type Tails = SmallVec<[Rc<Node>; 1]>;
 /// A state that an open read may have seen.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Glimpse {
-    /// Which state of the configuration.
+    /// From which state of the configuration on.
     pub step: u32,
-    /// What the keys held.
+    /// Up to this one, which is another; `u32::MAX`: it is so now.
+    pub end: u32,
+    /// What the keys held that are read.
     pub slots: Slots,
     /// The highest clock at which they did.
     pub until_ms: u64,
@@ -66,10 +68,8 @@ pub struct Config {
     pub epoch: u32,
     /// Counts the states while there are open reads.
     pub step: u32,
-    /// The shard's clock is at least this.
-    pub clock_ms: u64,
-    /// The highest version that is known to be written.
-    pub floor: u64,
+    /// The highest version that is known to be written, by the key's place.
+    pub floors: SmallVec<[u64; 1]>,
     /// For crashes that take something back.
     pub tails: Tails,
     /// After such a crash: the last write that was kept has at least this version.
@@ -88,8 +88,7 @@ impl Config {
             marks: SmallVec::new(),
             epoch: 0,
             step: 0,
-            clock_ms: 0,
-            floor: 0,
+            floors: SmallVec::new(),
             tails: SmallVec::new(),
             kept: 0,
             lost: u64::MAX,
@@ -130,14 +129,25 @@ impl Config {
             && self.marks.len() == other.marks.len()
             && self.slots == other.slots
             && self.marks == other.marks
-            && self.lost == other.lost
+    }
+
+    /// Whether one that is alike allows nothing that this doesn't.
+    pub fn covers(&self, other: &Config) -> bool {
+        let has = |tail: &Rc<Node>| self.tails.iter().any(|mine| Rc::ptr_eq(mine, tail));
+        let is_below = |(place, floor): (usize, &u64)| *floor <= other.floor(place);
+        self.kept <= other.kept
+            && self.lost >= other.lost
+            && (other.is_at_cut || !self.is_at_cut)
+            && self.floors.iter().enumerate().all(is_below)
+            && other.tails.iter().all(has)
     }
 
     /// Takes in one that is alike.
     pub fn merge(&mut self, other: &Config) {
-        self.clock_ms = self.clock_ms.min(other.clock_ms);
-        self.floor = self.floor.min(other.floor);
-        self.kept = self.kept.min(other.kept);
+        self.floors.truncate(other.floors.len());
+        self.floors.iter_mut().zip(&other.floors).for_each(|(mine, other)| *mine = (*mine).min(*other));
+        (self.kept, self.lost) = (self.kept.min(other.kept), self.lost.max(other.lost));
+        self.is_at_cut &= other.is_at_cut;
         for tail in &other.tails {
             if !self.tails.iter().any(|mine| Rc::ptr_eq(mine, tail)) {
                 self.tails.push(Rc::clone(tail));
@@ -145,11 +155,24 @@ impl Config {
         }
     }
 
+    /// The highest version that is known to be written to a key.
+    pub fn floor(&self, place: usize) -> u64 {
+        self.floors.get(place).copied().unwrap_or(0)
+    }
+
+    /// A version was written to a key.
+    pub fn raise_floor(&mut self, place: usize, version: u64) {
+        if self.floors.len() <= place {
+            self.floors.resize(place + 1, 0);
+        }
+        self.floors[place] = self.floors[place].max(version);
+    }
+
     /// Takes in what was told of a value that `writer` wrote, if it is still there. `false`: it can't be.
     #[must_use]
     pub fn learn(&mut self, writer: OpId, lesson: &Lesson) -> bool {
         if let Some(version) = lesson.version {
-            self.floor = self.floor.max(version);
+            self.raise_floor(lesson.place, version);
             if let Some(tail) = self.tails.iter().find(|tail| tail.op == writer) {
                 tail.version.set(Span::exact(version));
                 if self.is_at_cut {

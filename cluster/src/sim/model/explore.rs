@@ -96,20 +96,26 @@ impl Search<'_> {
                 _ => stack.push((config.clone(), true)),
             }
         }
-        while let Some((config, is_start)) = stack.pop() {
+        let relevant = self.relevant(target);
+        while let Some((mut config, is_start)) = stack.pop() {
             if !is_start {
-                if visited.iter().any(|other| other.is_like(&config)) {
-                    continue;
+                match visited.iter_mut().find(|other| other.is_like(&config)) {
+                    Some(other) if other.covers(&config) => continue,
+                    Some(other) => {
+                        other.merge(&config);
+                        config = other.clone();
+                    }
+                    None => visited.push(config.clone()),
                 }
-                visited.push(config.clone());
                 if visited.len() > VISITED_MAX {
                     return None;
                 }
             }
             match config.mark(target.op.id) {
                 Some(Mark::Reading(glimpses)) => {
-                    let from = if is_start { 0 } else { config.step };
-                    for glimpse in glimpses.clone().iter().filter(|glimpse| glimpse.step >= from) {
+                    // Elsewhere only the newest is new.
+                    let is_new = |glimpse: &&Glimpse| is_start || glimpse.step == config.step;
+                    for glimpse in glimpses.clone().iter().filter(is_new) {
                         self.check_read(&config, target, glimpse, wanted, outcomes, &mut found);
                     }
                 }
@@ -121,14 +127,40 @@ impl Search<'_> {
                 }
                 _ => {}
             }
-            for open in self.pending {
-                if open.op.id != target.op.id && !open.op.is_read() && self.may_go(&config, open) {
+            for index in &relevant {
+                let open = &self.pending[*index];
+                if self.may_go(&config, open) {
                     let ways = self.go(&config, open, None);
                     stack.extend(ways.into_iter().map(|(config, _)| (config, false)));
                 }
             }
         }
         Some(found)
+    }
+
+    /// The open writes that may make a difference if they take effect before `target`. One on other keys makes none: it
+    /// can come later as well, unless a read of both kinds of keys is open, a crash lies between them, or a crash may ask
+    /// for their order.
+    fn relevant(&self, target: &Pending) -> SmallVec<[usize; 8]> {
+        let mut mask = target.op.mask();
+        let mut relevant: SmallVec<[bool; 16]> = SmallVec::from_elem(false, self.pending.len());
+        loop {
+            let mut is_done = true;
+            for (open, is_relevant) in self.pending.iter().zip(&mut relevant) {
+                if !*is_relevant && (open.op.mask() & mask != 0 || open.seal.is_some() || self.may_lose) {
+                    (*is_relevant, is_done) = (true, false);
+                    mask |= open.op.mask();
+                }
+            }
+            if is_done {
+                break;
+            }
+        }
+        let is_write = |index: &usize| {
+            let open = &self.pending[*index];
+            relevant[*index] && open.op.id != target.op.id && !open.op.is_read()
+        };
+        (0..self.pending.len()).filter(is_write).collect()
     }
 
     /// Whether an open write may take effect next.
@@ -143,8 +175,8 @@ impl Search<'_> {
         }
         self.pending.iter().take_while(|before| before.op.id < open.op.id).all(|before| {
             before.fate != Fate::Open
-                || before.op.conn != open.op.conn
                 || before.op.is_read()
+                || !open.op.follows(&before.op)
                 || config.is_over(before.op.id)
         })
     }
@@ -182,8 +214,8 @@ impl Search<'_> {
         outcomes: &mut Vec<Outcome>,
         found: &mut Vec<Config>,
     ) {
-        let clock = clock_of(config, target, self.now, glimpse.until_ms);
-        let is_newest = glimpse.step == config.step;
+        let clock = clock_of(target, self.now, glimpse.until_ms);
+        let is_newest = glimpse.end == u32::MAX;
         for Branch { slots, outcome, .. } in evaluate(&target.op, &glimpse.slots, clock, Span::ANY) {
             // The reply may have been made later than the look.
             let telling = Span { from: clock.from, to: self.now.clock_ms_max.max(clock.to) };
@@ -194,10 +226,11 @@ impl Search<'_> {
             }
             let mut next = config.clone();
             next.epoch = next.epoch.max(target.epoch);
-            self.order_reads(&mut next, target, glimpse.step, is_newest.then_some(&slots));
+            self.order_reads(&mut next, target, glimpse, is_newest.then_some(&slots));
             if is_newest {
-                self.expire(&next.slots, &slots);
-                next.slots = slots;
+                let before = next.slots.clone();
+                narrow(&mut next.slots, &slots, target);
+                self.expire(&before, &next.slots);
             }
             next.unmark(target.op.id);
             if let Wanted::Seen(seen) = wanted
@@ -210,25 +243,21 @@ impl Search<'_> {
         }
     }
 
-    /// A read saw the state of a step: others of its connection saw no later one if they were sent before it, no earlier one
-    /// if behind it.
-    fn order_reads(&self, config: &mut Config, target: &Pending, step: u32, narrowed: Option<&Slots>) {
-        let Config { marks, .. } = config;
-        for (id, mark) in marks.iter_mut() {
+    /// A read saw this: others of its connection and about its keys saw nothing later if they were sent before it, nothing
+    /// earlier if behind it.
+    fn order_reads(&self, config: &mut Config, target: &Pending, seen: &Glimpse, narrowed: Option<&Slots>) {
+        for (id, mark) in config.marks.iter_mut() {
             let Mark::Reading(glimpses) = mark else { continue };
-            let is_other = |open: &&Pending| open.op.id == *id && open.op.conn == target.op.conn;
-            if *id == target.op.id || !self.pending.iter().any(|open| is_other(&open)) {
-                continue;
-            }
-            if *id < target.op.id {
-                glimpses.retain(|glimpse| glimpse.step <= step);
-                continue;
-            }
-            glimpses.retain(|glimpse| glimpse.step >= step);
-            if let (Some(slots), Some(first)) = (narrowed, glimpses.first_mut())
-                && first.step == step
-            {
-                first.slots = slots.clone();
+            let Some(other) = self.pending.iter().find(|open| open.op.id == *id) else { continue };
+            if target.op.follows(&other.op) {
+                glimpses.retain(|glimpse| glimpse.step < seen.end);
+            } else if other.op.follows(&target.op) {
+                glimpses.retain(|glimpse| glimpse.end > seen.step);
+                if let (Some(slots), Some(last)) = (narrowed, glimpses.last_mut())
+                    && last.end == u32::MAX
+                {
+                    narrow(&mut last.slots, slots, target);
+                }
             }
         }
     }
@@ -242,8 +271,8 @@ impl Search<'_> {
         wanted: Option<Wanted<'_>>,
     ) -> SmallVec<[(Config, Outcome); 2]> {
         let until_ms = open.seal.map_or(u64::MAX, |seal| seal.clock_ms);
-        let clock = clock_of(config, open, self.now, until_ms);
-        let above = config.floor.max(open.op.version_after);
+        let clock = clock_of(open, self.now, until_ms);
+        let above = floor(config, open).max(open.op.version_after);
         let told = match wanted {
             Some(Wanted::Seen(seen)) => told_version(seen),
             _ => None,
@@ -261,7 +290,6 @@ impl Search<'_> {
             }
             let mut next = config.clone();
             next.epoch = next.epoch.max(open.epoch);
-            next.clock_ms = clock.from;
             let before = std::mem::replace(&mut next.slots, slots);
             if wrote {
                 self.leave(&mut next, before, open, version);
@@ -269,7 +297,7 @@ impl Search<'_> {
                 self.expire(&before, &next.slots);
             }
             if let Some(told) = told {
-                below(&mut next, told, open.op.id);
+                self.below(&mut next, told, open);
             }
             self.pass(&mut next, open, wrote, clock);
             if let Some(Wanted::Seen(seen)) = wanted
@@ -314,8 +342,8 @@ impl Search<'_> {
     /// An operation has taken effect: ghosts of its connection before it never will, and open reads see another state.
     fn pass(&self, config: &mut Config, open: &Pending, wrote: bool, clock: Clock) {
         for before in self.pending.iter().take_while(|before| before.op.id < open.op.id) {
-            let is_ghost = before.fate == Fate::Lost && before.op.conn == open.op.conn;
-            if is_ghost && config.mark(before.op.id).is_none() {
+            let is_ghost = before.fate == Fate::Lost && !before.op.is_read();
+            if is_ghost && open.op.follows(&before.op) && config.mark(before.op.id).is_none() {
                 config.set_mark(before.op.id, Mark::Skipped);
             }
         }
@@ -328,88 +356,99 @@ impl Search<'_> {
         }
         let sealed = open.seal.map_or(u32::MAX, |seal| seal.epoch);
         for read in self.pending.iter().filter(|read| read.op.is_read()) {
-            let is_mine = read.op.conn == open.op.conn;
-            let is_frozen = is_mine && open.op.id > read.op.id || self.is_frozen(config, read);
+            let mask = read.op.mask();
+            let is_other = mask & open.op.mask() == 0;
+            let is_frozen = open.op.follows(&read.op) || self.is_frozen(config, read);
             let is_blocked = self.is_blocked(config, read, open);
-            let (step, slots) = (config.step, config.slots.clone());
+            let step = config.step;
             let place = config.marks.iter_mut().find(|(id, _)| *id == read.op.id);
             let Some((_, Mark::Reading(glimpses))) = place else { continue };
             if read.epoch > sealed {
                 glimpses.clear();
             }
-            if is_frozen {
+            if (is_other || !wrote) && !glimpses.is_empty() {
                 continue;
             }
             if let Some(last) = glimpses.last_mut()
-                && wrote
+                && last.end == u32::MAX
             {
-                last.until_ms = last.until_ms.min(clock.to);
+                (last.end, last.until_ms) = (step, clock.to);
             }
-            let is_new = glimpses.last().is_none_or(|last| last.step != step);
-            if is_new && !is_blocked {
-                glimpses.push(Glimpse { step, slots, until_ms: u64::MAX });
+            if !is_frozen && !is_blocked {
+                let slots = config.slots.only(mask);
+                glimpses.push(Glimpse { step, end: u32::MAX, slots, until_ms: u64::MAX });
             }
         }
     }
 
-    /// Whether a write of the read's connection that was sent behind it has taken effect.
+    /// Whether a write that follows the read has taken effect.
     fn is_frozen(&self, config: &Config, read: &Pending) -> bool {
-        self.pending.iter().any(|other| {
-            other.op.conn == read.op.conn
-                && other.op.id > read.op.id
-                && matches!(config.mark(other.op.id), Some(Mark::Done { .. }))
-        })
+        let is_done = |other: &Pending| matches!(config.mark(other.op.id), Some(Mark::Done { .. }));
+        self.pending.iter().any(|other| other.op.follows(&read.op) && is_done(other))
     }
 
-    /// Whether a write of the read's connection that was sent before it has yet to take effect; `just` has.
+    /// Whether a write that the read follows has yet to take effect; `just` has.
     fn is_blocked(&self, config: &Config, read: &Pending, just: &Pending) -> bool {
         self.pending.iter().take_while(|before| before.op.id < read.op.id).any(|before| {
-            before.op.conn == read.op.conn
-                && before.op.id != just.op.id
+            before.op.id != just.op.id
                 && before.fate == Fate::Open
                 && !before.op.is_read()
+                && read.op.follows(&before.op)
                 && !config.is_over(before.op.id)
         })
     }
 
     /// What a read that is sent now may see already.
     pub fn begin_read(&self, config: &mut Config, read: &Pending) {
-        let glimpse = Glimpse { step: config.step, slots: config.slots.clone(), until_ms: u64::MAX };
+        let slots = config.slots.only(read.op.mask());
+        let glimpse = Glimpse { step: config.step, end: u32::MAX, slots, until_ms: u64::MAX };
         let is_blocked = self.is_blocked(config, read, read);
         let glimpses = if is_blocked { SmallVec::new() } else { smallvec![glimpse] };
         config.set_mark(read.op.id, Mark::Reading(glimpses));
     }
+
+    /// What was written to the same keys before the version that became known has a lower one.
+    fn below(&self, config: &mut Config, version: u64, writer: &Pending) {
+        for other in self.pending.iter().filter(|other| other.op.mask() & writer.op.mask() != 0) {
+            let mark = config.marks.iter_mut().find(|(id, _)| *id == other.op.id);
+            let Some((_, Mark::Done { version: span, .. })) = mark else { continue };
+            // A batch tells only the version of its last operation, which may be on another key.
+            if span.from < version && span.to >= version && !matches!(other.op.kind, Kind::Batch(_)) {
+                span.to = version - 1;
+            }
+        }
+    }
+}
+
+/// The highest version known to be written to the keys of an operation.
+fn floor(config: &Config, open: &Pending) -> u64 {
+    match &open.op.kind {
+        Kind::Update(place, _) => config.floor(*place),
+        // A batch tells only the version of its last operation, which is above all of them.
+        Kind::Batch(updates) => updates.iter().map(|(place, _)| config.floor(*place)).max().unwrap_or(0),
+        Kind::Read(_) | Kind::Clear => 0,
+    }
+}
+
+/// Takes over what was learned of the keys that were read.
+fn narrow(slots: &mut Slots, read: &Slots, target: &Pending) {
+    let Kind::Read(places) = &target.op.kind else { return };
+    for place in places {
+        if slots.get(*place).is_some() {
+            slots.set(*place, read.get(*place).cloned());
+        }
+    }
 }
 
 /// When an operation may have been evaluated.
-fn clock_of(config: &Config, open: &Pending, now: SimTime, until_ms: u64) -> Clock {
-    let from = open.op.sent.clock_ms_min.max(config.clock_ms.min(now.clock_ms_max));
+fn clock_of(open: &Pending, now: SimTime, until_ms: u64) -> Clock {
+    let from = open.op.sent.clock_ms_min;
     Span { from, to: now.clock_ms_max.min(until_ms).max(from) }
 }
 
 /// The version that an answer tells of what was written.
 fn told_version(seen: &Seen) -> Option<u64> {
     if let Seen::Written { version, .. } = seen { *version } else { None }
-}
-
-/// What was written before the version that became known has a lower one.
-fn below(config: &mut Config, version: u64, writer: u64) {
-    config.floor = config.floor.max(version);
-    let cap = |span: &mut Span| {
-        if span.from < version && span.to >= version {
-            span.to = version - 1;
-        }
-    };
-    config
-        .slots
-        .values_mut()
-        .filter(|value| value.writer != writer)
-        .for_each(|value| cap(&mut value.version));
-    for (_, mark) in &mut config.marks {
-        if let Mark::Done { version, .. } = mark {
-            cap(version);
-        }
-    }
 }
 
 /// Takes in what an answer tells of versions and expiries.
@@ -426,13 +465,22 @@ fn learn(config: &mut Config, op: &Op, outcome: &Outcome, seen: &Seen, clock: Cl
         (Kind::Update(place, update), _, Seen::Written { version: Some(version), .. }) => {
             let is_put = matches!(update, Update::Put { .. });
             let lesson = Lesson { place: *place, version: Some(*version), expiry: None };
-            if is_put { config.learn(op.id, &lesson) } else { raise(config, *version) }
+            if is_put {
+                config.learn(op.id, &lesson)
+            } else {
+                config.raise_floor(*place, *version);
+                true
+            }
         }
         (Kind::Batch(updates), _, Seen::Written { version: Some(version), .. }) => match updates.last() {
             Some((place, Update::Put { .. })) => {
                 config.learn(op.id, &Lesson { place: *place, version: Some(*version), expiry: None })
             }
-            _ => raise(config, *version),
+            Some((place, _)) => {
+                config.raise_floor(*place, *version);
+                true
+            }
+            None => true,
         },
         (
             Kind::Update(place, _),
@@ -441,9 +489,4 @@ fn learn(config: &mut Config, op: &Op, outcome: &Outcome, seen: &Seen, clock: Cl
         ) => lesson(*place, value, clock).is_none_or(|lesson| config.learn(current.writer, &lesson)),
         _ => true,
     }
-}
-
-fn raise(config: &mut Config, version: u64) -> bool {
-    config.floor = config.floor.max(version);
-    true
 }

@@ -74,9 +74,15 @@ pub(super) struct Home {
 struct PartitionState {
     /// The highest version that was acknowledged.
     acked: u64,
-    /// After a crash that may lose something: its order was cut between these versions.
-    kept: u64,
-    lost: u64,
+    /// After a crash that may lose something: its order was cut between these versions, say these registers.
+    kept: (u64, usize),
+    lost: (u64, usize),
+}
+
+impl PartitionState {
+    fn new(acked: u64) -> PartitionState {
+        PartitionState { acked, kept: (0, 0), lost: (u64::MAX, 0) }
+    }
 }
 
 /// Everything that clients asked and were answered, as far as it still matters.
@@ -91,6 +97,8 @@ pub struct History {
     partitions: Vec<PartitionState>,
     /// Clears that aren't answered, and what they consist of.
     clears: BTreeMap<u64, (Op, Vec<Part>)>,
+    /// The outcome of a clear isn't known.
+    has_lost_clear: bool,
     next_op: OpId,
     next_clear: u64,
     /// When the scans that are under way began.
@@ -103,16 +111,16 @@ pub struct History {
 impl History {
     /// Of an empty store.
     pub fn new(options: HistoryOptions) -> History {
-        let state = PartitionState { acked: 0, kept: 0, lost: u64::MAX };
         History {
             placement: Placement::new(options.partitions, options.cores),
-            partitions: vec![state; options.partitions],
+            partitions: vec![PartitionState::new(0); options.partitions],
             options,
             permits: Permits::default(),
             registers: Vec::new(),
             keys: BTreeMap::new(),
             tags: BTreeMap::new(),
             clears: BTreeMap::new(),
+            has_lost_clear: false,
             next_op: 1,
             next_clear: 0,
             scans: BTreeMap::new(),
@@ -159,6 +167,11 @@ impl History {
     /// Whether one more operation on a key is welcome: too many open ones make too many ways to check.
     pub fn has_room(&self, key: &[u8]) -> bool {
         self.keys.get(key).is_none_or(|home| self.registers[home.register].has_room())
+    }
+
+    /// Whether a clear is welcome: one at a time, because it is an open operation on every key.
+    pub fn has_room_to_clear(&self) -> bool {
+        self.clears.is_empty() && !self.has_lost_clear
     }
 
     /// Whether nobody can tell any more what a key holds.
@@ -294,6 +307,7 @@ impl History {
     /// A client's connection is gone before this was answered.
     pub fn lost(&mut self, ticket: Ticket, now: SimTime) -> Checked {
         self.count("lost");
+        self.has_lost_clear |= ticket.clear.is_some();
         for part in self.parts_of(ticket) {
             let done = self.registers[part.register].lost(part.op, Fate::Lost, now);
             self.check(&part, done, "operations that lost their connection", "", now)?;
@@ -308,6 +322,7 @@ impl History {
         match told {
             Told::Whole(seen) => {
                 self.check_permitted(&seen, &parts, now)?;
+                self.has_lost_clear |= is_clear && seen == Seen::Unknown;
                 match seen {
                     Seen::Count(count) if parts.len() > 1 => self.tell_sum(&parts, count, now),
                     Seen::Values(values) => {
@@ -321,6 +336,7 @@ impl History {
                 self.check_permitted(&Seen::Refused(refusal), &parts, now)?;
                 let is_many = is_clear && self.partitions.len() > 1 || self.are_many_partitions(&parts);
                 let seen = if is_many { Seen::Unknown } else { Seen::Refused(refusal) };
+                self.has_lost_clear |= is_clear;
                 self.tell_all(&parts, &seen, now)
             }
             Told::PerKey(values) => self.tell_per_key(&parts, &values, now),
@@ -491,6 +507,7 @@ impl History {
     /// Nothing of what closed connections sent is under way any more, nor of what had an unknown outcome: what had no
     /// effect will have none.
     pub fn settled(&mut self, now: SimTime) {
+        self.has_lost_clear = false;
         self.registers.iter_mut().for_each(|register| register.settled(now));
     }
 
@@ -499,6 +516,7 @@ impl History {
     /// before, or never will.
     pub fn crashed(&mut self, loss: Loss, now: SimTime) {
         self.count("crashes");
+        self.has_lost_clear = false;
         let losable_us = match loss {
             Loss::Nothing => None,
             Loss::Suffix { acknowledged_before_us } => Some(acknowledged_before_us),
@@ -507,7 +525,7 @@ impl History {
         self.is_recovering = losable_us.is_some();
         for partition in &mut self.partitions {
             let acked = if losable_us.is_some() { 0 } else { partition.acked };
-            *partition = PartitionState { acked, kept: 0, lost: u64::MAX };
+            *partition = PartitionState::new(acked);
         }
     }
 
@@ -516,14 +534,19 @@ impl History {
     fn check_cut(&mut self, register: usize, now: SimTime) -> Checked {
         let (kept, lost) = self.registers[register].cut();
         let state = &mut self.partitions[usize::from(self.registers[register].partition)];
-        state.kept = state.kept.max(kept);
-        state.lost = state.lost.min(lost);
-        if state.kept < state.lost {
+        state.kept = state.kept.max((kept, register));
+        state.lost = state.lost.min((lost, register));
+        let (kept, lost) = (state.kept, state.lost);
+        if kept.0 < lost.0 {
             return Ok(());
         }
-        let expected = format!("a prefix: nothing lost before version {}, which was kept", state.kept);
-        let seen = format!("version {} was lost", state.lost);
-        Err(self.violation("a crash left holes in a partition's order", Some(register), expected, seen, now))
+        let expected = format!("a prefix: nothing lost before version {}, which was kept", kept.0);
+        let seen = format!("version {} was lost", lost.0);
+        let check = "a crash left holes in a partition's order";
+        let mut violation = self.violation(check, Some(lost.1), expected, seen, now);
+        violation.last_ops.push("what was kept:".to_owned());
+        violation.last_ops.extend(self.registers[kept.1].last_ops());
+        Err(violation)
     }
 
     /// The last checks.

@@ -125,6 +125,22 @@ impl Op {
         matches!(self.kind, Kind::Read(_))
     }
 
+    /// The keys that it is about, as bits by their places; all of them for places from 63 on, and for clears.
+    pub fn mask(&self) -> u64 {
+        let bit = |place: usize| if place < 63 { 1 << place } else { u64::MAX };
+        match &self.kind {
+            Kind::Read(places) => places.iter().fold(0, |mask, place| mask | bit(*place)),
+            Kind::Update(place, _) => bit(*place),
+            Kind::Batch(updates) => updates.iter().fold(0, |mask, (place, _)| mask | bit(*place)),
+            Kind::Clear => u64::MAX,
+        }
+    }
+
+    /// Whether it must take effect behind another: they are of one connection and about one key.
+    pub fn follows(&self, other: &Op) -> bool {
+        self.conn == other.conn && self.id > other.id && self.mask() & other.mask() != 0
+    }
+
     /// Whether it may leave something at a place.
     pub fn may_create(&self, place: usize) -> bool {
         let creates = |update: &Update| !matches!(update, Update::Delete { .. } | Update::Expire { .. });

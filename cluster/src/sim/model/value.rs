@@ -63,10 +63,10 @@ impl fmt::Display for Span {
 /// A value that a key holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Value {
-    /// The bytes.
-    pub bytes: Rc<[u8]>,
     /// The operation that left it so.
     pub writer: OpId,
+    /// The bytes.
+    pub bytes: Rc<[u8]>,
     /// Its version.
     pub version: Span,
     /// From which millisecond on it is gone; [`Span::NEVER`]: from none.
@@ -119,9 +119,16 @@ impl Slots {
         self.0[place] = slot;
     }
 
-    /// The values that are there.
-    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut Value> {
-        self.0.iter_mut().flatten()
+    /// Only the keys of a mask ([`Op::mask`](super::op::Op::mask)).
+    pub fn only(&self, mask: u64) -> Slots {
+        let is_in = |place: usize| mask == u64::MAX || mask >> place.min(63) & 1 == 1;
+        Slots(
+            self.0
+                .iter()
+                .enumerate()
+                .map(|(place, slot)| if is_in(place) { slot.clone() } else { None })
+                .collect(),
+        )
     }
 
     /// The values that are there, with their places.

@@ -42,7 +42,7 @@ impl Register {
             return Ok(());
         }
         let id = read.id;
-        self.sent(Rc::new(read));
+        self.scanned(Rc::new(read));
         self.answered(id, Wanted::Seen(&Seen::Values(values)), window.now, true).map(|_| ())
     }
 
@@ -113,7 +113,7 @@ impl Register {
     fn could_be(&self, read: Op, seen: &Seen, now: SimTime) -> bool {
         let mut trial = self.trial();
         let id = read.id;
-        trial.sent(Rc::new(read));
+        trial.scanned(Rc::new(read));
         trial.answered(id, Wanted::Seen(seen), now, false).is_ok()
     }
 
