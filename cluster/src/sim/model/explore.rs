@@ -139,15 +139,17 @@ impl Search<'_> {
     }
 
     /// The open writes that may make a difference if they take effect before `target`. One on other keys makes none: it
-    /// can come later as well, unless a read of both kinds of keys is open, a crash lies between them, or a crash may ask
-    /// for their order.
+    /// can come later as well, unless a read of both kinds of keys is open or a scan may see them between the two, a crash
+    /// lies between them, or a crash may ask for their order.
     fn relevant(&self, target: &Pending) -> SmallVec<[usize; 8]> {
+        let all = self.may_lose || self.left.is_some();
         let mut mask = target.op.mask();
         let mut relevant: SmallVec<[bool; 16]> = SmallVec::from_elem(false, self.pending.len());
         loop {
             let mut is_done = true;
             for (open, is_relevant) in self.pending.iter().zip(&mut relevant) {
-                if !*is_relevant && (open.op.mask() & mask != 0 || open.seal.is_some() || self.may_lose) {
+                let matters = all || open.seal.is_some() || open.op.mask() & mask != 0;
+                if matters && !*is_relevant {
                     (*is_relevant, is_done) = (true, false);
                     mask |= open.op.mask();
                 }

@@ -24,6 +24,9 @@ mod value;
 mod violation;
 mod window;
 
+#[cfg(test)]
+mod tests;
+
 pub use history::{Ask, Checked, History, Ticket, Told};
 pub use scans::{About, Covered};
 pub use time::SimTime;

@@ -85,23 +85,25 @@ impl History {
         if let Some((key, _)) = items.iter().find(|(key, _)| !self.keys.contains_key(key)) {
             return Err(self.scan_violation("a key that nobody wrote", key, "none", window.now));
         }
-        // Keys of one register were seen at one moment; those before the gap's end possibly at another.
-        let mut registers: BTreeMap<(usize, bool), Together> = BTreeMap::new();
+        // Keys of one register were seen at one moment; but each of those in the gap either by this page or by the one before.
+        let mut registers: BTreeMap<usize, Together> = BTreeMap::new();
         for (key, home) in homes {
-            let in_gap = covered.gap.is_some_and(|(end, _)| *key < *end);
-            let (places, seen) = registers.entry((home.register, in_gap)).or_default();
-            places.push(home.place);
-            seen.push(found.get(&*key).map_or(SeenValue::Absent, |seen| (*seen).clone()));
+            let seen = found.get(&*key).map_or(SeenValue::Absent, |seen| (*seen).clone());
+            match covered.gap {
+                Some((end, since)) if *key < *end => {
+                    let window = Window { from: since, ..window };
+                    self.see(home.register, &[home.place], SmallVec::from_elem(seen, 1), window)?;
+                }
+                _ => {
+                    let (places, values) = registers.entry(home.register).or_default();
+                    places.push(home.place);
+                    values.push(seen);
+                }
+            }
         }
-        for ((register, in_gap), (places, seen)) in registers {
-            let from = match covered.gap {
-                Some((_, since)) if in_gap => since,
-                _ => window.from,
-            };
-            let window = Window { from, ..window };
-            self.see(register, &places, seen, window)?;
-        }
-        Ok(())
+        registers
+            .into_iter()
+            .try_for_each(|(register, (places, seen))| self.see(register, &places, seen, window))
     }
 
     fn see(
