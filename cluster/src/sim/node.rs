@@ -108,7 +108,9 @@ impl Core {
     pub fn has_no_write_under_way(&self) -> bool {
         let Core { state: CoreState { shard, .. }, work, .. } = self;
         let is_writing = work.is_at(Moment::LogWrite) || work.is_at(Moment::Recycling);
-        shard.forming_bytes() == 0 && !is_writing && shard.stats().parked_now == 0
+        // A failed log write may still be found by a recovery until the log is cut behind it.
+        let is_in_doubt = shard.failure().is_some();
+        shard.forming_bytes() == 0 && !is_writing && !is_in_doubt && shard.stats().parked_now == 0
     }
 }
 
