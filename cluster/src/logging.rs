@@ -40,11 +40,16 @@ impl LogControl {
     }
 }
 
+/// The filter of the environment, which comes before the configured one.
+pub fn overriding() -> Option<String> {
+    std::env::var("RUST_LOG").ok().filter(|text| !text.is_empty())
+}
+
 /// The filter in force: the environment's, else the configured one.
 fn parse(filter: &str) -> Result<EnvFilter, Error> {
-    let (text, origin) = match std::env::var("RUST_LOG") {
-        Ok(text) if !text.is_empty() => (text, "RUST_LOG"),
-        _ => (filter.to_owned(), "log"),
+    let (text, origin) = match overriding() {
+        Some(text) => (text, "RUST_LOG"),
+        None => (filter.to_owned(), "log"),
     };
     EnvFilter::try_new(&text)
         .map_err(|e| Error::Config(format!("{origin}: {text:?} is no log filter ({e}); try info or debug")))

@@ -95,19 +95,57 @@ fn a_port_that_is_taken_is_named_with_the_remedy() {
     assert!(text.contains("--listen: can't listen on") && text.contains("choose another port"), "{text}");
 }
 
+/// Waits until kvd has logged this.
+#[track_caller]
+fn wait_for_log(kvd: &Kvd, text: &str) {
+    let until = std::time::Instant::now() + common::DEADLINE;
+    while !kvd.log().contains(text) {
+        assert!(std::time::Instant::now() < until, "{text:?} isn't in\n{}", kvd.log());
+        std::thread::yield_now();
+    }
+}
+
 #[test]
-fn sighup_takes_over_the_log_filter() {
+fn sighup_takes_over_the_log_filter_and_names_what_needs_a_restart() {
+    let (root, dir) = store_dir();
+    let file = root.path().join("kv.toml");
+    std::fs::write(&file, "log = \"info\"\nconnections-max = 100\n").unwrap();
+    let kvd = Kvd::start(&dir, &["--shards", "1", "--config", file.to_str().unwrap()]);
+    std::fs::write(&file, "log = \"pinion_cluster=debug\"\nconnections-max = 200\ndurability = \"none\"\n")
+        .unwrap();
+    kvd.signal("HUP");
+    wait_for_log(&kvd, "connections-max is 100 and stays so until a restart; the configuration says 200");
+    wait_for_log(&kvd, "durability is sync and stays so until a restart; the configuration says none");
+    wait_for_log(&kvd, "reloaded: log is \"pinion_cluster=debug\"");
+    assert!(
+        !kvd.log().contains("shards is"),
+        "a flag comes before the file and hasn't changed: {}",
+        kvd.log()
+    );
+    assert_eq!(kvd.stop().code(), Some(0));
+}
+
+#[test]
+fn sighup_with_a_wrong_configuration_changes_nothing() {
     let (root, dir) = store_dir();
     let file = root.path().join("kv.toml");
     std::fs::write(&file, "log = \"info\"\n").unwrap();
     let kvd = Kvd::start(&dir, &["--shards", "1", "--config", file.to_str().unwrap()]);
+    std::fs::write(&file, "log = \"info\"\nshard = 3\n").unwrap();
     kvd.signal("HUP");
-    let until = std::time::Instant::now() + common::DEADLINE;
-    while !kvd.log().contains("reloaded") {
-        assert!(std::time::Instant::now() < until, "{}", kvd.log());
-        std::thread::yield_now();
-    }
+    wait_for_log(&kvd, "not reloaded, nothing has changed: ");
+    assert!(kvd.log().contains("kv.toml:2: unknown key"), "{}", kvd.log());
+    std::fs::write(&file, "log = \"warn,pinion_cluster=info,kvd=info\"\n").unwrap();
+    kvd.signal("HUP");
+    wait_for_log(&kvd, "reloaded: log is ");
     assert_eq!(kvd.stop().code(), Some(0));
+}
+
+#[test]
+fn help_has_examples() {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_kvd")).arg("--help").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("Examples:\n  kvd "), "{text}");
 }
 
 #[test]

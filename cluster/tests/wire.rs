@@ -40,6 +40,7 @@ fn requests_on_one_key_do_what_they_say_on_their_core_and_through_others() {
             };
             assert!(version > first && old.bytes == b"one");
             assert!(matches!(client.put_with(&key, "three", guarded).unwrap(), Written::NotMet { .. }));
+            assert!(client.expire(&key, Expiry::Never).unwrap(), "a key without an expiry is a key");
             assert!(client.expire(&key, Expiry::After(60_000)).unwrap());
             assert!(client.exists(&key).unwrap().unwrap().expires_at_ms.is_some());
             assert!(
@@ -82,6 +83,16 @@ fn scans_are_in_the_order_of_keys_over_all_cores() {
     let limited = ScanOptions { from: b"key0650".to_vec(), limit: Some(48), ..ScanOptions::default() };
     assert_eq!(all(limited), expected[650..698]);
     assert_eq!(all(ScanOptions { prefix: b"{tag}".to_vec(), ..ScanOptions::default() }).len(), 2);
+    let page = client.scan_page(&ScanOptions { page_items: 5, ..prefix.clone() }, b"").unwrap();
+    let mut cursor = page.next.unwrap();
+    assert_eq!(client.scan_page(&prefix, &cursor).unwrap().items[0].key, b"key0005");
+    let of_another_range = client.scan_page(&range, &cursor);
+    cursor.push(0);
+    for refused in
+        [of_another_range, client.scan_page(&prefix, &cursor), client.scan_page(&prefix, b"key0005")]
+    {
+        assert_eq!(refused.unwrap_err().code(), Some(ErrorCode::BAD_CURSOR));
+    }
     assert_eq!(client.count(&prefix).unwrap(), 700);
     assert_eq!(client.count(&range).unwrap(), 3);
     assert_eq!(client.count(&ScanOptions::default()).unwrap(), 703);
@@ -107,6 +118,22 @@ fn requests_on_many_keys_answer_for_each() {
             let expected = (number % 3 != 0).then(|| format!("value{number}").into_bytes());
             assert_eq!(value.map(|value| value.bytes), expected, "key{number}");
         }
+    }
+}
+
+#[test]
+fn many_keys_and_large_values_are_read_in_answers_of_bounded_length() {
+    let (_root, dir) = store_dir();
+    let kvd = Kvd::start(&dir, &SHARDS);
+    let client = kvd.client_with(Options { follow_map: false, ..Options::default() });
+    let absent: Vec<String> = (0..100_000).map(|number| format!("absent{number}")).collect();
+    assert!(client.get_many(&absent).unwrap().iter().all(Option::is_none));
+    let keys: Vec<String> = (0..7).map(|number| format!("large{number}")).collect();
+    for (number, key) in keys.iter().enumerate() {
+        client.put(key, vec![number as u8; 5 << 20]).unwrap();
+    }
+    for (number, value) in client.get_many(&keys).unwrap().into_iter().enumerate() {
+        assert_eq!(value.unwrap().bytes, vec![number as u8; 5 << 20], "large{number}");
     }
 }
 

@@ -8,7 +8,7 @@ use pinion_engine::shard::Durability;
 
 use crate::db::{self, EmbeddedOptions};
 use crate::report::Form;
-use crate::run::{Pacing, Settings};
+use crate::run::{AWAY_MAX, Pacing, Settings};
 use crate::workload::{Properties, PropertyError, Workload, named};
 
 /// Loads a store with YCSB's records and drives it with YCSB's workloads.
@@ -22,17 +22,26 @@ pub struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  kvbench load --workload a -p recordcount=1000000 --connections 50 --depth 16
-  kvbench run  --workload a -p recordcount=1000000 --connections 50 --duration 30
-  kvbench run  --workload c -p recordcount=1000000 --rate 50000 --duration 60 \\
-               --report json --out c.json --svg c.svg
-  kvbench run  --workload b --db resp --target 127.0.0.1:6379   (Redis, or kvd's RESP port)
-  kvbench run  --workload e --db embedded --dir ./data
   kvbench quickstart                                            (a node of its own, all six workloads)
-  kvbench run  --workload my.workload -p target=10000           (YCSB's throttled closed loop)
+  kvbench load --workload a -p recordcount=100000 --connections 50 --depth 16
+  kvbench run  --workload a -p recordcount=100000 --connections 50 --duration 30
+  kvbench run  --workload c -p recordcount=100000 --rate 5000 --duration 10 \\
+               --report json --out c.json --plot c.svg
+  kvbench run  --workload b -p recordcount=100000 --db resp     (kvd's RESP port; Redis with --target 127.0.0.1:6379)
+  kvbench load --workload e --db embedded --dir ./bench-data --durability none  (the engine in this process)
+  kvbench run  --workload e --db embedded --dir ./bench-data --durability none --duration 10
+  kvbench run  --workload a -p recordcount=100000 -p target=10000 --duration 10  (YCSB's throttled closed loop)
 
 A load and its runs must agree on recordcount, fieldcount, fieldlength, insertorder and zeropadding.
 Order as YCSB recommends: load, a, b, c, f, d; then an empty store, load, e.";
+
+const QUICKSTART_EXAMPLES: &str = "\
+Examples:
+  kvbench quickstart
+  kvbench quickstart --records 10000 --duration 1 --out quick.json
+  kvbench quickstart --durability none --dir /mnt/disk
+
+Ctrl-C ends it and removes its data.";
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -44,6 +53,7 @@ pub enum Command {
     #[command(after_help = EXAMPLES)]
     Run(Options),
     /// Starts a throw-away node in this process on half of the cores, loads it and runs a to f
+    #[command(after_help = QUICKSTART_EXAMPLES)]
     Quickstart(QuickstartOptions),
 }
 
@@ -104,7 +114,7 @@ pub struct Options {
     pub out: Option<PathBuf>,
 
     /// Draws throughput and latency over time there
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, visible_alias = "plot", value_name = "FILE")]
     pub svg: Option<PathBuf>,
 
     /// Where the random numbers start: the same seed draws the same operations
@@ -248,6 +258,7 @@ impl Options {
             duration,
             pacing,
             seed: self.seed,
+            away_max: AWAY_MAX,
         })
     }
 

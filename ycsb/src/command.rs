@@ -3,14 +3,16 @@
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::args::{Cli, Command, Options, UsageError};
 use crate::db::{Database, DbError};
+use crate::interrupt;
 use crate::operation::Plan;
 use crate::quickstart;
 use crate::report::{Context, Summary};
-use crate::run::{Progress, run};
+use crate::run::{Progress, run_until};
 use crate::workload::Kind;
 
 /// Why kvbench fails.
@@ -35,6 +37,12 @@ pub enum Failure {
         /// What the first one said.
         first: String,
     },
+    /// A signal ended it.
+    #[error("interrupted; what is reported is what was done until then")]
+    Interrupted,
+    /// Signals can't be waited for.
+    #[error("signals can't be handled: {0}; see the limits of this process")]
+    Signals(std::io::Error),
     /// The report can't be written.
     #[error("can't write {path}: {cause}")]
     Write {
@@ -46,9 +54,13 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// The exit code: 2 for usage, else 1.
+    /// The exit code: 2 for usage, 130 after a signal, else 1.
     pub fn code(&self) -> u8 {
-        if matches!(self, Failure::Usage(_)) { 2 } else { 1 }
+        match self {
+            Failure::Usage(_) => 2,
+            Failure::Interrupted => interrupt::EXIT_CODE,
+            _ => 1,
+        }
     }
 }
 
@@ -79,7 +91,8 @@ fn drive(command: &'static str, options: &Options) -> Result<(), Failure> {
     let label = format!("{command} {}", workload.name);
     let interval = Duration::from_secs(workload.status_interval_s.max(1));
     let mut progress = Progress::new(&label, &settings, interval);
-    let mut measured = run(database, &plan, &settings, &mut progress)?;
+    let stop = interrupt::on_signals().map_err(Failure::Signals)?;
+    let mut measured = run_until(Arc::clone(&stop), database, &plan, &settings, &mut progress)?;
     let context =
         Context { command, workload: &workload, db: options.db.name(), target: options.place(), settings };
     let summary = Summary::new(&context, &measured);
@@ -89,6 +102,7 @@ fn drive(command: &'static str, options: &Options) -> Result<(), Failure> {
     }
     match (measured.error.take(), &summary.first_failure) {
         (Some(error), _) => Err(error.into()),
+        _ if stop.load(Ordering::Relaxed) => Err(Failure::Interrupted),
         (None, Some(first)) => {
             let failed = summary.timeline.iter().map(|second| second.failed).sum();
             Err(Failure::Operations { failed, operations: summary.operations, first: first.clone() })

@@ -23,13 +23,16 @@ pub enum Status {
     NotFound,
     /// The record wasn't what was written (`dataintegrity=true`).
     UnexpectedState,
-    /// The store said no, or the connection broke.
+    /// The store said no, or the connection broke before anything was written.
     Error,
+    /// A write whose connection broke before it was answered: it may have been applied.
+    Unknown,
 }
 
 impl Status {
     /// All of them.
-    pub const ALL: [Status; 4] = [Status::Ok, Status::NotFound, Status::UnexpectedState, Status::Error];
+    pub const ALL: [Status; 5] =
+        [Status::Ok, Status::NotFound, Status::UnexpectedState, Status::Error, Status::Unknown];
 
     /// YCSB's name.
     pub fn name(self) -> &'static str {
@@ -38,6 +41,7 @@ impl Status {
             Status::NotFound => "NOT_FOUND",
             Status::UnexpectedState => "UNEXPECTED_STATE",
             Status::Error => "ERROR",
+            Status::Unknown => "UNKNOWN",
         }
     }
 }
@@ -50,12 +54,12 @@ pub struct Series {
     /// Latencies of the others, nanoseconds.
     pub failed: Histogram<u64>,
     /// How many ended in each of [`Status::ALL`].
-    pub statuses: [u64; 4],
+    pub statuses: [u64; Status::ALL.len()],
 }
 
 impl Series {
     fn new() -> Series {
-        Series { succeeded: histogram(3), failed: histogram(3), statuses: [0; 4] }
+        Series { succeeded: histogram(3), failed: histogram(3), statuses: [0; Status::ALL.len()] }
     }
 
     fn record(&mut self, latency_ns: u64, status: Status) {
@@ -312,7 +316,7 @@ mod tests {
         sum.add(&recorder);
         sum.add(&recorder);
         let series = sum.series(Kind::Update).unwrap();
-        assert_eq!((series.succeeded.len(), series.failed.len(), series.statuses), (2, 2, [2, 2, 0, 0]));
+        assert_eq!((series.succeeded.len(), series.failed.len(), series.statuses), (2, 2, [2, 2, 0, 0, 0]));
         assert!(sum.series(Kind::Read).is_none());
     }
 

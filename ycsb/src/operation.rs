@@ -32,6 +32,17 @@ pub struct Operation {
     stage_started: Instant,
 }
 
+impl Operation {
+    /// Whether its request under way writes.
+    fn is_writing(&self) -> bool {
+        match self.stage {
+            Stage::Only => matches!(self.kind, Kind::Insert | Kind::Update),
+            Stage::ReadThenWrite => false,
+            Stage::Write => true,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     /// The first request, and the last one unless `ReadThenWrite`.
@@ -195,9 +206,10 @@ impl Planner {
         Next::Send
     }
 
-    /// Records an operation that was cut off.
-    pub fn failed(&mut self, operation: &Operation, now: Instant, recorder: &mut Recorder) {
-        self.end(operation, Status::Error, now, recorder);
+    /// Records an operation that was cut off. If its request was sent and writes, nobody knows what came of it.
+    pub fn cut_off(&mut self, operation: &Operation, was_sent: bool, now: Instant, recorder: &mut Recorder) {
+        let status = if was_sent && operation.is_writing() { Status::Unknown } else { Status::Error };
+        self.end(operation, status, now, recorder);
     }
 
     fn end(&mut self, operation: &Operation, status: Status, now: Instant, recorder: &mut Recorder) {
@@ -215,6 +227,7 @@ impl Planner {
             Outcome::Value(_) => Status::Ok,
             Outcome::NotFound => Status::NotFound,
             Outcome::Failed(_) => Status::Error,
+            Outcome::Unknown(_) => Status::Unknown,
         }
     }
 

@@ -1,6 +1,7 @@
 //! `kvbench quickstart`: a throw-away node in this process, all six workloads in YCSB's order, one table.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use pinion_cluster::{Config, Node};
@@ -9,9 +10,10 @@ use pinion_engine::shard::Durability;
 use crate::args::{QuickstartOptions, UsageError};
 use crate::command::{Failure, write};
 use crate::db::{self, Database, EmbeddedOptions};
+use crate::interrupt;
 use crate::operation::Plan;
 use crate::report::{Context, Summary, table};
-use crate::run::{Pacing, Progress, Settings, run};
+use crate::run::{AWAY_MAX, Pacing, Progress, Settings, run_until};
 use crate::workload::{Workload, named};
 
 /// Runs it.
@@ -33,15 +35,18 @@ pub(crate) fn execute(options: &QuickstartOptions) -> Result<(), Failure> {
         Durability::None => pinion_cluster::config::Durability::None,
     };
     println!(
-        "A throw-away node on {} of {cores} cores, the load generator on {}; data in {}, durability {}.",
+        "A throw-away node on {} of {cores} cores, the load generator on {}; data in {} until it ends, durability {}.",
         config.cpus.len(),
         if cores > 1 { "the others" } else { "the same" },
         dir.path().display(),
         config.durability
     );
+    let stop = interrupt::on_signals().map_err(Failure::Signals)?;
     let node = Node::start(config)?;
-    let result = phases(&node, options, duration);
+    let result = phases(&node, options, duration, &stop);
     node.stop()?;
+    let path = dir.path().display().to_string();
+    dir.close().map_err(|cause| Failure::Write { path, cause })?;
     let summaries = result?;
     print!("\n{}", table::write(&summaries));
     if let Some(path) = &options.out {
@@ -52,14 +57,20 @@ pub(crate) fn execute(options: &QuickstartOptions) -> Result<(), Failure> {
 }
 
 /// YCSB's order: load, A, B, C, F, D; then an empty store, load, E.
-fn phases(node: &Node, options: &QuickstartOptions, duration: Duration) -> Result<Vec<Summary>, Failure> {
-    let mut summaries = vec![phase(node, options, "load", "a", None)?];
+fn phases(
+    node: &Node,
+    options: &QuickstartOptions,
+    duration: Duration,
+    stop: &Arc<AtomicBool>,
+) -> Result<Vec<Summary>, Failure> {
+    let phase = |command, letter, duration| phase(node, options, command, letter, duration, stop);
+    let mut summaries = vec![phase("load", "a", None)?];
     for letter in ["a", "b", "c", "f", "d"] {
-        summaries.push(phase(node, options, "run", letter, Some(duration))?);
+        summaries.push(phase("run", letter, Some(duration))?);
     }
     db::clear(node.addresses().kv)?;
-    summaries.push(phase(node, options, "load", "e", None)?);
-    summaries.push(phase(node, options, "run", "e", Some(duration))?);
+    summaries.push(phase("load", "e", None)?);
+    summaries.push(phase("run", "e", Some(duration))?);
     Ok(summaries)
 }
 
@@ -69,6 +80,7 @@ fn phase(
     command: &'static str,
     letter: &str,
     duration: Option<Duration>,
+    stop: &Arc<AtomicBool>,
 ) -> Result<Summary, Failure> {
     let mut properties = named(letter).map_err(UsageError::from)?;
     properties.default_to("recordcount", options.records);
@@ -81,6 +93,7 @@ fn phase(
         duration,
         pacing: Pacing::Closed,
         seed: 1,
+        away_max: AWAY_MAX,
     };
     let address = node.addresses().kv.to_string();
     let database = Database::find(&db::Options {
@@ -96,9 +109,12 @@ fn phase(
         Some(_) => Plan::run(workload.clone(), workload.operation_count),
     };
     let mut progress = Progress::new(&format!("{command} {letter}"), &settings, Duration::from_secs(10));
-    let mut measured = run(database, &plan, &settings, &mut progress)?;
+    let mut measured = run_until(Arc::clone(stop), database, &plan, &settings, &mut progress)?;
     if let Some(error) = measured.error.take() {
         return Err(error.into());
+    }
+    if stop.load(Ordering::Relaxed) {
+        return Err(Failure::Interrupted);
     }
     let context = Context { command, workload: &workload, db: "pinion", target: vec![address], settings };
     Ok(Summary::new(&context, &measured))

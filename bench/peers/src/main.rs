@@ -3,17 +3,23 @@
 //! ```text
 //! RUSTFLAGS=-Ctarget-cpu=native cargo run --release --manifest-path bench/peers/Cargo.toml -- --records 1000000
 //! ```
+//! Each store lives in a process of its own, which works while the others wait.
+//!
 //! needs clang and libclang-dev, and builds RocksDB once (15 to 35 minutes on two cores).
 
+mod child;
 mod engines;
 mod keys;
 mod measure;
+mod table;
 mod work;
 
+use child::Worker;
 use clap::Parser;
 use engines::Peer;
-use measure::Table;
+
 use std::path::PathBuf;
+use table::Table;
 use work::Work;
 
 /// Measures embedded key-value stores beside Pinion.
@@ -35,7 +41,7 @@ struct Args {
     #[arg(long, default_value_t = 2.0)]
     seconds: f64,
     /// Stores to measure.
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Peer::Pinion, Peer::Rocksdb, Peer::Fjall])]
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Peer::ALL)]
     peers: Vec<Peer>,
     /// What to measure.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Work::ALL)]
@@ -43,33 +49,59 @@ struct Args {
     /// Where the stores' files go: a directory on the disk to be measured.
     #[arg(long, default_value = ".")]
     dir: PathBuf,
+    /// Be the process of this store, and do what standard input says.
+    #[arg(long, hide = true, value_enum)]
+    child: Option<Peer>,
 }
 
 fn main() -> engines::Result<()> {
     let args = Args::parse();
-    let scratch = tempfile::tempdir_in(&args.dir)?;
-    let setup = work::Setup {
+    let mut setup = work::Setup {
         records: args.records,
         value_bytes: args.value_bytes,
         memory_bytes: args.memory_mib << 20,
         seconds: args.seconds,
-        dir: scratch.path().to_owned(),
+        dir: args.dir.clone(),
     };
+    if let Some(peer) = args.child {
+        return child::obey(peer, &setup);
+    }
+    let scratch = tempfile::tempdir_in(&args.dir)?;
+    setup.dir = scratch.path().to_owned();
     println!(
         "{} records of {} B, {} MiB for each store, {} rounds of {} s, medians\n",
         setup.records, setup.value_bytes, args.memory_mib, args.rounds, setup.seconds
     );
+    for peer in &args.peers {
+        println!("- {peer}: {}", peer.settings());
+    }
+    print!("\n{}", measure(&args, &setup)?);
+    Ok(())
+}
+
+fn measure(args: &Args, setup: &work::Setup) -> engines::Result<Table> {
     let mut table = Table::new(&args.peers);
-    let (embedded, writers): (Vec<Work>, Vec<Work>) = args.work.iter().partition(|work| work.writers().is_none());
-    work::run_embedded(&setup, &args.peers, &embedded, args.rounds, &mut table)?;
-    for work in writers {
-        for round in 0..args.rounds {
-            for &peer in &args.peers {
-                eprintln!("round {} of {}: {work}, {peer}", round + 1, args.rounds);
-                table.add(work, peer, work::run_writers(&setup, peer, work)?);
+    let mut workers = Vec::new();
+    for &peer in &args.peers {
+        workers.push(Worker::start(peer, setup)?);
+    }
+    let needs_load = args.work.iter().any(|work| work.writers().is_none());
+    for worker in workers.iter_mut().filter(|_| needs_load) {
+        eprintln!("load, {}", worker.peer);
+        let (sample, footprint) = worker.load()?;
+        table.add(Work::Load, worker.peer, sample);
+        table.loaded(worker.peer, footprint);
+    }
+    for round in 0..args.rounds {
+        for &work in args.work.iter().filter(|&&work| work != Work::Load) {
+            for worker in &mut workers {
+                eprintln!("round {} of {}: {work}, {}", round + 1, args.rounds, worker.peer);
+                table.add(work, worker.peer, worker.work(work, round)?);
             }
         }
     }
-    print!("{table}");
-    Ok(())
+    for worker in workers {
+        worker.finish()?;
+    }
+    Ok(table)
 }

@@ -1,9 +1,10 @@
-//! Samples, and the table of their medians.
+//! What is measured: throughput, CPU, the slowest operation, memory, bytes written.
 
-use crate::engines::Peer;
-use crate::work::Work;
-use std::collections::HashMap;
 use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// One store at one work in one round.
@@ -15,6 +16,97 @@ pub struct Sample {
     pub cpu_us: f64,
     /// The slowest operation, milliseconds.
     pub slowest_ms: f64,
+}
+
+impl Sample {
+    /// From the numbers of a child's line, of which there are at least three.
+    pub fn read(numbers: &[f64]) -> Sample {
+        Sample { kops: numbers[0], cpu_us: numbers[1], slowest_ms: numbers[2] }
+    }
+}
+
+impl fmt::Display for Sample {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.kops, self.cpu_us, self.slowest_ms)
+    }
+}
+
+/// What a load takes, settling included.
+#[derive(Clone, Copy)]
+pub struct Footprint {
+    /// Anonymous memory at its highest, MB.
+    pub anonymous_mb: f64,
+    /// Resident memory at its highest, mapped files included, MB.
+    pub resident_mb: f64,
+    /// Bytes that the process caused to be written, for each byte of keys and values.
+    pub written: f64,
+    /// Bytes its files take on the disk, for each byte of keys and values.
+    pub on_disk: f64,
+}
+
+impl Footprint {
+    pub fn read(numbers: &[f64]) -> Option<Footprint> {
+        let &[anonymous_mb, resident_mb, written, on_disk] = numbers else { return None };
+        Some(Footprint { anonymous_mb, resident_mb, written, on_disk })
+    }
+}
+
+impl fmt::Display for Footprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {} {}", self.anonymous_mb, self.resident_mb, self.written, self.on_disk)
+    }
+}
+
+/// Watches this process's memory and writes from its making to [`Watch::footprint`].
+pub struct Watch {
+    stop: Arc<AtomicBool>,
+    anonymous_kb: Arc<AtomicU64>,
+    thread: JoinHandle<()>,
+    written: u64,
+}
+
+impl Watch {
+    pub fn start() -> Watch {
+        let (stop, anonymous_kb) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let (ends, most) = (stop.clone(), anonymous_kb.clone());
+        let thread = std::thread::spawn(move || {
+            while !ends.load(Ordering::Relaxed) {
+                most.fetch_max(field("/proc/self/status", "RssAnon:"), Ordering::Relaxed);
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        });
+        Watch { stop, anonymous_kb, thread, written: field("/proc/self/io", "write_bytes:") }
+    }
+
+    pub fn footprint(self, user_bytes: u64, dir: &Path) -> crate::engines::Result<Footprint> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().map_err(|_| "the watch panicked")?;
+        let written = field("/proc/self/io", "write_bytes:") - self.written;
+        Ok(Footprint {
+            anonymous_mb: self.anonymous_kb.load(Ordering::Relaxed) as f64 / 1e3,
+            resident_mb: field("/proc/self/status", "VmHWM:") as f64 / 1e3,
+            written: written as f64 / user_bytes as f64,
+            on_disk: disk_bytes(dir)? as f64 / user_bytes as f64,
+        })
+    }
+}
+
+/// A number from a file of /proc; 0 where the kernel doesn't tell.
+fn field(file: &str, name: &str) -> u64 {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+}
+
+fn disk_bytes(dir: &Path) -> std::io::Result<u64> {
+    use std::os::unix::fs::MetadataExt;
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        bytes += if metadata.is_dir() { disk_bytes(&entry.path())? } else { metadata.blocks() * 512 };
+    }
+    Ok(bytes)
 }
 
 /// Measures from its making to [`Meter::sample`].
@@ -51,59 +143,4 @@ fn process_cpu() -> Duration {
     };
     let time = |t: libc::timeval| Duration::new(t.tv_sec as u64, t.tv_usec as u32 * 1000);
     time(usage.ru_utime) + time(usage.ru_stime)
-}
-
-/// Medians by work and peer.
-pub struct Table {
-    peers: Vec<Peer>,
-    rows: Vec<Work>,
-    samples: HashMap<(Work, Peer), Vec<Sample>>,
-}
-
-impl Table {
-    pub fn new(peers: &[Peer]) -> Table {
-        Table { peers: peers.to_vec(), rows: Vec::new(), samples: HashMap::new() }
-    }
-
-    pub fn add(&mut self, work: Work, peer: Peer, sample: Sample) {
-        if !self.rows.contains(&work) {
-            self.rows.push(work);
-        }
-        self.samples.entry((work, peer)).or_default().push(sample);
-    }
-
-    fn median(&self, work: Work, peer: Peer, of: impl Fn(&Sample) -> f64) -> Option<f64> {
-        let mut values: Vec<f64> = self.samples.get(&(work, peer))?.iter().map(of).collect();
-        values.sort_by(f64::total_cmp);
-        values.get(values.len() / 2).copied()
-    }
-}
-
-impl fmt::Display for Table {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "| {:<12} |", "work")?;
-        for peer in &self.peers {
-            write!(f, " {:>32} |", format!("{peer}: kops/s, CPU us, slowest ms"))?;
-        }
-        writeln!(f, " {:>20} |", "first / second")?;
-        writeln!(f, "|{:-<14}|{}{:-<22}|", "", format!("{:-<34}|", "").repeat(self.peers.len()), "")?;
-        for &work in &self.rows {
-            write!(f, "| {:<12} |", work.to_string())?;
-            let kops = |peer: &Peer| self.median(work, *peer, |sample| sample.kops);
-            for peer in &self.peers {
-                let cell = kops(peer).map(|kops| {
-                    let cpu = self.median(work, *peer, |sample| sample.cpu_us).unwrap_or_default();
-                    let slowest = self.median(work, *peer, |sample| sample.slowest_ms).unwrap_or_default();
-                    format!("{kops:.1}, {cpu:.2}, {slowest:.1}")
-                });
-                write!(f, " {:>32} |", cell.unwrap_or_else(|| "-".into()))?;
-            }
-            let ratio = match (self.peers.first().and_then(kops), self.peers.get(1).and_then(kops)) {
-                (Some(ours), Some(theirs)) => format!("{:.2}", ours / theirs),
-                _ => "-".into(),
-            };
-            writeln!(f, " {ratio:>20} |")?;
-        }
-        Ok(())
-    }
 }

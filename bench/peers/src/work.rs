@@ -1,13 +1,13 @@
 //! What the stores are made to do.
 
-use crate::engines::{Engine, Peer, Result, open, open_writers};
+use crate::engines::{Engine, Peer, Result, open_writers};
 use crate::keys::{Zipfian, key};
-use crate::measure::{Meter, Sample, Table};
+use crate::measure::{Footprint, Meter, Sample, Watch};
 use clap::ValueEnum;
 use rand::rngs::SmallRng;
 use rand::{Rng, RngCore, SeedableRng};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -78,54 +78,35 @@ pub struct Setup {
     pub dir: PathBuf,
 }
 
-/// Loads every store, then lets them work in turns.
-pub fn run_embedded(setup: &Setup, peers: &[Peer], works: &[Work], rounds: usize, table: &mut Table) -> Result<()> {
-    if works.is_empty() {
-        return Ok(());
-    }
-    let mut engines: Vec<(Peer, Box<dyn Engine>)> = Vec::new();
-    for &peer in peers {
-        let dir = setup.dir.join(peer.to_string());
-        std::fs::create_dir_all(&dir)?;
-        let mut engine = open(peer, &dir, setup.memory_bytes)?;
-        eprintln!("load, {peer}");
-        let sample = load(&mut *engine, setup)?;
-        if works.contains(&Work::Load) {
-            table.add(Work::Load, peer, sample);
-        }
-        engine.settle()?;
-        engines.push((peer, engine));
-    }
-    let zipfian = Zipfian::new(setup.records);
-    for round in 0..rounds {
-        for &work in works.iter().filter(|&&work| work != Work::Load) {
-            for (peer, engine) in &mut engines {
-                eprintln!("round {} of {rounds}: {work}, {peer}", round + 1);
-                let seed = round as u64 * 100 + work as u64;
-                table.add(work, *peer, run(&mut **engine, setup, work, &zipfian, seed)?);
-            }
-        }
-    }
-    Ok(())
-}
-
-fn load(engine: &mut dyn Engine, setup: &Setup) -> Result<Sample> {
+/// Loads a store in random order and waits until it has settled. The sample is of the load alone; the footprint counts
+/// the settling too.
+pub fn load(engine: &mut dyn Engine, setup: &Setup, dir: &Path) -> Result<(Sample, Footprint)> {
     let mut random = SmallRng::seed_from_u64(1);
     let mut name = Vec::new();
     let mut value = vec![0; setup.value_bytes];
+    let watch = Watch::start();
     let meter = Meter::start();
-    let mut slowest = Duration::ZERO;
+    let (mut slowest, mut user_bytes) = (Duration::ZERO, 0);
     for record in 0..setup.records {
         key(record, &mut name);
         random.fill_bytes(&mut value);
+        user_bytes += name.len() + value.len();
         let start = Instant::now();
-        engine.put(&name, &value)?;
+        engine.load(&name, &value)?;
         slowest = slowest.max(start.elapsed());
     }
-    Ok(meter.sample(setup.records, slowest))
+    let sample = meter.sample(setup.records, slowest);
+    engine.settle()?;
+    Ok((sample, watch.footprint(user_bytes as u64, dir)?))
 }
 
-fn run(engine: &mut dyn Engine, setup: &Setup, work: Work, zipfian: &Zipfian, seed: u64) -> Result<Sample> {
+pub fn run(
+    engine: &mut dyn Engine,
+    setup: &Setup,
+    work: Work,
+    zipfian: &Zipfian,
+    seed: u64,
+) -> Result<Sample> {
     let mut random = SmallRng::seed_from_u64(seed);
     let mut name = Vec::new();
     let mut value = vec![7; setup.value_bytes];
@@ -166,8 +147,7 @@ fn run(engine: &mut dyn Engine, setup: &Setup, work: Work, zipfian: &Zipfian, se
 }
 
 /// Threads that write durably, each waiting for every put.
-pub fn run_writers(setup: &Setup, peer: Peer, work: Work) -> Result<Sample> {
-    let count = work.writers().unwrap_or(1);
+pub fn run_writers(setup: &Setup, peer: Peer, count: usize) -> Result<Sample> {
     let dir = tempfile::tempdir_in(&setup.dir)?;
     let writers = open_writers(peer, dir.path(), setup.memory_bytes, count)?;
     let limit = Duration::from_secs_f64(setup.seconds);

@@ -42,6 +42,7 @@ const COUNTERS: &[Figure] = &[
     ("pinion_merges", "Merges done", |core| core.storage.merges),
     ("pinion_job_errors", "Background jobs that failed", |core| core.storage.job_errors),
     ("pinion_read_errors", "Blocks that couldn't be read or were damaged", |core| core.storage.read_errors),
+    ("pinion_log_failures", "Log writes and syncs that failed", |core| core.storage.log_failures),
     ("pinion_stalled_turns", "Turns of the reactor that held everything up", |core| core.stalled_turns),
     ("pinion_cache_hits", "Block look-ups that the cache answered", |core| core.storage.cache_hits),
     ("pinion_cache_misses", "Block look-ups that the cache didn't answer", |core| core.storage.cache_misses),

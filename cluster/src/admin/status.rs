@@ -26,6 +26,7 @@ struct Shard<'a> {
     turn_us_p99: u64,
     turn_us_max: u64,
     stall_us: u64,
+    log_sync: &'static str,
     requests: Vec<Requests>,
     storage: &'a StorageStats,
 }
@@ -76,6 +77,7 @@ fn shard(core: &CoreStats) -> Shard<'_> {
         turn_us_p99: core.turns.quantile_us(0.99),
         turn_us_max: core.turns.max_us(),
         stall_us: core.stall_us,
+        log_sync: core.log_sync,
         requests: requests.into(),
         storage: &core.storage,
     }

@@ -36,10 +36,11 @@ fn run(parsed: &flags::Parsed) -> Result<(), Error> {
         println!("the configuration is valid");
         return Ok(());
     }
+    pinion_engine::drive::return_large_buffers();
     let log = logging::start(&config.log, config.log_format)?;
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])
         .map_err(|e| Error::Node(format!("signals can't be handled: {e}; see the limits of this process")))?;
-    let node = Node::start(config)?;
+    let node = Node::start(config.clone())?;
     say(&node.ready_line());
     let stopper = node.stopper();
     let handle = signals.handle();
@@ -47,7 +48,7 @@ fn run(parsed: &flags::Parsed) -> Result<(), Error> {
         scope.spawn(|| {
             for signal in &mut signals {
                 match signal {
-                    SIGHUP => reload(parsed, &log),
+                    SIGHUP => reload(parsed, &config, &log),
                     _ => stopper.request_stop(),
                 }
             }
@@ -64,10 +65,23 @@ fn say(line: &str) {
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
-/// Rereads the configuration and takes over what can change while the node runs: the log filter.
-fn reload(parsed: &flags::Parsed, log: &LogControl) {
-    match load(parsed).and_then(|config| log.set_filter(&config.log)) {
-        Ok(()) => tracing::info!("reloaded: the log filter is in force; other settings need a restart"),
-        Err(error) => tracing::error!("not reloaded: {error}"),
+/// Lines about the configuration come from the library, so that a filter such as `pinion_cluster=debug` lets them through.
+const TARGET: &str = "pinion_cluster::config";
+
+/// Rereads the configuration and takes over what can change while the node runs, the log filter; warns of what can't. A
+/// configuration that is wrong changes nothing.
+fn reload(parsed: &flags::Parsed, running: &Config, log: &LogControl) {
+    let wanted = match load(parsed).and_then(|wanted| log.set_filter(&wanted.log).map(|()| wanted)) {
+        Ok(wanted) => wanted,
+        Err(error) => return tracing::error!(target: TARGET, "not reloaded, nothing has changed: {error}"),
+    };
+    for setting in running.needing_restart(&wanted) {
+        tracing::warn!(target: TARGET, "{setting}");
+    }
+    match logging::overriding() {
+        Some(filter) => {
+            tracing::warn!(target: TARGET, "log is {filter:?} and stays so: RUST_LOG comes before {:?}", wanted.log);
+        }
+        None => tracing::info!(target: TARGET, "reloaded: log is {:?}", wanted.log),
     }
 }

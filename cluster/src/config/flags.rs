@@ -6,14 +6,34 @@ use clap::{CommandFactory, FromArgMatches, Parser};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+const EXAMPLES: &str = "\
+Examples:
+  kvd                                              a store in ./pinion-data, on all cores
+  kvd --dir /var/lib/pinion --memory 8GB           data and memory
+  kvd --shards 2 --cpus 0-1                        two shards, pinned to two CPUs
+  kvd --durability interval:100                    synced every 100 ms, acknowledged before
+  kvd --listen 127.0.0.1:0 --resp-listen off --admin-listen off
+                                                   a free port, and nothing but the binary protocol
+  kvd --listen 0.0.0.0:7400 --insecure             open to other machines, without authentication
+  kvd --config pinion.toml --check                 validate, and exit
+  PINION_MEMORY=512MB kvd                          every flag is a variable, too
+
+pinion.toml:
+  dir = \"/var/lib/pinion\"
+  memory = \"8GB\"
+  log = \"info\"
+
+Of a repeated flag the last counts. Precedence: flag, environment, --config file, default. The keys of the file are the flags' \
+names without the dashes in front. SIGTERM drains and ends; SIGHUP rereads the configuration, takes over `log` and warns of \
+other changes. Exit codes: 0, 2 (usage or configuration), 1 (anything else).";
+
 /// A durable, distributed key-value store.
 #[derive(Debug, Parser)]
 #[command(
     name = "kvd",
     version,
     args_override_self = true,
-    after_help = "Of a repeated flag the last counts. Precedence: flag, environment, --config file, default. The keys of the \
-    file are the flags' names without the dashes in front. SIGTERM drains and ends; SIGHUP rereads the log filter."
+    after_help = EXAMPLES
 )]
 pub struct Flags {
     /// Read settings from this TOML file

@@ -1,4 +1,4 @@
-//! What this process may use of the machine: CPUs by affinity and cgroup quota, memory by cgroup and RAM.
+//! What this process may use of the machine: CPUs by affinity and cgroup quota, memory by cgroup and RAM, open files.
 //!
 //! Everything is read from `/proc` and `/sys/fs/cgroup` (versions 1 and 2) under a root that tests replace.
 
@@ -64,6 +64,13 @@ impl Machine {
         let v1 = self.cgroup_values("memory", "memory.limit_in_bytes");
         let limits = v2.iter().chain(&v1).filter_map(|text| text.parse::<u64>().ok());
         limits.chain(ram.map(|kib| kib * 1024)).min().unwrap_or(1 << 30)
+    }
+
+    /// How many files this process may open at most (the hard limit); `None` if there is no limit.
+    pub fn open_files(&self) -> Option<usize> {
+        let limits = self.read("proc/self/limits")?;
+        let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+        line.split_whitespace().nth(1)?.parse().ok()
     }
 
     fn read(&self, path: impl AsRef<Path>) -> Option<String> {
@@ -162,6 +169,16 @@ mod tests {
         let (_root, limited) =
             machine(&[MEMINFO, ("proc/self/cgroup", "0::/a\n"), ("sys/fs/cgroup/a/memory.max", "1000000\n")]);
         assert_eq!(limited.memory_bytes(), 1_000_000);
+    }
+
+    #[test]
+    fn open_files_are_the_hard_limit() {
+        let limits = "Limit                     Soft Limit           Hard Limit           Units\n\
+                      Max open files            1024                 4096                 files\n";
+        let (_root, limited) = machine(&[("proc/self/limits", limits)]);
+        assert_eq!(limited.open_files(), Some(4096));
+        let (_root, unlimited) = machine(&[("proc/self/limits", &limits.replace("4096", "unlimited"))]);
+        assert_eq!(unlimited.open_files(), None);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 pub mod file;
 pub mod flags;
 pub mod machine;
+pub mod reload;
 pub mod size;
 
 use crate::error::Error;
@@ -119,6 +120,11 @@ pub const VALUE_BYTES_MAX: usize = 16 << 20;
 /// The least memory a shard works with, in bytes.
 pub const SHARD_MEMORY_MIN: u64 = 16 << 20;
 
+/// By default a core takes so many connections, if it may open so many files and these besides.
+const CONNECTIONS: usize = 10_000;
+const OTHER_FILES: usize = 512;
+const CONNECTIONS_MIN: usize = 64;
+
 /// By default a node takes this share of the machine's memory: one part of so many.
 const MEMORY_SHARE: u64 = 4;
 
@@ -139,7 +145,7 @@ impl Config {
             partitions: None,
             node_id: None,
             value_bytes_max: VALUE_BYTES_MAX,
-            connections_max: 10_000,
+            connections_max: connections(&machine),
             log: "info".to_owned(),
             log_format: LogFormat::Text,
         }
@@ -239,6 +245,12 @@ impl Config {
             _ => Ok(()),
         }
     }
+}
+
+/// How many connections a core takes by default.
+fn connections(machine: &Machine) -> usize {
+    let room = machine.open_files().map_or(CONNECTIONS, |files| files.saturating_sub(OTHER_FILES));
+    room.clamp(CONNECTIONS_MIN, CONNECTIONS)
 }
 
 struct Reader<'a> {

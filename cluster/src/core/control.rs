@@ -2,13 +2,11 @@
 //!
 //! 1. *Drain*: no new connections, no new input; everything taken in is answered, then the connections are closed. The
 //!    core goes on serving other cores, which drain too.
-//! 2. *Stop*, when every core has drained: the shard settles its log, then the reactor ends.
+//! 2. *Stop*, when every core has drained: the shard settles its log, then its loop ends.
 
-use super::handler::Core;
-use crate::admin::ask::Control;
+use super::sockets::{Performer, Sockets};
+use super::state::CoreState;
 use crate::session::Hold;
-use pinion_engine::aligned::AlignedBuf;
-use pinion_net::reactor::Io;
 use std::time::Duration;
 
 /// How far a core has gone down.
@@ -27,25 +25,15 @@ pub enum Phase {
 /// How often a core that goes down looks whether it may go on.
 pub const POLL: Duration = Duration::from_millis(5);
 
-impl Core {
-    /// Does what the node asks for.
-    pub fn obey(&mut self, io: &mut Io<AlignedBuf>) {
-        while let Ok(message) = self.controls.try_recv() {
-            match message {
-                Control::Stats(reply) => {
-                    // Whoever asked may have given up waiting.
-                    let _ = reply.send(Box::new(self.snapshot(io)));
-                }
-                Control::Drain => self.drain(io),
-                Control::Stop => {
-                    self.shard.begin_shutdown();
-                    self.phase = Phase::Stopping;
-                }
-            }
-        }
+impl CoreState {
+    /// The node stops: every core has drained.
+    pub fn stop(&mut self) {
+        self.shard.begin_shutdown();
+        self.phase = Phase::Stopping;
     }
 
-    fn drain(&mut self, io: &mut Io<AlignedBuf>) {
+    /// The node goes down: nothing new is taken in.
+    pub fn drain(&mut self, io: &mut impl Sockets) {
         if self.phase != Phase::Serving {
             return;
         }
@@ -56,26 +44,22 @@ impl Core {
             if session.hold(Hold::Drain) {
                 io.pause(session.conn);
             }
-            session.closing = true;
-            if session.in_flight() == 0 {
-                io.close(session.conn);
-            }
+            session.go_down();
+            session.close_if_over(io);
         }
     }
 
     /// Goes on with going down, at the end of a turn.
-    pub fn go_down(&mut self, io: &mut Io<AlignedBuf>) {
+    pub fn go_down<S: Sockets>(&mut self, io: &mut S, performer: &impl Performer<S>) {
         if self.phase == Phase::Draining && self.is_drained() {
             self.phase = Phase::Drained;
             self.events.drained(self.hub.me);
         }
-        if self.phase == Phase::Stopping && self.driver.is_idle() {
+        if self.phase == Phase::Stopping && performer.is_idle() && self.shard.is_idle() {
             if let Some(reason) = self.shard.failure() {
                 self.failure.get_or_insert_with(|| reason.to_owned());
-                io.stop();
-            } else if self.shard.is_idle() {
-                io.stop();
             }
+            io.stop();
         }
     }
 

@@ -1,10 +1,12 @@
 //! Performs what the shard asks for: reads, writes and syncs on the reactor's ring, the rare rest in the background.
 
+use super::sockets::Performer;
 use pinion_engine::Error;
 use pinion_engine::aligned::AlignedBuf;
-use pinion_engine::drive::{Background, BackgroundEvent, Files, OpenFile, ReadSpan, is_rare};
+use pinion_engine::drive::{Background, BackgroundEvent, Files, LogSync, OpenFile, ReadSpan, is_rare};
 use pinion_engine::io::{IoCompletion, IoOutput, IoRequest, Token};
-use pinion_net::reactor::Io;
+use pinion_engine::job::{Job, JobId};
+use pinion_net::reactor::{FileSync, Io};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::path::Path;
@@ -40,47 +42,22 @@ impl Driver {
         Ok(Driver { files, background, ops: Vec::new(), free: Vec::new(), failed: Vec::new() })
     }
 
-    /// The background thread.
-    pub fn background(&mut self) -> &mut Background {
-        &mut self.background
-    }
-
-    /// What the background thread has ended, if anything. The descriptors of files that a job removed are let go, so
-    /// that their space comes back.
-    pub fn next_event(&mut self) -> Option<BackgroundEvent> {
-        let event = self.background.try_next()?;
-        if matches!(event, BackgroundEvent::JobDone(..)) {
-            self.files.drop_unlinked();
-        }
-        Some(event)
-    }
-
-    /// Whether the kernel or the background thread works on something that the log depends on.
-    pub fn is_idle(&self) -> bool {
-        self.ops.len() == self.free.len() && self.failed.is_empty()
-    }
-
-    /// Starts a request.
-    pub fn start(&mut self, ring: &mut Io<AlignedBuf>, request: IoRequest) {
-        self.files.observe(&request);
-        if is_rare(&request) {
-            return self.background.submit(request);
-        }
-        let token = match &request {
-            IoRequest::Write { token, .. }
-            | IoRequest::Read { token, .. }
-            | IoRequest::Sync { token, .. } => *token,
-            _ => return self.background.submit(request),
-        };
-        if let Err(error) = self.start_hot(ring, request) {
-            self.failed.push(IoCompletion { token, result: Err(error) });
-        }
+    /// How durable log writes are made.
+    pub fn log_sync(&self) -> LogSync {
+        self.files.log_sync()
     }
 
     fn start_hot(&mut self, ring: &mut Io<AlignedBuf>, request: IoRequest) -> io::Result<()> {
         match request {
-            IoRequest::Write { token, file, offset, data, sync } => {
-                let file = self.files.for_write(file, offset, data.len())?;
+            IoRequest::Write { token, file: name, offset, data, sync } => {
+                let file = self.files.for_write(name, offset, data.len())?;
+                let sync = match sync {
+                    false => FileSync::No,
+                    true if self.files.writes_through(name, &file, offset, data.len()) => {
+                        FileSync::WriteThrough
+                    }
+                    true => FileSync::Linked,
+                };
                 let (fd, kind) = (file.as_raw_fd(), OpKind::Write { len: data.len() });
                 let slot = self.note(Op { token, file, kind });
                 ring.write_file(slot, fd, offset, data, sync);
@@ -129,9 +106,47 @@ impl Driver {
         drop(op.file);
         IoCompletion { token: op.token, result }
     }
+}
 
-    /// The next request that failed before it reached the kernel.
-    pub fn next_failed(&mut self) -> Option<IoCompletion> {
+impl Performer<Io<AlignedBuf>> for Driver {
+    fn start(&mut self, ring: &mut Io<AlignedBuf>, request: IoRequest) {
+        self.files.observe(&request);
+        if is_rare(&request) {
+            return self.background.submit(request);
+        }
+        let token = match &request {
+            IoRequest::Write { token, .. }
+            | IoRequest::Read { token, .. }
+            | IoRequest::Sync { token, .. } => *token,
+            _ => return self.background.submit(request),
+        };
+        if let Err(error) = self.start_hot(ring, request) {
+            self.failed.push(IoCompletion { token, result: Err(error) });
+        }
+    }
+
+    fn start_job(&mut self, id: JobId, job: Box<dyn Job>) {
+        self.background.start(id, job);
+    }
+
+    /// The descriptors of files that a job removed are let go, so that their space comes back.
+    fn next_event(&mut self) -> Option<BackgroundEvent> {
+        let event = self.background.try_next()?;
+        if matches!(event, BackgroundEvent::JobDone(..)) {
+            self.files.drop_unlinked();
+        }
+        Some(event)
+    }
+
+    fn next_failed(&mut self) -> Option<IoCompletion> {
         self.failed.pop()
+    }
+
+    fn is_idle(&self) -> bool {
+        self.ops.len() == self.free.len() && self.failed.is_empty()
+    }
+
+    fn is_dead(&mut self) -> bool {
+        self.background.is_dead()
     }
 }

@@ -1,20 +1,21 @@
 //! What a core has besides its shard: connections, its end of the mesh, walks, statistics.
 //!
-//! The shard answers into a [`Sink`], which is the hub and the reactor; so the two can be borrowed apart while the shard
+//! The shard answers into a [`Sink`], which is the hub and the sockets; so the two can be borrowed apart while the shard
 //! works.
 
 use super::forward::Forwards;
 use super::message;
 use super::owners::Owner;
+use super::sockets::Sockets;
+use crate::mesh::Port;
 use crate::node::NodeInfo;
 use crate::session::resp::cursors::Cursors;
 use crate::session::walk::Walks;
 use crate::session::{Dialogue, Hold, Sessions};
 use crate::stats::{Class, CoreStats};
-use pinion_engine::aligned::AlignedBuf;
 use pinion_engine::shard::Now;
 use pinion_engine::shard::request::{Answer, Answers, Refusal, Ticket};
-use pinion_net::reactor::{ConnId, Io};
+use pinion_net::reactor::ConnId;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
@@ -86,7 +87,35 @@ pub struct Hub {
     pub quick: [u64; Class::ALL.len()],
 }
 
+/// Bytes that a forming commit may have before the next write waits for the one after it: an eighth of the shard's memory,
+/// but so much at least and at most. A shard refuses more than 24 MiB.
+const COMMIT_BYTES_MIN: usize = 1 << 20;
+const COMMIT_BYTES_MAX: usize = 20 << 20;
+
 impl Hub {
+    /// The hub of a core that starts now, with its end of the mesh.
+    pub fn new(me: usize, node: Arc<NodeInfo>, port: Port, now: Now) -> Hub {
+        let cores = node.placement.cores();
+        let memory_bytes = node.config.memory_bytes as usize / cores;
+        Hub {
+            me,
+            forwards: Forwards::new(port, cores),
+            node,
+            sessions: Sessions::default(),
+            walks: Walks::default(),
+            ready_walks: VecDeque::new(),
+            cursors: Cursors::new(me, now.unix_us),
+            stats: CoreStats::default(),
+            now,
+            delay_us: 0,
+            braked_until_us: 0,
+            commit_bytes_max: (memory_bytes / 8).clamp(COMMIT_BYTES_MIN, COMMIT_BYTES_MAX),
+            throttled: BinaryHeap::new(),
+            draining: false,
+            quick: [0; Class::ALL.len()],
+        }
+    }
+
     /// Counts a request that has its last answer.
     #[inline]
     pub fn settle(&mut self, settled: Settled) {
@@ -104,7 +133,7 @@ impl Hub {
     }
 
     /// Puts a hold on a connection.
-    pub fn hold(&mut self, io: &mut Io<AlignedBuf>, conn: ConnId, hold: Hold) {
+    pub fn hold(&mut self, io: &mut impl Sockets, conn: ConnId, hold: Hold) {
         if let Some(session) = self.sessions.get(conn)
             && session.hold(hold)
         {
@@ -113,7 +142,7 @@ impl Hub {
     }
 
     /// Lifts a hold from a connection.
-    pub fn lift(&mut self, io: &mut Io<AlignedBuf>, conn: ConnId, hold: Hold) {
+    pub fn lift(&mut self, io: &mut impl Sockets, conn: ConnId, hold: Hold) {
         if let Some(session) = self.sessions.get(conn)
             && session.lift(hold)
         {
@@ -123,7 +152,7 @@ impl Hub {
 
     /// Brings a connection's holds in line with what it has under way, after answers.
     #[inline]
-    pub fn after_answers(&mut self, io: &mut Io<AlignedBuf>, conn: ConnId) {
+    pub fn after_answers(&mut self, io: &mut impl Sockets, conn: ConnId) {
         let Some(session) = self.sessions.get(conn) else { return };
         let mut free = false;
         if session.is_held() {
@@ -141,7 +170,7 @@ impl Hub {
     }
 
     /// Requests of a connection went to a backlog.
-    pub fn backlogged(&mut self, io: &mut Io<AlignedBuf>, ticket: Ticket) {
+    pub fn backlogged(&mut self, io: &mut impl Sockets, ticket: Ticket) {
         if let Some(Owner::Connection { index, generation }) = Owner::of(ticket)
             && let Some(session) = self.sessions.at(index, generation)
         {
@@ -153,7 +182,7 @@ impl Hub {
     }
 
     /// Uses credits that came back from a core: its backlog first, then whoever waits for it.
-    pub fn use_credits(&mut self, io: &mut Io<AlignedBuf>, core: usize) {
+    pub fn use_credits(&mut self, io: &mut impl Sockets, core: usize) {
         let Hub { forwards, sessions, .. } = self;
         forwards.pump(core, |ticket| {
             if let Some(Owner::Connection { index, generation }) = Owner::of(ticket)
@@ -186,14 +215,14 @@ impl Hub {
 }
 
 /// Where a shard's answers go.
-pub struct Sink<'a> {
+pub struct Sink<'a, S> {
     /// The core.
     pub hub: &'a mut Hub,
-    /// Its reactor.
-    pub io: &'a mut Io<AlignedBuf>,
+    /// Its connections' bytes.
+    pub io: &'a mut S,
 }
 
-impl Answers for Sink<'_> {
+impl<S: Sockets> Answers for Sink<'_, S> {
     #[inline]
     fn answer(&mut self, ticket: Ticket, answer: Answer<'_>) {
         deliver(self.hub, self.io, ticket, &answer);
@@ -218,10 +247,10 @@ fn answer_bytes(answer: &Answer<'_>) -> usize {
 }
 
 /// Hands an answer to whoever asked, be it from this core's shard or from another's.
-pub fn deliver(hub: &mut Hub, io: &mut Io<AlignedBuf>, ticket: Ticket, answer: &Answer<'_>) {
+pub fn deliver(hub: &mut Hub, io: &mut impl Sockets, ticket: Ticket, answer: &Answer<'_>) {
     match Owner::of(ticket) {
         Some(Owner::Connection { index, generation }) => {
-            let now_ms = hub.now.unix_us / 1000;
+            let (now_ms, now_us) = (hub.now.unix_us / 1000, hub.now.mono_us);
             let Some(session) = hub.sessions.at(index, generation) else { return };
             let conn = session.conn;
             let bytes = answer_bytes(answer);
@@ -232,7 +261,7 @@ pub fn deliver(hub: &mut Hub, io: &mut Io<AlignedBuf>, ticket: Ticket, answer: &
             let out = io.output(conn);
             let settled = match &mut session.dialogue {
                 Dialogue::Resp(resp) => resp.answer(ticket.request, answer, now_ms, out),
-                Dialogue::Wire(wire) => wire.answer(ticket.request, answer, out),
+                Dialogue::Wire(wire) => wire.answer(ticket.request, answer, now_us, out),
             };
             let special = session.is_held() || session.half_closed || session.closing;
             if let Some(settled) = settled {

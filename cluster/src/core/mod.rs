@@ -1,19 +1,22 @@
 //! One core: a thread that runs the reactor and owns a shard, its connections and its end of the mesh.
 //!
-//! - [`handler`] is what the reactor calls: events in, and the end of a turn.
+//! - [`state`] is a core as a state machine, over what [`sockets`] asks of whoever drives it; [`handler`] is what the
+//!   reactor calls, and the simulator is another driver.
 //! - [`turn`] is what sessions work with during a turn; [`hub`] is the core without its shard, and where answers go.
 //! - [`forward`] and [`message`] carry requests to other cores; [`owners`] says whom an answer is for.
 //! - [`driver`] performs the shard's I/O; [`start`] sets all of it up.
 
 mod bytes;
-mod control;
+pub mod control;
 pub mod driver;
 pub mod forward;
 pub mod handler;
 pub mod hub;
 pub mod message;
 pub mod owners;
+pub mod sockets;
 pub mod start;
+pub mod state;
 pub mod turn;
 
 use crate::stats::StorageStats;
@@ -35,6 +38,7 @@ pub fn storage_stats(stats: &ShardStats) -> StorageStats {
         merges: stats.merges,
         job_errors: stats.job_errors,
         read_errors: stats.read_errors,
+        log_failures: stats.log_failures,
         log_commits: stats.commits,
         log_live_bytes: stats.log_bytes,
         written_bytes: stats.written_bytes,

@@ -2,25 +2,19 @@
 
 use super::control::Phase;
 use super::driver::Driver;
-use super::forward::Forwards;
 use super::handler::{Core, now};
 use super::hub::Hub;
 use super::owners::CONNECTION_INDEX_END;
+use super::state::CoreState;
 use crate::admin::ask::Control;
-use crate::config::Durability;
 use crate::error::Error;
 use crate::mesh::Port;
 use crate::node::NodeInfo;
 use crate::node::events::Events;
 use crate::node::listeners::CoreListeners;
-use crate::session::Sessions;
-use crate::session::resp::cursors::Cursors;
-use crate::session::walk::Walks;
-use crate::stats::{Class, CoreStats};
 use pinion_engine::drive::{Background, BackgroundOptions, Files, OsDir};
-use pinion_engine::shard::{self, Shard, ShardOptions};
+use pinion_engine::shard::Shard;
 use pinion_net::reactor::{Reactor, ReactorConfig, Waker};
-use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
@@ -46,11 +40,6 @@ pub struct CoreSetup {
 /// A reactor keeps this much input of one connection: the longest command with its framing, and a little.
 const INPUT_BYTES_MAX: usize = (32 << 20) + (1 << 20);
 
-/// Bytes that a forming commit may have before the next write waits for the one after it: an eighth of the shard's memory,
-/// but so much at least and at most. A shard refuses more than 24 MiB.
-const COMMIT_BYTES_MIN: usize = 1 << 20;
-const COMMIT_BYTES_MAX: usize = 20 << 20;
-
 /// How long a core of several looks for work before it sleeps: another core's message comes within that time if it comes.
 const SPIN: Duration = Duration::from_micros(0);
 
@@ -71,7 +60,8 @@ impl CoreSetup {
         let dir = self.node.shard_dir(me);
         let mut os_dir = OsDir::create(&dir).map_err(failed)?;
         let direct = Files::new(&dir, true).map_err(failed)?.is_direct();
-        let mut shard = Shard::open(&mut os_dir, self.shard_options(direct), now(epoch)).map_err(failed)?;
+        let mut shard =
+            Shard::open(&mut os_dir, self.node.shard_options(me, direct), now(epoch)).map_err(failed)?;
         let reactor = self.reactor()?;
         let waker = reactor.waker();
         let options = BackgroundOptions { cpu: self.cpu, wake: Arc::new(move || waker.wake()) };
@@ -79,23 +69,6 @@ impl CoreSetup {
         let driver = Driver::new(&dir, direct, background).map_err(failed)?;
         shard.tick(now(epoch));
         Ok(OpenCore { reactor, shard, driver, setup: self, epoch })
-    }
-
-    fn shard_options(&self, direct: bool) -> ShardOptions {
-        let config = &self.node.config;
-        let cores = self.node.placement.cores();
-        ShardOptions {
-            shard_id: self.node.shard_id(self.me),
-            partitions: self.node.placement.partitions_of(self.me),
-            durability: match config.durability {
-                Durability::Sync => shard::Durability::Sync,
-                Durability::IntervalMs(ms) => shard::Durability::IntervalMs(ms),
-                Durability::None => shard::Durability::None,
-            },
-            memory_bytes: config.memory_bytes as usize / cores,
-            direct,
-            value_bytes_max: config.value_bytes_max,
-        }
     }
 
     fn reactor(&mut self) -> Result<Reactor<Core>, Error> {
@@ -132,32 +105,12 @@ impl OpenCore {
         let listeners = setup.listeners.iter().map(|listener| (listener.speaks, listener.own)).collect();
         // The reactor has its own handles: with ours open, a drained node would go on listening.
         drop(setup.listeners);
-        let memory_bytes = setup.node.config.memory_bytes as usize / setup.node.placement.cores();
-        let hub = Hub {
-            me,
-            forwards: Forwards::new(setup.port, setup.node.placement.cores()),
-            node: setup.node,
-            sessions: Sessions::default(),
-            walks: Walks::default(),
-            ready_walks: VecDeque::new(),
-            cursors: Cursors::new(me, now.unix_us),
-            stats: CoreStats::default(),
-            now,
-            delay_us: 0,
-            braked_until_us: 0,
-            commit_bytes_max: (memory_bytes / 8).clamp(COMMIT_BYTES_MIN, COMMIT_BYTES_MAX),
-            throttled: BinaryHeap::new(),
-            draining: false,
-            quick: [0; Class::ALL.len()],
-        };
+        let hub = Hub::new(me, setup.node, setup.port, now);
+        let state = CoreState { shard, hub, events: setup.events, phase: Phase::Serving, failure: None };
         let mut core = Core {
-            shard,
-            hub,
+            state,
             driver,
             controls: setup.controls,
-            events: setup.events,
-            phase: Phase::Serving,
-            failure: None,
             listeners,
             wakers,
             epoch,
@@ -168,7 +121,7 @@ impl OpenCore {
         reactor.run(&mut core).map_err(|e| {
             Error::Node(format!("core {me}: the reactor failed: {e}; restart kvd, and see the kernel's log"))
         })?;
-        match core.failure {
+        match core.state.failure {
             Some(reason) => Err(Error::Node(format!("core {me}: {reason}"))),
             None => Ok(()),
         }

@@ -1,15 +1,15 @@
-//! What sessions work with during a turn: the shard, the hub and the reactor, and how requests get to their shard.
+//! What sessions work with during a turn: the shard, the hub and the sockets, and how requests get to their shard.
 
 use super::hub::{Hub, Sink, deliver};
 use super::message::{self, Incoming};
 use super::owners::Owner;
+use super::sockets::Sockets;
 use crate::session::walk::Walks;
 use crate::session::{Dialogue, Hold};
-use pinion_engine::aligned::AlignedBuf;
 use pinion_engine::key::Partition;
 use pinion_engine::shard::Shard;
 use pinion_engine::shard::request::{Answer, Op, Page, Request, Ticket};
-use pinion_net::reactor::{ConnId, Io};
+use pinion_net::reactor::ConnId;
 use pinion_net::slot::Slot;
 use std::cmp::Reverse;
 
@@ -27,16 +27,16 @@ const BRAKE_MAX_US: u64 = 30_000_000;
 const TAKEN_OVER_BYTES_MAX: usize = 3 << 20;
 
 /// A core at work.
-pub struct Turn<'a> {
+pub struct Turn<'a, S> {
     /// Its shard.
     pub shard: &'a mut Shard,
     /// The rest of it.
     pub hub: &'a mut Hub,
-    /// Its reactor.
-    pub io: &'a mut Io<AlignedBuf>,
+    /// Its connections' bytes.
+    pub io: &'a mut S,
 }
 
-impl Turn<'_> {
+impl<S: Sockets> Turn<'_, S> {
     /// The partition of a key and its core.
     #[inline]
     pub fn home(&self, key: &[u8]) -> (Partition, usize) {
@@ -243,13 +243,13 @@ impl Turn<'_> {
 
     fn end_walk(&mut self, key: u64) {
         let Some(walk) = self.hub.walks.remove(key) else { return };
-        let (conn, command) = (walk.conn, walk.command);
+        let (conn, command, now_us) = (walk.conn, walk.command, self.hub.now.mono_us);
         let Hub { sessions, cursors, .. } = &mut *self.hub;
         let Some(session) = sessions.get(conn) else { return };
         let out = self.io.output(conn);
         let settled = match &mut session.dialogue {
             Dialogue::Resp(resp) => resp.walked(command, walk.outcome(), cursors, out),
-            Dialogue::Wire(wire) => wire.walked(command, walk.outcome(), out),
+            Dialogue::Wire(wire) => wire.walked(command, walk.outcome(), now_us, out),
         };
         if let Some(settled) = settled {
             self.hub.settle(settled);

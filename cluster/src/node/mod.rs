@@ -15,7 +15,7 @@ mod store;
 
 use crate::admin::ask::{CONTROL_QUEUE, Control, CoreHandle};
 use crate::admin::{Admin, NodeFacts, NodeState};
-use crate::config::Config;
+use crate::config::{Config, Durability};
 use crate::core::start::{CoreSetup, OpenCore};
 use crate::error::Error;
 use crate::mesh::{self, mesh};
@@ -24,6 +24,7 @@ use crate::session::wire;
 use events::{Event, Events};
 use listeners::{Addresses, Bound, bind};
 use pinion_engine::drive::StoreFile;
+use pinion_engine::shard::{self, ShardOptions};
 use pinion_net::reactor::{Waker, preflight};
 use pinion_net::wire::{Home, Limits, Map, NodePorts};
 use std::path::PathBuf;
@@ -63,7 +64,13 @@ pub struct NodeInfo {
 }
 
 impl NodeInfo {
-    fn new(config: Config, addresses: Addresses, store: &StoreFile) -> NodeInfo {
+    /// What there is to know of a node that starts at `started_unix_us`.
+    pub(crate) fn new(
+        config: Config,
+        addresses: Addresses,
+        store: &StoreFile,
+        started_unix_us: u64,
+    ) -> NodeInfo {
         let placement = Placement::new(store.partitions as usize, store.shards as usize);
         let home = |partition| Home { node: 0, core: placement.core_of(partition) as u16 };
         let host = match addresses.kv.ip() {
@@ -78,12 +85,11 @@ impl NodeInfo {
             core_ports: addresses.kv_cores.iter().map(|addr| addr.port()).collect(),
         };
         let map = Map { epoch: 1, nodes: vec![ports], homes: placement.all().map(home).collect() };
-        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         NodeInfo {
             limits: wire::limits(config.value_bytes_max),
             node_id: config.node_id.clone().unwrap_or_else(|| hex(&store.id)),
             store_id: store.id,
-            started_unix_us: wall.as_micros() as u64,
+            started_unix_us,
             store: store.clone(),
             config,
             addresses,
@@ -105,6 +111,23 @@ impl NodeInfo {
     /// The directory of a shard, in the layout that counts.
     pub fn shard_dir(&self, shard: usize) -> PathBuf {
         self.store.shard_dir(&self.config.dir, shard as u32)
+    }
+
+    /// How a shard is opened; `direct` says whether its log can be written around the page cache.
+    pub fn shard_options(&self, shard: usize, direct: bool) -> ShardOptions {
+        let config = &self.config;
+        ShardOptions {
+            shard_id: self.shard_id(shard),
+            partitions: self.placement.partitions_of(shard),
+            durability: match config.durability {
+                Durability::Sync => shard::Durability::Sync,
+                Durability::IntervalMs(ms) => shard::Durability::IntervalMs(ms),
+                Durability::None => shard::Durability::None,
+            },
+            memory_bytes: config.memory_bytes as usize / self.placement.cores(),
+            direct,
+            value_bytes_max: config.value_bytes_max,
+        }
     }
 
     fn facts(&self) -> NodeFacts {
@@ -153,7 +176,9 @@ impl Node {
             return Err(Error::Node(problem.to_string()));
         }
         let Bound { addresses, cores: sockets, admin } = bind(&config, store.file.shards as usize)?;
-        let info = Arc::new(NodeInfo::new(config, addresses, &store.file));
+        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let started_unix_us = wall.as_micros() as u64;
+        let info = Arc::new(NodeInfo::new(config, addresses, &store.file, started_unix_us));
         let (sender, inbox) = mpsc::channel();
         let events = Events::new(sender);
         let (opened, results) = mpsc::channel();

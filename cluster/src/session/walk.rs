@@ -7,10 +7,12 @@
 //!   seek per partition; a prefix with a whole `{tag}` needs only the tag's partition.
 
 use super::merge::Merge;
+use super::wire::refused;
 use pinion_engine::key::{Keyspace, Partition};
 use pinion_engine::shard::request::{Answer, Page, Refusal, Scan};
 use pinion_net::reactor::ConnId;
 use pinion_net::slot::Slot;
+use pinion_net::wire::ErrorCode;
 use smallvec::SmallVec;
 
 /// Items and bytes of a page that a walk asks for.
@@ -19,6 +21,9 @@ const PAGE_BYTES: usize = 128 << 10;
 
 /// Bytes that a walk may collect before it is refused.
 const COLLECTED_BYTES_MAX: usize = 64 << 20;
+
+/// Why a walk ends whose cursor isn't there any more.
+const NO_CURSOR: (ErrorCode, String) = (ErrorCode::BAD_CURSOR, String::new());
 
 /// A request for one page.
 pub struct Ask {
@@ -50,8 +55,8 @@ pub enum Outcome {
     Items(Page, Option<Place>),
     /// A cursor that another core should have kept isn't there any more.
     NoCursor,
-    /// Refused.
-    Refused(String),
+    /// Refused: why, and in words.
+    Refused(ErrorCode, String),
 }
 
 /// What a walk is for.
@@ -105,7 +110,8 @@ pub struct Walk {
     start: Vec<u8>,
     waiting: bool,
     task: Task,
-    refusal: Option<String>,
+    /// Why it ends early; [`ErrorCode::BAD_CURSOR`] for a cursor that isn't there.
+    refusal: Option<(ErrorCode, String)>,
 }
 
 impl Walk {
@@ -213,16 +219,19 @@ impl Walk {
             }
             (Answer::Page { next, .. }, Task::FindCursor { .. }) => self.found_cursor(*next),
             (Answer::Page { page, next }, _) => self.advance(page, *next),
-            (Answer::NotFound, Task::FindCursor { .. }) => self.refusal = Some(String::new()),
+            (Answer::NotFound, Task::FindCursor { .. }) => self.refusal = Some(NO_CURSOR),
             (Answer::Refused(refusal), task) => {
-                self.refusal = Some(refusal_text(refusal));
+                self.refusal = Some(refused(refusal));
                 if let Task::Merge(merge) = task {
                     merge.fail(lane);
                     self.waiting = merge.is_waiting();
                     return;
                 }
             }
-            (other, _) => self.refusal = Some(format!("internal error: a scan was answered with {other:?}")),
+            (other, _) => {
+                let text = format!("internal error: a scan was answered with {other:?}");
+                self.refusal = Some((ErrorCode::INTERNAL, text));
+            }
         }
         self.waiting = false;
     }
@@ -230,7 +239,7 @@ impl Walk {
     /// The place of a cursor comes as the key after its partition's number.
     fn found_cursor(&mut self, next: Option<&[u8]>) {
         let Some((partition, key)) = next.and_then(|next| next.split_first_chunk::<2>()) else {
-            self.refusal = Some(String::new());
+            self.refusal = Some(NO_CURSOR);
             return;
         };
         let start = Partition(u16::from_le_bytes(*partition));
@@ -257,7 +266,8 @@ impl Walk {
                 };
                 page.iter().filter(|(key, _)| fits(key)).for_each(|(key, value)| items.push(key, value));
                 if items.bytes() > COLLECTED_BYTES_MAX {
-                    self.refusal = Some("the reply is over the limit of 64 MiB; use SCAN".to_owned());
+                    let text = "the reply is over the limit of 64 MiB; use SCAN".to_owned();
+                    self.refusal = Some((ErrorCode::LIMIT, text));
                 }
             }
             Task::Merge(_) | Task::FindCursor { .. } => {}
@@ -274,8 +284,8 @@ impl Walk {
     /// How it ended.
     pub fn outcome(self) -> Outcome {
         match (self.refusal, self.task) {
-            (Some(text), _) if text.is_empty() => Outcome::NoCursor,
-            (Some(text), _) => Outcome::Refused(text),
+            (Some((ErrorCode::BAD_CURSOR, _)), _) => Outcome::NoCursor,
+            (Some((code, text)), _) => Outcome::Refused(code, text),
             (None, Task::Count { count, .. }) => Outcome::Count(count),
             (None, Task::Collect { items, .. }) => {
                 let next = self.partitions.get(self.at).map(|&partition| (partition, self.from));

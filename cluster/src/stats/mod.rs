@@ -74,6 +74,8 @@ pub struct StorageStats {
     pub job_errors: u64,
     /// Blocks that couldn't be read or were damaged.
     pub read_errors: u64,
+    /// Log writes and syncs that failed.
+    pub log_failures: u64,
     /// Log writes, each a group commit.
     pub log_commits: u64,
     /// Bytes of the log that a restart would replay.
@@ -113,6 +115,8 @@ pub struct CoreStats {
     pub turns: Histogram,
     /// Turns that held everything up for longer than the reactor calls a stall.
     pub stalled_turns: u64,
+    /// How its durable log writes are made.
+    pub log_sync: &'static str,
     /// Its shard.
     pub storage: StorageStats,
 }

@@ -2,13 +2,16 @@
 //!
 //! What was written but not synced survives a crash in any subset of 512-byte sectors; what was done to
 //! names but not synced survives as a prefix, as with a journaling file system. From a given moment on,
-//! every change can be made to fail, or only those that take space.
+//! every change can be made to fail, or only those that take space; or any change now and then. What fails may
+//! have been done all the same, a write in part; and after a failed sync of a file, what it should have
+//! synced is there in part, whatever later syncs say.
 
 use super::Dir;
 use crate::Error;
 use crate::io::{FileBytes, FileName, IoCompletion, IoOutput, IoRequest};
 use crate::job::{Job, JobOutput, JobStep};
-use rand::Rng;
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Result};
 
@@ -25,6 +28,39 @@ pub struct MemoryDir {
     changes_left: Option<u64>,
     /// Writes within a file's length, syncs and removals pass although the changes are used up.
     is_full_disk: bool,
+    /// One in so many changes of these kinds fails.
+    flaky: Option<(u64, Vec<Change>)>,
+    chance: u64,
+}
+
+/// A kind of change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Making a file.
+    Create,
+    /// Writing to one.
+    Write,
+    /// Syncing one.
+    Sync,
+    /// Syncing the directory.
+    SyncDir,
+    /// Renaming a file.
+    Rename,
+    /// Removing one.
+    Unlink,
+}
+
+impl Change {
+    /// All of them.
+    pub const ALL: [Change; 6] =
+        [Change::Create, Change::Write, Change::Sync, Change::SyncDir, Change::Rename, Change::Unlink];
+}
+
+/// What becomes of a change.
+enum Fate {
+    Done,
+    Failed(io::Error),
+    FailedThoughDone(io::Error),
 }
 
 #[derive(Clone, Debug, Default)]
@@ -73,6 +109,7 @@ impl MemoryFile {
         }
     }
 
+    /// Loses what wasn't synced, but for such sectors as `rng` decides.
     fn crash(&mut self, rng: &mut impl Rng) {
         for (offset, data) in std::mem::take(&mut self.unsynced) {
             let (whole, none) = (rng.random_ratio(1, 4), rng.random_ratio(1, 4));
@@ -86,6 +123,16 @@ impl MemoryFile {
             }
         }
         self.now = self.synced.clone();
+    }
+}
+
+impl MemoryFile {
+    /// A write that fails on its way.
+    fn write_some(&mut self, offset: usize, data: &[u8], rng: &mut impl Rng) {
+        let from = rng.random_range(0..=data.len()) / SECTOR * SECTOR;
+        let to = rng.random_range(from..=data.len());
+        put(&mut self.now, offset + from, &data[from..to]);
+        self.unsynced.push((offset + from, data[from..to].to_vec()));
     }
 }
 
@@ -107,6 +154,12 @@ impl MemoryDir {
         }
     }
 
+    /// A sync failed, and the kernel takes what it couldn't write for clean: reads see it until the power goes,
+    /// and no later sync makes it durable.
+    pub fn forget_unsynced(&mut self) {
+        self.files.values_mut().for_each(|file| file.unsynced.clear());
+    }
+
     /// Loses power and everything that wasn't synced.
     pub fn crash_losing_all(&mut self) {
         self.name_changes.clear();
@@ -122,7 +175,7 @@ impl MemoryDir {
         self.names = self.durable_names.clone();
         let names = &self.names;
         self.files.retain(|file, _| names.values().any(|named| named == file));
-        self.changes_left = None;
+        self.heal();
     }
 
     /// Lets so many more changes (writes, syncs, name changes) pass and fails all after them.
@@ -142,9 +195,16 @@ impl MemoryDir {
         self.changes_left
     }
 
+    /// From now on one in `one_in` changes of these kinds fails, as `seed` decides.
+    pub fn fail_now_and_then(&mut self, seed: u64, one_in: u64, kinds: Vec<Change>) {
+        self.chance = seed;
+        self.flaky = Some((one_in, kinds));
+    }
+
     /// Ends the failures.
     pub fn heal(&mut self) {
         self.changes_left = None;
+        self.flaky = None;
     }
 
     /// A file's bytes.
@@ -165,16 +225,45 @@ impl MemoryDir {
         self.tamper(name, |bytes| bytes[offset] ^= 1 << bit);
     }
 
-    fn change(&mut self, takes_space: bool) -> Result<()> {
+    /// The next of a row of random numbers below `end`.
+    fn draw(&mut self, end: u64) -> u64 {
+        self.chance = self.chance.wrapping_add(1);
+        SmallRng::seed_from_u64(self.chance).random_range(0..end)
+    }
+
+    fn change(&mut self, kind: Change, takes_space: bool) -> Fate {
+        let injected = || io::Error::other("injected failure");
+        if let Some((one_in, kinds)) = &self.flaky {
+            let (one_in, may_fail) = (*one_in, kinds.contains(&kind));
+            if may_fail && self.draw(one_in) == 0 {
+                let is_done = self.draw(2) == 0;
+                return if is_done { Fate::FailedThoughDone(injected()) } else { Fate::Failed(injected()) };
+            }
+        }
         match &mut self.changes_left {
-            Some(0) if self.is_full_disk && takes_space => Err(ErrorKind::StorageFull.into()),
-            Some(0) if self.is_full_disk => Ok(()),
-            Some(0) => Err(io::Error::other("injected failure")),
+            Some(0) if self.is_full_disk && takes_space => Fate::Failed(ErrorKind::StorageFull.into()),
+            Some(0) if self.is_full_disk => Fate::Done,
+            Some(0) => Fate::Failed(injected()),
             Some(left) => {
                 *left -= 1;
+                Fate::Done
+            }
+            None => Fate::Done,
+        }
+    }
+
+    /// Makes a change to a name, unless it fails.
+    fn try_name(&mut self, kind: Change, takes_space: bool, change: NameChange) -> Result<()> {
+        match self.change(kind, takes_space) {
+            Fate::Failed(error) => Err(error),
+            Fate::Done => {
+                self.change_name(change);
                 Ok(())
             }
-            None => Ok(()),
+            Fate::FailedThoughDone(error) => {
+                self.change_name(change);
+                Err(error)
+            }
         }
     }
 
@@ -207,54 +296,68 @@ impl Dir for MemoryDir {
     }
 
     fn create(&mut self, file: FileName) -> Result<()> {
-        self.change(true)?;
         self.next_file += 1;
         self.files.insert(self.next_file, MemoryFile::default());
-        self.change_name(NameChange::Create(file, self.next_file));
-        Ok(())
+        self.try_name(Change::Create, true, NameChange::Create(file, self.next_file))
     }
 
-    /// A write that fails may have reached the disk all the same.
     fn write(&mut self, file: FileName, offset: u64, data: &[u8]) -> Result<()> {
         let grows = self.len(file)? < offset + data.len() as u64;
-        let outcome = self.change(grows);
-        if outcome.is_err() && self.is_full_disk {
-            return outcome;
-        }
         let number = self.find(file)?;
+        let (fate, seed) = (self.change(Change::Write, grows), self.draw(u64::MAX));
         let file = self.files.get_mut(&number).expect("a named file is there");
+        let outcome = match fate {
+            Fate::Failed(error) if error.kind() == ErrorKind::StorageFull => return Err(error),
+            Fate::Failed(error) => {
+                file.write_some(offset as usize, data, &mut SmallRng::seed_from_u64(seed));
+                return Err(error);
+            }
+            Fate::FailedThoughDone(error) => Err(error),
+            Fate::Done => Ok(()),
+        };
         put(&mut file.now, offset as usize, data);
         file.unsynced.push((offset as usize, data.to_vec()));
         outcome
     }
 
     fn sync(&mut self, file: FileName) -> Result<()> {
-        self.change(false)?;
         let number = self.find(file)?;
-        self.files.get_mut(&number).expect("a named file is there").sync();
-        Ok(())
-    }
-
-    fn sync_dir(&mut self) -> Result<()> {
-        self.change(false)?;
-        for change in self.name_changes.drain(..) {
-            change.apply(&mut self.durable_names);
+        let (fate, seed) = (self.change(Change::Sync, false), self.draw(u64::MAX));
+        let file = self.files.get_mut(&number).expect("a named file is there");
+        match fate {
+            Fate::Failed(error) => {
+                file.crash(&mut SmallRng::seed_from_u64(seed));
+                return Err(error);
+            }
+            Fate::FailedThoughDone(error) => {
+                file.sync();
+                return Err(error);
+            }
+            Fate::Done => file.sync(),
         }
         Ok(())
     }
 
+    fn sync_dir(&mut self) -> Result<()> {
+        let outcome = match self.change(Change::SyncDir, false) {
+            Fate::Failed(error) => return Err(error),
+            Fate::FailedThoughDone(error) => Err(error),
+            Fate::Done => Ok(()),
+        };
+        for change in self.name_changes.drain(..) {
+            change.apply(&mut self.durable_names);
+        }
+        outcome
+    }
+
     fn rename(&mut self, from: FileName, to: FileName) -> Result<()> {
-        self.change(false)?;
         self.find(from)?;
-        self.change_name(NameChange::Rename(from, to));
-        Ok(())
+        self.try_name(Change::Rename, false, NameChange::Rename(from, to))
     }
 
     fn unlink(&mut self, file: FileName) -> Result<()> {
-        self.change(false)?;
         self.find(file)?;
-        self.change_name(NameChange::Unlink(file));
-        Ok(())
+        self.try_name(Change::Unlink, false, NameChange::Unlink(file))
     }
 
     fn map(&self, file: FileName, _populate: bool) -> Result<FileBytes> {

@@ -37,8 +37,8 @@ pub(super) fn probe(dir: &Path) -> Result<Option<Probe>, Error> {
     let handle = File::open(dir).map_err(|source| failed("open", source))?;
     let in_memory = syscalls::is_in_memory(&handle).map_err(|source| failed("inspect", source))?;
     let probe = if in_memory { None } else { write(dir).map_err(|source| failed("write to", source))? };
-    if probe.is_none() && is_news(dir) {
-        tracing::info!("{} has no O_DIRECT: using buffered writes and fdatasync", dir.display());
+    if probe.is_none() {
+        say_once(&format!("{} has no O_DIRECT: using buffered writes and fdatasync", dir.display()));
     }
     Ok(probe)
 }
@@ -63,12 +63,12 @@ fn write(dir: &Path) -> io::Result<Option<Probe>> {
     Ok(Some(probe))
 }
 
-fn is_news(dir: &Path) -> bool {
-    static TOLD: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+/// Logs a line about a directory that several drivers find out.
+pub(super) fn say_once(line: &str) {
+    static TOLD: Mutex<Vec<String>> = Mutex::new(Vec::new());
     let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
-    let news = !told.iter().any(|known| known == dir);
-    if news {
-        told.push(dir.to_owned());
+    if !told.iter().any(|known| known == line) {
+        tracing::info!("{line}");
+        told.push(line.to_owned());
     }
-    news
 }

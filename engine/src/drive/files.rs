@@ -4,6 +4,7 @@
 //! and tells the cache of requests that make descriptors stale ([`Files::observe`]). The cache is
 //! bounded; a file that is dropped from it stays open until its last user lets go.
 
+use super::device::LogSync;
 use super::direct::probe;
 use super::rare;
 use crate::aligned::ALIGN;
@@ -25,6 +26,8 @@ const OPEN_MAX: usize = 256;
 pub struct OpenFile {
     file: File,
     direct: bool,
+    /// Its length when it was opened.
+    len: u64,
 }
 
 impl OpenFile {
@@ -45,6 +48,7 @@ impl AsRawFd for OpenFile {
 pub struct Files {
     dir: PathBuf,
     direct: bool,
+    log_sync: LogSync,
     open: HashMap<(FileName, bool), Cached>,
     uses: u64,
 }
@@ -59,7 +63,28 @@ impl Files {
     /// A cache for `dir`. With `direct` files are opened with O_DIRECT, if the directory supports it.
     pub fn new(dir: &Path, direct: bool) -> std::result::Result<Files, Error> {
         let direct = direct && probe(dir)?.is_some();
-        Ok(Files { dir: dir.to_owned(), direct, open: HashMap::new(), uses: 0 })
+        let log_sync = if direct { LogSync::of(dir) } else { LogSync::Linked };
+        Ok(Files { dir: dir.to_owned(), direct, log_sync, open: HashMap::new(), uses: 0 })
+    }
+
+    /// How durable log writes are made: as the directory's device is best at, unless it was set.
+    pub fn log_sync(&self) -> LogSync {
+        self.log_sync
+    }
+
+    /// Sets how durable log writes are made.
+    pub fn set_log_sync(&mut self, log_sync: LogSync) {
+        self.log_sync = log_sync;
+    }
+
+    /// Whether a write that must be durable is to be one write with RWF_DSYNC, not one with a linked
+    /// fdatasync: a direct write of the log into space that its file had when it was opened. (Where the file
+    /// has to grow there is metadata to sync, and nothing to gain.)
+    pub fn writes_through(&self, name: FileName, file: &OpenFile, offset: u64, len: usize) -> bool {
+        self.log_sync == LogSync::WriteThrough
+            && matches!(name, FileName::Log(_))
+            && file.direct
+            && offset + len as u64 <= file.len
     }
 
     /// Whether files are opened with O_DIRECT.
@@ -116,7 +141,8 @@ impl Files {
         if self.open.len() >= OPEN_MAX {
             self.evict();
         }
-        let opened = Arc::new(OpenFile { file: opened, direct });
+        let len = opened.metadata()?.len();
+        let opened = Arc::new(OpenFile { file: opened, direct, len });
         self.open.insert((file, direct), Cached { file: Arc::clone(&opened), last_use: self.uses });
         Ok(opened)
     }
@@ -174,6 +200,25 @@ mod tests {
         assert_eq!(files.for_write(FileName::Log(1), 4096, 8192).unwrap().is_direct(), direct);
         assert!(!files.for_write(FileName::Log(1), 8, 4096).unwrap().is_direct());
         assert!(!files.for_write(FileName::Log(1), 4096, 8).unwrap().is_direct());
+    }
+
+    #[test]
+    fn only_direct_log_writes_into_prepared_space_write_through() {
+        let dir = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        for name in ["000001.log", "000001.manifest"] {
+            fs::write(dir.path().join(name), [0; 8192]).unwrap();
+        }
+        let mut files = Files::new(dir.path(), true).unwrap();
+        let (log, manifest) = (FileName::Log(1), FileName::Manifest(1));
+        let file = files.for_write(log, 0, 4096).unwrap();
+        files.set_log_sync(LogSync::Linked);
+        assert!(!files.writes_through(log, &file, 4096, 4096));
+        files.set_log_sync(LogSync::WriteThrough);
+        assert_eq!(files.writes_through(log, &file, 4096, 4096), files.is_direct());
+        assert!(!files.writes_through(log, &file, 8192, 4096), "the file has to grow");
+        assert!(!files.writes_through(manifest, &file, 4096, 4096));
+        let buffered = files.for_write(log, 8, 8).unwrap();
+        assert!(!files.writes_through(log, &buffered, 8, 8));
     }
 
     #[test]

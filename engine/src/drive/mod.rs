@@ -9,6 +9,7 @@
 //! `unsafe` is confined to `ring`, `sigbus` and `syscalls`.
 
 mod background;
+mod device;
 mod direct;
 mod files;
 mod limits;
@@ -23,6 +24,7 @@ mod store_file;
 mod syscalls;
 
 pub use background::{Background, BackgroundEvent, BackgroundOptions};
+pub use device::LogSync;
 pub use files::{Files, OpenFile};
 pub use lock::StoreLock;
 pub use os_dir::OsDir;
@@ -30,3 +32,13 @@ pub use rare::is_rare;
 pub use ring::{Ring, RingWaker};
 pub use span::ReadSpan;
 pub use store_file::{SLOT_HASH, STORE_FORMAT, StoreFile, shard_dir};
+
+/// Allocations of this size and more go back to the system when they are freed, in bytes.
+const MAPPED_ALLOCATION: i32 = 128 << 10;
+
+/// Keeps the memory of this process near what its shards account for: large buffers (memtables, pieces of tables) are
+/// given back when they are freed, instead of fragmenting the heaps of the threads that made them. For programs whose
+/// memory is mostly shards'; call it once, before the first is opened. See docs/decisions/0005.
+pub fn return_large_buffers() {
+    syscalls::map_allocations_from(MAPPED_ALLOCATION);
+}

@@ -74,3 +74,16 @@ pub(super) fn event_counter() -> Result<File> {
 fn check(result: libc::c_int) -> Result<()> {
     if result < 0 { Err(Error::last_os_error()) } else { Ok(()) }
 }
+
+/// Makes the C heap map every allocation of at least `bytes` by itself, so that freeing it gives it back to the system.
+/// Without this, glibc learns from freed mappings to keep ever larger ones (up to 32 MiB) in its heaps.
+#[cfg(target_env = "gnu")]
+pub fn map_allocations_from(bytes: i32) {
+    // SAFETY: mallopt only sets a parameter of the allocator, under the allocator's own lock. It fails for values
+    // over its limit only, and then everything stays as it was.
+    unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, bytes) };
+}
+
+/// Other C libraries give large allocations back by themselves.
+#[cfg(not(target_env = "gnu"))]
+pub fn map_allocations_from(_: i32) {}

@@ -1,6 +1,7 @@
 //! A commit in flight, and syncs: what the log has asked for and what the completions mean.
 
 use super::LogPosition;
+use super::cut::Cut;
 use super::part::{Made, Part};
 use super::writer::Log;
 use crate::io::{FileName, IoCompletion, IoOutput, IoRequest, Token};
@@ -18,8 +19,10 @@ pub enum LogEvent {
     /// A commit is written, and durable if it was written with `sync`; it ends at this position.
     Written(CommitId, LogPosition),
     /// A write or sync failed: the commit in flight, if there was one, may or may not be in the log, and
-    /// the log takes no more until it is recovered again.
+    /// the log takes no more until it is cut and resumed. Or a cut failed.
     Failed(Option<CommitId>, io::Error),
+    /// [`Log::cut`] is done: the log goes on at this position, and what failed is never read again.
+    Cut(LogPosition),
     /// [`Log::sync`] is done: everything before this position is durable.
     Synced(LogPosition),
     /// Nothing that concerns the caller.
@@ -60,6 +63,8 @@ pub(super) struct Syncing {
 #[derive(Debug)]
 pub(super) struct Tokens {
     next: u64,
+    /// Those whose requests haven't completed.
+    in_flight: u64,
 }
 
 impl Tokens {
@@ -67,12 +72,25 @@ impl Tokens {
 
     pub fn new(generation: u64) -> Tokens {
         let opening = generation >> 32 & 0xffff;
-        Tokens { next: Tokens::TOP << 56 | opening << 40 }
+        Tokens { next: Tokens::TOP << 56 | opening << 40, in_flight: 0 }
     }
 
     pub fn take(&mut self) -> Token {
         self.next += 1;
+        self.in_flight += 1;
         Token(self.next)
+    }
+
+    /// How many requests haven't completed.
+    pub fn in_flight(&self) -> u64 {
+        self.in_flight
+    }
+
+    /// Takes note of a completion; `false` if it is one of an earlier opening.
+    fn give_back(&mut self, token: u64) -> bool {
+        let is_ours = token >> 40 == self.next >> 40;
+        self.in_flight -= u64::from(is_ours && self.in_flight > 0);
+        is_ours
     }
 
     /// From the token taken next.
@@ -92,8 +110,8 @@ impl Log {
         self.syncing.is_some()
     }
 
-    /// Whether a write or a sync failed. Such a log takes nothing until it is recovered again, which must
-    /// wait until all its requests have completed.
+    /// Whether a write or a sync failed. Such a log takes nothing until it is cut ([`Log::cut`]) and resumed, or
+    /// recovered again, which must wait until all its requests have completed.
     pub fn is_failed(&self) -> bool {
         self.failed
     }
@@ -123,6 +141,12 @@ impl Log {
     /// goes on by itself.
     pub fn complete(&mut self, completion: IoCompletion, requests: &mut Vec<IoRequest>) -> LogEvent {
         let token = completion.token.0;
+        if !self.tokens.give_back(token) {
+            return LogEvent::Other;
+        }
+        if matches!(&self.cut, Cut::Making(making) if making.waits_for(completion.token)) {
+            return self.complete_cut(completion.result, requests);
+        }
         if self.writing.as_ref().is_some_and(|writing| writing.tokens.contains(&token)) {
             return self.complete_write(completion.result, requests);
         }
@@ -237,6 +261,7 @@ impl Log {
         let commit = self.writing.take().map(|writing| writing.id);
         self.failed = true;
         self.forming.clear();
+        self.forming_bytes = 0;
         self.dirty.clear();
         self.syncing = None;
         LogEvent::Failed(commit, error)

@@ -9,12 +9,14 @@
 //! 3. Every commit says up to where the log was durable when it was written. A bad commit below such a
 //!    position is damage: [`recover`] refuses. A bad commit above all of them is the torn tail: it is cut.
 //! 4. The writer does no I/O: it hands out [`crate::io::IoRequest`]s and takes completions. After a failed
-//!    write or sync it stays failed until the log is recovered again; a failed sync is never retried.
+//!    write or sync it takes nothing until the log is cut behind its last whole commit ([`Log::cut`]), as
+//!    recovery does it too; a failed sync is never retried.
 //!
 //! `docs/formats/log.md` draws the format byte by byte.
 
 pub mod batch;
 mod begin;
+mod cut;
 mod dump;
 mod flight;
 mod format;

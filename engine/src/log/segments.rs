@@ -82,6 +82,21 @@ impl Segments {
         self.live.pop_front()
     }
 
+    /// The file of a live segment; 0 if there is none, which no file's number is.
+    pub fn file_of(&self, generation: u64) -> u64 {
+        self.live.iter().find(|segment| segment.generation == generation).map_or(0, |segment| segment.file)
+    }
+
+    /// Takes out the segments behind `generation`, where the log is cut after a failure. Neither they nor the
+    /// one that is cut are used again: their files may be what fails.
+    pub fn cut(&mut self, generation: u64) -> Vec<Segment> {
+        if let Some(last) = self.live.iter_mut().find(|segment| segment.generation == generation) {
+            last.prepared = false;
+        }
+        let kept = self.live.partition_point(|segment| segment.generation <= generation);
+        self.live.drain(kept..).collect()
+    }
+
     /// Keeps a released file as a spare; `false` if it is to be removed instead.
     pub fn recycle(&mut self, segment: Segment) -> bool {
         let room = self.spares.len() + usize::from(self.preparing) < SPARES_MAX;
@@ -92,9 +107,12 @@ impl Segments {
         keep
     }
 
-    /// Whether a spare should be prepared, the newest segment being filled up to `offset`.
+    /// Whether a spare should be prepared, the newest segment being filled up to `offset`: in time, and at once
+    /// where that one wasn't prepared itself.
     pub fn wants_spare(&self, offset: u32) -> bool {
-        self.spares.is_empty() && !self.preparing && u64::from(offset) >= self.segment_bytes / 4
+        let is_bare = self.live.back().is_some_and(|segment| segment.bytes < self.segment_bytes);
+        let is_due = is_bare || u64::from(offset) >= self.segment_bytes / 4;
+        self.spares.is_empty() && !self.preparing && is_due
     }
 
     /// Bytes that can be written without taking more of the disk, the newest segment being filled up to `offset`.

@@ -6,6 +6,7 @@
 //! and the commit is done with the last. The first part of a segment carries the segment's header in the
 //! same write, which is always synced, so that a position that was ever handed out leads to its header.
 
+use super::cut::Cut;
 use super::flight::{CommitId, Syncing, Tokens, Writing};
 use super::format::{COMMIT_HEADER, Previous, SEGMENT_HEADER, record_bytes};
 use super::part::{Made, Part, SegmentStart, Tail, padded};
@@ -36,10 +37,11 @@ pub struct Log {
     pub(super) dirty: Vec<u64>,
     pub(super) syncing: Option<Syncing>,
     pub(super) failed: bool,
+    pub(super) cut: Cut,
     pub(super) last_commit: CommitId,
-    forming_bytes: usize,
-    tail: Tail,
-    segments: Segments,
+    pub(super) forming_bytes: usize,
+    pub(super) tail: Tail,
+    pub(super) segments: Segments,
     buffers: Vec<AlignedBuf>,
 }
 
@@ -59,6 +61,7 @@ impl Log {
             dirty: Vec::new(),
             syncing: None,
             failed: false,
+            cut: Cut::No,
             last_commit: CommitId(0),
             forming_bytes: 0,
             tail: Tail::new(&options, newest.generation, newest.file, None),

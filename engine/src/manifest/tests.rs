@@ -4,7 +4,7 @@ use super::*;
 use crate::Error;
 use crate::dir::Dir;
 use crate::dir::testing::{MemoryDir, perform};
-use crate::io::{FileName, IoRequest};
+use crate::io::{FileName, IoCompletion, IoRequest};
 use crate::key::{Incarnation, Partition, Version};
 use crate::log::LogPosition;
 use proptest::prelude::*;
@@ -137,20 +137,66 @@ fn a_rewrite_that_finds_no_room_is_put_off_and_edits_go_on() {
 }
 
 #[test]
-fn a_failed_edit_fails_the_manifest_for_good() {
+fn edits_that_failed_are_made_again_in_a_new_file() {
     let (mut dir, mut manifest) = sample(2);
-    let mut requests = Vec::new();
+    let (mut requests, doubtful) = (Vec::new(), manifest.file());
     manifest.append(edit(3), &mut requests);
     manifest.append(edit(4), &mut requests);
     dir.fail_after(0);
     let events = settle(&mut dir, &mut manifest, requests);
-    assert!(matches!(events.as_slice(), [ManifestEvent::Failed(_)]));
+    assert!(matches!(events.as_slice(), [ManifestEvent::Stalled(_)]));
+    assert!(manifest.is_stalled());
+    let mut requests = Vec::new();
+    manifest.retry(&mut requests);
+    let events = settle(&mut dir, &mut manifest, requests);
+    assert!(matches!(events.as_slice(), [ManifestEvent::Stalled(_)]), "the disk is still broken");
     dir.heal();
     let mut requests = Vec::new();
-    manifest.append(edit(4), &mut requests);
-    assert!(requests.is_empty() && manifest.is_failed() && !manifest.is_busy());
-    let state = recover(&mut dir).unwrap().1;
-    assert!(state == state_after(2) || state == state_after(3));
+    manifest.retry(&mut requests);
+    let events = settle(&mut dir, &mut manifest, requests);
+    assert!(
+        matches!(events.as_slice(), [ManifestEvent::Durable(_), ManifestEvent::Durable(_)]),
+        "{events:?}"
+    );
+    assert_ne!(manifest.file(), doubtful);
+    assert!(!names(&dir).contains(&doubtful), "{:?}", names(&dir));
+    dir.crash_losing_all();
+    assert_eq!(recover(&mut dir).unwrap().1, state_after(4));
+}
+
+#[test]
+fn a_rewrite_whose_name_is_in_doubt_is_made_again_under_a_higher_number() {
+    for failing in [3, 4] {
+        let (mut dir, mut manifest) = sample(6);
+        manifest.rewrite_from(1);
+        let mut requests = Vec::new();
+        manifest.append(edit(7), &mut requests);
+        // Create, write and sync, rename, sync of the directory.
+        for _ in 0..failing - 1 {
+            let completion = perform(&mut dir, requests.remove(0));
+            manifest.complete(completion, &mut requests);
+        }
+        let token = match requests.remove(0) {
+            // It fails although it is done.
+            IoRequest::Rename { token, from, to } => {
+                dir.rename(from, to).unwrap();
+                dir.sync_dir().unwrap();
+                token
+            }
+            IoRequest::SyncDir { token } => token,
+            other => panic!("{other:?}"),
+        };
+        let failed = IoCompletion { token, result: Err(std::io::Error::other("injected")) };
+        let event = manifest.complete(failed, &mut requests);
+        assert!(matches!(event, Some(ManifestEvent::Stalled(_))));
+        // Nobody removes what the attempt left.
+        requests.clear();
+        manifest.retry(&mut requests);
+        let events = settle(&mut dir, &mut manifest, requests);
+        assert!(matches!(events.as_slice(), [ManifestEvent::Durable(_)]), "{events:?}");
+        dir.crash_losing_all();
+        assert_eq!(recover(&mut dir).unwrap().1, state_after(7));
+    }
 }
 
 #[test]
@@ -356,10 +402,23 @@ impl World {
                 while !self.in_flight.is_empty() {
                     self.perform_one();
                 }
-                self.dir.heal();
-                if self.manifest.is_failed() {
-                    self.recover();
+                if self.rng.random_ratio(2, 3) {
+                    self.dir.heal();
                 }
+                while self.manifest.is_stalled() {
+                    if self.rng.random_ratio(1, 4) {
+                        self.dir.heal();
+                        return self.recover();
+                    }
+                    self.manifest.retry(&mut self.in_flight);
+                    for _ in 0..self.rng.random_range(0..9) {
+                        self.perform_one();
+                    }
+                    if self.rng.random_ratio(1, 2) {
+                        self.dir.heal();
+                    }
+                }
+                self.dir.heal();
             }
         }
     }

@@ -1,4 +1,9 @@
 //! The writer of the manifest: one edit in flight at a time, and the rewrite between two edits.
+//!
+//! A write that failed leaves in doubt what is in its file. So nothing more is written there: the durable
+//! state goes to a new file with a higher number, and the edit is made again in that one, which counts
+//! whatever became of it in the old one. That is tried when the owner says so ([`Manifest::retry`]), each
+//! time under a number of its own.
 
 use super::format::{Place, RecordKind};
 use super::state::{Edit, ManifestState};
@@ -17,10 +22,8 @@ const TOKEN_TOP: u64 = 0x02;
 pub enum ManifestEvent {
     /// This edit is durable. Edits become so in the order they were appended.
     Durable(Edit),
-    /// A write failed: the edit in flight may or may not be durable, those behind it aren't, and the
-    /// manifest takes no more until it is recovered again.
-    Failed(io::Error),
-    /// There was no room for a write. Nothing is lost: [`Manifest::retry`] goes on with it, in a new file.
+    /// A write failed. The edit in flight may or may not survive a crash, those behind it don't. Nothing is
+    /// lost: [`Manifest::retry`] goes on with them, in a new file.
     Stalled(io::Error),
 }
 
@@ -39,14 +42,15 @@ pub struct Manifest {
     /// The state with all edits, those included that aren't durable yet.
     planned: ManifestState,
     queue: VecDeque<Edit>,
-    /// The file may end in a torn edit: nothing more is written to it.
-    is_torn: bool,
+    /// The file may end in a torn edit, or not be the one that counts: nothing more is written to it.
+    is_doubtful: bool,
+    /// Number of the file that a rewrite makes: none that an earlier attempt used.
+    next_number: u64,
     /// Nothing is started before [`Manifest::retry`].
     is_stalled: bool,
     step: Step,
     token: u64,
     buffer: Option<AlignedBuf>,
-    failed: bool,
 }
 
 /// What is in flight.
@@ -86,12 +90,12 @@ impl Manifest {
             rewrite_bytes: 0,
             rewrite_bytes_min: REWRITE_BYTES_MIN,
             queue: VecDeque::new(),
-            is_torn: false,
+            is_doubtful: false,
+            next_number: place.number + 1,
             is_stalled: false,
             step: Step::Idle,
             token,
             buffer: None,
-            failed: false,
         };
         manifest.rewrite_bytes = manifest.rewrite_threshold();
         manifest
@@ -103,11 +107,8 @@ impl Manifest {
         self.planned.check(edit)
     }
 
-    /// Writes an edit after those appended before it. A failed manifest drops it.
+    /// Writes an edit after those appended before it.
     pub fn append(&mut self, edit: Edit, requests: &mut Vec<IoRequest>) {
-        if self.failed {
-            return;
-        }
         self.planned.apply(&edit);
         self.queue.push_back(edit);
         self.issue(requests);
@@ -140,7 +141,7 @@ impl Manifest {
         !matches!(self.step, Step::Idle) || !self.queue.is_empty()
     }
 
-    /// Whether it waits for [`Manifest::retry`] because there was no room.
+    /// Whether it waits for [`Manifest::retry`] because a write failed.
     pub fn is_stalled(&self) -> bool {
         self.is_stalled
     }
@@ -149,11 +150,6 @@ impl Manifest {
     pub fn retry(&mut self, requests: &mut Vec<IoRequest>) {
         self.is_stalled = false;
         self.issue(requests);
-    }
-
-    /// Whether a write failed. Such a manifest takes nothing until it is recovered again.
-    pub fn is_failed(&self) -> bool {
-        self.failed
     }
 
     /// The state with all durable edits.
@@ -174,7 +170,7 @@ impl Manifest {
     }
 
     fn next_place(&self) -> Place {
-        Place { number: self.place.number + 1, ..self.place }
+        Place { number: self.next_number, ..self.place }
     }
 
     fn temp(&self) -> FileName {
@@ -202,13 +198,13 @@ impl Manifest {
 
     /// Starts what is due, if nothing is in flight.
     fn issue(&mut self, requests: &mut Vec<IoRequest>) {
-        if self.failed || self.is_stalled || !matches!(self.step, Step::Idle) {
+        if self.is_stalled || !matches!(self.step, Step::Idle) {
             return;
         }
-        if !self.is_torn && self.end > self.rewrite_bytes {
+        if !self.is_doubtful && self.end > self.rewrite_bytes {
             self.rewrite_bytes = self.rewrite_threshold();
         }
-        if self.is_torn || self.end > self.rewrite_bytes {
+        if self.is_doubtful || self.end > self.rewrite_bytes {
             let token = self.next_token();
             requests.push(IoRequest::Create { token, file: self.temp() });
             self.step = Step::Create;
@@ -256,9 +252,10 @@ impl Manifest {
             Step::SyncDir { bytes } => {
                 let old = self.file();
                 self.place = self.next_place();
+                self.next_number += 1;
                 self.end = bytes;
                 self.sequence += 1;
-                self.is_torn = false;
+                self.is_doubtful = false;
                 let token = self.next_token();
                 requests.push(IoRequest::Unlink { token, file: old });
             }
@@ -266,33 +263,41 @@ impl Manifest {
         None
     }
 
-    /// The step in flight failed. A rewrite that can't even make its file is given up until the file has
-    /// doubled. A write that found no room is made again in a new file, which counts whatever became of it
-    /// in the old one. Everything else leaves in doubt what is on disk.
+    /// The step in flight failed. A rewrite that couldn't make its file, and wasn't needed, is given up until
+    /// the old file has doubled. Everything else leaves in doubt what is on disk, and waits.
     fn fall_back(&mut self, error: io::Error, requests: &mut Vec<IoRequest>) -> Option<ManifestEvent> {
-        match std::mem::replace(&mut self.step, Step::Idle) {
+        let is_unnamed = match std::mem::replace(&mut self.step, Step::Idle) {
             Step::Create | Step::WriteState { .. } => {
-                let (token, file) = (self.next_token(), self.temp());
-                requests.push(IoRequest::Unlink { token, file });
-                if !self.is_torn {
-                    self.rewrite_bytes = self.end * 2;
-                    return None;
-                }
-                if is_without_room(&error) {
-                    self.is_stalled = true;
-                    return Some(ManifestEvent::Stalled(error));
-                }
+                self.give_up_number(false, requests);
+                true
             }
-            Step::Append { edit, .. } if is_without_room(&error) => {
+            Step::Rename { .. } | Step::SyncDir { .. } => {
+                self.give_up_number(true, requests);
+                false
+            }
+            Step::Append { edit, .. } => {
                 self.queue.push_front(edit);
-                (self.is_torn, self.is_stalled) = (true, true);
-                return Some(ManifestEvent::Stalled(error));
+                false
             }
-            _ => {}
+            Step::Idle => return None,
+        };
+        if is_unnamed && !self.is_doubtful {
+            self.rewrite_bytes = self.end * 2;
+            return None;
         }
-        self.failed = true;
-        self.queue.clear();
-        Some(ManifestEvent::Failed(error))
+        (self.is_doubtful, self.is_stalled) = (true, true);
+        Some(ManifestEvent::Stalled(error))
+    }
+
+    /// Removes what a rewrite left. It says what the file that counts says, so it does no harm if it stays.
+    fn give_up_number(&mut self, may_be_named: bool, requests: &mut Vec<IoRequest>) {
+        let temp = self.temp();
+        let named = may_be_named.then_some(FileName::Manifest(temp.number()));
+        for file in [Some(temp), named].into_iter().flatten() {
+            let token = self.next_token();
+            requests.push(IoRequest::Unlink { token, file });
+        }
+        self.next_number += 1;
     }
 }
 

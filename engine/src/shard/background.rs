@@ -8,6 +8,7 @@ use crate::io::FileName;
 use crate::job::{FlushJob, Job, JobContext, JobId, MergeJob, ResidencyJob, UnlinkJob};
 use crate::key::Version;
 use crate::log::LogPosition;
+use crate::manifest::GroupState;
 use crate::table::Table;
 use crate::tree::{MergePlan, Picking, Snapshots, TreeOptions, pick_merge, pick_settling};
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -96,9 +97,9 @@ impl Background {
         self.running.is_empty() && self.installs.is_empty() && self.retired.is_empty()
     }
 
-    /// Gives up on the edits that aren't durable: the manifest takes no more.
-    pub fn abandon(&mut self) {
-        self.installs.clear();
+    /// Whether an edit that moves the log's start is on its way.
+    pub fn is_moving_log_start(&self) -> bool {
+        self.installs.iter().any(|install| install.log_start.is_some())
     }
 
     fn is_running(&self, is_kind: impl Fn(&Running) -> bool) -> usize {
@@ -121,9 +122,8 @@ impl Shard {
 
     /// A log that holds only readings of the clock pins nothing, but it grows.
     fn let_empty_log_go(&mut self, is_log_long: bool) {
-        if is_log_long && self.background.installs.is_empty() && self.failure.is_none() {
-            let clock_us = self.clock_us;
-            let groups = self.partitions.iter().map(|state| state.group_state(clock_us)).collect();
+        if is_log_long && self.background.installs.is_empty() && self.defect.is_none() {
+            let groups = self.group_states();
             let log_start = Some(self.logged_end);
             self.publish(Install { removed: vec![], added: vec![], log_start, is_flush: false }, groups);
         }
@@ -131,21 +131,28 @@ impl Shard {
 
     /// Freezes the memtable: everything before `logged_end` is in it or in older ones.
     pub(super) fn freeze(&mut self) {
-        let clock_us = self.clock_us;
-        let groups = self.partitions.iter().map(|state| state.group_state(clock_us)).collect();
+        let groups = self.group_states();
         self.sources.freeze(self.logged_end, groups);
+    }
+
+    /// What the manifest is to know of the partitions once all that is applied is in tables.
+    pub(super) fn group_states(&self) -> Vec<GroupState> {
+        self.partitions.iter().map(|state| state.group_state(self.clock_us)).collect()
     }
 
     /// Starts the jobs that are due.
     pub(super) fn schedule(&mut self) {
-        if self.wants_flush && self.forming.is_empty() && !self.log.is_writing() {
+        // Under `none` a memtable holds writes that were never logged: before the cut its table could be mixed up with
+        // what the log brings back.
+        let is_log_clear = self.doubt.is_none() || self.log.is_cut();
+        if self.wants_flush && self.forming.is_empty() && !self.log.is_writing() && is_log_clear {
             self.wants_flush = false;
             if !self.sources.active.is_empty() {
                 self.freeze();
             }
         }
-        if self.mono_us >= self.background.rest_until_us && self.failure.is_none() {
-            if self.manifest.is_stalled() {
+        if self.mono_us >= self.background.rest_until_us && self.defect.is_none() {
+            if self.manifest.is_stalled() && self.manifest_backoff.until_us <= self.mono_us {
                 self.manifest.retry(&mut self.io);
             }
             self.schedule_segment();
@@ -182,7 +189,7 @@ impl Shard {
 
     fn schedule_flush(&mut self) {
         let is_running = self.background.is_running(|running| matches!(running, Running::Flush)) > 0;
-        let is_installing = self.background.installs.iter().any(|install| install.log_start.is_some());
+        let is_installing = self.background.is_moving_log_start();
         let Some(Frozen { memtable, .. }) = self.sources.frozen.front() else { return };
         if is_running || is_installing {
             return;
@@ -316,10 +323,13 @@ impl Shard {
 
     /// When merges and flushes are looked at although nothing happened.
     pub(super) fn background_due_us(&self) -> Option<u64> {
-        if self.failure.is_some() {
+        if self.defect.is_some() {
             return None;
         }
-        let rest_us = self.background.rest_until_us;
+        let mut rest_us = self.background.rest_until_us;
+        if self.manifest.is_stalled() {
+            rest_us = rest_us.max(self.manifest_backoff.until_us);
+        }
         let retry_us = (rest_us > self.mono_us).then_some(rest_us);
         let settling_us = self.settling_due_us().map(|due_us| due_us.max(rest_us));
         retry_us.into_iter().chain(settling_us).min()

@@ -14,6 +14,10 @@ use crate::manifest::ManifestEvent;
 /// While keys expire, the log learns the time at least this often.
 const CLOCK_INTERVAL_US: u64 = 1_000_000;
 
+/// Under `none` nobody waits for the log: a commit is written when it has so many bytes, or is so old.
+const LAZY_COMMIT_BYTES: usize = 64 << 10;
+const LAZY_COMMIT_US: u64 = 2_000;
+
 impl Shard {
     /// Turns the forming commit into one log write, if none is in flight.
     pub(super) fn start_commit(&mut self) {
@@ -25,6 +29,9 @@ impl Shard {
             return;
         }
         let is_clock_due = self.clock_due_us().is_some_and(|due_us| due_us <= self.mono_us);
+        if self.is_commit_early() {
+            return;
+        }
         if !self.forming.is_empty() {
             std::mem::swap(&mut self.forming, &mut self.writing);
             self.append_entries();
@@ -46,6 +53,30 @@ impl Shard {
         if self.log.write(sync, &mut self.io).is_some() {
             self.counters.commits += 1;
         }
+    }
+
+    /// Whether the forming commit may grow on for a while. Notes when it began to.
+    fn is_commit_early(&mut self) -> bool {
+        if self.forming.is_empty() {
+            self.forming_since_us = None;
+            return false;
+        }
+        let since_us = *self.forming_since_us.get_or_insert(self.mono_us);
+        let is_early = self.applies_at_once()
+            && !self.is_closing
+            && !self.wants_flush
+            && self.forming.bytes() < LAZY_COMMIT_BYTES
+            && self.mono_us < since_us + LAZY_COMMIT_US;
+        if !is_early {
+            self.forming_since_us = None;
+        }
+        is_early
+    }
+
+    /// When a commit that nobody waits for is to be written.
+    pub(super) fn commit_due_us(&self) -> Option<u64> {
+        let can_be_written = !self.log.is_failed() && !self.log.is_writing();
+        self.forming_since_us.filter(|_| can_be_written).map(|since_us| since_us + LAZY_COMMIT_US)
     }
 
     fn append_entries(&mut self) {
@@ -89,7 +120,7 @@ impl Shard {
 
     /// When the log is to learn the time.
     pub(super) fn clock_due_us(&self) -> Option<u64> {
-        if !self.holds_expiring || self.failure.is_some() || self.log.is_writing() {
+        if !self.holds_expiring || self.failure().is_some() || self.log.is_writing() {
             return None;
         }
         Some(self.mono_us + (self.logged_clock_us + CLOCK_INTERVAL_US).saturating_sub(self.clock_us))
@@ -99,7 +130,9 @@ impl Shard {
     pub(super) fn log_done(&mut self, completion: IoCompletion, out: &mut impl Answers) {
         match self.log.complete(completion, &mut self.io) {
             LogEvent::Written(_, end) => self.commit_done(end, out),
+            LogEvent::Failed(_, error) if self.doubt.is_some() => self.note_doubt(&error),
             LogEvent::Failed(_, error) => self.log_failed(&error, out),
+            LogEvent::Cut(_) => self.log_cut(),
             LogEvent::Synced(_) | LogEvent::Other => {}
         }
     }
@@ -107,6 +140,8 @@ impl Shard {
     /// Applies the entries of the finished log write, then lets its answers go, in order.
     fn commit_done(&mut self, end: LogPosition, out: &mut impl Answers) {
         self.logged_end = end;
+        self.kept_clock_us = self.kept_clock_us.max(self.logged_clock_us);
+        self.log_backoff.worked();
         self.is_unsynced |= self.options.durability != Durability::Sync;
         let at_once = self.applies_at_once();
         let writing = std::mem::take(&mut self.writing);
@@ -129,17 +164,18 @@ impl Shard {
         self.freeze_if_full();
     }
 
-    /// A log write failed: its writes may or may not be there. The shard takes no more until it is reopened, which settles the tail.
+    /// A log write failed: its writes may or may not be there. The shard takes no more until that is settled.
     fn log_failed(&mut self, error: &std::io::Error, out: &mut impl Answers) {
-        let reason =
-            format!("a log write failed ({error}); restart the server: recovery settles what was written");
-        tracing::error!("{reason}");
+        self.counters.log_failures += 1;
+        self.note_doubt(error);
+        let reason = self.doubt.as_ref().map_or(String::new(), |doubt| doubt.reason.clone());
         let forming = self.forming.take_answers();
         let writing = self.writing.take_answers();
-        self.failure = Some(reason.clone());
         self.is_unsynced = false;
+        self.logged_clock_us = 0;
         self.forming.reset();
         self.writing.reset();
+        self.partitions.forget_unapplied();
         for (since, answers) in [(Since::Writing, writing), (Since::Forming, forming)] {
             for answer in answers {
                 match (answer.kind(), since) {
@@ -157,14 +193,9 @@ impl Shard {
     /// Takes the completion of a manifest write.
     pub(super) fn manifest_done(&mut self, completion: IoCompletion) {
         match self.manifest.complete(completion, &mut self.io) {
-            Some(ManifestEvent::Durable(_)) => self.install_next(),
-            Some(ManifestEvent::Failed(error)) => {
-                let reason = format!(
-                    "a manifest write failed ({error}); restart the server: recovery settles what was written"
-                );
-                tracing::error!("{reason}");
-                self.background.abandon();
-                self.failure.get_or_insert(reason);
+            Some(ManifestEvent::Durable(_)) => {
+                self.manifest_backoff.worked();
+                self.install_next();
             }
             Some(ManifestEvent::Stalled(error)) => self.manifest_stalled(error),
             None => {}

@@ -11,12 +11,13 @@
 //!
 //! Invariants: at most one log write is in flight; requests on one key take effect in arrival order
 //! ([`queue`]); memory is bounded by [`options::Budgets`], beyond which requests are refused as busy.
-//! The shard never does I/O, never asks for the time, and never blocks.
+//! After a failed write it goes on by itself ([`doubt`]). The shard never does I/O, never asks for the time, and never blocks.
 
 mod apply;
 mod background;
 mod clears;
 mod commits;
+mod doubt;
 mod evaluate;
 mod generation;
 mod open;
@@ -42,8 +43,8 @@ use crate::key::Prefix;
 use crate::log::{Log, LogPosition};
 use crate::manifest::Manifest;
 use background::Background;
+use doubt::{Backoff, Doubt};
 use generation::Generation;
-use options::Budgets;
 use parked::ParkedRequests;
 use partition::{Partitions, Place};
 use queue::KeyLines;
@@ -51,7 +52,7 @@ use request::{Answer, Answers, Op, Refusal, Request, Ticket};
 use sources::Sources;
 use stats::Counters;
 
-pub use options::{Durability, Now, ShardOptions};
+pub use options::{Budgets, Clocks, Durability, Now, ShardOptions, Tuning};
 pub use stats::ShardStats;
 
 /// The latest time that is taken for true, the year 3111: versions start from the clock and have 56 bits.
@@ -78,6 +79,8 @@ pub struct Shard {
     clock_us: u64,
     /// The time in the newest log record, microseconds.
     logged_clock_us: u64,
+    /// The time in the newest log record whose write is done: no restart goes back behind it.
+    kept_clock_us: u64,
     mono_us: u64,
     /// Whether any entry has an expiry: then the log must know the time.
     holds_expiring: bool,
@@ -90,8 +93,14 @@ pub struct Shard {
     wants_flush: bool,
     /// Whether unsynced writes are to be synced without waiting for their interval.
     is_closing: bool,
-    /// Why writes are refused for good.
-    failure: Option<String>,
+    /// When a forming commit that nobody waits for was first put off, by the monotonic clock.
+    forming_since_us: Option<u64>,
+    /// A log write failed, and what it left isn't settled.
+    doubt: Option<Doubt>,
+    log_backoff: Backoff,
+    manifest_backoff: Backoff,
+    /// Why writes are refused until the shard is opened again: a defect.
+    defect: Option<String>,
     counters: Counters,
     /// Reused buffers: a stored key, a value that an update makes.
     key_scratch: Vec<u8>,
@@ -148,6 +157,7 @@ impl Shard {
 
     /// Ends a turn: what arrived becomes one log write (if none is in flight), and due jobs start.
     pub fn end_turn(&mut self) {
+        self.settle_doubt();
         self.start_commit();
         self.schedule();
     }
@@ -170,12 +180,19 @@ impl Shard {
             && (!self.manifest.is_busy() || self.manifest.is_stalled())
             && !self.is_unsynced
             && !self.log.is_syncing()
+            && !self.is_saving()
             && self.io.is_empty()
     }
 
-    /// Why the shard takes no writes until it is opened again; `None` while all is well, or will be by itself.
+    /// Why the shard takes no writes: a log write failed and what it left isn't settled yet, or (until the
+    /// shard is opened again) a defect. `None` while all is well, also while the disk is full.
     pub fn failure(&self) -> Option<&str> {
-        self.failure.as_deref()
+        self.defect.as_deref().or(self.doubt.as_ref().map(|doubt| doubt.reason.as_str()))
+    }
+
+    /// The shard's time, which expiry goes by.
+    pub fn clocks(&self) -> Clocks {
+        Clocks { now_us: self.clock_us, kept_us: self.kept_clock_us }
     }
 
     /// Bytes of writes that wait for the next log write.
@@ -191,11 +208,13 @@ impl Shard {
     /// Syncs at the next turn what is written but not synced: [`Shard::is_idle`] then means durable.
     pub fn begin_shutdown(&mut self) {
         self.is_closing = true;
+        self.hurry_before_closing();
     }
 
     /// Whether background work is running or about to start.
     pub fn is_settled(&self) -> bool {
         self.is_idle()
+            && self.doubt.is_none()
             && !self.wants_flush
             && self.sources.frozen.is_empty()
             && self.background.is_settled()

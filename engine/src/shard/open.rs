@@ -2,6 +2,7 @@
 
 use super::apply::apply_entry;
 use super::background::Background;
+use super::doubt::Backoff;
 use super::generation::Generation;
 use super::options::{Budgets, Now, ShardOptions, Tuning};
 use super::partition::Partitions;
@@ -27,8 +28,9 @@ impl Shard {
         Shard::open_tuned(dir, options, tuning, now)
     }
 
-    /// [`Shard::open`] with sizes of the caller's choice.
-    pub(super) fn open_tuned(
+    /// [`Shard::open`] with sizes of the caller's choice: a shard of small ones flushes, merges and recycles after a
+    /// few hundred writes.
+    pub fn open_tuned(
         dir: &mut dyn Dir,
         options: ShardOptions,
         tuning: Tuning,
@@ -46,6 +48,7 @@ impl Shard {
         })?;
         let Replay { partitions, sources, clock_us, holds_expiring, .. } = replay;
         let places = partitions.iter().count();
+        let kept_clock_us = clock_us.min(CLOCK_US_MAX);
         let clock_us = clock_us.max(now.unix_us).min(CLOCK_US_MAX);
         let mut background = Background::new(tree_options, state.next_file);
         background.debt_bytes = sources.tree.debt_bytes(&background.tree_options);
@@ -65,13 +68,18 @@ impl Shard {
             jobs: Vec::new(),
             clock_us,
             logged_clock_us: 0,
+            kept_clock_us,
             mono_us: now.mono_us,
             holds_expiring,
             synced_mono_us: now.mono_us,
             is_unsynced: false,
             wants_flush: false,
             is_closing: false,
-            failure: None,
+            forming_since_us: None,
+            doubt: None,
+            log_backoff: Backoff::default(),
+            manifest_backoff: Backoff::default(),
+            defect: None,
             counters: Counters::default(),
             key_scratch: Vec::with_capacity(256),
             value_scratch: Vec::new(),

@@ -24,6 +24,16 @@ pub struct Now {
     pub mono_us: u64,
 }
 
+/// The time by which a shard's entries expire, microseconds since the Unix epoch. It never goes back while a shard is
+/// open, whatever the wall clock does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Clocks {
+    /// Now.
+    pub now_us: u64,
+    /// What the log knows of it, as far as it is written: where a restart goes on if the wall clock shows less.
+    pub kept_us: u64,
+}
+
 /// What a shard is opened with.
 #[derive(Clone, Debug)]
 pub struct ShardOptions {
@@ -52,15 +62,19 @@ impl ShardOptions {
     pub const MEMORY_BYTES_MIN: usize = 16 << 20;
 }
 
-/// Sizes that follow from the memory budget.
+/// Sizes that follow from the memory budget, unless a caller of [`super::Shard::open_tuned`] chooses others.
 #[derive(Clone, Debug)]
-pub(super) struct Tuning {
+pub struct Tuning {
+    /// How memory is divided.
     pub budgets: Budgets,
+    /// The shape of the tree.
     pub tree: TreeOptions,
+    /// Size of a segment of the log, bytes.
     pub segment_bytes: u32,
 }
 
 impl Tuning {
+    /// The sizes of a shard that may use so much memory.
     pub fn new(memory_bytes: usize) -> Tuning {
         Tuning {
             budgets: Budgets::new(memory_bytes),
@@ -72,7 +86,7 @@ impl Tuning {
 
 /// Shares of the memory budget, bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Budgets {
+pub struct Budgets {
     /// A memtable is frozen at this size.
     pub memtable: usize,
     /// All memtables together; beyond it writers are refused.

@@ -101,6 +101,13 @@ impl Partitions {
         (place != Partitions::NOT_OURS).then_some(place as Place)
     }
 
+    /// Entries that were logged and not applied are given up: their indexes are free again. Their versions aren't.
+    pub fn forget_unapplied(&mut self) {
+        for state in &mut self.states {
+            state.logged_index = state.applied_index;
+        }
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = &PartitionState> {
         self.states.iter()
     }

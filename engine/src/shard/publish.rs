@@ -20,8 +20,12 @@ impl Shard {
     pub(super) fn background_done(&mut self, id: JobId, result: Result<JobOutput, Error>) {
         let Some(running) = self.background.running.remove(&id) else { return };
         match (running, result) {
-            (Running::Flush, Ok(JobOutput::Tables { tables, level })) => self.flushed(tables, level),
-            (Running::Merge { inputs }, Ok(JobOutput::Tables { tables, level })) => {
+            (Running::Flush, Ok(JobOutput::Tables { tables, level, expired })) => {
+                self.counters.expired += expired;
+                self.flushed(tables, level);
+            }
+            (Running::Merge { inputs }, Ok(JobOutput::Tables { tables, level, expired })) => {
+                self.counters.expired += expired;
                 self.counters.merges += 1;
                 self.cleared_trouble();
                 let added = tables.into_iter().map(|table| (level, table)).collect();
@@ -108,13 +112,15 @@ impl Shard {
         }
     }
 
-    /// The manifest found no room for an edit; it waits to be told to try again.
+    /// The manifest couldn't be written; it waits to be told to try again. Room is looked for every second, a
+    /// broken disk less and less often.
     pub(super) fn manifest_stalled(&mut self, error: std::io::Error) {
+        let seconds = self.manifest_backoff.failed(self.mono_us, &error);
         let error = Error::io("write", self.manifest.file(), "the shard's directory", error);
-        tracing::error!("the manifest waits, trying again in a second: {error}");
+        self.background.is_disk_full |= is_disk_full(&error);
+        tracing::error!("the manifest waits, trying again in {seconds} s: {error}");
         self.background.trouble = Some(error.to_string());
         self.background.rest_until_us = self.mono_us + RETRY_US;
-        self.background.is_disk_full = true;
     }
 
     pub(super) fn cleared_trouble(&mut self) {
@@ -139,9 +145,9 @@ impl Shard {
         if let Err(what) = self.manifest.check(&edit) {
             let reason = format!("{what}: this is a defect, please report it; the shard takes no writes");
             tracing::error!("{reason}");
-            self.failure.get_or_insert(reason);
+            self.defect.get_or_insert(reason);
         }
-        if self.failure.is_some() {
+        if self.defect.is_some() {
             return;
         }
         self.background.installs.push_back(install);
@@ -181,8 +187,13 @@ impl Shard {
 
     /// Why writes are refused now, if they are.
     pub(super) fn read_only_reason(&self) -> Option<&'static str> {
-        if self.failure.is_some() {
-            return Some("a write to the log or the manifest failed; see the server's log, then restart it");
+        if self.defect.is_some() {
+            return Some("the shard met a defect of ours; see the server's log, then restart it");
+        }
+        if self.doubt.is_some() {
+            return Some(
+                "a log write failed; the shard settles what it left and goes on by itself, see the server's log",
+            );
         }
         let is_short = self.background.is_disk_full
             && (self.log.room_bytes() < 2 * self.budgets.commit as u64
@@ -190,8 +201,8 @@ impl Shard {
         if is_short {
             return Some("the disk is full; free some space, the shard goes on by itself");
         }
-        let is_stuck =
-            self.background.trouble.is_some() && self.sources.memtable_bytes() > self.budgets.memtables;
+        let is_in_trouble = self.background.trouble.is_some() || self.manifest.is_stalled();
+        let is_stuck = is_in_trouble && self.sources.memtable_bytes() > self.budgets.memtables;
         is_stuck.then_some(
             "tables can't be written; see the server's log, the shard goes on by itself when they can",
         )

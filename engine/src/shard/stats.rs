@@ -14,8 +14,10 @@ pub(super) struct Counters {
     pub written_bytes: u64,
     pub flushes: u64,
     pub merges: u64,
+    pub expired: u64,
     pub job_errors: u64,
     pub read_errors: u64,
+    pub log_failures: u64,
     /// When the last write arrived, on the clock of [`super::Now::mono_us`].
     pub last_write_us: u64,
 }
@@ -39,10 +41,14 @@ pub struct ShardStats {
     pub flushes: u64,
     /// Merges done.
     pub merges: u64,
+    /// Expired values that flushes and merges took out.
+    pub expired: u64,
     /// Background jobs that failed.
     pub job_errors: u64,
     /// Blocks that couldn't be read or were damaged.
     pub read_errors: u64,
+    /// Log writes and syncs that failed.
+    pub log_failures: u64,
     /// Requests that waited for a block, ever.
     pub parked: u64,
     /// Requests that wait now.
@@ -104,10 +110,13 @@ impl Shard {
     ///
     /// Jobs and I/O in flight need none: their ends are events. A shard at rest that holds nothing that expires has none.
     pub fn next_deadline_us(&self) -> Option<u64> {
-        if self.log.is_failed() {
-            return None;
-        }
-        let times = [self.sync_due_us(), self.clock_due_us(), self.background_due_us()];
+        let times = [
+            self.commit_due_us(),
+            self.sync_due_us(),
+            self.clock_due_us(),
+            self.background_due_us(),
+            self.doubt_due_us(),
+        ];
         times.into_iter().flatten().min()
     }
 
@@ -124,8 +133,10 @@ impl Shard {
             written_bytes: self.counters.written_bytes,
             flushes: self.counters.flushes,
             merges: self.counters.merges,
+            expired: self.counters.expired,
             job_errors: self.counters.job_errors,
             read_errors: self.counters.read_errors,
+            log_failures: self.counters.log_failures,
             parked: self.parked.count,
             parked_now: self.parked.len(),
             memtable_bytes: self.sources.memtable_bytes(),
@@ -139,7 +150,7 @@ impl Shard {
             resident_bytes: shape.resident_bytes,
             metadata_bytes: shape.metadata_bytes,
             write_delay_us: self.write_delay_us(),
-            read_only: self.failure.clone().or_else(|| self.read_only_reason().map(str::to_string)),
+            read_only: self.failure().or_else(|| self.read_only_reason()).map(str::to_string),
             trouble: self.background.trouble.clone(),
         }
     }

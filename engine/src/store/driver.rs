@@ -42,7 +42,10 @@ impl Driver {
         }
         file.remove_other_layouts(dir)?;
         let path = file.shard_dir(dir, 0);
-        let ring = Ring::new(create(&path)?, true)?;
+        let mut ring = Ring::new(create(&path)?, true)?;
+        if let Some(log_sync) = options.log_sync {
+            ring.set_log_sync(log_sync);
+        }
         let mut clock = Clock::new();
         let shard_options = options.shard(file.shard_id(0), ring.is_direct());
         let shard = Shard::open(&mut OsDir::open(&path)?, shard_options, clock.read())?;

@@ -45,6 +45,7 @@ mod shared;
 #[cfg(test)]
 mod tests;
 
+pub use crate::drive::LogSync;
 pub use local::LocalStore;
 pub use reply::{Item, Reply};
 pub use shared::Store;
@@ -64,11 +65,18 @@ pub struct StoreOptions {
     pub memory_bytes: usize,
     /// The CPU of the background thread. Default: any.
     pub background_cpu: Option<usize>,
+    /// How durable log writes are made. Default: as the directory's device is best at.
+    pub log_sync: Option<LogSync>,
 }
 
 impl Default for StoreOptions {
     fn default() -> StoreOptions {
-        StoreOptions { durability: Durability::Sync, memory_bytes: 256 << 20, background_cpu: None }
+        StoreOptions {
+            durability: Durability::Sync,
+            memory_bytes: 256 << 20,
+            background_cpu: None,
+            log_sync: None,
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The client for programs without a runtime: every call waits for its answer.
 
+use std::fmt;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -33,7 +34,10 @@ impl Drop for Driver {
 }
 
 /// A [`Client`] whose methods block. Clones share connections and may be used by many threads at once;
-/// a thread of its own drives them. Not for use inside a runtime.
+/// a thread of its own drives them.
+///
+/// Not for use inside a runtime, whose threads must not be blocked: there, connecting is an error and every other call
+/// panics.
 ///
 /// ```no_run
 /// use pinion_net::client::{BlockingClient, Options};
@@ -52,12 +56,23 @@ pub struct BlockingClient {
     driver: Arc<Driver>,
 }
 
+impl fmt::Debug for BlockingClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("BlockingClient").field(&self.client).finish()
+    }
+}
+
 impl BlockingClient {
     /// Connects to the first of these addresses that answers.
     pub fn connect<A: Into<String>>(
         addresses: impl IntoIterator<Item = A>,
         options: Options,
     ) -> Result<BlockingClient, Error> {
+        if Handle::try_current().is_ok() {
+            let text =
+                "a BlockingClient would block the runtime that it is called in; use Client there".to_owned();
+            return Err(Error::NotConnected { address: "a server".to_owned(), text });
+        }
         let failed = |error: std::io::Error| Error::io("the client's own thread", &error);
         let runtime = Builder::new_current_thread().enable_all().build().map_err(failed)?;
         let (handle, stop) = (runtime.handle().clone(), Arc::new(Notify::new()));

@@ -17,9 +17,7 @@ use super::error::Error;
 use super::inbox::Inbox;
 use super::link::{Link, Phase};
 use super::pending::Owned;
-use crate::wire::{
-    Command, Features, Hello, Level, Limits, Reply, Request, Response, ServerHello, WireError,
-};
+use crate::wire::{Command, Level, Limits, Reply, Request, Response, ServerHello, WireError};
 
 /// An output buffer that grew beyond this is given back.
 const KEEP_BYTES: usize = 1 << 20;
@@ -84,7 +82,8 @@ async fn connect_any(link: &Link) -> Result<Connection, Error> {
             Ok(Ok(connection)) => return Ok(connection),
             Ok(Err(error)) => error,
             Err(_) => {
-                let text = format!("no HELLO within {:?}", link.options.connect_timeout);
+                let within = link.options.connect_timeout;
+                let text = format!("no HELLO within {within:?}; is it the port of the binary protocol?");
                 Error::NotConnected { address: address.clone(), text }
             }
         };
@@ -96,8 +95,7 @@ async fn connect(link: &Link, address: &str) -> Result<Connection, Error> {
     let unreachable = |error: io::Error| Error::io(address, &error);
     let mut stream = TcpStream::connect(address).await.map_err(unreachable)?;
     stream.set_nodelay(true).map_err(unreachable)?;
-    let features = if link.options.checksums { Features::CHECKSUM } else { Features::NONE };
-    let command = Command::Hello(Hello::new(&link.options.name, features, &link.options.auth));
+    let command = Command::Hello(link.options.hello());
     let request = Request { id: 1, level: Level::Default, keyspace: 0, deadline_ms: 0, command };
     let mut bytes = Vec::new();
     request.encode(&Limits::default(), false, &mut bytes).map_err(|error| Error::unsendable(&error))?;
@@ -113,6 +111,7 @@ async fn connect(link: &Link, address: &str) -> Result<Connection, Error> {
             received => inbox.filled(received),
         }
         if let Some(hello) = greeting(&mut inbox, address)? {
+            link.options.check(&hello, address)?;
             return Ok(Connection { stream, address: address.to_owned(), inbox, hello });
         }
     }
@@ -123,7 +122,7 @@ fn greeting(inbox: &mut Inbox, address: &str) -> Result<Option<ServerHello>, Err
     let Some(frame) = inbox.next().map_err(nonsense)? else { return Ok(None) };
     match Response::decode(&frame).map_err(nonsense)?.reply {
         Reply::Hello(hello) => Ok(Some(*hello)),
-        Reply::Refused { code, text } => Err(Error::refused(code, text)),
+        Reply::Refused { code, text } => Err(Error::refused_by(address, code, text)),
         _ => Err(Error::protocol(address, &"it answers HELLO with something else")),
     }
 }
@@ -197,7 +196,9 @@ fn deliver(link: &Link, inbox: &mut Inbox, wakers: &mut Vec<Waker>, address: &st
 /// Why the server is about to close the connection.
 fn notice(frame: &crate::wire::Frame<'_>, address: &str) -> Error {
     match Response::decode(frame).map(|response| response.reply) {
-        Ok(Reply::Refused { code, text } | Reply::Unknown { code, text }) => Error::refused(code, text),
+        Ok(Reply::Refused { code, text } | Reply::Unknown { code, text }) => {
+            Error::refused_by(address, code, text)
+        }
         Ok(_) => Error::protocol(address, &"a response without a request"),
         Err(error) => Error::protocol(address, &error),
     }

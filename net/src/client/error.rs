@@ -51,6 +51,24 @@ impl Error {
         !matches!(self, Error::Unknown { .. })
     }
 
+    /// Whether the same request may well succeed a little later, and trying it again does no harm.
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Error::Refused { code, .. } => code.is_temporary(),
+            Error::NotConnected { .. } | Error::TimedOut { .. } => true,
+            Error::Unknown { .. } | Error::Protocol { .. } => false,
+        }
+    }
+
+    /// Whether it is a notice by which a server ends a connection in good order: every request that it didn't answer
+    /// before wasn't executed.
+    pub(super) fn is_goodbye(&self) -> bool {
+        matches!(
+            self,
+            Error::Refused { code: ErrorCode::SHUTTING_DOWN | ErrorCode::TOO_MANY_CONNECTIONS, .. }
+        )
+    }
+
     /// The error's number, where there is one.
     pub fn code(&self) -> Option<ErrorCode> {
         match self {
@@ -61,6 +79,11 @@ impl Error {
 
     pub(super) fn refused(code: ErrorCode, text: &str) -> Error {
         Error::Refused { code, text: text.to_owned() }
+    }
+
+    /// A connection that was refused, or is closed.
+    pub(super) fn refused_by(address: &str, code: ErrorCode, text: &str) -> Error {
+        Error::Refused { code, text: format!("{address} says: {text}") }
     }
 
     pub(super) fn unknown(code: ErrorCode, text: &str) -> Error {
@@ -77,6 +100,16 @@ impl Error {
     }
 
     pub(super) fn io(address: &str, error: &std::io::Error) -> Error {
-        Error::NotConnected { address: address.to_owned(), text: error.to_string() }
+        use std::io::ErrorKind;
+        let remedy = match error.kind() {
+            ErrorKind::ConnectionRefused => "; does kvd run there? its ready line has the address",
+            ErrorKind::NotFound => "; see the spelling of the host's name",
+            ErrorKind::InvalidInput => "; an address is HOST:PORT, such as 127.0.0.1:7400",
+            ErrorKind::TimedOut | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
+                "; see whether the host is up, and what a firewall between lets through"
+            }
+            _ => "",
+        };
+        Error::NotConnected { address: address.to_owned(), text: format!("{error}{remedy}") }
     }
 }

@@ -247,7 +247,9 @@ impl Link {
         let mut state = self.lock();
         state.hello = None;
         let written = self.written.load(Ordering::Relaxed);
-        state.pending.fail_all(written, error, &mut wakers);
+        // A server that says goodbye has answered all that it took in.
+        let executed = if error.is_goodbye() { 0 } else { written };
+        state.pending.fail_all(executed, error, &mut wakers);
         state.output_start = written;
         state.output = Vec::new();
         state.earliest = None;

@@ -1,6 +1,6 @@
 //! The client's requests, one method each.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use super::Client;
 use super::batch::{self, Batch, Part};
@@ -9,7 +9,7 @@ use super::join::join_all;
 use super::pending::Owned;
 use super::scan::ScanStream;
 use super::types::{Delete, Meta, Put, ScanOptions, ScanPage, Value, Written, expiry};
-use crate::wire::{Command, ErrorCode, Expiry, KeyListBuilder, Reply, Response, Scan};
+use crate::wire::{Command, ErrorCode, Expiry, KeyListBuilder, KeyResult, Limits, Reply, Response, Scan};
 
 impl Client {
     /// Asks whether the server is there.
@@ -60,26 +60,41 @@ impl Client {
         Ok(values)
     }
 
-    /// Reads keys that take the same way, in as many requests as their values need.
+    /// Reads keys that take the same way, in as many requests as their number and their values need.
     async fn get_part(&self, keys: &[&[u8]]) -> Result<Vec<Option<Value>>, Error> {
         let terms = self.terms();
-        let mut values = Vec::with_capacity(keys.len());
+        let bytes_max = self.hello().map_or(Limits::BYTES_MAX, |hello| hello.limits.batch_bytes_max) as usize;
+        let mut values = vec![None; keys.len()];
+        let mut missing: VecDeque<usize> = (0..keys.len()).collect();
         let mut list = KeyListBuilder::default();
-        while let Some(first) = keys.get(values.len()) {
+        while let Some(&first) = missing.front() {
             list.clear();
-            for key in &keys[values.len()..] {
-                list.push(key).map_err(|error| Error::unsendable(&error))?;
+            let mut asked = Vec::new();
+            while let Some(&place) = missing.front() {
+                if !asked.is_empty() && !list.has_room_for(keys[place], bytes_max) {
+                    break;
+                }
+                list.push(keys[place]).map_err(|error| Error::unsendable(&error))?;
+                asked.push(place);
+                missing.pop_front();
             }
             let command = Command::MultiGet { keys: list.list() };
-            let owned = self.call(Some(first), command, terms).await?;
-            match self.reply(&owned)? {
-                Reply::Values(results) if !results.is_empty() && results.len() <= list.list().len() => {
-                    for result in results.iter() {
-                        values.push(Value::of_result(result)?);
-                    }
-                }
-                _ => return Err(self.nonsense(&UNEXPECTED)),
+            let owned = self.call(Some(keys[first]), command, terms).await?;
+            let Reply::Values(results) = self.reply(&owned)? else { return Err(self.nonsense(&UNEXPECTED)) };
+            if results.len() != asked.len() {
+                return Err(self.nonsense(&UNEXPECTED));
             }
+            let mut left_out = Vec::new();
+            for (&place, result) in asked.iter().zip(results.iter()) {
+                match result {
+                    KeyResult::Refused { code: ErrorCode::LIMIT, .. } => left_out.push(place),
+                    result => values[place] = Value::of_result(result)?,
+                }
+            }
+            if left_out.len() == asked.len() {
+                return Err(self.nonsense(&"it has no room for a single value"));
+            }
+            left_out.into_iter().rev().for_each(|place| missing.push_front(place));
         }
         Ok(values)
     }
@@ -134,12 +149,13 @@ impl Client {
         }
     }
 
-    /// Changes when a key expires, or that it does; answers whether it was there.
+    /// Changes when a key expires, or that it does; answers whether the key was there. Clearing an expiry
+    /// that a key doesn't have changes nothing and is no failure.
     pub async fn expire(&self, key: impl AsRef<[u8]>, expiry: Expiry) -> Result<bool, Error> {
         let key = key.as_ref();
         let owned = self.call(Some(key), Command::Expire { key, expiry }, self.terms()).await?;
         match self.reply(&owned)? {
-            Reply::Done => Ok(true),
+            Reply::Done | Reply::NotMet { .. } => Ok(true),
             Reply::NotFound => Ok(false),
             _ => Err(self.unexpected_write()),
         }
@@ -185,8 +201,8 @@ impl Client {
         }
     }
 
-    /// The items of a range of keys, page by page: in order within each partition, one partition after
-    /// the other. With a `{tag}` as prefix there is one partition.
+    /// The items of a range of keys, page by page, in the order of keys over all partitions. A prefix with a
+    /// whole `{tag}` has one partition, which costs less.
     pub fn scan(&self, options: ScanOptions) -> ScanStream {
         ScanStream::new(self.clone(), options)
     }

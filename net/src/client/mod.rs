@@ -7,7 +7,8 @@
 //! Outcomes are three. A request is *done* (`Ok`), *refused* and certainly not applied
 //! ([`Error::Refused`], [`Error::NotConnected`], [`Error::TimedOut`]), or *unknown*
 //! ([`Error::Unknown`]): the deadline passed or the connection broke while a write was on its way. Within
-//! its deadline a read is tried again after a broken connection, and a write if nothing of it was sent.
+//! its deadline a read is tried again after a broken connection, and a write if nothing of it was sent or the server said
+//! that it is going down: then it has answered all that it executed.
 //!
 //! Requests on one key, each awaited before the next, take effect in that order.
 //!
@@ -39,6 +40,7 @@ mod router;
 mod scan;
 mod types;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,6 +67,14 @@ pub struct Client {
     level: Level,
     keyspace: u16,
     timeout: Duration,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut fields = f.debug_struct("Client");
+        fields.field("addresses", &self.router.seed.addresses).field("level", &self.level);
+        fields.field("keyspace", &self.keyspace).field("timeout", &self.timeout).finish()
+    }
 }
 
 impl Client {
@@ -119,7 +129,8 @@ impl Client {
             let waiting = match sent {
                 Ok(waiting) => waiting,
                 Err(Error::TimedOut { .. }) if last_failure.is_some() => {
-                    return Err(last_failure.unwrap_or(Failure::TimedOut).into_error(is_read));
+                    let failure = last_failure.unwrap_or(Failure::TimedOut);
+                    return Err(failure.into_error(is_read, &link.address()));
                 }
                 Err(error) => return Err(error),
             };
@@ -133,7 +144,7 @@ impl Client {
                 Err(failure @ Failure::Broken { written, .. }) if is_read || !written => {
                     last_failure = Some(failure);
                 }
-                Err(failure) => return Err(failure.into_error(is_read)),
+                Err(failure) => return Err(failure.into_error(is_read, &link.address())),
             }
         }
     }

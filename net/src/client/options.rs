@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::wire::Level;
+use super::error::Error;
+use crate::wire::{Features, Hello, Level, ServerHello, VERSION};
 
 /// Settings of a client. [`Options::default`] suits most.
 #[derive(Clone, Debug)]
@@ -19,7 +20,7 @@ pub struct Options {
     pub level: Level,
     /// The number of the keyspace; 0 is `default`.
     pub keyspace: u16,
-    /// Whether key and value carry checksums both ways: no.
+    /// Whether key and value carry checksums both ways: no. A server that can't is no server for this client then.
     pub checksums: bool,
     /// Whether requests go straight to the core that holds their key: yes.
     pub follow_map: bool,
@@ -29,7 +30,7 @@ pub struct Options {
     pub output_bytes_max: usize,
     /// The client's name in the server's logs: `pinion-rust`.
     pub name: String,
-    /// Proof of identity; empty: none.
+    /// Proof of identity; empty: none. A server without authentication refuses a client that sends one.
     pub auth: Vec<u8>,
 }
 
@@ -49,5 +50,27 @@ impl Default for Options {
             name: "pinion-rust".to_owned(),
             auth: Vec::new(),
         }
+    }
+}
+
+impl Options {
+    /// How the client introduces itself.
+    pub(super) fn hello(&self) -> Hello<'_> {
+        let features = if self.checksums { Features::CHECKSUM.required() } else { Features::NONE };
+        Hello::new(&self.name, features, &self.auth)
+    }
+
+    /// Whether the server agreed to what was asked for, and to nothing else.
+    pub(super) fn check(&self, hello: &ServerHello, address: &str) -> Result<(), Error> {
+        let expected = if self.checksums { Features::CHECKSUM } else { Features::NONE };
+        if hello.version != VERSION {
+            let text = format!("it goes on with version {} of the protocol, not {VERSION}", hello.version);
+            return Err(Error::protocol(address, &text));
+        }
+        if hello.features != expected {
+            let text = format!("it grants features {:#x}, not {:#x}", hello.features.0, expected.0);
+            return Err(Error::protocol(address, &text));
+        }
+        Ok(())
     }
 }

@@ -48,7 +48,7 @@ impl Owned {
 pub(super) enum Failure {
     /// The connection broke.
     Broken {
-        /// Whether the server may have received it.
+        /// Whether the server may have executed it.
         written: bool,
         /// What happened.
         error: Error,
@@ -58,16 +58,17 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    /// As the error of a request that isn't tried again.
-    pub(super) fn into_error(self, is_read: bool) -> Error {
-        const LATE: &str = "the server didn't answer in time";
+    /// As the error of a request to this address that isn't tried again.
+    pub(super) fn into_error(self, is_read: bool, address: &str) -> Error {
+        let late =
+            || format!("{address} didn't answer in time; see whether it is overloaded, or raise the timeout");
         match self {
             Failure::Broken { written: true, error } if !is_read => {
                 Error::unknown(ErrorCode::CONNECTION_LOST, &error.to_string())
             }
             Failure::Broken { error, .. } => error,
-            Failure::TimedOut if is_read => Error::TimedOut { text: LATE.to_owned() },
-            Failure::TimedOut => Error::unknown(ErrorCode::TIMED_OUT, LATE),
+            Failure::TimedOut if is_read => Error::TimedOut { text: late() },
+            Failure::TimedOut => Error::unknown(ErrorCode::TIMED_OUT, &late()),
         }
     }
 }
@@ -166,7 +167,7 @@ impl Pending {
         waker
     }
 
-    /// Fails all requests that wait: those that begin before `written` may have been received.
+    /// Fails all requests that wait: those that begin before `written` may have been executed.
     pub(super) fn fail_all(&mut self, written: u64, error: &Error, wakers: &mut Vec<Waker>) {
         for slot in &mut self.slots {
             let Place::Waiting { waker, position, .. } = &mut slot.place else { continue };

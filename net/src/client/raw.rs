@@ -3,7 +3,26 @@
 //! Requests are appended to a buffer by [`Connection::send`] and leave together; responses are parsed
 //! in the buffer they were received in. This is the cheapest way to keep thousands of requests in
 //! flight. Sending reads as well once the server stops taking more, so a deep pipeline can't block
-//! itself. Nothing is retried: after an error the requests without a response are unknown.
+//! itself. Nothing is retried: after an error the requests without a response are unknown, except after the notice
+//! SHUTTING_DOWN: then they weren't executed.
+//!
+//! ```no_run
+//! use pinion_net::client::Options;
+//! use pinion_net::client::raw::Connection;
+//! use pinion_net::wire::{Command, Reply};
+//!
+//! # fn main() -> Result<(), pinion_net::client::Error> {
+//! let mut connection = Connection::connect("127.0.0.1:7400", &Options::default())?;
+//! for key in ["a", "b", "c"] {
+//!     connection.send(Command::Get { key: key.as_bytes() })?;
+//! }
+//! while connection.in_flight() > 0 {
+//!     let response = connection.recv()?;
+//!     println!("{} is there: {}", response.id, matches!(response.reply, Reply::Value(_)));
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
@@ -13,7 +32,7 @@ use std::time::{Duration, Instant};
 use super::error::Error;
 use super::inbox::Inbox;
 use super::options::Options;
-use crate::wire::{Command, Features, Hello, Reply, Request, Response, ServerHello};
+use crate::wire::{Command, Features, Reply, Request, Response, ServerHello};
 
 /// How long a system call may block before the other direction, or the deadline, is looked after.
 const PATIENCE: Duration = Duration::from_millis(20);
@@ -73,15 +92,14 @@ impl Connection {
 
     fn greet(&mut self) -> Result<ServerHello, Error> {
         let options = self.options.clone();
-        let features = if options.checksums { Features::CHECKSUM } else { Features::NONE };
-        self.send(Command::Hello(Hello::new(&options.name, features, &options.auth)))?;
+        self.send(Command::Hello(options.hello()))?;
         let address = self.address.clone();
         let Some(response) = self.recv_within(options.connect_timeout)? else {
             return Err(Error::NotConnected { address, text: "it doesn't answer HELLO".into() });
         };
         match response.reply {
-            Reply::Hello(hello) => Ok(*hello),
-            Reply::Refused { code, text } => Err(Error::refused(code, text)),
+            Reply::Hello(hello) => options.check(&hello, &address).map(|()| *hello),
+            Reply::Refused { code, text } => Err(Error::refused_by(&address, code, text)),
             _ => Err(Error::protocol(&address, &"it answers HELLO with something else")),
         }
     }
@@ -172,7 +190,7 @@ impl Connection {
     }
 
     /// The next response among the bytes already received. A notice about the whole connection, which the
-    /// server closes after it, comes as [`Error::Refused`].
+    /// server closes after it, comes as [`Error::Refused`]; it is the last there is.
     pub fn try_recv(&mut self) -> Result<Option<Response<'_>>, Error> {
         if !self.inbox.is_ready() {
             return Ok(None);
@@ -184,7 +202,7 @@ impl Connection {
         };
         match Response::decode(&frame) {
             Ok(Response { id: 0, reply: Reply::Refused { code, text }, .. }) => {
-                Err(Error::refused(code, text))
+                Err(Error::refused_by(&self.address, code, text))
             }
             Ok(response) => {
                 self.in_flight = self.in_flight.saturating_sub(1);

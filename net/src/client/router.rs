@@ -16,7 +16,7 @@ use super::drive;
 use super::error::Error;
 use super::link::{Link, Phase, Terms};
 use super::options::Options;
-use crate::wire::{Command, Features, Hello, Home, Level, Map, Reply, Response, ServerHello};
+use crate::wire::{Command, Home, Level, Map, Reply, Response, ServerHello};
 
 const REFRESH_PAUSE: Duration = Duration::from_secs(1);
 
@@ -167,12 +167,15 @@ impl Router {
     }
 
     async fn ask_for_map(&self) -> Result<(), Error> {
-        let features = if self.options.checksums { Features::CHECKSUM } else { Features::NONE };
-        let command = Command::Hello(Hello::new(&self.options.name, features, &self.options.auth));
+        let command = Command::Hello(self.options.hello());
         let deadline = Instant::now() + self.options.timeout;
         let terms = Terms { level: Level::Default, keyspace: 0, deadline };
-        let owned =
-            self.seed.send(command, terms).await?.await.map_err(|failure| failure.into_error(true))?;
+        let owned = self
+            .seed
+            .send(command, terms)
+            .await?
+            .await
+            .map_err(|failure| failure.into_error(true, &self.seed.address()))?;
         let response = Response::decode(&owned.frame());
         if let Ok(Response { reply: Reply::Hello(hello), .. }) = response {
             let host = self.seed.peer_host();

@@ -122,7 +122,7 @@ impl Item {
 /// A page of a scan.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ScanPage {
-    /// Its items: in order within a partition, partition after partition.
+    /// Its items, in the order of keys over all partitions.
     pub items: Vec<Item>,
     /// Where to go on; `None`: the scan is over.
     pub next: Option<Vec<u8>>,

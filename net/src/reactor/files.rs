@@ -1,18 +1,29 @@
 //! File operations in flight.
 //!
-//! A write with sync is a write linked to an fdatasync. The write completes only if it failed or fell short;
-//! then the link is broken, and the rest is written by a new attempt. An attempt has its own generation, so that
+//! A write with [`FileSync::Linked`] is a write linked to an fdatasync. The write completes only if it failed or
+//! fell short; then the link is broken, and the rest is written by a new attempt. An attempt has its own generation, so that
 //! what the kernel still says about an older one is ignored.
 
 use super::buffers::Lent;
-use super::ring::{Completion, Kind, Ring, Tag};
+use super::ring::{Completion, Kind, Ring, Sync, Tag};
 use std::io;
 use std::os::fd::RawFd;
+
+/// How a file write becomes durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileSync {
+    /// Not by itself.
+    No,
+    /// By an fdatasync linked to it.
+    Linked,
+    /// As it is written (RWF_DSYNC): the better way where the device has FUA and the write overwrites.
+    WriteThrough,
+}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum What {
     Read,
-    Write { sync: bool },
+    Write { sync: FileSync },
     Sync,
 }
 
@@ -64,7 +75,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Files<B> {
         fd: RawFd,
         offset: u64,
         buf: B,
-        sync: bool,
+        sync: FileSync,
     ) -> io::Result<()> {
         self.start(ring, What::Write { sync }, token, fd, offset, buf)
     }
@@ -103,7 +114,11 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Files<B> {
         match operation.what {
             What::Read => ring.read(fd, offset, &mut operation.buf, done, tag(Kind::FileRead)),
             What::Write { sync } => {
-                let sync = sync.then(|| tag(Kind::FileSync));
+                let sync = match sync {
+                    FileSync::No => Sync::No,
+                    FileSync::Linked => Sync::Linked(tag(Kind::FileSync)),
+                    FileSync::WriteThrough => Sync::WriteThrough,
+                };
                 ring.write(fd, offset, &mut operation.buf, done, tag(Kind::FileWrite), sync)
             }
             What::Sync => ring.sync(fd, tag(Kind::FileSync)),
@@ -167,7 +182,7 @@ impl<B: AsRef<[u8]>> Operation<B> {
         if self.done == self.len() {
             return match self.what {
                 // It completed although it wrote everything: the fdatasync is still to come.
-                What::Write { sync: true } => Progress::Continue,
+                What::Write { sync: FileSync::Linked } => Progress::Continue,
                 _ => Progress::Ended(Ok(self.done)),
             };
         }

@@ -5,7 +5,7 @@
 
 use super::config::ReactorConfig;
 use super::connection::{CloseReason, ConnId, Connection, Phase};
-use super::files::Files;
+use super::files::{FileSync, Files};
 use super::listener::Listener;
 use super::pool::Pool;
 use super::ring::{Kind, Ring, Tag};
@@ -313,9 +313,9 @@ impl<B> Io<B> {
 }
 
 impl<B: AsRef<[u8]> + AsMut<[u8]> + 'static> Io<B> {
-    /// Writes all of `buf` at `offset`; with `sync` it is on the device (fdatasync) when `file_done` says so.
+    /// Writes all of `buf` at `offset`; unless `sync` is [`FileSync::No`] it is on the device when `file_done` says so.
     /// The descriptor must stay open until then.
-    pub fn write_file(&mut self, token: u64, fd: RawFd, offset: u64, buf: B, sync: bool) {
+    pub fn write_file(&mut self, token: u64, fd: RawFd, offset: u64, buf: B, sync: FileSync) {
         let result = self.files.write(&mut self.ring, token, fd, offset, buf, sync);
         self.must(result);
     }

@@ -92,6 +92,7 @@ mod waker;
 
 pub use config::ReactorConfig;
 pub use connection::{CloseReason, ConnId};
+pub use files::FileSync;
 pub use io::Io;
 pub use preflight::{Problem, preflight};
 pub use stats::{Stall, Stats};

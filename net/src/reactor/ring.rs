@@ -127,6 +127,16 @@ pub(super) enum SendMode {
     Wait,
 }
 
+/// How a write becomes durable.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sync {
+    No,
+    /// By a linked fdatasync, which completes with this tag.
+    Linked(Tag),
+    /// By RWF_DSYNC.
+    WriteThrough,
+}
+
 pub(super) struct Ring {
     ring: IoUring,
     /// Index of the ring's registered descriptor, and the thread that it is registered with.
@@ -310,7 +320,7 @@ impl Ring {
         self.push(entry.user_data(tag.0))
     }
 
-    /// Writes a buffer from `from` on; with `sync_tag` it completes by the fdatasync linked to it, or by
+    /// Writes a buffer from `from` on; with [`Sync::Linked`] it completes by the fdatasync linked to it, or by
     /// itself if it wrote less.
     pub fn write<B: AsRef<[u8]>>(
         &mut self,
@@ -319,12 +329,14 @@ impl Ring {
         buffer: &mut Lent<Box<B>>,
         from: usize,
         tag: Tag,
-        sync_tag: Option<Tag>,
+        sync: Sync,
     ) -> io::Result<()> {
         let bytes = &(**buffer.lend()).as_ref()[from..];
         let len = bytes.len().min(OPERATION_BYTES_MAX) as u32;
-        let entry = opcode::Write::new(Fd(fd), bytes.as_ptr(), len).offset(offset).build().user_data(tag.0);
-        let Some(sync_tag) = sync_tag else {
+        let flags = if sync == Sync::WriteThrough { libc::RWF_DSYNC } else { 0 };
+        let entry = opcode::Write::new(Fd(fd), bytes.as_ptr(), len).offset(offset).rw_flags(flags);
+        let entry = entry.build().user_data(tag.0);
+        let Sync::Linked(sync_tag) = sync else {
             return self.push(entry);
         };
         self.make_room(2)?;

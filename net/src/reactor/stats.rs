@@ -1,5 +1,6 @@
 //! What a reactor counts about itself.
 
+use std::fmt;
 use std::time::Duration;
 
 /// Counters since the reactor was made. Read them on its thread with [`super::Io::stats`].
@@ -82,6 +83,23 @@ pub struct Stall {
     pub files: u64,
     /// Whether it called `woken`.
     pub woken: bool,
+}
+
+impl fmt::Display for Stall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ms = |time: Duration| time.as_secs_f64() * 1e3;
+        write!(
+            f,
+            "{:.1} ms, {:.1} ms of it after its events ({} completions, {} of them of files; {} bytes received, {} connections accepted, {} closed)",
+            ms(self.time),
+            ms(self.end_turn),
+            self.completions,
+            self.files,
+            self.received_bytes,
+            self.accepted,
+            self.closed
+        )
+    }
 }
 
 /// The counters a [`Stall`] is made of, at one moment.

@@ -131,7 +131,7 @@ impl<H: Handler> Reactor<H> {
                 let stall = self.io.stats.note_stall(mark, time, end - events_done);
                 if self.stall_logged.is_none_or(|at| end - at >= STALL_LOG_PAUSE) {
                     self.stall_logged = Some(end);
-                    tracing::warn!(?stall, "a turn held up its core");
+                    tracing::warn!("a turn held up its core: {stall}");
                 }
             }
             if let Some(failure) = self.io.failure.take() {

@@ -31,7 +31,7 @@ impl<'a> Request<'a> {
             return Err(WireError::Malformed("the header's reserved byte isn't zero"));
         }
         let Some(level) = Level::from_byte(header.level) else {
-            return Err(WireError::Malformed("the header's level is none of 0 to 4"));
+            return Err(WireError::Malformed("the header's level is none of 0 (default) to 4 (all)"));
         };
         check_parts(opcode, frame)?;
         let command = decode_command(opcode, frame, limits)?;

@@ -78,6 +78,12 @@ error_codes! {
     UNAVAILABLE = 19, "nobody can answer for this key's partition now; try again";
     /// The server has as many connections as it may.
     TOO_MANY_CONNECTIONS = 20, "too many connections";
+    /// The first request of a connection wasn't HELLO. The connection is closed after it.
+    HELLO_REQUIRED = 21, "the first request of a connection must be HELLO";
+    /// The client proves its identity to a server that knows none. The connection is closed after it.
+    AUTH_NOT_CONFIGURED = 22, "this server has no authentication configured; send no proof of identity";
+    /// The client requires a feature that this server doesn't have. The connection is closed after it.
+    UNKNOWN_FEATURE = 23, "the server lacks a feature that the client requires";
     /// The write's log record may or may not be on disk.
     LOG_FAILED = 32, "the log failed while the write was in it";
     /// The deadline passed while the request was on its way.
@@ -142,6 +148,12 @@ pub enum WireError {
         /// How long it may be.
         limit: u64,
     },
+    /// A list has too many keys.
+    #[error("the list has {keys} keys, the limit is {}; ask for them in several requests", Limits::KEYS_MAX)]
+    TooManyKeys {
+        /// How many it has.
+        keys: u64,
+    },
     /// A key is empty or too long.
     #[error("the key has {bytes} bytes, keys have 1 to {}", Limits::KEY_BYTES_MAX)]
     KeyLength {
@@ -174,7 +186,9 @@ impl WireError {
             WireError::Magic | WireError::HeaderChecksum => ErrorCode::BAD_FRAME,
             WireError::Version { .. } => ErrorCode::BAD_VERSION,
             WireError::BodyChecksum => ErrorCode::BAD_CHECKSUM,
-            WireError::TooLong { .. } | WireError::KeyLength { .. } => ErrorCode::LIMIT,
+            WireError::TooLong { .. } | WireError::TooManyKeys { .. } | WireError::KeyLength { .. } => {
+                ErrorCode::LIMIT
+            }
             WireError::UnknownOpcode { .. } => ErrorCode::UNKNOWN_OPCODE,
             WireError::UnknownFlags { .. } | WireError::Malformed(_) => ErrorCode::BAD_REQUEST,
         }

@@ -21,8 +21,11 @@ impl Limits {
     pub const BYTES_MAX: u32 = 16 << 20;
     /// Longest value part of a request that is neither a put, nor a batch, nor a list of keys: HELLO, PING, ranges.
     pub const CONTROL_BYTES_MAX: u32 = 512 << 10;
-    /// Longest value part of a response: a largest item, its key, and a cursor.
-    pub const RESPONSE_BYTES_MAX: u32 = Limits::BYTES_MAX + (256 << 10);
+    /// Most keys of a MULTI-GET.
+    pub const KEYS_MAX: usize = 65_536;
+    /// Longest value part of a response: a largest value beside the framing of as many results as a MULTI-GET may
+    /// have, or beside a key and a cursor.
+    pub const RESPONSE_BYTES_MAX: u32 = Limits::BYTES_MAX + (2 << 20);
     /// Longest frame of all, in bytes.
     pub const FRAME_BYTES_MAX: usize =
         HEADER_BYTES + Limits::KEY_BYTES_MAX + Limits::RESPONSE_BYTES_MAX as usize + 16;

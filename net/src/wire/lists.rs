@@ -32,6 +32,9 @@ pub struct KeyList<'a> {
 
 impl<'a> KeyList<'a> {
     pub(super) fn check(bytes: &'a [u8], count: u64) -> Result<KeyList<'a>, WireError> {
+        if count > Limits::KEYS_MAX as u64 {
+            return Err(WireError::TooManyKeys { keys: count });
+        }
         let list = KeyList { bytes, count: 0 };
         let mut keys = list.iter();
         let mut found = 0;
@@ -93,10 +96,18 @@ impl KeyListBuilder {
     /// Appends a key.
     pub fn push(&mut self, key: &[u8]) -> Result<(), WireError> {
         check_key(key)?;
+        if self.count == Limits::KEYS_MAX {
+            return Err(WireError::TooManyKeys { keys: self.count as u64 + 1 });
+        }
         self.bytes.extend_from_slice(&(key.len() as u16).to_le_bytes());
         self.bytes.extend_from_slice(key);
         self.count += 1;
         Ok(())
+    }
+
+    /// Whether a request whose list may have so many bytes (see [`Limits::batch_bytes_max`]) takes this key too.
+    pub fn has_room_for(&self, key: &[u8], bytes_max: usize) -> bool {
+        self.count < Limits::KEYS_MAX && self.bytes.len() + size_of::<U16>() + key.len() <= bytes_max
     }
 
     /// The list, for a request.

@@ -81,8 +81,9 @@ pub enum Command<'a> {
         /// The addend.
         by: i64,
     },
-    /// Changes the expiry of a key: [`Reply::Done`](super::Reply::Done) or
-    /// [`Reply::NotFound`](super::Reply::NotFound).
+    /// Changes the expiry of a key: [`Reply::Done`](super::Reply::Done),
+    /// [`Reply::NotFound`](super::Reply::NotFound), or [`Reply::NotMet`](super::Reply::NotMet) if the key has no
+    /// expiry that could be cleared.
     Expire {
         /// The key.
         key: &'a [u8],

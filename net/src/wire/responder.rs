@@ -42,8 +42,13 @@ impl Responder {
     pub fn for_error(error: &WireError) -> Responder {
         match error {
             WireError::TooLong { id, opcode, .. } => Responder::for_parts(*id, *opcode, false),
-            _ => Responder::for_parts(0, 0, false),
+            _ => Responder::notice(),
         }
+    }
+
+    /// For a notice about the whole connection: the last frame before it is closed.
+    pub fn notice() -> Responder {
+        Responder::for_parts(0, 0, false)
     }
 
     /// For a request kept as its parts.
@@ -93,8 +98,8 @@ impl Responder {
         append_with_old(out, header, old);
     }
 
-    /// PUT and DELETE: the condition didn't hold. `current` is what is there (its bytes only where
-    /// asked for).
+    /// PUT and DELETE: the condition didn't hold. EXPIRE: there was no expiry to clear. `current` is what is
+    /// there (its bytes only where asked for).
     pub fn not_met(self, out: &mut Vec<u8>, current: Option<ValueRef<'_>>) {
         append_with_old(out, self.header(Status::NotMet), current);
     }
@@ -149,9 +154,11 @@ impl Responder {
         append(out, header, b"", &[text_bytes(code, text)]);
     }
 
-    /// Begins the answer of a MULTI-GET.
-    pub fn results(self, out: &mut Vec<u8>) -> ResultsEncoder {
-        ResultsEncoder { frame: Open::begin(out, self.header(Status::Ok), 0), count: 0 }
+    /// Begins the answer of a MULTI-GET of so many keys, of which those that have a value to answer have
+    /// `value_bytes` together. See [`ResultsEncoder::fits`].
+    pub fn results(self, out: &mut Vec<u8>, keys: usize, value_bytes: usize) -> ResultsEncoder {
+        let due = keys * size_of::<ResultHead>() + value_bytes;
+        ResultsEncoder { frame: Open::begin(out, self.header(Status::Ok), due), count: 0, due }
     }
 
     /// Begins the answer of a BATCH.
@@ -183,32 +190,43 @@ fn length(bytes: &[u8]) -> U32 {
 }
 
 /// The answer of a MULTI-GET in the making: results in the order of the keys.
+///
+/// It never gets longer than a response may: what the results of all keys need is set aside at the beginning, and texts
+/// of errors get what is left.
 #[derive(Debug)]
 #[must_use = "an answer that isn't finished leaves half a frame"]
 pub struct ResultsEncoder {
     frame: Open,
     count: u64,
+    /// Bytes that are still to come for sure.
+    due: usize,
 }
 
 impl ResultsEncoder {
-    /// Whether a value of this length still fits; if not, finish, and the client asks for the rest.
-    pub fn has_room_for(&self, out: &[u8], value_bytes: usize) -> bool {
-        let bytes = self.frame.body_len(out) + size_of::<ResultHead>() + value_bytes.max(TEXT_BYTES_MAX);
-        bytes <= Limits::RESPONSE_BYTES_MAX as usize
+    /// Whether the results of so many keys fit a response if values of so many bytes together are among them. One value
+    /// always does.
+    pub fn fits(keys: usize, value_bytes: usize) -> bool {
+        keys * size_of::<ResultHead>() + value_bytes <= Limits::RESPONSE_BYTES_MAX as usize
     }
 
     /// The next key's value, `None` if it has none.
     pub fn push(&mut self, out: &mut Vec<u8>, value: Option<ValueRef<'_>>) {
         match value {
-            Some(value) => self.item(out, Status::Ok, ErrorCode(0), value),
+            Some(value) => {
+                self.due = self.due.saturating_sub(value.bytes.len());
+                self.item(out, Status::Ok, ErrorCode(0), value);
+            }
             None => self.item(out, Status::NotFound, ErrorCode(0), ValueRef::default()),
         }
     }
 
-    /// The next key couldn't be read.
+    /// The next key couldn't be read. The text is left out where there is no room for it.
     pub fn push_refused(&mut self, out: &mut Vec<u8>, code: ErrorCode, text: &str) {
-        let value = ValueRef { bytes: text_bytes(code, text), ..ValueRef::default() };
-        self.item(out, Status::Refused, code, value);
+        let text = text_bytes(code, text);
+        let has_room =
+            self.frame.body_len(out) + self.due + text.len() <= Limits::RESPONSE_BYTES_MAX as usize;
+        let bytes = if has_room { text } else { b"" };
+        self.item(out, Status::Refused, code, ValueRef { bytes, ..ValueRef::default() });
     }
 
     fn item(&mut self, out: &mut Vec<u8>, status: Status, error: ErrorCode, value: ValueRef<'_>) {
@@ -223,6 +241,7 @@ impl ResultsEncoder {
         out.extend_from_slice(head.as_bytes());
         out.extend_from_slice(value.bytes);
         self.count += 1;
+        self.due = self.due.saturating_sub(size_of::<ResultHead>());
     }
 
     /// Completes the frame.

@@ -32,7 +32,7 @@ pub enum Reply<'a> {
         /// The value before, where asked for and there.
         old: Option<ValueRef<'a>>,
     },
-    /// PUT, DELETE: the condition didn't hold.
+    /// PUT, DELETE: the condition didn't hold. EXPIRE: the key has no expiry that could be cleared.
     NotMet {
         /// What is there, if anything; its bytes only where asked for.
         current: Option<ValueRef<'a>>,

@@ -54,8 +54,8 @@ pub enum KeyResult<'a> {
     },
 }
 
-/// The results of a MULTI-GET, in the order of its keys. They may be fewer than the keys: the answer
-/// was full. Ask for the rest again.
+/// The results of a MULTI-GET, in the order of its keys. Values that the answer had no room for are refused with
+/// [`ErrorCode::LIMIT`]: ask for them again.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct KeyResults<'a> {
     bytes: &'a [u8],
@@ -222,8 +222,8 @@ pub struct PageItem<'a> {
     pub value: ValueRef<'a>,
 }
 
-/// A page of a scan. Its items are in order within each partition; partitions follow each other by
-/// number. A page may be empty and the scan still go on.
+/// A page of a scan. Its items are in the order of their keys, over all partitions. A page may be empty and
+/// the scan still go on.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Page<'a> {
     items: &'a [u8],

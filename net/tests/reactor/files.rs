@@ -1,5 +1,5 @@
 use crate::common::Server;
-use pinion_net::reactor::{CloseReason, ConnId, Handler, Io, Next, Reactor, ReactorConfig};
+use pinion_net::reactor::{CloseReason, ConnId, FileSync, Handler, Io, Next, Reactor, ReactorConfig};
 use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
@@ -25,12 +25,13 @@ impl Files {
         match self.step {
             0 => {
                 for i in 0..4 {
-                    io.write_file(i, fd, i * LEN as u64, Files::piece(i), true);
+                    let sync = if i % 2 == 0 { FileSync::Linked } else { FileSync::WriteThrough };
+                    io.write_file(i, fd, i * LEN as u64, Files::piece(i), sync);
                 }
                 self.pending = 4;
             }
             1 => {
-                io.write_file(10, fd, 4 * LEN as u64, b"tail".to_vec(), false);
+                io.write_file(10, fd, 4 * LEN as u64, b"tail".to_vec(), FileSync::No);
                 io.sync_file(11, fd, Vec::new());
                 self.pending = 2;
             }
@@ -41,8 +42,9 @@ impl Files {
                 io.read_file(24, fd, 4 * LEN as u64, vec![0; 100]);
                 io.read_file(25, fd, 100 * LEN as u64, vec![0; 100]);
                 io.read_file(26, -1, 0, vec![0; 100]);
-                io.write_file(27, -1, 0, vec![0; 100], true);
-                self.pending = 8;
+                io.write_file(27, -1, 0, vec![0; 100], FileSync::Linked);
+                io.write_file(28, -1, 0, vec![0; 100], FileSync::WriteThrough);
+                self.pending = 9;
             }
             _ => io.stop(),
         }
@@ -94,7 +96,7 @@ fn files_are_written_synced_and_read_through_the_ring() {
     let mut expected: Vec<_> = (0..4).map(|token| (token, Ok(LEN))).collect();
     expected.extend([(10, Ok(4)), (11, Ok(0))]);
     expected.extend((20..24).map(|token| (token, Ok(LEN))));
-    expected.extend([(24, Ok(4)), (25, Ok(0)), (26, bad), (27, bad)]);
+    expected.extend([(24, Ok(4)), (25, Ok(0)), (26, bad), (27, bad), (28, bad)]);
     assert_eq!(files.done, expected);
     assert_eq!(path.as_file().metadata().unwrap().len(), 4 * LEN as u64 + 4);
 }
@@ -125,7 +127,7 @@ impl Handler for Impatient {
 
     fn end_turn(&mut self, io: &mut Io<Vec<u8>>) -> Next {
         if !std::mem::replace(&mut self.started, true) {
-            io.write_file(1, self.file.as_raw_fd(), 0, vec![1; LEN], true);
+            io.write_file(1, self.file.as_raw_fd(), 0, vec![1; LEN], FileSync::Linked);
             io.stop();
         }
         Next::Sleep(None)

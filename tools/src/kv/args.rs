@@ -8,27 +8,65 @@ use clap::builder::{OsStringValueParser, TypedValueParser, ValueParser};
 use clap::{Args, Parser, Subcommand};
 use pinion_net::wire::Level;
 
+use super::duration;
+
 const EXAMPLES: &str = "\
 Examples:
   kv put greeting hello              set a key
   kv get greeting                    read it
   kv put session token --ttl 30m     a value that expires
+  kv put greeting bye --if-absent    only if the key isn't there
   kv put photo - < photo.jpg         a value from standard input
   kv get --raw photo > copy.jpg      its exact bytes
   kv incr visits                     count
   kv mput a 1 b 2                    several keys at once
-  kv scan --prefix user: --limit 20  keys in order
-  kv --json scan --prefix user:      one JSON object per line
+  kv mput - < pairs.tsv              lines of KEY, tab, VALUE
+  kv scan --prefix user: --limit 20  keys in order, in a table
+  kv scan --prefix user: --json      one JSON object per line
+  kv -a one:7400,two:7400 ping       the first that answers
   kv                                 a shell
+  kv < commands                      the shell's commands from a file
 
-Exit codes: 0 done, 1 not found, 2 wrong usage, 3 refused (certainly not applied), 4 unknown outcome.";
+Exit codes: 0 done, 1 not found, 2 wrong usage, 3 refused or not reached (certainly not applied),
+4 unknown outcome (a write may have been applied). With --json errors are JSON too, on standard error.";
+
+const PUT_EXAMPLES: &str = "\
+Examples:
+  kv put greeting hello
+  kv put session token --ttl 30m
+  kv put photo - < photo.jpg
+  kv put greeting bye --if-version 1795236146941896    (`kv exists KEY` prints the version)
+  kv put -- --key-- --value--                          (after -- nothing is an option)";
+
+const GET_EXAMPLES: &str = "\
+Examples:
+  kv get greeting                 the value; on a terminal with control characters escaped
+  kv get --json greeting          with version and expiry; what isn't UTF-8 as value_base64
+  kv get --raw photo > copy.jpg   the exact bytes";
+
+const MPUT_EXAMPLES: &str = "\
+Examples:
+  kv mput user:1 Ada user:2 Grace
+  printf 'user:1\\tAda\\nuser:2\\tGrace\\n' | kv mput -";
+
+const RANGE_EXAMPLES: &str = "\
+Examples:
+  kv scan --prefix user: --limit 20
+  kv scan --from b --to d             from b up to but without d
+  kv scan --json > everything.jsonl
+  kv keys --prefix user:              (keys takes the same options)";
+
+const COUNT_EXAMPLES: &str = "\
+Examples:
+  kv count
+  kv count --prefix user:";
 
 /// The command line client of Pinion.
 #[derive(Debug, Parser)]
-#[command(name = "kv", version, about = "Reads and writes a Pinion store; a shell when there is no command", after_help = EXAMPLES, disable_help_subcommand = true)]
+#[command(name = "kv", version, about = "Reads and writes a Pinion store; a shell when there is no command", after_help = EXAMPLES)]
 pub struct Kv {
     /// How to reach the store and what to print.
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Options of every command")]
     pub options: GlobalOptions,
     /// What to do; without one, a shell.
     #[command(subcommand)]
@@ -38,21 +76,21 @@ pub struct Kv {
 /// Options that go with every command.
 #[derive(Clone, Debug, Args)]
 pub struct GlobalOptions {
-    /// Addresses of the store; the first that answers is taken
-    #[arg(short, long, value_name = "ADDR,...", env = "PINION_ADDRESS")]
+    /// Addresses of the store; the first that answers is taken; without a port, 7400
+    #[arg(short, long, global = true, value_name = "ADDR,...", env = "PINION_ADDRESS")]
     #[arg(default_value = "127.0.0.1:7400", value_delimiter = ',')]
     pub address: Vec<String>,
     /// The keyspace
-    #[arg(long, value_name = "NAME", default_value = "default")]
+    #[arg(long, global = true, value_name = "NAME", default_value = "default")]
     pub keyspace: String,
     /// What is promised: eventual, session, strong or all; without it, what the keyspace says
-    #[arg(long, value_parser = parse_level, hide_possible_values = true)]
+    #[arg(long, global = true, value_parser = parse_level, hide_possible_values = true)]
     pub level: Option<Level>,
     /// Print JSON, one object per line
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub json: bool,
     /// How long a command may take [default: 5s; count and clear 10m]
-    #[arg(long, value_name = "DUR", value_parser = parse_duration)]
+    #[arg(long, global = true, value_name = "DUR", value_parser = parse_timeout)]
     pub timeout: Option<Duration>,
 }
 
@@ -70,8 +108,10 @@ pub struct ShellLine {
 #[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum Command {
     /// Set a key
+    #[command(after_help = PUT_EXAMPLES)]
     Put(PutArgs),
     /// Print a key's value; exit code 1 if there is none
+    #[command(after_help = GET_EXAMPLES)]
     Get {
         /// The key
         #[arg(value_parser = bytes())]
@@ -108,6 +148,7 @@ pub enum Command {
         keys: Vec<Bytes>,
     },
     /// Set several keys; atomic per partition
+    #[command(after_help = MPUT_EXAMPLES)]
     Mput {
         /// Keys and values in turn; `-` alone reads lines of KEY, tab, VALUE from standard input
         #[arg(value_name = "KEY VALUE", required = true, value_parser = bytes(), allow_negative_numbers = true)]
@@ -116,19 +157,22 @@ pub enum Command {
         #[arg(long, value_name = "DUR", value_parser = parse_ttl)]
         ttl: Option<Duration>,
     },
-    /// Print keys and values: in order within a partition, partition after partition
+    /// Print keys and values in the order of the keys
+    #[command(after_help = RANGE_EXAMPLES)]
     Scan(RangeArgs),
-    /// Print keys: in order within a partition, partition after partition
+    /// Print keys in their order
+    #[command(after_help = RANGE_EXAMPLES)]
     Keys(RangeArgs),
     /// Count keys
+    #[command(after_help = COUNT_EXAMPLES)]
     Count {
         /// Which keys.
         #[command(flatten)]
         bounds: Bounds,
     },
-    /// Remove every key of the keyspace
+    /// Remove every key of the keyspace; asks first on a terminal, and elsewhere needs --yes
     Clear {
-        /// Don't ask, even on a terminal
+        /// Don't ask
         #[arg(short, long)]
         yes: bool,
     },
@@ -211,96 +255,20 @@ fn parse_level(name: &str) -> Result<Level, String> {
     }
 }
 
+fn parse_timeout(text: &str) -> Result<Duration, String> {
+    match duration::parse(text)? {
+        Duration::ZERO => Err("nothing is done in no time; 1ms is the shortest".to_owned()),
+        timeout => Ok(timeout),
+    }
+}
+
 fn parse_ttl(text: &str) -> Result<Duration, String> {
-    match parse_duration(text)? {
+    match duration::parse(text)? {
         Duration::ZERO => Err("a value can't expire before it is there; 1ms is the shortest".to_owned()),
         ttl => Ok(ttl),
     }
 }
 
-/// A number and a unit: `500ms`, `10s`, `5m`, `2h`, `1d`.
-pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text:?} is no duration; write it like 500ms, 10s, 5m, 2h or 1d");
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().map_err(|_| wrong())?;
-    let unit_ms: u64 = match unit {
-        "ms" => 1,
-        "s" => 1000,
-        "m" => 60 * 1000,
-        "h" => 3600 * 1000,
-        "d" => 24 * 3600 * 1000,
-        _ => return Err(wrong()),
-    };
-    number.checked_mul(unit_ms).map(Duration::from_millis).ok_or_else(wrong)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::CommandFactory;
-
-    fn parse(line: &str) -> Result<Kv, clap::Error> {
-        Kv::try_parse_from(line.split(' '))
-    }
-
-    fn command(line: &str) -> Command {
-        parse(line).unwrap().command.unwrap()
-    }
-
-    fn key(text: &str) -> Bytes {
-        Bytes(text.as_bytes().to_vec())
-    }
-
-    #[test]
-    fn the_definition_is_sound() {
-        Kv::command().debug_assert();
-        ShellLine::command().debug_assert();
-    }
-
-    #[test]
-    fn durations_have_a_number_and_a_unit() {
-        let ms = |text| parse_duration(text).unwrap().as_millis();
-        assert_eq!(["500ms", "10s", "5m", "2h", "1d"].map(ms), [500, 10_000, 300_000, 7_200_000, 86_400_000]);
-        for wrong in ["", "10", "s", "-1s", "1.5s", "1w", "99999999999999999d", "1 s"] {
-            assert!(parse_duration(wrong).unwrap_err().contains("500ms"), "{wrong}");
-        }
-        assert!(parse("kv put k v --ttl 0s").is_err());
-    }
-
-    #[test]
-    fn a_put_takes_ttl_and_one_condition() {
-        let Command::Put(put) = command("kv put k v --ttl 2h --if-version 7") else { panic!() };
-        assert_eq!((put.ttl, put.if_version), (Some(Duration::from_secs(7200)), Some(7)));
-        assert!(parse("kv put k v --if-absent --if-version 7").is_err());
-        assert!(parse("kv put k").is_err());
-    }
-
-    #[test]
-    fn negative_numbers_and_the_dash_are_values() {
-        assert_eq!(command("kv incr k -5"), Command::Incr { key: key("k"), by: -5 });
-        assert_eq!(command("kv incr k"), Command::Incr { key: key("k"), by: 1 });
-        let Command::Put(put) = command("kv put k -5") else { panic!() };
-        assert_eq!(put.value, key("-5"));
-        let Command::Put(put) = command("kv put k -") else { panic!() };
-        assert!(put.value.is_stdin());
-    }
-
-    #[test]
-    fn options_go_before_the_command() {
-        let kv = parse("kv -a one:1,two:2 --level strong --json scan --prefix p --limit 3").unwrap();
-        assert_eq!(kv.options.address, ["one:1", "two:2"]);
-        assert_eq!((kv.options.level, kv.options.json), (Some(Level::Strong), true));
-        let Some(Command::Scan(range)) = kv.command else { panic!() };
-        assert_eq!((range.bounds.prefix, range.limit), (key("p"), Some(3)));
-        assert!(parse("kv --level weak ping").is_err());
-        assert!(parse("kv").unwrap().command.is_none());
-    }
-
-    #[test]
-    fn a_key_may_be_any_bytes() {
-        let line = [b"get".to_vec(), vec![0xff, 0xfe]].map(OsString::from_vec);
-        let line = ShellLine::try_parse_from(line).unwrap();
-        assert_eq!(line.command, Command::Get { key: Bytes(vec![0xff, 0xfe]), raw: false });
-    }
-}
+#[path = "args_test.rs"]
+mod tests;

@@ -4,20 +4,28 @@
 //! 4 unknown. Results go to standard output, everything else to standard error.
 
 pub mod args;
+pub mod duration;
+pub mod failure;
+pub mod lines;
 pub mod output;
 pub mod run;
 pub mod shell;
 
 use std::io::{self, BufWriter, IsTerminal, Write};
+use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 
 use clap::Parser;
-use pinion_net::client::{BlockingClient, Options};
+use pinion_net::client::{BlockingClient, Error, Options};
 use pinion_net::wire::ErrorCode;
 
 use args::{GlobalOptions, Kv};
+use failure::Failure;
 use output::Output;
-use run::{Failure, Runner};
+use run::Runner;
+
+/// Where kvd listens unless told otherwise.
+const PORT: u16 = 7400;
 
 /// Runs `kv` with the arguments of this process.
 pub fn main() -> ExitCode {
@@ -40,7 +48,7 @@ pub fn main() -> ExitCode {
         // Whoever reads the output has had enough of it.
         Err(Failure::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("kv: {failure}");
+            eprintln!("{}", failure.line("kv: ", options.json));
             ExitCode::from(failure.exit_code())
         }
     }
@@ -56,7 +64,23 @@ fn connect(options: &GlobalOptions) -> Result<BlockingClient, Failure> {
         client.timeout = timeout;
         client.connect_timeout = client.connect_timeout.min(timeout);
     }
-    Ok(BlockingClient::connect(options.address.iter().map(String::as_str), client)?)
+    let addresses: Vec<String> = options.address.iter().map(|address| with_port(address.trim())).collect();
+    BlockingClient::connect(addresses.clone(), client).map_err(|error| match error {
+        Error::NotConnected { text, .. } if addresses.len() > 1 => {
+            let address = format!("any of {}", addresses.join(", "));
+            Failure::Store(Error::NotConnected { address, text })
+        }
+        error => Failure::Store(error),
+    })
+}
+
+/// An address with its port: kvd's own where none is given.
+fn with_port(address: &str) -> String {
+    match address.parse::<IpAddr>() {
+        Ok(ip) => SocketAddr::new(ip, PORT).to_string(),
+        Err(_) if address.contains(':') => address.to_owned(),
+        Err(_) => format!("{address}:{PORT}"),
+    }
 }
 
 fn keyspace(name: &str) -> Result<u16, Failure> {
@@ -64,5 +88,16 @@ fn keyspace(name: &str) -> Result<u16, Failure> {
         return Ok(0);
     }
     let text = format!("there is no keyspace {name:?}; the only one is \"default\"");
-    Err(Failure::Store(pinion_net::client::Error::Refused { code: ErrorCode::UNKNOWN_KEYSPACE, text }))
+    Err(Failure::Store(Error::Refused { code: ErrorCode::UNKNOWN_KEYSPACE, text }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_without_a_port_gets_kvds_own() {
+        let complete = ["one", "one:1", "10.0.0.1", "::1", "[::1]:5"].map(with_port);
+        assert_eq!(complete, ["one:7400", "one:1", "10.0.0.1:7400", "[::1]:7400", "[::1]:5"]);
+    }
 }

@@ -129,6 +129,7 @@ fn flatten(name: String, value: &Json, rows: &mut Vec<(String, String)>) {
 fn plain(value: &Json) -> String {
     match value {
         Json::String(text) => escape(text.as_bytes()),
+        Json::Null => "-".to_owned(),
         value => value.to_string(),
     }
 }
@@ -151,7 +152,7 @@ fn item_json(key: &[u8], value: Option<&Value>, with_bytes: bool) -> Json {
 }
 
 /// Text as it is; other bytes as base64 under a name that says so.
-fn insert_bytes(object: &mut Map<String, Json>, name: &str, bytes: &[u8]) {
+pub fn insert_bytes(object: &mut Map<String, Json>, name: &str, bytes: &[u8]) {
     match str::from_utf8(bytes) {
         Ok(text) => object.insert(name.to_owned(), json!(text)),
         Err(_) => object.insert(format!("{name}_base64"), json!(base64(bytes))),

@@ -1,52 +1,23 @@
 //! Commands, done with a client.
 
 use std::io::{self, BufRead, IsTerminal, Read, Write};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use pinion_net::client::{Batch, BlockingClient, Condition, Error, Expiry, Put, ScanOptions, Value, Written};
+use pinion_net::client::{Batch, BlockingClient, Condition, Expiry, Put, ScanOptions, Value, Written};
 use pinion_net::wire::Limits;
-use serde_json::json;
+use serde_json::{Map, Value as Json, json};
 
 use super::args::{Bounds, Bytes, Command, GlobalOptions, PutArgs, RangeArgs};
-use super::output::{Output, escape};
+use super::duration;
+use super::failure::Failure;
+use super::lines::Lines;
+use super::output::{Output, escape, insert_bytes};
 
 /// Time for requests that look at every key, unless told otherwise.
 const LONG: Duration = Duration::from_secs(600);
 /// Pairs from standard input that leave together.
 const BATCH_PAIRS: usize = 1000;
 const BATCH_BYTES: usize = 1 << 20;
-
-/// Why a command didn't end well.
-#[derive(Debug, thiserror::Error)]
-pub enum Failure {
-    /// A key isn't there.
-    #[error("not found: {0}")]
-    NotFound(String),
-    /// The command makes no sense.
-    #[error("{0}")]
-    Usage(String),
-    /// A condition didn't hold.
-    #[error("refused: {0}")]
-    NotMet(String),
-    /// The store didn't do it, or may not have.
-    #[error(transparent)]
-    Store(#[from] Error),
-    /// Standard input or output failed.
-    #[error("standard input or output: {0}")]
-    Io(#[from] io::Error),
-}
-
-impl Failure {
-    /// The exit code that scripts go by.
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            Failure::NotFound(_) => 1,
-            Failure::Usage(_) => 2,
-            Failure::Store(Error::Unknown { .. }) => 4,
-            Failure::NotMet(_) | Failure::Store(_) | Failure::Io(_) => 3,
-        }
-    }
-}
 
 /// Does commands.
 pub struct Runner<'r, W> {
@@ -151,26 +122,28 @@ impl<W: Write> Runner<'_, W> {
     }
 
     fn del(&mut self, keys: &[Bytes]) -> Result<(), Failure> {
-        let mut missing = None;
+        let mut missing = Vec::new();
         for key in keys {
             let deleted = self.client.delete(key)?;
-            let text = if deleted { "deleted" } else { "not found" };
+            let text =
+                if keys.len() == 1 { "deleted".to_owned() } else { format!("deleted {}", escape(&key.0)) };
             if deleted || self.output.json {
-                let name = escape(&key.0);
-                let line = if keys.len() == 1 { text.to_owned() } else { format!("{text} {name}") };
-                self.output.line(&line, json!({ "key": name, "deleted": deleted }))?;
+                let mut json = Map::new();
+                insert_bytes(&mut json, "key", &key.0);
+                json.insert("deleted".to_owned(), Json::Bool(deleted));
+                self.output.line(&text, Json::Object(json))?;
             }
             if !deleted {
-                missing.get_or_insert(key);
+                missing.push(key);
             }
         }
-        missing.map_or(Ok(()), |key| Err(not_found(key)))
+        all_found(missing)
     }
 
     fn exists(&mut self, key: &Bytes) -> Result<(), Failure> {
         let meta = self.client.exists(key)?.ok_or_else(|| not_found(key))?;
         let expires = match meta.expires_at_ms {
-            Some(ms) => format!(", expires at {ms} ms since the Unix epoch"),
+            Some(ms) => format!(", expires in {}", duration::display_ms(ms.saturating_sub(now_ms()))),
             None => String::new(),
         };
         let json = json!({ "exists": true, "version": meta.version, "expires_at_ms": meta.expires_at_ms });
@@ -184,8 +157,8 @@ impl<W: Write> Runner<'_, W> {
             items.push(&key.0, value.as_ref())?;
         }
         items.finish()?;
-        let missing = keys.iter().zip(&values).find(|(_, value)| value.is_none());
-        missing.map_or(Ok(()), |(key, _)| Err(not_found(key)))
+        let missing = keys.iter().zip(&values).filter(|(_, value)| value.is_none());
+        all_found(missing.map(|(key, _)| key).collect())
     }
 
     fn mput(&mut self, pairs: &[Bytes], ttl: Option<Duration>) -> Result<(), Failure> {
@@ -205,28 +178,40 @@ impl<W: Write> Runner<'_, W> {
                 ));
             }
         };
-        Ok(self.output.line(&format!("{written} keys written"), json!({ "written": written }))?)
+        let text = if written == 1 { "1 key written".to_owned() } else { format!("{written} keys written") };
+        Ok(self.output.line(&text, json!({ "written": written }))?)
     }
 
     /// Lines of key, tab, value, in batches: a store that stops in the middle has a prefix of them per partition.
     fn mput_lines(&mut self, ttl: Option<Duration>) -> Result<u64, Failure> {
         self.check_stdin()?;
-        let (mut batch, mut written) = (Batch::new(), 0);
-        for (line, number) in io::stdin().lock().split(b'\n').zip(1..) {
-            let line = line?;
+        let mut written = 0;
+        let mut lines = Lines::new(io::stdin().lock());
+        match self.mput_each(&mut lines, ttl, &mut written) {
+            Ok(()) => Ok(written),
+            Err(cause) => Err(Failure::Partly { written, cause: Box::new(cause) }),
+        }
+    }
+
+    fn mput_each(
+        &self,
+        lines: &mut Lines<impl BufRead>,
+        ttl: Option<Duration>,
+        written: &mut u64,
+    ) -> Result<(), Failure> {
+        let mut batch = Batch::new();
+        while let Some(line) = lines.next_line()? {
             let Some(tab) = line.iter().position(|&byte| byte == b'\t') else {
-                let text = format!(
-                    "line {number} has no tab between key and value; {written} keys were written before"
-                );
+                let text = format!("line {} has no tab between key and value", lines.number());
                 return Err(Failure::Usage(text));
             };
             batch.put_expiring(&line[..tab], &line[tab + 1..], expiry(ttl))?;
             if batch.len() == BATCH_PAIRS || batch.bytes() > BATCH_BYTES {
-                written += self.write(&mut batch)?;
+                *written += self.write(&mut batch)?;
             }
         }
-        written += self.write(&mut batch)?;
-        Ok(written)
+        *written += self.write(&mut batch)?;
+        Ok(())
     }
 
     fn write(&self, batch: &mut Batch) -> Result<u64, Failure> {
@@ -257,17 +242,26 @@ impl<W: Write> Runner<'_, W> {
     }
 
     fn clear(&mut self, yes: bool) -> Result<(), Failure> {
-        if !yes && io::stdin().is_terminal() && self.output.is_terminal {
-            write!(self.output.to, "Remove every key of keyspace {}? [y/N] ", self.options.keyspace)?;
-            self.output.to.flush()?;
-            let mut answer = String::new();
-            io::stdin().lock().read_line(&mut answer)?;
-            if !matches!(answer.trim(), "y" | "Y" | "yes") {
-                return Err(Failure::NotMet("nothing was removed".to_owned()));
-            }
+        if !yes {
+            self.ask_to_clear()?;
         }
         self.patient().clear()?;
         Ok(self.output.line("cleared", json!({ "cleared": true }))?)
+    }
+
+    fn ask_to_clear(&mut self) -> Result<(), Failure> {
+        if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+            let text =
+                "clear removes every key, and there is no terminal to ask on; add --yes if that is meant";
+            return Err(Failure::Usage(text.to_owned()));
+        }
+        eprint!("Remove every key of keyspace {}? [y/N] ", self.options.keyspace);
+        let mut answer = String::new();
+        io::stdin().lock().read_line(&mut answer)?;
+        match answer.trim() {
+            "y" | "Y" | "yes" => Ok(()),
+            _ => Err(Failure::NotMet("nothing was removed".to_owned())),
+        }
     }
 
     fn ping(&mut self) -> Result<(), Failure> {
@@ -280,6 +274,19 @@ impl<W: Write> Runner<'_, W> {
 
 fn not_found(key: &Bytes) -> Failure {
     Failure::NotFound(escape(&key.0))
+}
+
+fn all_found(missing: Vec<&Bytes>) -> Result<(), Failure> {
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<String> = missing.into_iter().map(|key| escape(&key.0)).collect();
+    Err(Failure::NotFound(names.join(", ")))
+}
+
+fn now_ms() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn expiry(ttl: Option<Duration>) -> Expiry {

@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
+use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use rustyline::completion::Completer;
 use rustyline::error::ReadlineError;
@@ -15,26 +16,54 @@ use rustyline::validate::Validator;
 use rustyline::{Context, Editor, Helper};
 
 use super::args::ShellLine;
-use super::run::{Failure, Runner};
+use super::failure::Failure;
+use super::lines::Lines;
+use super::run::Runner;
 
 const HISTORY_LINES: usize = 10_000;
 
 /// Reads commands until the end of input; answers the exit code: that of the last command that failed
 /// if nobody sits in front of it, else 0.
 pub fn run<W: Write>(runner: &mut Runner<'_, W>) -> Result<u8, Failure> {
-    let is_interactive = io::stdin().is_terminal();
+    if io::stdin().is_terminal() { interact(runner).map(|()| 0) } else { obey(runner) }
+}
+
+/// Does the lines of a file or a pipe. A line that fails is named by its number, and the next ones are done all the same.
+fn obey<W: Write>(runner: &mut Runner<'_, W>) -> Result<u8, Failure> {
+    let mut lines = Lines::new(io::stdin().lock());
+    let mut exit_code = 0;
+    while let Some(line) = lines.next_line()? {
+        match do_line(runner, line) {
+            Ok(Next::Line) => {}
+            Ok(Next::Leave) => break,
+            Err(failure) if is_deaf(&failure) => return Err(failure),
+            Err(failure) => {
+                runner.output.to.flush()?;
+                let who = format!("kv: line {}: ", lines.number());
+                eprintln!("{}", failure.line(&who, runner.output.json));
+                exit_code = failure.exit_code();
+            }
+        }
+        runner.output.to.flush()?;
+    }
+    Ok(exit_code)
+}
+
+/// Whoever reads the output has gone: there is no sense in going on.
+fn is_deaf(failure: &Failure) -> bool {
+    matches!(failure, Failure::Io(error) if error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+fn interact<W: Write>(runner: &mut Runner<'_, W>) -> Result<(), Failure> {
     let mut editor = editor().map_err(|error| Failure::Io(io::Error::other(error)))?;
     let history = history_file();
-    if let Some(history) = history.as_ref().filter(|_| is_interactive) {
+    if let Some(history) = &history {
         // The first time there is none.
         let _ = editor.load_history(history);
     }
-    let address = runner.options.address.first().map_or("", String::as_str);
-    let prompt = if is_interactive { format!("kv {address}> ") } else { String::new() };
-    if is_interactive {
-        writeln!(runner.output.to, "Connected to {address}. `help` lists the commands, Ctrl-D leaves.")?;
-    }
-    let mut exit_code = 0;
+    let address = runner.options.address.join(",");
+    let prompt = format!("kv {address}> ");
+    writeln!(runner.output.to, "Connected to {address}. `help` lists the commands, Ctrl-D leaves.")?;
     loop {
         runner.output.to.flush()?;
         let line = match editor.readline(&prompt) {
@@ -48,20 +77,19 @@ pub fn run<W: Write>(runner: &mut Runner<'_, W>) -> Result<u8, Failure> {
         }
         // A line too long for the history is just not remembered.
         let _ = editor.add_history_entry(&line);
-        match do_line(runner, &line) {
+        match do_line(runner, line.as_bytes()) {
             Ok(Next::Line) => {}
             Ok(Next::Leave) => break,
             Err(failure) => {
                 runner.output.to.flush()?;
-                eprintln!("{failure}");
-                exit_code = failure.exit_code();
+                eprintln!("{}", failure.line("", runner.output.json));
             }
         }
     }
-    if let Some(history) = history.filter(|_| is_interactive) {
+    if let Some(history) = history {
         save_history(&mut editor, &history);
     }
-    Ok(if is_interactive { 0 } else { exit_code })
+    Ok(())
 }
 
 enum Next {
@@ -69,9 +97,10 @@ enum Next {
     Leave,
 }
 
-fn do_line<W: Write>(runner: &mut Runner<'_, W>, line: &str) -> Result<Next, Failure> {
+fn do_line<W: Write>(runner: &mut Runner<'_, W>, line: &[u8]) -> Result<Next, Failure> {
     let words = split(line).map_err(Failure::Usage)?;
-    if words.first().is_some_and(|word| word == b"exit" || word == b"quit") {
+    let Some(first) = words.first() else { return Ok(Next::Line) };
+    if first == b"exit" || first == b"quit" {
         return Ok(Next::Leave);
     }
     let words = words.into_iter().map(OsString::from_vec);
@@ -81,17 +110,32 @@ fn do_line<W: Write>(runner: &mut Runner<'_, W>, line: &str) -> Result<Next, Fai
             write!(runner.output.to, "{}", error.render())?;
             Ok(Next::Line)
         }
-        Err(error) => Err(Failure::Usage(error.render().to_string().trim_end().to_owned())),
+        Err(error) => Err(Failure::Usage(explain(&error))),
+    }
+}
+
+/// What is wrong with a line, without what only holds for a command line.
+fn explain(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    let lines =
+        text.lines().filter(|line| !line.starts_with("Usage: <COMMAND>") && !line.starts_with("For more"));
+    let text = lines.collect::<Vec<_>>().join("\n").trim_end().replace("subcommand", "command");
+    let text = text.replace("\n\n", "\n");
+    if error.kind() == ErrorKind::InvalidSubcommand {
+        format!("{text}\n  `help` lists the commands")
+    } else {
+        text
     }
 }
 
 /// Splits a line into words. Quotes keep spaces; outside of single quotes a backslash makes `\n`,
 /// `\r`, `\t`, `\0`, `\xNN`, or the character after it.
-fn split(line: &str) -> Result<Vec<Vec<u8>>, String> {
+fn split(line: &[u8]) -> Result<Vec<Vec<u8>>, String> {
     let mut words = Vec::new();
     let mut word: Option<Vec<u8>> = None;
     let mut quote = None;
-    let mut bytes = line.bytes();
+    let mut bytes = line.iter().copied();
     while let Some(byte) = bytes.next() {
         match (byte, quote) {
             (b'\\', None | Some(b'"')) => word.get_or_insert_default().push(unescape(&mut bytes)?),
@@ -183,7 +227,7 @@ mod tests {
     use super::*;
 
     fn words(line: &str) -> Vec<String> {
-        split(line).unwrap().into_iter().map(|word| String::from_utf8(word).unwrap()).collect()
+        split(line.as_bytes()).unwrap().into_iter().map(|word| String::from_utf8(word).unwrap()).collect()
     }
 
     #[test]
@@ -195,15 +239,15 @@ mod tests {
 
     #[test]
     fn escapes_make_any_byte_but_zero() {
-        assert_eq!(split(r"a\x0a\xff\ b").unwrap(), [b"a\n\xff b".to_vec()]);
-        assert_eq!(split(r#""\t\\" '\n'"#).unwrap(), [b"\t\\".to_vec(), b"\\n".to_vec()]);
-        assert!(split(r"\x00").is_err());
+        assert_eq!(split(br"a\x0a\xff\ b").unwrap(), [b"a\n\xff b".to_vec()]);
+        assert_eq!(split(br#""\t\\" '\n'"#).unwrap(), [b"\t\\".to_vec(), b"\\n".to_vec()]);
+        assert!(split(br"\x00").is_err());
     }
 
     #[test]
     fn what_is_not_closed_is_named() {
-        assert_eq!(split("put 'a").unwrap_err(), "a ' isn't closed");
-        assert!(split("put \\").unwrap_err().contains("backslash"));
-        assert!(split("put \\xg0").unwrap_err().contains("hexadecimal"));
+        assert_eq!(split(b"put 'a").unwrap_err(), "a ' isn't closed");
+        assert!(split(b"put \\").unwrap_err().contains("backslash"));
+        assert!(split(b"put \\xg0").unwrap_err().contains("hexadecimal"));
     }
 }

@@ -11,10 +11,13 @@ DIR is a store (it has a file STORE) or the directory of one of its shards; FILE
 A store in use is refused.
 
 Examples:
-  kvtool ls pinion-data
-  kvtool verify pinion-data
-  kvtool dump pinion-data --prefix user: --limit 10
-  kvtool reshard pinion-data --shards 4
+  kvtool ls pinion-data                              shards and files
+  kvtool stats pinion-data --json                    what it holds
+  kvtool verify pinion-data                          every checksum
+  kvtool dump pinion-data --prefix user: --limit 10  entries, versions and tombstones included
+  kvtool log pinion-data --ops                       what was written last
+  kvtool repair pinion-data --dry-run                what is damaged, and what repair would do
+  kvtool reshard pinion-data --shards 4              another number of shards
 
 Exit code: 0 done; 1 damage was found, or the command failed; 2 wrong usage.")]
 pub struct Cli {
@@ -30,6 +33,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Lists shards and files: levels, sizes, entries, key ranges.
+    #[command(after_help = "Examples:\n  kvtool ls pinion-data\n  kvtool ls pinion-data/shard-000 --json")]
     Ls(Place),
     /// Shows the parts of one table, log segment or manifest.
     #[command(after_help = "Example:\n  kvtool inspect pinion-data/shard-000/000007.sst --blocks")]
@@ -45,6 +49,9 @@ Examples:
   kvtool dump pinion-data/shard-000/000007.sst --keys-only")]
     Dump(Dump),
     /// Reads everything back against its checksums; exit code 1 if anything is damaged.
+    #[command(
+        after_help = "Examples:\n  kvtool verify pinion-data\n  kvtool verify pinion-data/shard-000 --json"
+    )]
     Verify(Place),
     /// Merges tables until nothing is left to merge, as a store at rest does.
     #[command(after_help = "Example:\n  kvtool compact pinion-data")]
@@ -58,8 +65,10 @@ Examples:
   kvtool log pinion-data/shard-000/000001.log --ops")]
     Log(LogArgs),
     /// Prints the manifest's records and the state they come to.
+    #[command(after_help = "Example:\n  kvtool manifest pinion-data/shard-000")]
     Manifest(Place),
     /// Sums up what a store holds.
+    #[command(after_help = "Examples:\n  kvtool stats pinion-data\n  kvtool stats pinion-data --json")]
     Stats(Place),
     /// Makes a damaged store open again: keeps what can be proved, says what it drops.
     #[command(after_help = "\

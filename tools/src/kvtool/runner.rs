@@ -112,7 +112,7 @@ pub fn publish(dir: &mut dyn Dir, manifest: &mut Manifest, edit: Edit) -> Result
     manifest.append(edit, &mut requests);
     while let Some(request) = requests.pop() {
         let completion = perform(dir, request);
-        if let Some(ManifestEvent::Failed(source)) = manifest.complete(completion, &mut requests) {
+        if let Some(ManifestEvent::Stalled(source)) = manifest.complete(completion, &mut requests) {
             return Err(Error::io("write", manifest.file(), dir.path(), source));
         }
     }

@@ -12,6 +12,7 @@ mod resp;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use embedded::EmbeddedOptions;
 
@@ -68,6 +69,18 @@ pub enum Outcome<'a> {
     },
     /// The store said no.
     Failed(&'a str),
+    /// The store doesn't know whether it was written.
+    Unknown(&'a str),
+}
+
+impl<'a> Outcome<'a> {
+    /// What the store said, if it didn't go well.
+    pub fn complaint(&self) -> Option<&'a str> {
+        match self {
+            Outcome::Failed(text) | Outcome::Unknown(text) => Some(text),
+            _ => None,
+        }
+    }
 }
 
 /// An answer from a connection.
@@ -133,6 +146,23 @@ pub enum DbError {
         /// Why.
         cause: String,
     },
+    /// A server stayed away after its connection had broken.
+    #[error("the connection to {address} broke ({lost}), and {what} for {seconds} s: {cause}; is the server running?", what = if *is_over { "when the run was over the server had been away" } else { "the server stayed away" })]
+    Away {
+        /// Who.
+        address: SocketAddr,
+        /// How the connection broke.
+        lost: String,
+        /// Why it can't be reached again.
+        cause: String,
+        /// For how long it was tried.
+        seconds: u64,
+        /// Whether the run was over then.
+        is_over: bool,
+    },
+    /// The server says that it closes the connection.
+    #[error("the server closes the connection: {0}")]
+    Closing(String),
     /// Bytes that make no sense.
     #[error("{0}")]
     Protocol(String),
@@ -270,10 +300,20 @@ fn resolve(targets: &[String], kind: Kind) -> Result<Vec<SocketAddr>, DbError> {
     Ok(addresses)
 }
 
-/// A blocking connection.
+/// How long a server has to accept a connection, and to answer each part of a greeting.
+const CONNECT_MAX: Duration = Duration::from_secs(5);
+
+/// A blocking connection, whose reads don't block forever.
 pub fn connect(address: SocketAddr) -> Result<TcpStream, DbError> {
-    let stream = TcpStream::connect(address).map_err(|cause| DbError::Connect { address, cause })?;
-    stream.set_nodelay(true).map_err(|cause| DbError::Connect { address, cause })?;
+    connect_within(address, CONNECT_MAX)
+}
+
+/// A blocking connection that is made, and whose reads each end, within this time.
+pub fn connect_within(address: SocketAddr, limit: Duration) -> Result<TcpStream, DbError> {
+    let failed = |cause| DbError::Connect { address, cause };
+    let stream = TcpStream::connect_timeout(&address, limit).map_err(failed)?;
+    stream.set_nodelay(true).map_err(failed)?;
+    stream.set_read_timeout(Some(limit)).map_err(failed)?;
     Ok(stream)
 }
 

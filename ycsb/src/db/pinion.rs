@@ -57,7 +57,7 @@ impl Protocol for Connection {
         let outcome = outcome(response.reply)?;
         match (request, outcome) {
             (Some(request), outcome) => Ok(Some(Answer { request, outcome, consumed })),
-            (None, Outcome::Failed(text)) => Err(DbError::Protocol(format!("the server closes: {text}"))),
+            (None, Outcome::Failed(text) | Outcome::Unknown(text)) => Err(DbError::Closing(text.to_owned())),
             (None, _) => Err(DbError::Protocol("an answer without a request".into())),
         }
     }
@@ -69,7 +69,8 @@ fn outcome(reply: Reply<'_>) -> Result<Outcome<'_>, DbError> {
         Reply::NotFound => Outcome::NotFound,
         Reply::Written { .. } => Outcome::Done,
         Reply::Page(page) => Outcome::Page { rows: page.len(), cursor: page.next_cursor() },
-        Reply::Refused { text, .. } | Reply::Unknown { text, .. } => Outcome::Failed(text),
+        Reply::Refused { text, .. } => Outcome::Failed(text),
+        Reply::Unknown { text, .. } => Outcome::Unknown(text),
         other => return Err(DbError::Protocol(format!("{other:?} answers none of our requests"))),
     })
 }
@@ -106,6 +107,7 @@ fn hello(stream: &mut TcpStream) -> Result<Map, DbError> {
 pub(super) fn clear(target: SocketAddr) -> Result<(), DbError> {
     let mut stream = connect(target)?;
     hello(&mut stream)?;
+    stream.set_read_timeout(None).map_err(|cause| DbError::Connect { address: target, cause })?;
     match exchange(&mut stream, Command::Clear, |reply| match reply {
         Reply::Done => None,
         Reply::Refused { text, .. } | Reply::Unknown { text, .. } => Some(text.to_owned()),

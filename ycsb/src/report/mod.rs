@@ -64,6 +64,10 @@ pub struct Summary {
     pub throughput: f64,
     /// Latencies of what went well; then of what didn't, called `...-FAILED`.
     pub kinds: Vec<KindSummary>,
+    /// Connections that broke and were made again.
+    pub connections_broken: u64,
+    /// The longest time that one of them was away, milliseconds.
+    pub away_ms_max: f64,
     /// What the first failure said.
     pub first_failure: Option<String>,
     /// Why the run ended early, if it did.
@@ -138,6 +142,8 @@ impl Summary {
             operations,
             throughput: operations as f64 / run_time_s,
             kinds: kinds(measured),
+            connections_broken: measured.outages.breaks,
+            away_ms_max: measured.outages.longest.as_secs_f64() * 1000.0,
             first_failure: measured.first_failure.clone(),
             error: measured.error.as_ref().map(ToString::to_string),
             timeline: measured.seconds.clone(),

@@ -42,8 +42,11 @@ pub(super) fn draw(summary: &Summary) -> String {
         summary.pacing
     );
     let _ = writeln!(svg, r#"<text x="{LEFT}" y="28" font-size="15">{}</text>"#, escape(&title));
-    let throughput =
-        [Line { label: "operations/s", color: "#1f6fb2", value: |second| second.operations as f64 }];
+    let mut throughput =
+        vec![Line { label: "operations/s", color: "#1f6fb2", value: |second| second.operations as f64 }];
+    if seconds.iter().any(|second| second.failed > 0) {
+        throughput.push(Line { label: "failed/s", color: "#e03131", value: |second| second.failed as f64 });
+    }
     panel(&mut svg, seconds, &throughput, TOP);
     let latencies = [
         Line { label: "p50 us", color: "#2b8a3e", value: |second| second.p50_us },

@@ -1,6 +1,6 @@
 use super::*;
 use crate::measure::{Recorder, Timeline};
-use crate::run::Pacing;
+use crate::run::{AWAY_MAX, Outages, Pacing};
 use crate::workload::named;
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,7 +16,9 @@ fn summary() -> Summary {
     recorder.finish();
     let run_time = Duration::from_secs(3);
     let first_failure = Some("ERR <no>".to_owned());
-    let measured = Measured { recorder, run_time, seconds: timeline.seconds(), first_failure, error: None };
+    let outages = Outages { breaks: 2, longest: Duration::from_millis(1500) };
+    let measured =
+        Measured { recorder, run_time, seconds: timeline.seconds(), outages, first_failure, error: None };
     let workload = Workload::new("c", &named("c").unwrap()).unwrap();
     let settings = Settings {
         threads: 1,
@@ -26,6 +28,7 @@ fn summary() -> Summary {
         duration: None,
         pacing: Pacing::Open(1000.0),
         seed: 1,
+        away_max: AWAY_MAX,
     };
     let target = vec!["127.0.0.1:1".to_owned()];
     Summary::new(&Context { command: "run", workload: &workload, db: "resp", target, settings }, &measured)
@@ -42,6 +45,8 @@ fn the_json_has_percentiles_and_a_timeline_and_says_which_loop() {
     assert!((149.0..151.0).contains(&p50), "{p50}");
     assert_eq!(json["timeline"].as_array().unwrap().len(), 3);
     assert_eq!(json["timeline"][1]["operations"], 1000);
+    assert!(json["kinds"][0]["p9999_us"].is_f64() && json["timeline"][1]["max_us"].is_f64());
+    assert_eq!((&json["connections_broken"], &json["away_ms_max"]), (&2.into(), &1500.0.into()));
 }
 
 #[test]
@@ -64,12 +69,13 @@ fn the_text_has_a_row_for_each_kind_and_the_first_failure() {
     let text = summary().write(Form::Text);
     assert!(text.contains("3,000 operations in 3.00 s: 1,000 operations/s"), "{text}");
     assert!(text.contains("\nREAD                           2,997"), "{text}");
+    assert!(text.contains("\n2 connections broke; the longest was away for 1.50 s"), "{text}");
     assert!(text.contains("NOT_FOUND 3") && text.contains("the first failure: ERR <no>"), "{text}");
 }
 
 #[test]
-fn the_picture_has_a_line_for_throughput_and_three_for_latencies() {
+fn the_picture_has_lines_for_throughput_failures_and_three_latencies() {
     let svg = summary().svg();
-    assert_eq!(svg.matches("<polyline").count(), 4);
+    assert_eq!(svg.matches("<polyline").count(), 5);
     assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"));
 }

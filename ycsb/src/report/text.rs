@@ -22,9 +22,9 @@ pub(super) fn write(summary: &Summary) -> String {
     );
     let _ = writeln!(
         text,
-        "{} records of {} fields of {} bytes; {} requests; seed {}\n",
+        "{} records of {} of {} bytes; {} requests; seed {}\n",
         number(summary.record_count as f64),
-        summary.field_count,
+        count(summary.field_count, "field"),
         summary.field_length,
         summary.request_distribution,
         summary.seed
@@ -55,6 +55,15 @@ pub(super) fn write(summary: &Summary) -> String {
             let _ = write!(text, "  {}", returns.join(", "));
         }
         text.push('\n');
+    }
+    if summary.connections_broken > 0 {
+        let _ = writeln!(
+            text,
+            "\n{} broke; the longest was away for {:.2} s. Operations under way then \
+             are above: ERROR had no effect, UNKNOWN may have had.",
+            count(summary.connections_broken as usize, "connection"),
+            summary.away_ms_max / 1000.0
+        );
     }
     if let Some(failure) = &summary.first_failure {
         let _ = writeln!(text, "\nthe first failure: {failure}");

@@ -1,9 +1,13 @@
-//! One socket: bytes to send, bytes received, and the protocol between.
+//! One socket: bytes to send, bytes received, and the protocol between. A link whose connection has broken keeps what is
+//! to be sent until it has a new one.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
+use std::time::Duration;
 
+use mio::event::Source;
 use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
 
 use crate::db::{self, Answer, DbError, Protocol};
 
@@ -11,10 +15,12 @@ use crate::db::{self, Answer, DbError, Protocol};
 const BUFFER_BYTES: usize = 64 << 10;
 /// No answer is larger.
 const BUFFER_BYTES_MAX: usize = 64 << 20;
+/// An attempt to connect again takes no longer: the other connections of the thread wait for it.
+const RECONNECT_MAX: Duration = Duration::from_secs(1);
 
 pub(super) struct Link {
-    pub(super) stream: TcpStream,
-    address: SocketAddr,
+    stream: Option<TcpStream>,
+    pub(super) address: SocketAddr,
     protocol: Box<dyn Protocol>,
     out: Vec<u8>,
     sent: usize,
@@ -34,9 +40,8 @@ impl Link {
     pub(super) fn connect(address: SocketAddr, mut protocol: Box<dyn Protocol>) -> Result<Link, DbError> {
         let mut stream = db::connect(address)?;
         protocol.greet(&mut stream)?;
-        stream.set_nonblocking(true).map_err(|cause| DbError::Connect { address, cause })?;
         Ok(Link {
-            stream: TcpStream::from_std(stream),
+            stream: Some(driven(stream, address)?),
             address,
             protocol,
             out: Vec::new(),
@@ -47,6 +52,34 @@ impl Link {
         })
     }
 
+    /// Forgets its broken connection and all that was on it; from now on requests wait for a new one.
+    pub(super) fn disconnect(&mut self, registry: &Registry, protocol: Box<dyn Protocol>) {
+        if let Some(mut stream) = self.stream.take() {
+            // A socket that is closed leaves the poll by itself.
+            let _ = stream.deregister(registry);
+        }
+        self.protocol = protocol;
+        self.out.clear();
+        (self.sent, self.start, self.end) = (0, 0, 0);
+    }
+
+    /// Tries to get a new connection.
+    pub(super) fn reconnect(&mut self) -> Result<(), DbError> {
+        let mut stream = db::connect_within(self.address, RECONNECT_MAX)?;
+        self.protocol.greet(&mut stream)?;
+        self.stream = Some(driven(stream, self.address)?);
+        Ok(())
+    }
+
+    pub(super) fn is_connected(&self) -> bool {
+        self.stream.is_some()
+    }
+
+    pub(super) fn register(&mut self, registry: &Registry, token: Token) -> std::io::Result<()> {
+        let Some(stream) = &mut self.stream else { return Ok(()) };
+        stream.register(registry, token, Interest::READABLE | Interest::WRITABLE)
+    }
+
     /// Appends a request to what is to be sent.
     pub(super) fn push(&mut self, request: u32, what: &db::Request<'_>) {
         self.protocol.encode(request, what, &mut self.out);
@@ -54,8 +87,9 @@ impl Link {
 
     /// Sends what can be sent.
     pub(super) fn flush(&mut self) -> Result<(), DbError> {
+        let Some(stream) = &mut self.stream else { return Ok(()) };
         while self.sent < self.out.len() {
-            match self.stream.write(&self.out[self.sent..]) {
+            match stream.write(&self.out[self.sent..]) {
                 Ok(sent) => self.sent += sent,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -79,7 +113,8 @@ impl Link {
             }
         }
         let room = self.buffer.len() - self.end;
-        match self.stream.read(&mut self.buffer[self.end..]) {
+        let Some(stream) = &mut self.stream else { return Ok(Received::All) };
+        match stream.read(&mut self.buffer[self.end..]) {
             Ok(0) => Err(self.lost("closed by the server")),
             Ok(read) => {
                 self.end += read;
@@ -93,7 +128,7 @@ impl Link {
 
     fn grow(&mut self) -> Result<(), DbError> {
         if self.buffer.len() >= BUFFER_BYTES_MAX {
-            return Err(self.lost("an answer of more than 64 MiB"));
+            return Err(DbError::Protocol(format!("{}: an answer of more than 64 MiB", self.address)));
         }
         self.buffer.resize(self.buffer.len() * 2, 0);
         Ok(())
@@ -101,17 +136,24 @@ impl Link {
 
     /// Hands the next whole answer to `take`; false if there is none.
     pub(super) fn answer(&mut self, take: impl FnOnce(Answer<'_>)) -> Result<bool, DbError> {
-        match self.protocol.decode(&self.buffer[self.start..self.end])? {
-            Some(answer) => {
+        match self.protocol.decode(&self.buffer[self.start..self.end]) {
+            Ok(Some(answer)) => {
                 self.start += answer.consumed;
                 take(answer);
                 Ok(true)
             }
-            None => Ok(false),
+            Ok(None) => Ok(false),
+            Err(DbError::Closing(text)) => Err(self.lost(&text)),
+            Err(error) => Err(error),
         }
     }
 
     fn lost(&self, cause: &str) -> DbError {
         DbError::Lost { address: self.address, cause: cause.to_owned() }
     }
+}
+
+fn driven(stream: std::net::TcpStream, address: SocketAddr) -> Result<TcpStream, DbError> {
+    stream.set_nonblocking(true).map_err(|cause| DbError::Connect { address, cause })?;
+    Ok(TcpStream::from_std(stream))
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Worker;
-use crate::db::{Local, Outcome};
+use crate::db::Local;
 use crate::operation::{Draft, Next};
 
 /// Shorter waits spin: a sleeping thread wakes up too late.
@@ -20,7 +20,7 @@ pub(super) fn run(mut worker: Worker, store: &mut dyn Local) -> Worker {
             let mut step = Next::Done;
             store.perform(&draft.request(), &mut |outcome| {
                 now = Instant::now();
-                if let Outcome::Failed(text) = outcome {
+                if let Some(text) = outcome.complaint() {
                     worker.note_failure(text);
                 }
                 step =

@@ -13,6 +13,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 pub use pace::Pacing;
+pub use pool::Outages;
 pub use progress::Progress;
 
 use crate::db::{Database, DbError, Local};
@@ -39,7 +40,12 @@ pub struct Settings {
     pub pacing: Pacing,
     /// Where the random numbers start.
     pub seed: u64,
+    /// How long a server whose connection broke may stay away before the run ends.
+    pub away_max: Duration,
 }
+
+/// How long a server may stay away unless told otherwise.
+pub const AWAY_MAX: Duration = Duration::from_secs(30);
 
 /// What was measured.
 #[derive(Debug)]
@@ -50,6 +56,8 @@ pub struct Measured {
     pub run_time: Duration,
     /// Second by second.
     pub seconds: Vec<Second>,
+    /// Connections that broke and were made again.
+    pub outages: Outages,
     /// The first failure's text, if any operation failed.
     pub first_failure: Option<String>,
     /// Why the run ended early, if it did.
@@ -80,6 +88,7 @@ struct Finished {
     worker: Worker,
     ended: Instant,
     store: Option<Box<dyn Local>>,
+    outages: Outages,
     result: Result<(), DbError>,
 }
 
@@ -90,8 +99,18 @@ pub fn run(
     settings: &Settings,
     progress: &mut Progress,
 ) -> Result<Measured, DbError> {
+    run_until(Arc::default(), database, plan, settings, progress)
+}
+
+/// Runs a plan to its end, or until `stop` is set; the run sets it itself if one of its threads has to give up.
+pub fn run_until(
+    stop: Arc<AtomicBool>,
+    database: Database,
+    plan: &Plan,
+    settings: &Settings,
+    progress: &mut Progress,
+) -> Result<Measured, DbError> {
     let (timeline, first_failure) = (Arc::new(Timeline::default()), Arc::default());
-    let stop = Arc::new(AtomicBool::new(false));
     let make = |worker: usize, start: Instant| Worker {
         planner: Planner::new(plan.clone(), settings.seed.wrapping_add(worker as u64)),
         recorder: Recorder::new(start, timeline.clone()),
@@ -106,13 +125,14 @@ pub fn run(
     let (start, threads) = spawn(database, settings, make)?;
     progress.follow(&timeline, start, || threads.iter().all(JoinHandle::is_finished));
     let mut recorder = Recorder::new(start, timeline.clone());
-    let (mut error, mut stores, mut ended) = (None, Vec::new(), start);
+    let (mut error, mut stores, mut ended, mut outages) = (None, Vec::new(), start, Outages::default());
     for thread in threads {
         let finished = match thread.join() {
             Ok(finished) => finished,
             Err(panic) => std::panic::resume_unwind(panic),
         };
         recorder.add(&finished.worker.recorder);
+        outages.add(finished.outages);
         ended = ended.max(finished.ended);
         error = error.or(finished.result.err());
         stores.extend(finished.store);
@@ -121,7 +141,8 @@ pub fn run(
         error = error.or(store.finish().err());
     }
     let first_failure = first_failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    Ok(Measured { recorder, run_time: ended - start, seconds: timeline.seconds(), first_failure, error })
+    let (run_time, seconds) = (ended - start, timeline.seconds());
+    Ok(Measured { recorder, run_time, seconds, outages, first_failure, error })
 }
 
 /// Starts the threads; the clock starts when all connections are made.
@@ -138,7 +159,8 @@ fn spawn(
                 let worker = make(at, start);
                 threads.push(spawn_thread(at, move || {
                     let worker = local::run(worker, store.as_mut());
-                    Finished { worker, ended: Instant::now(), store: Some(store), result: Ok(()) }
+                    let (ended, outages) = (Instant::now(), Outages::default());
+                    Finished { worker, ended, store: Some(store), outages, result: Ok(()) }
                 })?);
             }
             Ok((start, threads))
@@ -152,10 +174,10 @@ fn spawn(
             }
             let start = Instant::now();
             for (at, pool) in pools.into_iter().enumerate() {
-                let remote = Remote::new(make(at, start), pool, settings.depth);
+                let remote = Remote::new(make(at, start), pool, settings.depth, settings.away_max);
                 threads.push(spawn_thread(at, move || {
-                    let (worker, result) = remote.run();
-                    Finished { worker, ended: Instant::now(), store: None, result }
+                    let (worker, outages, result) = remote.run();
+                    Finished { worker, ended: Instant::now(), store: None, outages, result }
                 })?);
             }
             Ok((start, threads))

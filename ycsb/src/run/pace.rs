@@ -103,9 +103,17 @@ impl Quota {
     }
 
     pub(super) fn is_used_up(&self, now: Instant) -> bool {
-        self.left == 0
-            || self.deadline.is_some_and(|deadline| now >= deadline)
-            || self.stop.load(Ordering::Relaxed)
+        self.left == 0 || self.is_over(now) || self.is_stopped()
+    }
+
+    /// Whether the time is up, however much is left to do.
+    pub(super) fn is_over(&self, now: Instant) -> bool {
+        self.deadline.is_some_and(|deadline| now >= deadline)
+    }
+
+    /// Whether a signal or another worker has ended the run.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
     }
 
     /// Ends all workers.

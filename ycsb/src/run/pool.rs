@@ -1,10 +1,17 @@
-//! The connections of one worker, each made of one socket or of one for each core.
+//! The connections of one worker, each made of one socket or of one for each core. A socket that breaks is made again, with
+//! pauses that grow, until its server has been away for too long.
 
-use mio::{Interest, Poll, Token};
+use std::time::{Duration, Instant};
+
+use mio::{Poll, Token};
 use pinion_net::slot::Slot;
 
 use super::link::Link;
 use crate::db::{DbError, Protocol, Request, Routes};
+
+/// The pause before a second attempt to connect; each doubles it.
+const PAUSE_MIN: Duration = Duration::from_millis(10);
+const PAUSE_MAX: Duration = Duration::from_millis(500);
 
 /// Connections, and the poll that watches their sockets; a socket's token is its place in `links`.
 pub(super) struct Pool {
@@ -13,8 +20,38 @@ pub(super) struct Pool {
     pub(super) connections: usize,
     routes: Routes,
     links_each: usize,
+    protocol: fn() -> Box<dyn Protocol>,
     /// Links with something to send, perhaps twice.
     unsent: Vec<usize>,
+    /// Links without a connection.
+    broken: Vec<Broken>,
+    outages: Outages,
+}
+
+/// A link whose connection has broken.
+struct Broken {
+    link: usize,
+    lost: String,
+    since: Instant,
+    next: Instant,
+    pause: Duration,
+}
+
+/// What broke in the course of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outages {
+    /// Connections that broke.
+    pub breaks: u64,
+    /// The longest time until one was there again, or was given up.
+    pub longest: Duration,
+}
+
+impl Outages {
+    /// Adds another worker's.
+    pub fn add(&mut self, other: Outages) {
+        self.breaks += other.breaks;
+        self.longest = self.longest.max(other.longest);
+    }
 }
 
 impl Pool {
@@ -34,34 +71,94 @@ impl Pool {
             for at in 0..links_each {
                 let address = addresses[if is_direct { at } else { connection % addresses.len() }];
                 let mut link = Link::connect(address, protocol())?;
-                let interest = Interest::READABLE | Interest::WRITABLE;
-                let token = Token(links.len());
-                poll.registry().register(&mut link.stream, token, interest).map_err(epoll_failed)?;
+                link.register(poll.registry(), Token(links.len())).map_err(epoll_failed)?;
                 links.push(link);
             }
         }
-        Ok(Pool { poll, links, connections, routes: routes.clone(), links_each, unsent: Vec::new() })
+        let routes = routes.clone();
+        let (unsent, broken, outages) = (Vec::new(), Vec::new(), Outages::default());
+        Ok(Pool { poll, links, connections, routes, links_each, protocol, unsent, broken, outages })
     }
 
-    /// Appends a request to the socket of its connection that leads to its key.
-    pub(super) fn push(&mut self, connection: usize, number: u32, request: &Request<'_>) {
+    /// The socket of a connection that leads to a key.
+    pub(super) fn link_of(&self, connection: usize, key: &[u8]) -> usize {
         let at = match self.routes.by_slot.is_empty() {
             true => 0,
-            false => usize::from(self.routes.by_slot[usize::from(Slot::of(request.key()).number())]),
+            false => usize::from(self.routes.by_slot[usize::from(Slot::of(key).number())]),
         };
-        let link = connection * self.links_each + at;
+        connection * self.links_each + at
+    }
+
+    /// Appends a request to a socket.
+    pub(super) fn push(&mut self, link: usize, number: u32, request: &Request<'_>) {
         self.links[link].push(number, request);
         if self.unsent.last() != Some(&link) {
             self.unsent.push(link);
         }
     }
 
-    /// Sends what was appended.
-    pub(super) fn flush(&mut self) -> Result<(), DbError> {
-        for link in self.unsent.drain(..) {
-            self.links[link].flush()?;
+    /// Sends what was appended, until a socket turns out to be broken; then says which.
+    pub(super) fn flush(&mut self) -> Result<(), (usize, DbError)> {
+        while let Some(link) = self.unsent.pop() {
+            self.links[link].flush().map_err(|error| (link, error))?;
         }
         Ok(())
+    }
+
+    /// Takes note that a socket is broken. What was to be sent is forgotten.
+    pub(super) fn lose(&mut self, link: usize, lost: String, now: Instant) {
+        self.links[link].disconnect(self.poll.registry(), (self.protocol)());
+        self.outages.breaks += 1;
+        self.broken.push(Broken { link, lost, since: now, next: now, pause: PAUSE_MIN });
+    }
+
+    /// Connects broken sockets again if it is time to; fails if one has been away for too long, or if the run is over.
+    pub(super) fn mend(&mut self, now: Instant, away_max: Duration, is_over: bool) -> Result<(), DbError> {
+        let mut at = 0;
+        while let Some(broken) = self.broken.get_mut(at) {
+            if broken.next > now && !is_over {
+                at += 1;
+                continue;
+            }
+            let link = &mut self.links[broken.link];
+            let result = link.reconnect();
+            let away = broken.since.elapsed();
+            self.outages.longest = self.outages.longest.max(away);
+            match result {
+                Ok(()) => {
+                    link.register(self.poll.registry(), Token(broken.link)).map_err(epoll_failed)?;
+                    self.unsent.push(broken.link);
+                    self.broken.swap_remove(at);
+                }
+                Err(error) if away >= away_max || is_over => {
+                    let cause = match error {
+                        DbError::Connect { cause, .. } => cause.to_string(),
+                        other => other.to_string(),
+                    };
+                    let (address, lost, seconds) = (link.address, broken.lost.clone(), away.as_secs());
+                    return Err(DbError::Away { address, lost, cause, seconds, is_over });
+                }
+                Err(_) => {
+                    broken.next = Instant::now() + broken.pause;
+                    broken.pause = (broken.pause * 2).min(PAUSE_MAX);
+                    at += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// When the next attempt to connect is due.
+    pub(super) fn next_attempt(&self) -> Option<Instant> {
+        self.broken.iter().map(|broken| broken.next).min()
+    }
+
+    pub(super) fn is_whole(&self) -> bool {
+        self.broken.is_empty()
+    }
+
+    pub(super) fn outages(&self) -> Outages {
+        self.outages
     }
 }
 

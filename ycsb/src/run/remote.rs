@@ -1,4 +1,7 @@
 //! A worker that drives connections: one thread, one epoll, several requests in flight on each connection.
+//!
+//! A connection that breaks ends the operations that were under way on it, and is made again. Those begun meanwhile wait for
+//! it: what a server's absence costs shows in their latency, and a closed loop doesn't count failures as fast as it can.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -7,8 +10,8 @@ use mio::{Events, Token};
 
 use super::Worker;
 use super::link::Received;
-use super::pool::{Pool, epoll_failed};
-use crate::db::{DbError, Outcome};
+use super::pool::{Outages, Pool, epoll_failed};
+use crate::db::DbError;
 use crate::operation::{Draft, Next, Operation};
 
 /// How long the last answers are waited for.
@@ -24,14 +27,18 @@ pub(super) struct Remote {
     /// `depth` for each connection, one after the other; a request's number is its place here.
     operations: Vec<Option<Operation>>,
     depth: usize,
+    /// The socket that the request of each place went to.
+    sent_on: Vec<usize>,
     /// Places without an operation.
     free: VecDeque<u32>,
     draft: Draft,
     drain_until: Option<Instant>,
+    /// How long a server may be away before the run ends.
+    away_max: Duration,
 }
 
 impl Remote {
-    pub(super) fn new(worker: Worker, pool: Pool, depth: usize) -> Remote {
+    pub(super) fn new(worker: Worker, pool: Pool, depth: usize, away_max: Duration) -> Remote {
         let connections = pool.connections;
         // Connections take turns before any gets its second request.
         let places = (0..depth).flat_map(|deep| (0..connections).map(move |at| (at * depth + deep) as u32));
@@ -39,15 +46,17 @@ impl Remote {
             worker,
             free: places.collect(),
             operations: vec![None; connections * depth],
+            sent_on: vec![0; connections * depth],
             pool,
             depth,
             draft: Draft::default(),
             drain_until: None,
+            away_max,
         }
     }
 
     /// Runs until the quota is used up, then waits for the last answers.
-    pub(super) fn run(mut self) -> (Worker, Result<(), DbError>) {
+    pub(super) fn run(mut self) -> (Worker, Outages, Result<(), DbError>) {
         let mut events = Events::with_capacity(1024);
         let result = loop {
             match self.turn(&mut events) {
@@ -58,17 +67,23 @@ impl Remote {
         };
         if result.is_err() {
             self.worker.quota.stop_all();
-            let now = Instant::now();
-            for operation in self.operations.iter().flatten() {
-                self.worker.planner.failed(operation, now, &mut self.worker.recorder);
-            }
+            self.cut_all_off(Instant::now());
         }
         self.worker.recorder.finish();
-        (self.worker, result)
+        (self.worker, self.pool.outages(), result)
     }
 
     /// One turn; false when all is done.
     fn turn(&mut self, events: &mut Events) -> Result<bool, DbError> {
+        let now = Instant::now();
+        if !self.pool.is_whole() {
+            if self.worker.quota.is_stopped() {
+                self.cut_all_off(now);
+                return Ok(false);
+            }
+            let is_over = self.worker.quota.is_over(now);
+            self.pool.mend(now, self.away_max, is_over)?;
+        }
         self.begin_operations()?;
         let now = Instant::now();
         self.worker.recorder.tick(now);
@@ -89,18 +104,67 @@ impl Remote {
         for event in events.iter() {
             let Token(link) = event.token();
             if event.is_writable() {
-                self.pool.links[link].flush()?;
+                let flushed = self.pool.links[link].flush();
+                self.or_lose(link, flushed)?;
             }
             if event.is_readable() || event.is_read_closed() || event.is_error() {
-                self.receive(link)?;
+                let received = self.receive(link);
+                self.or_lose(link, received)?;
                 self.begin_operations()?;
             }
         }
         Ok(true)
     }
 
+    /// A link whose connection broke is lost; anything else that fails ends the run.
+    fn or_lose(&mut self, link: usize, result: Result<(), DbError>) -> Result<(), DbError> {
+        let Err(error @ DbError::Lost { .. }) = result else { return result };
+        if !self.pool.links[link].is_connected() {
+            return Ok(());
+        }
+        let (now, text) = (Instant::now(), error.to_string());
+        self.worker.note_failure(&text);
+        if self.pool.is_whole() {
+            eprintln!("kvbench: {text}; trying again for up to {} s", self.away_max.as_secs_f64());
+        }
+        for place in 0..self.operations.len() {
+            if self.sent_on[place] == link {
+                self.cut_off(place, now);
+            }
+        }
+        let DbError::Lost { cause, .. } = error else { return Ok(()) };
+        self.pool.lose(link, cause, now);
+        Ok(())
+    }
+
+    fn cut_all_off(&mut self, now: Instant) {
+        (0..self.operations.len()).for_each(|place| self.cut_off(place, now));
+    }
+
+    /// Ends the operation at a place, if there is one, without an answer.
+    fn cut_off(&mut self, place: usize, now: Instant) {
+        let Some(operation) = self.operations[place].take() else { return };
+        let was_sent = self.pool.links[self.sent_on[place]].is_connected();
+        let Worker { planner, recorder, .. } = &mut self.worker;
+        planner.cut_off(&operation, was_sent, now, recorder);
+        self.free.push_back(place as u32); // places are counted in u32
+    }
+
+    /// Sends what was appended; broken links are lost.
+    fn flush(&mut self) -> Result<(), DbError> {
+        while let Err((link, error)) = self.pool.flush() {
+            self.or_lose(link, Err(error))?;
+        }
+        Ok(())
+    }
+
     /// Until the next operation is due, if a place is free for it.
     fn timeout(&self, now: Instant) -> Duration {
+        let attempt = self.pool.next_attempt().map_or(WAIT_MAX, |at| at.saturating_duration_since(now));
+        attempt.min(self.next_due(now))
+    }
+
+    fn next_due(&self, now: Instant) -> Duration {
         if self.free.is_empty() || self.worker.quota.is_used_up(now) {
             return WAIT_MAX;
         }
@@ -124,12 +188,15 @@ impl Remote {
             self.operations[place as usize] = Some(operation);
             self.push(place);
         }
-        self.pool.flush()
+        self.flush()
     }
 
     /// Appends the drafted request of an operation to its connection.
     fn push(&mut self, place: u32) {
-        self.pool.push(place as usize / self.depth, place, &self.draft.request());
+        let (at, request) = (place as usize, self.draft.request());
+        let link = self.pool.link_of(at / self.depth, request.key());
+        self.sent_on[at] = link;
+        self.pool.push(link, place, &request);
     }
 
     /// Receives what has come on a link and goes on with the operations it answers.
@@ -139,7 +206,7 @@ impl Remote {
             let now = Instant::now();
             while self.answer(link, now)? {}
             if received == Received::All {
-                return self.pool.flush();
+                return self.flush();
             }
         }
     }
@@ -150,7 +217,7 @@ impl Remote {
         let mut step = None;
         let found = pool.links[link].answer(|answer| {
             let Some(Some(operation)) = operations.get_mut(answer.request as usize) else { return };
-            if let Outcome::Failed(text) = answer.outcome {
+            if let Some(text) = answer.outcome.complaint() {
                 worker.note_failure(text);
             }
             let next = worker.planner.answered(operation, &answer.outcome, now, &mut worker.recorder, draft);

@@ -1,6 +1,5 @@
 use super::*;
 use crate::db::{EmbeddedOptions, Kind as Store, Options};
-use crate::measure::Status;
 use crate::workload::{Kind, Workload, named};
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -20,6 +19,7 @@ fn settings(operations: u64) -> Settings {
         duration: None,
         pacing: Pacing::Closed,
         seed: 1,
+        away_max: Duration::from_millis(200),
     }
 }
 
@@ -70,8 +70,8 @@ fn resp_server() -> String {
     address
 }
 
-fn statuses(measured: &Measured, kind: Kind) -> [u64; 4] {
-    measured.recorder.series(kind).map_or([0; 4], |series| series.statuses)
+fn statuses(measured: &Measured, kind: Kind) -> [u64; 5] {
+    measured.recorder.series(kind).map_or([0; 5], |series| series.statuses)
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn everything_asked_for_is_done_once_over_many_connections() {
     let database = || Database::find(&options(Store::Resp, vec![address.clone()])).unwrap();
     let load = Plan::load(workload.clone());
     let measured = run(database(), &load, &settings(300), &mut Progress::none()).unwrap();
-    assert_eq!(statuses(&measured, Kind::Insert), [300, 0, 0, 0]);
+    assert_eq!(statuses(&measured, Kind::Insert), [300, 0, 0, 0, 0]);
     assert!(measured.error.is_none());
     let plan = Plan::run(workload, 2_000);
     let measured = run(database(), &plan, &settings(2_000), &mut Progress::none()).unwrap();
@@ -103,22 +103,125 @@ fn a_run_by_time_ends_and_a_rate_is_kept() {
 }
 
 #[test]
-fn a_server_that_goes_away_ends_the_run_with_its_reason() {
+fn a_server_that_stays_away_ends_the_run_with_its_reason() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let server = std::thread::spawn(move || {
-        // Takes every connection, reads a little of each and closes.
+        // Takes every connection, reads a little of each and closes; then nobody listens any more.
         for stream in listener.incoming().take(4) {
             let _ = stream.unwrap().read(&mut [0; 10]);
         }
     });
-    let database = Database::find(&options(Store::Resp, vec![address])).unwrap();
+    let database = Database::find(&options(Store::Resp, vec![address.clone()])).unwrap();
     let plan = Plan::load(workload("a", &["recordcount=1000"]));
     let measured = run(database, &plan, &settings(1000), &mut Progress::none()).unwrap();
     let error = measured.error.as_ref().unwrap().to_string();
-    assert!(error.starts_with("the connection to 127.0.0.1:") && error.contains("broke"), "{error}");
-    assert!(statuses(&measured, Kind::Insert)[Status::Error as usize] > 0);
+    assert!(error.starts_with(&format!("the connection to {address} broke (")), "{error}");
+    assert!(
+        error.contains("the server stayed away for ") && error.ends_with("is the server running?"),
+        "{error}"
+    );
+    let [ok, not_found, unexpected, failed, unknown] = statuses(&measured, Kind::Insert);
+    assert_eq!((ok, not_found, unexpected), (0, 0, 0));
+    assert!(unknown > 0 && failed + unknown <= 1000, "those that were sent may have been written");
+    assert!(measured.outages.breaks >= 4 && measured.outages.longest >= Duration::from_millis(200));
     server.join().unwrap();
+}
+
+/// Passes connections on to a server, and breaks each of the first `breaks` when it has passed on so many bytes.
+fn breaking_relay(server: String, mut breaks: usize) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let (client, server) = (client.unwrap(), std::net::TcpStream::connect(&server).unwrap());
+            let limit = if breaks > 0 { 3_000 } else { u64::MAX };
+            breaks = breaks.saturating_sub(1);
+            for (from, to, limit) in [
+                (client.try_clone().unwrap(), server.try_clone().unwrap(), limit),
+                (server, client, u64::MAX),
+            ] {
+                std::thread::spawn(move || {
+                    let _ = std::io::copy(&mut (&from).take(limit), &mut &to);
+                    let both = std::net::Shutdown::Both;
+                    let _ = (from.shutdown(both), to.shutdown(both));
+                });
+            }
+        }
+    });
+    address
+}
+
+#[test]
+fn broken_connections_are_made_again_and_every_operation_is_counted_once() {
+    let address = breaking_relay(resp_server(), 7);
+    let database = Database::find(&options(Store::Resp, vec![address])).unwrap();
+    let plan = Plan::load(workload("a", &["recordcount=3000", "fieldcount=1"]));
+    let settings = Settings { away_max: Duration::from_secs(30), ..settings(3000) };
+    let measured = run(database, &plan, &settings, &mut Progress::none()).unwrap();
+    assert!(measured.error.is_none(), "{:?}", measured.error);
+    assert_eq!(measured.outages.breaks, 7);
+    let [ok, not_found, unexpected, failed, unknown] = statuses(&measured, Kind::Insert);
+    assert_eq!(ok + failed + unknown, 3000);
+    assert_eq!((not_found, unexpected, failed), (0, 0, 0));
+    assert!((1..=7 * 3).contains(&unknown), "what was under way when a connection broke: {unknown}");
+    let first = measured.first_failure.unwrap();
+    assert!(first.starts_with("the connection to 127.0.0.1:"), "{first}");
+}
+
+#[test]
+fn reads_that_are_cut_off_are_errors_and_nothing_is_unknown() {
+    let address = breaking_relay(resp_server(), 4);
+    let database = Database::find(&options(Store::Resp, vec![address])).unwrap();
+    let plan = Plan::run(workload("c", &["recordcount=100"]), 3000);
+    let settings = Settings { away_max: Duration::from_secs(30), ..settings(3000) };
+    let measured = run(database, &plan, &settings, &mut Progress::none()).unwrap();
+    let [_, not_found, _, failed, unknown] = statuses(&measured, Kind::Read);
+    assert_eq!((not_found + failed, unknown), (3000, 0));
+    assert!((1..=4 * 3).contains(&failed), "{failed}");
+}
+
+#[test]
+fn a_stall_counts_for_all_that_was_due_meanwhile() {
+    const STALL: Duration = Duration::from_millis(300);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        let mut stream = listener.accept().unwrap().0;
+        let (mut buffer, mut is_first) = ([0; 4096], true);
+        while let Ok(read @ 1..) = stream.read(&mut buffer) {
+            if std::mem::take(&mut is_first) {
+                std::thread::sleep(STALL);
+            }
+            let requests = buffer[..read].windows(3).filter(|word| word == b"GET").count();
+            stream.write_all("$-1\r\n".repeat(requests).as_bytes()).unwrap();
+        }
+    });
+    let database = Database::find(&options(Store::Resp, vec![address])).unwrap();
+    let plan = Plan::run(workload("c", &["recordcount=100"]), 300);
+    let settings =
+        Settings { threads: 1, connections: 1, depth: 1, pacing: Pacing::Open(1000.0), ..settings(300) };
+    let measured = run(database, &plan, &settings, &mut Progress::none()).unwrap();
+    // Of 300 reads, one a millisecond, the first waits for the whole stall and the 200th still for a third of it,
+    // though all but the first are answered at once when they are sent.
+    let latencies = &measured.recorder.series(Kind::Read).unwrap().failed;
+    assert_eq!(latencies.len(), 300);
+    assert!(latencies.value_at_quantile(1.0 / 3.0) >= 99_000_000, "{}", latencies.value_at_quantile(0.33));
+    assert!(latencies.max() >= 299_000_000);
+}
+
+#[test]
+fn a_run_that_is_stopped_ends_with_what_it_has() {
+    let stop = Arc::new(AtomicBool::new(false));
+    let setter = Arc::clone(&stop);
+    let database = Database::find(&options(Store::Resp, vec![resp_server()])).unwrap();
+    let plan = Plan::run(workload("c", &["recordcount=10"]), 1000);
+    let setter = std::thread::spawn(move || {
+        setter.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    let measured = run_until(stop, database, &plan, &settings(u64::MAX), &mut Progress::none()).unwrap();
+    assert!(measured.error.is_none());
+    setter.join().unwrap();
 }
 
 #[test]

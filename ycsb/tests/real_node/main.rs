@@ -1,4 +1,6 @@
 //! kvbench's workloads against a node in this process.
 
 #[cfg(test)]
+mod program;
+#[cfg(test)]
 mod workloads;

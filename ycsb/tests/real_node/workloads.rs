@@ -6,7 +6,7 @@ use pinion_cluster::config::Durability;
 use pinion_cluster::{Config, Node};
 use pinion_ycsb::db::{self, Database, EmbeddedOptions, Kind as Store};
 use pinion_ycsb::operation::Plan;
-use pinion_ycsb::run::{Measured, Pacing, Progress, Settings, run};
+use pinion_ycsb::run::{AWAY_MAX, Measured, Pacing, Progress, Settings, run};
 use pinion_ycsb::workload::{Kind, Workload, named};
 
 const RECORDS: u64 = 2_000;
@@ -43,6 +43,7 @@ impl Bench {
             duration: None,
             pacing: Pacing::Closed,
             seed: 1,
+            away_max: AWAY_MAX,
         };
         let addresses = self.node.addresses();
         let target = if store == Store::Resp { addresses.resp.unwrap() } else { addresses.kv };
@@ -77,7 +78,7 @@ fn every_workload_runs_over_the_binary_protocol_and_finds_what_was_written() {
     }
     db::clear(bench.node.addresses().kv).unwrap();
     let measured = bench.drive(Store::Pinion, true, "c", false);
-    assert_eq!(measured.recorder.series(Kind::Read).unwrap().statuses, [0, RECORDS, 0, 0]);
+    assert_eq!(measured.recorder.series(Kind::Read).unwrap().statuses, [0, RECORDS, 0, 0, 0]);
     all_well(&bench.drive(Store::Pinion, true, "e", true));
     let measured = bench.drive(Store::Pinion, true, "e", false);
     all_well(&measured);

@@ -4,6 +4,7 @@
 //! "the one you used".
 
 use super::{Taken, answer, scans};
+use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
 use crate::node::NodeInfo;
 use pinion_net::reactor::ConnId;
@@ -14,7 +15,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// Runs a CLUSTER command.
-pub fn run(turn: &mut Turn<'_>, conn: ConnId, command: Cluster<'_>) -> Taken {
+pub fn run(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, command: Cluster<'_>) -> Taken {
     let node = Arc::clone(&turn.hub.node);
     let me = turn.hub.me;
     match command {

@@ -3,6 +3,7 @@
 use super::RespSession;
 use super::server::REDIS_VERSION;
 use crate::config::Durability;
+use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
 use crate::node::NodeInfo;
 use crate::session::Dialogue;
@@ -11,11 +12,11 @@ use pinion_net::reactor::ConnId;
 use std::fmt::Write;
 
 /// A section of INFO: its name, and what writes it.
-type Section = (&'static str, fn(&mut Turn<'_>) -> String);
+type Section<S> = (&'static str, fn(&mut Turn<'_, S>) -> String);
 
 /// INFO: the sections that were asked for, or all. Counts are those of the core that answers.
-pub fn text(turn: &mut Turn<'_>, sections: &[&[u8]]) -> String {
-    let all: [Section; 6] = [
+pub fn text<S: Sockets>(turn: &mut Turn<'_, S>, sections: &[&[u8]]) -> String {
+    let all: [Section<S>; 6] = [
         ("Server", server),
         ("Clients", clients_section),
         ("Memory", memory),
@@ -38,7 +39,7 @@ pub fn text(turn: &mut Turn<'_>, sections: &[&[u8]]) -> String {
     text
 }
 
-fn server(turn: &mut Turn<'_>) -> String {
+fn server(turn: &mut Turn<'_, impl Sockets>) -> String {
     let node = &turn.hub.node;
     let uptime = turn.hub.now.unix_us.saturating_sub(node.started_unix_us) / 1_000_000;
     format!(
@@ -56,12 +57,12 @@ fn server(turn: &mut Turn<'_>) -> String {
     )
 }
 
-fn clients_section(turn: &mut Turn<'_>) -> String {
+fn clients_section(turn: &mut Turn<'_, impl Sockets>) -> String {
     let limit = turn.hub.node.config.connections_max;
     format!("connected_clients:{}\r\nmaxclients:{limit}\r\nblocked_clients:0\r\n", turn.hub.sessions.len())
 }
 
-fn memory(turn: &mut Turn<'_>) -> String {
+fn memory(turn: &mut Turn<'_, impl Sockets>) -> String {
     let stats = turn.shard.stats();
     format!(
         "used_memory:{}\r\nmaxmemory:{}\r\nmaxmemory_policy:noeviction\r\n",
@@ -70,12 +71,12 @@ fn memory(turn: &mut Turn<'_>) -> String {
     )
 }
 
-fn persistence(turn: &mut Turn<'_>) -> String {
+fn persistence(turn: &mut Turn<'_, impl Sockets>) -> String {
     let aof = u8::from(turn.hub.node.config.durability != Durability::None);
     format!("loading:0\r\nrdb_bgsave_in_progress:0\r\naof_enabled:{aof}\r\naof_last_write_status:ok\r\n")
 }
 
-fn stats(turn: &mut Turn<'_>) -> String {
+fn stats(turn: &mut Turn<'_, impl Sockets>) -> String {
     let stats = &turn.hub.stats;
     let commands: u64 = Class::ALL.iter().map(|&class| stats.classes[class as usize].answered).sum();
     format!(
@@ -86,7 +87,7 @@ fn stats(turn: &mut Turn<'_>) -> String {
 }
 
 /// CLIENT LIST: the connections of this core that speak RESP.
-pub fn clients(turn: &mut Turn<'_>) -> String {
+pub fn clients(turn: &mut Turn<'_, impl Sockets>) -> String {
     let mut lines = String::new();
     for session in turn.hub.sessions.iter() {
         if let Dialogue::Resp(resp) = &session.dialogue {

@@ -2,6 +2,7 @@
 
 use super::reply::{Shape, failure};
 use super::{Call, RespSession, Taken, alone, ticket, with};
+use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
 use crate::stats::Class;
 use pinion_engine::key::{Keyspace, Partition};
@@ -57,7 +58,11 @@ struct Groups {
 }
 
 /// Groups keys; `None` if a core they need has no room yet (then the connection is held).
-fn group<'k>(turn: &mut Turn<'_>, conn: ConnId, keys: impl Iterator<Item = &'k [u8]>) -> Option<Groups> {
+fn group<'k>(
+    turn: &mut Turn<'_, impl Sockets>,
+    conn: ConnId,
+    keys: impl Iterator<Item = &'k [u8]>,
+) -> Option<Groups> {
     let mut homes: Vec<(Partition, usize, u32)> = Vec::new();
     for (place, key) in keys.enumerate() {
         let (partition, core) = turn.home(key);
@@ -80,7 +85,13 @@ fn group<'k>(turn: &mut Turn<'_>, conn: ConnId, keys: impl Iterator<Item = &'k [
 }
 
 /// Begins the reply and says under which sequence.
-fn begin(turn: &mut Turn<'_>, conn: ConnId, class: Class, sum: Sum, groups: &Groups) -> Option<Sequence> {
+fn begin(
+    turn: &mut Turn<'_, impl Sockets>,
+    conn: ConnId,
+    class: Class,
+    sum: Sum,
+    groups: &Groups,
+) -> Option<Sequence> {
     let (keys, parts) = (groups.order.len(), groups.parts.len());
     let by_key = matches!(sum, Sum::Values | Sum::There);
     let starts = groups.parts.iter().map(|(_, places)| places.start as u32).chain([keys as u32]).collect();
@@ -100,16 +111,16 @@ fn begin(turn: &mut Turn<'_>, conn: ConnId, class: Class, sum: Sum, groups: &Gro
 }
 
 /// MGET.
-pub fn get(turn: &mut Turn<'_>, conn: ConnId, keys: &[&[u8]]) -> Taken {
+pub fn get(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, keys: &[&[u8]]) -> Taken {
     read(turn, conn, keys, Sum::Values)
 }
 
 /// EXISTS of several keys.
-pub fn exists(turn: &mut Turn<'_>, conn: ConnId, keys: &[&[u8]]) -> Taken {
+pub fn exists(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, keys: &[&[u8]]) -> Taken {
     read(turn, conn, keys, Sum::There)
 }
 
-fn read(turn: &mut Turn<'_>, conn: ConnId, keys: &[&[u8]], sum: Sum) -> Taken {
+fn read(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, keys: &[&[u8]], sum: Sum) -> Taken {
     let Some(groups) = group(turn, conn, keys.iter().copied()) else { return Taken::NotYet };
     let Some(sequence) = begin(turn, conn, Class::Read, sum, &groups) else { return Taken::Yes };
     let mut wanted: Vec<&[u8]> = Vec::new();
@@ -123,7 +134,7 @@ fn read(turn: &mut Turn<'_>, conn: ConnId, keys: &[&[u8]], sum: Sum) -> Taken {
 }
 
 /// MSET.
-pub fn set(turn: &mut Turn<'_>, conn: ConnId, pairs: Pairs<'_>) -> Taken {
+pub fn set(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, pairs: Pairs<'_>) -> Taken {
     let put =
         |value| Update::Put { value, expiry: PutExpiry::Never, condition: Condition::None, want_old: false };
     let updates: Vec<(&[u8], Update<'_>)> = pairs.iter().map(|(key, value)| (key, put(value))).collect();
@@ -131,13 +142,18 @@ pub fn set(turn: &mut Turn<'_>, conn: ConnId, pairs: Pairs<'_>) -> Taken {
 }
 
 /// DEL of several keys.
-pub fn delete(turn: &mut Turn<'_>, conn: ConnId, keys: &[&[u8]]) -> Taken {
+pub fn delete(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, keys: &[&[u8]]) -> Taken {
     let delete = Update::Delete { condition: Condition::None, want_old: false, want_existed: true };
     let updates: Vec<(&[u8], Update<'_>)> = keys.iter().map(|&key| (key, delete)).collect();
     write(turn, conn, &updates, Sum::Existed)
 }
 
-fn write(turn: &mut Turn<'_>, conn: ConnId, updates: &[(&[u8], Update<'_>)], sum: Sum) -> Taken {
+fn write(
+    turn: &mut Turn<'_, impl Sockets>,
+    conn: ConnId,
+    updates: &[(&[u8], Update<'_>)],
+    sum: Sum,
+) -> Taken {
     let Some(groups) = group(turn, conn, updates.iter().map(|(key, _)| *key)) else { return Taken::NotYet };
     let slowest = slowest(turn, groups.parts.iter().map(|(partition, _)| *partition));
     if slowest.is_some_and(|core| !turn.may_write(conn, core, bytes_of(updates))) {
@@ -162,7 +178,7 @@ fn bytes_of(updates: &[(&[u8], Update<'_>)]) -> usize {
 }
 
 /// FLUSHDB, FLUSHALL: every partition of every core.
-pub fn clear(turn: &mut Turn<'_>, conn: ConnId) -> Taken {
+pub fn clear(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) -> Taken {
     if alone(turn, conn) == Taken::NotYet {
         return Taken::NotYet;
     }
@@ -180,7 +196,7 @@ pub fn clear(turn: &mut Turn<'_>, conn: ConnId) -> Taken {
 }
 
 /// The core of these partitions that holds writers back the longest.
-fn slowest(turn: &Turn<'_>, partitions: impl Iterator<Item = Partition>) -> Option<usize> {
+fn slowest(turn: &Turn<'_, impl Sockets>, partitions: impl Iterator<Item = Partition>) -> Option<usize> {
     let delay =
         |core: usize| if core == turn.hub.me { turn.hub.delay_us } else { turn.hub.forwards.delay_us(core) };
     partitions.map(|partition| turn.hub.node.placement.core_of(partition)).max_by_key(|&core| delay(core))

@@ -16,6 +16,7 @@ mod server;
 use super::{Dialogue, Hold};
 use crate::core::hub::Settled;
 use crate::core::owners::Owner;
+use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
 use crate::stats::Class;
 use many::Many;
@@ -98,7 +99,7 @@ impl RespSession {
 }
 
 /// Takes in what was received; returns how much of it.
-pub fn received(turn: &mut Turn<'_>, conn: ConnId, bytes: &[u8]) -> usize {
+pub fn received(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, bytes: &[u8]) -> usize {
     let Some(mut parser) = with(turn, conn, |resp| std::mem::take(&mut resp.parser)) else {
         return bytes.len();
     };
@@ -136,20 +137,20 @@ pub fn received(turn: &mut Turn<'_>, conn: ConnId, bytes: &[u8]) -> usize {
 }
 
 /// Answers what is no command, and closes after it.
-fn refuse(turn: &mut Turn<'_>, conn: ConnId, error: &str) -> Taken {
+fn refuse(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, error: &str) -> Taken {
     answer(turn, conn, |reply| reply.error(error));
     close(turn, conn);
     Taken::Yes
 }
 
 /// No more input; the end comes when everything is answered.
-fn close(turn: &mut Turn<'_>, conn: ConnId) {
+fn close(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) {
     if let Some(session) = turn.hub.sessions.get(conn) {
         session.closing = true;
     }
 }
 
-fn run(turn: &mut Turn<'_>, conn: ConnId, args: &[&[u8]]) -> Taken {
+fn run(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, args: &[&[u8]]) -> Taken {
     match Command::parse(args) {
         Ok(command) => dispatch(turn, conn, command),
         Err(error) => {
@@ -159,7 +160,7 @@ fn run(turn: &mut Turn<'_>, conn: ConnId, args: &[&[u8]]) -> Taken {
     }
 }
 
-fn dispatch(turn: &mut Turn<'_>, conn: ConnId, command: Command<'_>) -> Taken {
+fn dispatch(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, command: Command<'_>) -> Taken {
     match command {
         Command::MGet(keys) => many::get(turn, conn, keys),
         Command::MSet(pairs) => many::set(turn, conn, pairs),
@@ -179,7 +180,7 @@ fn dispatch(turn: &mut Turn<'_>, conn: ConnId, command: Command<'_>) -> Taken {
 }
 
 /// Runs a command on one key.
-fn single(turn: &mut Turn<'_>, conn: ConnId, request: keys::KeyRequest<'_>) -> Taken {
+fn single(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, request: keys::KeyRequest<'_>) -> Taken {
     let (partition, core) = turn.home(request.key);
     if !turn.has_room(core, conn) {
         return Taken::NotYet;
@@ -211,7 +212,11 @@ fn ticket(conn: ConnId, sequence: Sequence, part: usize) -> Ticket {
 }
 
 /// The session of a connection, if it is there and speaks RESP.
-fn with<T>(turn: &mut Turn<'_>, conn: ConnId, work: impl FnOnce(&mut RespSession) -> T) -> Option<T> {
+fn with<T>(
+    turn: &mut Turn<'_, impl Sockets>,
+    conn: ConnId,
+    work: impl FnOnce(&mut RespSession) -> T,
+) -> Option<T> {
     match &mut turn.hub.sessions.get(conn)?.dialogue {
         Dialogue::Resp(resp) => Some(work(resp)),
         Dialogue::Wire(_) => None,
@@ -219,7 +224,11 @@ fn with<T>(turn: &mut Turn<'_>, conn: ConnId, work: impl FnOnce(&mut RespSession
 }
 
 /// Answers a command that needs no data, in its turn.
-fn answer(turn: &mut Turn<'_>, conn: ConnId, write: impl FnOnce(&mut pinion_net::resp::Encoder<'_>)) {
+fn answer(
+    turn: &mut Turn<'_, impl Sockets>,
+    conn: ConnId,
+    write: impl FnOnce(&mut pinion_net::resp::Encoder<'_>),
+) {
     let started_us = turn.hub.now.mono_us;
     let call = Call { shape: Shape::Ok, class: Class::Server, started_us, many: None };
     let Some(session) = turn.hub.sessions.get(conn) else { return };
@@ -232,12 +241,12 @@ fn answer(turn: &mut Turn<'_>, conn: ConnId, write: impl FnOnce(&mut pinion_net:
 }
 
 /// Holds a connection until its earlier commands are answered, and says whether it may run now.
-fn alone(turn: &mut Turn<'_>, conn: ConnId) -> Taken {
+fn alone(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) -> Taken {
     if turn.is_alone(conn) { Taken::Yes } else { Taken::NotYet }
 }
 
 /// A command that runs alone has begun: nothing more is taken in until it is answered.
-fn stay_alone(turn: &mut Turn<'_>, conn: ConnId) {
+fn stay_alone(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) {
     turn.hub.hold(turn.io, conn, Hold::Barrier);
 }
 

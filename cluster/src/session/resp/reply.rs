@@ -93,7 +93,7 @@ impl RespSession {
         let (sequence, _) = self.parts(command);
         let call = self.replies.context(sequence)?;
         let shape = call.shape;
-        let refused = matches!(outcome, Outcome::Refused(_) | Outcome::NoCursor);
+        let refused = matches!(outcome, Outcome::Refused(..) | Outcome::NoCursor);
         let ending = if refused { Ending::Refused } else { Ending::Done };
         let settled = Settled { class: call.class, started_us: call.started_us, ending };
         self.replies.complete(sequence, out, |reply| write_outcome(reply, shape, outcome, cursors));
@@ -107,7 +107,7 @@ fn write_outcome(reply: &mut Encoder<'_>, shape: Shape, outcome: Outcome, cursor
         Outcome::NoCursor => {
             reply.error("ERR invalid cursor: it is too old or from before a restart; start again at 0")
         }
-        Outcome::Refused(text) => reply.error(format!("ERR {text}")),
+        Outcome::Refused(_, text) => reply.error(format!("ERR {text}")),
         Outcome::Items(page, _) if shape == Shape::OneKey => {
             reply.bulk_or_null(page.iter().next().map(|(key, _)| key));
         }

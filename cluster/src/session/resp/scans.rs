@@ -6,6 +6,7 @@
 use super::cursors::core_of;
 use super::reply::Shape;
 use super::{Call, RespSession, Taken, alone, answer, stay_alone, with};
+use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
 use crate::session::walk::{Place, Task, Walk};
 use crate::stats::Class;
@@ -19,7 +20,7 @@ use pinion_net::slot::Slot;
 const SCAN_COUNT_MAX: usize = 10_000;
 
 /// SCAN.
-pub fn scan(turn: &mut Turn<'_>, conn: ConnId, scan: Scan<'_>) -> Taken {
+pub fn scan(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, scan: Scan<'_>) -> Taken {
     if alone(turn, conn) == Taken::NotYet {
         return Taken::NotYet;
     }
@@ -47,7 +48,7 @@ pub fn scan(turn: &mut Turn<'_>, conn: ConnId, scan: Scan<'_>) -> Taken {
     }
 }
 
-fn no_cursor(turn: &mut Turn<'_>, conn: ConnId) -> Taken {
+fn no_cursor(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) -> Taken {
     answer(turn, conn, |reply| {
         reply.error("ERR invalid cursor: it is too old or from before a restart; start again at 0");
     });
@@ -55,7 +56,7 @@ fn no_cursor(turn: &mut Turn<'_>, conn: ConnId) -> Taken {
 }
 
 /// KEYS.
-pub fn keys(turn: &mut Turn<'_>, conn: ConnId, pattern: &[u8]) -> Taken {
+pub fn keys(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, pattern: &[u8]) -> Taken {
     if alone(turn, conn) == Taken::NotYet {
         return Taken::NotYet;
     }
@@ -66,7 +67,7 @@ pub fn keys(turn: &mut Turn<'_>, conn: ConnId, pattern: &[u8]) -> Taken {
 }
 
 /// DBSIZE, or the keys of a slot.
-pub fn count(turn: &mut Turn<'_>, conn: ConnId, slot: Option<Slot>) -> Taken {
+pub fn count(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, slot: Option<Slot>) -> Taken {
     if alone(turn, conn) == Taken::NotYet {
         return Taken::NotYet;
     }
@@ -79,7 +80,7 @@ pub fn count(turn: &mut Turn<'_>, conn: ConnId, slot: Option<Slot>) -> Taken {
 }
 
 /// RANDOMKEY: the first key from a place that the clock chooses.
-pub fn random(turn: &mut Turn<'_>, conn: ConnId) -> Taken {
+pub fn random(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) -> Taken {
     if alone(turn, conn) == Taken::NotYet {
         return Taken::NotYet;
     }
@@ -92,7 +93,7 @@ pub fn random(turn: &mut Turn<'_>, conn: ConnId) -> Taken {
 }
 
 /// The partitions that this connection sees.
-fn visible(turn: &mut Turn<'_>, conn: ConnId) -> Vec<Partition> {
+fn visible(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) -> Vec<Partition> {
     let own_port = turn.hub.sessions.get(conn).is_some_and(|session| session.own_port);
     let placement = &turn.hub.node.placement;
     if own_port { placement.partitions_of(turn.hub.me) } else { placement.all().collect() }
@@ -105,7 +106,7 @@ fn first() -> Place {
 
 /// Starts a walk.
 fn start(
-    turn: &mut Turn<'_>,
+    turn: &mut Turn<'_, impl Sockets>,
     conn: ConnId,
     shape: Shape,
     (partitions, place, task): (Vec<Partition>, Place, Task),

@@ -1,6 +1,7 @@
 //! Commands about the connection and the server: they touch no key, so they are answered at once, in their turn.
 
 use super::{Taken, answer, close, info, with};
+use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
 use pinion_net::reactor::ConnId;
 use pinion_net::resp::command_table::{COMMANDS, CommandInfo, Name};
@@ -10,7 +11,7 @@ use pinion_net::resp::{Client, Command, CommandQuery, Config, Encoder, Hello, Pr
 pub const REDIS_VERSION: &str = "7.4.0";
 
 /// Runs a command that is about no key.
-pub fn run(turn: &mut Turn<'_>, conn: ConnId, command: Command<'_>) -> Taken {
+pub fn run(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, command: Command<'_>) -> Taken {
     match command {
         Command::Ping(None) => answer(turn, conn, |reply| reply.simple("PONG")),
         Command::Ping(Some(message)) | Command::Echo(message) => {
@@ -56,7 +57,7 @@ pub fn run(turn: &mut Turn<'_>, conn: ConnId, command: Command<'_>) -> Taken {
     Taken::Yes
 }
 
-fn hello(turn: &mut Turn<'_>, conn: ConnId, request: Hello<'_>) {
+fn hello(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, request: Hello<'_>) {
     if let Some(Err(error)) = request.auth.map(|auth| auth.check_without_password()) {
         return answer(turn, conn, |reply| reply.error(&error));
     }
@@ -93,7 +94,7 @@ fn client_id(conn: ConnId) -> i64 {
     (conn.to_u64() & i64::MAX as u64) as i64
 }
 
-fn client(turn: &mut Turn<'_>, conn: ConnId, client: Client<'_>) {
+fn client(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, client: Client<'_>) {
     match client {
         Client::Id => answer(turn, conn, |reply| reply.integer(client_id(conn))),
         Client::GetName => {
@@ -123,7 +124,7 @@ fn client(turn: &mut Turn<'_>, conn: ConnId, client: Client<'_>) {
     }
 }
 
-fn config(turn: &mut Turn<'_>, conn: ConnId, config: Config<'_>) {
+fn config(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, config: Config<'_>) {
     match config {
         Config::Get(patterns) => {
             let parameters = info::parameters(&turn.hub.node);

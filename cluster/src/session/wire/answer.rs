@@ -1,14 +1,21 @@
 //! Answers of partitions as responses.
 
-use super::{WireSession, many, says_done};
+use super::{Call, WireSession, cursor, many, says_done};
 use crate::core::hub::{Ending, Settled};
 use crate::session::walk::{Outcome, refusal_text};
+use crate::stats::Class;
 use pinion_engine::shard::request::{Answer, Refusal, Value};
 use pinion_net::wire::{ErrorCode, Opcode, Responder, ValueRef};
 
 impl WireSession {
     /// Takes in an answer; what became of the request if it was the last.
-    pub fn answer(&mut self, request: u64, answer: &Answer<'_>, out: &mut Vec<u8>) -> Option<Settled> {
+    pub fn answer(
+        &mut self,
+        request: u64,
+        answer: &Answer<'_>,
+        now_us: u64,
+        out: &mut Vec<u8>,
+    ) -> Option<Settled> {
         let (place, part) = WireSession::parts(request);
         let call = self.calls.get_mut(place)?.as_mut()?;
         if let Some(gather) = &mut call.gather
@@ -17,6 +24,9 @@ impl WireSession {
             return None;
         }
         let call = self.remove(place)?;
+        if call.is_late(answer, now_us) {
+            return Some(call.refuse_late(out));
+        }
         match call.gather {
             Some(gather) => many::respond(call.responder, &gather, out),
             None => respond(call.responder, call.want_existed, answer, out),
@@ -25,10 +35,19 @@ impl WireSession {
     }
 
     /// Takes in the end of a walk.
-    pub fn walked(&mut self, command: u64, outcome: Outcome, out: &mut Vec<u8>) -> Option<Settled> {
+    pub fn walked(
+        &mut self,
+        command: u64,
+        outcome: Outcome,
+        now_us: u64,
+        out: &mut Vec<u8>,
+    ) -> Option<Settled> {
         let (place, _) = WireSession::parts(command);
         let call = self.remove(place)?;
         self.walks -= 1;
+        if call.terms.deadline_us < now_us {
+            return Some(call.refuse_late(out));
+        }
         let mut ending = Ending::Done;
         match outcome {
             Outcome::Count(count) => call.responder.integer(out, i64::try_from(count).unwrap_or(i64::MAX)),
@@ -42,11 +61,12 @@ impl WireSession {
                     }
                     page.push(out, key, value_ref(value));
                 }
-                page.finish(out, rest.as_deref());
+                let cursor = rest.map(|key| cursor::write(call.seal, &key));
+                page.finish(out, cursor.as_deref());
             }
-            Outcome::Refused(text) => {
+            Outcome::Refused(code, text) => {
                 ending = Ending::Refused;
-                call.responder.refused(out, ErrorCode::UNAVAILABLE, &text);
+                call.responder.refused(out, code, &text);
             }
             Outcome::NoCursor => {
                 ending = Ending::Refused;
@@ -54,6 +74,24 @@ impl WireSession {
             }
         }
         Some(Settled { class: call.class, started_us: call.started_us, ending })
+    }
+}
+
+impl Call {
+    /// Whether nobody waits for this answer any more, and it is certain that nothing was changed. A write that was taken
+    /// into a log isn't taken back: its answer says what became of it.
+    #[inline]
+    fn is_late(&self, answer: &Answer<'_>, now_us: u64) -> bool {
+        self.terms.deadline_us < now_us
+            && match self.class {
+                Class::Write => self.gather.is_none() && matches!(answer, Answer::Refused(Refusal::Busy)),
+                _ => true,
+            }
+    }
+
+    fn refuse_late(&self, out: &mut Vec<u8>) -> Settled {
+        self.responder.refused(out, ErrorCode::DEADLINE, "");
+        Settled { class: self.class, started_us: self.started_us, ending: Ending::Refused }
     }
 }
 
@@ -69,7 +107,9 @@ fn respond(responder: Responder, want_existed: bool, answer: &Answer<'_>, out: &
         Answer::Written { .. } if says_done(responder) => responder.done(out),
         Answer::Written { existed: 0, .. } if want_existed => responder.not_found(out),
         Answer::Written { version, old, .. } => responder.written(out, version.0, old.map(value_ref)),
-        Answer::NotMet { .. } if responder.opcode() == Some(Opcode::Expire) => responder.not_found(out),
+        Answer::NotMet { current: None } if responder.opcode() == Some(Opcode::Expire) => {
+            responder.not_found(out)
+        }
         Answer::NotMet { current } => responder.not_met(out, current.map(value_ref)),
         Answer::Integer(number) => responder.integer(out, number),
         Answer::Refused(refusal) => {
@@ -96,4 +136,67 @@ pub fn refused(refusal: &Refusal<'_>) -> (ErrorCode, String) {
         Refusal::WrongShard => ErrorCode::INTERNAL,
     };
     (code, refusal_text(refusal))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::walk::Walk;
+    use crate::session::wire::Terms;
+    use pinion_engine::key::{Keyspace, Partition, Version};
+    use pinion_net::reactor::ConnId;
+    use pinion_net::wire::{Limits, Parsed, Reply, Response, parse};
+
+    /// How a scan ends whose partition refuses it.
+    fn scan_refused(refusal: Refusal<'_>) -> (ErrorCode, String) {
+        let mut session = WireSession::default();
+        let responder = Responder::for_parts(9, Opcode::Scan as u8, false);
+        let call = Call::new(responder, Class::Scan, 0);
+        session.walks += 1;
+        let command = WireSession::request(session.insert(call), 0);
+        let whom = (ConnId::from_u64(0), command);
+        let mut walk = Walk::merged(whom, Keyspace(0), vec![Partition(0)], b"", (10, 1000));
+        assert_eq!(walk.asks().len(), 1);
+        walk.take(0, &Answer::Refused(refusal));
+        let mut out = Vec::new();
+        session.walked(command, walk.outcome(), 0, &mut out);
+        let Parsed::Frame(frame, _) = parse(&out, &Limits::default()) else { panic!("no frame") };
+        match Response::decode(&frame).unwrap().reply {
+            Reply::Refused { code, text } => (code, text.to_owned()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_scan_says_why_its_partition_refuses_it() {
+        let damaged = "shard-000/000007.sst at 4096 doesn't match its checksum";
+        assert_eq!(scan_refused(Refusal::Damaged(damaged)), (ErrorCode::DAMAGED, damaged.to_owned()));
+        assert_eq!(scan_refused(Refusal::Busy).0, ErrorCode::BUSY);
+        assert_eq!(scan_refused(Refusal::ReadOnly("the disk is full")).0, ErrorCode::READ_ONLY);
+    }
+
+    /// How a request of this opcode is answered that had until 1000 us, at 1001 us.
+    fn answered_late(opcode: Opcode, class: Class, answer: &Answer<'_>) -> Option<ErrorCode> {
+        let terms = Terms { values: 1, deadline_us: 1000 };
+        let mut session = WireSession { terms, ..WireSession::default() };
+        let responder = Responder::for_parts(9, opcode as u8, false);
+        let request = WireSession::request(session.insert(Call::new(responder, class, 0)), 0);
+        let mut out = Vec::new();
+        assert!(session.answer(request, answer, 1001, &mut out).is_some());
+        assert_eq!((session.in_flight(), session.values_due()), (0, 0));
+        let Parsed::Frame(frame, _) = parse(&out, &Limits::default()) else { panic!("no frame") };
+        match Response::decode(&frame).unwrap().reply {
+            Reply::Refused { code, .. } => Some(code),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_late_read_is_refused_and_a_late_write_is_answered_as_it_ended() {
+        assert_eq!(answered_late(Opcode::Get, Class::Read, &Answer::NotFound), Some(ErrorCode::DEADLINE));
+        let written = Answer::Written { version: Version(1), existed: 0, old: None };
+        assert_eq!(answered_late(Opcode::Put, Class::Write, &written), None);
+        let busy = Answer::Refused(Refusal::Busy);
+        assert_eq!(answered_late(Opcode::Put, Class::Write, &busy), Some(ErrorCode::DEADLINE));
+    }
 }

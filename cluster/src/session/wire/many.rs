@@ -2,12 +2,13 @@
 
 use super::answer::{refused, value_ref};
 use super::{Call, Taken, condition, put_expiry, ticket, with};
+use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
 use crate::stats::Class;
 use pinion_engine::key::{Expiry, Keyspace, Partition, Version};
 use pinion_engine::shard::request::{Answer, Op, Request, Update, Value};
 use pinion_net::reactor::ConnId;
-use pinion_net::wire::{BatchOps, Condition, ErrorCode, KeyList, Limits, OpKind, Responder, ValueRef};
+use pinion_net::wire::{BatchOps, Condition, ErrorCode, KeyList, OpKind, Responder, ResultsEncoder};
 use std::ops::Range;
 
 /// The parts of a response that have come.
@@ -37,7 +38,13 @@ enum Kind {
 enum Part {
     Missing,
     Absent,
-    Value { bytes: Range<usize>, version: Version, expiry: Expiry },
+    Value {
+        bytes: Range<usize>,
+        version: Version,
+        expiry: Expiry,
+    },
+    /// There is a value, but no room for it in the response.
+    LeftOut,
     Done(Version),
     Refused(ErrorCode, String),
     Unknown(String),
@@ -45,7 +52,7 @@ enum Part {
 
 /// Keys by partition; `None` if a core they need has no room yet (then the connection is held).
 fn gather<'k>(
-    turn: &mut Turn<'_>,
+    turn: &mut Turn<'_, impl Sockets>,
     conn: ConnId,
     kind: Kind,
     keys: impl Iterator<Item = &'k [u8]>,
@@ -81,22 +88,27 @@ fn groups(gather: &Gather) -> Vec<(Partition, Vec<u32>)> {
 }
 
 fn begin(
-    turn: &mut Turn<'_>,
+    turn: &mut Turn<'_, impl Sockets>,
     conn: ConnId,
     responder: Responder,
     class: Class,
     gather: Gather,
 ) -> Option<usize> {
     let started_us = turn.hub.now.mono_us;
-    let call = Call { responder, class, started_us, want_existed: false, gather: Some(Box::new(gather)) };
+    let call = Call { gather: Some(Box::new(gather)), ..Call::new(responder, class, started_us) };
     with(turn, conn, |wire| wire.insert(call))
 }
 
 /// MULTI-GET.
-pub fn get(turn: &mut Turn<'_>, conn: ConnId, responder: Responder, list: KeyList<'_>) -> Taken {
+pub fn get(
+    turn: &mut Turn<'_, impl Sockets>,
+    conn: ConnId,
+    responder: Responder,
+    list: KeyList<'_>,
+) -> Taken {
     let keys: Vec<&[u8]> = list.iter().collect();
     if keys.is_empty() {
-        responder.results(turn.io.output(conn)).finish(turn.io.output(conn));
+        responder.results(turn.io.output(conn), 0, 0).finish(turn.io.output(conn));
         return Taken::Yes;
     }
     let Some(gather) = gather(turn, conn, Kind::Values, keys.iter().copied()) else { return Taken::NotYet };
@@ -113,7 +125,12 @@ pub fn get(turn: &mut Turn<'_>, conn: ConnId, responder: Responder, list: KeyLis
 }
 
 /// BATCH.
-pub fn batch(turn: &mut Turn<'_>, conn: ConnId, responder: Responder, ops: BatchOps<'_>) -> Taken {
+pub fn batch(
+    turn: &mut Turn<'_, impl Sockets>,
+    conn: ConnId,
+    responder: Responder,
+    ops: BatchOps<'_>,
+) -> Taken {
     let updates: Vec<(&[u8], Update<'_>)> = ops
         .iter()
         .map(|op| {
@@ -165,7 +182,7 @@ fn value_len(update: &Update<'_>) -> usize {
 }
 
 /// CLEAR: every partition of every core.
-pub fn clear(turn: &mut Turn<'_>, conn: ConnId, responder: Responder) -> Taken {
+pub fn clear(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, responder: Responder) -> Taken {
     let partitions: Vec<Partition> = turn.hub.node.placement.all().collect();
     let gather = Gather {
         kind: Kind::AllDone,
@@ -190,7 +207,8 @@ pub fn take(gather: &mut Gather, part: usize, answer: &Answer<'_>) -> bool {
     match *answer {
         Answer::Item { index, value } => {
             let place = gather.order[start + index] as usize;
-            gather.parts[place] = value.map_or(Part::Absent, |value| keep(&mut gather.bytes, value));
+            let keys = gather.parts.len();
+            gather.parts[place] = value.map_or(Part::Absent, |value| keep(&mut gather.bytes, keys, value));
             gather.missing -= 1;
         }
         _ if gather.kind == Kind::Values => {
@@ -207,13 +225,11 @@ pub fn take(gather: &mut Gather, part: usize, answer: &Answer<'_>) -> bool {
     gather.missing == 0
 }
 
-fn keep(bytes: &mut Vec<u8>, value: Value<'_>) -> Part {
+/// Keeps a value for the response, if it fits that beside what the results of all keys need.
+fn keep(bytes: &mut Vec<u8>, keys: usize, value: Value<'_>) -> Part {
     let start = bytes.len();
-    if start + value.bytes.len() > Limits::RESPONSE_BYTES_MAX as usize {
-        return Part::Refused(
-            ErrorCode::LIMIT,
-            "the values together are over the limit of a response".to_owned(),
-        );
+    if !ResultsEncoder::fits(keys, start + value.bytes.len()) {
+        return Part::LeftOut;
     }
     bytes.extend_from_slice(value.bytes);
     Part::Value { bytes: start..bytes.len(), version: value.version, expiry: value.expiry }
@@ -241,22 +257,14 @@ pub fn respond(responder: Responder, gather: &Gather, out: &mut Vec<u8>) {
 }
 
 fn respond_values(responder: Responder, gather: &Gather, out: &mut Vec<u8>) {
-    let mut results = responder.results(out);
+    let mut results = responder.results(out, gather.parts.len(), gather.bytes.len());
     for part in &gather.parts {
         match part {
             Part::Value { bytes, version, expiry } => {
                 let bytes = &gather.bytes[bytes.clone()];
-                if results.has_room_for(out, bytes.len()) {
-                    let value: ValueRef<'_> = value_ref(Value { bytes, version: *version, expiry: *expiry });
-                    results.push(out, Some(value));
-                } else {
-                    results.push_refused(
-                        out,
-                        ErrorCode::LIMIT,
-                        "the values together are over the limit of a response",
-                    );
-                }
+                results.push(out, Some(value_ref(Value { bytes, version: *version, expiry: *expiry })));
             }
+            Part::LeftOut => results.push_refused(out, ErrorCode::LIMIT, LEFT_OUT),
             Part::Refused(code, text) => results.push_refused(out, *code, text),
             Part::Unknown(text) => results.push_refused(out, ErrorCode::UNAVAILABLE, text),
             Part::Missing | Part::Absent | Part::Done(_) => results.push(out, None),
@@ -265,6 +273,9 @@ fn respond_values(responder: Responder, gather: &Gather, out: &mut Vec<u8>) {
     results.finish(out);
 }
 
+/// Why a value isn't in the response to a MULTI-GET.
+const LEFT_OUT: &str = "the response is full; ask for this key again";
+
 fn respond_outcomes(responder: Responder, gather: &Gather, out: &mut Vec<u8>) {
     let mut outcomes = responder.outcomes(out);
     for (partition, part) in gather.partitions.iter().zip(&gather.parts) {
@@ -272,7 +283,7 @@ fn respond_outcomes(responder: Responder, gather: &Gather, out: &mut Vec<u8>) {
             Part::Done(version) => outcomes.done(out, partition.0, version.0),
             Part::Refused(code, text) => outcomes.refused(out, partition.0, *code, text),
             Part::Unknown(text) => outcomes.unknown(out, partition.0, ErrorCode::LOG_FAILED, text),
-            Part::Missing | Part::Absent | Part::Value { .. } => {
+            Part::Missing | Part::Absent | Part::LeftOut | Part::Value { .. } => {
                 outcomes.unknown(out, partition.0, ErrorCode::INTERNAL, "");
             }
         }

@@ -5,12 +5,17 @@
 //! place in the table of calls (40 bits) and the part (24 bits).
 
 mod answer;
+mod cursor;
 mod many;
 mod ranges;
 mod server;
+mod waiting;
+
+pub(super) use answer::refused;
 
 use super::{Dialogue, Hold};
 use crate::core::owners::Owner;
+use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
 use crate::stats::Class;
 use many::Gather;
@@ -21,6 +26,8 @@ use pinion_net::reactor::ConnId;
 use pinion_net::wire::{
     Command, Condition, ErrorCode, Expiry, Limits, Opcode, Parsed, Request, Responder, parse,
 };
+use std::sync::LazyLock;
+use waiting::{Waiting, deadline_us};
 
 /// What is remembered of a request until it is answered.
 struct Call {
@@ -29,7 +36,38 @@ struct Call {
     started_us: u64,
     /// A key that wasn't there is answered as not found.
     want_existed: bool,
+    terms: Terms,
+    /// What a cursor of its scan is bound to.
+    seal: u32,
     gather: Option<Box<Gather>>,
+}
+
+impl Call {
+    fn new(responder: Responder, class: Class, started_us: u64) -> Call {
+        let terms = Terms::default();
+        Call { responder, class, started_us, want_existed: false, terms, seal: 0, gather: None }
+    }
+}
+
+/// What a request says of its answer, whatever it asks for.
+#[derive(Clone, Copy, Default)]
+struct Terms {
+    /// Values that it may carry: 0, 1, or 1 for each [`KEYS_PER_VALUE`] keys.
+    values: usize,
+    /// When nobody waits for it any more, by the clock of the turns.
+    deadline_us: u64,
+}
+
+impl Terms {
+    #[inline]
+    fn of(command: &Command<'_>, deadline_us: u64) -> Terms {
+        let values = match command {
+            Command::MultiGet { keys } => 1 + keys.len() / KEYS_PER_VALUE,
+            Command::Put { want_old, .. } | Command::Delete { want_old, .. } => usize::from(*want_old),
+            command => usize::from(command.opcode().is_read()),
+        };
+        Terms { values, deadline_us }
+    }
 }
 
 /// What a connection of this kind has.
@@ -37,10 +75,19 @@ struct Call {
 pub struct WireSession {
     calls: Vec<Option<Call>>,
     free: Vec<u32>,
+    /// Sum of [`Terms::values`].
+    values_due: usize,
+    /// Of the request that is being taken in.
+    terms: Terms,
+    waiting: Waiting,
+    /// HELLO was agreed on.
+    greeted: bool,
     /// Responses carry checksums of key and value.
     checked: bool,
     walks: usize,
     wrote_to: Option<usize>,
+    /// What is said when everything that was taken in is answered, before the connection is closed.
+    last_word: Vec<u8>,
 }
 
 /// Walks that one connection may have under way.
@@ -50,6 +97,9 @@ const WALKS_MAX: usize = 4;
 const KEEP_CALLS_MAX: usize = 64;
 
 const PART_BITS: u32 = 24;
+
+/// So many keys of a MULTI-GET count as one request: what is remembered of each takes memory until all are read.
+const KEYS_PER_VALUE: usize = 64;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Taken {
@@ -63,7 +113,27 @@ impl WireSession {
         self.calls.len() - self.free.len()
     }
 
-    fn insert(&mut self, call: Call) -> usize {
+    /// Requests without a response whose response may carry values.
+    pub fn values_due(&self) -> usize {
+        self.values_due
+    }
+
+    /// The node goes down: says so at the end, unless there is another reason for it.
+    pub fn go_down(&mut self) {
+        if self.last_word.is_empty() {
+            Responder::notice().refused(&mut self.last_word, ErrorCode::SHUTTING_DOWN, "");
+        }
+    }
+
+    /// Takes what is to be said before the connection is closed; empty: nothing.
+    pub fn take_last_word(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.last_word)
+    }
+
+    /// Adds a call of the request that is being taken in.
+    fn insert(&mut self, mut call: Call) -> usize {
+        call.terms = self.terms;
+        self.values_due += call.terms.values;
         match self.free.pop() {
             Some(place) => {
                 self.calls[place as usize] = Some(call);
@@ -79,6 +149,7 @@ impl WireSession {
     fn remove(&mut self, place: usize) -> Option<Call> {
         let call = self.calls.get_mut(place)?.take()?;
         self.free.push(place as u32);
+        self.values_due -= call.terms.values;
         if self.in_flight() == 0 && self.calls.capacity() > KEEP_CALLS_MAX {
             (self.calls, self.free) = (Vec::new(), Vec::new());
         }
@@ -95,18 +166,34 @@ impl WireSession {
 }
 
 /// Takes in what was received; returns how much of it.
-pub fn received(turn: &mut Turn<'_>, conn: ConnId, bytes: &[u8]) -> usize {
+pub fn received(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, bytes: &[u8]) -> usize {
     let limits = turn.hub.node.limits;
     let mut at = 0;
     while at < bytes.len() && !turn.must_stop(conn) {
         match parse(&bytes[at..], &limits) {
             Parsed::Frame(frame, len) => {
-                let Some(checked) = with(turn, conn, |wire| wire.checked) else { return bytes.len() };
+                let now_us = turn.hub.now.mono_us;
+                let state = with(turn, conn, |wire| {
+                    (wire.greeted, wire.checked, wire.waiting.arrived_us(at, now_us))
+                });
+                let Some((greeted, checked, arrived_us)) = state else { return bytes.len() };
+                if !greeted && frame.header.opcode != Opcode::Hello as u8 {
+                    let responder = Responder::for_frame(&frame, checked);
+                    responder.refused(turn.io.output(conn), ErrorCode::HELLO_REQUIRED, "");
+                    close(turn, conn);
+                    return bytes.len();
+                }
                 match Request::decode(&frame, &limits) {
                     Ok(request) => {
                         let responder = Responder::new(&request, checked);
-                        if run(turn, conn, &request, responder) == Taken::NotYet {
-                            break;
+                        let deadline_us = deadline_us(arrived_us, request.deadline_ms);
+                        if deadline_us < now_us {
+                            responder.refused(turn.io.output(conn), ErrorCode::DEADLINE, "");
+                        } else {
+                            with(turn, conn, |wire| wire.terms = Terms::of(&request.command, deadline_us));
+                            if run(turn, conn, &request, responder) == Taken::NotYet {
+                                break;
+                            }
                         }
                     }
                     Err(error) => Responder::for_frame(&frame, checked).error(turn.io.output(conn), &error),
@@ -115,27 +202,48 @@ pub fn received(turn: &mut Turn<'_>, conn: ConnId, bytes: &[u8]) -> usize {
             }
             Parsed::Incomplete { .. } => break,
             Parsed::Invalid(error) => {
-                Responder::for_error(&error).error(turn.io.output(conn), &error);
+                with(turn, conn, |wire| Responder::for_error(&error).error(&mut wire.last_word, &error));
                 close(turn, conn);
                 at = bytes.len();
             }
         }
     }
-    if let Some(core) = with(turn, conn, |wire| wire.wrote_to.take()).flatten() {
+    let now_us = turn.hub.now.mono_us;
+    let wrote_to = with(turn, conn, |wire| {
+        wire.waiting.leave(at, bytes.len(), now_us);
+        wire.wrote_to.take()
+    });
+    if let Some(core) = wrote_to.flatten() {
         turn.throttle(conn, core);
     }
     at
 }
 
+/// What a connection over the limit of connections is told.
+pub fn too_many_connections() -> &'static [u8] {
+    static NOTICE: LazyLock<Vec<u8>> = LazyLock::new(|| {
+        let mut notice = Vec::new();
+        let text = "the core has as many connections as it may; use another core's port, close some, or raise \
+                    --connections-max";
+        Responder::notice().refused(&mut notice, ErrorCode::TOO_MANY_CONNECTIONS, text);
+        notice
+    });
+    &NOTICE
+}
+
 /// No more input; the end comes when everything is answered.
-fn close(turn: &mut Turn<'_>, conn: ConnId) {
+fn close(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) {
     if let Some(session) = turn.hub.sessions.get(conn) {
         session.closing = true;
     }
 }
 
 /// The session of a connection, if it is there and speaks this protocol.
-fn with<T>(turn: &mut Turn<'_>, conn: ConnId, work: impl FnOnce(&mut WireSession) -> T) -> Option<T> {
+fn with<T>(
+    turn: &mut Turn<'_, impl Sockets>,
+    conn: ConnId,
+    work: impl FnOnce(&mut WireSession) -> T,
+) -> Option<T> {
     match &mut turn.hub.sessions.get(conn)?.dialogue {
         Dialogue::Wire(wire) => Some(work(wire)),
         Dialogue::Resp(_) => None,
@@ -147,7 +255,12 @@ fn ticket(conn: ConnId, place: usize, part: usize) -> Ticket {
     owner.ticket(WireSession::request(place, part))
 }
 
-fn run(turn: &mut Turn<'_>, conn: ConnId, request: &Request<'_>, responder: Responder) -> Taken {
+fn run(
+    turn: &mut Turn<'_, impl Sockets>,
+    conn: ConnId,
+    request: &Request<'_>,
+    responder: Responder,
+) -> Taken {
     if request.keyspace != 0
         && !matches!(request.command, Command::Hello(_) | Command::Ping { .. } | Command::Info)
     {
@@ -173,7 +286,7 @@ fn run(turn: &mut Turn<'_>, conn: ConnId, request: &Request<'_>, responder: Resp
 
 /// Runs a request on one key.
 fn single(
-    turn: &mut Turn<'_>,
+    turn: &mut Turn<'_, impl Sockets>,
     conn: ConnId,
     responder: Responder,
     command: &Command<'_>,
@@ -191,7 +304,7 @@ fn single(
     }
     let responder = if core == turn.hub.me { responder } else { responder.forwarded() };
     let want_existed = matches!(command, Command::Delete { want_existed: true, .. } | Command::Expire { .. });
-    let call = Call { responder, class, started_us: turn.hub.now.mono_us, want_existed, gather: None };
+    let call = Call { want_existed, ..Call::new(responder, class, turn.hub.now.mono_us) };
     let place = with(turn, conn, |wire| {
         if class == Class::Write {
             wire.wrote_to = Some(core);
@@ -257,10 +370,42 @@ fn says_done(responder: Responder) -> bool {
 }
 
 /// Holds a connection that has too many walks under way.
-fn has_room_for_walk(turn: &mut Turn<'_>, conn: ConnId) -> bool {
+fn has_room_for_walk(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) -> bool {
     let has_room = with(turn, conn, |wire| wire.walks < WALKS_MAX).unwrap_or(true);
     if !has_room {
         turn.hub.hold(turn.io, conn, Hold::Barrier);
     }
     has_room
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{IN_FLIGHT_MAX, Session};
+    use super::*;
+
+    /// How many requests of a kind a new connection has under way when it is full.
+    fn taken_in(command: &Command<'_>) -> usize {
+        let conn = ConnId::from_u64(0);
+        let mut session = Session::new(conn, Dialogue::Wire(WireSession::default()), false);
+        while !session.is_full() {
+            let Dialogue::Wire(wire) = &mut session.dialogue else { unreachable!("it was made one") };
+            wire.terms = Terms::of(command, u64::MAX);
+            let responder = Responder::for_parts(1, command.opcode() as u8, false);
+            wire.insert(Call::new(responder, Class::Write, 0));
+        }
+        session.in_flight()
+    }
+
+    #[test]
+    fn a_new_connection_takes_in_all_the_writes_it_may_and_reads_in_a_slow_start() {
+        let (expiry, condition) = (Expiry::Never, Condition::None);
+        let put = |want_old| Command::Put { key: b"k", value: b"v", expiry, condition, want_old };
+        assert_eq!(taken_in(&put(false)), IN_FLIGHT_MAX);
+        assert_eq!(limits(0).in_flight_max as usize, IN_FLIGHT_MAX, "as HELLO tells");
+        assert_eq!(taken_in(&put(true)), 8);
+        assert_eq!(taken_in(&Command::Get { key: b"k" }), 8);
+        let mut keys = pinion_net::wire::KeyListBuilder::default();
+        (0..5 * KEYS_PER_VALUE).for_each(|_| keys.push(b"k").unwrap());
+        assert_eq!(taken_in(&Command::MultiGet { keys: keys.list() }), 2);
+    }
 }

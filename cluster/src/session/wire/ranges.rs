@@ -1,16 +1,17 @@
 //! SCAN and COUNT: requests on ranges of keys, as walks over the partitions.
 //!
-//! A page of a scan is in the order of keys, merged from all partitions; its cursor is the first key that isn't on it. A
+//! A page of a scan is in the order of keys, merged from all partitions; its [`cursor`] is the first key that isn't on it. A
 //! prefix with a whole `{tag}` needs only the tag's partition.
 
-use super::{Call, Taken, WireSession, has_room_for_walk, with};
+use super::{Call, Taken, WireSession, cursor, has_room_for_walk, with};
+use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
 use crate::session::walk::{Task, Walk};
 use crate::stats::Class;
 use pinion_engine::key::{Keyspace, Partition};
 use pinion_net::reactor::ConnId;
 use pinion_net::slot::{Slot, hashed_part};
-use pinion_net::wire::{Range, Responder, Scan};
+use pinion_net::wire::{ErrorCode, Range, Responder, Scan};
 
 /// Items of a page whose limit is left to the server.
 const LIMIT_DEFAULT: usize = 1000;
@@ -19,7 +20,7 @@ const LIMIT_MAX: usize = 100_000;
 const PAGE_BYTES_MAX: usize = 4 << 20;
 
 /// SCAN.
-pub fn scan(turn: &mut Turn<'_>, conn: ConnId, responder: Responder, scan: Scan<'_>) -> Taken {
+pub fn scan(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, responder: Responder, scan: Scan<'_>) -> Taken {
     if !has_room_for_walk(turn, conn) {
         return Taken::NotYet;
     }
@@ -27,9 +28,14 @@ pub fn scan(turn: &mut Turn<'_>, conn: ConnId, responder: Responder, scan: Scan<
         0 => LIMIT_DEFAULT,
         limit => limit.min(LIMIT_MAX),
     };
+    let seal = cursor::seal(&turn.hub.node.store_id, &scan.range);
+    let Some(cursor) = cursor::read(seal, scan.cursor) else {
+        responder.refused(turn.io.output(conn), ErrorCode::BAD_CURSOR, "");
+        return Taken::Yes;
+    };
     let (from, to) = bounds(&scan.range);
-    let from = from.max(scan.cursor.to_vec());
-    let Some(whom) = begin(turn, conn, responder) else { return Taken::Yes };
+    let from = from.max(cursor.to_vec());
+    let Some(whom) = begin(turn, conn, responder, seal) else { return Taken::Yes };
     let partitions = partitions(turn, &scan.range);
     let mut walk = Walk::merged(whom, Keyspace(0), partitions, &from, (limit, PAGE_BYTES_MAX));
     walk.to = to;
@@ -39,12 +45,17 @@ pub fn scan(turn: &mut Turn<'_>, conn: ConnId, responder: Responder, scan: Scan<
 }
 
 /// COUNT.
-pub fn count(turn: &mut Turn<'_>, conn: ConnId, responder: Responder, range: Range<'_>) -> Taken {
+pub fn count(
+    turn: &mut Turn<'_, impl Sockets>,
+    conn: ConnId,
+    responder: Responder,
+    range: Range<'_>,
+) -> Taken {
     if !has_room_for_walk(turn, conn) {
         return Taken::NotYet;
     }
     let (from, to) = bounds(&range);
-    let Some(whom) = begin(turn, conn, responder) else { return Taken::Yes };
+    let Some(whom) = begin(turn, conn, responder, 0) else { return Taken::Yes };
     let partitions = partitions(turn, &range);
     let mut walk = Walk::new(
         whom,
@@ -59,9 +70,14 @@ pub fn count(turn: &mut Turn<'_>, conn: ConnId, responder: Responder, range: Ran
     Taken::Yes
 }
 
-fn begin(turn: &mut Turn<'_>, conn: ConnId, responder: Responder) -> Option<(ConnId, u64)> {
+fn begin(
+    turn: &mut Turn<'_, impl Sockets>,
+    conn: ConnId,
+    responder: Responder,
+    seal: u32,
+) -> Option<(ConnId, u64)> {
     let started_us = turn.hub.now.mono_us;
-    let call = Call { responder, class: Class::Scan, started_us, want_existed: false, gather: None };
+    let call = Call { seal, ..Call::new(responder, Class::Scan, started_us) };
     let place = with(turn, conn, |wire| {
         wire.walks += 1;
         wire.insert(call)
@@ -91,7 +107,7 @@ fn beyond(prefix: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The partitions that can have keys of a range.
-fn partitions(turn: &Turn<'_>, range: &Range<'_>) -> Vec<Partition> {
+fn partitions(turn: &Turn<'_, impl Sockets>, range: &Range<'_>) -> Vec<Partition> {
     let placement = &turn.hub.node.placement;
     let has_tag = hashed_part(range.prefix).len() < range.prefix.len();
     if has_tag {

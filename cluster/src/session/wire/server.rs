@@ -2,13 +2,14 @@
 
 use super::{close, with};
 use crate::core::hub::{Ending, Settled};
+use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
 use crate::stats::Class;
 use pinion_net::reactor::ConnId;
 use pinion_net::wire::{Command, ErrorCode, Features, Hello, Home, Responder, ServerHello, VERSION};
 
 /// Runs a request that is about no key.
-pub fn run(turn: &mut Turn<'_>, conn: ConnId, responder: Responder, command: &Command<'_>) {
+pub fn run(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, responder: Responder, command: &Command<'_>) {
     match *command {
         Command::Hello(hello) => self::hello(turn, conn, responder, hello),
         Command::Ping { payload } => responder.bytes(turn.io.output(conn), payload),
@@ -22,14 +23,18 @@ pub fn run(turn: &mut Turn<'_>, conn: ConnId, responder: Responder, command: &Co
     turn.hub.settle(Settled { class: Class::Server, started_us, ending: Ending::Done });
 }
 
-fn hello(turn: &mut Turn<'_>, conn: ConnId, responder: Responder, hello: Hello<'_>) {
-    if !hello.speaks_our_version() {
-        let text = format!("this server speaks version {VERSION}");
-        responder.refused(turn.io.output(conn), ErrorCode::BAD_VERSION, &text);
-        return close(turn, conn);
-    }
-    let features = hello.features.common(Features::CHECKSUM);
-    with(turn, conn, |wire| wire.checked = features.has(Features::CHECKSUM));
+fn hello(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, responder: Responder, hello: Hello<'_>) {
+    let features = match agree(&hello) {
+        Ok(features) => features,
+        Err((code, text)) => {
+            with(turn, conn, |wire| responder.refused(&mut wire.last_word, code, &text));
+            return close(turn, conn);
+        }
+    };
+    with(turn, conn, |wire| {
+        wire.greeted = true;
+        wire.checked = features.has(Features::CHECKSUM);
+    });
     let node = &turn.hub.node;
     let answer = ServerHello {
         version: VERSION,
@@ -43,8 +48,25 @@ fn hello(turn: &mut Turn<'_>, conn: ConnId, responder: Responder, hello: Hello<'
     responder.hello(turn.io.output(conn), &answer);
 }
 
+/// The features that are granted, or why there is no agreement.
+fn agree(hello: &Hello<'_>) -> Result<Features, (ErrorCode, String)> {
+    if !hello.speaks_our_version() {
+        let (oldest, newest) = (hello.version_min, hello.version_max);
+        let text = format!("this server speaks version {VERSION}, the client {oldest} to {newest}");
+        return Err((ErrorCode::BAD_VERSION, text));
+    }
+    if !hello.auth.is_empty() {
+        // To accept would let a client believe that it was checked, and others kept out.
+        return Err((ErrorCode::AUTH_NOT_CONFIGURED, String::new()));
+    }
+    hello.features.granted(Features::KNOWN).map_err(|unknown| {
+        let text = format!("the client requires features that this server lacks: bits {:#x}", unknown.0);
+        (ErrorCode::UNKNOWN_FEATURE, text)
+    })
+}
+
 /// What this core tells of itself and its node, as JSON.
-fn info(turn: &mut Turn<'_>) -> String {
+fn info(turn: &mut Turn<'_, impl Sockets>) -> String {
     let (node, hub) = (&turn.hub.node, &turn.hub);
     let document = serde_json::json!({
         "version": env!("CARGO_PKG_VERSION"),
@@ -59,4 +81,26 @@ fn info(turn: &mut Turn<'_>) -> String {
         "storage": crate::core::storage_stats(&turn.shard.stats()),
     });
     document.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(hello: &Hello<'_>) -> ErrorCode {
+        agree(hello).unwrap_err().0
+    }
+
+    #[test]
+    fn what_is_granted_is_what_both_know_and_nothing_is_agreed_on_blindly() {
+        let wanted = Features(Features::CHECKSUM.0 | 1 << 20);
+        assert_eq!(agree(&Hello::new("t", wanted, b"")), Ok(Features::CHECKSUM));
+        assert_eq!(agree(&Hello::new("t", Features::CHECKSUM.required(), b"")), Ok(Features::CHECKSUM));
+        let unknown = Features(1 << 20).required();
+        assert_eq!(refused(&Hello::new("t", unknown, b"")), ErrorCode::UNKNOWN_FEATURE);
+        assert_eq!(refused(&Hello::new("t", Features::NONE, b"secret")), ErrorCode::AUTH_NOT_CONFIGURED);
+        let newer =
+            Hello { version_min: VERSION + 1, version_max: 9, ..Hello::new("t", Features::NONE, b"") };
+        assert_eq!(refused(&newer), ErrorCode::BAD_VERSION);
+    }
 }

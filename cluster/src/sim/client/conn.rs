@@ -7,9 +7,11 @@ use super::scanner::{Next, Scanner};
 use super::{Dialect, Port, resp, wire};
 use crate::sim::model::op::ConnId;
 use crate::sim::model::seen::{Refusal, Seen};
-use crate::sim::model::{Checked, History, Quoted, SimTime, Ticket, Violation};
+use crate::sim::model::{Checked, History, Quoted, SimTime, Ticket, Told, Violation};
 use pinion_net::resp::client::{Reply as RespReply, decode};
-use pinion_net::wire::{Command, Features, Hello, Limits, Parsed, Reply as WireReply, Response, parse};
+use pinion_net::wire::{
+    Command, ErrorCode, Features, Hello, Limits, Parsed, Reply as WireReply, Response, parse,
+};
 use rand::Rng;
 use rand::rngs::SmallRng;
 use std::collections::{BTreeMap, VecDeque};
@@ -133,7 +135,6 @@ impl Conn {
             Dialect::Resp2 if rng.random() => return,
             Dialect::Resp2 => resp::fixed(&["HELLO"], out),
             Dialect::Resp3 => resp::fixed(&["HELLO", "3"], out),
-            Dialect::Wire if rng.random_range(0..8) == 0 => return,
             Dialect::Wire | Dialect::WireChecked => {
                 let features = if self.checks() { Features::CHECKSUM } else { Features::NONE };
                 let hello = Hello::new("kvsim", features, b"");
@@ -305,6 +306,10 @@ impl Conn {
             Ok(response) => response,
             Err(error) => return Err(self.broken_stream(&error.to_string(), bytes, now)),
         };
+        if response.id == 0 && is_goodbye(&response.reply) {
+            self.was_dismissed(now, history)?;
+            return Ok(length);
+        }
         let is_garbage = |waiting: &Waiting| matches!(waiting.what, What::Garbage(Due::ErrorAndClose));
         let notice = || self.by_id.iter().find(|(_, waiting)| is_garbage(waiting)).map(|(id, _)| *id);
         let id = if response.id == 0 { notice() } else { Some(response.id) };
@@ -342,6 +347,18 @@ impl Conn {
         Ok(length)
     }
 
+    /// The server is shut down: what it has not answered by now, it has not executed.
+    fn was_dismissed(&mut self, now: SimTime, history: &mut History) -> Checked {
+        self.closing = true;
+        self.end_scan(history);
+        for waiting in std::mem::take(&mut self.by_id).into_values() {
+            if let What::Request(_, ticket) = waiting.what {
+                history.answered(ticket, Told::Whole(Seen::Refused(Refusal::Busy)), now)?;
+            }
+        }
+        Ok(())
+    }
+
     fn scanned(&mut self, next: Next, history: &mut History) {
         match next {
             Next::Page => self.scan_goes_on = true,
@@ -366,6 +383,11 @@ impl Conn {
             last_ops: Vec::new(),
         })
     }
+}
+
+/// Whether it is the last word of a server that goes down.
+fn is_goodbye(reply: &WireReply<'_>) -> bool {
+    matches!(reply, WireReply::Refused { code: ErrorCode::SHUTTING_DOWN, .. })
 }
 
 fn wrong_answer(waiting: &Waiting, reply: &str, at: SimTime) -> Box<Violation> {

@@ -119,7 +119,8 @@ pub fn told(request: &Request, reply: &Reply<'_>) -> Option<Told> {
         (Request::Delete { old, .. }, Reply::NotMet { current }) => not_met(*current, *old),
         (Request::Add { .. }, Reply::Integer(sum)) => Seen::Number(*sum),
         (Request::Expire { .. }, Reply::Done) => done,
-        (Request::Expire { .. }, Reply::NotFound) => Seen::NotMet { current: None },
+        (Request::Expire { .. }, Reply::NotFound) => Seen::NotMet { current: Some(SeenValue::Absent) },
+        (Request::Expire { .. }, Reply::NotMet { current }) => not_met(*current, false),
         (Request::Batch(_), Reply::Outcomes(outcomes)) => {
             let outcomes = outcomes.iter().map(|outcome| {
                 let seen = match outcome.status {

@@ -2,14 +2,16 @@
 //!
 //! A write that syncs is two linked entries, write and fdatasync, so the sync never runs after a write
 //! that failed or stopped short; the write posts a completion only then, so each attempt completes
-//! exactly once. A transfer that stops short goes on where it stopped. Rare requests are performed at
+//! exactly once. Where the device can ([`super::LogSync`]), a log write that syncs is one entry with
+//! RWF_DSYNC instead. A transfer that stops short goes on where it stopped. Rare requests are performed at
 //! once by plain calls. Every buffer and descriptor stays with the ring until its completion.
 
 mod op;
 #[cfg(test)]
 mod tests;
 
-use self::op::{Op, Progress, entries};
+use self::op::{Durable, Op, Progress, entries};
+use super::device::LogSync;
 use super::files::Files;
 use super::span::ReadSpan;
 use super::{limits, rare, syscalls};
@@ -98,6 +100,16 @@ impl Ring {
         self.files.is_direct()
     }
 
+    /// How durable log writes are made.
+    pub fn log_sync(&self) -> LogSync {
+        self.files.log_sync()
+    }
+
+    /// Makes durable log writes another way than the device seems best at.
+    pub fn set_log_sync(&mut self, log_sync: LogSync) {
+        self.files.set_log_sync(log_sync);
+    }
+
     /// A handle with which other threads end a wait.
     pub fn waker(&self) -> Arc<RingWaker> {
         Arc::clone(&self.waker)
@@ -177,8 +189,13 @@ impl Ring {
     fn open(&mut self, request: IoRequest) -> Result<Op, IoCompletion> {
         let failed = |token| move |error| IoCompletion { token, result: Err(error) };
         match request {
-            IoRequest::Write { token, file, offset, data, sync } => {
-                let file = self.files.for_write(file, offset, data.len()).map_err(failed(token))?;
+            IoRequest::Write { token, file: name, offset, data, sync } => {
+                let file = self.files.for_write(name, offset, data.len()).map_err(failed(token))?;
+                let sync = match sync {
+                    false => Durable::No,
+                    true if self.files.writes_through(name, &file, offset, data.len()) => Durable::Through,
+                    true => Durable::Linked,
+                };
                 Ok(Op::Write { token, file, offset, data, written: 0, sync })
             }
             IoRequest::Read { token, file, offset, len } => {

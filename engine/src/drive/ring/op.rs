@@ -11,9 +11,20 @@ use std::io::{self, ErrorKind};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
+/// How a write becomes durable.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Durable {
+    /// Not by itself.
+    No,
+    /// By an fdatasync linked to it.
+    Linked,
+    /// As it is written: RWF_DSYNC.
+    Through,
+}
+
 /// An operation that the kernel works on; it owns what the kernel uses.
 pub(super) enum Op {
-    Write { token: Token, file: Arc<OpenFile>, offset: u64, data: AlignedBuf, written: usize, sync: bool },
+    Write { token: Token, file: Arc<OpenFile>, offset: u64, data: AlignedBuf, written: usize, sync: Durable },
     Read { token: Token, file: Arc<OpenFile>, span: ReadSpan, buf: AlignedBuf, filled: usize },
     Sync { token: Token, file: Arc<OpenFile> },
 }
@@ -33,9 +44,10 @@ pub(super) fn entries(op: &mut Op, index: usize) -> (Entry, Option<Entry>) {
             let rest = &data[*written..];
             let write = opcode::Write::new(fd, rest.as_ptr(), len_of(rest))
                 .offset(*offset + *written as u64)
+                .rw_flags(if *sync == Durable::Through { libc::RWF_DSYNC } else { 0 })
                 .build()
                 .user_data(id);
-            (write, sync.then(|| fdatasync(fd, id | 1)))
+            (write, (*sync == Durable::Linked).then(|| fdatasync(fd, id | 1)))
         }
         Op::Read { file, span, buf, filled, .. } => {
             let offset = span.offset + *filled as u64;
@@ -70,7 +82,7 @@ impl Op {
                     Err(error) if is_transient(&error) => written,
                     Err(error) => return done(token, Err(error)),
                 };
-                if end == data.len() && !sync {
+                if end == data.len() && sync != Durable::Linked {
                     return done(token, Ok(IoOutput::Written(data)));
                 }
                 let progress = aligned_progress(end, file.is_direct());

@@ -58,6 +58,27 @@ fn what_is_written_is_read_back_aligned_or_not() {
 }
 
 #[test]
+fn durable_log_writes_are_made_either_way() {
+    let dir = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+    let mut ring = Ring::new(dir.path(), true).unwrap();
+    let prepared = 64 * ALIGN;
+    fs::write(dir.path().join("000001.log"), vec![0; prepared]).unwrap();
+    let mut expected = vec![0; prepared + 2 * ALIGN];
+    for (round, log_sync) in (1..).zip([LogSync::Linked, LogSync::WriteThrough, LogSync::Linked]) {
+        ring.set_log_sync(log_sync);
+        // The last one reaches past what was prepared.
+        for (offset, len) in [(0, ALIGN), (ALIGN, 40 * ALIGN), (60 * ALIGN, 6 * ALIGN)] {
+            let bytes = vec![round * 16 + (len / ALIGN) as u8; len];
+            let written = done(&mut ring, write(offset as u64, &bytes, true));
+            assert!(matches!(written, Ok(IoOutput::Written(data)) if data[..] == bytes[..]));
+            expected[offset..offset + len].copy_from_slice(&bytes);
+        }
+        assert!(fs::read(dir.path().join("000001.log")).unwrap() == expected);
+        assert_eq!(ring.in_flight(), 0);
+    }
+}
+
+#[test]
 fn errors_complete_exactly_once_and_leave_the_ring_working() {
     let (_dir, mut ring) = new_ring(true);
     let missing = IoRequest::Sync { token: Token(3), file: FileName::Table(9) };

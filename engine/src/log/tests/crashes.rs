@@ -2,7 +2,7 @@
 //! comes back is every durable commit, perhaps complete later ones, in order, and nothing else.
 
 use super::*;
-use crate::dir::testing::run_job;
+use crate::dir::testing::{Change, run_job};
 use crate::io::IoRequest;
 use crate::job::JobOutput;
 use crate::log::CommitId;
@@ -32,7 +32,7 @@ enum Step {
     Crash,
     /// The process is killed and started again: the kernel keeps what it has.
     Kill,
-    /// The disk refuses everything for a while, then the log is recovered.
+    /// The disk refuses everything for a while, then the log is cut, or recovered.
     Fail {
         passing: u64,
     },
@@ -138,7 +138,7 @@ impl World {
                 }
                 self.dir.heal();
                 if self.log.is_failed() {
-                    self.recover();
+                    self.settle();
                 }
             }
         }
@@ -155,7 +155,7 @@ impl World {
                 let before = self.records.iter().take_while(|(of, _)| of.is_none_or(|of| of <= id)).count();
                 self.ends.push((end, before));
             }
-            LogEvent::Synced(_) | LogEvent::Failed(..) | LogEvent::Other => {}
+            LogEvent::Synced(_) | LogEvent::Failed(..) | LogEvent::Cut(_) | LogEvent::Other => {}
         }
         let durable = self.log.durable();
         let counted = self.ends.iter().rev().find(|(end, _)| *end <= durable);
@@ -173,6 +173,39 @@ impl World {
         }
         self.durable = self.durable.saturating_sub(before);
         self.log.release(position, &mut self.in_flight);
+    }
+
+    /// The failed log is cut and goes on, after attempts that failed, unless a crash comes before.
+    fn settle(&mut self) {
+        while !self.log.is_cut() {
+            if self.rng.random_ratio(1, 6) {
+                self.dir.heal();
+                let is_power_loss: bool = self.rng.random();
+                return self.step(if is_power_loss { Step::Crash } else { Step::Kill });
+            }
+            match self.rng.random_range(0..3) {
+                0 => self.dir.heal(),
+                1 => self.dir.fail_after(self.rng.random_range(0..3)),
+                _ => self.dir.fail_now_and_then(self.rng.random(), 2, Change::ALL.to_vec()),
+            }
+            self.log.cut(&mut self.in_flight);
+            for _ in 0..self.rng.random_range(0..6) {
+                self.perform_one();
+            }
+        }
+        self.dir.heal();
+        let kept = self.ends.last().map_or(0, |(_, before)| *before);
+        self.records.truncate(kept);
+        self.ends.push((self.log.end(), kept));
+        if self.rng.random_ratio(1, 6) {
+            return self.step(Step::Crash);
+        }
+        if !self.always_sync {
+            // What a failed sync may have lost is brought to safety elsewhere.
+            self.release(0);
+        }
+        self.log.resume();
+        self.durable = self.records.len();
     }
 
     /// A crash finds requests half done: each may or may not have been started, none was synced.

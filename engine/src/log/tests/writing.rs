@@ -160,7 +160,7 @@ fn buffers_go_round() {
 }
 
 #[test]
-fn a_failed_write_or_sync_fails_the_log_for_good() {
+fn a_failed_write_or_sync_fails_the_log_until_it_is_recovered() {
     for passing in 0..2 {
         let mut dir = MemoryDir::new();
         let mut log = create(&mut dir, options(true, 1 << 20));
@@ -181,6 +181,42 @@ fn a_failed_write_or_sync_fails_the_log_for_good() {
         assert!(records.len() <= 2, "the failed commit may be there, what came after isn't");
         commit(&mut dir, &mut log, true, &[record(4, 10)]);
     }
+}
+
+#[test]
+fn a_cut_log_goes_on_behind_its_last_whole_commit_and_keeps_none_of_the_files_that_failed() {
+    let options = options(true, 32 << 10);
+    let mut dir = MemoryDir::new();
+    let mut log = create(&mut dir, options);
+    commit(&mut dir, &mut log, true, &[record(1, 20_000)]);
+    // Two parts: the first is written and synced, the second one's segment isn't.
+    record(2, 2_000).append_to(&mut log);
+    record(3, 20_000).append_to(&mut log);
+    let mut requests = Vec::new();
+    log.write(true, &mut requests);
+    dir.fail_after(3);
+    let events = settle(&mut dir, &mut log, requests);
+    assert!(matches!(events.as_slice(), [LogEvent::Failed(Some(_), _)]), "{events:?}");
+    let before = dir.list().unwrap();
+    assert_eq!(before.len(), 2, "the second segment was created");
+    let mut requests = Vec::new();
+    assert!(log.cut(&mut requests) && !log.cut(&mut requests), "once at a time");
+    let events = settle(&mut dir, &mut log, requests);
+    assert!(matches!(events.as_slice(), [LogEvent::Failed(None, _)]), "the disk is still broken");
+    dir.heal();
+    let mut requests = Vec::new();
+    assert!(log.cut(&mut requests));
+    let events = settle(&mut dir, &mut log, requests);
+    assert!(matches!(events.as_slice(), [LogEvent::Cut(at)] if *at == log.end()), "{events:?}");
+    assert_eq!((log.write(true, &mut Vec::new()), log.is_failed()), (None, true), "it waits to be resumed");
+    log.resume();
+    commit(&mut dir, &mut log, true, &[record(2, 500)]);
+    let now = dir.list().unwrap();
+    assert!(now.contains(&before[0]) && !now.contains(&before[1]), "{now:?}");
+    dir.crash_losing_all();
+    let (_, records) = reopen(&mut dir, LogPosition::default(), options).unwrap();
+    let records: Vec<_> = records.into_iter().map(|(_, record)| (record.index, record.len)).collect();
+    assert_eq!(records, [(1, 20_000), (2, 500)]);
 }
 
 #[test]

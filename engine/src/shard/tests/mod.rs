@@ -7,6 +7,7 @@ mod faults;
 mod model;
 mod order;
 mod pipelining;
+mod settling;
 mod space;
 
 use super::options::{Durability, Now, ShardOptions, Tuning};
@@ -198,6 +199,13 @@ impl Hand {
             completions: vec![],
             is_waiting: false,
         }));
+    }
+
+    /// Ends turns until what nobody waits for is being written too.
+    fn end_turn_late(&mut self) {
+        self.end_turn();
+        self.advance_ms(2);
+        self.end_turn();
     }
 
     /// Performs everything until nothing is left to do.

@@ -181,3 +181,23 @@ fn keys_and_values_over_the_limits_are_refused_by_name() {
     assert_eq!(hand.put(b"k", &long), Seen::Refused("the value is longer than the limit on values".into()));
     assert_eq!(hand.put(&[b'k'; 65_535], &long[1..]), Seen::Written { existed: 0, old: None });
 }
+
+#[test]
+fn a_commit_that_nobody_waits_for_is_put_off_until_it_is_worth_a_write_or_old() {
+    let mut hand = Hand::new(Durability::None, usual());
+    assert_eq!(hand.put(b"a", b"1"), Seen::Written { existed: 0, old: None });
+    hand.settle();
+    let commits = hand.shard.stats().commits;
+    hand.put(b"a", b"2");
+    hand.end_turn();
+    assert!(hand.held.is_empty(), "it waits for more");
+    let due_us = hand.shard.next_deadline_us().expect("it doesn't wait for ever");
+    hand.advance_ms((due_us - hand.now.mono_us).div_ceil(1000));
+    hand.settle();
+    assert!(hand.shard.stats().commits > commits);
+    for key in 0..10 {
+        hand.put(format!("k{key}").as_bytes(), &[7; 10_000]);
+    }
+    hand.end_turn();
+    assert!(!hand.held.is_empty(), "it is large enough");
+}

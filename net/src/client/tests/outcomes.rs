@@ -1,8 +1,10 @@
 use std::time::Duration;
 
-use super::super::{Client, Error, Options, Put, Written};
+use super::super::{BlockingClient, Client, Error, Options, Put, Written};
 use super::server::{Server, soon};
-use crate::wire::{ErrorCode, HEADER_BYTES, Limits, Opcode, Responder, ValueRef, WireError};
+use crate::wire::{
+    ErrorCode, Features, HEADER_BYTES, Limits, Opcode, Responder, ServerHello, VERSION, ValueRef, WireError,
+};
 
 fn impatient() -> Options {
     Options { timeout: Duration::from_millis(60), ..Options::default() }
@@ -47,6 +49,9 @@ async fn an_unanswered_read_times_out_and_an_unanswered_write_is_unknown() {
     let (read, write) = soon(async { tokio::join!(client.get("k"), client.put("k", "v")) }).await;
     assert!(matches!(read, Err(Error::TimedOut { .. })), "{read:?}");
     assert!(matches!(write, Err(Error::Unknown { code: ErrorCode::TIMED_OUT, .. })), "{write:?}");
+    for error in [read.unwrap_err(), write.unwrap_err()] {
+        assert!(error.to_string().contains(&server.address()), "{error}");
+    }
 }
 
 #[tokio::test]
@@ -165,6 +170,19 @@ async fn a_notice_at_connecting_is_the_reason_for_the_refusal() {
 }
 
 #[tokio::test]
+async fn a_server_that_agrees_to_something_else_is_none_for_this_client() {
+    for (version, features) in [(VERSION + 1, Features::NONE), (VERSION, Features::CHECKSUM)] {
+        let server = Server::start().await;
+        let mut answer = Vec::new();
+        let hello = ServerHello { version, features, ..server.hello.clone() };
+        Responder::for_parts(1, Opcode::Hello as u8, false).hello(&mut answer, &hello);
+        let error = soon(server.client_met_with(&answer)).await.unwrap_err();
+        assert!(matches!(error, Error::Protocol { .. }), "{error}");
+        assert!(error.to_string().contains(&server.address()), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn garbage_in_midstream_breaks_the_connection_and_the_next_one_serves() {
     let server = Server::start().await;
     let (client, mut conn) = server.client(Options::default()).await;
@@ -252,4 +270,54 @@ async fn what_is_over_a_limit_of_the_server_is_refused_before_it_is_sent() {
     assert!(error.to_string().contains("the limit is 10"), "{error}");
     let error = soon(client.get("")).await.unwrap_err();
     assert_eq!(error.code(), Some(ErrorCode::LIMIT));
+}
+
+#[tokio::test]
+async fn what_a_server_did_not_answer_before_it_said_goodbye_is_sent_to_the_next() {
+    let server = Server::start().await;
+    let (client, mut conn) = server.client(Options::default()).await;
+    let serve = async {
+        let (answered, _unanswered) = (conn.next().await, conn.next().await);
+        conn.answer(&answered, |to, out| to.written(out, 1, None)).await;
+        let mut notice = Vec::new();
+        Responder::notice().refused(&mut notice, ErrorCode::SHUTTING_DOWN, "");
+        conn.write(&notice).await;
+        drop(conn);
+        let mut conn = server.accept().await;
+        let again = conn.next().await;
+        conn.answer(&again, |to, out| to.written(out, 2, None)).await;
+        assert_eq!(again.key, b"b");
+    };
+    let (a, b, ()) = soon(async { tokio::join!(client.put("a", "1"), client.put("b", "2"), serve) }).await;
+    assert_eq!((a.unwrap(), b.unwrap()), (1, 2));
+}
+
+#[tokio::test]
+async fn a_write_that_nobody_takes_after_a_goodbye_was_certainly_not_applied() {
+    let server = Server::start().await;
+    let (client, mut conn) = server.client(impatient()).await;
+    let serve = async {
+        conn.next().await;
+        let mut notice = Vec::new();
+        Responder::notice().refused(&mut notice, ErrorCode::SHUTTING_DOWN, "");
+        conn.write(&notice).await;
+        drop((conn, server));
+    };
+    let (put, ()) = soon(async { tokio::join!(client.put("k", "v"), serve) }).await;
+    assert!(put.unwrap_err().is_certain());
+}
+
+#[tokio::test]
+async fn an_address_where_nobody_listens_is_named_with_what_to_do() {
+    let address = Server::start().await.address();
+    let error = soon(Client::connect([address.clone()], impatient())).await.unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains(&address) && text.contains("does kvd run there?"), "{text}");
+    assert!(error.is_temporary());
+}
+
+#[tokio::test]
+async fn a_blocking_client_inside_a_runtime_is_an_error_that_says_what_to_use() {
+    let error = BlockingClient::connect(["127.0.0.1:1"], impatient()).unwrap_err();
+    assert!(error.to_string().contains("use Client"), "{error}");
 }

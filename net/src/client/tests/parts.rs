@@ -1,7 +1,7 @@
 use super::super::{Batch, Error, Item, Options, ScanOptions, Value};
 use super::server::{Asked, Conn, Server, soon};
 use crate::slot::Slot;
-use crate::wire::{ErrorCode, Opcode, Responder, ValueRef};
+use crate::wire::{ErrorCode, Limits, Opcode, Responder, ValueRef};
 
 const PLAIN: ValueRef<'static> = ValueRef { bytes: b"", version: 1, expiry: 0 };
 
@@ -18,18 +18,40 @@ async fn keys_that_a_full_answer_left_out_are_asked_for_again() {
             let asked = conn.next().await;
             assert_eq!((asked.opcode(), asked.header.argument.get()), (Opcode::MultiGet, expected));
             conn.answer(&asked, |to, out| {
-                let mut results = to.results(out);
-                results.push(out, Some(ValueRef { bytes: expected.to_string().as_bytes(), ..PLAIN }));
+                let mut results = to.results(out, expected as usize, 1);
                 if expected == 3 {
+                    results.push_refused(out, ErrorCode::LIMIT, "");
                     results.push(out, None);
                 }
+                results.push(out, Some(ValueRef { bytes: expected.to_string().as_bytes(), ..PLAIN }));
                 results.finish(out);
             })
             .await;
         }
     };
     let (values, ()) = soon(async { tokio::join!(client.get_many(&["a", "b", "c"]), serve) }).await;
-    assert_eq!(values.unwrap(), [Some(value(b"3")), None, Some(value(b"1"))]);
+    assert_eq!(values.unwrap(), [Some(value(b"1")), None, Some(value(b"3"))]);
+}
+
+#[tokio::test]
+async fn more_keys_than_a_request_may_have_are_asked_for_in_several() {
+    let server = Server::start().await;
+    let (client, mut conn) = server.client(Options::default()).await;
+    let keys = vec!["k"; Limits::KEYS_MAX + 1];
+    let serve = async {
+        for expected in [Limits::KEYS_MAX, 1] {
+            let asked = conn.next().await;
+            assert_eq!(asked.header.argument.get(), expected as u64);
+            conn.answer(&asked, |to, out| {
+                let mut results = to.results(out, expected, 0);
+                (0..expected).for_each(|_| results.push(out, None));
+                results.finish(out);
+            })
+            .await;
+        }
+    };
+    let (values, ()) = soon(async { tokio::join!(client.get_many(&keys), serve) }).await;
+    assert_eq!(values.unwrap().len(), keys.len());
 }
 
 #[tokio::test]
@@ -39,7 +61,7 @@ async fn one_key_that_cannot_be_read_fails_the_whole_multi_get() {
     let serve = async {
         let asked = conn.next().await;
         conn.answer(&asked, |to, out| {
-            let mut results = to.results(out);
+            let mut results = to.results(out, 2, 0);
             results.push(out, None);
             results.push_refused(out, ErrorCode::DAMAGED, "");
             results.finish(out);

@@ -133,7 +133,7 @@ impl Conn {
 
     pub(super) async fn greet(&mut self, asked: &Asked, hello: &ServerHello) {
         assert_eq!(asked.opcode(), Opcode::Hello);
-        let features = Features(asked.header.argument.get()).common(hello.features);
+        let features = Features(asked.header.argument.get()).granted(hello.features).unwrap();
         self.checked = features.has(Features::CHECKSUM);
         let hello = ServerHello { features, ..hello.clone() };
         self.answer(asked, |to, out| to.hello(out, &hello)).await;

@@ -37,7 +37,7 @@ fn answers() -> Vec<Vec<u8>> {
     let value = ValueRef { bytes: b"some bytes", version: 1 << 40, expiry: 77 };
     let mut frames = vec![Vec::new(); 4];
     let to = |opcode: Opcode| Responder::for_parts(1, opcode as u8, false);
-    let mut results = to(Opcode::MultiGet).results(&mut frames[0]);
+    let mut results = to(Opcode::MultiGet).results(&mut frames[0], 2, 0);
     results.push(&mut frames[0], Some(value));
     results.push_refused(&mut frames[0], ErrorCode::DAMAGED, "text");
     results.finish(&mut frames[0]);

@@ -207,3 +207,29 @@ fn a_flipped_bit_in_key_or_value_is_found_where_a_checksum_was_agreed_on() {
         assert_eq!(error, WireError::BodyChecksum);
     }
 }
+
+#[test]
+fn a_list_of_too_many_keys_is_over_the_limit_on_either_side() {
+    let mut keys = KeyListBuilder::default();
+    (0..Limits::KEYS_MAX).for_each(|_| keys.push(b"k").unwrap());
+    assert!(!keys.has_room_for(b"k", usize::MAX));
+    let mut bytes = Vec::new();
+    let request = Request { command: Command::MultiGet { keys: keys.list() }, ..put(b"k", b"") };
+    request.encode(&Limits::default(), false, &mut bytes).unwrap();
+    assert!(Request::decode(&frame_of(&bytes), &Limits::default()).is_ok());
+    let error = keys.push(b"k").unwrap_err();
+    assert_eq!(error.code(), ErrorCode::LIMIT);
+    // A client that doesn't count sends them all the same.
+    let list = b"\x01\0k".repeat(1_000_000);
+    let request = Request { command: Command::Ping { payload: b"" }, ..put(b"k", b"") };
+    bytes.clear();
+    request.encode(&Limits::default(), false, &mut bytes).unwrap();
+    let mut header = *frame_of(&bytes).header;
+    header.opcode = Opcode::MultiGet as u8;
+    header.argument.set(1_000_000);
+    header.value_len.set(list.len() as u32);
+    let frame = Frame::of_parts(&header, &list);
+    let error = Request::decode(&frame, &Limits::default()).unwrap_err();
+    assert_eq!(error, WireError::TooManyKeys { keys: 1_000_000 });
+    assert!(error.to_string().contains("65536"), "{error}");
+}

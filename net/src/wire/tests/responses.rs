@@ -60,7 +60,7 @@ fn errors_carry_number_and_text_and_a_long_text_is_cut_between_characters() {
 #[test]
 fn results_of_several_keys_keep_their_order() {
     let bytes = answer(Opcode::MultiGet, |to, out| {
-        let mut results = to.results(out);
+        let mut results = to.results(out, 3, VALUE.bytes.len());
         results.push(out, Some(VALUE));
         results.push(out, None);
         results.push_refused(out, ErrorCode::DAMAGED, "shard-000/7.sst at 4096");
@@ -71,6 +71,45 @@ fn results_of_several_keys_keep_their_order() {
     let expected = [KeyResult::Value(VALUE), KeyResult::NotFound, refused];
     assert_eq!(results.iter().collect::<Vec<_>>(), expected);
     assert_eq!(results.len(), 3);
+}
+
+/// The length of a response's value part must be one that a client takes; [`frame_of`] checks it.
+fn kept_length(bytes: &[u8]) -> usize {
+    frame_of(bytes).value.len()
+}
+
+#[test]
+fn results_of_any_keys_and_texts_keep_to_the_limit_of_a_response() {
+    let largest = vec![7; Limits::BYTES_MAX as usize];
+    assert!(ResultsEncoder::fits(Limits::KEYS_MAX, largest.len()), "one value always fits");
+    assert!(!ResultsEncoder::fits(Limits::KEYS_MAX, 2 * largest.len()));
+    let bytes = answer(Opcode::MultiGet, |to, out| {
+        let mut results = to.results(out, Limits::KEYS_MAX, largest.len());
+        let text = "x".repeat(1024);
+        (1..Limits::KEYS_MAX).for_each(|_| results.push_refused(out, ErrorCode::DAMAGED, &text));
+        results.push(out, Some(ValueRef { bytes: &largest, version: 1, expiry: 0 }));
+        results.finish(out);
+    });
+    assert!(kept_length(&bytes) <= Limits::RESPONSE_BYTES_MAX as usize);
+    let Reply::Values(results) = reply(&bytes) else { panic!("no results") };
+    assert_eq!(results.len(), Limits::KEYS_MAX);
+    let results: Vec<_> = results.iter().collect();
+    assert!(matches!(results[0], KeyResult::Refused { text, .. } if text.len() == 1024));
+    assert!(matches!(results[Limits::KEYS_MAX - 2], KeyResult::Refused { text: "", .. }));
+    assert!(matches!(results[Limits::KEYS_MAX - 1], KeyResult::Value(value) if value.bytes == largest));
+}
+
+#[test]
+fn outcomes_of_every_partition_keep_to_the_limit_of_a_response() {
+    let text = "x".repeat(1024);
+    let bytes = answer(Opcode::Batch, |to, out| {
+        let mut outcomes = to.outcomes(out);
+        (0..16_384).for_each(|partition| outcomes.refused(out, partition, ErrorCode::READ_ONLY, &text));
+        outcomes.finish(out);
+    });
+    assert!(kept_length(&bytes) <= Limits::RESPONSE_BYTES_MAX as usize);
+    let Reply::Outcomes(outcomes) = reply(&bytes) else { panic!("no outcomes") };
+    assert_eq!(outcomes.len(), 16_384);
 }
 
 #[test]

@@ -1,0 +1,86 @@
+//! What a core needs of whoever drives it: the bytes of its connections, and somebody who performs its shard's I/O.
+//!
+//! The reactor's [`Io`] is one, and the simulator's network another. All that a core decides is generic over the two
+//! traits and compiled for each: calls on the way of a request stay direct ones.
+
+use pinion_engine::aligned::AlignedBuf;
+use pinion_engine::drive::BackgroundEvent;
+use pinion_engine::io::{IoCompletion, IoRequest};
+use pinion_engine::job::{Job, JobId};
+use pinion_net::reactor::{ConnId, Io};
+
+/// The connections of a core. Calls with one that is gone do nothing.
+pub trait Sockets {
+    /// A connection's output, to append to.
+    fn output(&mut self, conn: ConnId) -> &mut Vec<u8>;
+    /// Bytes of output that the client hasn't taken.
+    fn queued(&self, conn: ConnId) -> usize;
+    /// Whether that is more than a connection may have.
+    fn is_over_budget(&self, conn: ConnId) -> bool;
+    /// Presents nothing more of a connection until as many calls of [`Sockets::resume`].
+    fn pause(&mut self, conn: ConnId);
+    /// Takes one pause back; what was left is presented again.
+    fn resume(&mut self, conn: ConnId);
+    /// Closes a connection when its output is sent.
+    fn close(&mut self, conn: ConnId);
+    /// Takes no new connections from now on.
+    fn stop_accepting(&mut self);
+    /// Ends the core after this turn.
+    fn stop(&mut self);
+}
+
+/// Performs what a shard asks for. `S` is where the sockets are, whose loop may carry the I/O too.
+pub trait Performer<S> {
+    /// Starts a request, which ends in the loop or as an event.
+    fn start(&mut self, io: &mut S, request: IoRequest);
+    /// Starts a job, which ends as an event.
+    fn start_job(&mut self, id: JobId, job: Box<dyn Job>);
+    /// What has ended in the background, if anything.
+    fn next_event(&mut self) -> Option<BackgroundEvent>;
+    /// The next request that failed before it was under way.
+    fn next_failed(&mut self) -> Option<IoCompletion>;
+    /// Whether nothing that the log depends on is under way.
+    fn is_idle(&self) -> bool;
+    /// Whether no job will ever end any more.
+    fn is_dead(&mut self) -> bool;
+}
+
+impl Sockets for Io<AlignedBuf> {
+    #[inline]
+    fn output(&mut self, conn: ConnId) -> &mut Vec<u8> {
+        Io::output(self, conn)
+    }
+
+    #[inline]
+    fn queued(&self, conn: ConnId) -> usize {
+        Io::queued(self, conn)
+    }
+
+    #[inline]
+    fn is_over_budget(&self, conn: ConnId) -> bool {
+        Io::is_over_budget(self, conn)
+    }
+
+    #[inline]
+    fn pause(&mut self, conn: ConnId) {
+        Io::pause(self, conn);
+    }
+
+    #[inline]
+    fn resume(&mut self, conn: ConnId) {
+        Io::resume(self, conn);
+    }
+
+    #[inline]
+    fn close(&mut self, conn: ConnId) {
+        Io::close(self, conn);
+    }
+
+    fn stop_accepting(&mut self) {
+        Io::stop_accepting(self);
+    }
+
+    fn stop(&mut self) {
+        Io::stop(self);
+    }
+}

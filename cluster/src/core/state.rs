@@ -1,0 +1,188 @@
+//! One core as a state machine: events in; bytes for its connections, I/O and messages out.
+//!
+//! A turn is [`CoreState::begin`], events, and [`CoreState::end_turn`]: walks go on, held writers are let go, the shard
+//! closes its batch and hands out its I/O, and what other cores are sent leaves.
+
+use super::control::{POLL, Phase};
+use super::hub::{Hub, Sink};
+use super::sockets::{Performer, Sockets};
+use super::turn::Turn;
+use crate::node::events::Events;
+use crate::node::listeners::Speaks;
+use crate::session::resp::{self, RespSession};
+use crate::session::wire::{self, WireSession};
+use crate::session::{Dialogue, Hold, Session};
+use pinion_engine::drive::BackgroundEvent;
+use pinion_engine::io::IoCompletion;
+use pinion_engine::shard::{Now, Shard};
+use pinion_net::reactor::{CloseReason, ConnId, Next};
+use std::cmp::Reverse;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// How soon requests of a core that doesn't keep up with its answers are looked at again.
+const MAIL_POLL: Duration = Duration::from_millis(1);
+
+/// See the module's text.
+pub struct CoreState {
+    /// Its shard.
+    pub shard: Shard,
+    /// The rest of what it has.
+    pub hub: Hub,
+    /// Whom it tells of its own end.
+    pub events: Events,
+    /// How far it has gone down.
+    pub phase: Phase,
+    /// Why it ended, if not because it was told to.
+    pub failure: Option<String>,
+}
+
+impl CoreState {
+    /// A turn begins at this time.
+    pub fn begin(&mut self, now: Now) {
+        self.hub.now = now;
+        self.shard.tick(now);
+    }
+
+    fn turn<'a, S: Sockets>(&'a mut self, io: &'a mut S) -> Turn<'a, S> {
+        Turn { shard: &mut self.shard, hub: &mut self.hub, io }
+    }
+
+    /// A connection came in.
+    pub fn accepted(
+        &mut self,
+        io: &mut impl Sockets,
+        conn: ConnId,
+        listener: (Speaks, bool),
+        peer: SocketAddr,
+    ) {
+        let (speaks, own_port) = listener;
+        let dialogue = match speaks {
+            Speaks::Wire => Dialogue::Wire(WireSession::default()),
+            Speaks::Resp => Dialogue::Resp(RespSession::new(peer)),
+        };
+        let mut session = Session::new(conn, dialogue, own_port);
+        if self.hub.draining {
+            session.go_down();
+            session.close_if_over(io);
+        }
+        self.hub.sessions.insert(session);
+        self.hub.stats.connections_accepted += 1;
+    }
+
+    /// Bytes came in; how many of them were taken.
+    pub fn received(&mut self, io: &mut impl Sockets, conn: ConnId, bytes: &[u8]) -> usize {
+        let Some(session) = self.hub.sessions.get(conn) else { return bytes.len() };
+        if session.closing {
+            // It said its last word, or the node goes down: what follows is for nobody.
+            return bytes.len();
+        }
+        let consumed = match session.dialogue {
+            Dialogue::Resp(_) => resp::received(&mut self.turn(io), conn, bytes),
+            Dialogue::Wire(_) => wire::received(&mut self.turn(io), conn, bytes),
+        };
+        if let Some(session) = self.hub.sessions.get(conn) {
+            // What is left without a reason of ours is the beginning of a command.
+            session.leftover = consumed < bytes.len() && (session.is_held() || io.is_over_budget(conn));
+            session.close_if_over(io);
+        }
+        consumed
+    }
+
+    /// A client will send no more.
+    pub fn half_closed(&mut self, io: &mut impl Sockets, conn: ConnId) {
+        if let Some(session) = self.hub.sessions.get(conn) {
+            session.half_closed = true;
+            session.close_if_over(io);
+        }
+    }
+
+    /// A connection is gone.
+    pub fn closed(&mut self, conn: ConnId, reason: CloseReason) {
+        self.hub.sessions.remove(conn);
+        if reason == CloseReason::InputTooLong {
+            tracing::warn!("a connection sent a command over the limit and was closed");
+        }
+    }
+
+    /// A request of the shard has ended.
+    pub fn completed(&mut self, io: &mut impl Sockets, completion: IoCompletion) {
+        self.shard.complete(completion, &mut Sink { hub: &mut self.hub, io });
+    }
+
+    /// Another core has sent something, or something in the background has ended.
+    pub fn woken<S: Sockets>(&mut self, io: &mut S, performer: &mut impl Performer<S>) {
+        self.turn(io).take_mail();
+        while let Some(event) = performer.next_event() {
+            match event {
+                BackgroundEvent::JobDone(id, result) => self.shard.job_done(id, result),
+                BackgroundEvent::Io(completion) => self.completed(io, completion),
+            }
+        }
+    }
+
+    /// Ends a turn. `wake` is called for each core that was sent something.
+    pub fn end_turn<S: Sockets>(
+        &mut self,
+        io: &mut S,
+        performer: &mut impl Performer<S>,
+        mut wake: impl FnMut(&mut S, usize),
+    ) {
+        self.hub.delay_us = u32::try_from(self.shard.write_delay_us()).unwrap_or(u32::MAX);
+        self.hub.forwards.port().tell_delay_us(self.hub.delay_us);
+        if self.hub.forwards.port().has_mail() {
+            self.turn(io).take_mail();
+        }
+        self.turn(io).walk();
+        self.release_writers(io);
+        self.drive(io, performer);
+        if performer.is_dead() {
+            // Nothing would be flushed any more: better none than half a core.
+            self.failure = Some("its background thread ended; see the lines before".to_owned());
+            io.stop();
+        }
+        if self.phase != Phase::Serving {
+            self.go_down(io, performer);
+        }
+        self.hub.forwards.port().flush(|core| wake(io, core));
+    }
+
+    /// Closes the shard's batch and starts what it asks for.
+    fn drive<S: Sockets>(&mut self, io: &mut S, performer: &mut impl Performer<S>) {
+        loop {
+            self.shard.end_turn();
+            for request in self.shard.take_requests() {
+                performer.start(io, request);
+            }
+            for (id, job) in self.shard.take_jobs() {
+                performer.start_job(id, job);
+            }
+            let Some(failed) = performer.next_failed() else { return };
+            self.completed(io, failed);
+        }
+    }
+
+    fn release_writers(&mut self, io: &mut impl Sockets) {
+        while let Some(&Reverse((until_us, conn))) = self.hub.throttled.peek() {
+            if until_us > self.hub.now.mono_us {
+                return;
+            }
+            self.hub.throttled.pop();
+            self.hub.lift(io, conn, Hold::Throttle);
+        }
+    }
+
+    /// What comes after a turn: another one, or sleep until something happens or so much time has passed.
+    pub fn next(&mut self) -> Next {
+        if !self.hub.ready_walks.is_empty() {
+            return Next::Now;
+        }
+        let now_us = self.hub.now.mono_us;
+        let until = |deadline_us: u64| Duration::from_micros(deadline_us.saturating_sub(now_us));
+        let throttled = self.hub.throttled.peek().map(|&Reverse((until_us, _))| until(until_us));
+        let shard = self.shard.next_deadline_us().map(until);
+        let mail = self.hub.forwards.port().has_mail().then_some(MAIL_POLL);
+        let down = (self.phase != Phase::Serving).then_some(POLL);
+        Next::Sleep([throttled, shard, mail, down].into_iter().flatten().min())
+    }
+}

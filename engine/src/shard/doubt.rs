@@ -1,0 +1,158 @@
+//! After a failed log write: how a shard comes to take writes again by itself.
+//!
+//! Nobody knows what the failed write left on disk, or what a failed sync did. So the shard takes no writes,
+//! serves reads of what is applied, and, with pauses that grow while the disk stays broken:
+//!
+//! 1. cuts the log behind its last whole commit ([`crate::log::Log::cut`]): from then on what failed is
+//!    certainly not applied, for ever; until then a crash may still bring it back;
+//! 2. unless every commit was synced before it was acknowledged: flushes all memtables and starts the log at
+//!    the cut, so that nothing acknowledged depends on what a failed sync may have lost;
+//! 3. takes writes again.
+
+use super::Shard;
+use super::background::{Install, RETRY_US};
+use super::options::Durability;
+use crate::manifest::is_without_room;
+use std::io;
+
+/// The longest pause between two attempts.
+const PAUSE_US_MAX: u64 = 30_000_000;
+
+/// When something that failed is tried again.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Backoff {
+    pause_us: u64,
+    /// Not before this, on the clock of [`super::Now::mono_us`].
+    pub until_us: u64,
+}
+
+impl Backoff {
+    /// It failed: the next pause is twice as long as the last one; if only room was wanting, as short as the
+    /// first. Returns the pause in seconds.
+    pub fn failed(&mut self, now_us: u64, error: &io::Error) -> u64 {
+        let twice_us = if is_without_room(error) { 0 } else { self.pause_us * 2 };
+        self.pause_us = twice_us.clamp(RETRY_US, PAUSE_US_MAX);
+        self.until_us = now_us + self.pause_us;
+        self.pause_us / 1_000_000
+    }
+
+    /// It worked: the next pause is short again.
+    pub fn worked(&mut self) {
+        self.pause_us = 0;
+    }
+}
+
+/// What a failed log write left to be done.
+#[derive(Debug)]
+pub(super) struct Doubt {
+    /// Why writes are refused.
+    pub reason: String,
+    /// Attempts to cut the log that failed.
+    attempts: u32,
+    /// One is on its way.
+    is_cutting: bool,
+}
+
+impl Shard {
+    /// A log write or sync failed, or an attempt to cut the log.
+    pub(super) fn note_doubt(&mut self, error: &io::Error) {
+        let seconds = self.log_backoff.failed(self.mono_us, error);
+        let reason = match &self.doubt {
+            None => format!("a log write failed ({error})"),
+            Some(_) => format!("a log write failed, and what it left can't be settled ({error})"),
+        };
+        let reason = format!("{reason}; the shard takes no writes until it has settled that, by itself");
+        tracing::error!("{reason}; it tries in {seconds} s");
+        let attempts = self.doubt.as_ref().map_or(0, |doubt| doubt.attempts + 1);
+        self.doubt = Some(Doubt { reason, attempts, is_cutting: false });
+        self.hurry_before_closing();
+    }
+
+    /// A shard that closes makes its only attempt at once.
+    pub(super) fn hurry_before_closing(&mut self) {
+        if self.is_closing && self.doubt.as_ref().is_some_and(|doubt| doubt.attempts == 0) {
+            self.log_backoff.until_us = self.mono_us;
+        }
+    }
+
+    /// Takes the next step towards taking writes again.
+    pub(super) fn settle_doubt(&mut self) {
+        let Some(doubt) = &mut self.doubt else { return };
+        if !self.log.is_cut() {
+            if self.log_backoff.until_us <= self.mono_us {
+                doubt.is_cutting |= self.log.cut(&mut self.io);
+            }
+        } else if self.is_saved() {
+            self.log.resume();
+            self.doubt = None;
+            self.synced_mono_us = self.mono_us;
+            tracing::warn!("what a failed log write left is settled: the shard takes writes again");
+        } else {
+            self.save();
+        }
+    }
+
+    /// The log is cut: what is in memtables is before the cut.
+    pub(super) fn log_cut(&mut self) {
+        self.logged_end = self.log.end();
+        if let Some(doubt) = &mut self.doubt {
+            doubt.is_cutting = false;
+        }
+    }
+
+    /// Whether nothing acknowledged depends on what a sync that failed may have lost.
+    fn is_saved(&self) -> bool {
+        self.options.durability == Durability::Sync
+            || (self.sources.active.is_empty()
+                && self.sources.frozen.is_empty()
+                && self.manifest.state().log_start >= self.logged_end)
+    }
+
+    /// Has everything flushed, and the log started at the cut.
+    fn save(&mut self) {
+        if !self.sources.active.is_empty() {
+            self.freeze();
+        } else if self.sources.frozen.is_empty() && !self.background.is_moving_log_start() {
+            let log_start = Some(self.logged_end);
+            let groups = self.group_states();
+            self.publish(Install { removed: vec![], added: vec![], log_start, is_flush: false }, groups);
+        }
+    }
+
+    /// When an attempt is due; `None` if one is on its way, or waits for I/O that is.
+    pub(super) fn doubt_due_us(&self) -> Option<u64> {
+        let doubt = self.doubt.as_ref()?;
+        let is_waiting = !doubt.is_cutting && !self.log.is_cut() && self.log_backoff.until_us > self.mono_us;
+        is_waiting.then_some(self.log_backoff.until_us)
+    }
+
+    /// Whether a shard in doubt has something acknowledged that it may still bring to safety.
+    pub(super) fn is_saving(&self) -> bool {
+        self.doubt.as_ref().is_some_and(|doubt| {
+            let is_given_up = doubt.attempts > 0 || self.background.trouble.is_some();
+            self.options.durability != Durability::Sync && !is_given_up
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_from_a_second_to_half_a_minute_and_begin_anew() {
+        let mut backoff = Backoff::default();
+        let pauses: Vec<u64> = (0..7)
+            .map(|_| {
+                let pause = backoff.failed(5, &io::Error::other("EIO"));
+                assert_eq!(backoff.until_us, 5 + pause * 1_000_000);
+                pause
+            })
+            .collect();
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30]);
+        assert_eq!(backoff.failed(0, &io::ErrorKind::StorageFull.into()), 1, "room may come at any time");
+        backoff.failed(0, &io::Error::other("EIO"));
+        backoff.worked();
+        assert_eq!(backoff.failed(0, &io::Error::other("EIO")), 1);
+    }
+}

@@ -1,0 +1,61 @@
+//! Durations as people write and read them: `500ms`, `10s`, `5m`, `2h`, `1d`.
+
+use std::time::Duration;
+
+const SECOND_MS: u64 = 1000;
+const MINUTE_MS: u64 = 60 * SECOND_MS;
+const HOUR_MS: u64 = 60 * MINUTE_MS;
+const DAY_MS: u64 = 24 * HOUR_MS;
+
+/// Reads a number and a unit.
+pub fn parse(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is no duration; write it like 500ms, 10s, 5m, 2h or 1d");
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let unit_ms = match unit {
+        "ms" => 1,
+        "s" => SECOND_MS,
+        "m" => MINUTE_MS,
+        "h" => HOUR_MS,
+        "d" => DAY_MS,
+        _ => return Err(wrong()),
+    };
+    number.checked_mul(unit_ms).map(Duration::from_millis).ok_or_else(wrong)
+}
+
+/// Writes a time in its two largest units, seconds rounded up.
+pub fn display_ms(ms: u64) -> String {
+    let ms = if ms < SECOND_MS { ms } else { ms.div_ceil(SECOND_MS).saturating_mul(SECOND_MS) };
+    let two = |large: u64, large_name, small: u64, small_name| match ms % large / small {
+        0 => format!("{}{large_name}", ms / large),
+        rest => format!("{}{large_name} {rest}{small_name}", ms / large),
+    };
+    match ms {
+        0..SECOND_MS => format!("{ms}ms"),
+        SECOND_MS..MINUTE_MS => format!("{}s", ms / SECOND_MS),
+        MINUTE_MS..HOUR_MS => two(MINUTE_MS, "m", SECOND_MS, "s"),
+        HOUR_MS..DAY_MS => two(HOUR_MS, "h", MINUTE_MS, "m"),
+        DAY_MS.. => two(DAY_MS, "d", HOUR_MS, "h"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_a_number_and_a_unit() {
+        let ms = |text| parse(text).unwrap().as_millis();
+        assert_eq!(["500ms", "10s", "5m", "2h", "1d"].map(ms), [500, 10_000, 300_000, 7_200_000, 86_400_000]);
+        for wrong in ["", "10", "s", "-1s", "1.5s", "1w", "99999999999999999d", "1 s"] {
+            assert!(parse(wrong).unwrap_err().contains("500ms"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_time_is_told_in_its_two_largest_units() {
+        let told = [7, 58_999, 59_001, 61_000, 3_599_990, 7_380_000, 90_000_000].map(display_ms);
+        assert_eq!(told, ["7ms", "59s", "1m", "1m 1s", "1h", "2h 3m", "1d 1h"]);
+    }
+}
