@@ -20,7 +20,7 @@ pub struct Node {
     /// When it was acknowledged; `u64::MAX`: not yet.
     pub acked_us: Cell<u64>,
     /// Its version.
-    pub version: Cell<Span>,
+    pub version: Span,
 }
 
 /// The newest states of a configuration.
@@ -173,8 +173,15 @@ impl Config {
     pub fn learn(&mut self, writer: OpId, lesson: &Lesson) -> bool {
         if let Some(version) = lesson.version {
             self.raise_floor(lesson.place, version);
-            if let Some(tail) = self.tails.iter().find(|tail| tail.op == writer) {
-                tail.version.set(Span::exact(version));
+            // A node may be shared with ways in which another write has this version: they keep theirs.
+            for tail in self.tails.iter_mut().filter(|tail| tail.op == writer && !tail.version.is_exact()) {
+                *tail = Rc::new(Node {
+                    op: tail.op,
+                    slots: tail.slots.clone(),
+                    before: tail.before.clone(),
+                    acked_us: tail.acked_us.clone(),
+                    version: Span::exact(version),
+                });
                 if self.is_at_cut {
                     self.kept = self.kept.max(version);
                 }

@@ -336,7 +336,7 @@ impl Search<'_> {
             let before = RefCell::new(std::mem::take(&mut config.tails));
             config.is_at_cut = false;
             let acked_us = Cell::new(u64::MAX);
-            let (op, slots, version) = (open.op.id, config.slots.clone(), Cell::new(version));
+            let (op, slots) = (open.op.id, config.slots.clone());
             config.tails = smallvec![Rc::new(Node { op, slots, before, acked_us, version })];
         }
     }

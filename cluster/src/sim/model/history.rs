@@ -308,8 +308,9 @@ impl History {
     pub fn lost(&mut self, ticket: Ticket, now: SimTime) -> Checked {
         self.count("lost");
         self.has_lost_clear |= ticket.clear.is_some();
+        let tracks = !self.scans.is_empty();
         for part in self.parts_of(ticket) {
-            let done = self.registers[part.register].lost(part.op, Fate::Lost, now);
+            let done = self.registers[part.register].lost(part.op, Fate::Lost, now, tracks);
             self.check(&part, done, "operations that lost their connection", "", now)?;
         }
         Ok(())

@@ -66,6 +66,8 @@ pub struct Register {
     /// States that were left while scans were under way, and when.
     pub(super) left: Vec<(u64, Slots)>,
     may_lose: bool,
+    /// Scans are under way.
+    tracks: bool,
     /// Given up.
     pub is_blind: bool,
     /// What was answered is right only if an operation that is still open was refused: judged when that is known.
@@ -86,6 +88,7 @@ impl Register {
             recent: VecDeque::new(),
             left: Vec::new(),
             may_lose,
+            tracks: false,
             is_blind: false,
             in_doubt: false,
         }
@@ -152,6 +155,7 @@ impl Register {
         now: SimTime,
         tracks: bool,
     ) -> Result<Vec<Outcome>, Broken> {
+        self.tracks = tracks;
         if let Wanted::Seen(seen) = wanted {
             self.note(now.us, Note::Answered(id, seen.clone()));
         }
@@ -163,7 +167,7 @@ impl Register {
                 return self.refused(&target).map(|()| Vec::new());
             }
             Wanted::Seen(Seen::Unknown) => {
-                return self.lost(id, Fate::Unknown, now).map(|()| Vec::new());
+                return self.lost(id, Fate::Unknown, now, tracks).map(|()| Vec::new());
             }
             Wanted::Seen(seen) => self.events.push(Event::Answered(id, Some(seen.clone()), now)),
             Wanted::Any => self.events.push(Event::Answered(id, None, now)),
@@ -233,7 +237,8 @@ impl Register {
     }
 
     /// Nobody will learn what an operation did.
-    pub fn lost(&mut self, id: OpId, fate: Fate, now: SimTime) -> Result<(), Broken> {
+    pub fn lost(&mut self, id: OpId, fate: Fate, now: SimTime, tracks: bool) -> Result<(), Broken> {
+        self.tracks = tracks;
         let Some(index) = self.pending.iter().position(|open| open.op.id == id) else { return Ok(()) };
         if fate == Fate::Lost {
             self.note(now.us, Note::Lost(id));
@@ -302,7 +307,8 @@ impl Register {
                     }
                     let target = self.pending[place].clone();
                     let wanted = seen.as_ref().map_or(Wanted::Any, Wanted::Seen);
-                    let Some(configs) = self.search(&target, wanted, *now, false, &mut Vec::new()) else {
+                    let Some(configs) = self.search(&target, wanted, *now, self.tracks, &mut Vec::new())
+                    else {
                         self.give_up();
                         return Ok(());
                     };
@@ -365,7 +371,7 @@ impl Register {
         let mut more: Vec<Config> = Vec::new();
         for config in &mut self.configs {
             let mut stack: Vec<_> = config.tails.iter().cloned().collect();
-            config.kept = stack.iter().map(|tail| tail.version.get().from).min().unwrap_or(0);
+            config.kept = stack.iter().map(|tail| tail.version.from).min().unwrap_or(0);
             config.floors.clear();
             config.is_at_cut = true;
             let mut seen: Vec<*const Node> = Vec::new();
@@ -374,16 +380,14 @@ impl Register {
                     continue;
                 }
                 seen.push(Rc::as_ptr(&node));
-                let lost = node.version.get().to;
+                let lost = node.version.to;
                 let start = Slots::default();
                 let earlier = node.before.borrow();
                 let before: Vec<_> = match earlier.is_empty() {
                     true => vec![(&start, SmallVec::new(), 0)],
                     false => earlier
                         .iter()
-                        .map(|tail| {
-                            (&tail.slots, SmallVec::from_elem(Rc::clone(tail), 1), tail.version.get().from)
-                        })
+                        .map(|tail| (&tail.slots, SmallVec::from_elem(Rc::clone(tail), 1), tail.version.from))
                         .collect(),
                 };
                 for (slots, tails, kept) in before {
