@@ -92,6 +92,10 @@ pub fn told(request: &Request, reply: &Reply<'_>) -> Option<Told> {
     let done = Seen::Written { version: None, existed: None, old: None };
     let seen = match (request, reply) {
         (_, Reply::Refused { code, .. }) => Seen::Refused(refusal(*code)),
+        // Some partitions were busy, which they always may be.
+        (_, Reply::Unknown { code: ErrorCode::PARTIAL, text }) if text.contains("busy") => {
+            return Some(Told::SomeRefused(Refusal::Busy));
+        }
         (_, Reply::Unknown { .. }) => Seen::Unknown,
         (Request::Get(_), Reply::Value(found)) => one(value(*found, true)),
         (Request::Exists(_), Reply::Value(found)) => one(value(*found, false)),
