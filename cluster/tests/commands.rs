@@ -313,10 +313,66 @@ fn large_values_asked_for_after_many_small_ones_cost_bounded_memory() {
     }
     assert!(values > 0);
     assert_eq!(resp.call(&["GET", "key0"]), Reply::Bulk(value));
-    let status = std::fs::read_to_string(format!("/proc/{}/status", kvd.pid())).unwrap();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    let kib: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    let kib = kvd.memory_peak_kib();
     assert!(kib < 500 << 10, "900 MiB were asked for at once, {kib} KiB were in memory");
+}
+
+#[test]
+fn many_large_values_of_many_commands_cost_bounded_memory() {
+    let (_root, dir) = store_dir();
+    let kvd = Kvd::start(&dir, &SHARDS);
+    let mut resp = kvd.resp();
+    let value = vec![b'v'; 1 << 20];
+    let keys: Vec<String> = (0..10).map(|number| format!("key{number}")).collect();
+    for key in &keys {
+        resp.call(&[b"SET", key.as_bytes(), &value]);
+    }
+    let mget: Vec<&str> = std::iter::once("MGET").chain(keys.iter().map(String::as_str)).collect();
+    for _ in 0..2000 {
+        resp.send(&["GET", "nothing"]);
+    }
+    (0..2000).for_each(|_| assert_eq!(resp.reply(), Reply::Null));
+    (0..90).for_each(|_| resp.send(&mget));
+    let mut complete = 0;
+    for _ in 0..90 {
+        match resp.reply() {
+            Reply::Array(items) if items.iter().all(|item| *item == Reply::Bulk(value.clone())) => {
+                complete += 1
+            }
+            Reply::Error(error) => assert!(error.starts_with("TRYAGAIN"), "{error}"),
+            other => panic!("answered {other:?}"),
+        }
+    }
+    assert!(complete > 0);
+    assert_eq!(resp.call(&mget).items().len(), keys.len());
+    // A count of keys needs no values.
+    let exists: Vec<&str> = std::iter::once("EXISTS").chain(keys.iter().map(String::as_str)).collect();
+    assert_eq!(resp.call(&exists), Reply::Integer(10));
+    let long: Vec<&str> = std::iter::once("MGET").chain(std::iter::repeat_n("key1", 100)).collect();
+    let Reply::Error(error) = resp.call(&long) else { panic!("100 MiB came in one reply") };
+    assert!(error.starts_with("TRYAGAIN") && error.contains("64 MiB"), "{error}");
+    let kib = kvd.memory_peak_kib();
+    assert!(kib < 500 << 10, "1000 MiB were asked for, {kib} KiB were in memory");
+}
+
+#[test]
+fn getex_answers_the_value_of_the_moment_at_which_it_changes_the_expiry() {
+    let (_root, dir) = store_dir();
+    let kvd = Kvd::start(&dir, &SHARDS);
+    let mut resp = kvd.resp();
+    assert_eq!(resp.call(&["GETEX", "key", "EX", "50"]), Reply::Null);
+    assert_eq!(resp.call(&["SET", "key", "one"]), Reply::ok());
+    assert_eq!(resp.call(&["GETEX", "key", "PERSIST"]), Reply::bulk("one"));
+    // In a pipeline each sees what was before it, and nothing behind it.
+    for command in [&["SET", "key", "two"][..], &["GETEX", "key", "EX", "50"], &["SET", "key", "three"]] {
+        resp.send(command);
+    }
+    assert_eq!([resp.reply(), resp.reply(), resp.reply()], [Reply::ok(), Reply::bulk("two"), Reply::ok()]);
+    assert_eq!(resp.call(&["TTL", "key"]), Reply::Integer(-1));
+    assert_eq!(resp.call(&["GETEX", "key", "EX", "50"]), Reply::bulk("three"));
+    assert!((1..=50).contains(&resp.call(&["TTL", "key"]).integer()));
+    assert_eq!(resp.call(&["GETEX", "key", "PXAT", "1"]), Reply::bulk("three"));
+    assert_eq!(resp.call(&["EXISTS", "key"]), Reply::Integer(0));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::sockets::Sockets;
 use crate::mesh::Port;
 use crate::node::NodeInfo;
 use crate::session::resp::cursors::Cursors;
-use crate::session::walk::Walks;
+use crate::session::walks::Walks;
 use crate::session::{Dialogue, Hold, Sessions};
 use crate::stats::{Class, CoreStats};
 use pinion_engine::shard::Now;
@@ -105,7 +105,7 @@ impl Hub {
             forwards: Forwards::new(port, cores),
             node,
             sessions: Sessions::default(),
-            walks: Walks::default(),
+            walks: Walks::new(Walks::share(memory_bytes)),
             ready_walks: VecDeque::new(),
             cursors: Cursors::new(me, now.unix_us),
             stats: CoreStats::default(),
@@ -258,14 +258,24 @@ pub fn deliver(hub: &mut Hub, io: &mut impl Sockets, ticket: Ticket, answer: &An
             let Some(session) = hub.sessions.at(index, generation) else { return };
             let conn = session.conn;
             let bytes = answer_bytes(answer);
-            let is_too_much = matches!(answer, Answer::Value(_))
+            let is_too_much = matches!(answer, Answer::Value(_) | Answer::Item { value: Some(_), .. })
                 && io.queued(conn) + session.held_bytes() + bytes > VALUES_BYTES_MAX;
-            let answer = if is_too_much { &Answer::Refused(Refusal::Busy) } else { answer };
             session.note_answer(bytes);
             let out = io.output(conn);
-            let settled = match &mut session.dialogue {
-                Dialogue::Resp(resp) => resp.answer(ticket.request, answer, now_ms, out),
-                Dialogue::Wire(wire) => wire.answer(ticket.request, answer, now_us, out),
+            let settled = match (&mut session.dialogue, answer) {
+                (Dialogue::Resp(resp), Answer::Item { .. }) if is_too_much => {
+                    resp.refuse_item(ticket.request, out)
+                }
+                (Dialogue::Wire(wire), Answer::Item { index, .. }) if is_too_much => {
+                    wire.refuse_item(ticket.request, *index, now_us, out)
+                }
+                (dialogue, answer) => {
+                    let answer = if is_too_much { &Answer::Refused(Refusal::Busy) } else { answer };
+                    match dialogue {
+                        Dialogue::Resp(resp) => resp.answer(ticket.request, answer, now_ms, out),
+                        Dialogue::Wire(wire) => wire.answer(ticket.request, answer, now_us, out),
+                    }
+                }
             };
             let special = session.is_held() || session.half_closed || session.closing;
             if let Some(settled) = settled {

@@ -3,7 +3,7 @@
 use super::bytes::{Reader, Writer};
 use pinion_engine::key::{Expiry, Keyspace, Partition, Version};
 use pinion_engine::shard::request::{
-    Answer, Condition, ExpireCondition, Op, Page, PutExpiry, Refusal, Request, Scan, Update, Value,
+    Answer, Condition, Count, ExpireCondition, Op, Page, PutExpiry, Refusal, Request, Scan, Update, Value,
 };
 use smallvec::SmallVec;
 
@@ -14,6 +14,8 @@ const UPDATE_MANY: u8 = 3;
 const SCAN: u8 = 4;
 const CLEAR: u8 = 5;
 const CURSOR: u8 = 6;
+const SCAN_MANY: u8 = 7;
+const COUNT: u8 = 8;
 
 /// What a message of another core asks for.
 pub enum Incoming<'a> {
@@ -69,11 +71,18 @@ pub fn write_request(batch: &mut Vec<u8>, slot: u64, request: &Request<'_>) {
         }
         Op::Scan(scan) => {
             out.u8(SCAN);
-            out.bytes(scan.from);
-            out.bytes(scan.to);
-            out.u64(scan.limit as u64);
-            out.u64(scan.limit_bytes as u64);
-            out.flag(scan.keys_only);
+            write_scan(&mut out, &scan);
+        }
+        Op::ScanMany { partitions, scan, oversized } => {
+            out.u8(SCAN_MANY);
+            write_partitions(&mut out, partitions);
+            write_scan(&mut out, &scan);
+            out.flag(oversized);
+        }
+        Op::Count(Count { partitions, place, from, to }) => {
+            out.u8(COUNT);
+            write_partitions(&mut out, partitions);
+            [place, from, to].into_iter().for_each(|key| out.bytes(key));
         }
         Op::Clear => out.u8(CLEAR),
     }
@@ -105,13 +114,17 @@ pub fn each_request(batch: &[u8], mut take: impl FnMut(u64, Incoming<'_>) -> boo
                     (0..count).map(|_| (fields.bytes(), read_update(&mut fields))).collect();
                 give(Op::UpdateMany { updates: &updates });
             }
-            SCAN => give(Op::Scan(Scan {
-                from: fields.bytes(),
-                to: fields.bytes(),
-                limit: fields.u64() as usize,
-                limit_bytes: fields.u64() as usize,
-                keys_only: fields.flag(),
-            })),
+            SCAN => give(Op::Scan(read_scan(&mut fields))),
+            SCAN_MANY => {
+                let partitions = read_partitions(&mut fields);
+                let scan = read_scan(&mut fields);
+                give(Op::ScanMany { partitions: &partitions, scan, oversized: fields.flag() });
+            }
+            COUNT => {
+                let partitions = read_partitions(&mut fields);
+                let (place, from, to) = (fields.bytes(), fields.bytes(), fields.bytes());
+                give(Op::Count(Count { partitions: &partitions, place, from, to }));
+            }
             CLEAR => give(Op::Clear),
             CURSOR => {
                 let cursor = fields.u64();
@@ -121,6 +134,34 @@ pub fn each_request(batch: &[u8], mut take: impl FnMut(u64, Incoming<'_>) -> boo
         }
     }
     batch.len() - fields.0.len()
+}
+
+fn write_partitions(out: &mut Writer<'_>, partitions: &[Partition]) {
+    out.len(partitions.len());
+    partitions.iter().for_each(|partition| out.u16(partition.0));
+}
+
+fn read_partitions(fields: &mut Reader<'_>) -> SmallVec<[Partition; 64]> {
+    let count = fields.len();
+    (0..count).map(|_| Partition(fields.u16())).collect()
+}
+
+fn write_scan(out: &mut Writer<'_>, scan: &Scan<'_>) {
+    out.bytes(scan.from);
+    out.bytes(scan.to);
+    out.u64(scan.limit as u64);
+    out.u64(scan.limit_bytes as u64);
+    out.flag(scan.keys_only);
+}
+
+fn read_scan<'a>(fields: &mut Reader<'a>) -> Scan<'a> {
+    Scan {
+        from: fields.bytes(),
+        to: fields.bytes(),
+        limit: fields.u64() as usize,
+        limit_bytes: fields.u64() as usize,
+        keys_only: fields.flag(),
+    }
 }
 
 fn write_update(out: &mut Writer<'_>, update: &Update<'_>) {
@@ -146,10 +187,11 @@ fn write_update(out: &mut Writer<'_>, update: &Update<'_>) {
             out.u8(3);
             out.bytes(suffix);
         }
-        Update::Expire { expiry, condition } => {
+        Update::Expire { expiry, condition, want_old } => {
             out.u8(4);
             write_expiry(out, expiry);
             out.u8(EXPIRE_CONDITIONS.iter().position(|&c| c == condition).unwrap_or(0) as u8);
+            out.flag(want_old);
         }
     }
 }
@@ -169,9 +211,11 @@ fn read_update<'a>(fields: &mut Reader<'a>) -> Update<'a> {
         },
         2 => Update::Increment { by: fields.u64() as i64 },
         3 => Update::Append { suffix: fields.bytes() },
-        _ => {
-            Update::Expire { expiry: read_expiry(fields), condition: EXPIRE_CONDITIONS[fields.u8() as usize] }
-        }
+        _ => Update::Expire {
+            expiry: read_expiry(fields),
+            condition: EXPIRE_CONDITIONS[fields.u8() as usize],
+            want_old: fields.flag(),
+        },
     }
 }
 
@@ -272,6 +316,14 @@ pub fn write_answer(batch: &mut Vec<u8>, slot: u64, answer: &Answer<'_>) {
             out.u8(8);
             out.bytes(text.as_bytes());
         }
+        Answer::Counted { keys, next } => {
+            out.u8(9);
+            out.u64(keys);
+            out.flag(next.is_some());
+            let (partition, key) = next.unwrap_or_default();
+            out.u16(partition.0);
+            out.bytes(key);
+        }
     }
 }
 
@@ -304,7 +356,12 @@ pub fn each_answer(batch: &[u8], page: &mut Page, mut take: impl FnMut(u64, Answ
                 let kind = fields.u8();
                 give(Answer::Refused(refusal_of(kind, fields.text())));
             }
-            _ => give(Answer::Unknown(fields.text())),
+            8 => give(Answer::Unknown(fields.text())),
+            _ => {
+                let (keys, more) = (fields.u64(), fields.flag());
+                let next = (Partition(fields.u16()), fields.bytes());
+                give(Answer::Counted { keys, next: more.then_some(next) });
+            }
         }
     }
 }
@@ -357,82 +414,5 @@ fn refusal_of(kind: u8, text: &str) -> Refusal<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn requests() -> Vec<Op<'static>> {
-        let put = Update::Put {
-            value: b"v",
-            expiry: PutExpiry::After(9),
-            condition: Condition::Version(Version(4)),
-            want_old: true,
-        };
-        let delete = Update::Delete { condition: Condition::Present, want_old: false, want_existed: true };
-        let expire = Update::Expire { expiry: PutExpiry::At(8), condition: ExpireCondition::Later };
-        vec![
-            Op::Get { key: b"k" },
-            Op::GetMany { keys: &[b"a", b"", b"c"] },
-            Op::Update { key: b"k", update: put },
-            Op::Update { key: b"k", update: delete },
-            Op::Update { key: b"k", update: Update::Increment { by: -3 } },
-            Op::Update { key: b"k", update: Update::Append { suffix: b"s" } },
-            Op::Update { key: b"k", update: expire },
-            Op::Scan(Scan { from: b"a", to: b"", limit: 10, limit_bytes: 99, keys_only: true }),
-            Op::Clear,
-        ]
-    }
-
-    #[test]
-    fn requests_survive_their_batch() {
-        let updates = [(&b"a"[..], Update::Increment { by: 1 }), (b"b", Update::Append { suffix: b"" })];
-        let mut ops = requests();
-        ops.push(Op::UpdateMany { updates: &updates });
-        let mut batch = Vec::new();
-        let request = |op| Request { keyspace: Keyspace(3), partition: Partition(5), op };
-        for (slot, &op) in ops.iter().enumerate() {
-            write_request(&mut batch, slot as u64, &request(op));
-        }
-        let mut seen = 0;
-        each_request(&batch, |slot, read| {
-            assert_eq!(slot, seen);
-            let Incoming::Request(read) = read else { panic!("a request was written") };
-            assert_eq!(format!("{read:?}"), format!("{:?}", request(ops[slot as usize])));
-            seen += 1;
-            true
-        });
-        assert_eq!(seen as usize, ops.len());
-    }
-
-    #[test]
-    fn answers_survive_their_batch() {
-        let value = Value { bytes: b"v", version: Version(2), expiry: Expiry(3) };
-        let mut page = Page::default();
-        page.push(b"k1", value);
-        page.push(b"k2", value);
-        let answers = [
-            Answer::Value(value),
-            Answer::NotFound,
-            Answer::Item { index: 7, value: Some(value) },
-            Answer::Item { index: 8, value: None },
-            Answer::Written { version: Version(1), existed: 2, old: Some(value) },
-            Answer::NotMet { current: None },
-            Answer::Integer(-9),
-            Answer::Page { page: &page, next: Some(b"k3") },
-            Answer::Page { page: &page, next: None },
-            Answer::Refused(Refusal::ReadOnly("the disk is full")),
-            Answer::Refused(Refusal::WrongShard),
-            Answer::Unknown("the log failed"),
-        ];
-        let mut batch = Vec::new();
-        for (slot, answer) in answers.iter().enumerate() {
-            write_answer(&mut batch, slot as u64, answer);
-        }
-        let mut seen = 0;
-        each_answer(&batch, &mut Page::default(), |slot, read| {
-            assert_eq!(slot, seen);
-            assert_eq!(format!("{read:?}"), format!("{:?}", answers[slot as usize]));
-            seen += 1;
-        });
-        assert_eq!(seen as usize, answers.len());
-    }
-}
+#[path = "message_test.rs"]
+mod tests;

@@ -4,11 +4,11 @@ use super::hub::{Hub, Sink, deliver};
 use super::message::{self, Incoming};
 use super::owners::Owner;
 use super::sockets::Sockets;
-use crate::session::walk::Walks;
+use crate::session::walks::{Admission, Walks};
 use crate::session::{Dialogue, Hold};
 use pinion_engine::key::Partition;
 use pinion_engine::shard::Shard;
-use pinion_engine::shard::request::{Answer, Op, Page, Request, Ticket};
+use pinion_engine::shard::request::{Answer, Page, Request, Ticket};
 use pinion_net::reactor::ConnId;
 use pinion_net::slot::Slot;
 use std::cmp::Reverse;
@@ -207,8 +207,11 @@ impl<S: Sockets> Turn<'_, S> {
     /// Lets walks go on, some pages a turn.
     pub fn walk(&mut self) {
         for _ in 0..WALK_STEPS_PER_TURN {
-            let Some(key) = self.hub.ready_walks.pop_front() else { return };
+            let Some(key) = self.hub.ready_walks.pop_front() else { break };
             self.walk_on(key);
+        }
+        while let Some(key) = self.hub.walks.next_admissible() {
+            self.hub.queue_walk(key);
         }
     }
 
@@ -228,16 +231,15 @@ impl<S: Sockets> Turn<'_, S> {
             }
             return;
         }
-        let asks = walk.asks();
-        for ask in asks {
-            let Some(walk) = self.hub.walks.get(key) else { return };
-            let (to, keys_only) = (std::mem::take(&mut walk.to), walk.keys_only);
-            let scan = ask.scan(&to, keys_only);
-            let request = Request { keyspace, partition: ask.partition, op: Op::Scan(scan) };
-            self.submit(Owner::Walk.ticket(Walks::request(key, ask.lane)), request);
-            if let Some(walk) = self.hub.walks.get(key) {
-                walk.to = to;
-            }
+        match walks.admit(key) {
+            Admission::Now => {}
+            Admission::Later => return,
+            Admission::Refused => return self.hub.queue_walk(key),
+        }
+        let Some(walk) = walks.get(key) else { return };
+        for ask in walk.asks() {
+            let ticket = Owner::Walk.ticket(Walks::request(key, ask.lane));
+            self.submit(ticket, ask.request(keyspace));
         }
     }
 

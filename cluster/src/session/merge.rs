@@ -1,10 +1,14 @@
-//! Merging the pages of several partitions into one page in the order of keys.
+//! Merging the pages of several lanes, the partitions of one core each, into one page in the order of keys.
 
 use pinion_engine::Version;
 use pinion_engine::key::Expiry;
 use pinion_engine::shard::request::{Page, Value};
+use smallvec::SmallVec;
 
-/// What is known of one partition: items that wait for their turn, packed, and where it goes on.
+/// The memory that a lane without items keeps for its next.
+const KEPT_BYTES_MAX: usize = 64 << 10;
+
+/// What is known of one lane: items that wait for their turn, packed, and where it goes on.
 #[derive(Default)]
 struct Lane {
     bytes: Vec<u8>,
@@ -15,6 +19,8 @@ struct Lane {
     /// Where its next page begins; `None` when it has no more.
     next: Option<Vec<u8>>,
     asked: bool,
+    /// The item at `next` is longer than the lane's share of bytes.
+    is_long: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -30,6 +36,7 @@ impl Lane {
         self.bytes.clear();
         self.items.clear();
         (self.taken, self.offset, self.asked) = (0, 0, false);
+        self.is_long = page.is_empty() && next.is_some() && self.next.as_deref() == next;
         self.next = next.map(<[u8]>::to_vec);
         for (key, value) in page.iter() {
             self.bytes.extend_from_slice(key);
@@ -51,6 +58,11 @@ impl Lane {
             self.offset += item.key_len + item.value_len;
             self.taken += 1;
         }
+        if self.is_empty() {
+            // One huge value must not hold its memory for the rest of the page.
+            self.bytes.clear();
+            self.bytes.shrink_to(KEPT_BYTES_MAX);
+        }
     }
 
     fn is_empty(&self) -> bool {
@@ -63,7 +75,23 @@ impl Lane {
     }
 }
 
-/// A page that is being merged.
+/// What a merge asks of a lane.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaneAsk {
+    /// Which.
+    pub lane: usize,
+    /// First key.
+    pub from: Vec<u8>,
+    /// At most so many items.
+    pub limit: usize,
+    /// At most so many bytes, unless `oversized`.
+    pub limit_bytes: usize,
+    /// Only the first item, however long it is.
+    pub oversized: bool,
+}
+
+/// A page that is being merged. It holds twice `limit_bytes` at most, or one item that is longer: a lane whose next item
+/// is longer than its share says so with an empty page, and is asked for that item alone when its turn has come.
 pub struct Merge {
     lanes: Vec<Lane>,
     limit: usize,
@@ -73,7 +101,7 @@ pub struct Merge {
 }
 
 impl Merge {
-    /// The first `limit` items (about `limit_bytes`) from the key `from` on, over so many partitions.
+    /// The first `limit` items (at most `limit_bytes`) from the key `from` on, over so many lanes.
     pub fn new(lanes: usize, from: &[u8], limit: usize, limit_bytes: usize) -> Merge {
         let lane = || Lane { next: Some(from.to_vec()), ..Lane::default() };
         Merge {
@@ -85,17 +113,42 @@ impl Merge {
         }
     }
 
-    /// How many items to ask a partition for: with a fair share each, most pages need one round.
-    pub fn share(&self) -> usize {
-        (self.limit / self.lanes.len().max(1) * 2).clamp(4, 256).min(self.limit)
+    /// What must be asked before it can go on: the lanes without items that have the least key, or may have it.
+    pub fn asks(&mut self) -> SmallVec<[LaneAsk; 1]> {
+        let mut asks = SmallVec::new();
+        if self.is_waiting() || self.is_done() {
+            return asks;
+        }
+        let share = (self.limit - self.items.len()) / self.lanes.len().max(1);
+        // Keys are spread at random: so many are enough for most lanes.
+        let limit = (share + 2 * share.isqrt() + 2).min(self.limit - self.items.len());
+        let limit_bytes = self.limit_bytes / self.lanes.len().max(1);
+        let Some(least) = self.lanes.iter().filter_map(Lane::bound).min().map(<[u8]>::to_vec) else {
+            return asks;
+        };
+        for (index, lane) in self.lanes.iter_mut().enumerate() {
+            if !lane.is_empty() || lane.next.as_ref() != Some(&least) {
+                continue;
+            }
+            let oversized = lane.is_long;
+            // Long items come one at a time.
+            if oversized && !asks.is_empty() {
+                continue;
+            }
+            lane.asked = true;
+            let limit = if oversized { 1 } else { limit.max(1) };
+            asks.push(LaneAsk { lane: index, from: least.clone(), limit, limit_bytes, oversized });
+            if oversized {
+                break;
+            }
+        }
+        asks
     }
 
-    /// The next lane that must be asked, and from which key.
-    pub fn ask(&mut self) -> Option<(usize, Vec<u8>)> {
-        let wanting = |lane: &Lane| lane.is_empty() && !lane.asked && lane.next.is_some();
-        let index = self.lanes.iter().position(wanting)?;
-        self.lanes[index].asked = true;
-        Some((index, self.lanes[index].next.clone().unwrap_or_default()))
+    /// Whether the next thing to ask for is an item that is longer than a lane's share.
+    pub fn wants_long(&self) -> bool {
+        let least = self.lanes.iter().filter_map(Lane::bound).min();
+        self.lanes.iter().any(|lane| lane.is_long && lane.is_empty() && lane.bound() == least)
     }
 
     /// Whether an answer is missing.
@@ -106,6 +159,12 @@ impl Merge {
     /// Whether the page is as full as it gets.
     pub fn is_done(&self) -> bool {
         self.rest.is_some() || self.lanes.iter().all(|lane| lane.bound().is_none())
+    }
+
+    /// Bytes that it holds.
+    #[cfg(test)]
+    fn bytes(&self) -> usize {
+        self.items.bytes() + self.lanes.iter().map(|lane| lane.bytes.len()).sum::<usize>()
     }
 
     /// A lane's answer failed.
@@ -123,8 +182,13 @@ impl Merge {
             let bounds =
                 self.lanes.iter().enumerate().filter_map(|(index, lane)| Some((lane.bound()?, index)));
             let Some((bound, least)) = bounds.min() else { return };
-            let is_full = self.items.len() >= self.limit || self.items.bytes() >= self.limit_bytes;
-            if is_full && !self.items.is_empty() {
+            let lane = &self.lanes[least];
+            let head = lane.head().map(|(key, value)| key.len() + value.bytes.len());
+            let has_room = match head {
+                Some(bytes) => self.items.bytes() + bytes <= self.limit_bytes,
+                None => !lane.is_long && self.items.bytes() < self.limit_bytes,
+            };
+            if !self.items.is_empty() && (self.items.len() >= self.limit || !has_room) {
                 self.rest = Some(bound.to_vec());
                 return;
             }
@@ -145,28 +209,35 @@ impl Merge {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::collections::BTreeSet;
+    use std::collections::BTreeMap;
 
-    /// Answers an ask from a partition's keys, `share` at a time.
-    fn answer(keys: &BTreeSet<Vec<u8>>, from: &[u8], share: usize) -> (Page, Option<Vec<u8>>) {
+    type Keys = BTreeMap<Vec<u8>, usize>;
+
+    /// Answers an ask as a shard does.
+    fn answer(keys: &Keys, ask: &LaneAsk) -> (Page, Option<Vec<u8>>) {
         let mut page = Page::default();
-        let mut rest = keys.range(from.to_vec()..);
-        for key in rest.by_ref().take(share) {
-            page.push(key, Value { bytes: b"v", version: Version(1), expiry: Expiry::NEVER });
+        for (key, &len) in keys.range(ask.from.clone()..) {
+            let fits = page.bytes() + key.len() + len <= ask.limit_bytes;
+            if page.len() == ask.limit || !(fits || (ask.oversized && page.is_empty())) {
+                return (page, Some(key.clone()));
+            }
+            page.push(key, Value { bytes: &vec![b'v'; len], version: Version(1), expiry: Expiry::NEVER });
         }
-        (page, rest.next().cloned())
+        (page, None)
     }
 
-    fn page(partitions: &[BTreeSet<Vec<u8>>], from: &[u8], limit: usize) -> (Page, Option<Vec<u8>>) {
-        let mut merge = Merge::new(partitions.len(), from, limit, usize::MAX);
+    fn page(lanes: &[Keys], from: &[u8], limit: usize, limit_bytes: usize) -> (Page, Option<Vec<u8>>) {
+        let mut merge = Merge::new(lanes.len(), from, limit, limit_bytes);
         while !merge.is_done() {
-            let share = merge.share();
-            let mut asks: Vec<_> = std::iter::from_fn(|| merge.ask()).collect();
-            asks.reverse();
+            let wants_long = merge.wants_long();
+            let asks = merge.asks();
             assert!(!asks.is_empty(), "a merge that isn't done asks for something");
-            for (lane, from) in asks {
-                let (page, next) = answer(&partitions[lane], &from, share);
-                merge.take(lane, &page, next.as_deref());
+            assert_eq!(asks.iter().any(|ask| ask.oversized), wants_long);
+            let longest = if wants_long { asks.len() * 300 } else { 0 };
+            for ask in asks.into_iter().rev() {
+                let (page, next) = answer(&lanes[ask.lane], &ask);
+                merge.take(ask.lane, &page, next.as_deref());
+                assert!(merge.bytes() <= 2 * limit_bytes + 2 * longest, "{} bytes", merge.bytes());
             }
         }
         merge.into_page()
@@ -175,24 +246,28 @@ mod tests {
     proptest! {
         #[test]
         fn pages_of_a_merge_are_all_keys_in_order(
-            partitions in prop::collection::vec(prop::collection::btree_set(prop::collection::vec(any::<u8>(), 1..3), 0..30), 1..6),
+            lanes in prop::collection::vec(
+                prop::collection::btree_map(prop::collection::vec(any::<u8>(), 1..3), 0_usize..200, 0..30),
+                1..6,
+            ),
             limit in 1_usize..20,
+            limit_bytes in 1_usize..2000,
         ) {
-            let all: BTreeSet<Vec<u8>> = partitions.iter().flatten().cloned().collect();
-            // Keys belong to one partition only.
-            let mut seen = BTreeSet::new();
-            let partitions: Vec<BTreeSet<Vec<u8>>> = partitions
+            // Keys belong to one lane only.
+            let mut all = Keys::new();
+            let lanes: Vec<Keys> = lanes
                 .into_iter()
-                .map(|keys| keys.into_iter().filter(|key| seen.insert(key.clone())).collect())
+                .map(|keys| keys.into_iter().filter(|(key, len)| all.insert(key.clone(), *len).is_none()).collect())
                 .collect();
-            let (mut keys, mut from) = (Vec::new(), Some(Vec::new()));
+            let (mut seen, mut from) = (Vec::new(), Some(Vec::new()));
             while let Some(start) = from {
-                let (items, rest) = page(&partitions, &start, limit);
-                prop_assert!(items.len() == limit || rest.is_none());
-                keys.extend(items.iter().map(|(key, _)| key.to_vec()));
+                let (items, rest) = page(&lanes, &start, limit, limit_bytes);
+                prop_assert!(items.len() <= limit && (items.bytes() <= limit_bytes || items.len() == 1));
+                prop_assert!(!items.is_empty() || rest.is_none());
+                seen.extend(items.iter().map(|(key, _)| key.to_vec()));
                 from = rest;
             }
-            prop_assert_eq!(keys, all.into_iter().collect::<Vec<_>>());
+            prop_assert_eq!(seen, lanes.iter().flat_map(|keys| keys.keys().cloned()).collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>());
         }
     }
 }

@@ -4,9 +4,11 @@
 //! something must come first (answers, credits of another core, a turn of the shard), it puts a [`Hold`] on its
 //! connection, which stops the reactor from presenting more input until the last hold is lifted.
 
+mod counting;
 mod merge;
 pub mod resp;
 pub mod walk;
+pub mod walks;
 pub mod wire;
 
 use crate::core::sockets::Sockets;
@@ -161,10 +163,10 @@ impl Session {
         self.window = (self.window + 1).min(fitting).clamp(1, IN_FLIGHT_MAX);
     }
 
-    /// Bytes of replies that wait for earlier ones.
+    /// Bytes of replies that wait for earlier ones, or for the rest of themselves.
     pub fn held_bytes(&self) -> usize {
         match &self.dialogue {
-            Dialogue::Wire(_) => 0,
+            Dialogue::Wire(wire) => wire.held_bytes(),
             Dialogue::Resp(resp) => resp.held_bytes(),
         }
     }

@@ -1,21 +1,28 @@
 //! Walks: commands that visit many keys, in pages, so that no turn of a core gets long.
 //!
-//! A walk asks partitions for pages ([`Walk::asks`]), takes in what they answer ([`Walk::take`]), and ends with an
-//! [`Outcome`]. Two kinds:
-//! - *one after the other*: partitions in their order, one page under way at a time: counts, KEYS, SCAN;
-//! - *merged*: all partitions at once, the smallest key first: the ordered pages of the binary protocol. Its cost is one
-//!   seek per partition; a prefix with a whole `{tag}` needs only the tag's partition.
+//! A walk asks shards for pages ([`Walk::asks`]), takes in what they answer ([`Walk::take`]), and ends with an
+//! [`Outcome`]. Three kinds:
+//! - *one partition after the other*, one page under way at a time: KEYS, SCAN, the keys of a slot;
+//! - *merged*: the ordered pages of the binary protocol. Each core merges its partitions itself, so a page takes one request
+//!   per core, and one seek per partition; a prefix with a whole `{tag}` needs only the tag's partition;
+//! - *counted*: each core counts its partitions, in slices.
+//!
+//! [`super::walks`] bounds how many go on at once, by the memory that they may take ([`Walk::charge`]).
 
+use super::counting::Counting;
 use super::merge::Merge;
 use super::wire::refused;
+use crate::core::sockets::Sockets;
+use crate::core::turn::Turn;
 use pinion_engine::key::{Keyspace, Partition};
-use pinion_engine::shard::request::{Answer, Page, Refusal, Scan};
+use pinion_engine::shard::request::{Answer, Count, Op, Page, Refusal, Request, Scan};
 use pinion_net::reactor::ConnId;
 use pinion_net::slot::Slot;
 use pinion_net::wire::ErrorCode;
 use smallvec::SmallVec;
+use std::rc::Rc;
 
-/// Items and bytes of a page that a walk asks for.
+/// Items and bytes of a page of one partition that a walk asks for.
 const PAGE_ITEMS: usize = 256;
 const PAGE_BYTES: usize = 128 << 10;
 
@@ -25,22 +32,38 @@ const COLLECTED_BYTES_MAX: usize = 64 << 20;
 /// Why a walk ends whose cursor isn't there any more.
 const NO_CURSOR: (ErrorCode, String) = (ErrorCode::BAD_CURSOR, String::new());
 
-/// A request for one page.
+/// A request to a shard.
 pub struct Ask {
-    /// Which of the walk's partitions.
+    /// Which of the walk's lanes.
     pub lane: usize,
-    /// The partition.
-    pub partition: Partition,
-    /// First key.
-    pub from: Vec<u8>,
-    /// At most so many items.
-    pub limit: usize,
+    what: What,
+    from: Vec<u8>,
+    to: Rc<[u8]>,
+}
+
+enum What {
+    Page { partition: Partition, limit: usize },
+    Merged { partitions: Rc<[Partition]>, limit: usize, limit_bytes: usize, keys_only: bool, oversized: bool },
+    Count { partitions: Rc<[Partition]>, first: usize, place: Vec<u8> },
 }
 
 impl Ask {
-    /// The scan that it stands for, up to the key `to`.
-    pub fn scan<'a>(&'a self, to: &'a [u8], keys_only: bool) -> Scan<'a> {
-        Scan { from: &self.from, to, limit: self.limit, limit_bytes: PAGE_BYTES, keys_only }
+    /// The request that it stands for.
+    pub fn request(&self, keyspace: Keyspace) -> Request<'_> {
+        let Ask { what, from, to, .. } = self;
+        let scan = |limit, limit_bytes, keys_only| Scan { from, to, limit, limit_bytes, keys_only };
+        let (partition, op) = match what {
+            What::Page { partition, limit } => (*partition, Op::Scan(scan(*limit, PAGE_BYTES, true))),
+            What::Merged { partitions, limit, limit_bytes, keys_only, oversized } => {
+                let scan = scan(*limit, *limit_bytes, *keys_only);
+                (partitions[0], Op::ScanMany { partitions, scan, oversized: *oversized })
+            }
+            What::Count { partitions, first, place } => {
+                let partitions = &partitions[*first..];
+                (partitions[0], Op::Count(Count { partitions, place, from, to }))
+            }
+        };
+        Request { keyspace, partition, op }
     }
 }
 
@@ -61,13 +84,15 @@ pub enum Outcome {
 
 /// What a walk is for.
 pub enum Task {
-    /// How many keys there are, in a slot or at all.
-    Count {
+    /// How many keys of a slot there are.
+    CountSlot {
         /// So far.
         count: u64,
-        /// Only keys of this slot.
-        slot: Option<Slot>,
+        /// The slot.
+        slot: Slot,
     },
+    /// How many keys there are.
+    Count(Counting),
     /// Keys that match, from a place on.
     Collect {
         /// Which keys.
@@ -99,15 +124,18 @@ pub struct Walk {
     /// Keys without values.
     pub keys_only: bool,
     /// First key beyond the end; empty: none.
-    pub to: Vec<u8>,
+    pub to: Rc<[u8]>,
     /// Already in the queue of walks to go on with.
     pub queued: bool,
+    /// Of a walk from one to the other.
     partitions: Vec<Partition>,
-    /// The partition and key that a sequential walk goes on with.
+    /// The partition and key that it goes on with.
     at: usize,
     from: Vec<u8>,
-    /// Where each partition after the first begins.
-    start: Vec<u8>,
+    /// Of a merged walk.
+    groups: Vec<Rc<[Partition]>>,
+    /// Bytes that it may take, as long as it collects nothing.
+    budget: usize,
     waiting: bool,
     task: Task,
     /// Why it ends early; [`ErrorCode::BAD_CURSOR`] for a cursor that isn't there.
@@ -130,28 +158,62 @@ impl Walk {
             command,
             keyspace,
             keys_only: true,
-            to: Vec::new(),
+            to: Rc::from([]),
             queued: false,
             partitions,
             at,
             from,
-            start: Vec::new(),
+            groups: Vec::new(),
+            budget: 0,
             waiting: false,
             task,
             refusal: None,
         }
     }
 
-    /// A merged walk: the first `limit` items from `from` on, over all of `partitions`.
+    /// A merged walk: the first `limit` items (at most `limit_bytes`) from `from` on, over all of `groups`, each the
+    /// partitions of one core.
     pub fn merged(
         whom: (ConnId, u64),
         keyspace: Keyspace,
-        partitions: Vec<Partition>,
+        groups: Vec<Rc<[Partition]>>,
         from: &[u8],
         (limit, limit_bytes): (usize, usize),
     ) -> Walk {
-        let task = Task::Merge(Merge::new(partitions.len(), from, limit, limit_bytes));
-        Walk::new(whom, keyspace, partitions, (Partition(0), Vec::new()), task)
+        let task = Task::Merge(Merge::new(groups.len(), from, limit, limit_bytes));
+        let walk = Walk::new(whom, keyspace, Vec::new(), (Partition(0), Vec::new()), task);
+        // The page, and what the lanes have ready for it.
+        Walk { groups, budget: 2 * limit_bytes, ..walk }
+    }
+
+    /// A count of all keys from `from` on, over all of `groups`.
+    pub fn counted(
+        whom: (ConnId, u64),
+        keyspace: Keyspace,
+        groups: Vec<Rc<[Partition]>>,
+        from: Vec<u8>,
+    ) -> Walk {
+        let task = Task::Count(Counting::new(groups, &from));
+        let walk = Walk::new(whom, keyspace, Vec::new(), (Partition(0), Vec::new()), task);
+        Walk { from, ..walk }
+    }
+
+    /// Bytes of memory that it takes, or may take before it is asked again.
+    pub fn charge(&self) -> usize {
+        if let Task::Collect { items, .. } = &self.task { items.bytes() } else { self.budget }
+    }
+
+    /// Whether it is about to ask for an item that its charge has no room for.
+    pub fn wants_long(&self) -> bool {
+        match &self.task {
+            Task::Merge(merge) => !self.waiting && !merge.is_done() && merge.wants_long(),
+            _ => false,
+        }
+    }
+
+    /// Ends it.
+    pub fn refuse(&mut self, code: ErrorCode, text: String) {
+        self.refusal.get_or_insert((code, text));
     }
 
     /// Whether it is over; then [`Walk::outcome`] says how.
@@ -162,7 +224,8 @@ impl Walk {
         let exhausted = self.at >= self.partitions.len();
         self.refusal.is_some()
             || match &self.task {
-                Task::Count { .. } => exhausted,
+                Task::CountSlot { .. } => exhausted,
+                Task::Count(counting) => counting.is_done(),
                 Task::Collect { limit, seen, .. } => exhausted || seen >= limit,
                 Task::Merge(merge) => merge.is_done(),
                 Task::FindCursor { .. } => false,
@@ -172,31 +235,42 @@ impl Walk {
     /// The pages it wants now. Each is answered by one [`Walk::take`].
     pub fn asks(&mut self) -> SmallVec<[Ask; 1]> {
         let mut asks = SmallVec::new();
-        if self.is_done() || self.waiting {
+        if self.refusal.is_some() || (self.waiting && !matches!(self.task, Task::Count(_))) || self.is_done()
+        {
             return asks;
         }
+        let to = &self.to;
         let limit = match &mut self.task {
             Task::Merge(merge) => {
-                let limit = merge.share();
-                while let Some((lane, from)) = merge.ask() {
-                    asks.push(Ask { lane, partition: self.partitions[lane], from, limit });
+                asks.extend(merge.asks().into_iter().map(|ask| {
+                    let what = What::Merged {
+                        partitions: Rc::clone(&self.groups[ask.lane]),
+                        limit: ask.limit,
+                        limit_bytes: ask.limit_bytes,
+                        keys_only: self.keys_only,
+                        oversized: ask.oversized,
+                    };
+                    Ask { lane: ask.lane, what, from: ask.from, to: Rc::clone(to) }
+                }));
+                self.waiting = merge.is_waiting();
+                return asks;
+            }
+            Task::Count(counting) => {
+                while let Some((lane, partitions, first, place)) = counting.ask() {
+                    let what = What::Count { partitions, first, place };
+                    asks.push(Ask { lane, what, from: self.from.clone(), to: Rc::clone(to) });
                 }
-                self.waiting = true;
+                self.waiting = counting.is_waiting();
                 return asks;
             }
             Task::FindCursor { .. } => return asks,
             Task::Collect { limit, seen, .. } => (*limit - *seen).min(PAGE_ITEMS),
-            Task::Count { .. } => PAGE_ITEMS,
+            Task::CountSlot { .. } => PAGE_ITEMS,
         };
         self.waiting = true;
-        asks.push(Ask { lane: 0, partition: self.partitions[self.at], from: self.from.clone(), limit });
+        let what = What::Page { partition: self.partitions[self.at], limit };
+        asks.push(Ask { lane: 0, what, from: self.from.clone(), to: Rc::clone(to) });
         asks
-    }
-
-    /// Begins every partition at `from`.
-    pub fn start_each_at(&mut self, from: Vec<u8>) {
-        self.from.clone_from(&from);
-        self.start = from;
     }
 
     /// Whether an answer is missing.
@@ -217,15 +291,28 @@ impl Walk {
                 self.waiting = merge.is_waiting();
                 return;
             }
+            (Answer::Counted { keys, next }, Task::Count(counting)) => {
+                counting.take(lane, *keys, *next);
+                self.waiting = counting.is_waiting();
+                return;
+            }
             (Answer::Page { next, .. }, Task::FindCursor { .. }) => self.found_cursor(*next),
             (Answer::Page { page, next }, _) => self.advance(page, *next),
             (Answer::NotFound, Task::FindCursor { .. }) => self.refusal = Some(NO_CURSOR),
             (Answer::Refused(refusal), task) => {
                 self.refusal = Some(refused(refusal));
-                if let Task::Merge(merge) = task {
-                    merge.fail(lane);
-                    self.waiting = merge.is_waiting();
-                    return;
+                match task {
+                    Task::Merge(merge) => {
+                        merge.fail(lane);
+                        self.waiting = merge.is_waiting();
+                        return;
+                    }
+                    Task::Count(counting) => {
+                        counting.fail(lane);
+                        self.waiting = counting.is_waiting();
+                        return;
+                    }
+                    _ => {}
                 }
             }
             (other, _) => {
@@ -248,15 +335,14 @@ impl Walk {
             self.from = key.to_vec();
         }
         if let Task::FindCursor { then } = &mut self.task {
-            let then = std::mem::replace(&mut **then, Task::Count { count: 0, slot: None });
+            let then = std::mem::replace(&mut **then, Task::Count(Counting::default()));
             self.task = then;
         }
     }
 
     fn advance(&mut self, page: &Page, next: Option<&[u8]>) {
         match &mut self.task {
-            Task::Count { count, slot: None } => *count += page.len() as u64,
-            Task::Count { count, slot: Some(slot) } => {
+            Task::CountSlot { count, slot } => {
                 *count += page.iter().filter(|(key, _)| Slot::of(key) == *slot).count() as u64;
             }
             Task::Collect { pattern, seen, items, .. } => {
@@ -270,13 +356,13 @@ impl Walk {
                     self.refusal = Some((ErrorCode::LIMIT, text));
                 }
             }
-            Task::Merge(_) | Task::FindCursor { .. } => {}
+            Task::Merge(_) | Task::Count(_) | Task::FindCursor { .. } => {}
         }
         match next {
             Some(next) => next.clone_into(&mut self.from),
             None => {
                 self.at += 1;
-                self.from.clone_from(&self.start);
+                self.from.clear();
             }
         }
     }
@@ -286,7 +372,8 @@ impl Walk {
         match (self.refusal, self.task) {
             (Some((ErrorCode::BAD_CURSOR, _)), _) => Outcome::NoCursor,
             (Some((code, text)), _) => Outcome::Refused(code, text),
-            (None, Task::Count { count, .. }) => Outcome::Count(count),
+            (None, Task::CountSlot { count, .. }) => Outcome::Count(count),
+            (None, Task::Count(counting)) => Outcome::Count(counting.keys()),
             (None, Task::Collect { items, .. }) => {
                 let next = self.partitions.get(self.at).map(|&partition| (partition, self.from));
                 Outcome::Items(items, next)
@@ -313,54 +400,12 @@ pub fn refusal_text(refusal: &Refusal<'_>) -> String {
     }
 }
 
-/// The walks of a core. Their tickets name the walk and the lane.
-#[derive(Default)]
-pub struct Walks {
-    walks: Vec<Option<Walk>>,
-    free: Vec<u32>,
-}
-
-const LANE_BITS: u32 = 16;
-
-impl Walks {
-    /// Adds a walk; the key finds it.
-    pub fn insert(&mut self, walk: Walk) -> u64 {
-        match self.free.pop() {
-            Some(key) => {
-                self.walks[key as usize] = Some(walk);
-                u64::from(key)
-            }
-            None => {
-                self.walks.push(Some(walk));
-                self.walks.len() as u64 - 1
-            }
-        }
+/// Partitions in groups, those of each core.
+pub fn by_core(turn: &Turn<'_, impl Sockets>, partitions: &[Partition]) -> Vec<Rc<[Partition]>> {
+    let placement = &turn.hub.node.placement;
+    let mut groups: Vec<Vec<Partition>> = vec![Vec::new(); placement.cores()];
+    for &partition in partitions {
+        groups[placement.core_of(partition)].push(partition);
     }
-
-    /// The walk of a key.
-    pub fn get(&mut self, key: u64) -> Option<&mut Walk> {
-        self.walks.get_mut(key as usize)?.as_mut()
-    }
-
-    /// Removes a walk.
-    pub fn remove(&mut self, key: u64) -> Option<Walk> {
-        let walk = self.walks.get_mut(key as usize)?.take()?;
-        self.free.push(key as u32);
-        Some(walk)
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.walks.len() == self.free.len()
-    }
-
-    /// The request part of a ticket for a lane of a walk.
-    pub fn request(key: u64, lane: usize) -> u64 {
-        key << LANE_BITS | lane as u64
-    }
-
-    /// Key and lane of a request part.
-    pub fn parts(request: u64) -> (u64, usize) {
-        (request >> LANE_BITS, (request & ((1 << LANE_BITS) - 1)) as usize)
-    }
+    groups.into_iter().filter(|group| !group.is_empty()).map(Rc::from).collect()
 }

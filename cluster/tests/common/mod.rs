@@ -109,6 +109,22 @@ impl Kvd {
         self.child.id()
     }
 
+    /// The most memory it ever had, in KiB.
+    pub fn memory_peak_kib(&self) -> u64 {
+        self.memory_kib("VmHWM:")
+    }
+
+    /// The memory that it has of its own, mapped files left out, in KiB.
+    pub fn memory_anonymous_kib(&self) -> u64 {
+        self.memory_kib("RssAnon:")
+    }
+
+    fn memory_kib(&self, what: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix(what)).expect("the kernel tells it");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+
     /// `kill -9`.
     pub fn kill(mut self) {
         self.child.kill().expect("it runs");

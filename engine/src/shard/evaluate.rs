@@ -51,7 +51,12 @@ pub(super) fn needs_current(update: &Update<'_>) -> bool {
 
 /// Whether the answer carries the old value.
 pub(super) fn wants_old(update: &Update<'_>) -> bool {
-    matches!(update, Update::Put { want_old: true, .. } | Update::Delete { want_old: true, .. })
+    matches!(
+        update,
+        Update::Put { want_old: true, .. }
+            | Update::Delete { want_old: true, .. }
+            | Update::Expire { want_old: true, .. }
+    )
 }
 
 /// Evaluates `update` against the live value `current`. `scratch` holds values that are made here.
@@ -86,7 +91,7 @@ pub(super) fn evaluate<'a>(
         }
         Update::Increment { by } => increment(by, current, scratch),
         Update::Append { suffix } => append(suffix, current, value_bytes_max, scratch),
-        Update::Expire { expiry, condition } => expire(expiry, condition, current, now_ms, scratch),
+        Update::Expire { expiry, condition, .. } => expire(expiry, condition, current, now_ms, scratch),
     }
 }
 
@@ -285,7 +290,7 @@ mod tests {
 
     #[test]
     fn expire_compares_as_redis_does() {
-        let expire = |expiry, condition| Update::Expire { expiry, condition };
+        let expire = |expiry, condition| Update::Expire { expiry, condition, want_old: false };
         let met = |update, current| matches!(run(update, current).2, Reply::Written { .. });
         assert!(!met(expire(PutExpiry::At(5000), ExpireCondition::None), None));
         assert!(met(expire(PutExpiry::At(5000), ExpireCondition::HasNone), value(b"x", 0)));

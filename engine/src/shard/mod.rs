@@ -29,6 +29,7 @@ mod publish;
 mod queue;
 mod reads;
 pub mod request;
+mod scans;
 mod sources;
 mod stats;
 mod writes;
@@ -49,6 +50,7 @@ use parked::ParkedRequests;
 use partition::{Partitions, Place};
 use queue::KeyLines;
 use request::{Answer, Answers, Op, Refusal, Request, Ticket};
+use scans::LargeScans;
 use sources::Sources;
 use stats::Counters;
 
@@ -71,6 +73,7 @@ pub struct Shard {
     log: Log,
     manifest: Manifest,
     parked: ParkedRequests,
+    large_scans: LargeScans,
     lines: KeyLines,
     background: Background,
     io: Vec<IoRequest>,
@@ -134,7 +137,16 @@ impl Shard {
             Op::GetMany { keys } => self.get_many(target, keys, reader, out),
             Op::Update { key, update } => self.update(target, key, update, out),
             Op::UpdateMany { updates } => self.update_many(target, updates, out),
-            Op::Scan(scan) => self.scan(target, scan, reader, out),
+            Op::Scan(scan) => {
+                let partition = self.partitions[target.place].id;
+                self.scan(target, &[partition], scan, true, out);
+                Flow::Done
+            }
+            Op::ScanMany { partitions, scan, oversized } => {
+                self.scan(target, partitions, scan, *oversized, out);
+                Flow::Done
+            }
+            Op::Count(count) => self.count(target, count, out),
             Op::Clear => self.clear(target, out),
         }
     }
@@ -146,7 +158,7 @@ impl Shard {
         } else if self.manifest.owns(completion.token) {
             self.manifest_done(completion);
         } else {
-            self.block_done(completion, out);
+            self.blocks_done(completion, out);
         }
     }
 
@@ -237,8 +249,8 @@ impl Shard {
             Op::GetMany { keys } => is_behind_a_clear || keys.iter().any(|key| has(key)),
             Op::UpdateMany { updates } => is_behind_a_clear || updates.iter().any(|(key, _)| has(key)),
             Op::Clear => !self.lines.keys_of(&prefix.to_bytes()).is_empty(),
-            // A scan sees applied data only: it has no place in the order of pending requests.
-            Op::Scan(_) => false,
+            // Ordered reads see applied data only: they have no place in the order of pending requests.
+            Op::Scan(_) | Op::ScanMany { .. } | Op::Count(_) => false,
         }
     }
 }

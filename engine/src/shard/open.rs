@@ -62,6 +62,7 @@ impl Shard {
             log,
             manifest,
             parked: ParkedRequests::default(),
+            large_scans: Default::default(),
             lines: KeyLines::default(),
             background,
             io: Vec::new(),

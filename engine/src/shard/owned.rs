@@ -1,6 +1,7 @@
 //! Operations that own their bytes: for requests that outlive the buffer they came in.
 
-use super::request::{Op, Scan, Update};
+use super::request::{Count, Op, Scan, Update};
+use crate::key::Partition;
 
 /// An [`Op`] that owns its bytes.
 #[derive(Debug)]
@@ -12,8 +13,31 @@ enum Shape {
     GetMany { keys: Vec<Box<[u8]>> },
     Update { key: Box<[u8]>, update: OwnedUpdate },
     UpdateMany { updates: Vec<(Box<[u8]>, OwnedUpdate)> },
-    Scan { from: Box<[u8]>, to: Box<[u8]>, limit: usize, limit_bytes: usize, keys_only: bool },
+    Scan(OwnedScan),
+    ScanMany { partitions: Box<[Partition]>, scan: OwnedScan, oversized: bool },
+    Count { partitions: Box<[Partition]>, place: Box<[u8]>, from: Box<[u8]>, to: Box<[u8]> },
     Clear,
+}
+
+#[derive(Debug)]
+struct OwnedScan {
+    from: Box<[u8]>,
+    to: Box<[u8]>,
+    limit: usize,
+    limit_bytes: usize,
+    keys_only: bool,
+}
+
+impl OwnedScan {
+    fn new(scan: &Scan<'_>) -> OwnedScan {
+        let Scan { from, to, limit, limit_bytes, keys_only } = *scan;
+        OwnedScan { from: from.into(), to: to.into(), limit, limit_bytes, keys_only }
+    }
+
+    fn borrow(&self) -> Scan<'_> {
+        let OwnedScan { from, to, limit, limit_bytes, keys_only } = self;
+        Scan { from, to, limit: *limit, limit_bytes: *limit_bytes, keys_only: *keys_only }
+    }
 }
 
 /// An update whose bytes are apart from its shape.
@@ -34,7 +58,9 @@ impl OwnedUpdate {
                 (Update::Delete { condition, want_old, want_existed }, &[][..])
             }
             Update::Increment { by } => (Update::Increment { by }, &[][..]),
-            Update::Expire { expiry, condition } => (Update::Expire { expiry, condition }, &[][..]),
+            Update::Expire { expiry, condition, want_old } => {
+                (Update::Expire { expiry, condition, want_old }, &[][..])
+            }
         };
         OwnedUpdate { shape, bytes: bytes.into() }
     }
@@ -63,9 +89,16 @@ impl OwnedOp {
                 let own = |(key, update): &(&[u8], Update<'_>)| ((*key).into(), OwnedUpdate::new(update));
                 Shape::UpdateMany { updates: updates.iter().map(own).collect() }
             }
-            Op::Scan(Scan { from, to, limit, limit_bytes, keys_only }) => {
-                Shape::Scan { from: from.into(), to: to.into(), limit, limit_bytes, keys_only }
+            Op::Scan(scan) => Shape::Scan(OwnedScan::new(&scan)),
+            Op::ScanMany { partitions, scan, oversized } => {
+                Shape::ScanMany { partitions: partitions.into(), scan: OwnedScan::new(&scan), oversized }
             }
+            Op::Count(Count { partitions, place, from, to }) => Shape::Count {
+                partitions: partitions.into(),
+                place: place.into(),
+                from: from.into(),
+                to: to.into(),
+            },
             Op::Clear => Shape::Clear,
         })
     }
@@ -83,13 +116,13 @@ impl OwnedOp {
                 let updates: Vec<_> = updates.iter().map(|(key, update)| (&**key, update.borrow())).collect();
                 use_it(Op::UpdateMany { updates: &updates })
             }
-            Shape::Scan { from, to, limit, limit_bytes, keys_only } => use_it(Op::Scan(Scan {
-                from,
-                to,
-                limit: *limit,
-                limit_bytes: *limit_bytes,
-                keys_only: *keys_only,
-            })),
+            Shape::Scan(scan) => use_it(Op::Scan(scan.borrow())),
+            Shape::ScanMany { partitions, scan, oversized } => {
+                use_it(Op::ScanMany { partitions, scan: scan.borrow(), oversized: *oversized })
+            }
+            Shape::Count { partitions, place, from, to } => {
+                use_it(Op::Count(Count { partitions, place, from, to }))
+            }
             Shape::Clear => use_it(Op::Clear),
         }
     }
@@ -104,7 +137,13 @@ impl OwnedOp {
             Shape::UpdateMany { updates } => {
                 updates.iter().map(|(key, update)| key.len() + update.bytes.len() + 2 * BOX).sum()
             }
-            Shape::Scan { from, to, .. } => from.len() + to.len(),
+            Shape::Scan(scan) => scan.from.len() + scan.to.len(),
+            Shape::ScanMany { partitions, scan, .. } => {
+                size_of_val(&**partitions) + scan.from.len() + scan.to.len()
+            }
+            Shape::Count { partitions, place, from, to } => {
+                size_of_val(&**partitions) + place.len() + from.len() + to.len()
+            }
             Shape::Clear => 0,
         };
         size_of::<OwnedOp>() + BOX + payload
@@ -134,6 +173,8 @@ mod tests {
             Op::Update { key: b"k", update: put },
             Op::UpdateMany { updates: &updates },
             Op::Scan(scan),
+            Op::ScanMany { partitions: &[Partition(3), Partition(1)], scan, oversized: true },
+            Op::Count(Count { partitions: &[Partition(2)], place: b"p", from: b"f", to: b"t" }),
             Op::Clear,
         ];
         for op in ops {

@@ -2,11 +2,13 @@
 //!
 //! A parked request owns its keys and the version it reads at; merges that start meanwhile keep what it
 //! can see. The blocks it was given stay pinned in it, so a small cache can't make it wait forever.
+//! Blocks that lie side by side in a table are read as one piece.
 
 use super::Target;
 use super::owned::OwnedOp;
 use super::partition::Place;
 use super::queue::Waiting;
+use super::scans::ParkedScan;
 use crate::io::{IoRequest, Token};
 use crate::key::Version;
 use crate::table::{Block, BlockRef, Table};
@@ -19,11 +21,23 @@ const TOKEN_READ: u64 = 0x03 << 56;
 /// Who holds a block that nobody pinned yet: the cache, the caller that hands it out, and the new pin.
 const BLOCK_OWNERS: usize = 3;
 
+/// One read is so long at most, if no single block is longer.
+const PIECE_BYTES_MAX: usize = 256 << 10;
+
 /// A request that owns its bytes.
 #[derive(Debug)]
 pub(super) struct OwnedRequest {
     pub target: Target,
-    pub op: OwnedOp,
+    pub work: Work,
+}
+
+/// What a parked request does.
+#[derive(Debug)]
+pub(super) enum Work {
+    /// All of it, once it has its blocks and its turn.
+    Op(OwnedOp),
+    /// It goes on with a page.
+    Scan(Box<ParkedScan>),
 }
 
 /// A request that waits: for blocks, for its turn on a key, or both.
@@ -41,9 +55,15 @@ pub(super) struct Parked {
     pinned_bytes: usize,
 }
 
-struct BlockRead {
+/// A read in flight, of blocks side by side.
+struct Piece {
     table: Arc<Table>,
-    block: BlockRef,
+    blocks: Vec<BlockRef>,
+}
+
+#[derive(Default)]
+struct BlockWaiters {
+    is_under_way: bool,
     waiters: Vec<Waiting>,
 }
 
@@ -51,8 +71,9 @@ struct BlockRead {
 #[derive(Default)]
 pub(super) struct ParkedRequests {
     requests: HashMap<Waiting, Parked>,
-    reads: HashMap<(u64, u64), (Token, Vec<Waiting>)>,
-    tokens: HashMap<Token, BlockRead>,
+    /// Who waits for a block, by table and offset; nobody, if it is read ahead.
+    reads: HashMap<(u64, u64), BlockWaiters>,
+    pieces: HashMap<Token, Piece>,
     next: u64,
     bytes: usize,
     /// How often a request parked for a block, ever.
@@ -62,10 +83,24 @@ pub(super) struct ParkedRequests {
 impl Parked {
     /// Memory it is charged with, bytes.
     fn bytes(&self) -> usize {
-        self.request.op.bytes()
-            + self.lines.iter().map(|key| key.len() + 32).sum::<usize>()
+        let work = match &self.request.work {
+            Work::Op(op) => op.bytes(),
+            Work::Scan(scan) => scan.bytes(),
+        };
+        work + self.lines.iter().map(|key| key.len() + 32).sum::<usize>()
             + size_of::<Parked>()
             + self.pinned_bytes
+    }
+
+    /// Bytes of blocks that it pays for.
+    pub fn pinned_bytes(&self) -> usize {
+        self.pinned_bytes
+    }
+
+    /// Lets its blocks go.
+    pub fn unpin(&mut self) {
+        self.pins.clear();
+        self.pinned_bytes = 0;
     }
 
     /// Its lines' keys.
@@ -101,6 +136,14 @@ impl ParkedRequests {
         self.requests.get(&waiting)
     }
 
+    /// Lets the blocks of a request go.
+    pub fn unpin(&mut self, waiting: Waiting) {
+        if let Some(parked) = self.requests.get_mut(&waiting) {
+            self.bytes -= parked.pinned_bytes;
+            parked.unpin();
+        }
+    }
+
     /// Whether it waits for no block.
     pub fn has_its_blocks(&self, waiting: Waiting) -> bool {
         self.requests.get(&waiting).is_some_and(|parked| parked.missing == 0)
@@ -119,44 +162,63 @@ impl ParkedRequests {
         self.requests.insert(waiting, parked);
     }
 
-    /// Makes a request wait for a block, asking for it unless somebody did.
-    pub fn wait_for(
-        &mut self,
-        waiting: Waiting,
-        table: &Arc<Table>,
-        block: BlockRef,
-        io: &mut Vec<IoRequest>,
-    ) {
+    /// Makes a request wait for blocks, which somebody must [`ParkedRequests::read`].
+    pub fn wait_for(&mut self, waiting: Waiting, blocks: &[BlockRef]) {
         let Some(parked) = self.requests.get_mut(&waiting) else { return };
-        parked.missing += 1;
-        self.count += 1;
-        let next = &mut self.next;
-        let (token, waiters) = self.reads.entry((block.table, block.offset)).or_insert_with(|| {
-            *next += 1;
-            let token = Token(TOKEN_READ | *next);
-            io.push(IoRequest::Read {
-                token,
-                file: super::sources::Sources::file_of(block),
-                offset: block.offset,
-                len: block.len as usize,
-            });
-            (token, Vec::new())
-        });
-        waiters.push(waiting);
-        self.tokens.entry(*token).or_insert_with(|| BlockRead {
-            table: table.clone(),
-            block,
-            waiters: Vec::new(),
-        });
+        parked.missing += blocks.len();
+        self.count += blocks.len() as u64;
+        for block in blocks {
+            self.reads.entry((block.table, block.offset)).or_default().waiters.push(waiting);
+        }
     }
 
-    /// The block a completion is about, its table, and who waits for it.
-    pub fn read_done(&mut self, token: Token) -> Option<(Arc<Table>, BlockRef, Vec<Waiting>)> {
-        let mut read = self.tokens.remove(&token)?;
-        if let Some((_, waiters)) = self.reads.remove(&(read.block.table, read.block.offset)) {
-            read.waiters = waiters;
+    /// Those of these blocks that aren't being read, in pieces to be read as one.
+    pub fn pieces(&self, blocks: &[BlockRef]) -> Vec<Vec<BlockRef>> {
+        let mut pieces: Vec<Vec<BlockRef>> = Vec::new();
+        let mut bytes = 0;
+        for &block in blocks {
+            let read = self.reads.get(&(block.table, block.offset));
+            if read.is_some_and(|read| read.is_under_way) {
+                continue;
+            }
+            let len = block.len as usize;
+            match pieces.last_mut() {
+                Some(piece) if bytes + len <= PIECE_BYTES_MAX && is_next(piece, block) => {
+                    piece.push(block);
+                    bytes += len;
+                }
+                _ => {
+                    pieces.push(vec![block]);
+                    bytes = len;
+                }
+            }
         }
-        Some((read.table, read.block, read.waiters))
+        pieces
+    }
+
+    /// Reads a piece.
+    pub fn read(&mut self, table: &Arc<Table>, blocks: Vec<BlockRef>, io: &mut Vec<IoRequest>) {
+        let Some(&first) = blocks.first() else { return };
+        self.next += 1;
+        let token = Token(TOKEN_READ | self.next);
+        let len = blocks.iter().map(|block| block.len as usize).sum();
+        let file = super::sources::Sources::file_of(first);
+        io.push(IoRequest::Read { token, file, offset: first.offset, len });
+        for block in &blocks {
+            self.reads.entry((block.table, block.offset)).or_default().is_under_way = true;
+        }
+        self.pieces.insert(token, Piece { table: table.clone(), blocks });
+    }
+
+    /// The blocks that a completion is about, and their table.
+    pub fn read_done(&mut self, token: Token) -> Option<(Arc<Table>, Vec<BlockRef>)> {
+        let piece = self.pieces.remove(&token)?;
+        Some((piece.table, piece.blocks))
+    }
+
+    /// Who waits for a block that was read.
+    pub fn take_waiters(&mut self, block: BlockRef) -> Vec<Waiting> {
+        self.reads.remove(&(block.table, block.offset)).map_or_else(Vec::new, |read| read.waiters)
     }
 
     /// Gives a block to a waiter; `true` if it has all it waited for.
@@ -174,6 +236,19 @@ impl ParkedRequests {
 
     /// The versions that merges must keep for waiting reads.
     pub fn snapshots(&self) -> impl Iterator<Item = (Place, Version)> {
-        self.requests.values().map(|parked| (parked.request.target.place, parked.at))
+        self.requests.values().flat_map(|parked| {
+            let lanes = match &parked.request.work {
+                Work::Scan(scan) => scan.readers.as_slice(),
+                Work::Op(_) => &[],
+            };
+            lanes.iter().copied().chain([(parked.request.target.place, parked.at)])
+        })
     }
+}
+
+/// Whether a block lies right behind a piece.
+fn is_next(piece: &[BlockRef], block: BlockRef) -> bool {
+    piece
+        .last()
+        .is_some_and(|last| last.table == block.table && last.offset + u64::from(last.len) == block.offset)
 }

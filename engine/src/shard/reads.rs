@@ -1,22 +1,18 @@
-//! Point reads, scans, and what waits for blocks.
+//! Point reads, and what waits for blocks.
 
 use super::generation::{Pending, PendingAnswer};
 use super::owned::OwnedOp;
-use super::parked::{OwnedRequest, Parked};
+use super::parked::{OwnedRequest, Parked, Work};
 use super::queue::Waiting;
-use super::request::{Answer, Answers, Op, Page, Refusal, Scan, Ticket};
+use super::request::{Answer, Answers, Op, Refusal, Ticket};
 use super::sources::{Point, Sources};
 use super::{Flow, Reader, Shard, Since, Target, Why};
 use crate::error::Error;
 use crate::io::{IoCompletion, IoOutput};
 use crate::key::{Prefix, Version, user_key};
 use crate::table::{BlockRef, key_hash};
-use crate::tree::{ScanLimits, ScanRange, ScanStep, scan_page};
 
 use smallvec::SmallVec;
-
-/// Entries that a page looks at, hidden ones included, before it ends: bounded work in one call.
-const SCAN_WORK: usize = 8192;
 
 impl Shard {
     /// Reads one key: the pending value's commit is waited for, applied values are answered at once.
@@ -119,53 +115,6 @@ impl Shard {
         Ok(cold)
     }
 
-    /// Reads a page in key order, of applied data.
-    pub(super) fn scan(
-        &mut self,
-        target: Target,
-        scan: &Scan<'_>,
-        reader: Reader,
-        out: &mut impl Answers,
-    ) -> Flow {
-        self.counters.scans += 1;
-        let Target { ticket, place, prefix } = target;
-        let at = if let Reader::At(at) = reader { at } else { self.partitions[place].applied };
-        let mut from = Vec::new();
-        prefix.stored_key(scan.from, &mut from);
-        let mut to = Vec::new();
-        if scan.to.is_empty() {
-            to = prefix.end()
-        } else {
-            prefix.stored_key(scan.to, &mut to)
-        }
-        let limits = ScanLimits { items: scan.limit.max(1), bytes: scan.limit_bytes, work: SCAN_WORK };
-        let now_ms = self.now_ms();
-        let range = ScanRange { from: &from, to: &to, at, now_ms, keys_only: scan.keys_only };
-        let mut page = Page::default();
-        let Sources { active, frozen, tree, cache, .. } = &mut self.sources;
-        let memtables: Vec<_> =
-            std::iter::once(&*active).chain(frozen.iter().rev().map(|frozen| &*frozen.memtable)).collect();
-        match scan_page(&memtables, tree, cache, &range, &limits, &mut page) {
-            Ok(ScanStep::NeedsRead { blocks, .. }) if page.is_empty() => {
-                Flow::Cold(SmallVec::from_vec(blocks))
-            }
-            // A page ends early where the next block isn't in memory: its reader goes on from there.
-            Ok(ScanStep::NeedsRead { next, .. }) => {
-                out.answer(ticket, Answer::Page { page: &page, next: Some(user_key(&next)) });
-                Flow::Done
-            }
-            Ok(ScanStep::Page { next }) => {
-                let next = next.as_deref().map(user_key);
-                out.answer(ticket, Answer::Page { page: &page, next });
-                Flow::Done
-            }
-            Err(error) => {
-                refuse_damaged(ticket, &error, out);
-                Flow::Done
-            }
-        }
-    }
-
     /// The newest generation that has a write of the key in `key_scratch`.
     fn pending_since(&self, target: Target, hash: u64) -> Option<Since> {
         let is_pending = |generation: &super::Generation| {
@@ -198,12 +147,12 @@ impl Shard {
 
     /// Puts a request aside until its blocks are there, or its turn has come.
     pub(super) fn park(&mut self, target: Target, op: &Op<'_>, why: Why<'_>, out: &mut impl Answers) {
-        if self.parked.bytes() > self.budgets.parked {
+        if self.has_too_many_parked() {
             self.counters.refused += 1;
             return out.answer(target.ticket, Answer::Refused(Refusal::Busy));
         }
         let lines = self.lines_of(target.prefix, op, why);
-        let owned = OwnedRequest { target, op: OwnedOp::new(op) };
+        let owned = OwnedRequest { target, work: Work::Op(OwnedOp::new(op)) };
         let waiting = self.parked.insert(owned, self.partitions[target.place].assigned, lines);
         if let Some(parked) = self.parked.get(waiting) {
             self.lines.join(waiting, parked.line_keys());
@@ -220,7 +169,9 @@ impl Shard {
         let mut lines: Vec<Box<[u8]>> = match op {
             Op::Get { key } if matches!(why, Why::Turn) => vec![stored(key)],
             Op::GetMany { keys } if matches!(why, Why::Turn) => keys.iter().map(|key| stored(key)).collect(),
-            Op::Get { .. } | Op::GetMany { .. } | Op::Scan(_) => return Vec::new(),
+            Op::Get { .. } | Op::GetMany { .. } | Op::Scan(_) | Op::ScanMany { .. } | Op::Count(_) => {
+                return Vec::new();
+            }
             Op::Update { key, .. } => vec![stored(key)],
             Op::UpdateMany { updates } => updates.iter().map(|(key, _)| stored(key)).collect(),
             Op::Clear => self.lines.keys_of(&bare),
@@ -233,44 +184,66 @@ impl Shard {
         lines
     }
 
-    fn wait_for_blocks(&mut self, waiting: Waiting, blocks: &[BlockRef], out: &mut impl Answers) {
-        for &block in blocks {
-            match self.sources.table(block.table) {
-                Some(table) => self.parked.wait_for(waiting, table, block, &mut self.io),
-                None => {
-                    debug_assert!(false, "a read names only tables of the current tree");
-                    return self.give_up(waiting, "a table vanished while it was read", out);
-                }
+    /// Makes a parked request wait for blocks, which are read unless they are under way.
+    pub(super) fn wait_for_blocks(&mut self, waiting: Waiting, blocks: &[BlockRef], out: &mut impl Answers) {
+        if !blocks.iter().all(|block| self.sources.table(block.table).is_some()) {
+            debug_assert!(false, "a read names only tables of the current tree");
+            return self.give_up(waiting, "a table vanished while it was read", out);
+        }
+        self.parked.wait_for(waiting, blocks);
+        self.read_ahead(blocks);
+    }
+
+    /// Reads blocks into the cache, unless they are under way.
+    pub(super) fn read_ahead(&mut self, blocks: &[BlockRef]) {
+        for piece in self.parked.pieces(blocks) {
+            if let Some(table) = piece.first().and_then(|block| self.sources.table(block.table)) {
+                self.parked.read(table, piece, &mut self.io);
             }
         }
     }
 
-    /// Takes a block that was read, and goes on with who waited for it.
-    pub(super) fn block_done(&mut self, completion: IoCompletion, out: &mut impl Answers) {
-        let Some((table, block, waiters)) = self.parked.read_done(completion.token) else { return };
-        let decoded = match completion.result {
-            Ok(IoOutput::Data(raw)) => table.decode_block(block, &raw),
-            Ok(_) => Err(Error::Unusable("a read completed without data".into())),
-            Err(source) => Err(Error::io("read", Sources::file_of(block), "the shard's directory", source)),
-        };
-        match decoded {
-            Ok(decoded) => {
-                let decoded = self.sources.cache.insert(block, decoded);
-                for waiting in waiters {
-                    if self.parked.give(waiting, &decoded, block.len) {
-                        self.resume(waiting, out);
-                    }
-                }
+    /// Takes blocks that were read, and goes on with who waited for them.
+    pub(super) fn blocks_done(&mut self, completion: IoCompletion, out: &mut impl Answers) {
+        let Some((table, piece)) = self.parked.read_done(completion.token) else { return };
+        let start = piece.first().map_or(0, |block| block.offset);
+        let raw = match completion.result {
+            Ok(IoOutput::Data(raw)) => Ok(raw),
+            Ok(_) => Err(Error::Unusable("a read completed without data".into()).to_string()),
+            Err(source) => {
+                let file =
+                    piece.first().map_or_else(String::new, |&block| Sources::file_of(block).to_string());
+                Err(Error::io("read", file, "the shard's directory", source).to_string())
             }
-            Err(error) => {
-                self.counters.read_errors += 1;
-                let text = error.to_string();
-                tracing::error!("{text}");
-                for waiting in waiters {
-                    self.give_up(waiting, &text, out);
+        };
+        let (mut ready, mut failed) = (Vec::new(), Vec::new());
+        for block in piece {
+            let waiters = self.parked.take_waiters(block);
+            let at = (block.offset - start) as usize;
+            let decoded = match &raw {
+                Ok(raw) => {
+                    let raw = raw.get(at..at + block.len as usize).unwrap_or_default();
+                    table.decode_block(block, raw).map_err(|error| error.to_string())
+                }
+                Err(error) => Err(error.clone()),
+            };
+            match decoded {
+                Ok(decoded) => {
+                    let decoded = self.sources.cache.insert(block, decoded);
+                    let given =
+                        waiters.into_iter().filter(|&waiting| self.parked.give(waiting, &decoded, block.len));
+                    ready.extend(given);
+                }
+                Err(text) => {
+                    self.counters.read_errors += 1;
+                    tracing::error!("{text}");
+                    failed.extend(waiters.into_iter().map(|waiting| (waiting, text.clone())));
                 }
             }
         }
+        // All of a piece is in the cache before anybody goes on.
+        failed.into_iter().for_each(|(waiting, text)| self.give_up(waiting, &text, out));
+        ready.into_iter().for_each(|waiting| self.resume(waiting, out));
     }
 
     /// Goes on with a request that has its blocks, if it is its turn; then with those behind it.
@@ -279,6 +252,10 @@ impl Shard {
         while let Some(waiting) = ready.pop() {
             let Some(parked) = self.parked.get(waiting) else { continue };
             if !self.parked.has_its_blocks(waiting) || !self.lines.is_first(waiting, parked.line_keys()) {
+                continue;
+            }
+            if matches!(parked.request.work, Work::Scan(_)) {
+                self.resume_scan(waiting, out);
                 continue;
             }
             let Some(parked) = self.parked.remove(waiting) else { continue };
@@ -295,7 +272,7 @@ impl Shard {
     fn run_parked(&mut self, parked: &Parked, out: &mut impl Answers) -> Flow {
         // A read that waited for its turn sees what was before it; one that only waited for blocks, its arrival.
         let reader = if parked.lines.is_empty() { Reader::At(parked.at) } else { Reader::Newest };
-        let OwnedRequest { target, op } = &parked.request;
+        let OwnedRequest { target, work: Work::Op(op) } = &parked.request else { return Flow::Done };
         op.with(|op| self.dispatch(*target, &op, reader, out))
     }
 
@@ -306,6 +283,7 @@ impl Shard {
         for next in self.lines.leave(waiting, parked.line_keys()) {
             self.resume(next, out);
         }
+        self.scan_left(waiting, out);
     }
 
     /// Answers reads that waited for a commit which is applied now.
@@ -318,7 +296,7 @@ impl Shard {
         let users: SmallVec<[&[u8]; 8]> = keys.iter().map(|key| user_key(key)).collect();
         let op = if many { Op::GetMany { keys: &users } } else { Op::Get { key: users[0] } };
         if let Flow::Cold(blocks) = self.dispatch(target, &op, Reader::At(at), out) {
-            let owned = OwnedRequest { target, op: OwnedOp::new(&op) };
+            let owned = OwnedRequest { target, work: Work::Op(OwnedOp::new(&op)) };
             let waiting = self.parked.insert(owned, at, Vec::new());
             self.wait_for_blocks(waiting, &blocks, out);
         }

@@ -54,6 +54,17 @@ pub enum Op<'a> {
     },
     /// Reads a page of keys in order: [`Answer::Page`].
     Scan(Scan<'a>),
+    /// Reads a page of the keys of several partitions in one order: [`Answer::Page`].
+    ScanMany {
+        /// Which; the request's own partition is one of them.
+        partitions: &'a [Partition],
+        /// What of each.
+        scan: Scan<'a>,
+        /// Whether an item over the limit of bytes may be a page of its own; otherwise the page ends before it.
+        oversized: bool,
+    },
+    /// Counts keys, some at a time: [`Answer::Counted`].
+    Count(Count<'a>),
     /// Deletes every key of the partition in this keyspace: [`Answer::Written`].
     Clear,
 }
@@ -97,6 +108,8 @@ pub enum Update<'a> {
         expiry: PutExpiry,
         /// Only if.
         condition: ExpireCondition,
+        /// Whether the answer carries the value, as it was at that moment, whether the expiry changes or not.
+        want_old: bool,
     },
 }
 
@@ -156,6 +169,19 @@ pub struct Scan<'a> {
     pub keys_only: bool,
 }
 
+/// A part of a count, over partitions one after the other.
+#[derive(Clone, Copy, Debug)]
+pub struct Count<'a> {
+    /// Which; the request's own partition is one of them.
+    pub partitions: &'a [Partition],
+    /// The first user key, inclusive, in the first of them.
+    pub place: &'a [u8],
+    /// First user key, inclusive, in the others.
+    pub from: &'a [u8],
+    /// First user key beyond the end; empty: none.
+    pub to: &'a [u8],
+}
+
 /// An answer. Its bytes are borrowed: copy them before returning.
 #[derive(Clone, Copy, Debug)]
 pub enum Answer<'a> {
@@ -192,6 +218,13 @@ pub enum Answer<'a> {
         page: &'a Page,
         /// Where to go on (inclusive), `None` at the end of the range.
         next: Option<&'a [u8]>,
+    },
+    /// A part of a count.
+    Counted {
+        /// So many keys.
+        keys: u64,
+        /// The partition and user key to go on from; `None` at the end.
+        next: Option<(Partition, &'a [u8])>,
     },
     /// Not done, and certainly not applied.
     Refused(Refusal<'a>),

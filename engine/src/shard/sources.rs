@@ -12,7 +12,8 @@ use crate::log::LogPosition;
 use crate::manifest::GroupState;
 use crate::memtable::Memtable;
 use crate::table::{BlockCache, BlockRef, Lookup, Table};
-use crate::tree::Tree;
+use crate::tree::{RangeTombstones, ScanData, Tree};
+use smallvec::SmallVec;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -42,6 +43,8 @@ pub(super) struct Sources {
     pub cache: BlockCache,
     /// Range tombstones of the memtables; the tables' are the tree's.
     clears: Clears,
+    /// The same for ordered reading, made when a scan comes.
+    cleared: Option<RangeTombstones>,
     /// The tree's tables by number.
     by_number: HashMap<u64, Arc<Table>>,
 }
@@ -54,6 +57,7 @@ impl Sources {
             tree: Arc::new(tree),
             cache: BlockCache::new(cache_bytes),
             clears: Clears::default(),
+            cleared: None,
             by_number: HashMap::new(),
         };
         sources.index();
@@ -84,6 +88,17 @@ impl Sources {
         Ok(if is_live { Point::Value(Value { bytes: value, version, expiry }) } else { Point::Absent })
     }
 
+    /// Everything, for ordered reading; and the cache.
+    pub fn in_order<R>(&mut self, read: impl FnOnce(&ScanData<'_>, &mut BlockCache) -> R) -> R {
+        let Sources { active, frozen, tree, cache, cleared, .. } = self;
+        let memtables: SmallVec<[&Memtable; 8]> =
+            std::iter::once(&*active).chain(frozen.iter().rev().map(|frozen| &*frozen.memtable)).collect();
+        let cleared = cleared.get_or_insert_with(|| {
+            RangeTombstones::new(memtables.iter().flat_map(|memtable| memtable.range_tombstones()))
+        });
+        read(&ScanData { memtables: &memtables, cleared, tree }, cache)
+    }
+
     /// Adds an applied entry.
     pub fn insert(&mut self, key: &[u8], version: Version, kind: Kind, expiry: Expiry, value: &[u8]) {
         self.active.insert(Entry { key, stamp: Stamp::new(version, kind), expiry, value });
@@ -92,6 +107,7 @@ impl Sources {
     /// Adds an applied range tombstone.
     pub fn insert_range_tombstone(&mut self, range: RangeTombstone) {
         self.clears.insert(&range);
+        self.cleared = None;
         self.active.insert_range_tombstone(range);
     }
 
@@ -110,6 +126,7 @@ impl Sources {
     /// Makes what look-ups need beside the memtables and the tree.
     fn index(&mut self) {
         self.clears.forget_all();
+        self.cleared = None;
         let frozen = self.frozen.iter().map(|frozen| &*frozen.memtable);
         for memtable in frozen.chain([&self.active]) {
             memtable.range_tombstones().iter().for_each(|range| self.clears.insert(range));

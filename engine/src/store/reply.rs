@@ -1,7 +1,7 @@
 //! Answers that own their bytes.
 
 use crate::error::Error;
-use crate::key::{Expiry, Version};
+use crate::key::{Expiry, Partition, Version};
 use crate::shard::request::{Answer, Answers, Op, Refusal, Ticket, Value};
 
 /// A key, its value, and what is known of it.
@@ -47,6 +47,8 @@ pub enum Reply {
     Integer(i64),
     /// A page of a scan and where it goes on.
     Page(Vec<Item>, Option<Vec<u8>>),
+    /// So many keys, and where the count goes on.
+    Counted(u64, Option<(Partition, Vec<u8>)>),
     /// Refused, or unknown.
     Failed(Error),
 }
@@ -67,6 +69,9 @@ impl Reply {
             Answer::Page { page, next } => {
                 let items = page.iter().map(|(key, value)| Item::new(key, value)).collect();
                 Reply::Page(items, next.map(<[u8]>::to_vec))
+            }
+            Answer::Counted { keys, next } => {
+                Reply::Counted(keys, next.map(|(partition, key)| (partition, key.to_vec())))
             }
             Answer::Refused(refusal) => Reply::Failed(to_error(refusal)),
             Answer::Unknown(why) => Reply::Failed(Error::Unknown(why.into())),

@@ -85,6 +85,11 @@ impl BlockCache {
         Some(self.slots[slot].block.clone())
     }
 
+    /// Whether a block is there; it isn't used.
+    pub fn contains(&self, at: BlockRef) -> bool {
+        self.place(at.table, at.offset).is_some()
+    }
+
     /// Puts a block in, and takes others out if the budget is exceeded.
     pub fn insert(&mut self, at: BlockRef, block: Block) -> Arc<Block> {
         let block = Arc::new(block);

@@ -10,6 +10,7 @@
 //! range. Range tombstones stand in tables of their own, so they never widen the key range of another table.
 
 mod core;
+mod count;
 mod garbage;
 mod head;
 mod key_ranges;
@@ -24,6 +25,7 @@ mod scan_source;
 mod shape;
 mod snapshots;
 mod stats;
+mod stream;
 
 #[cfg(test)]
 mod model_test;
@@ -35,6 +37,7 @@ mod scan_test;
 mod test_store;
 
 pub use self::core::{LEVELS, Tree};
+pub use count::{CountStop, Counted, count};
 pub use head::Head;
 pub use key_ranges::KeyRanges;
 pub use level::Level;
@@ -42,7 +45,8 @@ pub use options::TreeOptions;
 pub use pick::{Picking, pick_merge, pick_settling};
 pub use plan::{MergePlan, MergeReason};
 pub use range_tombstones::{Fragment, RangeTombstones, covering};
-pub use scan::{ScanLimits, ScanRange, ScanStep, scan_page};
+pub use scan::{Lane, READ_BYTES_MAX, Scan, ScanLimits, ScanStep};
 pub use shape::Shape;
 pub use snapshots::Snapshots;
 pub use stats::{LevelStats, TreeStats};
+pub use stream::{ScanData, ScanRange};

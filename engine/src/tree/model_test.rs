@@ -1,7 +1,7 @@
 //! Random writes, flushes and merges against a model.
 
 use super::test_store::{PARTITIONS, TestStore, prefix, stored_key};
-use super::{MergeReason, ScanLimits};
+use super::{Lane, MergeReason, ScanLimits};
 use crate::key::{Expiry, Version};
 use proptest::prelude::*;
 
@@ -101,10 +101,33 @@ fn apply(store: &mut TestStore, op: Op) {
         Op::Scan { from, count, items, work, pin } => {
             let at = store.pinned.get(pin).copied().unwrap_or(Version(store.version));
             let (from, to) = (stored_key(0, from), stored_key(1, (from + count) % KEYS));
-            let limits = ScanLimits { items, bytes: items * 300, work };
-            assert_eq!(store.scan(&from, &to, at, limits), store.expected_items(&from, &to, at));
+            let limits = ScanLimits { items, bytes: items * 300, oversized: true, work };
+            let expected = store.expected_items(&from, &to, at);
+            assert_eq!(store.count(&from, &to, at, work), expected.len() as u64);
+            assert_eq!(store.scan(&from, &to, at, limits), expected);
+            check_merged(store, at, items, work);
         }
     }
+}
+
+/// All partitions in one order, page by page.
+fn check_merged(store: &mut TestStore, at: Version, items: usize, work: usize) {
+    let limits = ScanLimits { items, bytes: usize::MAX, oversized: false, work };
+    let (mut seen, mut from) = (Vec::new(), Vec::new());
+    loop {
+        let lane = |p| Lane::new([&prefix(p).to_bytes(), from.as_slice()].concat(), prefix(p).end(), at);
+        let (page, next) = store.page((0..PARTITIONS).map(lane).collect(), limits);
+        assert!(page.len() <= limits.items && page.is_sorted_by_key(|(key, _)| key));
+        assert!(page.iter().all(|(key, _)| *key >= from));
+        seen.extend(page);
+        let Some(next) = next else { break };
+        assert!(next[8..] >= *from, "a scan never goes back");
+        from = next[8..].to_vec();
+    }
+    let of = |p| store.expected_items(&prefix(p).to_bytes(), &prefix(p).end(), at);
+    let mut expected: Vec<_> = (0..PARTITIONS).flat_map(of).collect();
+    expected.sort();
+    assert_eq!(seen, expected);
 }
 
 fn check_everything(store: &mut TestStore) {
@@ -118,7 +141,7 @@ fn check_everything(store: &mut TestStore) {
             }
         }
         let (from, to) = (prefix(0).to_bytes().to_vec(), prefix(PARTITIONS).end());
-        let limits = ScanLimits { items: 1000, bytes: usize::MAX, work: usize::MAX };
+        let limits = ScanLimits { items: 1000, bytes: usize::MAX, oversized: true, work: usize::MAX };
         assert_eq!(store.scan(&from, &to, at, limits), store.expected_items(&from, &to, at));
     }
 }

@@ -128,7 +128,7 @@ fn disjoint_merges_run_at_once_and_never_share_a_table() {
     while store.start_merge(false).expect("nothing fails").is_some() {}
     while !store.running.is_empty() {
         store.finish_merge(1);
-        let limits = ScanLimits { items: 10_000, bytes: usize::MAX, work: usize::MAX };
+        let limits = ScanLimits { items: 10_000, bytes: usize::MAX, oversized: true, work: usize::MAX };
         let (from, to) = (prefix(0).to_bytes().to_vec(), prefix(2).end());
         let expected = store.expected_items(&from, &to, Version::MAX);
         assert_eq!(store.scan(&from, &to, Version::MAX, limits), expected);

@@ -1,60 +1,87 @@
-//! Ordered forward scans, a page at a time.
+//! Ordered forward scans, a page at a time, over one range or several at once.
 //!
-//! A page merges memtables and tables by key and shows, of every key, the newest entry that its reader sees, unless
-//! that is a tombstone, has expired, or lies under a newer range tombstone. Work is bounded: a page ends
-//! when it is full or when enough was looked at, whatever came of it, and says where to go on. Many
-//! versions of one key and tables under a range tombstone are jumped over.
+//! A [`Scan`] merges *lanes*, ranges of stored keys whose user keys are in one order: the partitions of a shard. Of each
+//! lane it knows the first key that is still to come, or a bound below it.
+//! 1. [`Scan::run`] finds the first key of each lane that it doesn't know. The blocks that they all need are asked for
+//!    together.
+//! 2. Then the lane with the least key puts its item on the page and goes on to its next, until the page is full.
+//!    A lane whose next block isn't in memory has only a bound from then on, and is read when that is the least.
 //!
-//! Blocks that aren't in memory end the call with [`ScanStep::NeedsRead`]; the page keeps what it has, and the
-//! next call goes on behind it.
+//! Work is bounded: a page ends when it is full or when enough was looked at, whatever came of it, and says where to
+//! go on. Memory is bounded: a call asks for [`READ_BYTES_MAX`] of blocks or for one lane's, and once a lane's first
+//! key is known its blocks may go ([`Scan::has_progressed`]).
 
-use super::scan_source::Source;
-use super::{Fragment, RangeTombstones, Tree};
+use super::stream::{ScanData, ScanRange, Stand, Stream};
 use crate::Error;
 use crate::job::{Cursor, LoserTree};
-use crate::key::{Entry, Kind, Prefix, RangeTombstone, Version, common_len, user_key};
-use crate::memtable::Memtable;
+use crate::key::{Entry, Expiry, Stamp, Version, user_key};
 use crate::shard::request::{Page, Value};
 use crate::table::{BlockCache, BlockRef};
 
-/// Blocks that are asked for beyond the missing one: a few for a short page, many for a walk.
-const READ_AHEAD_BLOCKS: std::ops::RangeInclusive<usize> = 4..=64;
-/// Items that a block is taken to hold, for that.
-const ITEMS_PER_BLOCK: usize = 8;
-/// The least work of a page: enough for every source to move.
+/// The least work of a page: enough for every source of a lane to move.
 const WORK_MIN: usize = 64;
+/// Bytes of blocks that are asked for at once, if one lane doesn't need more.
+pub const READ_BYTES_MAX: usize = 2 << 20;
+/// Bytes of blocks that are read ahead for a page.
+const AHEAD_BYTES_MAX: usize = 256 << 10;
+
+/// How far to read ahead of a block that is needed.
+#[derive(Clone, Copy, Debug)]
+pub struct Ahead {
+    /// As much as so many entries take.
+    pub entries: usize,
+    /// At most so much.
+    pub bytes: usize,
+}
 
 /// How much one page may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ScanLimits {
     /// Items on the page.
     pub items: usize,
-    /// Bytes of keys and values; one item fits always.
+    /// Bytes of keys and values.
     pub bytes: usize,
+    /// Whether an item that is longer than that may be a page of its own; otherwise the page ends before it.
+    pub oversized: bool,
     /// Entries looked at in this call, hidden ones included.
     pub work: usize,
 }
 
-impl ScanLimits {
-    fn read_ahead(&self) -> usize {
-        let blocks = self.items / ITEMS_PER_BLOCK;
-        blocks.clamp(*READ_AHEAD_BLOCKS.start(), *READ_AHEAD_BLOCKS.end())
+/// A range of stored keys that takes part in a scan.
+#[derive(Debug)]
+pub struct Lane {
+    to: Vec<u8>,
+    at: Version,
+    place: Place,
+}
+
+/// How far a lane has come.
+#[derive(Debug)]
+struct Place {
+    /// Everything below is done, or not wanted.
+    next: Vec<u8>,
+    /// The first key that is to be seen has been found.
+    is_found: bool,
+    is_over: bool,
+}
+
+impl Lane {
+    /// The stored keys from `from` to `to` that a reader at `at` sees.
+    pub fn new(from: Vec<u8>, to: Vec<u8>, at: Version) -> Lane {
+        let is_over = from >= to;
+        Lane { to, at, place: Place { next: from, is_found: is_over, is_over } }
     }
 }
 
-/// What to scan, and for which reader.
-#[derive(Clone, Copy, Debug)]
-pub struct ScanRange<'a> {
-    /// First stored key.
-    pub from: &'a [u8],
-    /// First stored key beyond the end.
-    pub to: &'a [u8],
-    /// Entries above this version aren't seen.
-    pub at: Version,
-    /// Values whose expiry is at or before it aren't seen; milliseconds since the Unix epoch.
-    pub now_ms: u64,
-    /// Values are left out.
-    pub keys_only: bool,
+/// A page that is being read. See the module's text.
+#[derive(Debug)]
+pub struct Scan {
+    lanes: Vec<Lane>,
+    limits: ScanLimits,
+    now_ms: u64,
+    keys_only: bool,
+    page: Page,
+    has_progressed: bool,
 }
 
 /// What a call came to.
@@ -62,191 +89,193 @@ pub struct ScanRange<'a> {
 pub enum ScanStep {
     /// The page is done.
     Page {
-        /// The stored key to go on from (inclusive); `None` at the end of the range.
+        /// The stored key to go on from (inclusive), in other lanes with their own prefix; `None` at the end.
         next: Option<Vec<u8>>,
     },
-    /// These blocks must be read, decoded and put into the cache first. Then call again from `next`, with
-    /// the same page. Until the scan is over keep the blocks that [`BlockCache::insert`] returned: a cache
-    /// smaller than what all sources need at once would else evict one for the other for ever.
+    /// These blocks must be read, decoded and put into the cache first; then call again. Keep those that
+    /// [`BlockCache::insert`] returned as long as [`Scan::has_progressed`] says no: a cache smaller than what all
+    /// sources of a lane need at once would else evict one for the other for ever.
     NeedsRead {
         /// Blocks, some of them ahead of need.
         blocks: Vec<BlockRef>,
-        /// The stored key to go on from (inclusive).
-        next: Vec<u8>,
     },
 }
 
-/// Appends items to `page`, beginning at `range.from`. `memtables` in any order; versions decide.
-pub fn scan_page(
-    memtables: &[&Memtable],
-    tree: &Tree,
-    cache: &mut BlockCache,
-    range: &ScanRange<'_>,
-    limits: &ScanLimits,
-    page: &mut Page,
-) -> Result<ScanStep, Error> {
-    if range.from >= range.to {
-        return Ok(ScanStep::Page { next: None });
-    }
-    let mut sources = sources(memtables, tree, range);
-    let ahead = limits.read_ahead();
-    let mut blocks = Vec::new();
-    for source in &mut sources {
-        if let Source::Run(_) = source
-            && source.seek(range.from, Version::MAX, cache)?.is_err()
-        {
-            source.wanted(ahead, cache, &mut blocks)?;
-        }
-    }
-    if !blocks.is_empty() {
-        return Ok(ScanStep::NeedsRead { blocks, next: range.from.to_vec() });
-    }
-    let scan = Scan {
-        order: LoserTree::new(&sources, shared_prefix(range)),
-        sources,
-        range,
-        covers: [
-            Covers::new(tree.range_tombstones().within(range.from, range.to)),
-            Covers::new(memtable_covers(memtables, range)),
-        ],
-        key: Vec::new(),
-        next: range.from.to_vec(),
-        work: limits.work.max(WORK_MIN),
-        ahead,
-    };
-    scan.run(cache, limits, page)
-}
-
-fn sources<'a>(memtables: &[&'a Memtable], tree: &'a Tree, range: &ScanRange<'a>) -> Vec<Source<'a>> {
-    let mut sources: Vec<Source<'a>> =
-        memtables.iter().map(|memtable| Source::memtable(memtable, range.from)).collect();
-    for (i, level) in tree.levels().iter().enumerate() {
-        if i == 0 {
-            let overlapping = level.tables().iter().filter(|table| {
-                table.meta().min_key.as_slice() < range.to && range.from <= table.meta().max_key.as_slice()
-            });
-            sources.extend(overlapping.map(|table| Source::run(std::slice::from_ref(table), range.to)));
-        } else {
-            let tables = level.overlapping(range.from, range.to);
-            if !tables.is_empty() {
-                sources.push(Source::run(tables, range.to));
-            }
-        }
-    }
-    sources
-}
-
-/// What all keys of the range begin with.
-fn shared_prefix<'a>(range: &ScanRange<'a>) -> &'a [u8] {
-    let prefix = Prefix::of(range.from).filter(|prefix| range.to <= prefix.end().as_slice());
-    let len = prefix.map_or(0, |_| Prefix::LEN).max(common_len(range.from, range.to));
-    &range.from[..len]
-}
-
-fn memtable_covers(memtables: &[&Memtable], range: &ScanRange<'_>) -> RangeTombstones {
-    let all = memtables.iter().flat_map(|memtable| memtable.range_tombstones());
-    let within = |t: &&RangeTombstone| t.start.as_slice() < range.to && range.from < t.end.as_slice();
-    RangeTombstones::new(all.filter(within))
-}
-
-/// Range tombstones, asked about rising keys.
-struct Covers {
-    set: RangeTombstones,
-    next: usize,
-}
-
-impl Covers {
-    fn new(set: RangeTombstones) -> Covers {
-        Covers { set, next: 0 }
+impl Scan {
+    /// A page of the least items of all lanes, for a reader at this time. Of several lanes the user keys are in one
+    /// order, and none has a key of another.
+    pub fn new(lanes: Vec<Lane>, limits: ScanLimits, keys_only: bool, now_ms: u64) -> Scan {
+        Scan { lanes, limits, now_ms, keys_only, page: Page::default(), has_progressed: false }
     }
 
-    fn of(&mut self, key: &[u8]) -> Option<&Fragment> {
-        let fragments = self.set.fragments();
-        while fragments.get(self.next).is_some_and(|fragment| fragment.end.as_slice() <= key) {
-            self.next += 1;
-        }
-        fragments.get(self.next).filter(|fragment| fragment.start.as_slice() <= key)
+    /// What was read so far.
+    pub fn page(&self) -> &Page {
+        &self.page
     }
-}
 
-struct Scan<'a> {
-    sources: Vec<Source<'a>>,
-    order: LoserTree,
-    range: &'a ScanRange<'a>,
-    covers: [Covers; 2],
-    /// Where to go on: everything below is done. Behind the first key that was decided on, that key and a zero.
-    next: Vec<u8>,
-    key: Vec<u8>,
-    work: usize,
-    /// Blocks to read ahead.
-    ahead: usize,
-}
+    /// Whether the last call came further, so that blocks from before it aren't needed at once.
+    pub fn has_progressed(&self) -> bool {
+        self.has_progressed
+    }
 
-impl Scan<'_> {
-    fn run(
-        mut self,
-        cache: &mut BlockCache,
-        limits: &ScanLimits,
-        page: &mut Page,
-    ) -> Result<ScanStep, Error> {
-        while let Some((winner, entry)) = self.order.winner(&self.sources) {
-            if entry.key >= self.range.to {
+    /// Goes on until the page is done or blocks are missing.
+    pub fn run(&mut self, data: &ScanData<'_>, cache: &mut BlockCache) -> Result<ScanStep, Error> {
+        let Scan { lanes, limits, now_ms, keys_only, page, has_progressed } = self;
+        *has_progressed = false;
+        let entries = (limits.items / lanes.len().max(1)).saturating_mul(2).saturating_add(2);
+        let mut reader = Reader {
+            data,
+            cache,
+            now_ms: *now_ms,
+            ahead: Ahead { entries, bytes: AHEAD_BYTES_MAX },
+            work: 0,
+            wanted: Vec::new(),
+        };
+        let work = limits.work / lanes.len().max(1);
+        let mut lanes: Vec<OpenLane<'_>> = lanes.iter_mut().map(OpenLane::new).collect();
+        let mut work_left = limits.work;
+        for lane in lanes.iter_mut().filter(|lane| !lane.place.is_found) {
+            if reader.wanted.iter().map(|block| block.len as usize).sum::<usize>() >= READ_BYTES_MAX {
                 break;
             }
-            let is_decided = entry.key < self.next.as_slice();
-            let is_full = page.len() >= limits.items || page.bytes() >= limits.bytes;
-            if self.work == 0 || (is_full && !is_decided) {
-                let next = if is_decided { self.next } else { entry.key.to_vec() };
-                return Ok(ScanStep::Page { next: Some(next) });
+            reader.work = work.max(WORK_MIN);
+            // One that tires has a bound now, and is gone on with when that is the least.
+            let before = reader.work;
+            lane.stand(&mut reader)?;
+            work_left = work_left.saturating_sub(before - reader.work);
+            *has_progressed |= lane.place.is_found;
+        }
+        if !reader.wanted.is_empty() {
+            // Neighbours may share a block at their border.
+            reader.wanted.sort_unstable_by_key(|block| (block.table, block.offset));
+            reader.wanted.dedup();
+            return Ok(ScanStep::NeedsRead { blocks: reader.wanted });
+        }
+        let mut order = LoserTree::new(&lanes, &[]);
+        reader.work = work_left;
+        while let Some((winner, _)) = order.winner(&lanes) {
+            let lane = &mut lanes[winner];
+            if page.len() >= limits.items {
+                return Ok(ScanStep::Page { next: Some(lane.bound().to_vec()) });
             }
-            self.work -= 1;
-            let moved = if is_decided {
-                let key = &self.next[..self.next.len() - 1];
-                self.sources[winner].pass(key, &self.next, cache)?
-            } else if entry.stamp.version() > self.range.at {
-                self.key.clear();
-                self.key.extend_from_slice(entry.key);
-                self.sources[winner].seek(&self.key, self.range.at, cache)?
-            } else {
-                self.next.clear();
-                self.next.extend_from_slice(entry.key);
-                self.next.push(0);
-                match self.show(winner, page) {
-                    None => self.sources[winner].advance(cache)?,
-                    Some((end, version)) => self.sources[winner].pass_covered(&end, version, cache)?,
+            match lane.stand(&mut reader)? {
+                Stand::Entry if lane.has_moved => {
+                    lane.has_moved = false;
+                    *has_progressed = true;
                 }
-            };
-            if moved.is_err() {
-                return self.needs_read(winner, cache);
+                Stand::Entry => {
+                    if !lane.show(limits, *keys_only, page) {
+                        return Ok(ScanStep::Page { next: Some(lane.bound().to_vec()) });
+                    }
+                    *has_progressed = true;
+                    lane.pass(&mut reader)?;
+                }
+                Stand::End => {}
+                Stand::Tired => {
+                    order.winner_moved(&lanes);
+                    let least = order.winner(&lanes).map(|(winner, _)| lanes[winner].bound().to_vec());
+                    return Ok(ScanStep::Page { next: least });
+                }
+                Stand::Missing => return Ok(ScanStep::NeedsRead { blocks: reader.wanted }),
             }
-            self.order.winner_moved(&self.sources);
+            order.winner_moved(&lanes);
         }
         Ok(ScanStep::Page { next: None })
     }
+}
 
-    /// Puts the winner's entry on the page if it is to be seen. If a range tombstone hides it: up to where,
-    /// and of which version.
-    fn show(&mut self, winner: usize, page: &mut Page) -> Option<(Vec<u8>, Version)> {
-        let Entry { key, stamp, expiry, value } = self.sources[winner].entry()?;
-        let version = stamp.version();
-        let newest_cover = self.covers.iter_mut().filter_map(|covers| {
-            let fragment = covers.of(key)?;
-            Some((fragment.newest(self.range.at)?, fragment))
-        });
-        let cover = newest_cover.max_by_key(|&(version, _)| version);
-        if let Some((newest, fragment)) = cover.filter(|&(newest, _)| newest > version) {
-            return Some((fragment.end.clone(), newest));
-        }
-        if stamp.kind() == Some(Kind::Value) && !expiry.is_past(self.range.now_ms) {
-            let bytes = if self.range.keys_only { &[][..] } else { value };
-            page.push(user_key(key), Value { bytes, version, expiry });
-        }
-        None
+/// What lanes read with during a call.
+struct Reader<'r, 'a> {
+    data: &'r ScanData<'a>,
+    cache: &'r mut BlockCache,
+    now_ms: u64,
+    ahead: Ahead,
+    work: usize,
+    wanted: Vec<BlockRef>,
+}
+
+/// A lane during a call.
+struct OpenLane<'l> {
+    place: &'l mut Place,
+    to: &'l [u8],
+    at: Version,
+    stream: Option<Stream<'l>>,
+    /// It stands at an item.
+    stands: bool,
+    /// It was found to stand elsewhere than its bound said, so it may not be the first lane any more.
+    has_moved: bool,
+}
+
+impl<'l> OpenLane<'l> {
+    fn new(lane: &'l mut Lane) -> OpenLane<'l> {
+        let Lane { to, at, place } = lane;
+        OpenLane { place, to, at: *at, stream: None, stands: false, has_moved: false }
     }
 
-    fn needs_read(self, source: usize, cache: &mut BlockCache) -> Result<ScanStep, Error> {
-        let mut blocks = Vec::new();
-        self.sources[source].wanted(self.ahead, cache, &mut blocks)?;
-        Ok(ScanStep::NeedsRead { blocks, next: self.next })
+    /// Goes to its first item, if it doesn't stand there.
+    fn stand<'a: 'l>(&mut self, reader: &mut Reader<'_, 'a>) -> Result<Stand, Error> {
+        if self.stands {
+            return Ok(Stand::Entry);
+        }
+        if self.stream.is_none() {
+            let range = ScanRange { from: &self.place.next, to: self.to, at: self.at, now_ms: reader.now_ms };
+            let Reader { data, cache, ahead, wanted, .. } = reader;
+            self.stream = Stream::open(data, &range, self.to, *ahead, cache, wanted)?;
+        }
+        self.settle(reader)
+    }
+
+    /// Goes on behind its item.
+    fn pass(&mut self, reader: &mut Reader<'_, '_>) -> Result<(), Error> {
+        self.stands = false;
+        let Some(stream) = &mut self.stream else { return Ok(()) };
+        stream.pass();
+        let wanted = reader.wanted.len();
+        self.settle(reader)?;
+        // What it misses is asked for when it is its turn.
+        reader.wanted.truncate(wanted);
+        self.has_moved = false;
+        Ok(())
+    }
+
+    fn settle(&mut self, reader: &mut Reader<'_, '_>) -> Result<Stand, Error> {
+        let Some(stream) = &mut self.stream else { return Ok(Stand::Missing) };
+        let stand = stream.settle(&mut reader.work, reader.cache)?;
+        if stand == Stand::Missing {
+            stream.wanted(reader.ahead, reader.cache, &mut reader.wanted);
+        }
+        let bound = stream.bound();
+        self.has_moved = self.place.next != bound;
+        self.place.next.clear();
+        self.place.next.extend_from_slice(bound);
+        self.stands = stand == Stand::Entry;
+        self.place.is_over = stand == Stand::End;
+        self.place.is_found |= matches!(stand, Stand::Entry | Stand::End);
+        Ok(stand)
+    }
+
+    /// Puts its item on the page; `false` if there is no room.
+    fn show(&self, limits: &ScanLimits, keys_only: bool, page: &mut Page) -> bool {
+        let Some((key, value)) = self.stream.as_ref().and_then(Stream::item) else { return false };
+        let value = Value { bytes: if keys_only { &[] } else { value.bytes }, ..value };
+        let key = user_key(key);
+        let fits = page.bytes() + key.len() + value.bytes.len() <= limits.bytes;
+        let has_room = fits || (page.is_empty() && limits.oversized);
+        if has_room {
+            page.push(key, value);
+        }
+        has_room
+    }
+
+    fn bound(&self) -> &[u8] {
+        &self.place.next
+    }
+}
+
+impl Cursor for OpenLane<'_> {
+    fn entry(&self) -> Option<Entry<'_>> {
+        let stamp = Stamp::new(Version(0), crate::key::Kind::Value);
+        let key = user_key(&self.place.next);
+        (!self.place.is_over).then_some(Entry { key, stamp, expiry: Expiry::NEVER, value: &[] })
     }
 }

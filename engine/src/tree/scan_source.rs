@@ -1,5 +1,6 @@
 //! What a scan reads from: memtables and runs of tables, behind one face.
 
+use super::scan::Ahead;
 use crate::Error;
 use crate::job::Cursor;
 use crate::key::{Entry, Version};
@@ -54,6 +55,14 @@ impl<'a> Source<'a> {
         Source::Run(RunSource { tables, end, place: (0, 0), cursor: None, key_buffer: Vec::new() })
     }
 
+    /// To the first entry at or behind `key`, if it stands nowhere yet.
+    pub fn start(&mut self, key: &[u8], cache: &mut BlockCache) -> Move {
+        match self {
+            Source::Memtable(_) => THERE,
+            Source::Run(source) => source.seek(key, Version::MAX, cache),
+        }
+    }
+
     /// To the first entry of `key` with a version at or below `at`, or of a later key.
     pub fn seek(&mut self, key: &[u8], at: Version, cache: &mut BlockCache) -> Move {
         match self {
@@ -95,23 +104,11 @@ impl<'a> Source<'a> {
         THERE
     }
 
-    /// The blocks to read so that a source that is missing one can go on: that one and up to `ahead` more
-    /// behind it that aren't in memory either.
-    pub fn wanted(
-        &self,
-        ahead: usize,
-        cache: &mut BlockCache,
-        wanted: &mut Vec<BlockRef>,
-    ) -> Result<(), Error> {
-        let Source::Run(source) = self else { return Ok(()) };
-        let Some(table) = source.tables.get(source.place.0) else { return Ok(()) };
-        let first = source.place.1;
-        for block in first..source.blocks_wanted(table).min(first + 1 + ahead) {
-            if block == first || table.block(block, cache)?.is_none() {
-                wanted.push(table.block_ref(block));
-            }
+    /// The block that a source stands before or in, and those behind it, as far as they aren't in memory.
+    pub fn wanted(&self, ahead: Ahead, cache: &BlockCache, wanted: &mut Vec<BlockRef>) {
+        if let Source::Run(source) = self {
+            source.wanted(ahead, cache, wanted);
         }
-        Ok(())
     }
 }
 
@@ -195,6 +192,29 @@ impl RunSource<'_> {
             return THERE;
         }
         THERE
+    }
+
+    fn wanted(&self, ahead: Ahead, cache: &BlockCache, wanted: &mut Vec<BlockRef>) {
+        let (mut place, mut first) = self.place;
+        let mut bytes = None;
+        while let Some(table) = self.tables.get(place) {
+            let meta = table.meta();
+            let entry_bytes = meta.file_bytes / meta.entries.max(1);
+            let budget = ahead.bytes.min(ahead.entries.saturating_mul(entry_bytes as usize));
+            for block in first..self.blocks_wanted(table) {
+                let at = table.block_ref(block);
+                // The first is needed, however long it is.
+                let sum = bytes.map_or(0, |bytes| bytes + at.len as usize);
+                if sum > budget {
+                    return;
+                }
+                bytes = Some(sum);
+                if !table.is_resident() && !cache.contains(at) {
+                    wanted.push(at);
+                }
+            }
+            (place, first) = (place + 1, 0);
+        }
     }
 
     /// How many of a table's blocks may hold keys before the end.

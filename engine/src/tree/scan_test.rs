@@ -1,19 +1,21 @@
 //! Scans: what bounds them, and what they jump over.
 
-use super::test_store::{TestStore, prefix, stored_key};
-use super::{ScanLimits, ScanRange, ScanStep, Tree, scan_page};
+use super::test_store::{PARTITIONS, TestStore, prefix, stored_key};
+use super::{Lane, READ_BYTES_MAX, RangeTombstones, Scan, ScanData, ScanLimits, ScanStep, Tree};
 use crate::key::{Entry, Expiry, Kind, Stamp, Version};
 use crate::memtable::Memtable;
 use crate::shard::request::Page;
 use crate::table::BlockCache;
 
-const WIDE: ScanLimits = ScanLimits { items: 100_000, bytes: usize::MAX, work: 100_000 };
+const WIDE: ScanLimits = ScanLimits { items: 100_000, bytes: usize::MAX, oversized: true, work: 100_000 };
 
-fn page_of(memtable: &Memtable, at: Version, limits: ScanLimits, page: &mut Page) -> ScanStep {
-    let (from, to) = (prefix(0).to_bytes(), prefix(0).end());
-    let range = ScanRange { from: &from, to: &to, at, now_ms: 0, keys_only: false };
-    let mut cache = BlockCache::new(0);
-    scan_page(&[memtable], &Tree::new(), &mut cache, &range, &limits, page).expect("memory is whole")
+fn page_of(memtable: &Memtable, at: Version, limits: ScanLimits, keys_only: bool) -> (ScanStep, Page) {
+    let (tree, cleared) = (Tree::new(), RangeTombstones::default());
+    let data = ScanData { memtables: &[memtable], cleared: &cleared, tree: &tree };
+    let lane = Lane::new(prefix(0).to_bytes().to_vec(), prefix(0).end(), at);
+    let mut scan = Scan::new(vec![lane], limits, keys_only, 0);
+    let step = scan.run(&data, &mut BlockCache::new(0)).expect("memory is whole");
+    (step, scan.page().clone())
 }
 
 fn insert(memtable: &mut Memtable, key: u16, version: u64, kind: Kind) {
@@ -27,9 +29,8 @@ fn a_page_of_tombstones_ends_early_and_goes_on() {
     let mut memtable = Memtable::new();
     (0..5000).for_each(|key| insert(&mut memtable, key, 1, Kind::Tombstone));
     insert(&mut memtable, 5000, 1, Kind::Value);
-    let mut page = Page::default();
-    let limits = ScanLimits { items: 10, bytes: 1000, work: 1000 };
-    let step = page_of(&memtable, Version::MAX, limits, &mut page);
+    let limits = ScanLimits { items: 10, bytes: 1000, oversized: true, work: 1000 };
+    let (step, page) = page_of(&memtable, Version::MAX, limits, false);
     assert_eq!(step, ScanStep::Page { next: Some(stored_key(0, 1000)) });
     assert!(page.is_empty());
 }
@@ -40,10 +41,9 @@ fn a_key_with_many_versions_costs_no_more_than_others() {
     (1..50_000).for_each(|version| insert(&mut memtable, 1, version, Kind::Value));
     insert(&mut memtable, 2, 1, Kind::Value);
     for at in [Version(1), Version(25_000), Version::MAX] {
-        let mut page = Page::default();
-        let limits = ScanLimits { items: 10, bytes: 1000, work: 64 };
-        assert_eq!(page_of(&memtable, at, limits, &mut page), ScanStep::Page { next: None });
-        assert_eq!(page.len(), 2);
+        let limits = ScanLimits { items: 10, bytes: 1000, oversized: true, work: 64 };
+        let (step, page) = page_of(&memtable, at, limits, false);
+        assert_eq!((step, page.len()), (ScanStep::Page { next: None }, 2));
     }
 }
 
@@ -51,24 +51,64 @@ fn a_key_with_many_versions_costs_no_more_than_others() {
 fn a_full_page_says_where_the_next_begins() {
     let mut memtable = Memtable::new();
     (0..10).for_each(|key| insert(&mut memtable, key, 1, Kind::Value));
-    let mut page = Page::default();
-    let limits = ScanLimits { items: 4, ..WIDE };
-    let step = page_of(&memtable, Version::MAX, limits, &mut page);
+    let (step, _) = page_of(&memtable, Version::MAX, ScanLimits { items: 4, ..WIDE }, false);
     assert_eq!(step, ScanStep::Page { next: Some(stored_key(0, 4)) });
-    let mut page = Page::default();
-    let limits = ScanLimits { items: 10, ..WIDE };
-    assert_eq!(page_of(&memtable, Version::MAX, limits, &mut page), ScanStep::Page { next: None });
-    assert_eq!(page.len(), 10);
+    let (step, page) = page_of(&memtable, Version::MAX, ScanLimits { items: 10, ..WIDE }, false);
+    assert_eq!((step, page.len()), (ScanStep::Page { next: None }, 10));
+}
+
+#[test]
+fn an_item_that_is_too_long_ends_the_page_before_it_or_is_one_of_its_own() {
+    let mut memtable = Memtable::new();
+    (0..3).for_each(|key| insert(&mut memtable, key, 1, Kind::Value));
+    let item = stored_key(0, 0).len() - 8 + 1;
+    let page = |bytes, oversized| {
+        let (step, page) = page_of(&memtable, Version::MAX, ScanLimits { bytes, oversized, ..WIDE }, false);
+        let ScanStep::Page { next } = step else { panic!("nothing is to be read") };
+        (page.len(), next)
+    };
+    assert_eq!(page(2 * item, false), (2, Some(stored_key(0, 2))));
+    assert_eq!(page(item - 1, false), (0, Some(stored_key(0, 0))));
+    assert_eq!(page(item - 1, true), (1, Some(stored_key(0, 1))));
+}
+
+/// Bytes that don't compress.
+fn noise(len: usize) -> Vec<u8> {
+    let mut state = 7_u64;
+    let next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 33) as u8
+    };
+    std::iter::repeat_with(next).take(len).collect()
+}
+
+#[test]
+fn lanes_with_huge_values_are_read_one_after_the_other() {
+    const VALUE: usize = 3 << 20;
+    let mut store = TestStore::new(1);
+    for partition in 0..PARTITIONS {
+        for key in 0..3 {
+            store.put(&stored_key(partition, 10 * key + partition), &noise(VALUE), Expiry::NEVER);
+        }
+    }
+    store.resident = false;
+    store.freeze();
+    store.flush().expect("nothing fails");
+    let limits = ScanLimits { bytes: 2 * VALUE + 100, oversized: false, ..WIDE };
+    let lane = |p| Lane::new(prefix(p).to_bytes().to_vec(), prefix(p).end(), Version::MAX);
+    let (page, next) = store.page((0..PARTITIONS).map(lane).collect(), limits);
+    assert_eq!(page.len(), 2);
+    assert_eq!(next.map(|key| key[8..].to_vec()), Some(b"key00010".to_vec()));
+    // Of one lane the block that its bound is in and the next, and one of another lane.
+    let most = (READ_BYTES_MAX + VALUE).max(3 * (VALUE + 100));
+    assert!(store.held_bytes_max <= most, "{} bytes were held", store.held_bytes_max);
 }
 
 #[test]
 fn keys_only_leaves_values_out() {
     let mut memtable = Memtable::new();
     insert(&mut memtable, 1, 9, Kind::Value);
-    let (from, to) = (prefix(0).to_bytes(), prefix(0).end());
-    let range = ScanRange { from: &from, to: &to, at: Version::MAX, now_ms: 0, keys_only: true };
-    let (mut cache, mut page) = (BlockCache::new(0), Page::default());
-    scan_page(&[&memtable], &Tree::new(), &mut cache, &range, &WIDE, &mut page).expect("memory is whole");
+    let (_, page) = page_of(&memtable, Version::MAX, WIDE, true);
     let items: Vec<_> = page.iter().map(|(key, value)| (key.to_vec(), value.bytes, value.version)).collect();
     assert_eq!(items, [(b"key00001".to_vec(), &b""[..], Version(9))]);
 }
@@ -83,33 +123,9 @@ fn tables_under_a_range_tombstone_are_jumped_over() {
     store.freeze();
     store.flush().expect("nothing fails");
     store.clear(prefix(0).to_bytes().to_vec(), prefix(0).end());
-    let (from, to) = (prefix(0).to_bytes(), prefix(1).end());
-    let range = ScanRange { from: &from, to: &to, at: Version::MAX, now_ms: 0, keys_only: false };
-    let (mut cache, mut page) = (BlockCache::new(1 << 20), Page::default());
-    let limits = ScanLimits { work: 100, ..WIDE };
-    let mut reads = 0;
-    let mut next = range.from.to_vec();
-    loop {
-        let range = ScanRange { from: &next, ..range };
-        let step = scan_page(&[&store.active], &store.tree, &mut cache, &range, &limits, &mut page);
-        match step.expect("tables are whole") {
-            ScanStep::Page { next } => {
-                assert_eq!(next, None);
-                break;
-            }
-            ScanStep::NeedsRead { blocks, next: from } => {
-                reads += blocks.len();
-                for block in blocks {
-                    let (_, table) =
-                        store.tree.tables().find(|(_, t)| t.meta().number == block.table).expect("known");
-                    let file = &store.driver.files[&crate::io::FileName::Table(block.table)];
-                    let raw = &file[block.offset as usize..][..block.len as usize];
-                    cache.insert(block, table.decode_block(block, raw).expect("blocks are whole"));
-                }
-                next = from;
-            }
-        }
-    }
-    assert_eq!(page.len(), 1);
+    let lane = Lane::new(prefix(0).to_bytes().to_vec(), prefix(1).end(), Version::MAX);
+    let (page, next) = store.page(vec![lane], ScanLimits { work: 100, ..WIDE });
+    assert_eq!((page.len(), next), (1, None));
+    let reads = store.reads;
     assert!(reads < 2 * store.tree.tables().count() + 20, "{reads} blocks of about 100 were read");
 }

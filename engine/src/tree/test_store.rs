@@ -1,8 +1,8 @@
 //! A store made of memtables, a tree and jobs, beside a model of every version ever written.
 
 use super::{
-    MergePlan, MergeReason, Picking, RangeTombstones, ScanLimits, ScanRange, ScanStep, Snapshots, Tree,
-    TreeOptions, pick_merge, pick_settling, scan_page,
+    CountStop, Lane, MergePlan, MergeReason, Picking, RangeTombstones, Scan, ScanData, ScanLimits, ScanRange,
+    ScanStep, Snapshots, Tree, TreeOptions, count, pick_merge, pick_settling,
 };
 use crate::job::test_driver::TestDriver;
 use crate::job::{FlushJob, Job, JobContext, JobOutput, MergeJob};
@@ -10,13 +10,15 @@ use crate::key::{
     Entry, Expiry, Incarnation, Keyspace, Kind, Partition, Prefix, RangeTombstone, Stamp, Version,
 };
 use crate::memtable::Memtable;
-use crate::shard::request::Page;
 use crate::table::{Block, BlockCache, BlockRef, Compression, Lookup};
 use crate::{Error, io::FileName};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 pub(super) const PARTITIONS: u16 = 2;
+
+/// Keys and values.
+pub(super) type Items = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// What was written under one version: a value with its expiry, or a deletion.
 type Written = Option<(Vec<u8>, Expiry)>;
@@ -36,6 +38,10 @@ pub(super) struct TestStore {
     /// Merges that ran and aren't installed yet.
     pub running: Vec<(MergePlan, JobOutput)>,
     pub cache: BlockCache,
+    /// Blocks ever read.
+    pub reads: usize,
+    /// The most bytes of blocks that a page ever held.
+    pub held_bytes_max: usize,
     next_number: u64,
 }
 
@@ -43,9 +49,11 @@ pub(super) fn prefix(partition: u16) -> Prefix {
     Prefix::new(Keyspace(0), Partition(partition), Incarnation(0))
 }
 
+/// A key that only this partition has.
 pub(super) fn stored_key(partition: u16, key: u16) -> Vec<u8> {
     let mut stored = Vec::new();
-    prefix(partition).stored_key(format!("key{key:05}").as_bytes(), &mut stored);
+    let home = if partition == 0 { String::new() } else { format!("-{partition}") };
+    prefix(partition).stored_key(format!("key{key:05}{home}").as_bytes(), &mut stored);
     stored
 }
 
@@ -79,6 +87,8 @@ impl TestStore {
             resident: false,
             running: Vec::new(),
             cache: BlockCache::new(64 << 10),
+            reads: 0,
+            held_bytes_max: 0,
             next_number: 1,
         }
     }
@@ -230,6 +240,7 @@ impl TestStore {
 
     fn read(&mut self, blocks: &[BlockRef]) -> Vec<Arc<Block>> {
         assert!(!blocks.is_empty(), "a read is asked for without a block");
+        self.reads += blocks.len();
         let read = |&block: &BlockRef| {
             let (_, table) = self.tree.tables().find(|(_, t)| t.meta().number == block.table).expect("known");
             let file = &self.driver.files[&FileName::Table(block.table)];
@@ -273,31 +284,72 @@ impl TestStore {
         limits: ScanLimits,
     ) -> Vec<(Vec<u8>, Vec<u8>)> {
         let mut items = Vec::new();
-        let mut page = Page::default();
         let mut from = from.to_vec();
+        for _ in 0..20_000 {
+            let (page, next) = self.page(vec![Lane::new(from.clone(), to.to_vec(), at)], limits);
+            assert!(page.len() <= limits.items);
+            items.extend(page);
+            let Some(next) = next else { return items };
+            assert!(next >= from, "a scan never goes back");
+            from = next;
+        }
+        panic!("a scan never ends");
+    }
+
+    /// One page of some lanes. Keeps of the blocks only what a scan asks to keep.
+    pub fn page(&mut self, lanes: Vec<Lane>, limits: ScanLimits) -> (Items, Option<Vec<u8>>) {
+        let mut scan = Scan::new(lanes, limits, false, self.now_ms);
         let mut held = Vec::new();
         for _ in 0..20_000 {
-            let range = ScanRange { from: &from, to, at, now_ms: self.now_ms, keys_only: false };
             let memtables: Vec<&Memtable> =
                 std::iter::once(&self.active).chain(self.frozen.iter().map(|m| &**m)).collect();
-            let step = scan_page(&memtables, &self.tree, &mut self.cache, &range, &limits, &mut page);
-            match step.expect("tables are whole") {
-                ScanStep::NeedsRead { blocks, next } => {
+            let cleared =
+                RangeTombstones::new(memtables.iter().flat_map(|memtable| memtable.range_tombstones()));
+            let data = ScanData { memtables: &memtables, cleared: &cleared, tree: &self.tree };
+            match scan.run(&data, &mut self.cache).expect("tables are whole") {
+                ScanStep::NeedsRead { blocks } => {
+                    if scan.has_progressed() {
+                        held.clear();
+                    }
                     held.extend(self.read(&blocks));
-                    from = next;
+                    let bytes = held.iter().map(|block| block.at().len as usize).sum();
+                    self.held_bytes_max = self.held_bytes_max.max(bytes);
                 }
                 ScanStep::Page { next } => {
-                    assert!(page.len() <= limits.items);
-                    held.clear();
-                    items.extend(page.iter().map(|(key, value)| (key.to_vec(), value.bytes.to_vec())));
-                    page.clear();
-                    let Some(next) = next else { return items };
-                    assert!(next >= from, "a scan never goes back");
-                    from = next;
+                    let items = scan.page().iter();
+                    let items = items.map(|(key, value)| (key.to_vec(), value.bytes.to_vec())).collect();
+                    return (items, next);
                 }
             }
         }
-        panic!("a scan never ends");
+        panic!("a page is never done");
+    }
+
+    /// Counts a range in slices of so much work.
+    pub fn count(&mut self, from: &[u8], to: &[u8], at: Version, work: usize) -> u64 {
+        let (mut keys, mut from, mut held) = (0, from.to_vec(), Vec::new());
+        for _ in 0..20_000 {
+            let memtables: Vec<&Memtable> =
+                std::iter::once(&self.active).chain(self.frozen.iter().map(|m| &**m)).collect();
+            let cleared =
+                RangeTombstones::new(memtables.iter().flat_map(|memtable| memtable.range_tombstones()));
+            let data = ScanData { memtables: &memtables, cleared: &cleared, tree: &self.tree };
+            let range = ScanRange { from: &from, to, at, now_ms: self.now_ms };
+            let counted = count(&data, &range, &mut work.max(64), &mut self.cache).expect("tables are whole");
+            keys += counted.keys;
+            match counted.stop {
+                CountStop::End => return keys,
+                CountStop::Missing => {
+                    if counted.keys > 0 {
+                        held.clear();
+                    }
+                    held.extend(self.read(&counted.blocks[..1]));
+                }
+                CountStop::Tired => assert!(counted.next > from, "a count goes on"),
+            }
+            from = counted.next;
+        }
+        panic!("a count never ends");
     }
 
     /// The model's answer to [`TestStore::get`].

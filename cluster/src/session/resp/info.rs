@@ -65,8 +65,9 @@ fn clients_section(turn: &mut Turn<'_, impl Sockets>) -> String {
 fn memory(turn: &mut Turn<'_, impl Sockets>) -> String {
     let stats = turn.shard.stats();
     format!(
-        "used_memory:{}\r\nmaxmemory:{}\r\nmaxmemory_policy:noeviction\r\n",
+        "used_memory:{}\r\nused_memory_scans:{}\r\nmaxmemory:{}\r\nmaxmemory_policy:noeviction\r\n",
         stats.memtable_bytes + stats.cache_bytes + stats.metadata_bytes,
+        turn.hub.walks.charged_bytes(),
         turn.hub.node.config.memory_bytes
     )
 }

@@ -13,34 +13,26 @@ pub struct KeyRequest<'a> {
     pub class: Class,
     /// What its reply looks like.
     pub shape: Shape,
-    update: Option<Update<'a>>,
-    /// Read before the update.
-    read: bool,
+    /// What it asks of the partition.
+    pub op: Op<'a>,
 }
 
 impl<'a> KeyRequest<'a> {
     fn read(key: &'a [u8], shape: Shape) -> KeyRequest<'a> {
-        KeyRequest { key, class: Class::Read, shape, update: None, read: true }
+        KeyRequest { key, class: Class::Read, shape, op: Op::Get { key } }
     }
 
     fn write(key: &'a [u8], shape: Shape, update: Update<'a>) -> KeyRequest<'a> {
-        KeyRequest { key, class: Class::Write, shape, update: Some(update), read: false }
+        KeyRequest { key, class: Class::Write, shape, op: Op::Update { key, update } }
     }
 
     /// About how many bytes it writes.
     pub fn bytes(&self) -> usize {
-        match self.update {
-            Some(Update::Put { value, .. }) => value.len(),
-            Some(Update::Append { suffix }) => suffix.len(),
+        match self.op {
+            Op::Update { update: Update::Put { value, .. }, .. } => value.len(),
+            Op::Update { update: Update::Append { suffix }, .. } => suffix.len(),
             _ => 0,
         }
-    }
-
-    /// The requests that it takes, in order.
-    pub fn ops(&self) -> impl Iterator<Item = Op<'a>> + use<'a> {
-        let key = self.key;
-        let read = self.read.then_some(Op::Get { key });
-        read.into_iter().chain(self.update.map(|update| Op::Update { key, update }))
     }
 }
 
@@ -55,8 +47,8 @@ pub fn request<'a>(command: &Command<'a>) -> Option<KeyRequest<'a>> {
         }
         Command::GetEx { key, expiry: NewExpiry::Keep } => KeyRequest::read(key, Shape::Value),
         Command::GetEx { key, expiry } => {
-            let update = Update::Expire { expiry: put_expiry(expiry), condition: ExpireCondition::None };
-            KeyRequest { read: true, ..KeyRequest::write(key, Shape::GetEx, update) }
+            let (expiry, condition) = (put_expiry(expiry), ExpireCondition::None);
+            KeyRequest::write(key, Shape::Old, Update::Expire { expiry, condition, want_old: true })
         }
         Command::Del([key]) => {
             let update = Update::Delete { condition: Condition::None, want_old: false, want_existed: true };
@@ -64,13 +56,12 @@ pub fn request<'a>(command: &Command<'a>) -> Option<KeyRequest<'a>> {
         }
         Command::Exists([key]) => KeyRequest::read(key, Shape::There),
         Command::Expire { key, expiry, condition } => {
-            let update =
-                Update::Expire { expiry: put_expiry(expiry), condition: expire_condition(condition) };
-            KeyRequest::write(key, Shape::Bit, update)
+            let (expiry, condition) = (put_expiry(expiry), expire_condition(condition));
+            KeyRequest::write(key, Shape::Bit, Update::Expire { expiry, condition, want_old: false })
         }
         Command::Persist { key } => {
-            let update = Update::Expire { expiry: PutExpiry::Never, condition: ExpireCondition::HasOne };
-            KeyRequest::write(key, Shape::Bit, update)
+            let (expiry, condition) = (PutExpiry::Never, ExpireCondition::HasOne);
+            KeyRequest::write(key, Shape::Bit, Update::Expire { expiry, condition, want_old: false })
         }
         Command::Ttl { key, form } => KeyRequest::read(key, Shape::Ttl(form)),
         Command::IncrBy { key, by } => KeyRequest::write(key, Shape::Number, Update::Increment { by }),

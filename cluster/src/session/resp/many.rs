@@ -20,8 +20,6 @@ pub struct Many {
     sum: Sum,
     /// Answers that are missing.
     missing: usize,
-    /// A value that waits for something else.
-    kept: Option<Vec<u8>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,21 +33,6 @@ enum Sum {
     /// OK when all is done.
     AllDone,
 }
-
-impl Many {
-    /// Only a value to keep.
-    pub fn kept(value: Option<Vec<u8>>) -> Many {
-        Many { order: Vec::new(), starts: Vec::new(), sum: Sum::Values, missing: 0, kept: value }
-    }
-
-    /// The value that was kept.
-    pub fn into_kept(self) -> Option<Vec<u8>> {
-        self.kept
-    }
-}
-
-/// The longest reply to MGET in bytes.
-const REPLY_BYTES_MAX: usize = 64 << 20;
 
 /// Keys by partition: for each the partition and the places of its keys.
 struct Groups {
@@ -96,7 +79,7 @@ fn begin(
     let by_key = matches!(sum, Sum::Values | Sum::There);
     let starts = groups.parts.iter().map(|(_, places)| places.start as u32).chain([keys as u32]).collect();
     let missing = if by_key { keys } else { parts };
-    let many = Many { order: groups.order.clone(), starts, sum, missing, kept: None };
+    let many = Many { order: groups.order.clone(), starts, sum, missing };
     let started_us = turn.hub.now.mono_us;
     let call = Call { shape: Shape::Many, class, started_us, many: Some(Box::new(many)) };
     with(turn, conn, |resp| {
@@ -210,7 +193,6 @@ pub fn answer(
     answer: &Answer<'_>,
     out: &mut Vec<u8>,
 ) -> bool {
-    let is_too_long = resp.replies.held_bytes() > REPLY_BYTES_MAX;
     let Some(many) = resp.replies.context_mut(sequence).and_then(|call| call.many.as_deref_mut()) else {
         return true;
     };
@@ -227,14 +209,6 @@ pub fn answer(
     many.missing -= 1;
     let last = many.missing == 0;
     match (*answer, sum) {
-        (Answer::Item { .. }, Sum::Values) if is_too_long => {
-            resp.replies.fail(
-                sequence,
-                1,
-                "ERR the reply is over the limit of 64 MiB; ask for fewer keys",
-                out,
-            );
-        }
         (Answer::Item { index, value }, Sum::Values) => {
             let place = many.order[start + index] as usize;
             resp.replies
@@ -252,6 +226,23 @@ pub fn answer(
         (other, _) => {
             resp.replies.fail(sequence, 1, &format!("ERR internal error: answered {other:?}"), out);
         }
+    }
+    last
+}
+
+/// Refuses one item, because the connection has too many bytes waiting; `true` if nothing is missing any more. The whole
+/// reply becomes the error. A count needs no value, so it takes the item.
+pub fn refuse_item(resp: &mut RespSession, sequence: Sequence, out: &mut Vec<u8>) -> bool {
+    let Some(many) = resp.replies.context_mut(sequence).and_then(|call| call.many.as_deref_mut()) else {
+        return true;
+    };
+    many.missing -= 1;
+    let (sum, last) = (many.sum, many.missing == 0);
+    if sum == Sum::There {
+        resp.replies.add(sequence, 1, out);
+    } else {
+        let text = "TRYAGAIN the values that wait for this connection are over the limit of 64 MiB; read them, or ask for fewer keys";
+        resp.replies.fail(sequence, 1, text, out);
     }
     last
 }

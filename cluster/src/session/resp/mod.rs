@@ -199,10 +199,11 @@ fn single(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, request: keys::KeyReq
     });
     let Some(sequence) = sequence else { return Taken::Yes };
     let keyspace = pinion_engine::Keyspace::default();
-    for (part, op) in request.ops().enumerate() {
-        let ticket = ticket(conn, sequence, part);
-        turn.submit(ticket, pinion_engine::shard::request::Request { keyspace, partition, op });
-    }
+    let op = request.op;
+    turn.submit(
+        ticket(conn, sequence, 0),
+        pinion_engine::shard::request::Request { keyspace, partition, op },
+    );
     Taken::Yes
 }
 

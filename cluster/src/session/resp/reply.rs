@@ -17,7 +17,7 @@ pub enum Shape {
     Ok,
     /// 1 if it was done, 0 if the condition didn't hold.
     Bit,
-    /// The value before, or null.
+    /// The value before, or null; also where nothing was changed.
     Old,
     /// How many keys were there.
     Existed,
@@ -33,8 +33,6 @@ pub enum Shape {
     Ttl(TtlForm),
     /// `string` or `none`.
     Type,
-    /// The value, which is answered after the expiry has changed.
-    GetEx,
     /// Several keys.
     Many,
     /// SCAN: a cursor and keys.
@@ -61,25 +59,19 @@ impl RespSession {
         let settled = Settled { class: call.class, started_us: call.started_us, ending: Ending::of(answer) };
         match call.shape {
             Shape::Many => many::answer(self, sequence, part, answer, out).then_some(settled),
-            Shape::GetEx if part == 0 => {
-                // The value waits for the change of the expiry, which is the second part.
-                let value = if let Answer::Value(value) = answer { Some(value.bytes.to_vec()) } else { None };
-                call.many = Some(Box::new(many::Many::kept(value)));
-                None
-            }
-            Shape::GetEx => {
-                let kept = call.many.take().and_then(|many| many.into_kept());
-                self.replies.complete(sequence, out, |reply| match failure(answer) {
-                    Some(text) => reply.error(text),
-                    None => reply.bulk_or_null(kept.as_deref()),
-                });
-                Some(settled)
-            }
             shape => {
                 self.replies.complete(sequence, out, |reply| write(reply, shape, answer, now_ms));
                 Some(settled)
             }
         }
+    }
+
+    /// Refuses one value of several, because the connection has too many bytes waiting.
+    pub fn refuse_item(&mut self, request: u64, out: &mut Vec<u8>) -> Option<Settled> {
+        let (sequence, _) = self.parts(request);
+        let call = self.replies.context(sequence)?;
+        let settled = Settled { class: call.class, started_us: call.started_us, ending: Ending::Refused };
+        many::refuse_item(self, sequence, out).then_some(settled)
     }
 
     /// Takes in the end of a walk.

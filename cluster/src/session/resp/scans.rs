@@ -8,7 +8,7 @@ use super::reply::Shape;
 use super::{Call, RespSession, Taken, alone, answer, stay_alone, with};
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
-use crate::session::walk::{Place, Task, Walk};
+use crate::session::walk::{Place, Task, Walk, by_core};
 use crate::stats::Class;
 use pinion_engine::key::{Keyspace, Partition};
 use pinion_engine::shard::request::Page;
@@ -75,8 +75,13 @@ pub fn count(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, slot: Option<Slot>
     if let Some(slot) = slot {
         let home = turn.hub.node.placement.partition_of_slot(slot.number());
         partitions.retain(|&partition| partition == home);
+        let task = Task::CountSlot { count: 0, slot };
+        return start(turn, conn, Shape::Count, (partitions, first(), task), None);
     }
-    start(turn, conn, Shape::Count, (partitions, first(), Task::Count { count: 0, slot }), None)
+    let groups = by_core(turn, &partitions);
+    let Some(whom) = begin(turn, conn, Shape::Count) else { return Taken::Yes };
+    turn.start_walk(Walk::counted(whom, Keyspace(0), groups, Vec::new()));
+    Taken::Yes
 }
 
 /// RANDOMKEY: the first key from a place that the clock chooses.
@@ -104,6 +109,17 @@ fn first() -> Place {
     (Partition(0), Vec::new())
 }
 
+/// Begins the reply of a walk, which runs alone; says for whom it is.
+fn begin(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, shape: Shape) -> Option<(ConnId, u64)> {
+    let started_us = turn.hub.now.mono_us;
+    let sequence = with(turn, conn, |resp| {
+        let sequence = resp.replies.begin(Call { shape, class: Class::Scan, started_us, many: None });
+        resp.note(sequence)
+    })?;
+    stay_alone(turn, conn);
+    Some((conn, RespSession::request(sequence, 0)))
+}
+
 /// Starts a walk.
 fn start(
     turn: &mut Turn<'_, impl Sockets>,
@@ -112,14 +128,7 @@ fn start(
     (partitions, place, task): (Vec<Partition>, Place, Task),
     cursor: Option<(usize, u64)>,
 ) -> Taken {
-    let started_us = turn.hub.now.mono_us;
-    let sequence = with(turn, conn, |resp| {
-        let sequence = resp.replies.begin(Call { shape, class: Class::Scan, started_us, many: None });
-        resp.note(sequence)
-    });
-    let Some(sequence) = sequence else { return Taken::Yes };
-    stay_alone(turn, conn);
-    let whom = (conn, RespSession::request(sequence, 0));
+    let Some(whom) = begin(turn, conn, shape) else { return Taken::Yes };
     let walk = Walk::new(whom, Keyspace(0), partitions, place, task);
     match cursor {
         None => turn.start_walk(walk),

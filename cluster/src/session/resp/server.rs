@@ -4,8 +4,7 @@ use super::{Taken, answer, close, info, with};
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
 use pinion_net::reactor::ConnId;
-use pinion_net::resp::command_table::{COMMANDS, CommandInfo, Name};
-use pinion_net::resp::{Client, Command, CommandQuery, Config, Encoder, Hello, Protocol, glob};
+use pinion_net::resp::{Client, Command, Config, Hello, Protocol, glob};
 
 /// The version of Redis whose commands these are.
 pub const REDIS_VERSION: &str = "7.4.0";
@@ -47,7 +46,7 @@ pub fn run(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, command: Command<'_>
                 reply.bulk((us % 1_000_000).to_string().as_bytes());
             });
         }
-        Command::Command(query) => answer(turn, conn, |reply| describe(reply, query)),
+        Command::Command(query) => answer(turn, conn, |reply| query.answer(reply)),
         Command::Config(config) => self::config(turn, conn, config),
         Command::Client(client) => self::client(turn, conn, client),
         // There are no replicas, so none has anything.
@@ -150,76 +149,5 @@ fn config(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, config: Config<'_>) {
             })
         }
         Config::ResetStat => answer(turn, conn, |reply| reply.ok()),
-    }
-}
-
-fn describe(reply: &mut Encoder<'_>, query: CommandQuery<'_>) {
-    let named = |names: &[&[u8]]| -> Vec<Option<&'static CommandInfo>> {
-        names.iter().map(|name| Name::of(name).map(Name::info)).collect()
-    };
-    match query {
-        CommandQuery::All => describe_all(reply, COMMANDS.iter().map(Some).collect()),
-        CommandQuery::Info([]) => describe_all(reply, COMMANDS.iter().map(Some).collect()),
-        CommandQuery::Info(names) => describe_all(reply, named(names)),
-        CommandQuery::Count => reply.integer(COMMANDS.len() as i64),
-        CommandQuery::List => {
-            reply.array(COMMANDS.len());
-            COMMANDS.iter().for_each(|command| reply.bulk(command.name.as_bytes()));
-        }
-        CommandQuery::Docs(names) => {
-            let all = || COMMANDS.iter().collect();
-            let wanted: Vec<_> =
-                if names.is_empty() { all() } else { named(names).into_iter().flatten().collect() };
-            reply.map(wanted.len());
-            wanted.into_iter().for_each(|command| document(reply, command));
-        }
-        CommandQuery::GetKeys(args) => {
-            let info = args.first().and_then(|name| Name::of(name)).map(Name::info);
-            match info.filter(|info| info.accepts(args.len())) {
-                None => reply.error("ERR Invalid command specified"),
-                Some(info) => {
-                    let keys: Vec<&[u8]> =
-                        info.key_positions(args.len()).filter_map(|at| args.get(at).copied()).collect();
-                    if keys.is_empty() {
-                        return reply.error("ERR The command has no key arguments");
-                    }
-                    reply.array(keys.len());
-                    keys.into_iter().for_each(|key| reply.bulk(key));
-                }
-            }
-        }
-    }
-}
-
-fn describe_all(reply: &mut Encoder<'_>, commands: Vec<Option<&CommandInfo>>) {
-    reply.array(commands.len());
-    for command in commands {
-        let Some(command) = command else {
-            reply.null_array();
-            continue;
-        };
-        let flags: Vec<&str> = command.flags.split_ascii_whitespace().collect();
-        reply.array(6);
-        reply.bulk(command.name.as_bytes());
-        reply.integer(i64::from(command.arity));
-        reply.set(flags.len());
-        flags.into_iter().for_each(|flag| reply.simple(flag));
-        let (first, last, step) = command.keys;
-        [first, last, step].into_iter().for_each(|number| reply.integer(i64::from(number)));
-    }
-}
-
-fn document(reply: &mut Encoder<'_>, command: &CommandInfo) {
-    reply.bulk(command.name.as_bytes());
-    let facts = [
-        ("summary", command.summary),
-        ("since", command.since),
-        ("group", command.group),
-        ("complexity", command.complexity),
-    ];
-    reply.map(facts.len());
-    for (name, fact) in facts {
-        reply.bulk(name.as_bytes());
-        reply.bulk(fact.as_bytes());
     }
 }

@@ -18,11 +18,38 @@ impl WireSession {
     ) -> Option<Settled> {
         let (place, part) = WireSession::parts(request);
         let call = self.calls.get_mut(place)?.as_mut()?;
-        if let Some(gather) = &mut call.gather
-            && !many::take(gather, part, answer)
-        {
-            return None;
+        if let Some(gather) = &mut call.gather {
+            let before = gather.bytes();
+            let is_complete = many::take(gather, part, answer);
+            self.gathered_bytes += gather.bytes() - before;
+            if !is_complete {
+                return None;
+            }
         }
+        self.respond(place, answer, now_us, out)
+    }
+
+    /// Refuses one value of several, because the connection has too many bytes waiting.
+    pub fn refuse_item(
+        &mut self,
+        request: u64,
+        index: usize,
+        now_us: u64,
+        out: &mut Vec<u8>,
+    ) -> Option<Settled> {
+        let (place, part) = WireSession::parts(request);
+        let gather = self.calls.get_mut(place)?.as_mut()?.gather.as_mut()?;
+        let is_complete = many::refuse_item(gather, part, index);
+        if is_complete { self.respond(place, &Answer::Refused(Refusal::Busy), now_us, out) } else { None }
+    }
+
+    fn respond(
+        &mut self,
+        place: usize,
+        answer: &Answer<'_>,
+        now_us: u64,
+        out: &mut Vec<u8>,
+    ) -> Option<Settled> {
         let call = self.remove(place)?;
         if call.is_late(answer, now_us) {
             return Some(call.refuse_late(out));
@@ -117,7 +144,7 @@ fn respond(responder: Responder, want_existed: bool, answer: &Answer<'_>, out: &
             responder.refused(out, code, &text);
         }
         Answer::Unknown(text) => responder.unknown(out, ErrorCode::LOG_FAILED, text),
-        Answer::Item { .. } | Answer::Page { .. } => {
+        Answer::Item { .. } | Answer::Page { .. } | Answer::Counted { .. } => {
             responder.refused(out, ErrorCode::INTERNAL, "a request on one key was answered with several");
         }
     }
@@ -155,7 +182,7 @@ mod tests {
         session.walks += 1;
         let command = WireSession::request(session.insert(call), 0);
         let whom = (ConnId::from_u64(0), command);
-        let mut walk = Walk::merged(whom, Keyspace(0), vec![Partition(0)], b"", (10, 1000));
+        let mut walk = Walk::merged(whom, Keyspace(0), vec![[Partition(0)].into()], b"", (10, 1000));
         assert_eq!(walk.asks().len(), 1);
         walk.take(0, &Answer::Refused(refusal));
         let mut out = Vec::new();

@@ -25,6 +25,13 @@ pub struct Gather {
     bytes: Vec<u8>,
 }
 
+impl Gather {
+    /// Bytes of the values that have come.
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     /// Values, one a key.
@@ -222,6 +229,15 @@ pub fn take(gather: &mut Gather, part: usize, answer: &Answer<'_>) -> bool {
             gather.missing -= 1;
         }
     }
+    gather.missing == 0
+}
+
+/// Refuses the value of one key of a part; `true` if nothing is missing any more.
+pub fn refuse_item(gather: &mut Gather, part: usize, index: usize) -> bool {
+    let place = gather.order[gather.starts[part] as usize + index] as usize;
+    let text = "the connection has too many bytes of values waiting; read them, or ask for fewer keys";
+    gather.parts[place] = Part::Refused(ErrorCode::BUSY, text.to_owned());
+    gather.missing -= 1;
     gather.missing == 0
 }
 

@@ -85,6 +85,8 @@ pub struct WireSession {
     /// Responses carry checksums of key and value.
     checked: bool,
     walks: usize,
+    /// Bytes of values that wait for the rest of their response.
+    gathered_bytes: usize,
     wrote_to: Option<usize>,
     /// What is said when everything that was taken in is answered, before the connection is closed.
     last_word: Vec<u8>,
@@ -130,6 +132,11 @@ impl WireSession {
         std::mem::take(&mut self.last_word)
     }
 
+    /// Memory of responses that aren't complete.
+    pub fn held_bytes(&self) -> usize {
+        self.gathered_bytes
+    }
+
     /// Adds a call of the request that is being taken in.
     fn insert(&mut self, mut call: Call) -> usize {
         call.terms = self.terms;
@@ -150,6 +157,7 @@ impl WireSession {
         let call = self.calls.get_mut(place)?.take()?;
         self.free.push(place as u32);
         self.values_due -= call.terms.values;
+        self.gathered_bytes -= call.gather.as_ref().map_or(0, |gather| gather.bytes());
         if self.in_flight() == 0 && self.calls.capacity() > KEEP_CALLS_MAX {
             (self.calls, self.free) = (Vec::new(), Vec::new());
         }
@@ -331,7 +339,8 @@ fn on_one_key<'a>(command: &Command<'a>) -> Option<(&'a [u8], Op<'a>)> {
         }
         Command::Increment { key, by } => update(key, Update::Increment { by }),
         Command::Expire { key, expiry } => {
-            update(key, Update::Expire { expiry: put_expiry(expiry), condition: ExpireCondition::None })
+            let (expiry, condition) = (put_expiry(expiry), ExpireCondition::None);
+            update(key, Update::Expire { expiry, condition, want_old: false })
         }
         _ => None,
     }

@@ -1,12 +1,12 @@
 //! SCAN and COUNT: requests on ranges of keys, as walks over the partitions.
 //!
-//! A page of a scan is in the order of keys, merged from all partitions; its [`cursor`] is the first key that isn't on it. A
+//! A page of a scan is in the order of keys, merged from all cores; its [`cursor`] is the first key that isn't on it. A
 //! prefix with a whole `{tag}` needs only the tag's partition.
 
 use super::{Call, Taken, WireSession, cursor, has_room_for_walk, with};
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
-use crate::session::walk::{Task, Walk};
+use crate::session::walk::{Walk, by_core};
 use crate::stats::Class;
 use pinion_engine::key::{Keyspace, Partition};
 use pinion_net::reactor::ConnId;
@@ -15,9 +15,8 @@ use pinion_net::wire::{ErrorCode, Range, Responder, Scan};
 
 /// Items of a page whose limit is left to the server.
 const LIMIT_DEFAULT: usize = 1000;
-/// Items and bytes of a page at most.
+/// Items of a page at most.
 const LIMIT_MAX: usize = 100_000;
-const PAGE_BYTES_MAX: usize = 4 << 20;
 
 /// SCAN.
 pub fn scan(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, responder: Responder, scan: Scan<'_>) -> Taken {
@@ -36,9 +35,10 @@ pub fn scan(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, responder: Responde
     let (from, to) = bounds(&scan.range);
     let from = from.max(cursor.to_vec());
     let Some(whom) = begin(turn, conn, responder, seal) else { return Taken::Yes };
-    let partitions = partitions(turn, &scan.range);
-    let mut walk = Walk::merged(whom, Keyspace(0), partitions, &from, (limit, PAGE_BYTES_MAX));
-    walk.to = to;
+    let groups = by_core(turn, &partitions(turn, &scan.range));
+    let limit_bytes = turn.hub.walks.page_bytes(limit, groups.len());
+    let mut walk = Walk::merged(whom, Keyspace(0), groups, &from, (limit, limit_bytes));
+    walk.to = to.into();
     walk.keys_only = scan.keys_only;
     turn.start_walk(walk);
     Taken::Yes
@@ -56,16 +56,9 @@ pub fn count(
     }
     let (from, to) = bounds(&range);
     let Some(whom) = begin(turn, conn, responder, 0) else { return Taken::Yes };
-    let partitions = partitions(turn, &range);
-    let mut walk = Walk::new(
-        whom,
-        Keyspace(0),
-        partitions,
-        (Partition(0), Vec::new()),
-        Task::Count { count: 0, slot: None },
-    );
-    walk.start_each_at(from);
-    walk.to = to;
+    let groups = by_core(turn, &partitions(turn, &range));
+    let mut walk = Walk::counted(whom, Keyspace(0), groups, from);
+    walk.to = to.into();
     turn.start_walk(walk);
     Taken::Yes
 }

@@ -6,6 +6,7 @@ mod crashes;
 mod faults;
 mod model;
 mod order;
+mod ordered;
 mod pipelining;
 mod settling;
 mod space;
@@ -32,6 +33,7 @@ enum Seen {
     NotMet,
     Integer(i64),
     Page(Vec<(Vec<u8>, Vec<u8>)>, Option<Vec<u8>>),
+    Counted(u64, Option<(Partition, Vec<u8>)>),
     Refused(String),
     Unknown,
 }
@@ -51,6 +53,9 @@ impl Seen {
                 page.iter().map(|(key, value)| (key.to_vec(), value.bytes.to_vec())).collect(),
                 next.map(<[u8]>::to_vec),
             ),
+            Answer::Counted { keys, next } => {
+                Seen::Counted(keys, next.map(|(partition, key)| (partition, key.to_vec())))
+            }
             Answer::Refused(Refusal::Damaged(text) | Refusal::Limit(text) | Refusal::ReadOnly(text)) => {
                 Seen::Refused(text.to_string())
             }

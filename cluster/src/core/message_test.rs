@@ -1,0 +1,85 @@
+//! Requests and answers survive their batches.
+
+use super::*;
+
+fn requests() -> Vec<Op<'static>> {
+    let put = Update::Put {
+        value: b"v",
+        expiry: PutExpiry::After(9),
+        condition: Condition::Version(Version(4)),
+        want_old: true,
+    };
+    let delete = Update::Delete { condition: Condition::Present, want_old: false, want_existed: true };
+    let expire =
+        Update::Expire { expiry: PutExpiry::At(8), condition: ExpireCondition::Later, want_old: true };
+    let scan = Scan { from: b"a", to: b"", limit: 10, limit_bytes: 99, keys_only: true };
+    vec![
+        Op::Get { key: b"k" },
+        Op::GetMany { keys: &[b"a", b"", b"c"] },
+        Op::Update { key: b"k", update: put },
+        Op::Update { key: b"k", update: delete },
+        Op::Update { key: b"k", update: Update::Increment { by: -3 } },
+        Op::Update { key: b"k", update: Update::Append { suffix: b"s" } },
+        Op::Update { key: b"k", update: expire },
+        Op::Scan(scan),
+        Op::ScanMany { partitions: &[Partition(5), Partition(900)], scan, oversized: true },
+        Op::Count(Count { partitions: &[Partition(5)], place: b"p", from: b"f", to: b"t" }),
+        Op::Clear,
+    ]
+}
+
+#[test]
+fn requests_survive_their_batch() {
+    let updates = [(&b"a"[..], Update::Increment { by: 1 }), (b"b", Update::Append { suffix: b"" })];
+    let mut ops = requests();
+    ops.push(Op::UpdateMany { updates: &updates });
+    let mut batch = Vec::new();
+    let request = |op| Request { keyspace: Keyspace(3), partition: Partition(5), op };
+    for (slot, &op) in ops.iter().enumerate() {
+        write_request(&mut batch, slot as u64, &request(op));
+    }
+    let mut seen = 0;
+    each_request(&batch, |slot, read| {
+        assert_eq!(slot, seen);
+        let Incoming::Request(read) = read else { panic!("a request was written") };
+        assert_eq!(format!("{read:?}"), format!("{:?}", request(ops[slot as usize])));
+        seen += 1;
+        true
+    });
+    assert_eq!(seen as usize, ops.len());
+}
+
+#[test]
+fn answers_survive_their_batch() {
+    let value = Value { bytes: b"v", version: Version(2), expiry: Expiry(3) };
+    let mut page = Page::default();
+    page.push(b"k1", value);
+    page.push(b"k2", value);
+    let answers = [
+        Answer::Value(value),
+        Answer::NotFound,
+        Answer::Item { index: 7, value: Some(value) },
+        Answer::Item { index: 8, value: None },
+        Answer::Written { version: Version(1), existed: 2, old: Some(value) },
+        Answer::NotMet { current: None },
+        Answer::Integer(-9),
+        Answer::Page { page: &page, next: Some(b"k3") },
+        Answer::Page { page: &page, next: None },
+        Answer::Refused(Refusal::ReadOnly("the disk is full")),
+        Answer::Refused(Refusal::WrongShard),
+        Answer::Unknown("the log failed"),
+        Answer::Counted { keys: 7, next: Some((Partition(3), b"k")) },
+        Answer::Counted { keys: 8, next: None },
+    ];
+    let mut batch = Vec::new();
+    for (slot, answer) in answers.iter().enumerate() {
+        write_answer(&mut batch, slot as u64, answer);
+    }
+    let mut seen = 0;
+    each_answer(&batch, &mut Page::default(), |slot, read| {
+        assert_eq!(slot, seen);
+        assert_eq!(format!("{read:?}"), format!("{:?}", answers[slot as usize]));
+        seen += 1;
+    });
+    assert_eq!(seen as usize, answers.len());
+}
