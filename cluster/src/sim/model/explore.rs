@@ -299,7 +299,7 @@ impl Search<'_> {
                 self.expire(&before, &next.slots);
             }
             if let Some(told) = told {
-                self.below(&mut next, told, open);
+                self.below(&mut next, if wrote { told } else { told + 1 }, open);
             }
             self.pass(&mut next, open, wrote, clock);
             if let Some(Wanted::Seen(seen)) = wanted
@@ -309,6 +309,8 @@ impl Search<'_> {
             }
             if wanted.is_none() {
                 let told = (open.fate == Fate::Open).then(|| outcome.clone());
+                // What writes nothing may be told the version of what was written before.
+                let version = if wrote { version } else { Span { from: above, ..version } };
                 next.set_mark(open.op.id, Mark::Done { outcome: told, version, clock });
             } else {
                 next.unmark(open.op.id);
@@ -409,7 +411,7 @@ impl Search<'_> {
         config.set_mark(read.op.id, Mark::Reading(glimpses));
     }
 
-    /// What was written to the same keys before the version that became known has a lower one.
+    /// What was written to the same keys before has a version below this one.
     fn below(&self, config: &mut Config, version: u64, writer: &Pending) {
         for other in self.pending.iter().filter(|other| other.op.mask() & writer.op.mask() != 0) {
             let mark = config.marks.iter_mut().find(|(id, _)| *id == other.op.id);

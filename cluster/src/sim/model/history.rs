@@ -457,7 +457,8 @@ impl History {
             }
             Seen::Refused(Refusal::Damaged) => ("refused: damaged", self.permits.damaged),
             Seen::Refused(Refusal::Other) => ("refused: other", false),
-            Seen::Unknown => ("unknown", self.permits.read_only),
+            // A clear of which some partitions were refused has an unknown outcome.
+            Seen::Unknown => ("unknown", self.permits.read_only || parts.len() > 1),
             _ => return Ok(()),
         };
         self.count(name);
