@@ -4,7 +4,7 @@
 //! shard takes no more writes until it is restarted is restarted, as its operator would.
 
 use crate::config::Durability;
-use crate::sim::disk::{Crash, Damage, DiskFaults};
+use crate::sim::disk::{Crash, Damage, DiskFaults, RotMix};
 use crate::sim::model::{Checked, Loss, Permits};
 use crate::sim::node::{Node, Stage};
 use crate::sim::options::{Plan, Trouble};
@@ -187,7 +187,7 @@ impl World {
                     (speed.stalls_ppm, speed.stall_us) = ((share * 1e6) as u32, 1_000..200_000);
                 }
             }
-            Trouble::Rot => self.rot(),
+            Trouble::Rot => self.rot(false),
             Trouble::Jump { us } => {
                 self.counters.count("clock jumps");
                 self.clock.jump(us);
@@ -197,35 +197,21 @@ impl World {
         Ok(())
     }
 
-    fn rot(&mut self) {
+    /// Tables rot at any time; logs and manifests while they are at rest, behind an orderly stop: damage to the newest
+    /// commit or edit can't be told from a tear, and only there it is known which one that is.
+    fn rot(&mut self, is_at_rest: bool) {
         let shard = self.streams.faults.random_range(0..self.disks.len());
-        if let Some(damage) = self.disks[shard].rot(&mut self.streams.faults) {
-            self.counters.count("damage done");
-            self.calamity.damage.push((shard, damage));
-            self.permits.damaged = true;
-            self.history.permit(self.permits);
+        let disk = &mut self.disks[shard];
+        let (logs, manifests) = if is_at_rest { (2, 1) } else { (0, 0) };
+        disk.faults().rot = RotMix { logs, manifests, ..RotMix::default() };
+        let Some(damage) = disk.rot(&mut self.streams.faults) else { return };
+        if damage.is_newest && !matches!(damage.file, FileName::Table(_)) {
+            return disk.mend(|file| file == damage.file);
         }
-    }
-
-    /// Damage to the newest commit of a log, or edit of a manifest, can't be told from a tear: nobody promises anything
-    /// about it. What the power takes may leave an older one the newest.
-    fn mend_what_cannot_be_told(&mut self, crash: Crash) {
-        let is_weak = self.plan.node.durability != Durability::Sync;
-        let is_told = |damage: &Damage| {
-            matches!(damage.file, FileName::Table(_))
-                || !damage.is_newest && !is_weak && crash == Crash::Process
-        };
-        for (shard, disk) in self.disks.iter_mut().enumerate() {
-            let untold: Vec<FileName> = self
-                .calamity
-                .damage
-                .iter()
-                .filter(|(other, damage)| *other == shard && !is_told(damage))
-                .map(|(_, damage)| damage.file)
-                .collect();
-            disk.mend(|file| untold.contains(&file));
-            self.calamity.damage.retain(|(other, damage)| *other != shard || !untold.contains(&damage.file));
-        }
+        self.counters.count("damage done");
+        self.calamity.damage.push((shard, damage));
+        self.permits.damaged = true;
+        self.history.permit(self.permits);
     }
 
     /// The operator puts back what was damaged.
@@ -360,7 +346,6 @@ impl World {
                 remains.extend(core.net.crash(&mut self.streams.net));
             }
         }
-        self.mend_what_cannot_be_told(crash);
         let mut is_torn = false;
         for disk in &mut self.disks {
             let before = disk.counters().torn_writes;
@@ -402,6 +387,10 @@ impl World {
         let loss = if has_failed { self.loss(crash) } else { Loss::Nothing };
         self.counters.count(if has_failed { "stops after a failure" } else { "graceful stops" });
         self.go_down(crash, loss, down_us)?;
+        let is_sync = self.plan.node.durability == Durability::Sync;
+        if self.plan.rots && is_sync && !has_failed && self.streams.faults.random_ratio(2, 3) {
+            self.rot(true);
+        }
         match cores {
             Some(cores) if !has_failed => self.reshard(cores),
             _ => Ok(()),

@@ -148,7 +148,7 @@ impl Profile {
                 weak: 100,
                 ..calm
             },
-            Profile::Bitrot => Features { rots: 6, is_churning: true, ..calm },
+            Profile::Bitrot => Features { rots: 6, stops: 4, is_churning: true, ..calm },
             Profile::Enospc => Features { floods: 5, is_churning: true, ..calm },
             Profile::Eio => Features { storms: 6, slow: 1, ..calm },
             Profile::Expiry => Features {
