@@ -172,6 +172,25 @@ impl Net {
         }
     }
 
+    /// Where each connection stands, for reports.
+    pub fn describe(&self) -> String {
+        let sockets = self.places.iter().filter_map(|place| place.socket.as_ref());
+        let sockets = sockets.map(|socket| {
+            format!(
+                "client {}: {} arriving, {} kept, {} output, {} leaving, {} pauses, ready {}, closing {}",
+                socket.client,
+                socket.arriving.len(),
+                socket.kept.len(),
+                socket.output.len(),
+                socket.leaving.len(),
+                socket.pauses,
+                socket.is_ready,
+                socket.is_closing
+            )
+        });
+        sockets.collect::<Vec<_>>().join("; ")
+    }
+
     /// Bytes that the core holds for its connections.
     pub fn held_bytes(&self) -> usize {
         let sockets = self.places.iter().filter_map(|place| place.socket.as_ref());

@@ -326,6 +326,32 @@ impl Node {
         self.cores.iter().any(|core| core.work.is_at(moment))
     }
 
+    /// Where each core stands, for reports.
+    pub fn describe(&mut self) -> String {
+        let mut text = String::new();
+        for (index, core) in self.cores.iter_mut().enumerate() {
+            let (hub, stats) = (&mut core.state.hub, core.state.shard.stats());
+            let sessions: Vec<String> = hub.sessions.iter().map(|session| session.describe()).collect();
+            text += &format!(
+                "\n    core {index}: phase {:?}, forwards idle {}, mail {}, wakes at {:?}, delay {} us, forming {}, parked {}, \
+                 memtables {}, frozen {}, trouble {:?}, connections [{}], {}",
+                core.state.phase,
+                hub.forwards.is_idle(),
+                hub.forwards.port().has_mail(),
+                core.wake_at_us,
+                hub.delay_us,
+                core.state.shard.forming_bytes(),
+                stats.parked_now,
+                stats.memtable_bytes,
+                stats.frozen_memtables,
+                stats.trouble,
+                sessions.join("; "),
+                core.net.describe(),
+            );
+        }
+        text
+    }
+
     /// Counts what its shards did, before it goes.
     pub fn count(&self, counters: &mut Counters) {
         for core in &self.cores {

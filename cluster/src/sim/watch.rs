@@ -42,7 +42,7 @@ impl World {
     }
 
     fn watch_answers(&mut self) -> Checked {
-        let Up::Yes(node) = &self.up else { return Ok(()) };
+        let Up::Yes(node) = &mut self.up else { return Ok(()) };
         if self.calamity.is_stormy() || node.is_stopping() || node.failure().is_some() {
             return Ok(());
         }
@@ -52,10 +52,11 @@ impl World {
             let Some(sent_us) = seat.client.waits_since_us() else { continue };
             if now_us > sent_us.max(since_us) + ANSWER_US {
                 let seen = format!(
-                    "client {} waits since {sent_us} us for {} answers ({:?})",
+                    "client {} waits since {sent_us} us for {} answers ({:?}){}",
                     seat.client.id(),
                     seat.client.unanswered(),
-                    seat.link
+                    seat.link,
+                    node.describe()
                 );
                 return Err(self.violation("every request is answered", "an answer", seen));
             }
