@@ -48,6 +48,7 @@ pub mod mesh;
 pub mod node;
 pub mod placement;
 mod session;
+pub mod sim;
 pub mod stats;
 
 pub use config::Config;

@@ -8,6 +8,7 @@ pub mod testing;
 
 use crate::io::{FileBytes, FileName};
 use std::io::Result;
+use std::ops::Range;
 
 /// A shard's directory.
 pub trait Dir {
@@ -33,6 +34,20 @@ pub trait Dir {
     fn map(&self, file: FileName, populate: bool) -> Result<FileBytes>;
     /// Where the directory is, for messages.
     fn path(&self) -> String;
+}
+
+/// Writes a range of a file again as it reads, and syncs the file. After a sync that failed, a kernel may show data that it
+/// has given up writing, and later syncs succeed without it: who can't prove what it read to be durable writes it again.
+pub(crate) fn rewrite(dir: &mut dyn Dir, file: FileName, range: Range<u64>) -> Result<()> {
+    const PIECE_BYTES: u64 = 1 << 20;
+    let mut at = range.start;
+    while at < range.end {
+        let piece = PIECE_BYTES.min(range.end - at);
+        let bytes = dir.read(file, at, piece as usize)?;
+        dir.write(file, at, &bytes)?;
+        at += piece;
+    }
+    dir.sync(file)
 }
 
 /// What to do about damage found in a shard's directory: names the command that repairs its store.

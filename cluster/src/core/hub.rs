@@ -74,6 +74,9 @@ pub struct Hub {
     pub stats: CoreStats,
     /// When this turn began.
     pub now: Now,
+    /// The shard's time then, in milliseconds since the Unix epoch: what expiries are told against. The wall clock may
+    /// have gone back behind it.
+    pub clock_ms: u64,
     /// How long this core's writers are held back.
     pub delay_us: u32,
     /// Bytes that a forming commit may have before the next write waits for the one after it.
@@ -110,6 +113,7 @@ impl Hub {
             cursors: Cursors::new(me, now.unix_us),
             stats: CoreStats::default(),
             now,
+            clock_ms: now.unix_us / 1000,
             delay_us: 0,
             braked_until_us: 0,
             commit_bytes_max: (memory_bytes / 8).clamp(COMMIT_BYTES_MIN, COMMIT_BYTES_MAX),
@@ -264,7 +268,7 @@ fn answer_bytes(answer: &Answer<'_>) -> usize {
 pub fn deliver(hub: &mut Hub, io: &mut impl Sockets, ticket: Ticket, answer: &Answer<'_>) {
     match Owner::of(ticket) {
         Some(Owner::Connection { index, generation }) => {
-            let (now_ms, now_us) = (hub.now.unix_us / 1000, hub.now.mono_us);
+            let (now_ms, now_us) = (hub.clock_ms, hub.now.mono_us);
             let Some(session) = hub.sessions.at(index, generation) else { return };
             let conn = session.conn;
             let bytes = answer_bytes(answer);

@@ -42,6 +42,7 @@ impl CoreState {
     pub fn begin(&mut self, now: Now) {
         self.hub.now = now;
         self.shard.tick(now);
+        self.hub.clock_ms = self.shard.clocks().now_us / 1000;
     }
 
     fn turn<'a, S: Sockets>(&'a mut self, io: &'a mut S) -> Turn<'a, S> {

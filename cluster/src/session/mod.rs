@@ -146,6 +146,12 @@ impl Session {
         }
     }
 
+    /// What it waits for, for reports of the simulator.
+    pub fn describe(&self) -> String {
+        let (in_flight, holds, window) = (self.in_flight(), self.holds, self.window);
+        format!("{in_flight} in flight of {window}, holds {holds:06b}, leftover {}", self.leftover)
+    }
+
     /// Requests that are not answered.
     pub fn in_flight(&self) -> usize {
         match &self.dialogue {

@@ -154,6 +154,12 @@ impl MemoryDir {
         }
     }
 
+    /// A sync failed, and the kernel takes what it couldn't write for clean: reads see it until the power goes,
+    /// and no later sync makes it durable.
+    pub fn forget_unsynced(&mut self) {
+        self.files.values_mut().for_each(|file| file.unsynced.clear());
+    }
+
     /// Loses power and everything that wasn't synced.
     pub fn crash_losing_all(&mut self) {
         self.name_changes.clear();

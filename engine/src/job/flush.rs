@@ -81,7 +81,9 @@ impl Job for FlushJob {
         match self.sink.writer.progress(0, requests) {
             Progress::Working if going => JobStep::More,
             Progress::Working => JobStep::Waiting,
-            Progress::Done(tables) => JobStep::Done(Ok(JobOutput::Tables { tables, level: 0 })),
+            Progress::Done(tables) => {
+                JobStep::Done(Ok(JobOutput::Tables { tables, level: 0, expired: self.sink.expired }))
+            }
             Progress::Failed(error) => JobStep::Done(Err(error)),
         }
     }

@@ -130,7 +130,8 @@ impl Job for MergeJob {
             Progress::Working if going => JobStep::More,
             Progress::Working => JobStep::Waiting,
             Progress::Done(tables) => {
-                JobStep::Done(Ok(JobOutput::Tables { tables, level: self.output_level }))
+                let (level, expired) = (self.output_level, self.sink.expired);
+                JobStep::Done(Ok(JobOutput::Tables { tables, level, expired }))
             }
             Progress::Failed(error) => JobStep::Done(Err(error)),
         }

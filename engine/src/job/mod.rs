@@ -76,6 +76,8 @@ pub enum JobOutput {
         tables: Vec<Arc<Table>>,
         /// Their level.
         level: usize,
+        /// Expired values that were left out, or became tombstones.
+        expired: u64,
     },
     /// A prepared log segment file.
     Segment(FileName),

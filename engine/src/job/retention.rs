@@ -89,13 +89,18 @@ impl Retention {
             return Verdict::Drop;
         }
         let is_value = entry.stamp.kind() == Some(Kind::Value);
-        if is_value && !entry.expiry.is_past(self.rule.now_ms) {
+        if is_value && !self.is_expired(entry) {
             return Verdict::Keep;
         }
         if self.hides_nothing(entry.key, version) {
             return Verdict::Drop;
         }
         if is_value { Verdict::Bury } else { Verdict::Keep }
+    }
+
+    /// Whether a value is gone by its expiry.
+    pub fn is_expired(&self, entry: &Entry<'_>) -> bool {
+        entry.expiry.is_past(self.rule.now_ms) && entry.stamp.kind() == Some(Kind::Value)
     }
 
     fn begin_key(&mut self, key: &[u8]) {

@@ -16,6 +16,8 @@ pub(super) struct Sink {
     cuts: Vec<Vec<u8>>,
     cuts_passed: usize,
     pending_bytes: usize,
+    /// Expired values among those taken that did not stay.
+    pub expired: u64,
 }
 
 impl Sink {
@@ -26,13 +28,14 @@ impl Sink {
         cuts: Vec<Vec<u8>>,
     ) -> Sink {
         let writer = TableWriter::new(context, expected_entries);
-        Sink { retention: Retention::new(rule), writer, cuts, cuts_passed: 0, pending_bytes: 0 }
+        Sink { retention: Retention::new(rule), writer, cuts, cuts_passed: 0, pending_bytes: 0, expired: 0 }
     }
 
     /// Takes the next entry in storage order; returns about how many bytes of work it was.
     pub fn take(&mut self, entry: Entry<'_>, requests: &mut Vec<IoRequest>) -> usize {
         let begins_key = !self.retention.is_same_key(entry.key);
         let verdict = self.retention.judge(&entry);
+        self.expired += u64::from(verdict != Verdict::Keep && self.retention.is_expired(&entry));
         let bytes = entry.key.len() + entry.value.len() + size_of::<Stamp>();
         if begins_key && (self.passes_cut(entry.key) || self.writer.is_full()) {
             self.writer.end_table(requests);

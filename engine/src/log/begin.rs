@@ -5,14 +5,16 @@ use super::inventory::{Inventory, Link};
 use super::segments::{SPARES_MAX, Segment, Segments};
 use super::{Log, LogOptions, LogPosition};
 use crate::Error;
-use crate::dir::Dir;
+use crate::aligned::ALIGN;
+use crate::dir::{Dir, rewrite};
 use crate::io::FileName;
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::io;
 
 const FILL_BYTES: usize = 1 << 20;
 
-/// Makes the segments in `kept`, which end at `end`, durable, begins a segment of a generation above
+/// Makes the segments in `kept`, which end at `end` and are proved durable until `proved`, durable, begins a segment of a generation above
 /// `newest` behind them, and clears away what isn't log.
 pub(super) fn begin_generation(
     dir: &mut dyn Dir,
@@ -20,6 +22,7 @@ pub(super) fn begin_generation(
     newest: u64,
     inventory: &Inventory,
     mut kept: Vec<Link>,
+    proved: LogPosition,
     end: LogPosition,
 ) -> Result<Log, Error> {
     let Some(generation) = generation_above(newest) else {
@@ -29,7 +32,7 @@ pub(super) fn begin_generation(
         )));
     };
     for link in &kept {
-        sync(dir, link.header.file)?;
+        make_durable(dir, link, proved, end)?;
     }
     let mut previous = kept.last().map_or(Previous::default(), |link| Previous {
         generation: link.header.generation,
@@ -110,10 +113,26 @@ fn sort_files(
     }
     // Their length must be durable before a header says so: whoever made them may have been killed.
     for &number in &usable {
-        sync(dir, number)?;
+        let file = FileName::Log(number);
+        rewrite(dir, file, size - ALIGN as u64..size)
+            .map_err(|error| Error::io("prepare", file, dir.path(), error))?;
     }
     let spares = usable.split_off(1);
     Ok(Files { segment: usable[0], spares, waste, next_number })
+}
+
+/// Makes durable what a segment of the log holds.
+fn make_durable(dir: &mut dyn Dir, link: &Link, proved: LogPosition, end: LogPosition) -> Result<(), Error> {
+    let segment = link.header.generation;
+    let from = match segment.cmp(&proved.segment) {
+        Ordering::Less => return sync(dir, link.header.file),
+        Ordering::Equal => proved.offset,
+        Ordering::Greater => 0,
+    };
+    let to = if segment == end.segment { end.offset } else { link.end.unwrap_or(from) };
+    let file = FileName::Log(link.header.file);
+    rewrite(dir, file, from.into()..to.into())
+        .map_err(|error| Error::io("make durable", file, dir.path(), error))
 }
 
 fn sync(dir: &mut dyn Dir, number: u64) -> Result<(), Error> {

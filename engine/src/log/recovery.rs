@@ -4,7 +4,8 @@
 //! 2. Its commits are read forward, each checked whole before any of its records is handed out.
 //! 3. The first bad commit ends the log. If anything that was written later says that the log was durable
 //!    beyond the bad commit's start, it is damage and recovery refuses; otherwise it is the torn tail.
-//! 4. What was read is synced (a killed process leaves commits that only the page cache has), and a new
+//! 4. What was read and isn't proved durable is written again and synced: a killed process leaves commits that
+//!    only the page cache has, and after a failed sync such as no sync will write. Then a new
 //!    generation is begun: its header, durable before the first commit, names the end that was found. The
 //!    upper half of a generation counts openings, so no generation is ever used twice, not even one of
 //!    which a crash left nothing but stray sectors.
@@ -46,7 +47,7 @@ pub fn recover(
     }
     let newest = inventory.newest_generation().max(leftovers.newest_generation).max(from.segment);
     let kept = chain.into_iter().take(ended.link + 1).collect();
-    begin_generation(dir, options, newest, &inventory, kept, ended.position)
+    begin_generation(dir, options, newest, &inventory, kept, ended.proved, ended.position)
 }
 
 /// Where reading a chain came to an end.
@@ -56,6 +57,8 @@ pub(super) struct Ended {
     pub link: usize,
     /// Where the first bad commit, or the next commit, starts.
     pub position: LogPosition,
+    /// Up to where what was read says that it was durable.
+    pub proved: LogPosition,
     bad: Option<Bad>,
     pub commits: u64,
     pub records: u64,
@@ -127,11 +130,13 @@ pub(super) fn read_chain(
     from: LogPosition,
     visit: &mut dyn FnMut(Record<'_>, LogPosition) -> Result<(), Error>,
 ) -> Result<Ended, Error> {
-    let mut ended = Ended { link: 0, position: from, bad: None, commits: 0, records: 0 };
+    let mut ended =
+        Ended { link: 0, position: from, proved: LogPosition::default(), bad: None, commits: 0, records: 0 };
     for (index, link) in chain.iter().enumerate() {
         let segment = link.header.generation;
         let first = if segment == from.segment { from.offset } else { 0 };
         ended.link = index;
+        ended.proved = ended.proved.max(link.header.durable);
         ended.position = LogPosition { segment, offset: first.max(SEGMENT_HEADER) };
         if link.end.is_some_and(|end| end < ended.position.offset) {
             return Err(Error::Unusable(format!(
@@ -147,6 +152,7 @@ pub(super) fn read_chain(
                 Ok(commit) => {
                     reader.visit(ended.position.offset, &commit, visit)?;
                     ended.position.offset += commit.padded;
+                    ended.proved = ended.proved.max(commit.durable);
                     ended.commits += 1;
                     ended.records += u64::from(commit.records);
                 }

@@ -67,7 +67,7 @@ pub fn repair(dir: &mut dyn Dir, from: LogPosition, options: LogOptions) -> Resu
     let kept: Vec<Link> = chain.into_iter().take(ended.link + 1).collect();
     count_dropped(dir, &options, &inventory, &kept, ended.position, &mut report)?;
     let newest = inventory.newest_generation().max(leftovers.newest_generation).max(from.segment);
-    begin_generation(dir, options, newest, &inventory, kept, ended.position)?;
+    begin_generation(dir, options, newest, &inventory, kept, ended.proved, ended.position)?;
     Ok(report)
 }
 

@@ -5,7 +5,7 @@ use super::writer::encode_file;
 use super::{Manifest, ManifestState};
 use crate::Error;
 use crate::aligned::AlignedBuf;
-use crate::dir::{Dir, repair_hint};
+use crate::dir::{Dir, repair_hint, rewrite};
 use crate::io::FileName;
 
 impl Manifest {
@@ -31,9 +31,10 @@ impl Manifest {
             let place = Place { number: number + 1, ..place };
             return start_file(dir, place, sequence + 1, content.state, &names);
         }
-        // A killed process may have left edits that only the page cache has.
+        // A killed process may have left edits that only the page cache has, and no sync will write.
         let file = FileName::Manifest(number);
-        dir.sync(file).map_err(|error| Error::io("sync", file, dir.path(), error))?;
+        rewrite(dir, file, 0..content.end)
+            .map_err(|error| Error::io("make durable", file, dir.path(), error))?;
         dir.sync_dir().map_err(|error| Error::io("sync", "names", dir.path(), error))?;
         remove_leftovers(dir, &names, file)?;
         Ok((Manifest::new(place, content.end, sequence, content.state.clone()), content.state))

@@ -142,6 +142,7 @@ impl Shard {
     /// Applies the entries of the finished log write, then lets its answers go, in order.
     fn commit_done(&mut self, end: LogPosition, out: &mut impl Answers) {
         self.logged_end = end;
+        self.kept_clock_us = self.kept_clock_us.max(self.logged_clock_us);
         self.log_backoff.worked();
         self.is_unsynced |= self.options.durability != Durability::Sync;
         let at_once = self.applies_at_once();

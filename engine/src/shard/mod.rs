@@ -56,7 +56,7 @@ use scans::LargeScans;
 use sources::Sources;
 use stats::Counters;
 
-pub use options::{Budgets, Durability, Now, ShardOptions, Tuning};
+pub use options::{Budgets, Clocks, Durability, Now, ShardOptions, Tuning};
 pub use stats::ShardStats;
 
 /// The latest time that is taken for true, the year 3111: versions start from the clock and have 56 bits.
@@ -85,6 +85,8 @@ pub struct Shard {
     clock_us: u64,
     /// The time in the newest log record, microseconds.
     logged_clock_us: u64,
+    /// The time in the newest log record whose write is done: no restart goes back behind it.
+    kept_clock_us: u64,
     mono_us: u64,
     /// Whether any entry has an expiry: then the log must know the time.
     holds_expiring: bool,
@@ -201,6 +203,11 @@ impl Shard {
     /// shard is opened again) a defect. `None` while all is well, also while the disk is full.
     pub fn failure(&self) -> Option<&str> {
         self.defect.as_deref().or(self.doubt.as_ref().map(|doubt| doubt.reason.as_str()))
+    }
+
+    /// The shard's time, which expiry goes by.
+    pub fn clocks(&self) -> Clocks {
+        Clocks { now_us: self.clock_us, kept_us: self.kept_clock_us }
     }
 
     /// Bytes of writes that wait for the next log write.

@@ -52,6 +52,7 @@ impl Shard {
         })?;
         let Replay { partitions, sources, clock_us, holds_expiring, .. } = replay;
         let places = partitions.iter().count();
+        let kept_clock_us = clock_us.min(CLOCK_US_MAX);
         let clock_us = clock_us.max(now.unix_us).min(CLOCK_US_MAX);
         let mut background = Background::new(tree_options, state.next_file);
         background.debt_bytes = sources.tree.debt_bytes(&background.tree_options);
@@ -73,6 +74,7 @@ impl Shard {
             jobs: Vec::new(),
             clock_us,
             logged_clock_us: 0,
+            kept_clock_us,
             mono_us: now.mono_us,
             holds_expiring,
             synced_mono_us: now.mono_us,

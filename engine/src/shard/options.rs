@@ -24,6 +24,16 @@ pub struct Now {
     pub mono_us: u64,
 }
 
+/// The time by which a shard's entries expire, microseconds since the Unix epoch. It never goes back while a shard is
+/// open, whatever the wall clock does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Clocks {
+    /// Now.
+    pub now_us: u64,
+    /// What the log knows of it, as far as it is written: where a restart goes on if the wall clock shows less.
+    pub kept_us: u64,
+}
+
 /// What a shard is opened with.
 #[derive(Clone, Debug)]
 pub struct ShardOptions {

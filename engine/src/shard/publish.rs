@@ -20,8 +20,12 @@ impl Shard {
     pub(super) fn background_done(&mut self, id: JobId, result: Result<JobOutput, Error>) {
         let Some(running) = self.background.running.remove(&id) else { return };
         match (running, result) {
-            (Running::Flush, Ok(JobOutput::Tables { tables, level })) => self.flushed(tables, level),
-            (Running::Merge { inputs }, Ok(JobOutput::Tables { tables, level })) => {
+            (Running::Flush, Ok(JobOutput::Tables { tables, level, expired })) => {
+                self.counters.expired += expired;
+                self.flushed(tables, level);
+            }
+            (Running::Merge { inputs }, Ok(JobOutput::Tables { tables, level, expired })) => {
+                self.counters.expired += expired;
                 self.counters.merges += 1;
                 self.cleared_trouble();
                 let added = tables.into_iter().map(|table| (level, table)).collect();

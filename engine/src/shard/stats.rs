@@ -14,6 +14,7 @@ pub(super) struct Counters {
     pub written_bytes: u64,
     pub flushes: u64,
     pub merges: u64,
+    pub expired: u64,
     pub job_errors: u64,
     pub read_errors: u64,
     pub log_failures: u64,
@@ -42,6 +43,8 @@ pub struct ShardStats {
     pub flushes: u64,
     /// Merges done.
     pub merges: u64,
+    /// Expired values that flushes and merges took out.
+    pub expired: u64,
     /// Background jobs that failed.
     pub job_errors: u64,
     /// Blocks that couldn't be read or were damaged.
@@ -139,6 +142,7 @@ impl Shard {
             written_bytes: self.counters.written_bytes,
             flushes: self.counters.flushes,
             merges: self.counters.merges,
+            expired: self.counters.expired,
             job_errors: self.counters.job_errors,
             read_errors: self.counters.read_errors,
             log_failures: self.counters.log_failures,

@@ -210,7 +210,7 @@ impl TestStore {
     }
 
     fn install(&mut self, removed: &[u64], output: JobOutput) {
-        let JobOutput::Tables { tables, level } = output else { panic!("a job made something else") };
+        let JobOutput::Tables { tables, level, .. } = output else { panic!("a job made something else") };
         let added: Vec<_> = tables.into_iter().map(|table| (level, table)).collect();
         self.tree = self.tree.with(removed, &added);
         let all = self.tree.tables().map(|(level, table)| (level, Arc::clone(table))).collect();

@@ -1,6 +1,7 @@
 //! After a crash everything acknowledged is there, and nothing half-done shows.
 
 use super::*;
+use crate::dir::Dir;
 use rand::SeedableRng;
 
 /// A write of one request: keys and values (`None` deletes), or everything goes.
@@ -174,4 +175,39 @@ fn a_failed_log_write_answers_unknown_and_what_waited_behind_it_is_refused() {
     let mut again = hand.reopen();
     assert_eq!(again.get(b"a"), Seen::Value(b"1".to_vec()));
     assert_eq!(again.put(b"c", b"4"), Seen::Written { existed: 0, old: None });
+}
+
+/// Kills the process behind a failed sync whose data the kernel shows and will never write; then the power goes.
+fn kill_and_cut_power(mut hand: Hand) -> Hand {
+    for request in std::mem::take(&mut hand.held) {
+        let IoRequest::Write { file, offset, data, .. } = request else { continue };
+        hand.dir.write(file, offset, &data).unwrap();
+    }
+    hand.dir.forget_unsynced();
+    let mut hand = hand.reopen();
+    assert_eq!(hand.get(b"a"), Seen::Value(b"1".to_vec()), "the kernel shows it");
+    hand.dir.crash_losing_all();
+    hand.reopen()
+}
+
+#[test]
+fn what_was_read_from_the_log_once_stays_although_its_sync_had_failed() {
+    let mut hand = Hand::new(Durability::Sync, small());
+    hand.send(put(b"a", b"1"));
+    hand.end_turn();
+    assert_eq!(kill_and_cut_power(hand).get(b"a"), Seen::Value(b"1".to_vec()));
+}
+
+#[test]
+fn an_edit_of_the_manifest_stays_although_its_sync_had_failed() {
+    let mut hand = Hand::new(Durability::Sync, small());
+    hand.put(b"a", b"1");
+    hand.shard.flush();
+    hand.end_turn();
+    hand.run_jobs();
+    hand.end_turn();
+    assert!(!hand.held.is_empty(), "the edit is on its way");
+    let mut hand = kill_and_cut_power(hand);
+    assert_eq!(hand.get(b"a"), Seen::Value(b"1".to_vec()));
+    assert!(hand.table_bytes() > 0);
 }

@@ -1,0 +1,356 @@
+//! Simulated clients: programs that use a node. Bytes out, bytes in.
+//!
+//! The world carries the bytes, as slowly and in as many pieces as it likes, and tells when connections begin and end.
+//! Everything a client asks and is answered goes through a [`History`], which checks it. A client does nothing by
+//! itself: it sends when the world lets it, and the same calls with the same generator give the same bytes.
+
+mod chooser;
+mod conn;
+mod garbage;
+mod request;
+mod resp;
+mod scanner;
+mod shape;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+use super::model::{Checked, History, SimTime};
+use chooser::Chooser;
+use conn::Conn;
+use rand::Rng;
+use rand::rngs::SmallRng;
+use request::{Key, Request};
+use scanner::Scanner;
+pub use shape::WorkloadShape;
+use std::collections::VecDeque;
+
+/// What a client speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// RESP2.
+    Resp2,
+    /// RESP3.
+    Resp3,
+    /// The binary protocol.
+    Wire,
+    /// The binary protocol with checksums over keys and values.
+    WireChecked,
+}
+
+impl Dialect {
+    /// Whether it is a version of RESP.
+    pub fn is_resp(self) -> bool {
+        matches!(self, Dialect::Resp2 | Dialect::Resp3)
+    }
+}
+
+/// Where a client is connected to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Port {
+    /// The one that any core serves; this core does.
+    Shared(usize),
+    /// The own port of a core.
+    Core(usize),
+}
+
+/// What a client wants of its connection after sending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    /// Go on.
+    Stay,
+    /// Vanish: deliver what was sent as far as you like, then close, and call [`Client::disconnected`].
+    Vanish,
+    /// Deliver what was sent, close the sending side, and go on delivering what comes until the server closes.
+    HalfClose,
+}
+
+/// Requests that a client keeps to send them again on its next connection.
+const RETRIES_MAX: usize = 8;
+/// Keys that an auditor reads with one request.
+const AUDIT_KEYS: usize = 4;
+
+/// A client.
+#[derive(Debug)]
+pub struct Client {
+    id: usize,
+    dialect: Dialect,
+    shape: WorkloadShape,
+    chooser: Chooser,
+    conn: Option<Conn>,
+    generation: u64,
+    issued: u64,
+    retries: VecDeque<Request>,
+    /// What an auditor has yet to read; `None` for others.
+    audit: Option<Audit>,
+}
+
+#[derive(Debug, Default)]
+struct Audit {
+    keys: Option<VecDeque<Key>>,
+    scans_begun: u32,
+    scans_over: u32,
+}
+
+/// What audits scan: all items, then their number.
+const AUDIT_SCANS: u32 = 2;
+
+impl Client {
+    /// A client that isn't connected. `id` is unique.
+    pub fn new(id: usize, dialect: Dialect, shape: WorkloadShape) -> Client {
+        let chooser = Chooser::new(id, dialect);
+        let retries = VecDeque::new();
+        Client { id, dialect, shape, chooser, conn: None, generation: 0, issued: 0, retries, audit: None }
+    }
+
+    /// A client that reads everything the history knows of once, then is [finished](Client::is_finished): for the end of
+    /// a run and after recoveries. It begins anew with each connection.
+    pub fn auditor(id: usize, dialect: Dialect) -> Client {
+        let mut auditor = Client::new(id, dialect, WorkloadShape::default());
+        auditor.audit = Some(Audit::default());
+        auditor
+    }
+
+    /// Its number.
+    pub fn id(&self) -> usize {
+        self.id
+    }
+
+    /// What it speaks.
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// What it does.
+    pub fn shape(&mut self) -> &mut WorkloadShape {
+        &mut self.shape
+    }
+
+    /// A new connection.
+    pub fn connected(&mut self, port: Port, now: SimTime) {
+        self.generation += 1;
+        let id = (self.id as u64) << 32 | self.generation;
+        self.conn = Some(Conn::new(id, self.dialect, port, now));
+        if let Some(audit) = &mut self.audit {
+            *audit = Audit::default();
+        }
+    }
+
+    /// The connection is gone: the server closed it, crashed, or the client vanished. What is open has an unknown outcome.
+    pub fn disconnected(&mut self, history: &mut History, now: SimTime) -> Checked {
+        let Some(conn) = self.conn.take() else { return Ok(()) };
+        let (lost, done) = conn.lost(history, now);
+        self.retries.extend(lost.into_iter().filter(|request| !matches!(request, Request::Clear)));
+        self.retries.truncate(RETRIES_MAX);
+        done
+    }
+
+    /// Whether it is connected.
+    pub fn is_connected(&self) -> bool {
+        self.conn.is_some()
+    }
+
+    /// Whether the server may close the connection: the client sent what asks for it, or closed its side.
+    pub fn expects_close(&self) -> bool {
+        self.conn.as_ref().is_some_and(Conn::is_closing)
+    }
+
+    /// Whether [`send`](Client::send) would send something now.
+    pub fn wants_to_send(&self) -> bool {
+        let Some(conn) = &self.conn else { return false };
+        if conn.is_closing() || conn.unanswered() >= self.shape.depth.max(1) {
+            return false;
+        }
+        match &self.audit {
+            Some(audit) => audit.has_more(conn),
+            None => self.issued < self.shape.operations || conn.can_go_on_scanning(),
+        }
+    }
+
+    /// Appends the next requests.
+    pub fn send(
+        &mut self,
+        now: SimTime,
+        history: &mut History,
+        rng: &mut SmallRng,
+        out: &mut Vec<u8>,
+    ) -> After {
+        if !self.wants_to_send() {
+            return After::Stay;
+        }
+        let Some(mut conn) = self.conn.take() else { return After::Stay };
+        conn.greet(now, rng, out);
+        let after = match &mut self.audit {
+            Some(audit) => {
+                audit.send(&mut conn, now, history, rng, out);
+                After::Stay
+            }
+            None => self.send_burst(&mut conn, now, history, rng, out),
+        };
+        self.conn = Some(conn);
+        after
+    }
+
+    fn send_burst(
+        &mut self,
+        conn: &mut Conn,
+        now: SimTime,
+        history: &mut History,
+        rng: &mut SmallRng,
+        out: &mut Vec<u8>,
+    ) -> After {
+        let room = self.shape.depth.max(1) - conn.unanswered().min(self.shape.depth);
+        let burst = rng.random_range(1..=self.shape.burst.max(1)).min(room.max(1));
+        for _ in 0..burst {
+            if self.issued >= self.shape.operations && !conn.can_go_on_scanning() {
+                break;
+            }
+            if rng.random_range(0..1000) < self.shape.vanishes {
+                return self.leave(conn, now, rng, out);
+            }
+            if rng.random_range(0..1000) < self.shape.garbage {
+                conn.send_garbage(now, rng, out);
+                if conn.is_closing() {
+                    break;
+                }
+                continue;
+            }
+            self.send_one(conn, now, history, rng, out);
+        }
+        After::Stay
+    }
+
+    fn send_one(
+        &mut self,
+        conn: &mut Conn,
+        now: SimTime,
+        history: &mut History,
+        rng: &mut SmallRng,
+        out: &mut Vec<u8>,
+    ) {
+        if conn.can_go_on_scanning() && (rng.random() || self.issued >= self.shape.operations) {
+            return conn.go_on_scanning(now, rng, out);
+        }
+        if self.issued >= self.shape.operations {
+            return;
+        }
+        if !conn.is_scanning() && rng.random_range(0..1000) < self.shape.scans {
+            self.issued += 1;
+            let whom = (self.dialect.is_resp(), conn.port());
+            let scanner = Scanner::begin(whom, &self.shape, now, history, rng);
+            return conn.scan(scanner, now, rng, out);
+        }
+        for _ in 0..4 {
+            let retry = self.retries.pop_front();
+            let request = retry.unwrap_or_else(|| self.chooser.request(&self.shape, now, rng));
+            let is_welcome = match &request {
+                Request::Clear => history.has_room_to_clear(),
+                request => request.keys().into_iter().all(|key| history.has_room(key)),
+            };
+            if is_welcome {
+                self.issued += 1;
+                return conn.send(request, now, history, rng, out);
+            }
+            history.count("requests that were put off");
+        }
+    }
+
+    /// Goes away: at once, in the middle of a request, or by closing the sending side.
+    fn leave(&mut self, conn: &mut Conn, now: SimTime, rng: &mut SmallRng, out: &mut Vec<u8>) -> After {
+        match rng.random_range(0..4) {
+            0 => {
+                conn.close();
+                After::HalfClose
+            }
+            1 => After::Vanish,
+            _ => {
+                // A part of a request is none: it has no effect.
+                let mut whole = Vec::new();
+                let request = self.chooser.request(&self.shape, now, rng);
+                conn.encode(&request, rng, &mut whole);
+                let part = rng.random_range(0..whole.len());
+                out.extend_from_slice(&whole[..part]);
+                After::Vanish
+            }
+        }
+    }
+
+    /// Takes in bytes in the order the server sent them, cut anywhere.
+    pub fn received(&mut self, bytes: &[u8], now: SimTime, history: &mut History) -> Checked {
+        let Some(conn) = &mut self.conn else { return Ok(()) };
+        conn.received(bytes, now, history, &mut self.chooser)?;
+        if let Some(audit) = &mut self.audit {
+            audit.scans_over = audit.scans_begun - u32::from(conn.is_scanning());
+        }
+        Ok(())
+    }
+
+    /// Since when its oldest request waits, in virtual microseconds, if one does.
+    pub fn waits_since_us(&self) -> Option<u64> {
+        self.conn.as_ref().and_then(Conn::waits_since_us)
+    }
+
+    /// Requests without an answer.
+    pub fn unanswered(&self) -> usize {
+        self.conn.as_ref().map_or(0, Conn::unanswered)
+    }
+
+    /// Operations issued so far, over all connections.
+    pub fn issued(&self) -> u64 {
+        self.issued
+    }
+
+    /// Whether it has nothing more to ask, and no answer is missing.
+    pub fn is_finished(&self) -> bool {
+        match &self.audit {
+            Some(audit) => self.conn.as_ref().is_some_and(|conn| conn.unanswered() == 0 && audit.is_over()),
+            None => self.issued >= self.shape.operations && self.unanswered() == 0,
+        }
+    }
+}
+
+impl Audit {
+    fn has_more(&self, conn: &Conn) -> bool {
+        conn.can_go_on_scanning()
+            || self.keys.as_ref().is_none_or(|keys| !keys.is_empty())
+            || self.scans_begun < AUDIT_SCANS && !conn.is_scanning()
+    }
+
+    fn is_over(&self) -> bool {
+        self.keys.as_ref().is_some_and(VecDeque::is_empty) && self.scans_over == AUDIT_SCANS
+    }
+
+    fn send(
+        &mut self,
+        conn: &mut Conn,
+        now: SimTime,
+        history: &mut History,
+        rng: &mut SmallRng,
+        out: &mut Vec<u8>,
+    ) {
+        if conn.can_go_on_scanning() {
+            return conn.go_on_scanning(now, rng, out);
+        }
+        let keys = self
+            .keys
+            .get_or_insert_with(|| history.keys().filter(|key| !history.is_blind(key)).cloned().collect());
+        if !keys.is_empty() {
+            let keys: Vec<Key> = keys.drain(..keys.len().min(AUDIT_KEYS)).collect();
+            let request = match <[Key; 1]>::try_from(keys) {
+                Ok([key]) => Request::Get(key),
+                Err(keys) => Request::MultiGet(keys),
+            };
+            return conn.send(request, now, history, rng, out);
+        }
+        if self.scans_begun < AUDIT_SCANS && !conn.is_scanning() {
+            let (is_resp, port) = (conn.is_resp(), conn.port());
+            let scanner = match self.scans_begun {
+                0 => Scanner::everything(is_resp, port, now, history),
+                _ => Scanner::count_everything(is_resp, port, now, history),
+            };
+            self.scans_begun += 1;
+            conn.scan(scanner, now, rng, out);
+        }
+    }
+}

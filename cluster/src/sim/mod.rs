@@ -1,0 +1,33 @@
+//! The simulator: real node code in virtual time, on one thread, from one seed.
+//!
+//! - [`world`] steps a [`node`] whose cores are the real ones, over [`disk`]s, [`net`] and clock of its own, in an order that
+//!   the seed decides; [`calamity`] lets faults strike, [`watch`] checks what no client sees, [`ending`] reads all once more.
+//! - [`client`] plays the programs that use a node: bytes out, bytes in.
+//! - [`model`] knows what every answer may be, and says which one was wrong.
+//! - [`options`] draws what a run is to be from its [`profile`]; [`campaign`] runs many seeds, [`report`] says what failed,
+//!   and [`minimize`] makes it smaller.
+//!
+//! Nothing here asks the time or another thread, and nothing outside of here knows that it is simulated.
+
+mod calamity;
+pub mod campaign;
+pub mod client;
+pub mod clock;
+pub mod counters;
+pub mod disk;
+mod ending;
+pub mod minimize;
+pub mod model;
+pub mod net;
+pub mod node;
+pub mod options;
+pub mod performer;
+pub mod profile;
+pub mod report;
+mod reshard;
+pub mod rng;
+#[cfg(test)]
+mod tests;
+pub mod trace;
+mod watch;
+pub mod world;

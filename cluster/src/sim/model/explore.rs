@@ -1,0 +1,496 @@
+//! The search for ways in which an answer is right: just-in-time linearization.
+//!
+//! When an operation is answered, it must have taken effect by then. So each configuration is extended by every sequence of
+//! open writes that ends with it (in the order of their connections, and none of before a crash behind one of after it),
+//! and those that would have answered something else are dropped. Open reads change nothing: a configuration only
+//! remembers what they may have seen.
+
+use super::config::{Config, Glimpse, Mark, Node, add};
+use super::evaluate::{Branch, Outcome, evaluate};
+use super::fits::{Lesson, fits, lesson};
+use super::op::{Kind, Op, Update};
+use super::seen::Seen;
+use super::time::SimTime;
+use super::value::{Clock, Slots, Span};
+use smallvec::{SmallVec, smallvec};
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+/// Configurations that one search looks at, at most.
+const VISITED_MAX: usize = 2000;
+
+/// An operation that is open, or a ghost: nobody waits for its answer, but it may take effect.
+#[derive(Clone, Debug)]
+pub struct Pending {
+    /// The operation.
+    pub op: Rc<Op>,
+    /// It was sent in this epoch.
+    pub epoch: u32,
+    /// What became of its answer.
+    pub fate: Fate,
+    /// Until when it may take effect, if it is a ghost from before a crash.
+    pub seal: Option<Seal>,
+}
+
+/// What became of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It will come.
+    Open,
+    /// The connection is gone.
+    Lost,
+    /// The server said that it doesn't know.
+    Unknown,
+}
+
+/// A ghost may take effect until this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seal {
+    /// Not behind operations of later epochs.
+    pub epoch: u32,
+    /// Not at higher clocks.
+    pub clock_ms: u64,
+}
+
+/// What the search needs to know.
+pub struct Search<'a> {
+    /// Open operations and ghosts, by their ids.
+    pub pending: &'a [Pending],
+    /// Now.
+    pub now: SimTime,
+    /// Whether the past is remembered for crashes that take something back.
+    pub may_lose: bool,
+    /// States that were left are noted here while scans are under way.
+    pub left: Option<&'a mut Vec<(u64, Slots)>>,
+}
+
+/// What an operation that is answered was seen to answer.
+#[derive(Clone, Copy)]
+pub enum Wanted<'a> {
+    /// This.
+    Seen(&'a Seen),
+    /// Anything.
+    Any,
+}
+
+impl Search<'_> {
+    /// The configurations in which `target` has answered what is wanted; `None`: there are too many to look at.
+    /// `outcomes` notes what it answered in them.
+    pub fn answered(
+        &mut self,
+        configs: &[Config],
+        target: &Pending,
+        wanted: Wanted<'_>,
+        outcomes: &mut Vec<Outcome>,
+    ) -> Option<Vec<Config>> {
+        let mut found = Vec::new();
+        let mut visited: Vec<Config> = Vec::new();
+        let mut stack: Vec<(Config, bool)> = Vec::new();
+        for config in configs {
+            match config.mark(target.op.id) {
+                Some(Mark::Done { outcome: Some(outcome), version, clock }) => {
+                    let (outcome, version, clock) = (outcome.clone(), *version, *clock);
+                    self.check_done(config, target, wanted, (outcome, version, clock), outcomes, &mut found);
+                }
+                Some(Mark::Done { outcome: None, .. } | Mark::Skipped) => {}
+                _ => stack.push((config.clone(), true)),
+            }
+        }
+        let relevant = self.relevant(target);
+        while let Some((mut config, is_start)) = stack.pop() {
+            if !is_start {
+                match visited.iter_mut().find(|other| other.is_like(&config)) {
+                    Some(other) if other.covers(&config) => continue,
+                    Some(other) => {
+                        other.merge(&config);
+                        config = other.clone();
+                    }
+                    None => visited.push(config.clone()),
+                }
+                if visited.len() > VISITED_MAX {
+                    return None;
+                }
+            }
+            match config.mark(target.op.id) {
+                Some(Mark::Reading(glimpses)) => {
+                    // Elsewhere only the newest is new.
+                    let is_new = |glimpse: &&Glimpse| is_start || glimpse.step == config.step;
+                    for glimpse in glimpses.clone().iter().filter(is_new) {
+                        self.check_read(&config, target, glimpse, wanted, outcomes, &mut found);
+                    }
+                }
+                _ if self.may_go(&config, target) => {
+                    for (next, outcome) in self.go(&config, target, Some(wanted)) {
+                        outcomes.push(outcome);
+                        add(&mut found, next);
+                    }
+                }
+                _ => {}
+            }
+            for index in &relevant {
+                let open = &self.pending[*index];
+                if self.may_go(&config, open) {
+                    let ways = self.go(&config, open, None);
+                    stack.extend(ways.into_iter().map(|(config, _)| (config, false)));
+                }
+            }
+        }
+        Some(found)
+    }
+
+    /// The open writes that may make a difference if they take effect before `target`. One on other keys makes none: it
+    /// can come later as well, unless a read of both kinds of keys is open or a scan may see them between the two, a crash
+    /// lies between them, or a crash may ask for their order.
+    fn relevant(&self, target: &Pending) -> SmallVec<[usize; 8]> {
+        let all = self.may_lose || self.left.is_some();
+        let mut mask = target.op.mask();
+        let mut relevant: SmallVec<[bool; 16]> = SmallVec::from_elem(false, self.pending.len());
+        loop {
+            let mut is_done = true;
+            for (open, is_relevant) in self.pending.iter().zip(&mut relevant) {
+                let matters = all || open.seal.is_some() || open.op.mask() & mask != 0;
+                if matters && !*is_relevant {
+                    (*is_relevant, is_done) = (true, false);
+                    mask |= open.op.mask();
+                }
+            }
+            if is_done {
+                break;
+            }
+        }
+        let is_write = |index: &usize| {
+            let open = &self.pending[*index];
+            relevant[*index] && open.op.id != target.op.id && !open.op.is_read()
+        };
+        (0..self.pending.len()).filter(is_write).collect()
+    }
+
+    /// Whether an open write may take effect next.
+    fn may_go(&self, config: &Config, open: &Pending) -> bool {
+        if config.mark(open.op.id).is_some() {
+            return false;
+        }
+        if let Some(seal) = open.seal
+            && config.epoch > seal.epoch
+        {
+            return false;
+        }
+        self.pending.iter().take_while(|before| before.op.id < open.op.id).all(|before| {
+            before.fate != Fate::Open
+                || before.op.is_read()
+                || !open.op.follows(&before.op)
+                || config.is_over(before.op.id)
+        })
+    }
+
+    /// An operation took effect before it was answered: was it so?
+    fn check_done(
+        &self,
+        config: &Config,
+        target: &Pending,
+        wanted: Wanted<'_>,
+        (outcome, version, clock): (Outcome, Span, Clock),
+        outcomes: &mut Vec<Outcome>,
+        found: &mut Vec<Config>,
+    ) {
+        let mut config = config.clone();
+        config.unmark(target.op.id);
+        if let Wanted::Seen(seen) = wanted {
+            let told = told_version(seen);
+            let is_right = fits(&outcome, seen, clock) && told.is_none_or(|told| version.has(told));
+            if !is_right || !learn(&mut config, &target.op, &outcome, seen, clock) {
+                return;
+            }
+        }
+        outcomes.push(outcome);
+        add(found, config);
+    }
+
+    /// A read is answered: may it have seen this?
+    fn check_read(
+        &mut self,
+        config: &Config,
+        target: &Pending,
+        glimpse: &Glimpse,
+        wanted: Wanted<'_>,
+        outcomes: &mut Vec<Outcome>,
+        found: &mut Vec<Config>,
+    ) {
+        let clock = clock_of(target, self.now, glimpse.until_ms);
+        let is_newest = glimpse.end == u32::MAX;
+        for Branch { slots, outcome, .. } in evaluate(&target.op, &glimpse.slots, clock, Span::ANY) {
+            // The reply may have been made later than the look.
+            let telling = Span { from: clock.from, to: self.now.clock_ms_max.max(clock.to) };
+            if let Wanted::Seen(seen) = wanted
+                && !fits(&outcome, seen, telling)
+            {
+                continue;
+            }
+            let mut next = config.clone();
+            next.epoch = next.epoch.max(target.epoch);
+            self.order_reads(&mut next, target, glimpse, is_newest.then_some(&slots));
+            if is_newest {
+                let before = next.slots.clone();
+                narrow(&mut next.slots, &slots, target);
+                self.expire(&before, &next.slots);
+            }
+            next.unmark(target.op.id);
+            if let Wanted::Seen(seen) = wanted
+                && !learn(&mut next, &target.op, &outcome, seen, telling)
+            {
+                continue;
+            }
+            outcomes.push(outcome);
+            add(found, next);
+        }
+    }
+
+    /// A read saw this: others of its connection and about its keys saw nothing later if they were sent before it, nothing
+    /// earlier if behind it.
+    fn order_reads(&self, config: &mut Config, target: &Pending, seen: &Glimpse, narrowed: Option<&Slots>) {
+        for (id, mark) in config.marks.iter_mut() {
+            let Mark::Reading(glimpses) = mark else { continue };
+            let Some(other) = self.pending.iter().find(|open| open.op.id == *id) else { continue };
+            if target.op.follows(&other.op) {
+                glimpses.retain(|glimpse| glimpse.step < seen.end);
+            } else if other.op.follows(&target.op) {
+                glimpses.retain(|glimpse| glimpse.end > seen.step);
+                if let (Some(slots), Some(last)) = (narrowed, glimpses.last_mut())
+                    && last.end == u32::MAX
+                {
+                    narrow(&mut last.slots, slots, target);
+                }
+            }
+        }
+    }
+
+    /// The ways in which an open write takes effect now; if an answer is wanted, those that answer it, with the operation
+    /// taken off the list.
+    fn go(
+        &mut self,
+        config: &Config,
+        open: &Pending,
+        wanted: Option<Wanted<'_>>,
+    ) -> SmallVec<[(Config, Outcome); 2]> {
+        let until_ms = open.seal.map_or(u64::MAX, |seal| seal.clock_ms);
+        let clock = clock_of(open, self.now, until_ms);
+        let above = floor(config, open).max(open.op.version_after);
+        let told = match wanted {
+            Some(Wanted::Seen(seen)) => told_version(seen),
+            _ => None,
+        };
+        let version = told.map_or(Span { from: above + 1, to: u64::MAX }, Span::exact);
+        let mut ways = SmallVec::new();
+        for Branch { slots, outcome, wrote } in evaluate(&open.op, &config.slots, clock, version) {
+            if told.is_some_and(|told| if wrote { told <= above } else { told < above }) {
+                continue;
+            }
+            if let Some(Wanted::Seen(seen)) = wanted
+                && !fits(&outcome, seen, clock)
+            {
+                continue;
+            }
+            let mut next = config.clone();
+            next.epoch = next.epoch.max(open.epoch);
+            let before = std::mem::replace(&mut next.slots, slots);
+            if wrote {
+                self.leave(&mut next, before, open, version);
+            } else {
+                self.expire(&before, &next.slots);
+            }
+            if let Some(told) = told {
+                self.below(&mut next, if wrote { told } else { told + 1 }, open);
+            }
+            self.pass(&mut next, open, wrote, clock);
+            if let Some(Wanted::Seen(seen)) = wanted
+                && !learn(&mut next, &open.op, &outcome, seen, clock)
+            {
+                continue;
+            }
+            if wanted.is_none() {
+                let told = (open.fate == Fate::Open).then(|| outcome.clone());
+                // What writes nothing may be told the version of what was written before.
+                let version = if wrote { version } else { Span { from: above, ..version } };
+                next.set_mark(open.op.id, Mark::Done { outcome: told, version, clock });
+            } else {
+                next.unmark(open.op.id);
+            }
+            ways.push((next, outcome));
+        }
+        ways
+    }
+
+    /// Notes that a state was left because something in it has expired.
+    fn expire(&mut self, before: &Slots, after: &Slots) {
+        if let Some(left) = self.left.as_deref_mut()
+            && before.values().any(|(place, _)| after.get(place).is_none())
+        {
+            left.push((self.now.us, before.clone()));
+        }
+    }
+
+    /// Notes that a state was left for another.
+    fn leave(&mut self, config: &mut Config, before: Slots, open: &Pending, version: Span) {
+        if let Some(left) = self.left.as_deref_mut() {
+            left.push((self.now.us, before));
+        }
+        if self.may_lose {
+            let before = RefCell::new(std::mem::take(&mut config.tails));
+            config.is_at_cut = false;
+            let acked_us = Cell::new(u64::MAX);
+            let (op, slots) = (open.op.id, config.slots.clone());
+            config.tails = smallvec![Rc::new(Node { op, slots, before, acked_us, version })];
+        }
+    }
+
+    /// An operation has taken effect: ghosts of its connection before it never will, and open reads see another state.
+    fn pass(&self, config: &mut Config, open: &Pending, wrote: bool, clock: Clock) {
+        for before in self.pending.iter().take_while(|before| before.op.id < open.op.id) {
+            let is_ghost = before.fate == Fate::Lost && !before.op.is_read();
+            if is_ghost && open.op.follows(&before.op) && config.mark(before.op.id).is_none() {
+                config.set_mark(before.op.id, Mark::Skipped);
+            }
+        }
+        let is_reading = |(_, mark): &(_, Mark)| matches!(mark, Mark::Reading(_));
+        if !config.marks.iter().any(is_reading) {
+            return;
+        }
+        if wrote {
+            config.step += 1;
+        }
+        let sealed = open.seal.map_or(u32::MAX, |seal| seal.epoch);
+        for read in self.pending.iter().filter(|read| read.op.is_read()) {
+            let mask = read.op.mask();
+            let is_other = mask & open.op.mask() == 0;
+            let is_frozen = open.op.follows(&read.op) || self.is_frozen(config, read);
+            let is_blocked = self.is_blocked(config, read, open);
+            let step = config.step;
+            let place = config.marks.iter_mut().find(|(id, _)| *id == read.op.id);
+            let Some((_, Mark::Reading(glimpses))) = place else { continue };
+            if read.epoch > sealed {
+                glimpses.clear();
+            }
+            if (is_other || !wrote) && !glimpses.is_empty() {
+                continue;
+            }
+            if let Some(last) = glimpses.last_mut()
+                && last.end == u32::MAX
+            {
+                (last.end, last.until_ms) = (step, clock.to);
+            }
+            if !is_frozen && !is_blocked {
+                let slots = config.slots.only(mask);
+                glimpses.push(Glimpse { step, end: u32::MAX, slots, until_ms: u64::MAX });
+            }
+        }
+    }
+
+    /// Whether a write that follows the read has taken effect.
+    fn is_frozen(&self, config: &Config, read: &Pending) -> bool {
+        let is_done = |other: &Pending| matches!(config.mark(other.op.id), Some(Mark::Done { .. }));
+        self.pending.iter().any(|other| other.op.follows(&read.op) && is_done(other))
+    }
+
+    /// Whether a write that the read follows has yet to take effect; `just` has.
+    fn is_blocked(&self, config: &Config, read: &Pending, just: &Pending) -> bool {
+        self.pending.iter().take_while(|before| before.op.id < read.op.id).any(|before| {
+            before.op.id != just.op.id
+                && before.fate == Fate::Open
+                && !before.op.is_read()
+                && read.op.follows(&before.op)
+                && !config.is_over(before.op.id)
+        })
+    }
+
+    /// What a read that is sent now may see already.
+    pub fn begin_read(&self, config: &mut Config, read: &Pending) {
+        let slots = config.slots.only(read.op.mask());
+        let glimpse = Glimpse { step: config.step, end: u32::MAX, slots, until_ms: u64::MAX };
+        let is_blocked = self.is_blocked(config, read, read);
+        let glimpses = if is_blocked { SmallVec::new() } else { smallvec![glimpse] };
+        config.set_mark(read.op.id, Mark::Reading(glimpses));
+    }
+
+    /// What was written to the same keys before has a version below this one.
+    fn below(&self, config: &mut Config, version: u64, writer: &Pending) {
+        for other in self.pending.iter().filter(|other| other.op.mask() & writer.op.mask() != 0) {
+            let mark = config.marks.iter_mut().find(|(id, _)| *id == other.op.id);
+            let Some((_, Mark::Done { version: span, .. })) = mark else { continue };
+            // A batch tells only the version of its last operation, which may be on another key.
+            if span.from < version && span.to >= version && !matches!(other.op.kind, Kind::Batch(_)) {
+                span.to = version - 1;
+            }
+        }
+    }
+}
+
+/// The highest version known to be written to the keys of an operation.
+fn floor(config: &Config, open: &Pending) -> u64 {
+    match &open.op.kind {
+        Kind::Update(place, _) => config.floor(*place),
+        // A batch tells only the version of its last operation, which is above all of them.
+        Kind::Batch(updates) => updates.iter().map(|(place, _)| config.floor(*place)).max().unwrap_or(0),
+        Kind::Read(_) | Kind::Clear => 0,
+    }
+}
+
+/// Takes over what was learned of the keys that were read.
+fn narrow(slots: &mut Slots, read: &Slots, target: &Pending) {
+    let Kind::Read(places) = &target.op.kind else { return };
+    for place in places {
+        if slots.get(*place).is_some() {
+            slots.set(*place, read.get(*place).cloned());
+        }
+    }
+}
+
+/// When an operation may have been evaluated.
+fn clock_of(open: &Pending, now: SimTime, until_ms: u64) -> Clock {
+    let from = open.op.sent.clock_ms_min;
+    Span { from, to: now.clock_ms_max.min(until_ms).max(from) }
+}
+
+/// The version that an answer tells of what was written.
+fn told_version(seen: &Seen) -> Option<u64> {
+    if let Seen::Written { version, .. } = seen { *version } else { None }
+}
+
+/// Takes in what an answer tells of versions and expiries.
+fn learn(config: &mut Config, op: &Op, outcome: &Outcome, seen: &Seen, clock: Clock) -> bool {
+    match (&op.kind, outcome, seen) {
+        (Kind::Read(places), Outcome::Values(slots), Seen::Values(values)) => {
+            places.iter().zip(slots).zip(values).all(|((place, slot), value)| {
+                match (slot, lesson(*place, value, clock)) {
+                    (Some(slot), Some(lesson)) => config.learn(slot.writer, &lesson),
+                    _ => true,
+                }
+            })
+        }
+        (Kind::Update(place, update), _, Seen::Written { version: Some(version), .. }) => {
+            let is_put = matches!(update, Update::Put { .. });
+            let lesson = Lesson { place: *place, version: Some(*version), expiry: None };
+            if is_put {
+                config.learn(op.id, &lesson)
+            } else {
+                config.raise_floor(*place, *version);
+                true
+            }
+        }
+        (Kind::Batch(updates), _, Seen::Written { version: Some(version), .. }) => match updates.last() {
+            Some((place, Update::Put { .. })) => {
+                config.learn(op.id, &Lesson { place: *place, version: Some(*version), expiry: None })
+            }
+            Some((place, _)) => {
+                config.raise_floor(*place, *version);
+                true
+            }
+            None => true,
+        },
+        (
+            Kind::Update(place, _),
+            Outcome::NotMet { current: Some(current) },
+            Seen::NotMet { current: Some(value) },
+        ) => lesson(*place, value, clock).is_none_or(|lesson| config.learn(current.writer, &lesson)),
+        _ => true,
+    }
+}

@@ -1,0 +1,408 @@
+//! The sockets of one simulated core: bytes arrive and leave in random pieces, at random times.
+//!
+//! What the reactor promises its handler holds here too: input that isn't taken is presented again, extended; a paused
+//! connection, or one over its output budget, is presented nothing; `closed` comes once for each `accepted`; output
+//! leaves in order.
+
+use crate::core::sockets::Sockets;
+use crate::core::state::CoreState;
+use crate::node::listeners::Speaks;
+use crate::sim::trace::{Event, Trace};
+use pinion_net::reactor::{CloseReason, ConnId};
+use rand::Rng;
+use rand::rngs::SmallRng;
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+/// Limits of a core's sockets.
+#[derive(Clone, Copy, Debug)]
+pub struct NetOptions {
+    /// Output of a connection beyond which it is over its budget, bytes.
+    pub budget_bytes: usize,
+    /// What the kernels hold on the way in each direction, bytes.
+    pub in_transit_bytes: usize,
+    /// The longest input that may be left untaken, bytes.
+    pub input_bytes_max: usize,
+}
+
+/// A client that waits to be taken.
+#[derive(Clone, Copy, Debug)]
+struct Knock {
+    client: usize,
+    listener: (Speaks, bool),
+}
+
+/// One connection, as the core's side sees it.
+#[derive(Debug, Default)]
+struct Socket {
+    client: usize,
+    /// On its way to the core.
+    arriving: Vec<u8>,
+    /// Presented before, and not taken.
+    kept: Vec<u8>,
+    /// Written by the core.
+    output: Vec<u8>,
+    /// On its way to the client.
+    leaving: Vec<u8>,
+    pauses: u32,
+    /// What is kept is to be presented again.
+    is_ready: bool,
+    /// Input was left because the output was over its budget.
+    is_stalled: bool,
+    /// The client will send no more, and whether the core knows.
+    is_finished: bool,
+    told_finished: bool,
+    is_closing: bool,
+    /// The client is gone.
+    is_reset: bool,
+}
+
+/// A place for a connection, and how many had it before.
+#[derive(Debug, Default)]
+struct Place {
+    generation: u32,
+    socket: Option<Box<Socket>>,
+}
+
+/// What a client still gets of a connection that the core has closed.
+#[derive(Debug)]
+pub struct Remains {
+    /// Whose.
+    pub client: usize,
+    /// What was under way to it.
+    pub bytes: Vec<u8>,
+    /// Whether the core closed it after everything was sent.
+    pub is_orderly: bool,
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct Net {
+    options: NetOptions,
+    places: Vec<Place>,
+    knocking: VecDeque<Knock>,
+    /// Connections that the core closed.
+    pub remains: Vec<Remains>,
+    is_accepting: bool,
+    /// Clients that vanished, and whose connection the core holds.
+    pub orphans: usize,
+    /// The core said that it ends.
+    pub is_stopped: bool,
+    /// Where output to connections that are gone is thrown away.
+    void: Vec<u8>,
+}
+
+impl Net {
+    /// No connections.
+    pub fn new(options: NetOptions) -> Net {
+        Net {
+            options,
+            places: Vec::new(),
+            knocking: VecDeque::new(),
+            remains: Vec::new(),
+            orphans: 0,
+            is_accepting: true,
+            is_stopped: false,
+            void: Vec::new(),
+        }
+    }
+
+    /// A client wants a connection; `false` if nobody listens any more.
+    pub fn knock(&mut self, client: usize, listener: (Speaks, bool)) -> bool {
+        if self.is_accepting {
+            self.knocking.push_back(Knock { client, listener });
+        }
+        self.is_accepting
+    }
+
+    fn find(&self, conn: ConnId) -> Option<&Socket> {
+        let place = self.places.get(conn.index() as usize)?;
+        place.socket.as_deref().filter(|_| place.generation == conn.generation())
+    }
+
+    fn find_mut(&mut self, conn: ConnId) -> Option<&mut Socket> {
+        let place = self.places.get_mut(conn.index() as usize)?;
+        place.socket.as_deref_mut().filter(|_| place.generation == conn.generation())
+    }
+
+    fn id(&self, index: usize) -> ConnId {
+        ConnId::from_u64(u64::from(self.places[index].generation) << 32 | index as u64)
+    }
+
+    /// How much more a client may send now.
+    pub fn room(&self, conn: ConnId) -> usize {
+        let most = self.options.in_transit_bytes;
+        self.find(conn).map_or(0, |socket| most.saturating_sub(socket.arriving.len()))
+    }
+
+    /// Where a client's bytes go; nowhere if the core has closed the connection.
+    pub fn to_core(&mut self, conn: ConnId) -> Option<&mut Vec<u8>> {
+        self.find_mut(conn).map(|socket| &mut socket.arriving)
+    }
+
+    /// The client will send no more.
+    pub fn finish(&mut self, conn: ConnId) {
+        if let Some(socket) = self.find_mut(conn) {
+            socket.is_finished = true;
+        }
+    }
+
+    /// The client vanishes. Of what it sent, a random part still arrives.
+    pub fn reset(&mut self, conn: ConnId, rng: &mut SmallRng) {
+        if let Some(socket) = self.find_mut(conn) {
+            if rng.random_ratio(1, 2) {
+                let kept = rng.random_range(0..=socket.arriving.len());
+                socket.arriving.truncate(kept);
+            }
+            socket.is_reset = true;
+            self.orphans += 1;
+        }
+    }
+
+    /// Bytes on their way to a client.
+    pub fn to_client(&self, conn: ConnId) -> usize {
+        self.find(conn).map_or(0, |socket| socket.leaving.len())
+    }
+
+    /// Takes up to `most` bytes that have reached the client.
+    pub fn take_for_client(&mut self, conn: ConnId, most: usize, into: &mut Vec<u8>) {
+        if let Some(socket) = self.find_mut(conn) {
+            let count = most.min(socket.leaving.len());
+            into.extend(socket.leaving.drain(..count));
+        }
+    }
+
+    /// Where each connection stands, for reports.
+    pub fn describe(&self) -> String {
+        let sockets = self.places.iter().filter_map(|place| place.socket.as_ref());
+        let sockets = sockets.map(|socket| {
+            format!(
+                "client {}: {} arriving, {} kept, {} output, {} leaving, {} pauses, ready {}, closing {}",
+                socket.client,
+                socket.arriving.len(),
+                socket.kept.len(),
+                socket.output.len(),
+                socket.leaving.len(),
+                socket.pauses,
+                socket.is_ready,
+                socket.is_closing
+            )
+        });
+        sockets.collect::<Vec<_>>().join("; ")
+    }
+
+    /// Bytes that the core holds for its connections.
+    pub fn held_bytes(&self) -> usize {
+        let sockets = self.places.iter().filter_map(|place| place.socket.as_ref());
+        sockets.map(|socket| socket.kept.len() + socket.output.len()).sum()
+    }
+
+    /// Whether a turn would find something to do.
+    pub fn has_events(&self) -> bool {
+        !self.knocking.is_empty()
+            || self.places.iter().filter_map(|place| place.socket.as_ref()).any(|socket| {
+                self.may_present(socket) && (socket.is_ready || !socket.arriving.is_empty())
+                    || self.has_end(socket)
+                    || self.may_leave(socket)
+            })
+    }
+
+    fn may_present(&self, socket: &Socket) -> bool {
+        socket.pauses == 0 && !socket.is_closing && socket.output.len() <= self.options.budget_bytes
+    }
+
+    fn has_end(&self, socket: &Socket) -> bool {
+        let is_all_in = socket.arriving.is_empty();
+        socket.is_reset && (is_all_in || !self.may_present(socket))
+            || socket.is_closing && socket.output.is_empty()
+            || socket.is_finished && !socket.told_finished && is_all_in && self.may_present(socket)
+    }
+
+    fn may_leave(&self, socket: &Socket) -> bool {
+        let is_wanted = socket.is_reset || socket.leaving.len() < self.options.in_transit_bytes;
+        !socket.output.is_empty() && is_wanted
+    }
+
+    /// Takes a client that knocks. Its connection.
+    pub fn accept(&mut self, state: &mut CoreState, trace: &mut Trace) -> Option<(usize, ConnId)> {
+        let Knock { client, listener } = self.knocking.pop_front()?;
+        let index = self.places.iter().position(|place| place.socket.is_none()).unwrap_or_else(|| {
+            self.places.push(Place::default());
+            self.places.len() - 1
+        });
+        let place = &mut self.places[index];
+        place.generation += 1;
+        place.socket = Some(Box::new(Socket { client, ..Socket::default() }));
+        let conn = self.id(index);
+        trace.add(Event::Accepted, state.hub.me as u64, client as u64);
+        let peer = SocketAddr::from(([127, 0, 0, 1], 1024 + client as u16));
+        state.accepted(self, conn, listener, peer);
+        Some((client, conn))
+    }
+
+    /// Lets something happen on one connection, if anything can. `share` says how much of what arrived is presented.
+    pub fn advance(&mut self, state: &mut CoreState, index: usize, rng: &mut SmallRng, trace: &mut Trace) {
+        let Some(socket) = self.places.get(index).and_then(|place| place.socket.as_deref()) else { return };
+        let conn = self.id(index);
+        if self.may_present(socket) && (socket.is_ready || !socket.arriving.is_empty()) {
+            self.present(state, conn, rng, trace);
+        }
+        let Some(socket) = self.find(conn) else { return };
+        if !self.has_end(socket) {
+            return;
+        }
+        if socket.is_reset {
+            self.end(state, conn, CloseReason::Lost(std::io::ErrorKind::ConnectionReset), trace);
+        } else if socket.is_closing {
+            self.end(state, conn, CloseReason::Closed, trace);
+        } else if let Some(socket) = self.find_mut(conn) {
+            socket.told_finished = true;
+            state.half_closed(self, conn);
+        }
+    }
+
+    fn present(&mut self, state: &mut CoreState, conn: ConnId, rng: &mut SmallRng, trace: &mut Trace) {
+        let Some(socket) = self.find_mut(conn) else { return };
+        socket.is_ready = false;
+        socket.is_stalled = false;
+        let piece = piece(socket.arriving.len(), rng);
+        let mut bytes = std::mem::take(&mut socket.kept);
+        bytes.extend(socket.arriving.drain(..piece));
+        if bytes.is_empty() {
+            return;
+        }
+        trace.add(Event::Presented, conn.to_u64(), bytes.len() as u64);
+        let taken = state.received(self, conn, &bytes).min(bytes.len());
+        bytes.drain(..taken);
+        let (budget, most) = (self.options.budget_bytes, self.options.input_bytes_max);
+        let Some(socket) = self.find_mut(conn) else { return };
+        let is_too_long = bytes.len() > most && socket.pauses == 0 && !socket.is_closing;
+        socket.is_stalled = !bytes.is_empty() && socket.output.len() > budget;
+        socket.kept = bytes;
+        if is_too_long {
+            self.end(state, conn, CloseReason::InputTooLong, trace);
+        }
+    }
+
+    fn end(&mut self, state: &mut CoreState, conn: ConnId, reason: CloseReason, trace: &mut Trace) {
+        let Some(socket) = self.places[conn.index() as usize].socket.take() else { return };
+        trace.add(Event::Disconnected, conn.to_u64(), socket.client as u64);
+        let is_orderly = reason == CloseReason::Closed;
+        self.orphans -= usize::from(socket.is_reset);
+        if !socket.is_reset {
+            self.remains.push(Remains { client: socket.client, bytes: socket.leaving, is_orderly });
+        }
+        state.closed(conn, reason);
+    }
+
+    /// Places of connections that there are or were.
+    pub fn places(&self) -> usize {
+        self.places.len()
+    }
+
+    /// At the end of a turn: output leaves as far as there is room.
+    pub fn send(&mut self, rng: &mut SmallRng) {
+        let NetOptions { budget_bytes, in_transit_bytes, .. } = self.options;
+        for place in &mut self.places {
+            let Some(socket) = place.socket.as_deref_mut() else { continue };
+            let room = match socket.is_reset {
+                true => usize::MAX,
+                false => in_transit_bytes.saturating_sub(socket.leaving.len()),
+            };
+            if socket.output.is_empty() || room == 0 {
+                continue;
+            }
+            let count = piece(socket.output.len(), rng).clamp(1, room.max(1)).min(socket.output.len());
+            let sent = socket.output.drain(..count);
+            if socket.is_reset {
+                drop(sent)
+            } else {
+                socket.leaving.extend(sent)
+            }
+            socket.is_ready |= socket.is_stalled && socket.output.len() <= budget_bytes;
+        }
+    }
+
+    /// The node is gone: what each client still gets is a part of what was on its way.
+    pub fn crash(&mut self, rng: &mut SmallRng) -> Vec<Remains> {
+        let sockets = self.places.drain(..).filter_map(|place| place.socket);
+        let mut remains: Vec<Remains> = sockets
+            .map(|socket| {
+                let mut bytes = socket.leaving;
+                bytes.truncate(piece(bytes.len(), rng));
+                Remains { client: socket.client, bytes, is_orderly: false }
+            })
+            .collect();
+        let knocking = self.knocking.drain(..);
+        remains.extend(knocking.map(|knock| Remains {
+            client: knock.client,
+            bytes: vec![],
+            is_orderly: false,
+        }));
+        remains.append(&mut self.remains);
+        remains
+    }
+}
+
+/// How many of `len` bytes come at once: mostly all, sometimes few, at least one.
+fn piece(len: usize, rng: &mut SmallRng) -> usize {
+    match rng.random_range(0..8) {
+        _ if len <= 1 => len,
+        0 => rng.random_range(1..=len.min(16)),
+        1 | 2 => rng.random_range(1..=len),
+        _ => len,
+    }
+}
+
+impl Sockets for Net {
+    fn output(&mut self, conn: ConnId) -> &mut Vec<u8> {
+        let place = self.places.get_mut(conn.index() as usize);
+        let place = place.filter(|place| place.generation == conn.generation());
+        match place.and_then(|place| place.socket.as_deref_mut()) {
+            Some(socket) if !socket.is_closing => &mut socket.output,
+            _ => {
+                self.void.clear();
+                &mut self.void
+            }
+        }
+    }
+
+    fn queued(&self, conn: ConnId) -> usize {
+        self.find(conn).map_or(0, |socket| socket.output.len())
+    }
+
+    fn is_over_budget(&self, conn: ConnId) -> bool {
+        self.queued(conn) > self.options.budget_bytes
+    }
+
+    fn pause(&mut self, conn: ConnId) {
+        if let Some(socket) = self.find_mut(conn).filter(|socket| !socket.is_closing) {
+            socket.pauses += 1;
+        }
+    }
+
+    fn resume(&mut self, conn: ConnId) {
+        if let Some(socket) = self.find_mut(conn).filter(|socket| !socket.is_closing) {
+            debug_assert!(socket.pauses > 0, "a resume needs a pause");
+            socket.pauses -= 1;
+            socket.is_ready |= socket.pauses == 0;
+        }
+    }
+
+    fn close(&mut self, conn: ConnId) {
+        if let Some(socket) = self.find_mut(conn) {
+            socket.is_closing = true;
+        }
+    }
+
+    fn stop_accepting(&mut self) {
+        self.is_accepting = false;
+        let refused = self.knocking.drain(..);
+        let refused = refused.map(|knock| Remains { client: knock.client, bytes: vec![], is_orderly: false });
+        self.remains.extend(refused);
+    }
+
+    fn stop(&mut self) {
+        self.is_stopped = true;
+    }
+}

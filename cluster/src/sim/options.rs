@@ -1,0 +1,351 @@
+//! What a run is to be, drawn from its seed before it begins: the node, its clients, and the schedule of faults.
+
+use crate::config::Durability;
+use crate::mesh::Limits;
+use crate::sim::client::{Dialect, WorkloadShape};
+use crate::sim::disk::{DiskFaults, NameOrder, Speed};
+use crate::sim::net::NetOptions;
+use crate::sim::node::NodeOptions;
+use crate::sim::performer::Moment;
+use crate::sim::profile::{Features, Profile};
+use crate::sim::rng::stream;
+use pinion_engine::shard::Tuning;
+use rand::Rng;
+use rand::rngs::SmallRng;
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// Which run.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// The seed.
+    pub seed: u64,
+    /// The profile.
+    pub profile: Profile,
+    /// Client operations, about.
+    pub operations: u64,
+    /// Faults of the schedule that are left out, by number.
+    pub without: BTreeSet<usize>,
+}
+
+/// Client operations of a run unless it is said otherwise: a few more than 5,000.
+pub const OPERATIONS: u64 = 5_200;
+
+impl RunOptions {
+    /// A seed's run, as long as usual.
+    pub fn new(seed: u64, profile: Profile) -> RunOptions {
+        RunOptions { seed, profile, operations: OPERATIONS, without: BTreeSet::new() }
+    }
+
+    /// The command that replays it.
+    pub fn command(&self) -> String {
+        let RunOptions { seed, profile, operations, without } = self;
+        let mut command = format!("kvsim --seeds {seed}..{} --profile {profile}", seed + 1);
+        if *operations != OPERATIONS {
+            command += &format!(" --ops {operations}");
+        }
+        if !without.is_empty() {
+            let list: Vec<String> = without.iter().map(usize::to_string).collect();
+            command += &format!(" --without {}", list.join(","));
+        }
+        command
+    }
+}
+
+/// Something that goes wrong.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Trouble {
+    /// The process or the machine dies.
+    Crash {
+        /// The machine: what wasn't synced may be lost.
+        is_power: bool,
+        /// When it strikes, from the planned moment on.
+        moment: Moment,
+        /// It strikes again after so many changes that recovery makes.
+        again: Option<u64>,
+        /// How long the node is down.
+        down_us: u64,
+    },
+    /// Somebody stops the node.
+    Stop {
+        /// The power goes afterwards.
+        is_power: bool,
+        /// The number of shards changes.
+        cores: Option<usize>,
+        /// How long the node is down.
+        down_us: u64,
+    },
+    /// Operations of disks fail, each with this probability.
+    Storm {
+        /// Reads.
+        read: f64,
+        /// Writes.
+        write: f64,
+        /// Syncs.
+        sync: f64,
+        /// For so long.
+        us: u64,
+    },
+    /// Disks have so few bytes left.
+    Flood {
+        /// Bytes.
+        left: u64,
+        /// For so long.
+        us: u64,
+    },
+    /// Disks are slow.
+    Slow {
+        /// How often, as a probability.
+        share: f64,
+        /// For so long.
+        us: u64,
+    },
+    /// Data at rest rots on one disk.
+    Rot,
+    /// The wall clock is set.
+    Jump {
+        /// By so much.
+        us: i64,
+    },
+}
+
+/// A planned fault.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fault {
+    /// When clients have begun so many operations.
+    pub at: u64,
+    /// What.
+    pub trouble: Trouble,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "at operation {}: {:?}", self.at, self.trouble)
+    }
+}
+
+/// How likely each kind of actor comes next, and how much time passes.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Weight of a core that has something to do.
+    pub core: u32,
+    /// Weight of a core's background work.
+    pub background: u32,
+    /// Weight of a client.
+    pub client: u32,
+    /// Microseconds that a step takes at most.
+    pub step_us_max: u64,
+}
+
+/// See the module's text.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Which run.
+    pub run: RunOptions,
+    /// The node.
+    pub node: NodeOptions,
+    /// Its clients.
+    pub clients: Vec<(Dialect, WorkloadShape)>,
+    /// Who comes next.
+    pub pace: Pace,
+    /// What goes wrong, in order.
+    pub faults: Vec<Fault>,
+    /// Whether the wall clock may go back.
+    pub goes_back: bool,
+    /// Whether data rots while the node is stopped.
+    pub rots: bool,
+}
+
+const MIB: usize = 1 << 20;
+
+impl Plan {
+    /// How fast the disks are when nothing is wrong with them.
+    pub fn disk_faults(&self, rng: &mut SmallRng) -> DiskFaults {
+        let unit = *pick(&[0, 5, 50], rng);
+        let speed = Speed {
+            read_us: unit..4 * unit + 1,
+            write_us: unit..2 * unit + 1,
+            sync_us: 2 * unit..20 * unit + 1,
+            name_us: unit..2 * unit + 1,
+            stalls_ppm: if rng.random_ratio(1, 4) { 2_000 } else { 0 },
+            stall_us: 1_000..50_000,
+        };
+        let names = if rng.random_ratio(1, 2) { NameOrder::Prefix } else { NameOrder::Any };
+        DiskFaults { speed, names, ..DiskFaults::default() }
+    }
+
+    /// Draws a run's plan.
+    pub fn draw(run: RunOptions) -> Plan {
+        let mut rng = stream(run.seed, run.profile.name());
+        let features = run.profile.features(&mut rng);
+        let node = node(&features, &mut rng);
+        let clients = clients(&features, run.operations, &mut rng);
+        let pace = Pace {
+            core: rng.random_range(2..=12),
+            background: rng.random_range(1..=8),
+            client: if features.is_flooding { 12 } else { rng.random_range(1..=6) },
+            step_us_max: *pick(&[10, 40, 200], &mut rng),
+        };
+        let weak = node.durability != Durability::Sync;
+        let goes_back = features.goes_back && !weak;
+        let mut plan =
+            Plan { node, clients, pace, faults: Vec::new(), goes_back, rots: features.rots > 0, run };
+        // Its own stream: the schedule of a run stays when the rest of a plan is drawn differently.
+        let mut rng = stream(plan.run.seed, "schedule of faults");
+        plan.faults = faults(&features, &plan, &mut rng);
+        plan
+    }
+}
+
+fn pick<'a, T>(all: &'a [T], rng: &mut SmallRng) -> &'a T {
+    &all[rng.random_range(0..all.len())]
+}
+
+fn node(features: &Features, rng: &mut SmallRng) -> NodeOptions {
+    let cores = if features.is_tight { rng.random_range(2..=4) } else { rng.random_range(1..=4) };
+    let durability = match rng.random_ratio(features.weak, 1000) {
+        false => Durability::Sync,
+        true if rng.random_ratio(1, 2) => Durability::IntervalMs(*pick(&[1, 50, 1000], rng)),
+        true => Durability::None,
+    };
+    let mesh = if features.is_tight {
+        let requests = rng.random_range(2..=8);
+        Limits { requests, request_bytes: 64 << 10, answer_bytes: 64 << 10 }
+    } else {
+        Limits { requests: 256, request_bytes: MIB, answer_bytes: MIB }
+    };
+    let net = NetOptions {
+        budget_bytes: if features.is_tight { 4 << 10 } else { *pick(&[16 << 10, 256 << 10], rng) },
+        in_transit_bytes: *pick(&[2 << 10, 32 << 10, 256 << 10], rng),
+        input_bytes_max: 33 * MIB,
+    };
+    NodeOptions {
+        cores,
+        partitions: *pick(&[4, 8, 16], rng),
+        durability,
+        direct: rng.random_ratio(1, 2),
+        tuning: tuning(features, rng),
+        mesh,
+        net,
+        value_bytes_max: MIB,
+        layout: 0,
+    }
+}
+
+/// Sizes at which a few hundred writes flush, merge and recycle segments.
+fn tuning(features: &Features, rng: &mut SmallRng) -> Tuning {
+    let mut tuning = Tuning::new(16 * MIB);
+    let memtable = match features.is_churning {
+        true => rng.random_range(8 << 10..=32 << 10),
+        false => rng.random_range(24 << 10..=128 << 10),
+    };
+    tuning.budgets.memtable = memtable;
+    tuning.budgets.memtables = memtable * rng.random_range(3..=6);
+    tuning.budgets.commit = 2 * MIB;
+    tuning.budgets.parked = if features.is_tight { 64 << 10 } else { MIB };
+    tuning.budgets.log = rng.random_range(128 << 10..=512 << 10);
+    tuning.budgets.resident = *pick(&[0, 64 << 10, 4 * MIB], rng);
+    tuning.budgets.cache = *pick(&[4 << 10, 64 << 10, 4 * MIB], rng);
+    tuning.tree.memtable_bytes = memtable;
+    tuning.tree.table_bytes = rng.random_range(8 << 10..=32 << 10);
+    tuning.tree.level_base_bytes = 2 * memtable as u64;
+    tuning.tree.level_ratio = *pick(&[2, 4, 8], rng);
+    tuning.tree.l0_trigger = rng.random_range(2..=4);
+    tuning.tree.merge_bytes_max = 256 << 10;
+    tuning.segment_bytes = *pick(&[32 << 10, 64 << 10, 128 << 10], rng);
+    tuning
+}
+
+fn clients(features: &Features, operations: u64, rng: &mut SmallRng) -> Vec<(Dialect, WorkloadShape)> {
+    let count = rng.random_range(3..=10_u64);
+    let each = operations.div_ceil(count);
+    let dialects = [Dialect::Resp2, Dialect::Resp3, Dialect::Wire, Dialect::WireChecked];
+    let mut shape = WorkloadShape::draw(each, rng);
+    shape.expiring = features.expiring;
+    if features.is_churning {
+        shape.clears = shape.clears.max(2);
+        shape.reads = shape.reads.min(300);
+    }
+    if features.is_flooding {
+        (shape.depth, shape.burst) = (256, 64);
+    }
+    (0..count).map(|_| (*pick(&dialects, rng), shape.clone())).collect()
+}
+
+fn faults(features: &Features, plan: &Plan, rng: &mut SmallRng) -> Vec<Fault> {
+    let mut troubles = Vec::new();
+    for _ in 0..features.crashes {
+        troubles.push(Trouble::Crash {
+            is_power: rng.random_ratio(features.power, 1000),
+            moment: *pick(&features.moments, rng),
+            again: rng.random_ratio(features.again, 1000).then(|| rng.random_range(0..12)),
+            down_us: rng.random_range(1_000..3_000_000),
+        });
+    }
+    for _ in 0..features.stops {
+        let (is_power, down_us) = (rng.random_ratio(1, 2), rng.random_range(1_000..3_000_000));
+        troubles.push(Trouble::Stop { is_power, cores: None, down_us });
+    }
+    for _ in 0..features.reshards {
+        let cores = Some(rng.random_range(1..=4.min(plan.node.partitions)));
+        troubles.push(Trouble::Stop { is_power: rng.random_ratio(1, 2), cores, down_us: 1_000_000 });
+    }
+    for _ in 0..features.storms {
+        let mut share = || if rng.random_ratio(1, 2) { rng.random_range(0.0..0.2) } else { 0.0 };
+        let (read, write, sync) = (share(), share(), share());
+        troubles.push(Trouble::Storm { read, write, sync, us: rng.random_range(10_000..5_000_000) });
+    }
+    for _ in 0..features.floods {
+        let left = if rng.random_ratio(1, 3) { 0 } else { rng.random_range(0..256 << 10) };
+        troubles.push(Trouble::Flood { left, us: rng.random_range(10_000..8_000_000) });
+    }
+    for _ in 0..features.slow {
+        let (share, us) = (rng.random_range(0.01..0.5), rng.random_range(10_000..5_000_000));
+        troubles.push(Trouble::Slow { share, us });
+    }
+    troubles.extend((0..features.rots).map(|_| Trouble::Rot));
+    for _ in 0..features.jumps {
+        let span = *pick(&[500_000, 5_000_000, 3_600_000_000_i64], rng);
+        let us = rng.random_range(1..=span);
+        let back = plan.goes_back && rng.random_ratio(1, 2);
+        troubles.push(Trouble::Jump { us: if back { -us } else { us } });
+    }
+    // The first operations fill the store; what comes after the last would see little happen.
+    let span = plan.run.operations.max(10);
+    let mut faults: Vec<Fault> = troubles
+        .into_iter()
+        .map(|trouble| Fault { at: rng.random_range(span / 20..span), trouble })
+        .collect();
+    faults.sort_by_key(|fault| fault.at);
+    faults
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_follows_from_its_seed_and_has_five_crashes_at_least() {
+        for profile in Profile::ALL {
+            for seed in 0..20 {
+                let plan = Plan::draw(RunOptions::new(seed, profile));
+                let again = Plan::draw(RunOptions::new(seed, profile));
+                assert_eq!(plan.faults, again.faults);
+                let crashes =
+                    plan.faults.iter().filter(|fault| matches!(fault.trouble, Trouble::Crash { .. }));
+                assert!(crashes.count() >= 5, "{profile}");
+                let operations: u64 = plan.clients.iter().map(|(_, shape)| shape.operations).sum();
+                assert!(operations >= 5_000);
+            }
+        }
+    }
+
+    #[test]
+    fn the_command_of_a_run_names_what_differs_from_the_usual() {
+        let mut run = RunOptions::new(7, Profile::Crash);
+        assert_eq!(run.command(), "kvsim --seeds 7..8 --profile crash");
+        run.operations = 90;
+        run.without.extend([3, 1]);
+        assert_eq!(run.command(), "kvsim --seeds 7..8 --profile crash --ops 90 --without 1,3");
+    }
+}

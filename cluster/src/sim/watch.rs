@@ -1,0 +1,129 @@
+//! What is checked all along and no client can see: that requests are answered, and that memory and space stay bounded.
+
+use crate::sim::model::{Checked, Permits};
+use crate::sim::world::{Up, World};
+
+/// Checks that cost something are made once in so many steps.
+const PERIOD_STEPS: u64 = 512;
+/// A healthy node answers a request within so long: longer than it may hold writes back.
+const ANSWER_US: u64 = 120_000_000;
+/// How long after trouble refusals may still speak of it.
+const GRACE_US: u64 = 3_000_000;
+
+impl World {
+    /// Looks at everything every so often.
+    pub(super) fn watch(&mut self) -> Checked {
+        if !self.steps.is_multiple_of(PERIOD_STEPS) {
+            return Ok(());
+        }
+        self.forgive();
+        self.watch_answers()?;
+        self.watch_memory()?;
+        self.watch_space()
+    }
+
+    /// Trouble that is over is no excuse any more, once its last victims have their answers.
+    fn forgive(&mut self) {
+        let Up::Yes(node) = &self.up else { return };
+        let now_us = self.clock.us();
+        if self.calamity.is_stormy() || node.failure().is_some() || node.is_troubled() {
+            self.calamity.troubled_until_us = now_us;
+            return;
+        }
+        let since_us = self.calamity.troubled_until_us + GRACE_US;
+        let is_clear = self
+            .seats
+            .iter()
+            .all(|seat| seat.client.waits_since_us().is_none_or(|sent_us| sent_us > since_us));
+        if self.permits != Permits::default() && now_us > since_us && is_clear {
+            self.permits = Permits { damaged: !self.calamity.damage.is_empty(), ..Permits::default() };
+            self.history.permit(self.permits);
+        }
+    }
+
+    fn watch_answers(&mut self) -> Checked {
+        let Up::Yes(node) = &mut self.up else { return Ok(()) };
+        if self.calamity.is_stormy() || node.is_stopping() || node.failure().is_some() {
+            return Ok(());
+        }
+        let now_us = self.clock.us();
+        let since_us = self.calamity.troubled_until_us;
+        for seat in &self.seats {
+            let Some(sent_us) = seat.client.waits_since_us() else { continue };
+            if now_us > sent_us.max(since_us) + ANSWER_US {
+                let seen = format!(
+                    "client {} waits since {sent_us} us for {} answers ({:?}){}",
+                    seat.client.id(),
+                    seat.client.unanswered(),
+                    seat.link,
+                    node.describe()
+                );
+                return Err(self.violation("every request is answered", "an answer", seen));
+            }
+        }
+        Ok(())
+    }
+
+    fn watch_memory(&mut self) -> Checked {
+        let Up::Yes(node) = &self.up else { return Ok(()) };
+        let budgets = self.plan.node.tuning.budgets;
+        // What is taken in before a limit is noticed: a commit, and the largest value.
+        let value = self.plan.node.value_bytes_max;
+        let slack = budgets.commit + 2 * value;
+        for (index, core) in node.cores.iter().enumerate() {
+            let stats = core.state.shard.stats();
+            let held = core.net.held_bytes();
+            let connections = self.seats.len() * (self.plan.node.net.budget_bytes + (4 << 20));
+            for (what, bytes, most) in [
+                ("memtables", stats.memtable_bytes, budgets.memtables + slack),
+                ("cached blocks", stats.cache_bytes, budgets.cache + budgets.parked + value + (64 << 10)),
+                ("buffers of connections", held, connections),
+            ] {
+                if bytes > most {
+                    let seen = format!("core {index}: {what} take {bytes} bytes");
+                    return Err(self.violation("memory stays bounded", &format!("{most} bytes"), seen));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Beside tables of the tree there are only the log, the manifest, and what jobs are making or removing.
+    fn watch_space(&mut self) -> Checked {
+        let Up::Yes(node) = &self.up else { return Ok(()) };
+        let tuning = &self.plan.node.tuning;
+        for (index, core) in node.cores.iter().enumerate() {
+            let stats = core.state.shard.stats();
+            let tables: u64 = stats.levels.iter().map(|level| level.bytes).sum();
+            let segments = 8 * u64::from(tuning.segment_bytes);
+            let jobs = 4 * tuning.tree.merge_bytes_max + 4 * stats.memtable_bytes as u64;
+            let most = 3 * tables + stats.log_bytes + segments + jobs + (8 << 20);
+            let bytes = self.disks[index].bytes();
+            if bytes > most {
+                let seen = format!("shard {index}: {bytes} bytes, of which {tables} in tables: {stats:?}");
+                return Err(self.violation("space stays bounded", &format!("{most} bytes"), seen));
+            }
+        }
+        Ok(())
+    }
+
+    /// When nothing of vanished clients is under way any more, what had no effect will have none.
+    pub(super) fn settle(&mut self, core: usize) {
+        let Up::Yes(node) = &mut self.up else { return };
+        if node.cores.iter().any(|core| core.net.orphans > 0) {
+            self.orphaned_step = Some(self.steps);
+        }
+        let Some(orphaned_step) = self.orphaned_step else { return };
+        let core_of = &mut node.cores[core];
+        self.done_steps.resize(self.disks.len(), 0);
+        // What it sent to other shards is answered, and what its own had taken in is written and applied.
+        if core_of.state.hub.forwards.is_idle() && core_of.has_no_write_under_way() {
+            self.done_steps[core] = self.steps;
+        }
+        if self.done_steps.iter().all(|&step| step > orphaned_step) {
+            self.orphaned_step = None;
+            let now = self.now();
+            self.history.settled(now);
+        }
+    }
+}
