@@ -68,7 +68,8 @@ pub fn wire(
 ) {
     match request {
         Request::MultiGet(_) => {
-            let mut results = responder.results(out);
+            let value_bytes = values.iter().flatten().map(|cell| cell.bytes.len()).sum();
+            let mut results = responder.results(out, values.len(), value_bytes);
             for cell in values {
                 results.push(out, cell.as_ref().map(|cell| value_ref(cell, &cell.bytes)));
             }
