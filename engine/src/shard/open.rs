@@ -52,6 +52,7 @@ impl Shard {
         })?;
         let Replay { partitions, sources, clock_us, holds_expiring, .. } = replay;
         let places = partitions.iter().count();
+        let is_full = sources.active.bytes() >= budgets.memtable;
         let kept_clock_us = clock_us.min(CLOCK_US_MAX);
         let clock_us = clock_us.max(now.unix_us).min(CLOCK_US_MAX);
         let mut background = Background::new(tree_options, state.next_file);
@@ -79,7 +80,8 @@ impl Shard {
             holds_expiring,
             synced_mono_us: now.mono_us,
             is_unsynced: false,
-            wants_flush: false,
+            // Nobody may be let write while it is full, and nothing but a write would freeze it.
+            wants_flush: is_full,
             is_closing: false,
             forming_since_us: None,
             doubt: None,

@@ -148,3 +148,13 @@ fn tables_beyond_the_budget_for_mappings_are_unmapped() {
     hand.settle();
     assert_eq!(hand.shard.stats().resident_bytes, 0);
 }
+
+#[test]
+fn a_memtable_that_opening_filled_is_flushed_without_waiting_for_a_write() {
+    let mut hand = Hand::new(Durability::Sync, small());
+    hand.put(b"k", &[7; 200 << 10]);
+    let mut hand = hand.reopen();
+    assert!(hand.shard.write_delay_us() > 0, "writers are held back until there is room");
+    hand.settle();
+    assert_eq!((hand.shard.write_delay_us(), hand.shard.stats().flushes), (0, 1));
+}
