@@ -200,6 +200,11 @@ fn cluster_clients_find_the_core_of_a_key_and_its_keys_there() {
     let sizes: Vec<i64> = sizes.collect();
     assert_eq!(sizes.iter().sum::<i64>(), 300);
     assert!(sizes.iter().all(|&size| size > 0), "{sizes:?}");
+    assert_eq!(resp.call(&["DBSIZE"]), Reply::Integer(300), "the shared port counts the node");
+    let listed = ports
+        .iter()
+        .map(|port| Resp::connect(&format!("127.0.0.1:{port}")).call(&["KEYS", "*"]).items().len());
+    assert_eq!(listed.sum::<usize>(), 300, "keys of all cores together");
     for port in ports {
         let mut core = Resp::connect(&format!("127.0.0.1:{port}"));
         assert_eq!(core.call(&["GET", "key7"]), text("x"), "every core answers for every key");
@@ -237,6 +242,51 @@ fn bytes_that_are_no_command_get_an_error_and_the_end() {
     }
     let mut resp = kvd.resp();
     assert_eq!(resp.call(&["QUIT"]), Reply::ok());
+    assert!(resp.is_at_end());
+}
+
+#[test]
+fn nothing_of_a_transaction_is_applied_and_its_replies_keep_their_order() {
+    let (_root, dir) = store_dir();
+    let kvd = Kvd::start(&dir, &SHARDS);
+    let mut resp = kvd.resp();
+    let pipeline: [&[&str]; 9] = [
+        &["SET", "before", "1"],
+        &["MULTI"],
+        &["SET", "key1", "x"],
+        &["INCR", "before"],
+        &["FLUSHALL"],
+        &["NOPE"],
+        &["EXEC"],
+        &["INCR", "before"],
+        &["EXEC"],
+    ];
+    pipeline.iter().for_each(|args| resp.send(args));
+    let expected = ["ERR MULTI", "EXECABORT", "EXECABORT", "EXECABORT", "EXECABORT", "EXECABORT Transaction"];
+    assert_eq!(resp.reply(), Reply::ok());
+    for start in expected {
+        let Reply::Error(error) = resp.reply() else { panic!("{start} was run") };
+        assert!(error.starts_with(start), "{error}");
+    }
+    assert_eq!(resp.reply(), Reply::Integer(2));
+    assert_eq!(resp.reply(), Reply::Error("ERR EXEC without MULTI".to_owned()));
+    assert_eq!(resp.call(&["EXISTS", "key1"]), Reply::Integer(0));
+    // In two pieces, ended by DISCARD.
+    resp.send(&["MULTI"]);
+    assert!(matches!(resp.reply(), Reply::Error(_)));
+    assert!(matches!(resp.call(&["SET", "key1", "x"]), Reply::Error(_)));
+    assert_eq!(resp.call(&["DISCARD"]), Reply::ok());
+    assert_eq!(resp.call(&["GET", "key1"]), Reply::Null);
+}
+
+#[test]
+fn a_value_over_the_limit_is_refused_by_name() {
+    let (_root, dir) = store_dir();
+    let kvd = Kvd::start(&dir, &SHARDS);
+    let mut resp = kvd.resp();
+    resp.send_bytes(b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$16777217\r\n");
+    let Reply::Error(error) = resp.reply() else { panic!() };
+    assert!(error.ends_with("value of 16777217 bytes is over the limit of 16 MiB"), "{error}");
     assert!(resp.is_at_end());
 }
 

@@ -75,6 +75,12 @@ fn a_full_disk_refuses_writes_serves_reads_and_recovers_by_itself() {
     let refusal = refusal.expect("a full disk takes no gigabyte");
     println!("refused after {} writes: {refusal}", acknowledged.len());
     assert_eq!(resp.call(&["GET", "before"]), Reply::bulk("x"));
+    let ready = kvd.http("/ready");
+    assert!(ready.starts_with("HTTP/1.1 503") && ready.contains("the disk is full"), "{ready}");
+    let health = kvd.http("/health");
+    assert!(health.starts_with("HTTP/1.1 200") && health.contains(r#""status":"read-only""#), "{health}");
+    assert_eq!(kvd.log().matches("shard 0 takes no writes: the disk is full").count(), 1, "{}", kvd.log());
+    assert!(!kvd.log().contains("the shard's directory"), "{}", kvd.log());
     std::fs::remove_file(ballast).expect("the ballast is ours");
     let until = Instant::now() + common::DEADLINE;
     while resp.call(&["SET", "after", "x"]) != Reply::ok() {
@@ -84,6 +90,8 @@ fn a_full_disk_refuses_writes_serves_reads_and_recovers_by_itself() {
     for key in &acknowledged {
         assert_eq!(resp.call(&["STRLEN", key]), Reply::Integer(512 << 10), "{key}");
     }
+    assert!(kvd.http("/ready").starts_with("HTTP/1.1 200"));
+    assert!(kvd.log().contains("shard 0 takes writes again"), "{}", kvd.log());
     kvd.kill();
     let kvd = Kvd::start(&dir, &["--memory", "64MB"]);
     let mut resp = kvd.resp();

@@ -174,3 +174,37 @@ fn the_admin_interface_tells_every_shards_figures() {
     let status = kvd.http("/v1/status");
     assert!(status.contains(r#""state":"serving""#) && status.contains(r#""shard":1"#), "{status}");
 }
+
+#[test]
+fn the_log_has_a_line_for_the_start_each_shard_and_the_stop() {
+    let (_root, dir) = store_dir();
+    let kvd = Kvd::start(&dir, &["--shards", "2", "--memory", "64MB"]);
+    assert_eq!(kvd.resp().call(&["SET", "a", "1"]), common::resp::Reply::ok());
+    kvd.kill();
+    let kvd = Kvd::start(&dir, &["--memory", "64MB"]);
+    wait_for_log(&kvd, &format!("starts: directory {}, 2 shards, durability sync", dir.display()));
+    for shard in 0..2 {
+        wait_for_log(&kvd, &format!("shard {shard} is open after"));
+    }
+}
+
+#[test]
+fn check_looks_at_the_directory_the_ports_and_the_store() {
+    let (root, dir) = store_dir();
+    let output = refused(command(&dir).args([
+        "--check",
+        "--listen",
+        "127.0.0.1:7000",
+        "--admin-listen",
+        "127.0.0.1:8000",
+    ]));
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("port 8000"), "{}", stderr(&output));
+    let file = root.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let output = refused(command(&file).arg("--check"));
+    assert!(stderr(&output).contains("is not a directory"), "{}", stderr(&output));
+    let mut with_typo = command(&dir);
+    let output = with_typo.arg("--check").env("PINION_MEMROY", "1GB").output().unwrap();
+    assert!(output.status.success() && stderr(&output).contains("PINION_MEMROY"), "{}", stderr(&output));
+}

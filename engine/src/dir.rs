@@ -52,7 +52,10 @@ pub(crate) fn rewrite(dir: &mut dyn Dir, file: FileName, range: Range<u64>) -> R
 
 /// What to do about damage found in a shard's directory: names the command that repairs its store.
 pub fn repair_hint(dir: &dyn Dir) -> String {
-    let path = dir.path();
-    let store = path.rsplit_once("/shard-").map_or(path.as_str(), |(store, _)| store);
-    format!("`kvtool repair {store}` keeps what can be proved")
+    format!("`kvtool repair {}` keeps what can be proved", store_of(&dir.path()))
+}
+
+/// The directory of the store that a shard's directory belongs to.
+pub(crate) fn store_of(shard_dir: &str) -> &str {
+    shard_dir.rsplit_once("/shard-").map_or(shard_dir, |(store, _)| store)
 }

@@ -22,18 +22,20 @@ pub struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  kvbench quickstart                                            (a node of its own, all six workloads)
-  kvbench load --workload a -p recordcount=100000 --connections 50 --depth 16
-  kvbench run  --workload a -p recordcount=100000 --connections 50 --duration 30
-  kvbench run  --workload c -p recordcount=100000 --rate 5000 --duration 10 \\
-               --report json --out c.json --plot c.svg
-  kvbench run  --workload b -p recordcount=100000 --db resp     (kvd's RESP port; Redis with --target 127.0.0.1:6379)
-  kvbench load --workload e --db embedded --dir ./bench-data --durability none  (the engine in this process)
-  kvbench run  --workload e --db embedded --dir ./bench-data --durability none --duration 10
-  kvbench run  --workload a -p recordcount=100000 -p target=10000 --duration 10  (YCSB's throttled closed loop)
+  kvbench quickstart                 a node of its own, all six workloads
+  kvbench load -w a -p recordcount=100000 --connections 50 --depth 16
+  kvbench run  -w a -p recordcount=100000 --connections 50 --duration 30
+  kvbench run  -w c --rate 5000 --duration 10 --report json --out c.json
+  kvbench run  -w a --duration 10 --plot a.svg
+  kvbench run  -w b --db resp        kvd's RESP port
+  kvbench run  -w b --db resp --target 127.0.0.1:6379         Redis
+  kvbench load -w e --db embedded --dir ./bench-data          this process
+  kvbench run  -w e --db embedded --dir ./bench-data --duration 10
+  kvbench run  -w a -p target=10000 --duration 10    throttled closed loop
 
-A load and its runs must agree on recordcount, fieldcount, fieldlength, insertorder and zeropadding.
-Order as YCSB recommends: load, a, b, c, f, d; then an empty store, load, e.";
+A load and its runs must agree on recordcount (100,000 unless set),
+fieldcount, fieldlength, insertorder and zeropadding. Order as YCSB
+recommends: load, a, b, c, f, d; then an empty store, load, e.";
 
 const QUICKSTART_EXAMPLES: &str = "\
 Examples:
@@ -82,27 +84,27 @@ pub struct Options {
     pub route: Option<Route>,
 
     /// Threads [default: 1]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub threads: Option<usize>,
 
     /// Connections of all threads together [default: threadcount, at least one a thread]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub connections: Option<usize>,
 
     /// Requests in flight on each connection
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, default_value_t = 1)]
     pub depth: usize,
 
     /// Open loop: so many operations a second on a schedule, latency from the scheduled time
-    #[arg(long, value_name = "OPS")]
+    #[arg(long, value_name = "OPS", allow_negative_numbers = true)]
     pub rate: Option<f64>,
 
     /// Ends after so many seconds [default: maxexecutiontime]
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", allow_negative_numbers = true)]
     pub duration: Option<f64>,
 
     /// Ends after so many operations [default: operationcount; a load: insertcount]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub operations: Option<u64>,
 
     /// Form of the report
@@ -118,7 +120,7 @@ pub struct Options {
     pub svg: Option<PathBuf>,
 
     /// Where the random numbers start: the same seed draws the same operations
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, default_value_t = 1)]
     pub seed: u64,
 
     /// Directory of the embedded store
@@ -138,19 +140,19 @@ pub struct Options {
 #[derive(Debug, Args)]
 pub struct QuickstartOptions {
     /// Records, of 10 fields of 100 bytes
-    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, default_value_t = 100_000)]
     pub records: u64,
 
     /// Seconds of each workload
-    #[arg(long, value_name = "S", default_value_t = 5.0)]
+    #[arg(long, value_name = "S", allow_negative_numbers = true, default_value_t = 5.0)]
     pub duration: f64,
 
     /// Connections
-    #[arg(long, value_name = "N", default_value_t = 16)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, default_value_t = 16)]
     pub connections: usize,
 
     /// Requests in flight on each connection
-    #[arg(long, value_name = "N", default_value_t = 8)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, default_value_t = 8)]
     pub depth: usize,
 
     /// When writes are done: sync, interval:MS or none

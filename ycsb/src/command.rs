@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use crate::args::{Cli, Command, Options, UsageError};
 use crate::db::{Database, DbError};
-use crate::interrupt;
+use crate::interrupt::{self, Second};
+use crate::measure::Status;
 use crate::operation::Plan;
 use crate::quickstart;
 use crate::report::{Context, Summary};
-use crate::run::{Progress, run_until};
-use crate::workload::Kind;
+use crate::run::{Measured, Progress, run_until};
+use crate::workload::{Kind, Workload};
 
 /// Why kvbench fails.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +37,16 @@ pub enum Failure {
         operations: u64,
         /// What the first one said.
         first: String,
+    },
+    /// Hardly a record was there.
+    #[error("{missing} of {reads} reads found nothing: was recordcount={record_count} loaded?")]
+    NotLoaded {
+        /// Reads that found nothing.
+        missing: u64,
+        /// Of how many.
+        reads: u64,
+        /// What the records were chosen from.
+        record_count: u64,
     },
     /// A signal ended it.
     #[error("interrupted; what is reported is what was done until then")]
@@ -91,7 +102,7 @@ fn drive(command: &'static str, options: &Options) -> Result<(), Failure> {
     let label = format!("{command} {}", workload.name);
     let interval = Duration::from_secs(workload.status_interval_s.max(1));
     let mut progress = Progress::new(&label, &settings, interval);
-    let stop = interrupt::on_signals().map_err(Failure::Signals)?;
+    let stop = interrupt::on_signals(Second::Ends).map_err(Failure::Signals)?;
     let mut measured = run_until(Arc::clone(&stop), database, &plan, &settings, &mut progress)?;
     let context =
         Context { command, workload: &workload, db: options.db.name(), target: options.place(), settings };
@@ -100,6 +111,7 @@ fn drive(command: &'static str, options: &Options) -> Result<(), Failure> {
     if let Some(path) = &options.svg {
         write(Some(path), &summary.svg())?;
     }
+    let loaded = check_loaded(&measured, &workload);
     match (measured.error.take(), &summary.first_failure) {
         (Some(error), _) => Err(error.into()),
         _ if stop.load(Ordering::Relaxed) => Err(Failure::Interrupted),
@@ -107,7 +119,24 @@ fn drive(command: &'static str, options: &Options) -> Result<(), Failure> {
             let failed = summary.timeline.iter().map(|second| second.failed).sum();
             Err(Failure::Operations { failed, operations: summary.operations, first: first.clone() })
         }
-        (None, None) => Ok(()),
+        (None, None) => loaded,
+    }
+}
+
+/// Whether the records were there that a run read. Where more than half were missing it says so on standard error;
+/// where hardly one was there, what was measured isn't the workload, and it is a failure.
+fn check_loaded(measured: &Measured, workload: &Workload) -> Result<(), Failure> {
+    let Some(series) = measured.recorder.series(Kind::Read) else { return Ok(()) };
+    let missing = series.statuses[Status::NotFound as usize];
+    let reads: u64 = series.statuses.iter().sum();
+    let failure = Failure::NotLoaded { missing, reads, record_count: workload.record_count };
+    match (reads - missing) as f64 / reads.max(1) as f64 {
+        ..0.1 if missing > 0 => Err(failure),
+        ..0.5 if missing > 0 => {
+            eprintln!("kvbench: warning: {failure}");
+            Ok(())
+        }
+        _ => Ok(()),
     }
 }
 

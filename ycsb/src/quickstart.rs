@@ -1,5 +1,6 @@
 //! `kvbench quickstart`: a throw-away node in this process, all six workloads in YCSB's order, one table.
 
+use std::io::IsTerminal;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use pinion_engine::shard::Durability;
 use crate::args::{QuickstartOptions, UsageError};
 use crate::command::{Failure, write};
 use crate::db::{self, Database, EmbeddedOptions};
-use crate::interrupt;
+use crate::interrupt::{self, Second};
 use crate::operation::Plan;
 use crate::report::{Context, Summary, table};
 use crate::run::{AWAY_MAX, Pacing, Progress, Settings, run_until};
@@ -19,10 +20,10 @@ use crate::workload::{Workload, named};
 /// Runs it.
 pub(crate) fn execute(options: &QuickstartOptions) -> Result<(), Failure> {
     let duration = options.checked_duration()?;
-    let dir = match &options.dir {
-        Some(dir) => tempfile::tempdir_in(dir),
-        None => tempfile::tempdir(),
-    };
+    // Before there is anything to remove.
+    let stop = interrupt::on_signals(Second::Waits).map_err(Failure::Signals)?;
+    let place = options.dir.clone().unwrap_or_else(std::env::temp_dir);
+    let dir = tempfile::Builder::new().prefix("pinion-quickstart-").tempdir_in(place);
     let dir = dir.map_err(|cause| Failure::Write { path: "a temporary directory".into(), cause })?;
     let mut config = Config::ephemeral(dir.path());
     let cores = config.cpus.len();
@@ -41,19 +42,21 @@ pub(crate) fn execute(options: &QuickstartOptions) -> Result<(), Failure> {
         dir.path().display(),
         config.durability
     );
-    let stop = interrupt::on_signals().map_err(Failure::Signals)?;
     let node = Node::start(config)?;
-    let result = phases(&node, options, duration, &stop);
+    let mut summaries = Vec::new();
+    let result = phases(&node, options, duration, &stop, &mut summaries);
     node.stop()?;
     let path = dir.path().display().to_string();
     dir.close().map_err(|cause| Failure::Write { path, cause })?;
-    let summaries = result?;
-    print!("\n{}", table::write(&summaries));
+    // What was done until an interruption or a failure is worth reporting, too.
+    if !summaries.is_empty() {
+        print!("\n{}", table::write(&summaries));
+    }
     if let Some(path) = &options.out {
         let json = serde_json::to_string_pretty(&summaries);
         write(Some(path), &json.expect("a summary has only text keys and finite numbers"))?;
     }
-    Ok(())
+    result
 }
 
 /// YCSB's order: load, A, B, C, F, D; then an empty store, load, E.
@@ -62,18 +65,26 @@ fn phases(
     options: &QuickstartOptions,
     duration: Duration,
     stop: &Arc<AtomicBool>,
-) -> Result<Vec<Summary>, Failure> {
-    let phase = |command, letter, duration| phase(node, options, command, letter, duration, stop);
-    let mut summaries = vec![phase("load", "a", None)?];
+    summaries: &mut Vec<Summary>,
+) -> Result<(), Failure> {
+    let mut phase = |command, letter, duration| {
+        let (summary, ended) = phase(node, options, command, letter, duration, stop)?;
+        if !std::io::stderr().is_terminal() {
+            eprintln!("{}", summary.line());
+        }
+        summaries.push(summary);
+        ended
+    };
+    phase("load", "a", None)?;
     for letter in ["a", "b", "c", "f", "d"] {
-        summaries.push(phase("run", letter, Some(duration))?);
+        phase("run", letter, Some(duration))?;
     }
     db::clear(node.addresses().kv)?;
-    summaries.push(phase("load", "e", None)?);
-    summaries.push(phase("run", "e", Some(duration))?);
-    Ok(summaries)
+    phase("load", "e", None)?;
+    phase("run", "e", Some(duration))
 }
 
+/// One phase: what was measured, also if it ended early, and why it did.
 fn phase(
     node: &Node,
     options: &QuickstartOptions,
@@ -81,7 +92,7 @@ fn phase(
     letter: &str,
     duration: Option<Duration>,
     stop: &Arc<AtomicBool>,
-) -> Result<Summary, Failure> {
+) -> Result<(Summary, Result<(), Failure>), Failure> {
     let mut properties = named(letter).map_err(UsageError::from)?;
     properties.default_to("recordcount", options.records);
     let workload = Arc::new(Workload::new(letter, &properties).map_err(UsageError::from)?);
@@ -110,12 +121,12 @@ fn phase(
     };
     let mut progress = Progress::new(&format!("{command} {letter}"), &settings, Duration::from_secs(10));
     let mut measured = run_until(Arc::clone(stop), database, &plan, &settings, &mut progress)?;
-    if let Some(error) = measured.error.take() {
-        return Err(error.into());
-    }
-    if stop.load(Ordering::Relaxed) {
-        return Err(Failure::Interrupted);
-    }
     let context = Context { command, workload: &workload, db: "pinion", target: vec![address], settings };
-    Ok(Summary::new(&context, &measured))
+    let summary = Summary::new(&context, &measured);
+    let ended = match measured.error.take() {
+        Some(error) => Err(error.into()),
+        None if stop.load(Ordering::Relaxed) => Err(Failure::Interrupted),
+        None => Ok(()),
+    };
+    Ok((summary, ended))
 }

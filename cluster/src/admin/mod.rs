@@ -8,6 +8,7 @@ mod metrics;
 mod status;
 
 use crate::error::Error;
+use crate::stats::{CoreStats, StorageStats};
 use ask::CoreHandle;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -37,6 +38,8 @@ pub struct NodeFacts {
     pub resp: Option<String>,
     /// Ports of each core for the binary protocol.
     pub core_ports: Vec<u16>,
+    /// Ports of each core for the Redis protocol.
+    pub resp_core_ports: Vec<u16>,
     /// Number of partitions.
     pub partitions: usize,
     /// When writes are acknowledged.
@@ -126,6 +129,7 @@ impl Drop for Admin {
 
 fn router(shared: Arc<Shared>) -> Router {
     Router::new()
+        .route("/", get(endpoints))
         .route("/health", get(health))
         .route("/ready", get(ready))
         .route("/metrics", get(metrics_page))
@@ -133,17 +137,57 @@ fn router(shared: Arc<Shared>) -> Router {
         .with_state(shared)
 }
 
+async fn endpoints() -> &'static str {
+    "/health     it lives; names shards that are slow, take no writes or have damage\n\
+     /ready      200 while every shard takes reads and writes, else 503 with why\n\
+     /metrics    figures for Prometheus\n\
+     /v1/status  the node and its shards, as JSON\n"
+}
+
+/// Shards that have something wrong, with what it is.
+fn troubled<'a>(
+    stats: &'a [Option<CoreStats>],
+    what: impl Fn(&'a StorageStats) -> Option<&'a String>,
+) -> Vec<serde_json::Value> {
+    let told = |core: &'a CoreStats| {
+        what(&core.storage).map(|reason| serde_json::json!({ "shard": core.core, "reason": reason }))
+    };
+    stats.iter().flatten().filter_map(told).collect()
+}
+
 async fn health(State(shared): State<Arc<Shared>>) -> Response {
     let stats = ask::stats(&shared.cores, ANSWER_DEADLINE).await;
     let slow: Vec<usize> = (0..stats.len()).filter(|&core| stats[core].is_none()).collect();
-    let status = if slow.is_empty() { "ok" } else { "slow" };
-    Json(serde_json::json!({ "status": status, "slow_shards": slow })).into_response()
+    let read_only = troubled(&stats, |storage| storage.read_only.as_ref());
+    let damaged = troubled(&stats, |storage| storage.damage.as_ref());
+    let status = match (slow.is_empty(), read_only.is_empty(), damaged.is_empty()) {
+        (false, ..) => "slow",
+        (_, false, _) => "read-only",
+        (.., false) => "damaged",
+        _ => "ok",
+    };
+    Json(serde_json::json!({
+        "status": status,
+        "slow_shards": slow,
+        "read_only_shards": read_only,
+        "damaged_shards": damaged,
+    }))
+    .into_response()
 }
 
 async fn ready(State(shared): State<Arc<Shared>>) -> Response {
     let state = shared.state.name();
-    let code = if state == "serving" { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (code, Json(serde_json::json!({ "state": state }))).into_response()
+    if state != "serving" {
+        return (StatusCode::SERVICE_UNAVAILABLE, Json(serde_json::json!({ "state": state })))
+            .into_response();
+    }
+    let stats = ask::stats(&shared.cores, ANSWER_DEADLINE).await;
+    let read_only = troubled(&stats, |storage| storage.read_only.as_ref());
+    if read_only.is_empty() {
+        return Json(serde_json::json!({ "state": state })).into_response();
+    }
+    let document = serde_json::json!({ "state": "read-only", "shards": read_only });
+    (StatusCode::SERVICE_UNAVAILABLE, Json(document)).into_response()
 }
 
 async fn metrics_page(State(shared): State<Arc<Shared>>) -> Response {

@@ -9,11 +9,17 @@ use std::sync::mpsc::sync_channel;
 
 /// A core that answers for its statistics until its handle is gone.
 fn willing(core: usize) -> CoreHandle {
+    with_storage(core, StorageStats::default())
+}
+
+fn with_storage(core: usize, storage: StorageStats) -> CoreHandle {
     let (messages, inbox) = sync_channel(CONTROL_QUEUE);
     std::thread::spawn(move || {
         for message in inbox {
             if let Control::Stats(reply) = message {
-                let _ = reply.send(Box::new(CoreStats { core, connections: 3, ..CoreStats::default() }));
+                let storage = storage.clone();
+                let stats = CoreStats { core, connections: 3, storage, ..CoreStats::default() };
+                let _ = reply.send(Box::new(stats));
             }
         }
     });
@@ -37,6 +43,7 @@ fn start(cores: Vec<CoreHandle>) -> (Admin, NodeState, SocketAddr) {
         kv: "127.0.0.1:1".to_owned(),
         resp: None,
         core_ports: vec![1],
+        resp_core_ports: vec![2],
         partitions: 64,
         durability: "sync".to_owned(),
         memory_bytes: 1,
@@ -54,6 +61,37 @@ fn ready_follows_the_nodes_state() {
     assert!(get(addr, "/ready").starts_with("HTTP/1.1 200"));
     state.draining();
     assert!(get(addr, "/ready").contains("draining"));
+}
+
+#[test]
+fn a_shard_that_takes_no_writes_makes_the_node_unready_and_is_named() {
+    let storage = StorageStats { read_only: Some("the disk is full".to_owned()), ..StorageStats::default() };
+    let (_admin, state, addr) = start(vec![willing(0), with_storage(1, storage)]);
+    state.serving();
+    let ready = get(addr, "/ready");
+    assert!(ready.starts_with("HTTP/1.1 503") && ready.contains(r#""state":"read-only""#), "{ready}");
+    let health = get(addr, "/health");
+    assert!(health.starts_with("HTTP/1.1 200") && health.contains(r#""status":"read-only""#), "{health}");
+    for answer in [ready, health] {
+        assert!(answer.contains(r#"{"reason":"the disk is full","shard":1}"#), "{answer}");
+    }
+}
+
+#[test]
+fn damage_is_told_by_health_and_leaves_the_node_ready() {
+    let storage = StorageStats { damage: Some("1.sst is damaged".to_owned()), ..StorageStats::default() };
+    let (_admin, state, addr) = start(vec![with_storage(0, storage)]);
+    state.serving();
+    assert!(get(addr, "/ready").starts_with("HTTP/1.1 200"));
+    let health = get(addr, "/health");
+    assert!(health.contains(r#""status":"damaged""#) && health.contains("1.sst is damaged"), "{health}");
+}
+
+#[test]
+fn the_root_lists_the_endpoints() {
+    let (_admin, _state, addr) = start(vec![willing(0)]);
+    let list = get(addr, "/");
+    assert!(["/health", "/ready", "/metrics", "/v1/status"].iter().all(|path| list.contains(path)), "{list}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use pinion_cluster::config::{Config, file, flags};
 use pinion_cluster::error::Error;
 use pinion_cluster::logging::{self, LogControl};
-use pinion_cluster::node::Node;
+use pinion_cluster::node::{self, Node};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::io::Write;
@@ -30,14 +30,23 @@ fn load(parsed: &flags::Parsed) -> Result<Config, Error> {
 }
 
 fn run(parsed: &flags::Parsed) -> Result<(), Error> {
-    let config = load(parsed)?;
+    let mut config = load(parsed)?;
     logging::check(&config.log)?;
+    let variables = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    config.warnings.extend(flags::unknown_variables(variables));
     if parsed.check {
+        for warning in &config.warnings {
+            eprintln!("kvd: warning: {warning}");
+        }
+        node::check(&config)?;
         println!("the configuration is valid");
         return Ok(());
     }
     pinion_engine::drive::return_large_buffers();
     let log = logging::start(&config.log, config.log_format)?;
+    for warning in &config.warnings {
+        tracing::warn!(target: TARGET, "{warning}");
+    }
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])
         .map_err(|e| Error::Node(format!("signals can't be handled: {e}; see the limits of this process")))?;
     let node = Node::start(config.clone())?;

@@ -35,14 +35,42 @@ pub fn parse(text: &str, name: &str) -> Result<Layer, Error> {
                 NAMES.join(", ")
             )));
         };
-        let text = scalar(value.get_ref()).ok_or_else(|| {
-            Error::Config(format!(
-                "{place}: {known} takes a string, a number, true, false or a list of strings"
-            ))
-        })?;
+        let text = scalar(value.get_ref())
+            .filter(|_| fits(known, value.get_ref()))
+            .ok_or_else(|| Error::Config(format!("{place}: {known} takes {}", wanted(known))))?;
         layer.insert(known, Setting { text, origin: Origin::File(format!("{place}: {known}")) });
     }
     Ok(layer)
+}
+
+/// What may stand for a key, in words.
+fn wanted(key: &str) -> &'static str {
+    match key {
+        "insecure" => "true or false",
+        "shards" | "partitions" | "connections-max" => "a number",
+        "memory" | "value-max" => "a number of bytes or a string such as \"512MB\"",
+        "cpus" => "a string such as \"0-3,8\", or a list of numbers",
+        "join" => "a string or a list of strings",
+        _ => "a string in quotes",
+    }
+}
+
+/// Whether a value is of a type that its key takes. Text is always read further; a number, say, is no directory.
+fn fits(key: &str, value: &DeValue<'_>) -> bool {
+    match value {
+        DeValue::String(_) => true,
+        DeValue::Integer(_) => {
+            matches!(key, "shards" | "partitions" | "connections-max" | "memory" | "value-max" | "cpus")
+        }
+        DeValue::Boolean(_) => key == "insecure",
+        DeValue::Array(items) => {
+            let is_text = |item: &DeValue<'_>| matches!(item, DeValue::String(_));
+            let is_cpu = |item: &DeValue<'_>| matches!(item, DeValue::String(_) | DeValue::Integer(_));
+            let mut items = items.iter().map(|item| item.get_ref());
+            (key == "join" && items.clone().all(is_text)) || (key == "cpus" && items.all(is_cpu))
+        }
+        _ => false,
+    }
 }
 
 fn scalar(value: &DeValue<'_>) -> Option<String> {
@@ -70,6 +98,23 @@ mod tests {
         assert_eq!(layer["shards"].text, "2");
         assert_eq!(layer["join"].text, "a:1,b:2");
         assert_eq!(layer["insecure"].origin.to_string(), "kv.toml:4: insecure");
+    }
+
+    #[test]
+    fn a_value_of_another_type_is_refused_with_what_the_key_takes() {
+        for (text, expected) in [
+            ("dir = 5", "dir takes a string"),
+            ("listen = true", "listen takes a string"),
+            ("shards = true", "shards takes a number"),
+            ("memory = [\"1\"]", "memory takes a number of bytes"),
+            ("insecure = 1", "insecure takes true or false"),
+            ("cpus = [[1]]", "cpus takes"),
+        ] {
+            let error = parse(text, "kv.toml").unwrap_err();
+            assert_eq!(error.exit_code(), 2);
+            assert!(error.to_string().starts_with(&format!("kv.toml:1: {expected}")), "{error}");
+        }
+        assert_eq!(parse("cpus = [0, 1]", "kv.toml").unwrap()["cpus"].text, "0,1");
     }
 
     #[test]

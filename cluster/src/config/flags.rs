@@ -42,10 +42,10 @@ pub struct Flags {
     /// Where the data is [default: pinion-data]
     #[arg(long, env = "PINION_DIR", value_name = "DIR")]
     pub dir: Option<String>,
-    /// Address of the binary protocol [default: 127.0.0.1:7400]
+    /// Address of the binary protocol; core I also listens on its port + 1000 + I [default: 127.0.0.1:7400]
     #[arg(long, env = "PINION_LISTEN", value_name = "ADDR")]
     pub listen: Option<String>,
-    /// Address of the Redis protocol [default: 127.0.0.1:7379]
+    /// Address of the Redis protocol; core I also listens on its port + 2000 + I [default: 127.0.0.1:7379]
     #[arg(long, env = "PINION_RESP_LISTEN", value_name = "ADDR|off")]
     pub resp_listen: Option<String>,
     /// Address of health, metrics and status over HTTP [default: 127.0.0.1:7480]
@@ -126,6 +126,18 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, cl
         layer.insert(name, Setting { text, origin });
     }
     Ok(parsed)
+}
+
+/// Warnings for variables that look like settings and are none.
+pub fn unknown_variables(names: impl IntoIterator<Item = String>) -> Vec<String> {
+    let is_known = |rest: &str| {
+        rest == "CONFIG" || NAMES.iter().any(|name| name.to_uppercase().replace('-', "_") == rest)
+    };
+    let unknown =
+        names.into_iter().filter(|name| name.strip_prefix("PINION_").is_some_and(|rest| !is_known(rest)));
+    unknown
+        .map(|name| format!("{name} is no setting and changes nothing; `kvd --help` lists the variables"))
+        .collect()
 }
 
 impl Flags {

@@ -110,7 +110,10 @@ pub fn parse_cpu_list(text: &str) -> Result<Vec<usize>, String> {
         if first > last || last >= CPUS_MAX {
             return Err(wrong());
         }
-        cpus.extend((first..=last).filter(|cpu| !cpus.contains(cpu)).collect::<Vec<_>>());
+        if let Some(twice) = (first..=last).find(|cpu| cpus.contains(cpu)) {
+            return Err(format!("{text:?} names CPU {twice} twice; name each once"));
+        }
+        cpus.extend(first..=last);
     }
     Ok(cpus)
 }
@@ -182,9 +185,9 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_cpus_is_read_once_each() {
-        assert_eq!(parse_cpu_list("0-3,8,2"), Ok(vec![0, 1, 2, 3, 8]));
-        for wrong in ["", "a", "3-1", "1,,2", "99999"] {
+    fn a_list_of_cpus_names_each_once() {
+        assert_eq!(parse_cpu_list("0-3,8"), Ok(vec![0, 1, 2, 3, 8]));
+        for wrong in ["0,0", "0-3,8,2", "", "a", "3-1", "1,,2", "99999"] {
             assert!(parse_cpu_list(wrong).is_err(), "{wrong}");
         }
     }

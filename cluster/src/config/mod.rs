@@ -112,6 +112,8 @@ pub struct Config {
     pub log: String,
     /// How log lines look.
     pub log_format: LogFormat,
+    /// What is odd but not wrong, to be logged at the start.
+    pub warnings: Vec<String>,
 }
 
 /// The largest value there can be, in bytes.
@@ -148,6 +150,7 @@ impl Config {
             connections_max: connections(&machine),
             log: "info".to_owned(),
             log_format: LogFormat::Text,
+            warnings: Vec::new(),
         }
     }
 
@@ -200,7 +203,20 @@ impl Config {
         }
         config.check_shards(&reader)?;
         config.check_addresses(&reader)?;
+        config.warn_of_memory(&reader, Machine::default().memory_bytes());
         Ok(config)
+    }
+
+    fn warn_of_memory(&mut self, reader: &Reader<'_>, available: u64) {
+        if let Some(setting) = reader.find("memory").filter(|_| self.memory_bytes > available) {
+            self.warnings.push(format!(
+                "{}: {} are more than the {} that this process may use (RAM, or its cgroup's limit); under load it will be \
+                 killed or swap; lower it",
+                setting.origin,
+                setting.text,
+                size::display(available)
+            ));
+        }
     }
 
     fn check_shards(&self, reader: &Reader<'_>) -> Result<(), Error> {
@@ -215,9 +231,11 @@ impl Config {
         }
         if self.memory_bytes / (shards as u64) < SHARD_MEMORY_MIN {
             return Err(Error::Config(format!(
-                "{}: {} of memory are less than 16MiB for each of {shards} shards; raise --memory or lower --shards",
+                "{}: {} of memory are less than 16MiB for each of {shards} shards; give --memory {}MiB or more, or lower \
+                 --shards",
                 place(),
-                size::display(self.memory_bytes)
+                size::display(self.memory_bytes),
+                shards * 16
             )));
         }
         Ok(())

@@ -60,6 +60,7 @@ fn wrong_values_are_refused_with_their_origin() {
         ("node-id", "a b"),
         ("value-max", "17MiB"),
         ("cpus", "3-1"),
+        ("cpus", "0,0"),
         ("log-format", "xml"),
         ("insecure", "perhaps"),
         ("join", "10.0.0.1:7400"),
@@ -79,7 +80,22 @@ fn an_open_address_needs_insecure() {
 #[test]
 fn shards_need_partitions_and_memory() {
     assert!(refusal(&[("shards", "65")]).contains("--partitions"));
-    assert!(refusal(&[("shards", "4"), ("memory", "32MiB")]).contains("--memory"));
+    assert!(refusal(&[("shards", "4"), ("memory", "32MiB")]).contains("--memory 64MiB"));
+}
+
+#[test]
+fn more_memory_than_the_machine_has_is_warned_of() {
+    let config = Config::from_layers(&[layer(&[("memory", "900T")])]).unwrap();
+    assert!(config.warnings[0].starts_with("--memory: 900T are more than"), "{:?}", config.warnings);
+    assert_eq!(Config::from_layers(&[layer(&[("memory", "64MB")])]).unwrap().warnings, [""; 0]);
+}
+
+#[test]
+fn variables_that_mean_nothing_are_named() {
+    let names = ["PINION_DIR", "PINION_CONFIG", "PINION_NODE_ID", "PINION_MEMROY", "HOME"];
+    let warnings = flags::unknown_variables(names.map(str::to_owned));
+    assert_eq!(warnings.len(), 1);
+    assert!(warnings[0].starts_with("PINION_MEMROY is no setting"), "{warnings:?}");
 }
 
 #[test]

@@ -8,8 +8,9 @@ use super::state::CoreState;
 use crate::admin::ask::Control;
 use crate::node::listeners::Speaks;
 use crate::stats::CoreStats;
+use crate::stats::published::Figure;
 use pinion_engine::aligned::AlignedBuf;
-use pinion_engine::shard::Now;
+use pinion_engine::shard::{Now, ShardStats};
 use pinion_net::reactor::{CloseReason, ConnId, Handler, Io, Next, Waker};
 use std::io;
 use std::net::SocketAddr;
@@ -36,10 +37,15 @@ pub struct Core {
     pub yield_us: u64,
     /// When the background thread was last left time, by the monotonic clock.
     pub yielded_us: u64,
+    /// When the other cores were last shown this core's memory, by the monotonic clock.
+    pub published_us: u64,
 }
 
 /// The background thread is left time at most this often, in microseconds.
 const YIELD_PERIOD_US: u64 = 5_000;
+
+/// Memory is added up over tables, so it is done at most this often, in microseconds.
+const PUBLISH_MEMORY_US: u64 = 100_000;
 
 impl Core {
     fn begin(&mut self) {
@@ -83,6 +89,19 @@ impl Core {
         }
     }
 
+    /// Shows the other cores this core's figures.
+    fn publish(&mut self, io: &Io<AlignedBuf>) {
+        let CoreState { hub, shard, .. } = &self.state;
+        hub.publish();
+        let (me, published) = (hub.me, &hub.node.published);
+        published.set(me, Figure::Received, io.stats().received_bytes);
+        published.set(me, Figure::Sent, io.stats().sent_bytes);
+        if hub.now.mono_us.saturating_sub(self.published_us) >= PUBLISH_MEMORY_US {
+            self.published_us = hub.now.mono_us;
+            published.set(me, Figure::Memory, memory_bytes(&shard.stats()));
+        }
+    }
+
     /// What the core tells of itself.
     fn snapshot(&mut self, io: &Io<AlignedBuf>) -> CoreStats {
         let CoreState { hub, shard, .. } = &mut self.state;
@@ -100,6 +119,11 @@ impl Core {
         stats.storage = super::storage_stats(&shard.stats());
         stats
     }
+}
+
+/// What a shard's memory comes to.
+pub fn memory_bytes(stats: &ShardStats) -> u64 {
+    (stats.memtable_bytes + stats.cache_bytes + stats.metadata_bytes) as u64
 }
 
 /// Reads the clocks.
@@ -154,6 +178,7 @@ impl Handler for Core {
         let wakers = &self.wakers;
         self.state.end_turn(io, &mut self.driver, |io, core| wakers[core].wake_from(io));
         self.count_quick();
+        self.publish(io);
         let (yield_us, now_us) = (self.state.shard.yield_us(), self.state.hub.now.mono_us);
         if yield_us > 0 && now_us - self.yielded_us > YIELD_PERIOD_US {
             (self.yield_us, self.yielded_us) = (yield_us, now_us);

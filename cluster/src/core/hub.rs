@@ -12,6 +12,7 @@ use crate::node::NodeInfo;
 use crate::session::resp::cursors::Cursors;
 use crate::session::walks::Walks;
 use crate::session::{Dialogue, Hold, Sessions};
+use crate::stats::published::Figure;
 use crate::stats::{Class, CoreStats};
 use pinion_engine::shard::Now;
 use pinion_engine::shard::request::{Answer, Answers, Refusal, Ticket};
@@ -86,6 +87,8 @@ pub struct Hub {
     pub throttled: BinaryHeap<Reverse<(u64, ConnId)>>,
     /// The node is going down.
     pub draining: bool,
+    /// The shard takes no writes, and the log says so.
+    pub takes_no_writes: bool,
     /// Requests of each class that came and were answered within this turn.
     pub quick: [u64; Class::ALL.len()],
 }
@@ -116,8 +119,19 @@ impl Hub {
             commit_bytes_max: (memory_bytes / 8).clamp(COMMIT_BYTES_MIN, COMMIT_BYTES_MAX),
             throttled: BinaryHeap::new(),
             draining: false,
+            takes_no_writes: false,
             quick: [0; Class::ALL.len()],
         }
+    }
+
+    /// Shows the other cores what it has counted.
+    pub fn publish(&self) {
+        let published = &self.node.published;
+        published.set(self.me, Figure::Connections, self.sessions.len() as u64);
+        published.set(self.me, Figure::Accepted, self.stats.connections_accepted);
+        let commands = self.stats.classes.iter().map(|class| class.answered).sum();
+        published.set(self.me, Figure::Commands, commands);
+        published.set(self.me, Figure::Scans, self.walks.charged_bytes() as u64);
     }
 
     /// Counts a request that has its last answer.

@@ -43,6 +43,7 @@ pub fn storage_stats(stats: &ShardStats) -> StorageStats {
         log_live_bytes: stats.log_bytes,
         written_bytes: stats.written_bytes,
         read_only: stats.read_only.clone(),
-        trouble: stats.trouble.clone(),
+        trouble: stats.trouble.clone().or_else(|| stats.damage.clone()),
+        damage: stats.damage.clone(),
     }
 }

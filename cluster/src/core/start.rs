@@ -62,6 +62,11 @@ impl CoreSetup {
         let direct = Files::new(&dir, true).map_err(failed)?.is_direct();
         let mut shard =
             Shard::open(&mut os_dir, self.node.shard_options(me, direct), now(epoch)).map_err(failed)?;
+        let (records, bytes) = shard.replayed();
+        let ms = epoch.elapsed().as_millis();
+        tracing::info!(
+            "shard {me} is open after {ms} ms: {records} records ({bytes} bytes) of its log were replayed"
+        );
         let reactor = self.reactor()?;
         let waker = reactor.waker();
         let options = BackgroundOptions { cpu: self.cpu, wake: Arc::new(move || waker.wake()) };
@@ -117,6 +122,7 @@ impl OpenCore {
             in_turn: false,
             yield_us: 0,
             yielded_us: 0,
+            published_us: 0,
         };
         reactor.run(&mut core).map_err(|e| {
             Error::Node(format!("core {me}: the reactor failed: {e}; restart kvd, and see the kernel's log"))

@@ -137,6 +137,7 @@ impl CoreState {
         self.turn(io).walk();
         self.release_writers(io);
         self.drive(io, performer);
+        self.tell_of_writes();
         if performer.is_dead() {
             // Nothing would be flushed any more: better none than half a core.
             self.failure = Some("its background thread ended; see the lines before".to_owned());
@@ -146,6 +147,21 @@ impl CoreState {
             self.go_down(io, performer);
         }
         self.hub.forwards.port().flush(|core| wake(io, core));
+    }
+
+    /// Logs once that the shard takes no writes, and once that it takes them again.
+    fn tell_of_writes(&mut self) {
+        let reason = self.shard.read_only_reason();
+        if reason.is_some() == self.hub.takes_no_writes {
+            return;
+        }
+        self.hub.takes_no_writes = reason.is_some();
+        let me = self.hub.me;
+        let Some(reason) = reason else { return tracing::info!("shard {me} takes writes again") };
+        match self.shard.stats().trouble {
+            Some(trouble) => tracing::error!("shard {me} takes no writes: {reason} ({trouble})"),
+            None => tracing::error!("shard {me} takes no writes: {reason}"),
+        }
     }
 
     /// Closes the shard's batch and starts what it asks for.

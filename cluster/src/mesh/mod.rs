@@ -15,6 +15,7 @@
 //!    without conditions, so that ends. Hence every credit comes back as long as every shard answers every request.
 
 pub mod spsc;
+mod sync;
 
 use spsc::{Consumer, Producer, queue};
 use std::sync::Arc;

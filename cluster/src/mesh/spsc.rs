@@ -6,10 +6,9 @@
 //! value it saw of the other's counter, so that the cache line of a counter moves only when a side runs out of what
 //! it knows. Both handles are unique (no `Clone`), and their methods take `&mut self`.
 
-use std::cell::UnsafeCell;
+use super::sync::{Arc, AtomicUsize, UnsafeCell};
 use std::mem::MaybeUninit;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 /// Keeps a value on cache lines of its own (two, because of adjacent-line prefetching).
 #[repr(align(128))]
@@ -63,10 +62,11 @@ impl<T> Producer<T> {
                 return Err(item);
             }
         }
-        let slot = self.ring.slots[self.tail & self.ring.mask].get();
-        // SAFETY: `tail - head <= mask`, so the slot is outside `head..tail`: it holds no item and belongs to us, the
-        // only producer. The acquire load of `head` happened after the consumer moved the slot's last item out.
-        unsafe { (*slot).write(item) };
+        self.ring.slots[self.tail & self.ring.mask].with_mut(|slot| {
+            // SAFETY: `tail - head <= mask`, so the slot is outside `head..tail`: it holds no item and belongs to us, the
+            // only producer. The acquire load of `head` happened after the consumer moved the slot's last item out.
+            unsafe { (*slot).write(item) };
+        });
         self.tail = self.tail.wrapping_add(1);
         self.ring.tail.0.store(self.tail, Ordering::Release);
         Ok(())
@@ -79,10 +79,11 @@ impl<T> Consumer<T> {
         if self.is_empty() {
             return None;
         }
-        let slot = self.ring.slots[self.head & self.ring.mask].get();
-        // SAFETY: `head < tail`, so the slot holds an item, written before the release store of `tail` that we
-        // acquired; we are the only consumer, and advancing `head` makes sure that it is moved out once.
-        let item = unsafe { (*slot).assume_init_read() };
+        let item = self.ring.slots[self.head & self.ring.mask].with_mut(|slot| {
+            // SAFETY: `head < tail`, so the slot holds an item, written before the release store of `tail` that we
+            // acquired; we are the only consumer, and advancing `head` makes sure that it is moved out once.
+            unsafe { (*slot).assume_init_read() }
+        });
         self.head = self.head.wrapping_add(1);
         self.ring.head.0.store(self.head, Ordering::Release);
         Some(item)
@@ -99,16 +100,72 @@ impl<T> Consumer<T> {
 
 impl<T> Drop for Ring<T> {
     fn drop(&mut self) {
-        let (mut head, tail) = (*self.head.0.get_mut(), *self.tail.0.get_mut());
+        let (mut head, tail) = (self.head.0.load(Ordering::Relaxed), self.tail.0.load(Ordering::Relaxed));
         while head != tail {
-            // SAFETY: both ends are gone, and `head..tail` are exactly the items nobody took.
-            unsafe { self.slots[head & self.mask].get_mut().assume_init_drop() };
+            self.slots[head & self.mask].with_mut(|slot| {
+                // SAFETY: both ends are gone, and `head..tail` are exactly the items nobody took.
+                unsafe { (*slot).assume_init_drop() };
+            });
             head = head.wrapping_add(1);
         }
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, pinion_loom))]
+mod loom_test {
+    use super::*;
+    use loom::thread;
+
+    fn push_all(mut producer: Producer<Arc<usize>>, items: usize) -> Producer<Arc<usize>> {
+        for number in 0..items {
+            let mut item = Arc::new(number);
+            while let Err(back) = producer.push(item) {
+                item = back;
+                thread::yield_now();
+            }
+        }
+        producer
+    }
+
+    fn pop(consumer: &mut Consumer<Arc<usize>>) -> usize {
+        loop {
+            match consumer.pop() {
+                Some(item) => return *item,
+                None => thread::yield_now(),
+            }
+        }
+    }
+
+    /// Loom fails a model in which an item (an `Arc` of its own) is dropped twice or never.
+    #[test]
+    fn loom_every_item_arrives_once_and_in_order() {
+        for capacity in [1, 2] {
+            loom::model(move || {
+                let (producer, mut consumer) = queue(capacity);
+                let sender = thread::spawn(move || push_all(producer, 3));
+                for expected in 0..3 {
+                    assert_eq!(pop(&mut consumer), expected);
+                }
+                drop(sender.join().unwrap());
+                assert!(consumer.pop().is_none());
+            });
+        }
+    }
+
+    #[test]
+    fn loom_what_nobody_took_is_dropped_once_whichever_end_goes_last() {
+        loom::model(|| {
+            let (producer, mut consumer) = queue(2);
+            let sender = thread::spawn(move || drop(push_all(producer, 2)));
+            let first = consumer.pop();
+            assert!(first.is_none_or(|item| *item == 0));
+            drop(consumer);
+            sender.join().unwrap();
+        });
+    }
+}
+
+#[cfg(all(test, not(pinion_loom)))]
 mod tests {
     use super::*;
     use proptest::prelude::*;

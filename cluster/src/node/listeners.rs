@@ -66,8 +66,44 @@ pub struct Bound {
     pub admin: Option<TcpListener>,
 }
 
+/// Checks that a node of `cores` cores can have all its ports: none too high, none wanted twice.
+pub fn check(config: &Config, cores: usize) -> Result<(), Error> {
+    let mut wanted: Vec<(String, SocketAddr)> = Vec::new();
+    let protocols = [
+        ("listen", Some(config.listen), Some(KV_CORE_OFFSET)),
+        ("resp-listen", config.resp_listen, Some(RESP_CORE_OFFSET)),
+        ("admin-listen", config.admin_listen, None),
+    ];
+    for (setting, addr, offset) in protocols {
+        let Some(addr) = addr.filter(|addr| addr.port() != 0) else { continue };
+        wanted.push((format!("--{setting}"), addr));
+        for core in 0..offset.map_or(0, |_| cores) {
+            let port = core_port(setting, addr, offset.unwrap_or_default(), core)?;
+            let what = format!(
+                "core {core} of --{setting} {addr} (its port + {} + {core})",
+                offset.unwrap_or_default()
+            );
+            wanted.push((what, SocketAddr::new(addr.ip(), port)));
+        }
+    }
+    for (index, (what, addr)) in wanted.iter().enumerate() {
+        let shares = |other: &SocketAddr| {
+            let any = other.ip().is_unspecified() || addr.ip().is_unspecified();
+            other.port() == addr.port() && (any || other.ip() == addr.ip())
+        };
+        if let Some((other, _)) = wanted[..index].iter().find(|(_, other)| shares(other)) {
+            return Err(Error::Config(format!(
+                "{what} would listen on port {}, which {other} has; choose another port for one of them",
+                addr.port()
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// Binds everything that a node of `cores` cores listens on.
 pub fn bind(config: &Config, cores: usize) -> Result<Bound, Error> {
+    check(config, cores)?;
     let mut listeners: Vec<CoreListeners> = (0..cores).map(|_| Vec::new()).collect();
     let (kv, kv_cores) =
         bind_protocol("listen", config.listen, KV_CORE_OFFSET, Speaks::Wire, &mut listeners)?;
@@ -101,7 +137,8 @@ fn bind_protocol(
         listeners.push(CoreListener { socket: shared, speaks, own: false });
         let mut own = addr;
         own.set_port(core_port(setting, addr, core_offset, core)?);
-        let socket = listen(own, false).map_err(|e| busy(setting, own, &e))?;
+        let what = format!("{setting} {addr}: core {core}'s own port (that port + {core_offset} + {core})");
+        let socket = listen(own, false).map_err(|e| busy(&what, own, &e))?;
         cores.push(socket.local_addr().map_err(unnamed)?);
         listeners.push(CoreListener { socket, speaks, own: true });
     }
@@ -199,6 +236,33 @@ mod tests {
             error.contains("--listen: can't listen on") && error.contains("choose another port"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn two_listeners_on_one_port_are_refused_by_name() {
+        let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let with = |kv, resp, admin| Config {
+            listen: at(kv),
+            resp_listen: Some(at(resp)),
+            admin_listen: Some(at(admin)),
+            ..config()
+        };
+        assert!(check(&with(7400, 7379, 7480), 4).is_ok());
+        assert!(check(&config(), 4).is_ok(), "any port");
+        let error = check(&with(7400, 7379, 8401), 2).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        let error = error.to_string();
+        assert!(error.contains("--admin-listen") && error.contains("core 1 of --listen"), "{error}");
+        assert!(check(&with(7400, 7400, 7480), 1).is_err());
+    }
+
+    #[test]
+    fn a_core_port_in_use_is_told_as_what_it_is() {
+        let main = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let Some(port) = main.port().checked_add(KV_CORE_OFFSET) else { return };
+        let Ok(_taken) = TcpListener::bind(("127.0.0.1", port)) else { return };
+        let error = bind(&Config { listen: main, ..config() }, 1).err().unwrap().to_string();
+        assert!(error.contains("core 0's own port (that port + 1000 + 0)"), "{error}");
     }
 
     #[test]

@@ -11,16 +11,18 @@
 
 pub mod events;
 pub mod listeners;
+mod medium;
 mod store;
 
 use crate::admin::ask::{CONTROL_QUEUE, Control, CoreHandle};
 use crate::admin::{Admin, NodeFacts, NodeState};
-use crate::config::{Config, Durability};
+use crate::config::{Config, Durability, size};
 use crate::core::start::{CoreSetup, OpenCore};
 use crate::error::Error;
 use crate::mesh::{self, mesh};
 use crate::placement::Placement;
 use crate::session::wire;
+use crate::stats::published::Published;
 use events::{Event, Events};
 use listeners::{Addresses, Bound, bind};
 use pinion_engine::drive::StoreFile;
@@ -60,17 +62,23 @@ pub struct NodeInfo {
     pub map: Map,
     /// When it started.
     pub started_unix_us: u64,
+    /// What its cores show to each other.
+    pub published: Published,
     store: StoreFile,
 }
 
 impl NodeInfo {
     /// What there is to know of a node that starts at `started_unix_us`.
     pub(crate) fn new(
-        config: Config,
+        mut config: Config,
         addresses: Addresses,
         store: &StoreFile,
         started_unix_us: u64,
     ) -> NodeInfo {
+        // Whoever reads it in a message or in the status doesn't know this process's working directory.
+        if let Ok(dir) = std::path::absolute(&config.dir) {
+            config.dir = dir;
+        }
         let placement = Placement::new(store.partitions as usize, store.shards as usize);
         let home = |partition| Home { node: 0, core: placement.core_of(partition) as u16 };
         let host = match addresses.kv.ip() {
@@ -90,6 +98,7 @@ impl NodeInfo {
             node_id: config.node_id.clone().unwrap_or_else(|| hex(&store.id)),
             store_id: store.id,
             started_unix_us,
+            published: Published::new(placement.cores()),
             store: store.clone(),
             config,
             addresses,
@@ -101,6 +110,11 @@ impl NodeInfo {
     /// The 40 hexadecimal digits by which Redis clients know a core.
     pub fn core_id(&self, core: usize) -> String {
         format!("{}{core:08x}", hex(&self.store_id))
+    }
+
+    /// The 40 hexadecimal digits that tell this run of this node from others.
+    pub fn run_id(&self) -> String {
+        format!("{}{:08x}", hex(&self.store_id), (self.started_unix_us / 1_000_000) as u32)
     }
 
     /// The id that ties a shard's files to it.
@@ -137,6 +151,7 @@ impl NodeInfo {
             kv: self.addresses.kv.to_string(),
             resp: self.addresses.resp.map(|addr| addr.to_string()),
             core_ports: self.addresses.kv_cores.iter().map(|addr| addr.port()).collect(),
+            resp_core_ports: self.addresses.resp_cores.iter().map(|addr| addr.port()).collect(),
             partitions: self.placement.partitions(),
             durability: self.config.durability.to_string(),
             memory_bytes: self.config.memory_bytes,
@@ -168,13 +183,38 @@ struct Starting {
     controls: SyncSender<Control>,
 }
 
+/// Checks what a start checks before it opens anything: that a node can run here, the directory, and the ports. Changes
+/// nothing.
+pub fn check(config: &Config) -> Result<(), Error> {
+    check_machine(config)?;
+    listeners::check(config, store::inspect(config)?)
+}
+
+fn check_machine(config: &Config) -> Result<(), Error> {
+    preflight(&config.dir).into_iter().next().map_or(Ok(()), |problem| Err(Error::Node(problem.to_string())))
+}
+
+/// One line on what starts.
+fn tell_start(config: &Config, shards: u32) {
+    let dir = std::path::absolute(&config.dir).unwrap_or_else(|_| config.dir.clone());
+    tracing::info!(
+        "kvd {} starts: directory {}, {shards} shards, durability {}, memory {}",
+        env!("CARGO_PKG_VERSION"),
+        dir.display(),
+        config.durability,
+        size::display(config.memory_bytes)
+    );
+    if let Some(warning) = medium::warning(&dir) {
+        tracing::warn!("{warning}");
+    }
+}
+
 impl Node {
     /// Starts a node and returns when it serves.
     pub fn start(config: Config) -> Result<Node, Error> {
+        check_machine(&config)?;
         let store = store::take(&config)?;
-        if let Some(problem) = preflight(&config.dir).into_iter().next() {
-            return Err(Error::Node(problem.to_string()));
-        }
+        tell_start(&config, store.file.shards);
         let Bound { addresses, cores: sockets, admin } = bind(&config, store.file.shards as usize)?;
         let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let started_unix_us = wall.as_micros() as u64;
@@ -277,6 +317,8 @@ impl Node {
         if self.threads.is_empty() {
             return Ok(());
         }
+        let begun = Instant::now();
+        tracing::info!("the node stops: it finishes what is under way");
         self.state.draining();
         self.tell_all(|| Control::Drain);
         let mut outcome = Ok(());
@@ -300,6 +342,12 @@ impl Node {
             if thread.join().is_err() {
                 outcome = Err(Error::Node("a core panicked; see the lines before".to_owned()));
             }
+        }
+        if outcome.is_ok() {
+            tracing::info!(
+                "the node has stopped after {} ms; everything accepted is settled",
+                begun.elapsed().as_millis()
+            );
         }
         outcome
     }

@@ -4,6 +4,7 @@ use crate::config::{Config, SHARD_MEMORY_MIN, size};
 use crate::error::Error;
 use crate::placement::PARTITIONS_DEFAULT;
 use pinion_engine::drive::{OsDir, StoreFile, StoreLock};
+use std::io;
 
 /// A store that is ours as long as this lives.
 pub struct OwnedStore {
@@ -14,9 +15,11 @@ pub struct OwnedStore {
 
 /// Takes the store in the configured directory, or makes it.
 pub fn take(config: &Config) -> Result<OwnedStore, Error> {
-    let failed = |e: pinion_engine::Error| Error::Node(e.to_string());
     OsDir::create(&config.dir).map_err(failed)?;
-    let lock = StoreLock::acquire(&config.dir).map_err(failed)?;
+    let lock = StoreLock::acquire(&config.dir).map_err(|error| match error {
+        pinion_engine::Error::Unusable(text) => Error::Node(format!("{text} (--dir)")),
+        other => failed(other),
+    })?;
     let file = match StoreFile::read(&config.dir).map_err(failed)? {
         Some(file) => {
             check(config, &file)?;
@@ -31,7 +34,55 @@ pub fn take(config: &Config) -> Result<OwnedStore, Error> {
             file
         }
     };
+    remember_name(config);
     Ok(OwnedStore { file, _lock: lock })
+}
+
+/// How many shards the store has or would get, once it is checked against the configuration. Changes nothing.
+pub fn inspect(config: &Config) -> Result<usize, Error> {
+    let file = StoreFile::read(&config.dir).map_err(failed)?.map_or_else(|| make(config), Ok)?;
+    check(config, &file)?;
+    Ok(file.shards as usize)
+}
+
+fn failed(error: pinion_engine::Error) -> Error {
+    let remedy = match &error {
+        pinion_engine::Error::Io { source, .. } => match source.kind() {
+            io::ErrorKind::PermissionDenied => {
+                "; run kvd as the user who owns the directory, or `chown -R` it to the user who runs kvd"
+            }
+            io::ErrorKind::ReadOnlyFilesystem => {
+                "; its file system is mounted read-only: remount it, or choose another --dir"
+            }
+            _ => "",
+        },
+        _ => "",
+    };
+    Error::Node(format!("{error}{remedy}"))
+}
+
+/// The name that the node had when it last started with one.
+const NAME_FILE: &str = "NODE";
+
+/// Keeps a name that was set, and warns if it was another one before.
+fn remember_name(config: &Config) {
+    let (Some(name), path) = (&config.node_id, config.dir.join(NAME_FILE)) else { return };
+    let before = std::fs::read_to_string(&path).unwrap_or_default();
+    let before = before.trim();
+    if before == name {
+        return;
+    }
+    if !before.is_empty() {
+        tracing::warn!(
+            "--node-id: this node was {before} and is {name} from now on; clients and monitoring see another node"
+        );
+    }
+    if let Err(error) = std::fs::write(&path, format!("{name}\n")) {
+        tracing::warn!(
+            "{} can't be written, so that another --node-id won't be noticed: {error}",
+            path.display()
+        );
+    }
 }
 
 fn make(config: &Config) -> Result<StoreFile, Error> {
@@ -60,8 +111,9 @@ fn check(config: &Config, file: &StoreFile) -> Result<(), Error> {
     }
     if config.memory_bytes / (shards as u64) < SHARD_MEMORY_MIN {
         return Err(Error::Config(format!(
-            "--memory: {} are less than 16MiB for each of the store's {shards} shards; raise it",
-            size::display(config.memory_bytes)
+            "--memory: {} are less than 16MiB for each of the store's {shards} shards; give it {}MiB or more",
+            size::display(config.memory_bytes),
+            shards * 16
         )));
     }
     if shards > config.cpus.len() {
@@ -107,6 +159,30 @@ mod tests {
         let error = take(&config(&dir, Some(1))).err().unwrap();
         assert!(error.to_string().contains("in use by process"), "{error}");
         assert_eq!(error.exit_code(), 1);
+    }
+
+    #[test]
+    fn a_name_is_kept_with_the_store() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["n1", "n2"] {
+            let config = Config { node_id: Some(name.to_owned()), ..config(&dir, Some(1)) };
+            take(&config).unwrap();
+            assert_eq!(std::fs::read_to_string(dir.path().join(NAME_FILE)).unwrap().trim(), name);
+        }
+    }
+
+    #[test]
+    fn too_little_memory_is_refused_with_what_all_shards_need() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config { memory_bytes: 20 << 20, ..config(&dir, Some(3)) };
+        assert!(take(&config).err().unwrap().to_string().contains("48MiB"));
+    }
+
+    #[test]
+    fn inspecting_counts_shards_and_makes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(inspect(&config(&dir, Some(3))).unwrap(), 3);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 
     #[test]

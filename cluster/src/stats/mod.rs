@@ -1,6 +1,7 @@
 //! What a core counts, as plain numbers that it hands out when asked.
 
 pub mod histogram;
+pub mod published;
 
 use histogram::Histogram;
 
@@ -84,8 +85,10 @@ pub struct StorageStats {
     pub written_bytes: u64,
     /// Why the shard takes no writes, if it doesn't.
     pub read_only: Option<String>,
-    /// Why background work failed last, if it did.
+    /// Why background work failed last, if it did; else what is damaged.
     pub trouble: Option<String>,
+    /// The first damage met since the start, with what to do.
+    pub damage: Option<String>,
 }
 
 /// Everything that one core tells about itself.

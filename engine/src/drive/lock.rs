@@ -52,10 +52,7 @@ fn in_use(dir: &Path, file: &mut File) -> Error {
         (Ok(_), Ok(pid)) => format!("process {pid}"),
         _ => "another process".to_owned(),
     };
-    Error::Unusable(format!(
-        "{} is in use by {holder}; stop it or choose another directory (--dir)",
-        dir.display()
-    ))
+    Error::Unusable(format!("{} is in use by {holder}; stop it or choose another directory", dir.display()))
 }
 
 #[cfg(test)]
@@ -71,7 +68,7 @@ mod tests {
         let lock = StoreLock::acquire(dir.path()).unwrap();
         let error = StoreLock::acquire(dir.path()).unwrap_err().to_string();
         assert!(error.contains(&format!("in use by process {}", std::process::id())), "{error}");
-        assert!(error.contains("--dir"), "{error}");
+        assert!(error.contains("choose another directory"), "{error}");
         drop(lock);
         StoreLock::acquire(dir.path()).unwrap();
     }

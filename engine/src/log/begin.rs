@@ -25,6 +25,12 @@ pub(super) fn begin_generation(
     proved: LogPosition,
     end: LogPosition,
 ) -> Result<Log, Error> {
+    let Some(generation) = generation_above(newest) else {
+        return Err(Error::Unusable(format!(
+            "the log in {} was opened 2^32 times, or says so: no generation is left; load its data into a new store",
+            dir.path()
+        )));
+    };
     for link in &kept {
         make_durable(dir, link, proved, end)?;
     }
@@ -38,7 +44,6 @@ pub(super) fn begin_generation(
         previous = empty.header.previous;
     }
     let files = sort_files(dir, &options, inventory, &kept)?;
-    let generation = ((newest >> 32) + 1) << 32;
     let header = SegmentHeader {
         shard_id: options.shard_id,
         file: files.segment,
@@ -68,6 +73,11 @@ pub(super) fn begin_generation(
     let segments = Segments::new(options.segment_bytes, files.next_number, live, files.spares);
     let newest = Segment { generation, file: files.segment, prepared: true, bytes: size };
     Ok(Log::new(options, segments, newest))
+}
+
+/// The first generation of the opening after the one that `newest` belongs to.
+fn generation_above(newest: u64) -> Option<u64> {
+    u32::try_from((newest >> 32) + 1).ok().map(|opening| u64::from(opening) << 32)
 }
 
 struct Files {

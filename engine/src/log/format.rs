@@ -113,6 +113,10 @@ impl SegmentHeader {
         if raw.version.get() != FORMAT_VERSION {
             return Err(NoHeader::Version(raw.version.get()));
         }
+        // No writer makes one that doesn't rise; a chain that believed it could lead anywhere.
+        if raw.previous_generation.get() >= raw.generation.get() {
+            return Err(NoHeader::Bad);
+        }
         Ok(SegmentHeader {
             shard_id: raw.shard_id,
             file: raw.file.get(),

@@ -29,7 +29,7 @@ impl Shard {
             return;
         }
         let is_clock_due = self.clock_due_us().is_some_and(|due_us| due_us <= self.mono_us);
-        if self.is_commit_early() {
+        if self.is_commit_early(is_clock_due) {
             return;
         }
         if !self.forming.is_empty() {
@@ -55,8 +55,9 @@ impl Shard {
         }
     }
 
-    /// Whether the forming commit may grow on for a while. Notes when it began to.
-    fn is_commit_early(&mut self) -> bool {
+    /// Whether the forming commit may grow on for a while: not if the log is to learn the time, which comes with it.
+    /// Notes when it began to.
+    fn is_commit_early(&mut self, is_clock_due: bool) -> bool {
         if self.forming.is_empty() {
             self.forming_since_us = None;
             return false;
@@ -65,6 +66,7 @@ impl Shard {
         let is_early = self.applies_at_once()
             && !self.is_closing
             && !self.wants_flush
+            && !is_clock_due
             && self.forming.bytes() < LAZY_COMMIT_BYTES
             && self.mono_us < since_us + LAZY_COMMIT_US;
         if !is_early {

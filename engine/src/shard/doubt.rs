@@ -69,9 +69,20 @@ impl Shard {
     }
 
     /// A shard that closes makes its only attempt at once.
-    pub(super) fn hurry_before_closing(&mut self) {
+    fn hurry_before_closing(&mut self) {
         if self.is_closing && self.doubt.as_ref().is_some_and(|doubt| doubt.attempts == 0) {
             self.log_backoff.until_us = self.mono_us;
+        }
+    }
+
+    /// The shard begins to close: whatever failed before, a shard in doubt makes one more attempt, at once.
+    pub(super) fn try_before_closing(&mut self) {
+        if let Some(doubt) = &mut self.doubt {
+            doubt.attempts = 0;
+            self.background.trouble = None;
+            self.background.rest_until_us = self.mono_us;
+            self.manifest_backoff.until_us = self.mono_us;
+            self.hurry_before_closing();
         }
     }
 
@@ -86,6 +97,8 @@ impl Shard {
             self.log.resume();
             self.doubt = None;
             self.synced_mono_us = self.mono_us;
+            // Every cut adds a segment: a log that is cut again and again is let go of as any long one.
+            self.freeze_if_full();
             tracing::warn!("what a failed log write left is settled: the shard takes writes again");
         } else {
             self.save();
@@ -129,7 +142,8 @@ impl Shard {
     /// Whether a shard in doubt has something acknowledged that it may still bring to safety.
     pub(super) fn is_saving(&self) -> bool {
         self.doubt.as_ref().is_some_and(|doubt| {
-            let is_given_up = doubt.attempts > 0 || self.background.trouble.is_some();
+            let is_given_up =
+                doubt.attempts > 0 || self.background.trouble.is_some() || self.defect.is_some();
             self.options.durability != Durability::Sync && !is_given_up
         })
     }

@@ -3,6 +3,7 @@
 //! The result is an effect (a value with an absolute expiry, or a delete), never the operation, so that
 //! applying it is the same everywhere.
 
+use super::options::ShardOptions;
 use super::request::{Condition, ExpireCondition, PutExpiry, Refusal, Update, Value};
 use crate::key::Expiry;
 
@@ -145,9 +146,9 @@ fn append<'a>(
     let start = current.map_or(&[][..], |value| value.bytes);
     let length = start.len() + suffix.len();
     if length > value_bytes_max {
-        return Verdict::unchanged(Reply::Refused(Refusal::Limit(
-            "the value would be longer than the limit on values",
-        )));
+        return Verdict::unchanged(Reply::Refused(Refusal::Limit(ShardOptions::value_limit(
+            value_bytes_max,
+        ))));
     }
     scratch.clear();
     scratch.extend_from_slice(start);

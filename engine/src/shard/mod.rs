@@ -20,6 +20,7 @@ mod commits;
 mod doubt;
 mod evaluate;
 mod generation;
+mod home;
 mod open;
 pub mod options;
 pub mod owned;
@@ -46,6 +47,7 @@ use crate::manifest::Manifest;
 use background::Background;
 use doubt::{Backoff, Doubt};
 use generation::Generation;
+use home::Home;
 use parked::ParkedRequests;
 use partition::{Partitions, Place};
 use queue::KeyLines;
@@ -63,6 +65,7 @@ const CLOCK_US_MAX: u64 = 1 << 55;
 /// One shard. See the module's text.
 pub struct Shard {
     options: ShardOptions,
+    home: Home,
     budgets: Budgets,
     partitions: Partitions,
     sources: Sources,
@@ -220,7 +223,7 @@ impl Shard {
     /// Syncs at the next turn what is written but not synced: [`Shard::is_idle`] then means durable.
     pub fn begin_shutdown(&mut self) {
         self.is_closing = true;
-        self.hurry_before_closing();
+        self.try_before_closing();
     }
 
     /// Whether background work is running or about to start.

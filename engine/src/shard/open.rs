@@ -4,6 +4,7 @@ use super::apply::apply_entry;
 use super::background::Background;
 use super::doubt::Backoff;
 use super::generation::Generation;
+use super::home::{self, Home};
 use super::options::{Budgets, Now, ShardOptions, Tuning};
 use super::partition::Partitions;
 use super::sources::Sources;
@@ -38,12 +39,15 @@ impl Shard {
     ) -> Result<Shard, Error> {
         let Tuning { budgets, tree: tree_options, segment_bytes } = tuning;
         let (manifest, state) = Manifest::recover(dir, options.shard_id)?;
-        let tree = open_tables(dir, &state)?;
+        let tree = open_tables(dir, &state).map_err(|error| home::at_open(error, &dir.path()))?;
         remove_orphans(dir, &state)?;
         let mut replay = Replay::new(&options, budgets, &state, tree)?;
         let direct = options.direct && options.durability == Durability::Sync;
         let log_options = LogOptions { segment_bytes, ..LogOptions::new(options.shard_id, direct) };
+        let mut counters = Counters::default();
         let log = crate::log::recover(dir, state.log_start, log_options, &mut |record, at| {
+            counters.replayed_records += 1;
+            counters.replayed_bytes += record.payload.len() as u64;
             replay.record(record, at)
         })?;
         let Replay { partitions, sources, clock_us, holds_expiring, .. } = replay;
@@ -54,6 +58,7 @@ impl Shard {
         let mut background = Background::new(tree_options, state.next_file);
         background.debt_bytes = sources.tree.debt_bytes(&background.tree_options);
         Ok(Shard {
+            home: Home::new(dir.path()),
             budgets,
             partitions,
             sources,
@@ -83,7 +88,7 @@ impl Shard {
             log_backoff: Backoff::default(),
             manifest_backoff: Backoff::default(),
             defect: None,
-            counters: Counters::default(),
+            counters,
             key_scratch: Vec::with_capacity(256),
             value_scratch: Vec::new(),
             options,

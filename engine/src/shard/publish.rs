@@ -49,12 +49,16 @@ impl Shard {
                         self.background.is_housekeeping_due = true;
                     }
                     Ok(_) => {}
-                    Err(error) => tracing::error!("tables stay as they are: {error}"),
+                    Err(error) => {
+                        let text = self.home.tell(&error);
+                        tracing::error!("tables stay as they are: {text}");
+                    }
                 }
             }
             (Running::Unlink, Ok(_)) => {}
             (Running::Unlink, Err(error)) => {
-                tracing::error!("a file that nothing needs stays until the shard is opened again: {error}");
+                let text = self.home.tell(&error);
+                tracing::error!("a file that nothing needs stays until the shard is opened again: {text}");
             }
             (running, Err(error)) => self.job_failed(running, &error),
             (running, Ok(_)) => {
@@ -94,8 +98,12 @@ impl Shard {
 
     fn job_failed(&mut self, running: Running, error: &Error) {
         self.counters.job_errors += 1;
-        tracing::error!("background work failed, trying again in a second: {error}");
-        self.background.trouble = Some(error.to_string());
+        let trouble = self.home.tell(error);
+        // What goes on failing in the same way is told once.
+        if self.background.trouble.as_ref() != Some(&trouble) {
+            tracing::error!("background work failed, it is tried again every second: {trouble}");
+        }
+        self.background.trouble = Some(trouble);
         self.background.rest_until_us = self.mono_us + RETRY_US;
         self.background.is_merge_due = true;
         self.background.is_disk_full |= is_disk_full(error);
@@ -116,10 +124,11 @@ impl Shard {
     /// broken disk less and less often.
     pub(super) fn manifest_stalled(&mut self, error: std::io::Error) {
         let seconds = self.manifest_backoff.failed(self.mono_us, &error);
-        let error = Error::io("write", self.manifest.file(), "the shard's directory", error);
+        let error = Error::io("write", self.manifest.file(), "", error);
         self.background.is_disk_full |= is_disk_full(&error);
-        tracing::error!("the manifest waits, trying again in {seconds} s: {error}");
-        self.background.trouble = Some(error.to_string());
+        let trouble = self.home.tell(&error);
+        tracing::error!("the manifest waits, trying again in {seconds} s: {trouble}");
+        self.background.trouble = Some(trouble);
         self.background.rest_until_us = self.mono_us + RETRY_US;
     }
 
@@ -185,8 +194,8 @@ impl Shard {
         self.background.debt_bytes = self.sources.tree.debt_bytes(&self.background.tree_options);
     }
 
-    /// Why writes are refused now, if they are.
-    pub(super) fn read_only_reason(&self) -> Option<&'static str> {
+    /// Why writes are refused now, and what to do, if they are.
+    pub fn read_only_reason(&self) -> Option<&'static str> {
         if self.defect.is_some() {
             return Some("the shard met a defect of ours; see the server's log, then restart it");
         }

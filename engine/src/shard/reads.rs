@@ -39,7 +39,7 @@ impl Shard {
             Ok(Point::Value(value)) => out.answer(target.ticket, Answer::Value(value)),
             Ok(Point::Absent) => out.answer(target.ticket, Answer::NotFound),
             Ok(Point::NeedsRead(block)) => return Flow::Cold(SmallVec::from_slice(&[block])),
-            Err(error) => refuse_damaged(target.ticket, &error, out),
+            Err(error) => self.refuse_damaged(target.ticket, &error, out),
         }
         Flow::Done
     }
@@ -74,7 +74,7 @@ impl Shard {
         let cold = match self.cold_blocks(prefix, keys.iter().copied(), at) {
             Ok(cold) => cold,
             Err(error) => {
-                refuse_damaged(ticket, &error, out);
+                self.refuse_damaged(ticket, &error, out);
                 return Flow::Done;
             }
         };
@@ -213,7 +213,7 @@ impl Shard {
             Err(source) => {
                 let file =
                     piece.first().map_or_else(String::new, |&block| Sources::file_of(block).to_string());
-                Err(Error::io("read", file, "the shard's directory", source).to_string())
+                Err(self.home.tell(&Error::io("read", file, "", source)))
             }
         };
         let (mut ready, mut failed) = (Vec::new(), Vec::new());
@@ -223,7 +223,7 @@ impl Shard {
             let decoded = match &raw {
                 Ok(raw) => {
                     let raw = raw.get(at..at + block.len as usize).unwrap_or_default();
-                    table.decode_block(block, raw).map_err(|error| error.to_string())
+                    table.decode_block(block, raw).map_err(|error| self.home.tell(&error))
                 }
                 Err(error) => Err(error.clone()),
             };
@@ -286,6 +286,13 @@ impl Shard {
         self.scan_left(waiting, out);
     }
 
+    /// Refuses a request that met what can't be read.
+    pub(super) fn refuse_damaged(&mut self, ticket: Ticket, error: &Error, out: &mut impl Answers) {
+        let text = self.home.tell(error);
+        tracing::error!("{text}");
+        out.answer(ticket, Answer::Refused(Refusal::Damaged(&text)));
+    }
+
     /// Answers reads that waited for a commit which is applied now.
     pub(super) fn answer_read(&mut self, answer: PendingAnswer, out: &mut impl Answers) {
         let PendingAnswer::Read { ticket, place, keys, at, many } = answer else {
@@ -301,9 +308,4 @@ impl Shard {
             self.wait_for_blocks(waiting, &blocks, out);
         }
     }
-}
-
-pub(super) fn refuse_damaged(ticket: Ticket, error: &Error, out: &mut impl Answers) {
-    tracing::error!("{error}");
-    out.answer(ticket, Answer::Refused(Refusal::Damaged(&error.to_string())));
 }

@@ -6,7 +6,6 @@
 use super::parked::{OwnedRequest, Parked, Work};
 use super::partition::Place;
 use super::queue::Waiting;
-use super::reads::refuse_damaged;
 use super::request::{Answer, Answers, Count, Refusal, Scan};
 use super::{Flow, Shard, Target};
 use crate::error::Error;
@@ -149,7 +148,7 @@ impl Shard {
                 let (page, next) = (parked.scan.page(), next.as_deref().map(user_key));
                 out.answer(target.ticket, Answer::Page { page, next });
             }
-            Err(error) => refuse_damaged(target.ticket, &error, out),
+            Err(error) => self.refuse_damaged(target.ticket, &error, out),
         }
         None
     }
@@ -167,7 +166,7 @@ impl Shard {
             let counted = match self.count_slice(place, target, from, count.to, &mut work) {
                 Ok(counted) => counted,
                 Err(error) => {
-                    refuse_damaged(target.ticket, &error, out);
+                    self.refuse_damaged(target.ticket, &error, out);
                     return Flow::Done;
                 }
             };

@@ -18,6 +18,8 @@ pub(super) struct Counters {
     pub job_errors: u64,
     pub read_errors: u64,
     pub log_failures: u64,
+    pub replayed_records: u64,
+    pub replayed_bytes: u64,
     /// When the last write arrived, on the clock of [`super::Now::mono_us`].
     pub last_write_us: u64,
 }
@@ -79,6 +81,8 @@ pub struct ShardStats {
     pub read_only: Option<String>,
     /// Why background work failed last, if it did.
     pub trouble: Option<String>,
+    /// The first damage met since the shard was opened, with what to do.
+    pub damage: Option<String>,
 }
 
 /// Writers are held back from this share of the memtable budget on.
@@ -120,6 +124,11 @@ impl Shard {
         times.into_iter().flatten().min()
     }
 
+    /// Records of the log that opening replayed, and their bytes.
+    pub fn replayed(&self) -> (u64, u64) {
+        (self.counters.replayed_records, self.counters.replayed_bytes)
+    }
+
     /// The shard's figures.
     pub fn stats(&self) -> ShardStats {
         let tree = &self.sources.tree;
@@ -152,6 +161,7 @@ impl Shard {
             write_delay_us: self.write_delay_us(),
             read_only: self.failure().or_else(|| self.read_only_reason()).map(str::to_string),
             trouble: self.background.trouble.clone(),
+            damage: self.home.damage().map(str::to_string),
         }
     }
 }

@@ -61,7 +61,7 @@ impl Shard {
                 Flow::Done
             }
             Err(error) => {
-                super::reads::refuse_damaged(target.ticket, &error, out);
+                self.refuse_damaged(target.ticket, &error, out);
                 Flow::Done
             }
         }
@@ -80,7 +80,7 @@ impl Shard {
         let Before { mut states, since, cold } = match self.states_before(target, updates) {
             Ok(before) => before,
             Err(error) => {
-                super::reads::refuse_damaged(target.ticket, &error, out);
+                self.refuse_damaged(target.ticket, &error, out);
                 return Flow::Done;
             }
         };
@@ -163,7 +163,7 @@ impl Shard {
             bytes += key.len() + value + BatchBuilder::OP_BYTES;
         }
         if bytes > ShardOptions::BATCH_BYTES_MAX {
-            return Err(Refusal::Limit("the batch is longer than 24 MiB"));
+            return Err(Refusal::Limit("batches are at most 25,165,824 bytes (24 MiB) long"));
         }
         if self.has_no_room_for(bytes) { Err(Refusal::Busy) } else { Ok(()) }
     }
@@ -210,7 +210,7 @@ impl Shard {
             return Err(Refusal::Limit("keys are 1 to 65,535 bytes long"));
         }
         if value.len() > self.options.value_bytes_max {
-            return Err(Refusal::Limit("the value is longer than the limit on values"));
+            return Err(Refusal::Limit(ShardOptions::value_limit(self.options.value_bytes_max)));
         }
         if let Some(reason) = self.read_only_reason() {
             return Err(Refusal::ReadOnly(reason));

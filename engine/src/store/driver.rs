@@ -22,6 +22,7 @@ pub(super) struct Driver {
 
 impl Driver {
     pub fn open(dir: &Path, options: &StoreOptions) -> Result<Driver, Error> {
+        options.check()?;
         std::fs::create_dir_all(dir)
             .map_err(|error| Error::io("create", dir.display(), "the file system", error))?;
         let lock = StoreLock::acquire(dir)?;

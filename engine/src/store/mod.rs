@@ -61,7 +61,7 @@ use std::time::Duration;
 pub struct StoreOptions {
     /// When writes return. Default: when they are on the device.
     pub durability: Durability,
-    /// Memory for everything the store holds, bytes. Default: 256 MiB.
+    /// Memory for everything the store holds, bytes; at least 16 MiB. Default: 256 MiB.
     pub memory_bytes: usize,
     /// The CPU of the background thread. Default: any.
     pub background_cpu: Option<usize>,
@@ -81,6 +81,17 @@ impl Default for StoreOptions {
 }
 
 impl StoreOptions {
+    fn check(&self) -> Result<(), Error> {
+        if self.memory_bytes >= ShardOptions::MEMORY_BYTES_MIN {
+            return Ok(());
+        }
+        Err(Error::Unusable(format!(
+            "a store needs at least 16 MiB of memory: memory_bytes is {}, the least is {}",
+            self.memory_bytes,
+            ShardOptions::MEMORY_BYTES_MIN
+        )))
+    }
+
     fn shard(&self, shard_id: [u8; 16], direct: bool) -> ShardOptions {
         ShardOptions {
             shard_id,
@@ -153,6 +164,9 @@ pub trait KeyValue {
     /// Up to `limit` items with `from <= key < to` in order; an empty `to` means to the end.
     fn scan(&mut self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<Item>, Error> {
         const PAGE_BYTES: usize = 1 << 20;
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
         let (mut items, mut from) = (Vec::new(), from.to_vec());
         loop {
             let left = limit - items.len();

@@ -70,6 +70,29 @@ fn refusals_come_as_errors_that_say_why() {
     assert!(refused.contains("not an integer"), "{refused}");
     let refused = store.put(b"", b"x").unwrap_err().to_string();
     assert!(refused.contains("65,535"), "{refused}");
+    let refused = store.put(b"k", &vec![0; (16 << 20) + 1]).unwrap_err().to_string();
+    assert!(refused.contains("16,777,216 bytes"), "{refused}");
+}
+
+#[test]
+fn a_scan_gives_no_more_items_than_asked_for_and_none_for_a_limit_of_0() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = LocalStore::open(dir.path(), small(Durability::None)).unwrap();
+    for key in [b"a", b"b", b"c"] {
+        store.put(key, b"x").unwrap();
+    }
+    let counts = [0, 1, 2, 5].map(|limit| store.scan(b"", b"", limit).unwrap().len());
+    assert_eq!(counts, [0, 1, 2, 3]);
+}
+
+#[test]
+fn too_little_memory_is_refused_with_what_it_takes() {
+    let dir = tempfile::tempdir().unwrap();
+    for memory_bytes in [0, (16 << 20) - 1] {
+        let options = StoreOptions { memory_bytes, ..small(Durability::None) };
+        let refused = LocalStore::open(dir.path(), options).err().unwrap().to_string();
+        assert!(refused.contains("16 MiB") && refused.contains("memory_bytes"), "{refused}");
+    }
 }
 
 #[test]

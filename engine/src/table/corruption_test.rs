@@ -240,3 +240,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_compressed_block_that_claims_more_than_its_bytes_can_come_to_is_refused() {
+    let (dir, table) = sample(Compression::Lz4);
+    let at = table.block_ref(0);
+    let mut raw = dir.read(FileName::Table(NUMBER), at.offset, at.len as usize).expect("the block is there");
+    assert_eq!(raw[0], 1, "the block is compressed");
+    let most = (raw.len() as u32 - 12) * 255;
+    for (claimed, what) in [(most, "can't be decompressed"), (most + 1, "larger than it can be")] {
+        raw[4..8].copy_from_slice(&claimed.to_le_bytes());
+        let end = raw.len() - 4;
+        let crc = super::checksum::checksum(NUMBER, at.offset, &raw[..end]);
+        raw[end..].copy_from_slice(&crc.to_le_bytes());
+        let error = table.decode_block(at, &raw).expect_err("no block of the file is so long").to_string();
+        assert!(error.contains(what), "{error}");
+    }
+}

@@ -59,6 +59,8 @@ use std::sync::Arc;
 const CRC: usize = 4;
 /// No block is longer when decompressed: the largest key and value, with room.
 const BLOCK_BYTES_MAX: usize = 64 << 20;
+/// A byte of lz4 stands for no more bytes than it can add to a length.
+const LZ4_RATIO_MAX: usize = 255;
 
 /// Where a block lies: enough to read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -284,21 +286,7 @@ impl Table {
 
     /// Makes a block of verified bytes.
     fn unpack(&self, at: BlockRef, stored: &[u8]) -> Result<Block, Error> {
-        let raw: Box<[u8]> = match stored.split_first_chunk::<LZ4_HEADER>() {
-            Some((&[LZ4, 0, 0, 0, len @ ..], packed)) => {
-                let len = u32::from_le_bytes(len) as usize;
-                if len > BLOCK_BYTES_MAX {
-                    return Err(self.damaged(at.offset, "a block claims to be larger than any can be"));
-                }
-                let mut raw = vec![0; len];
-                if !matches!(lz4_flex::block::decompress_into(packed, &mut raw), Ok(written) if written == len)
-                {
-                    return Err(self.damaged(at.offset, "a block can't be decompressed"));
-                }
-                raw.into()
-            }
-            _ => stored.into(),
-        };
+        let raw = decompressed(stored).map_err(|what| self.damaged(at.offset, what))?;
         Block::owned(at, raw).map_err(|_| self.damaged(at.offset, MALFORMED))
     }
 
@@ -316,6 +304,22 @@ impl Table {
 }
 
 const MALFORMED: &str = "a block contradicts itself";
+
+/// A block without its checksum, decompressed if it must be. Believes no length that the bytes can't come to.
+fn decompressed(stored: &[u8]) -> Result<Box<[u8]>, &'static str> {
+    let Some((&[LZ4, 0, 0, 0, len @ ..], packed)) = stored.split_first_chunk::<LZ4_HEADER>() else {
+        return Ok(stored.into());
+    };
+    let len = u32::from_le_bytes(len) as usize;
+    if len > BLOCK_BYTES_MAX.min(packed.len() * LZ4_RATIO_MAX) {
+        return Err("a block claims to be larger than it can be");
+    }
+    let mut raw = vec![0; len];
+    match lz4_flex::block::decompress_into(packed, &mut raw) {
+        Ok(written) if written == len => Ok(raw.into()),
+        _ => Err("a block can't be decompressed"),
+    }
+}
 
 #[inline]
 fn find_in<'a>(block: &'a [u8], key: &[u8], hash: u64, at: Version) -> Result<Option<Found<'a>>, Malformed> {

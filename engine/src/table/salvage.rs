@@ -12,7 +12,7 @@
 use super::block::{Block, LZ4, LZ4_HEADER, Layout, RAW};
 use super::checksum::checksum;
 use super::footer::Footer;
-use super::{BLOCK_BYTES_MAX, BlockRef, CRC, TableMeta};
+use super::{BLOCK_BYTES_MAX, BlockRef, CRC, TableMeta, decompressed};
 use crate::Error;
 use crate::dir::Dir;
 use crate::io::FileName;
@@ -107,15 +107,7 @@ fn least_len(rest: &[u8]) -> Option<usize> {
 
 fn decode(number: u64, offset: u64, stored: &[u8]) -> Option<Block> {
     let at = BlockRef { table: number, offset, len: u32::try_from(stored.len() + CRC).ok()? };
-    let raw: Box<[u8]> = match stored.split_first_chunk::<LZ4_HEADER>() {
-        Some((&[LZ4, 0, 0, 0, len @ ..], packed)) => {
-            let len = u32::from_le_bytes(len) as usize;
-            let mut raw = vec![0; Some(len).filter(|&len| len <= BLOCK_BYTES_MAX)?];
-            (lz4_flex::block::decompress_into(packed, &mut raw).ok()? == len).then_some(raw)?.into()
-        }
-        _ => stored.into(),
-    };
-    Block::owned(at, raw).ok()
+    Block::owned(at, decompressed(stored).ok()?).ok()
 }
 
 #[cfg(test)]

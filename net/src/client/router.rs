@@ -46,6 +46,10 @@ pub(super) struct Router {
 impl Router {
     /// Connects the seed, once through all its addresses.
     pub(super) async fn connect(addresses: Vec<String>, options: Options) -> Result<Arc<Router>, Error> {
+        if addresses.is_empty() {
+            let text = "no address was given; pass at least one HOST:PORT".to_owned();
+            return Err(Error::NotConnected { address: "a server".to_owned(), text });
+        }
         let options = Arc::new(options);
         let runtime = Handle::current();
         let router = Arc::new_cyclic(|router: &Weak<Router>| {

@@ -88,6 +88,7 @@ mod ring;
 mod stats;
 mod syscalls;
 mod turn;
+mod wake_state;
 mod waker;
 
 pub use config::ReactorConfig;

@@ -4,6 +4,7 @@ use super::ring::{Ring, Wait};
 use super::syscalls;
 use std::fmt;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// The oldest kernel with everything the reactor uses.
@@ -133,16 +134,41 @@ fn check_directory(dir: &Path) -> Option<Problem> {
     written.err().map(|error| {
         // Of a full disk the empty file may be left.
         let _ = std::fs::remove_file(&probe);
-        Problem::new(
-            format!("{shown} can't be written to: {error}"),
-            "fix its owner, mode or space, or choose another --dir",
-        )
+        Problem::new(format!("{shown} can't be written to: {error}"), unwritable_remedy(existing, &error))
     })
+}
+
+/// What to do about a directory that can't be written to.
+fn unwritable_remedy(dir: &Path, error: &io::Error) -> String {
+    let uid = |path: &Path| std::fs::metadata(path).map_or(u32::MAX, |of| of.uid());
+    let (mine, owner, shown) = (uid(Path::new("/proc/self")), uid(dir), dir.display());
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => format!(
+            "this process runs as user {mine} and the directory belongs to user {owner}: run `chown -R {mine} {shown}`, \
+             start as user {owner}, or choose another --dir"
+        ),
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "its file system is mounted read-only: run `mount -o remount,rw` on it, or choose another --dir"
+                .to_owned()
+        }
+        io::ErrorKind::StorageFull => "free some space, or choose another --dir".to_owned(),
+        _ => "fix its owner, mode or space, or choose another --dir".to_owned(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_directory_of_another_user_is_refused_with_the_user_and_the_command() {
+        let denied = io::ErrorKind::PermissionDenied.into();
+        let remedy = unwritable_remedy(Path::new("/proc/self"), &denied);
+        assert!(remedy.contains("runs as user") && remedy.contains("chown -R"), "{remedy}");
+        assert!(
+            unwritable_remedy(Path::new("/"), &io::ErrorKind::ReadOnlyFilesystem.into()).contains("remount")
+        );
+    }
 
     #[test]
     fn kernels_before_6_1_are_named() {

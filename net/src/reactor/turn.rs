@@ -19,8 +19,9 @@ use std::time::{Duration, Instant};
 const REFUSALS_MAX: usize = 64;
 /// How long a stopping reactor waits for the kernel to let go of its operations.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
-/// Stalls are logged at most this often.
-const STALL_LOG_PAUSE: Duration = Duration::from_secs(1);
+/// Stalls from this length on are logged as warnings, at most this often; shorter ones are for who looks for them.
+const STALL_WARNED: Duration = Duration::from_millis(50);
+const STALL_LOG_PAUSE: Duration = Duration::from_secs(10);
 
 /// One core's event loop. Made on any thread, run on one.
 pub struct Reactor<H: Handler> {
@@ -129,9 +130,14 @@ impl<H: Handler> Reactor<H> {
             self.io.stats.note_turn(time);
             if time > self.stall {
                 let stall = self.io.stats.note_stall(mark, time, end - events_done);
-                if self.stall_logged.is_none_or(|at| end - at >= STALL_LOG_PAUSE) {
+                let thread = std::thread::current();
+                let core = thread.name().unwrap_or("a core");
+                let is_due = self.stall_logged.is_none_or(|at| end - at >= STALL_LOG_PAUSE);
+                if time >= STALL_WARNED && is_due {
                     self.stall_logged = Some(end);
-                    tracing::warn!("a turn held up its core: {stall}");
+                    tracing::warn!("{core} was held up by a turn: {stall}");
+                } else {
+                    tracing::debug!("{core} was held up by a turn: {stall}");
                 }
             }
             if let Some(failure) = self.io.failure.take() {

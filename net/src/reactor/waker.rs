@@ -18,15 +18,12 @@
 
 use super::io::Io;
 use super::syscalls;
+use super::wake_state::WakeState;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, AtomicU32, Ordering, fence};
-
-const AWAKE: u32 = 0;
-const ASLEEP: u32 = 1;
-const NOTIFIED: u32 = 2;
+use std::sync::atomic::{AtomicI32, Ordering};
 
 /// Wakes one reactor; cheap to clone, usable from any thread, also after the reactor is gone.
 #[derive(Clone, Debug)]
@@ -38,7 +35,7 @@ pub struct Waker {
 #[derive(Debug)]
 #[repr(align(128))]
 struct Shared {
-    state: AtomicU32,
+    state: WakeState,
     /// The ring's descriptor while the reactor runs, else -1. A message sent just as the reactor stops may
     /// reach no ring or a newer one: the first comes back as a failure, the second is an empty turn there.
     ring: AtomicI32,
@@ -48,15 +45,13 @@ struct Shared {
 impl Waker {
     pub(super) fn new() -> io::Result<Waker> {
         let event = File::from(syscalls::eventfd()?);
-        Ok(Waker {
-            shared: Arc::new(Shared { state: AtomicU32::new(AWAKE), ring: AtomicI32::new(-1), event }),
-        })
+        Ok(Waker { shared: Arc::new(Shared { state: WakeState::new(), ring: AtomicI32::new(-1), event }) })
     }
 
     /// Makes the reactor call [`super::Handler::woken`] soon. Whatever this thread wrote before is
     /// visible there.
     pub fn wake(&self) {
-        if self.notify() {
+        if self.shared.state.notify() {
             self.signal();
         }
     }
@@ -64,20 +59,9 @@ impl Waker {
     /// Like [`Waker::wake`], from another reactor's thread: the signal leaves with that reactor's
     /// next enter and costs no system call of its own.
     pub fn wake_from<B>(&self, io: &mut Io<B>) {
-        if self.notify() {
+        if self.shared.state.notify() {
             io.signal(self);
         }
-    }
-
-    /// Leaves the news; true if the reactor sleeps and this call has to signal.
-    fn notify(&self) -> bool {
-        // Orders the caller's writes before the read below: if the reactor has not yet taken this NOTIFIED,
-        // its taking it (a fence there too) sees those writes.
-        fence(Ordering::SeqCst);
-        if self.shared.state.load(Ordering::Relaxed) == NOTIFIED {
-            return false;
-        }
-        self.shared.state.swap(NOTIFIED, Ordering::SeqCst) == ASLEEP
     }
 
     pub(super) fn signal(&self) {
@@ -104,22 +88,17 @@ impl Waker {
 
     /// Whether someone woke the reactor and it hasn't taken it; only a hint.
     pub(super) fn is_notified(&self) -> bool {
-        self.shared.state.load(Ordering::Relaxed) == NOTIFIED
+        self.shared.state.is_notified()
     }
 
     /// The reactor is about to sleep; false if it must not.
     pub(super) fn fall_asleep(&self) -> bool {
-        self.shared.state.compare_exchange(AWAKE, ASLEEP, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+        self.shared.state.fall_asleep()
     }
 
     /// The reactor runs; true if someone woke it since the last call.
     pub(super) fn take(&self) -> bool {
-        if self.shared.state.load(Ordering::Relaxed) == AWAKE {
-            return false;
-        }
-        let notified = self.shared.state.swap(AWAKE, Ordering::SeqCst) == NOTIFIED;
-        fence(Ordering::SeqCst);
-        notified
+        self.shared.state.take()
     }
 }
 
@@ -131,8 +110,8 @@ mod tests {
     fn only_the_first_wake_of_a_sleeper_signals() {
         let waker = Waker::new().unwrap();
         assert!(waker.fall_asleep());
-        assert!(waker.notify());
-        assert!(!waker.notify());
+        assert!(waker.shared.state.notify());
+        assert!(!waker.shared.state.notify());
         assert!(waker.take());
         assert!(!waker.take());
     }
@@ -140,7 +119,7 @@ mod tests {
     #[test]
     fn a_notified_reactor_does_not_fall_asleep() {
         let waker = Waker::new().unwrap();
-        assert!(!waker.notify());
+        assert!(!waker.shared.state.notify());
         assert!(!waker.fall_asleep());
         assert!(waker.take());
         assert!(waker.fall_asleep());

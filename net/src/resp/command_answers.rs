@@ -47,17 +47,50 @@ fn write_info(info: &CommandInfo, reply: &mut Encoder<'_>) {
     reply.integer(last.into());
     reply.integer(step.into());
     write_names(categories(info), reply);
-    reply.set(0);
+    write_tips(info.name, reply);
     write_key_specification(info, reply);
     reply.array(info.subcommands.len());
     for (name, arity) in info.subcommands {
         reply.array(10);
-        reply.bulk(format!("{}|{name}", info.name).as_bytes());
+        let whole = format!("{}|{name}", info.name);
+        reply.bulk(whole.as_bytes());
         reply.integer((*arity).into());
         write_names(info.flags.split_whitespace(), reply);
         (0..3).for_each(|_| reply.integer(0));
         write_names(categories(info), reply);
-        (0..3).for_each(|_| reply.set(0));
+        write_tips(&whole, reply);
+        (0..2).for_each(|_| reply.set(0));
+    }
+}
+
+fn write_tips(name: &str, reply: &mut Encoder<'_>) {
+    let tips = tips(name);
+    reply.set(tips.len());
+    tips.iter().for_each(|tip| reply.bulk(tip.as_bytes()));
+}
+
+/// How a cluster client routes a command that has no single home, and puts the answers together. They are Redis's, and
+/// they fit because on its own port a core answers for itself alone.
+fn tips(name: &str) -> &'static [&'static str] {
+    match name {
+        "dbsize" => &["request_policy:all_shards", "response_policy:agg_sum"],
+        "keys" => &["request_policy:all_shards", "nondeterministic_output_order"],
+        "flushall" | "flushdb" | "ping" => &["request_policy:all_shards", "response_policy:all_succeeded"],
+        "randomkey" | "info" => {
+            &["request_policy:all_shards", "response_policy:special", "nondeterministic_output"]
+        }
+        "scan" => &["nondeterministic_output", "request_policy:special", "response_policy:special"],
+        "wait" => &["request_policy:all_shards", "response_policy:agg_min"],
+        "mset" => &["request_policy:multi_shard", "response_policy:all_succeeded"],
+        "mget" => &["request_policy:multi_shard"],
+        "del" | "exists" | "touch" | "unlink" => &["request_policy:multi_shard", "response_policy:agg_sum"],
+        "config|set" | "config|resetstat" | "client|setinfo" | "client|setname" => {
+            &["request_policy:all_nodes", "response_policy:all_succeeded"]
+        }
+        "command" | "command|docs" | "command|info" | "command|list" => &["nondeterministic_output_order"],
+        "ttl" | "pttl" | "time" | "client|info" | "client|list" | "cluster|info" | "cluster|nodes"
+        | "cluster|shards" | "cluster|slots" => &["nondeterministic_output"],
+        _ => &[],
     }
 }
 
@@ -195,6 +228,22 @@ mod tests {
         assert_eq!(get[..2], [Reply::Bulk(b"get"), Reply::Integer(2)]);
         assert_eq!(get[3..6], [Reply::Integer(1), Reply::Integer(1), Reply::Integer(1)]);
         assert_eq!((get.len(), &infos[1]), (10, &Reply::Null));
+    }
+
+    #[test]
+    fn tips_tell_cluster_clients_to_ask_every_shard_and_to_add_up() {
+        let out = answer(&[b"COMMAND", b"INFO", b"DBSIZE", b"DEL", b"KEYS", b"GET"], Protocol::Resp2);
+        let (Reply::Array(infos), _) = decode(&out).unwrap().unwrap() else { panic!() };
+        let tips = |at: usize| match &infos[at] {
+            Reply::Array(parts) => parts[7].clone(),
+            other => panic!("{other:?}"),
+        };
+        let sum = Reply::Bulk(b"response_policy:agg_sum");
+        assert_eq!(tips(0), Reply::Array(vec![Reply::Bulk(b"request_policy:all_shards"), sum.clone()]));
+        assert_eq!(tips(1), Reply::Array(vec![Reply::Bulk(b"request_policy:multi_shard"), sum]));
+        let Reply::Array(keys) = tips(2) else { panic!() };
+        assert_eq!(keys[0], Reply::Bulk(b"request_policy:all_shards"));
+        assert_eq!(tips(3), Reply::Array(vec![]));
     }
 
     #[test]

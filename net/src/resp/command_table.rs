@@ -128,6 +128,7 @@ pub(super) fn accepts(arity: i32, args: usize) -> bool {
 
 const CLIENT: &[(&str, i32)] = &[
     ("getname", 2),
+    ("help", 2),
     ("id", 2),
     ("info", 2),
     ("list", -2),
@@ -139,6 +140,7 @@ const CLIENT: &[(&str, i32)] = &[
 ];
 const CLUSTER: &[(&str, i32)] = &[
     ("countkeysinslot", 3),
+    ("help", 2),
     ("info", 2),
     ("keyslot", 3),
     ("myid", 2),
@@ -146,8 +148,9 @@ const CLUSTER: &[(&str, i32)] = &[
     ("shards", 2),
     ("slots", 2),
 ];
-const COMMAND: &[(&str, i32)] = &[("count", 2), ("docs", -2), ("getkeys", -3), ("info", -2), ("list", 2)];
-const CONFIG: &[(&str, i32)] = &[("get", -3), ("resetstat", 2), ("set", -4)];
+const COMMAND: &[(&str, i32)] =
+    &[("count", 2), ("docs", -2), ("getkeys", -3), ("help", 2), ("info", -2), ("list", 2)];
+const CONFIG: &[(&str, i32)] = &[("get", -3), ("help", 2), ("resetstat", 2), ("set", -4)];
 
 commands! {
     Append "append" 3, "write denyoom fast", keys (1, 1, 1), "string" since "2.0.0", "O(N), N the new length",

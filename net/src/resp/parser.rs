@@ -59,9 +59,17 @@ pub enum ProtocolError {
     /// The number of arguments is no number, or over the limit.
     #[error("ERR Protocol error: invalid multibulk length")]
     MultibulkLength,
-    /// The length of an argument is no number, or over the limit.
+    /// The length of an argument is no number.
     #[error("ERR Protocol error: invalid bulk length")]
     BulkLength,
+    /// An argument is over [`Limits::bulk_bytes_max`].
+    #[error("ERR Protocol error: invalid bulk length: value of {length} bytes is over the limit of {}", in_mib(*.limit))]
+    BulkTooBig {
+        /// The length that it announced.
+        length: usize,
+        /// The limit.
+        limit: usize,
+    },
     /// Something else than an argument follows.
     #[error("ERR Protocol error: expected '$', got '{}'", char::from(*.0))]
     NotABulk(u8),
@@ -77,6 +85,15 @@ pub enum ProtocolError {
     /// The whole command is over [`Limits::command_bytes_max`].
     #[error("ERR Protocol error: command is over the limit of {0} bytes")]
     CommandTooBig(usize),
+}
+
+/// A limit for people.
+fn in_mib(bytes: usize) -> String {
+    if bytes > 0 && bytes.is_multiple_of(1 << 20) {
+        format!("{} MiB", bytes >> 20)
+    } else {
+        format!("{bytes} bytes")
+    }
 }
 
 /// Whether to go on with the next command.
@@ -277,19 +294,20 @@ impl Parser {
     }
 
     fn line(&mut self, bytes: &[u8]) -> Parsed {
-        let from = self.progress.at;
-        let window = &bytes[from..bytes.len().min(self.limits.inline_bytes_max + 2)];
-        let Some(end) = window.iter().position(|byte| *byte == b'\n').map(|end| from + end) else {
-            if bytes.len() > self.limits.inline_bytes_max {
-                return Parsed::Invalid(ProtocolError::InlineTooBig);
+        let (from, most) = (self.progress.at, self.limits.inline_bytes_max);
+        let window = &bytes[from..bytes.len().min(most + 2)];
+        let end = window.iter().position(|byte| *byte == b'\n').map(|end| from + end);
+        let content = &bytes[..end.unwrap_or(bytes.len())];
+        // What is counted is the line without its end, so that it doesn't matter where it was cut on its way.
+        let line = content.strip_suffix(b"\r").unwrap_or(content).len();
+        match end {
+            _ if line > most => Parsed::Invalid(ProtocolError::InlineTooBig),
+            Some(end) if line == 0 => Parsed::Empty { consumed: end + 1 },
+            Some(end) => Parsed::Inline { line, consumed: end + 1 },
+            None => {
+                self.progress.at = bytes.len();
+                Parsed::Incomplete { need: bytes.len() + 1 }
             }
-            self.progress.at = bytes.len();
-            return Parsed::Incomplete { need: bytes.len() + 1 };
-        };
-        let line = if end > 0 && bytes[end - 1] == b'\r' { end - 1 } else { end };
-        match line {
-            0 => Parsed::Empty { consumed: end + 1 },
-            _ => Parsed::Inline { line, consumed: end + 1 },
         }
     }
 }
@@ -317,7 +335,8 @@ fn bulk(bytes: &[u8], at: usize, bytes_max: usize) -> Bulk<'_> {
     };
     let len = match usize::try_from(len) {
         Ok(len) if len <= bytes_max => len,
-        _ => return Bulk::Invalid(ProtocolError::BulkLength),
+        Ok(length) => return Bulk::Invalid(ProtocolError::BulkTooBig { length, limit: bytes_max }),
+        Err(_) => return Bulk::Invalid(ProtocolError::BulkLength),
     };
     let end = start + len;
     match bytes.get(end..end + 2) {

@@ -24,7 +24,10 @@ fn errors_are_in_redis_words() {
     invalid(b"*99999999999999999999999", "ERR Protocol error: invalid multibulk length");
     invalid(b"*1\r\n:1\r\n", "ERR Protocol error: expected '$', got ':'");
     invalid(b"*1\r\n$-1\r\n", "ERR Protocol error: invalid bulk length");
-    invalid(b"*1\r\n$16777217\r\n", "ERR Protocol error: invalid bulk length");
+    invalid(
+        b"*1\r\n$16777217\r\n",
+        "ERR Protocol error: invalid bulk length: value of 16777217 bytes is over the limit of 16 MiB",
+    );
     invalid(b"*1\r\n$05\r\nhello\r\n", "ERR Protocol error: invalid bulk length");
     invalid(b"SET \"a\r\n", "ERR Protocol error: unbalanced quotes in request");
     invalid(&[b'x'; (64 << 10) + 1], "ERR Protocol error: too big inline request");
@@ -134,5 +137,24 @@ proptest! {
     #[test]
     fn no_bytes_panic(bytes: Vec<u8>) {
         commands(&mut Parser::default(), &bytes);
+    }
+}
+
+#[test]
+fn how_long_a_line_may_be_does_not_depend_on_where_it_is_cut() {
+    let limits = Limits { inline_bytes_max: 8, ..Limits::default() };
+    for (line, fits) in
+        [("12345678\n", true), ("12345678\r\n", true), ("123456789\n", false), ("123456789\r\n", false)]
+    {
+        for cut in 0..=line.len() {
+            let mut parser = Parser::new(limits);
+            let mut args = Args::new();
+            let first = parser.next(&line.as_bytes()[..cut], &mut args);
+            let last = match first {
+                Parsed::Incomplete { .. } => parser.next(line.as_bytes(), &mut args),
+                decided => decided,
+            };
+            assert_eq!(last != Parsed::Invalid(ProtocolError::InlineTooBig), fits, "{line:?} cut at {cut}");
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::builder::{OsStringValueParser, TypedValueParser, ValueParser};
@@ -89,8 +90,11 @@ pub struct GlobalOptions {
     /// Print JSON, one object per line
     #[arg(long, global = true)]
     pub json: bool,
+    /// Cut values in tables to so many characters; 0 shows all of them [default: what fits on a terminal, else 0]
+    #[arg(long, global = true, value_name = "N", value_parser = number::<usize>, allow_hyphen_values = true)]
+    pub width: Option<usize>,
     /// How long a command may take [default: 5s; count and clear 10m]
-    #[arg(long, global = true, value_name = "DUR", value_parser = parse_timeout)]
+    #[arg(long, global = true, value_name = "DUR", value_parser = parse_timeout, allow_hyphen_values = true)]
     pub timeout: Option<Duration>,
 }
 
@@ -154,7 +158,7 @@ pub enum Command {
         #[arg(value_name = "KEY VALUE", required = true, value_parser = bytes(), allow_negative_numbers = true)]
         pairs: Vec<Bytes>,
         /// When the values expire, from now
-        #[arg(long, value_name = "DUR", value_parser = parse_ttl)]
+        #[arg(long, value_name = "DUR", value_parser = parse_ttl, allow_hyphen_values = true)]
         ttl: Option<Duration>,
     },
     /// Print keys and values in the order of the keys
@@ -191,11 +195,11 @@ pub struct PutArgs {
     /// The value; `-` reads standard input
     #[arg(value_parser = bytes(), allow_negative_numbers = true)]
     pub value: Bytes,
-    /// When it expires, from now: 500ms, 10s, 5m, 2h, 1d
-    #[arg(long, value_name = "DUR", value_parser = parse_ttl)]
+    /// When it expires, from now: 500ms, 10s, 5m, 2h, 1d, 1h30m
+    #[arg(long, value_name = "DUR", value_parser = parse_ttl, allow_hyphen_values = true)]
     pub ttl: Option<Duration>,
     /// Only if the key has this version
-    #[arg(long, value_name = "V", conflicts_with = "if_absent")]
+    #[arg(long, value_name = "V", value_parser = number::<u64>, conflicts_with = "if_absent", allow_hyphen_values = true)]
     pub if_version: Option<u64>,
     /// Only if the key isn't there
     #[arg(long)]
@@ -223,7 +227,7 @@ pub struct RangeArgs {
     #[command(flatten)]
     pub bounds: Bounds,
     /// At most so many
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number::<u64>, allow_hyphen_values = true)]
     pub limit: Option<u64>,
 }
 
@@ -248,6 +252,10 @@ fn bytes() -> ValueParser {
     OsStringValueParser::new().map(|text: OsString| Bytes(text.into_vec())).into()
 }
 
+fn number<T: FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| "it takes a whole number, 0 or more".to_owned())
+}
+
 fn parse_level(name: &str) -> Result<Level, String> {
     match name.parse() {
         Ok(Level::Default) | Err(_) => Err("the levels are eventual, session, strong and all".to_owned()),
@@ -257,14 +265,14 @@ fn parse_level(name: &str) -> Result<Level, String> {
 
 fn parse_timeout(text: &str) -> Result<Duration, String> {
     match duration::parse(text)? {
-        Duration::ZERO => Err("nothing is done in no time; 1ms is the shortest".to_owned()),
+        Duration::ZERO => Err("a timeout must be more than 0; 1ms is the shortest".to_owned()),
         timeout => Ok(timeout),
     }
 }
 
 fn parse_ttl(text: &str) -> Result<Duration, String> {
     match duration::parse(text)? {
-        Duration::ZERO => Err("a value can't expire before it is there; 1ms is the shortest".to_owned()),
+        Duration::ZERO => Err("a time to live must be more than 0; 1ms is the shortest".to_owned()),
         ttl => Ok(ttl),
     }
 }

@@ -1,4 +1,4 @@
-//! Durations as people write and read them: `500ms`, `10s`, `5m`, `2h`, `1d`.
+//! Durations as people write and read them: `500ms`, `10s`, `5m`, `2h`, `1d`, `1h30m`.
 
 use std::time::Duration;
 
@@ -7,21 +7,32 @@ const MINUTE_MS: u64 = 60 * SECOND_MS;
 const HOUR_MS: u64 = 60 * MINUTE_MS;
 const DAY_MS: u64 = 24 * HOUR_MS;
 
-/// Reads a number and a unit.
+/// Reads numbers with their units, the largest unit first. A bare 0 needs no unit.
 pub fn parse(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text:?} is no duration; write it like 500ms, 10s, 5m, 2h or 1d");
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().map_err(|_| wrong())?;
-    let unit_ms = match unit {
-        "ms" => 1,
-        "s" => SECOND_MS,
-        "m" => MINUTE_MS,
-        "h" => HOUR_MS,
-        "d" => DAY_MS,
-        _ => return Err(wrong()),
-    };
-    number.checked_mul(unit_ms).map(Duration::from_millis).ok_or_else(wrong)
+    let wrong = || format!("{text:?} is no duration; write it like 500ms, 10s, 5m, 2h, 1d or 1h30m");
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    let (mut rest, mut sum_ms, mut unit_before_ms) = (text, 0_u64, u64::MAX);
+    while !rest.is_empty() || unit_before_ms == u64::MAX {
+        let (number, behind) = rest.split_at(rest.bytes().take_while(u8::is_ascii_digit).count());
+        let (unit, behind) = behind.split_at(behind.bytes().take_while(u8::is_ascii_alphabetic).count());
+        let number: u64 = number.parse().map_err(|_| wrong())?;
+        let unit_ms = match unit {
+            "ms" => 1,
+            "s" => SECOND_MS,
+            "m" => MINUTE_MS,
+            "h" => HOUR_MS,
+            "d" => DAY_MS,
+            _ => return Err(wrong()),
+        };
+        if unit_ms >= unit_before_ms {
+            return Err(wrong());
+        }
+        sum_ms = number.checked_mul(unit_ms).and_then(|ms| sum_ms.checked_add(ms)).ok_or_else(wrong)?;
+        (rest, unit_before_ms) = (behind, unit_ms);
+    }
+    Ok(Duration::from_millis(sum_ms))
 }
 
 /// Writes a time in its two largest units, seconds rounded up.
@@ -43,6 +54,15 @@ pub fn display_ms(ms: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn durations_add_up_from_the_largest_unit_down() {
+        let ms = |text| parse(text).unwrap().as_millis();
+        assert_eq!(["1h30m", "1d2h3m4s5ms", "0"].map(ms), [5_400_000, 93_784_005, 0]);
+        for wrong in ["1h30", "30m1h", "1m1m", "1h 30m", "h1"] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn durations_have_a_number_and_a_unit() {

@@ -18,7 +18,7 @@ pub enum Failure {
     #[error("refused: {0}")]
     NotMet(String),
     /// The store didn't do it, or may not have.
-    #[error("{0}{remedy}", remedy = remedy(.0))]
+    #[error("{}", told(.0))]
     Store(#[from] Error),
     /// It went wrong in the middle of many keys.
     #[error("{cause}; {written} keys were written before")]
@@ -66,12 +66,17 @@ impl Failure {
     }
 }
 
-fn remedy(error: &Error) -> &'static str {
+/// A store's failure with what to do about it.
+fn told(error: &Error) -> String {
     match error {
-        Error::NotConnected { .. } => "; is kvd running there? -a HOST:PORT names another place",
-        Error::Protocol { .. } => " (kvd's ready line names the right port after `kv`)",
-        Error::Unknown { .. } => "; read the key to see whether it was written",
-        _ => "",
+        Error::NotConnected { address, text } => {
+            // The library's own hint comes behind a semicolon, and knows of no -a.
+            let cause = text.split_once("; ").map_or(text.as_str(), |(cause, _)| cause);
+            format!("can't reach {address}: {cause}; is kvd running there? -a HOST:PORT names another place")
+        }
+        Error::Protocol { .. } => format!("{error} (kvd's ready line names the right port after `kv`)"),
+        Error::Unknown { .. } => format!("{error}; read the key to see whether it was written"),
+        _ => error.to_string(),
     }
 }
 

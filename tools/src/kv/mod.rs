@@ -32,7 +32,17 @@ pub fn main() -> ExitCode {
     let Kv { options, command } = Kv::parse();
     let stdout = io::stdout();
     let is_terminal = stdout.is_terminal();
-    let output = Output { to: BufWriter::new(stdout.lock()), json: options.json, is_terminal };
+    let line_width = match options.width {
+        None if is_terminal => rustix::termios::tcgetwinsize(&stdout).ok().map(|size| size.ws_col.into()),
+        _ => None,
+    };
+    let output = Output {
+        to: BufWriter::new(stdout.lock()),
+        json: options.json,
+        is_terminal,
+        line_width: line_width.filter(|&width| width > 0),
+        value_width: options.width.filter(|&width| width > 0),
+    };
     match connect(&options).and_then(|client| {
         let may_read_stdin = command.is_some();
         let mut runner = Runner { client: &client, options: &options, output, may_read_stdin };

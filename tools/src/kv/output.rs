@@ -5,8 +5,12 @@ use std::io::{self, Write};
 use pinion_net::client::{Item, Value};
 use serde_json::{Map, Value as Json, json};
 
+use super::duration;
+
 /// Rows that one set of column widths is computed over, so that a long scan needs little memory.
 const ROWS_AT_ONCE: usize = 500;
+/// A value on a narrow terminal isn't cut to less.
+const VALUE_WIDTH_MIN: usize = 16;
 
 /// Where results go, and in which form.
 pub struct Output<W> {
@@ -16,6 +20,10 @@ pub struct Output<W> {
     pub json: bool,
     /// Whether a person looks at it, so that bytes that no terminal should get are escaped.
     pub is_terminal: bool,
+    /// Characters of a line that values in tables are cut to fit, as far as that leaves enough of them.
+    pub line_width: Option<usize>,
+    /// Characters that values in tables are cut to.
+    pub value_width: Option<usize>,
 }
 
 impl<W: Write> Output<W> {
@@ -44,9 +52,9 @@ impl<W: Write> Output<W> {
         writeln!(self.to, "{}", escape(&item.key))
     }
 
-    /// Begins a table of keys and values.
-    pub fn items(&mut self) -> Items<'_, W> {
-        Items { output: self, rows: Vec::new(), has_head: false }
+    /// Begins a table of keys and values; `now_ms` is what expiries are told from.
+    pub fn items(&mut self, now_ms: u64) -> Items<'_, W> {
+        Items { output: self, rows: Vec::new(), has_head: false, now_ms, has_expiry: false }
     }
 
     /// Names and values that belong together, such as INFO's: nested names are joined by dots.
@@ -67,8 +75,11 @@ impl<W: Write> Output<W> {
 /// A table of keys and values in the making.
 pub struct Items<'o, W> {
     output: &'o mut Output<W>,
-    rows: Vec<[String; 3]>,
+    rows: Vec<[String; 4]>,
     has_head: bool,
+    now_ms: u64,
+    /// Whether there is a column for when values expire: as soon as one does.
+    has_expiry: bool,
 }
 
 impl<W: Write> Items<'_, W> {
@@ -77,11 +88,19 @@ impl<W: Write> Items<'_, W> {
         if self.output.json {
             return writeln!(self.output.to, "{}", item_json(key, value, true));
         }
-        let (version, bytes) = match value {
-            Some(value) => (value.version.to_string(), escape(&value.bytes)),
-            None => ("-".to_owned(), "(not found)".to_owned()),
+        let (version, expires, bytes) = match value {
+            Some(value) => {
+                let expires =
+                    value.expires_at_ms.map(|at| duration::display_ms(at.saturating_sub(self.now_ms)));
+                (value.version.to_string(), expires, escape(&value.bytes))
+            }
+            None => ("-".to_owned(), None, "(not found)".to_owned()),
         };
-        self.rows.push([escape(key), version, bytes]);
+        if expires.is_some() && !self.has_expiry {
+            // Rows that were printed before have no such column: from here on there is one, with a head of its own.
+            (self.has_expiry, self.has_head) = (true, false);
+        }
+        self.rows.push([escape(key), version, expires.unwrap_or_else(|| "-".to_owned()), bytes]);
         if self.rows.len() == ROWS_AT_ONCE { self.print() } else { Ok(()) }
     }
 
@@ -94,19 +113,38 @@ impl<W: Write> Items<'_, W> {
         if self.rows.is_empty() {
             return Ok(());
         }
-        let head = ["KEY", "VERSION", "VALUE"].map(str::to_owned);
+        let head = ["KEY", "VERSION", "EXPIRES IN", "VALUE"].map(str::to_owned);
         let width = |column: usize| {
             let rows = self.rows.iter().chain([&head]);
             rows.map(|row| row[column].chars().count()).max().unwrap_or(0)
         };
-        let (key_width, version_width) = (width(0), width(1));
+        let (key_width, version_width, expires_width) = (width(0), width(1), width(2));
+        let has_expiry = self.has_expiry;
+        let taken = key_width + 2 + version_width + 2 + if has_expiry { expires_width + 2 } else { 0 };
+        let fitting = |line: usize| line.saturating_sub(taken).max(VALUE_WIDTH_MIN);
+        let value_width = self.output.value_width.or(self.output.line_width.map(fitting));
         let head = (!self.has_head).then_some(head);
         self.has_head = true;
-        for [key, version, value] in head.into_iter().chain(self.rows.drain(..)) {
-            writeln!(self.output.to, "{key:key_width$}  {version:>version_width$}  {value}")?;
+        for [key, version, expires, value] in head.into_iter().chain(self.rows.drain(..)) {
+            write!(self.output.to, "{key:key_width$}  {version:>version_width$}  ")?;
+            if has_expiry {
+                write!(self.output.to, "{expires:>expires_width$}  ")?;
+            }
+            writeln!(self.output.to, "{}", cut(value, value_width))?;
         }
         Ok(())
     }
+}
+
+/// The beginning of a long value, with dots for the rest.
+fn cut(mut value: String, width: Option<usize>) -> String {
+    let Some(width) = width else { return value };
+    if value.chars().nth(width).is_some() {
+        let kept = value.char_indices().nth(width.saturating_sub(3)).map_or(0, |(at, _)| at);
+        value.truncate(kept);
+        value.push_str(&"..."[..width.min(3)]);
+    }
+    value
 }
 
 fn flatten(name: String, value: &Json, rows: &mut Vec<(String, String)>) {
@@ -208,7 +246,8 @@ mod tests {
     use super::*;
 
     fn printed(json: bool, print: impl FnOnce(&mut Output<Vec<u8>>)) -> String {
-        let mut output = Output { to: Vec::new(), json, is_terminal: true };
+        let (to, is_terminal) = (Vec::new(), true);
+        let mut output = Output { to, json, is_terminal, line_width: None, value_width: Some(12) };
         print(&mut output);
         String::from_utf8(output.to).unwrap()
     }
@@ -220,7 +259,7 @@ mod tests {
     #[test]
     fn columns_align_under_their_heads() {
         let table = printed(false, |output| {
-            let mut items = output.items();
+            let mut items = output.items(0);
             items.push(b"a", Some(&value(b"one\ntwo", 5))).unwrap();
             items.push(b"longer key", Some(&value(b"\xff", 1000))).unwrap();
             items.push(b"gone", None).unwrap();
@@ -236,9 +275,27 @@ gone              -  (not found)
     }
 
     #[test]
+    fn expiries_have_a_column_where_there_are_any_and_long_values_are_cut() {
+        let table = printed(false, |output| {
+            let mut items = output.items(1000);
+            items.push(b"a", Some(&Value { expires_at_ms: Some(61_000), ..value(b"x", 5) })).unwrap();
+            items.push(b"b", Some(&value("0123456789\u{fc}23".as_bytes(), 6))).unwrap();
+            items.push(b"c", Some(&value("0123456789\u{fc}2".as_bytes(), 7))).unwrap();
+            items.finish().unwrap();
+        });
+        let expected = "\
+KEY  VERSION  EXPIRES IN  VALUE
+a          5          1m  x
+b          6           -  012345678...
+c          7           -  0123456789\u{fc}2
+";
+        assert_eq!(table, expected);
+    }
+
+    #[test]
     fn json_is_one_object_per_line_and_keeps_all_bytes() {
         let lines = printed(true, |output| {
-            let mut items = output.items();
+            let mut items = output.items(0);
             items.push(b"k", Some(&Value { expires_at_ms: Some(9), ..value(b"text", 5) })).unwrap();
             items.push(b"\xff", Some(&value(b"\xff\xfe", 6))).unwrap();
             items.push(b"gone", None).unwrap();
@@ -253,7 +310,8 @@ gone              -  (not found)
 
     #[test]
     fn a_value_reaches_a_program_as_it_is() {
-        let mut output = Output { to: Vec::new(), json: false, is_terminal: false };
+        let (to, is_terminal) = (Vec::new(), false);
+        let mut output = Output { to, json: false, is_terminal, line_width: None, value_width: None };
         output.value(b"k", &value(b"\xff\x00\n", 1)).unwrap();
         assert_eq!(output.to, b"\xff\x00\n\n");
     }

@@ -152,7 +152,7 @@ impl<W: Write> Runner<'_, W> {
 
     fn mget(&mut self, keys: &[Bytes]) -> Result<(), Failure> {
         let values: Vec<Option<Value>> = self.client.get_many(keys)?;
-        let mut items = self.output.items();
+        let mut items = self.output.items(now_ms());
         for (key, value) in keys.iter().zip(&values) {
             items.push(&key.0, value.as_ref())?;
         }
@@ -225,7 +225,7 @@ impl<W: Write> Runner<'_, W> {
 
     fn scan(&mut self, range: &RangeArgs) -> Result<(), Failure> {
         let scan = ScanOptions { limit: range.limit, ..scan_options(&range.bounds) };
-        let mut items = self.output.items();
+        let mut items = self.output.items(now_ms());
         for item in self.client.scan(scan) {
             let item = item?;
             items.push(&item.key, Some(&item.value))?;

@@ -103,23 +103,34 @@ fn do_line<W: Write>(runner: &mut Runner<'_, W>, line: &[u8]) -> Result<Next, Fa
     if first == b"exit" || first == b"quit" {
         return Ok(Next::Leave);
     }
+    let name = String::from_utf8_lossy(first).into_owned();
     let words = words.into_iter().map(OsString::from_vec);
     match ShellLine::try_parse_from(words) {
         Ok(line) => runner.run(line.command).map(|()| Next::Line),
         Err(error) if !error.use_stderr() => {
-            write!(runner.output.to, "{}", error.render())?;
+            // Here the commands stand alone, in the examples, too.
+            let text = error.render().to_string().replace("\n  kv ", "\n  ");
+            write!(runner.output.to, "{text}")?;
             Ok(Next::Line)
         }
-        Err(error) => Err(Failure::Usage(explain(&error))),
+        Err(error) => Err(Failure::Usage(explain(&error, &name))),
     }
 }
 
-/// What is wrong with a line, without what only holds for a command line.
-fn explain(error: &clap::Error) -> String {
+/// What is wrong with a line, without what only holds for a command line, and with the usage that `help` shows.
+fn explain(error: &clap::Error, name: &str) -> String {
+    let mut shell = ShellLine::command();
+    shell.build();
+    let usage =
+        shell.find_subcommand_mut(name).map(|command| command.render_usage().to_string().replace("  ", " "));
     let text = error.render().to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text);
     let lines =
         text.lines().filter(|line| !line.starts_with("Usage: <COMMAND>") && !line.starts_with("For more"));
+    let lines = lines.map(|line| match &usage {
+        Some(usage) if line.starts_with("Usage: ") => usage.trim_end(),
+        _ => line,
+    });
     let text = lines.collect::<Vec<_>>().join("\n").trim_end().replace("subcommand", "command");
     let text = text.replace("\n\n", "\n");
     if error.kind() == ErrorKind::InvalidSubcommand {

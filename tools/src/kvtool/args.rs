@@ -99,7 +99,7 @@ pub struct Place {
 /// Arguments of `inspect`.
 #[derive(Args, Debug)]
 pub struct Inspect {
-    /// A table, a log segment or a manifest.
+    /// A table (.sst), a log segment (.log) or a manifest (.manifest); `ls DIR` lists them.
     #[arg(value_name = "FILE")]
     pub path: PathBuf,
     /// Lists the blocks of a table, too.

@@ -63,7 +63,10 @@ struct BlockItem {
 pub fn run(args: &Inspect, output: &mut Output<'_>) -> Result<(), ToolError> {
     let target = Target::open(&args.path)?;
     let (Some(file), [shard]) = (target.file, target.shards.as_slice()) else {
-        return Err(ToolError::Usage("`kvtool inspect` works on one file of a shard".to_owned()));
+        return Err(ToolError::Usage(format!(
+            "`kvtool inspect` takes one file of a shard, such as shard-000/000001.sst; `kvtool ls {}` lists them",
+            args.path.display()
+        )));
     };
     let only = OneFile { dir: &shard.dir, file };
     match file {

@@ -15,7 +15,7 @@ fn lines_are_done_one_after_the_other_and_an_error_does_not_end_it() {
     for complaint in [
         "kv: line 4: not found: nobody\n",
         "kv: line 5: unrecognized command 'frobnicate'\n  `help` lists the commands\n",
-        "kv: line 6: the following required arguments were not provided:\n  <VALUE>\nUsage: put <KEY> <VALUE>\n",
+        "kv: line 6: the following required arguments were not provided:\n  <VALUE>\nUsage: put [OPTIONS] <KEY> <VALUE>\n",
         "kv: line 7: a \" isn't closed\n",
     ] {
         assert!(run.err.contains(complaint), "{complaint} isn't in\n{}", run.err);
@@ -58,6 +58,7 @@ fn help_lists_the_commands_and_explains_one() {
     for text in ["  scan    Print keys and values", "Ctrl-D leaves", "Usage: put [OPTIONS] <KEY> <VALUE>"] {
         assert!(out.contains(text), "{text} isn't in\n{out}");
     }
+    assert!(out.contains("\n  put greeting hello\n") && !out.contains("  kv "), "{out}");
 }
 
 #[test]

@@ -164,6 +164,11 @@ impl Summary {
         }
     }
 
+    /// One line.
+    pub fn line(&self) -> String {
+        text::line(self)
+    }
+
     /// Draws the timeline.
     pub fn svg(&self) -> String {
         svg::draw(self)

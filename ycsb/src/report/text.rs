@@ -74,6 +74,18 @@ pub(super) fn write(summary: &Summary) -> String {
     text
 }
 
+/// What was run, how much and how fast.
+pub(super) fn line(summary: &Summary) -> String {
+    format!(
+        "{} {}: {} operations in {:.1} s, {} operations/s",
+        summary.command,
+        summary.workload,
+        number(summary.operations as f64),
+        summary.run_time_ms / 1000.0,
+        number(summary.throughput)
+    )
+}
+
 fn count(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }

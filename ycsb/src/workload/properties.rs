@@ -9,7 +9,7 @@ use std::str::FromStr;
 #[derive(Debug, thiserror::Error)]
 pub enum PropertyError {
     /// The file can't be read.
-    #[error("can't read the workload file {path}: {cause}")]
+    #[error("{path:?} is neither a letter from a to f nor a file of properties that can be read: {cause}")]
     File {
         /// Which.
         path: PathBuf,

@@ -7,6 +7,12 @@ fn workload(letter: &str, more: &[&str]) -> Result<Workload, PropertyError> {
 }
 
 #[test]
+fn what_is_no_workload_is_told_what_would_be_one() {
+    let wrong = named("z").unwrap_err().to_string();
+    assert!(wrong.starts_with("\"z\" is neither a letter from a to f nor a file"), "{wrong}");
+}
+
+#[test]
 fn the_six_workloads_have_the_published_proportions() {
     // Read, update, insert, scan, read-modify-write.
     let expected = [

@@ -12,6 +12,7 @@ mod many;
 mod reply;
 mod scans;
 mod server;
+mod transaction;
 
 use super::{Dialogue, Hold};
 use crate::core::hub::Settled;
@@ -25,6 +26,7 @@ use pinion_net::reactor::ConnId;
 use pinion_net::resp::{Args, Command, Parsed, Parser, ReplyQueue, Sequence, inline};
 use reply::Shape;
 use std::net::SocketAddr;
+use transaction::Transaction;
 
 /// What is remembered of a command until its reply is complete.
 #[derive(Debug)]
@@ -39,6 +41,8 @@ pub struct Call {
 #[derive(Default)]
 pub struct RespSession {
     parser: Parser,
+    /// What came of a MULTI.
+    transaction: Transaction,
     replies: ReplyQueue<Call>,
     /// The sequence of the next command.
     next: u64,
@@ -100,20 +104,19 @@ impl RespSession {
 
 /// Takes in what was received; returns how much of it.
 pub fn received(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, bytes: &[u8]) -> usize {
-    let Some(mut parser) = with(turn, conn, |resp| std::mem::take(&mut resp.parser)) else {
-        return bytes.len();
-    };
+    let taken = with(turn, conn, |resp| (std::mem::take(&mut resp.parser), resp.transaction));
+    let Some((mut parser, mut transaction)) = taken else { return bytes.len() };
     let mut args = Args::new();
     let mut at = 0;
     while !turn.must_stop(conn) {
         let rest = &bytes[at..];
         let (taken, consumed) = match parser.next(rest, &mut args) {
-            Parsed::Command { consumed } => (run(turn, conn, &args), consumed),
+            Parsed::Command { consumed } => (run(turn, conn, &args, &mut transaction), consumed),
             Parsed::Inline { line, consumed } => match inline::split(&rest[..line]) {
                 Ok(owned) if owned.is_empty() => (Taken::Yes, consumed),
                 Ok(owned) => {
                     let args: Args<'_> = owned.iter().map(Vec::as_slice).collect();
-                    (run(turn, conn, &args), consumed)
+                    (run(turn, conn, &args, &mut transaction), consumed)
                 }
                 Err(error) => (refuse(turn, conn, &error.to_string()), rest.len()),
             },
@@ -128,6 +131,7 @@ pub fn received(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, bytes: &[u8]) -
     }
     let wrote_to = with(turn, conn, |resp| {
         resp.parser = parser;
+        resp.transaction = transaction;
         resp.wrote_to.take()
     });
     if let Some(core) = wrote_to.flatten() {
@@ -150,11 +154,25 @@ fn close(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) {
     }
 }
 
-fn run(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, args: &[&[u8]]) -> Taken {
+fn run(
+    turn: &mut Turn<'_, impl Sockets>,
+    conn: ConnId,
+    args: &[&[u8]],
+    transaction: &mut Transaction,
+) -> Taken {
+    if *transaction == Transaction::Refused
+        && let Some(verdict) = transaction.judge(args)
+    {
+        answer(turn, conn, |reply| verdict.write(reply));
+        return Taken::Yes;
+    }
     match Command::parse(args) {
         Ok(command) => dispatch(turn, conn, command),
         Err(error) => {
-            answer(turn, conn, |reply| reply.error(&error));
+            match transaction.judge(args) {
+                Some(verdict) => answer(turn, conn, |reply| verdict.write(reply)),
+                None => answer(turn, conn, |reply| reply.error(&error)),
+            }
             Taken::Yes
         }
     }

@@ -35,7 +35,7 @@ pub fn run(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, command: Command<'_>
             answer(turn, conn, |reply| reply.simple("RESET"));
         }
         Command::Info(sections) => {
-            let text = info::text(turn, sections);
+            let text = info::text(turn, conn, sections);
             answer(turn, conn, |reply| reply.text(&text));
         }
         Command::Time => {
@@ -49,6 +49,10 @@ pub fn run(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, command: Command<'_>
         Command::Command(query) => answer(turn, conn, |reply| query.answer(reply)),
         Command::Config(config) => self::config(turn, conn, config),
         Command::Client(client) => self::client(turn, conn, client),
+        Command::Help(lines) => answer(turn, conn, |reply| {
+            reply.array(lines.len());
+            lines.iter().for_each(|line| reply.simple(line));
+        }),
         // There are no replicas, so none has anything.
         Command::Wait { .. } => answer(turn, conn, |reply| reply.integer(0)),
         other => answer(turn, conn, |reply| reply.error(format!("ERR internal error: {other:?} wasn't run"))),

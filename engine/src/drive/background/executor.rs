@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::PoisonError;
-use std::sync::atomic::{Ordering, fence};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender};
 use std::task::Poll;
 use std::time::Duration;
@@ -146,21 +146,13 @@ async fn serve(tasks: Tasks, inbox: Receiver<Command>, shared: &Shared, ready: &
     drop(shared.waker.lock().unwrap_or_else(PoisonError::into_inner).take());
 }
 
-/// The next command; `None` when it is time to stop. Says that it sleeps before it looks a last time, so
-/// that a sender either is seen here or sees that.
+/// The next command; `None` when it is time to stop.
 fn next(inbox: &Receiver<Command>, shared: &Shared) -> Poll<Option<Command>> {
-    for sleeping in [false, true] {
-        shared.sleeping.store(sleeping, Ordering::SeqCst);
-        fence(Ordering::SeqCst);
-        if shared.is_stopping() {
-            return Poll::Ready(None);
-        }
-        if let Ok(command) = inbox.try_recv() {
-            shared.sleeping.store(false, Ordering::SeqCst);
-            return Poll::Ready(Some(command));
-        }
-    }
-    Poll::Pending
+    let found = shared.sleep.look(|| match shared.is_stopping() {
+        true => Some(None),
+        false => inbox.try_recv().ok().map(Some),
+    });
+    found.map_or(Poll::Pending, Poll::Ready)
 }
 
 /// A task queue per kind of job.

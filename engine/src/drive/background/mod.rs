@@ -13,6 +13,7 @@
 
 mod disk;
 mod executor;
+mod sleep;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -21,12 +22,13 @@ use super::limits;
 use crate::error::Error;
 use crate::io::{IoCompletion, IoRequest, Token};
 use crate::job::{Job, JobId, JobOutput};
+use sleep::Sleep;
 use std::any::Any;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Mutex, PoisonError};
 use std::task::Waker;
@@ -77,8 +79,8 @@ enum Command {
 
 /// What both threads see.
 struct Shared {
-    /// The executor sleeps, or is about to, and wants to be woken for a command.
-    sleeping: AtomicBool,
+    /// Whether the executor wants to be woken for a command.
+    sleep: Sleep,
     stopping: AtomicBool,
     /// The executor panicked: no further event comes.
     dead: AtomicBool,
@@ -93,9 +95,7 @@ impl Shared {
 
     /// Call it after what it is to be woken for is visible.
     fn wake(&self) {
-        // Between the command and the look at `sleeping`; `executor::next` has the other half.
-        fence(Ordering::SeqCst);
-        if self.sleeping.swap(false, Ordering::SeqCst)
+        if self.sleep.must_wake()
             && let Some(waker) = &*self.waker.lock().unwrap_or_else(PoisonError::into_inner)
         {
             waker.wake_by_ref();
@@ -135,7 +135,7 @@ impl Background {
         let (outbox, events) = channel();
         let (ready, started) = channel();
         let shared = Arc::new(Shared {
-            sleeping: AtomicBool::new(false),
+            sleep: Sleep::new(),
             stopping: AtomicBool::new(false),
             dead: AtomicBool::new(false),
             waker: Mutex::new(None),

@@ -1,5 +1,6 @@
 //! Damage against tail: what was proved durable and can't be read is refused, the rest is cut.
 
+use super::super::format::{SEGMENT_HEADER, SegmentHeader};
 use super::*;
 use crate::dir::Dir;
 use proptest::prelude::*;
@@ -193,4 +194,48 @@ fn sizes_that_cannot_work_are_refused() {
         let error = reopen(&mut MemoryDir::new(), LogPosition::default(), options(true, segment_bytes));
         assert!(matches!(error, Err(Error::Limit(_))));
     }
+}
+
+/// Changes what a segment's header says, checksum included.
+fn change_header(dir: &mut MemoryDir, file: FileName, change: impl FnOnce(&mut SegmentHeader)) {
+    dir.tamper(file, |bytes| {
+        let block = &mut bytes[..SEGMENT_HEADER as usize];
+        let mut header = SegmentHeader::parse(block).expect("the header is sound");
+        change(&mut header);
+        header.encode(block);
+    });
+}
+
+#[test]
+fn a_header_that_names_a_predecessor_not_older_than_itself_is_damage() {
+    let mut sample = sample(false, &[100, 100, 100]);
+    let (file, later) = (sample.file(sample.starts[0]), sample.starts[0].segment);
+    change_header(&mut sample.dir, file, |header| header.previous.generation = later);
+    sample.assert_damaged(file, 0..1);
+}
+
+#[test]
+fn a_log_that_opened_opens_again_whatever_predecessor_an_empty_segment_named() {
+    let options = options(false, 16 << 10);
+    for named in [u64::MAX, 1 << 33] {
+        let mut dir = MemoryDir::new();
+        create(&mut dir, options);
+        change_header(&mut dir, FileName::Log(1), |header| header.previous.generation = named);
+        for _ in 0..3 {
+            reopen(&mut dir, LogPosition::default(), options).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_log_that_no_generation_is_left_for_is_refused_and_left_alone() {
+    let options = options(false, 16 << 10);
+    let mut dir = MemoryDir::new();
+    create(&mut dir, options);
+    change_header(&mut dir, FileName::Log(1), |header| header.generation = u64::MAX << 32);
+    let before = dir.bytes(FileName::Log(1)).to_vec();
+    let refused = reopen(&mut dir, LogPosition::default(), options).err();
+    assert!(matches!(refused, Some(Error::Unusable(text)) if text.contains("no generation is left")));
+    assert_eq!(dir.list().unwrap(), [FileName::Log(1)]);
+    assert_eq!(dir.bytes(FileName::Log(1)), before);
 }

@@ -3,6 +3,7 @@
 
 mod background;
 mod crashes;
+mod damage;
 mod faults;
 mod model;
 mod order;

@@ -201,3 +201,16 @@ fn a_commit_that_nobody_waits_for_is_put_off_until_it_is_worth_a_write_or_old() 
     hand.end_turn();
     assert!(!hand.held.is_empty(), "it is large enough");
 }
+
+#[test]
+fn a_commit_is_not_put_off_when_the_log_is_to_learn_the_time() {
+    let mut hand = Hand::new(Durability::None, usual());
+    hand.ask(put_expiring(b"k", b"v", PutExpiry::After(60_000)));
+    hand.end_turn_late();
+    hand.settle();
+    hand.advance_ms(1500);
+    hand.put(b"a", b"1");
+    hand.end_turn();
+    let is_due = hand.shard.next_deadline_us().is_some_and(|due_us| due_us <= hand.now.mono_us);
+    assert!(!is_due, "it would run again at once, and do nothing, until the commit is old");
+}

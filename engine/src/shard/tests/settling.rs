@@ -170,6 +170,12 @@ fn a_shard_that_syncs_behind_comes_back_and_what_it_acknowledged_before_is_safe(
     }
 }
 
+/// Ends turns until what nobody waits for is being written, and fails it.
+fn fail_log_writes_that_arrive_late(hand: &mut Hand) {
+    hand.end_turn_late();
+    fail_log_writes_that_arrive(hand);
+}
+
 /// Performs what is held; writes of the log fail although they arrive whole.
 fn fail_log_writes_that_arrive(hand: &mut Hand) {
     for request in std::mem::take(&mut hand.held) {
@@ -334,4 +340,65 @@ fn a_manifest_that_failed_goes_on_in_a_new_file_while_writes_are_taken() {
     let mut again = hand.reopen();
     assert_eq!(again.get(b"a"), Seen::Value(b"1".to_vec()));
     assert_eq!(again.get(b"b"), Seen::Value(b"2".to_vec()));
+}
+
+#[test]
+fn closing_tries_once_more_however_often_it_failed_before() {
+    for durability in [Durability::None, Durability::IntervalMs(50)] {
+        let mut hand = Hand::new(durability, usual());
+        hand.put(b"a", b"1");
+        hand.end_turn_late();
+        hand.settle();
+        hand.dir.fail_after(0);
+        hand.send(put(b"b", b"2"));
+        hand.end_turn_late();
+        for _ in 0..4 {
+            hand.settle();
+            hand.advance_ms(31_000);
+        }
+        hand.settle();
+        assert!(hand.shard.failure().is_some());
+        hand.dir.heal();
+        hand.shard.begin_shutdown();
+        hand.settle();
+        assert!(hand.shard.is_idle() && hand.shard.failure().is_none(), "{durability:?}");
+        hand.dir.crash_losing_all();
+        let mut again = hand.reopen();
+        assert_eq!(again.get(b"a"), Seen::Value(b"1".to_vec()), "{durability:?}");
+        let newer = if durability == Durability::None { Seen::Value(b"2".to_vec()) } else { Seen::NotFound };
+        assert_eq!(again.get(b"b"), newer, "{durability:?}");
+    }
+}
+
+#[test]
+fn closing_ends_although_a_defect_keeps_a_shard_in_doubt_from_saving() {
+    let mut hand = Hand::new(Durability::None, usual());
+    hand.put(b"a", b"1");
+    hand.end_turn();
+    fail_log_writes_that_arrive_late(&mut hand);
+    hand.shard.defect = Some("an edit that doesn't fit".into());
+    hand.shard.begin_shutdown();
+    hand.settle();
+    assert!(hand.shard.is_idle() && hand.shard.failure().is_some());
+}
+
+#[test]
+fn a_log_whose_commits_fail_and_whose_cuts_do_not_takes_no_more_of_the_disk_than_a_long_one() {
+    let mut hand = Hand::new(Durability::Sync, small());
+    hand.put(b"a", b"1");
+    for _ in 0..60 {
+        hand.send(put(b"a", b"2"));
+        hand.end_turn();
+        fail_log_writes_that_arrive(&mut hand);
+        assert!(hand.shard.failure().is_some());
+        hand.advance_ms(31_000);
+        hand.settle();
+        assert_eq!(hand.shard.failure(), None);
+    }
+    let log_bytes = hand.shard.stats().log_bytes;
+    let most = hand.tuning.budgets.log + 2 * u64::from(hand.tuning.segment_bytes);
+    assert!(log_bytes <= most, "{log_bytes} bytes");
+    assert_eq!(hand.get(b"a"), Seen::Value(b"1".to_vec()));
+    hand.dir.crash_losing_all();
+    assert_eq!(hand.reopen().get(b"a"), Seen::Value(b"1".to_vec()));
 }

@@ -131,6 +131,13 @@ async fn a_write_made_while_the_connection_is_down_goes_out_on_the_next() {
 }
 
 #[tokio::test]
+async fn no_address_at_all_is_told_so() {
+    let none: [&str; 0] = [];
+    let refused = Client::connect(none, Options::default()).await.unwrap_err().to_string();
+    assert!(refused.contains("no address was given"), "{refused}");
+}
+
+#[tokio::test]
 async fn nobody_there_is_not_connected() {
     let server = Server::start().await;
     let address = server.address();

@@ -17,6 +17,7 @@
 
 mod error;
 mod expiry;
+mod help;
 mod server;
 mod set;
 
@@ -154,6 +155,8 @@ pub enum Command<'a> {
     Client(Client<'a>),
     /// CLUSTER.
     Cluster(Cluster<'a>),
+    /// CLIENT HELP and the like: an array of simple strings, these.
+    Help(&'static [&'static str]),
     /// READONLY, READWRITE: OK.
     ReadMode,
     /// How many replicas have this connection's writes.

@@ -2,6 +2,7 @@
 
 use super::Command;
 use super::error::CommandError;
+use super::help;
 use crate::resp::command_table::{Name, accepts};
 use crate::resp::number::parse_i64;
 use crate::resp::reply::Protocol;
@@ -171,6 +172,7 @@ fn subcommand(name: Name, args: &[&[u8]]) -> Result<Vec<u8>, CommandError> {
 pub(super) fn client<'a>(args: &'a [&'a [u8]]) -> Result<Command<'a>, CommandError> {
     let is = |at: usize, text: &str| args[at].eq_ignore_ascii_case(text.as_bytes());
     Ok(Command::Client(match subcommand(Name::Client, args)?.as_slice() {
+        b"HELP" => return Ok(Command::Help(help::CLIENT)),
         b"ID" => Client::Id,
         b"GETNAME" => Client::GetName,
         b"SETNAME" => Client::SetName(client_name(args[2])?),
@@ -198,6 +200,7 @@ fn client_name(name: &[u8]) -> Result<&[u8], CommandError> {
 
 pub(super) fn config<'a>(args: &'a [&'a [u8]]) -> Result<Command<'a>, CommandError> {
     Ok(Command::Config(match subcommand(Name::Config, args)?.as_slice() {
+        b"HELP" => return Ok(Command::Help(help::CONFIG)),
         b"GET" => Config::Get(&args[2..]),
         b"SET" if args.len().is_multiple_of(2) => Config::Set(&args[2..]),
         b"SET" => return Err(CommandError::SYNTAX),
@@ -207,6 +210,7 @@ pub(super) fn config<'a>(args: &'a [&'a [u8]]) -> Result<Command<'a>, CommandErr
 
 pub(super) fn cluster<'a>(args: &'a [&'a [u8]]) -> Result<Command<'a>, CommandError> {
     Ok(Command::Cluster(match subcommand(Name::Cluster, args)?.as_slice() {
+        b"HELP" => return Ok(Command::Help(help::CLUSTER)),
         b"SLOTS" => Cluster::Slots,
         b"SHARDS" => Cluster::Shards,
         b"KEYSLOT" => Cluster::KeySlot(args[2]),
@@ -228,6 +232,7 @@ pub(super) fn command<'a>(args: &'a [&'a [u8]]) -> Result<Command<'a>, CommandEr
         return Ok(Command::Command(CommandQuery::All));
     }
     Ok(Command::Command(match subcommand(Name::Command, args)?.as_slice() {
+        b"HELP" => return Ok(Command::Help(help::COMMAND)),
         b"COUNT" => CommandQuery::Count,
         b"LIST" => CommandQuery::List,
         b"INFO" => CommandQuery::Info(&args[2..]),

@@ -1,0 +1,72 @@
+//! Figures that every core shows to the others, so that each can tell about the whole node.
+//!
+//! A core writes its own at the end of its turns, and only they are read by others, without waiting: the figures of a core are
+//! as old as its last turn, those of its memory up to 100 ms older.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// One of the figures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Figure {
+    /// Connections now.
+    Connections,
+    /// Connections ever accepted.
+    Accepted,
+    /// Commands and requests answered.
+    Commands,
+    /// Bytes received.
+    Received,
+    /// Bytes handed to sends.
+    Sent,
+    /// Bytes of memtables, caches and what is known of tables.
+    Memory,
+    /// Bytes charged to scans.
+    Scans,
+}
+
+const FIGURES: usize = Figure::Scans as usize + 1;
+
+/// The figures of one core, in cache lines of their own.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Core([AtomicU64; FIGURES]);
+
+/// The figures of all cores.
+#[derive(Debug)]
+pub struct Published(Box<[Core]>);
+
+impl Published {
+    /// For so many cores.
+    pub fn new(cores: usize) -> Published {
+        Published((0..cores).map(|_| Core::default()).collect())
+    }
+
+    /// Notes a figure of a core; each core notes its own.
+    #[inline]
+    pub fn set(&self, core: usize, figure: Figure, value: u64) {
+        self.0[core].0[figure as usize].store(value, Ordering::Relaxed);
+    }
+
+    /// A figure of one core, or summed over all.
+    pub fn get(&self, core: Option<usize>, figure: Figure) -> u64 {
+        let of = |core: &Core| core.0[figure as usize].load(Ordering::Relaxed);
+        core.map_or_else(|| self.0.iter().map(of).sum(), |core| of(&self.0[core]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_figure_is_of_one_core_or_of_all() {
+        let published = Published::new(3);
+        published.set(0, Figure::Sent, 5);
+        published.set(2, Figure::Sent, 7);
+        published.set(2, Figure::Scans, 1);
+        assert_eq!(published.get(Some(2), Figure::Sent), 7);
+        assert_eq!(published.get(None, Figure::Sent), 12);
+        assert_eq!(published.get(Some(1), Figure::Sent), 0);
+    }
+}

@@ -1,0 +1,186 @@
+//! Log files of arbitrary bytes: recovered, replayed, dumped, repaired, written on.
+//!
+//! Bound on memory: 16 MiB and 64 bytes for each byte of input; the reader's window is 2 MiB, a new segment is filled by 1 MiB.
+//!
+//! - Recovery succeeds or fails without a change; replay says the same as recovery; damage names a file, an offset, a remedy.
+//! - A recovered log recovers again to the same records, and takes more, which are there the next time.
+//! - Repair leaves a sound log alone; a damaged log that was repaired recovers to the records that the report counts, a
+//!   prefix of which recovery had read.
+//! - Batches in records don't panic.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use pinion_engine::dir::Dir;
+use pinion_engine::io::{FileName, IoRequest};
+use pinion_engine::log::{
+    Batch, DumpItem, Log, LogEvent, LogOptions, LogPosition, Record, RecordKind, dump, recover, repair,
+    replay,
+};
+use pinion_engine::{Error, Partition};
+use pinion_engine_fuzz::memory_dir::MemoryDir;
+use pinion_engine_fuzz::{BLOCK, SHARD, bound, log_image, number};
+
+type Found = Vec<(LogPosition, u64, Vec<u8>)>;
+
+fuzz_target!(|input: &[u8]| {
+    bound::within((16 << 20) + 64 * input.len(), || run(input));
+});
+
+fn run(input: &[u8]) {
+    let (flags, dir) = log_image::expand(input);
+    let options = LogOptions {
+        segment_bytes: log_image::SEGMENT_BYTES as u32,
+        ..LogOptions::new(SHARD, flags & log_image::DIRECT != 0)
+    };
+    let from = if flags & log_image::LATER_START != 0 { later_start(&dir) } else { LogPosition::default() };
+    let dumped = dump_all(&dir);
+    let (replayed, replayed_found) = replay_all(&dir, from);
+    let mut recovered = dir.clone();
+    match recover_all(&mut recovered, from, options) {
+        (Ok(log), found) => {
+            assert_eq!(replayed.expect("what recovers replays"), found.len() as u64);
+            assert_eq!(replayed_found, found, "replay reads what recovery reads");
+            // A dump reads every segment from its beginning, and ends where a commit is bad.
+            assert!(from != LogPosition::default() || dumped >= found.len(), "a dump shows at least the log");
+            leaves_a_sound_log_alone(&dir, from, options, &found);
+            goes_on(recovered, log, from, options, found);
+        }
+        (Err(error), found) => {
+            assert_eq!(recovered, dir, "a recovery that fails changes nothing: {error}");
+            check_error(&error);
+            if let Error::Damaged { .. } = error {
+                assert!(
+                    matches!(replayed, Err(Error::Damaged { .. })),
+                    "recovery: {error}; replay: {replayed:?}"
+                );
+            }
+            mends(dir, from, options, &error, &found);
+        }
+    }
+}
+
+/// Behind the first commit of the segment with the lowest generation.
+fn later_start(dir: &MemoryDir) -> LogPosition {
+    let segments = dir.files.values().filter(|bytes| bytes.len() > BLOCK + 40);
+    let oldest = segments.min_by_key(|bytes| number(bytes, 40, 8));
+    oldest.map_or(LogPosition::default(), |bytes| LogPosition {
+        segment: number(bytes, 40, 8),
+        offset: (BLOCK as u32).wrapping_add(number(bytes, BLOCK + 36, 4) as u32),
+    })
+}
+
+fn visit(found: &mut Found) -> impl FnMut(Record<'_>, LogPosition) -> Result<(), Error> {
+    |record, position| {
+        if let Ok(batch) = Batch::parse(record.payload) {
+            assert!(batch.ops().take_while(Result::is_ok).count() <= batch.len());
+        }
+        found.push((position, record.index, record.payload.to_vec()));
+        Ok(())
+    }
+}
+
+fn recover_all(dir: &mut MemoryDir, from: LogPosition, options: LogOptions) -> (Result<Log, Error>, Found) {
+    let mut found = Found::new();
+    let log = recover(dir, from, options, &mut visit(&mut found));
+    (log, found)
+}
+
+fn replay_all(dir: &MemoryDir, from: LogPosition) -> (Result<u64, Error>, Found) {
+    let mut found = Found::new();
+    let replayed = replay(dir, from, SHARD, &mut visit(&mut found));
+    (replayed.map(|replayed| replayed.records), found)
+}
+
+fn dump_all(dir: &MemoryDir) -> usize {
+    let mut records = 0;
+    let dumped = dump(dir, &mut |item| {
+        records += usize::from(matches!(item, DumpItem::Record { .. }));
+        Ok(())
+    });
+    if let Err(error) = dumped {
+        check_error(&error);
+        return usize::MAX;
+    }
+    records
+}
+
+fn check_error(error: &Error) {
+    let text = error.to_string();
+    assert!(
+        text.contains(".log") || text.contains("log segment") || text.contains("the log in"),
+        "names no file: {text}"
+    );
+    if let Error::Damaged { .. } = error {
+        assert!(text.contains("kvtool repair"), "names no remedy: {text}");
+    }
+}
+
+fn leaves_a_sound_log_alone(dir: &MemoryDir, from: LogPosition, options: LogOptions, found: &Found) {
+    let mut repaired = dir.clone();
+    let report = repair(&mut repaired, from, options).expect("a log that recovers can be repaired");
+    assert!(report.damage.is_empty(), "it recovers but is damaged: {:?}", report.damage);
+    assert_eq!(report.kept_records, found.len() as u64);
+    assert_eq!(repaired, *dir, "the repair of a sound log changes nothing");
+}
+
+fn goes_on(mut dir: MemoryDir, mut log: Log, from: LogPosition, options: LogOptions, mut found: Found) {
+    let (again, same) = recover_all(&mut dir.clone(), from, options);
+    again.expect("a recovered log recovers");
+    assert_eq!(same, found, "a second recovery reads what the first read");
+    let payload = vec![9; 100];
+    log.append(Record {
+        group: Partition(1),
+        kind: RecordKind::Entry,
+        term: 1,
+        index: 77,
+        payload: &payload,
+    });
+    let at = log.end();
+    let mut requests = Vec::new();
+    log.write(true, &mut requests).expect("something was appended");
+    settle(&mut dir, &mut log, requests);
+    found.push((at, 77, payload));
+    let (again, longer) = recover_all(&mut dir, from, options);
+    again.expect("a log that was written on recovers");
+    assert_eq!(longer, found, "what was appended after a recovery is there");
+}
+
+fn settle(dir: &mut MemoryDir, log: &mut Log, mut requests: Vec<IoRequest>) {
+    while !requests.is_empty() {
+        let completion = dir.perform(requests.remove(0));
+        let event = log.complete(completion, &mut requests);
+        assert!(!matches!(event, LogEvent::Failed(..)), "nothing failed, and the log says: {event:?}");
+    }
+}
+
+fn mends(mut dir: MemoryDir, from: LogPosition, options: LogOptions, error: &Error, found: &Found) {
+    let before = dir.clone();
+    let report = match repair(&mut dir, from, options) {
+        Ok(report) => report,
+        Err(refused) => {
+            let is_possible = !refused.to_string().contains("no generation is left");
+            assert!(
+                !is_possible || !matches!(error, Error::Damaged { .. }),
+                "damage that isn't repaired: {error}; {refused}"
+            );
+            assert_eq!(dir, before, "a repair that refuses changes nothing");
+            return check_error(&refused);
+        }
+    };
+    if report.damage.is_empty() {
+        assert_eq!(dir, before, "nothing is wrong, and the repair changes something");
+        return assert!(!matches!(error, Error::Damaged { .. }), "damage that repair doesn't see: {error}");
+    }
+    // The repair may start elsewhere only if nothing of the log from there on is left.
+    let (again, kept) = recover_all(&mut dir.clone(), from, options);
+    if let Err(error) = again {
+        assert!(report.kept_records == 0, "repaired, and it doesn't recover: {error}");
+        let (again, kept) = recover_all(&mut dir, LogPosition::default(), options);
+        again.expect("a log of which nothing was kept recovers from its beginning");
+        return assert!(kept.is_empty());
+    }
+    assert_eq!(kept.len() as u64, report.kept_records, "the report counts what stays");
+    let common = kept.len().min(found.len());
+    assert_eq!(kept[..common], found[..common], "what stays is what was read");
+    assert!(dir.list().is_ok_and(|names| names.iter().all(|name| matches!(name, FileName::Log(_)))));
+}

@@ -1,0 +1,55 @@
+//! A damaged block: what is refused, and what is served beside it.
+
+use super::*;
+use crate::dir::Dir;
+use crate::io::FileName;
+
+const KEYS: u32 = 400;
+
+/// A shard with one damaged block in its largest table, of which nothing is in memory.
+fn damaged() -> Hand {
+    let mut hand = Hand::new(Durability::Sync, cold());
+    for number in 0..KEYS {
+        hand.put(&number.to_be_bytes(), &[number as u8; 200]);
+        hand.run_jobs();
+    }
+    hand.shard.flush();
+    hand.settle();
+    let mut hand = hand.reopen();
+    let tables = hand.dir.list().unwrap().into_iter().filter(|file| matches!(file, FileName::Table(_)));
+    let largest = tables.max_by_key(|&file| hand.dir.len(file).unwrap()).unwrap();
+    hand.dir.flip(largest, 100, 3);
+    hand
+}
+
+fn scan(hand: &mut Hand, from: u32, to: &[u8]) -> Seen {
+    let from = from.to_be_bytes();
+    hand.ask(Op::Scan(Scan { from: &from, to, limit: 1000, limit_bytes: 1 << 20, keys_only: false }))
+}
+
+#[test]
+fn beside_a_damaged_block_all_other_keys_and_ranges_are_served() {
+    let mut hand = damaged();
+    let mut lost = Vec::new();
+    for number in 0..KEYS {
+        match hand.get(&number.to_be_bytes()) {
+            Seen::Value(value) => assert_eq!(value, [number as u8; 200]),
+            Seen::Refused(why) => {
+                assert!(why.contains(".sst is damaged at offset") && why.contains("`kvtool repair"), "{why}");
+                lost.push(number);
+            }
+            other => panic!("{number}: {other:?}"),
+        }
+    }
+    let (first, last) = (lost[0], lost[lost.len() - 1]);
+    assert!(lost.len() as u32 == last - first + 1 && lost.len() < 100, "one block: {lost:?}");
+    assert!(hand.shard.stats().damage.unwrap().contains("`kvtool verify"));
+    let Seen::Page(before, None) = scan(&mut hand, 0, &first.to_be_bytes()) else {
+        panic!("before the block")
+    };
+    let Seen::Page(behind, None) = scan(&mut hand, last + 1, b"") else { panic!("behind the block") };
+    assert_eq!(before.len() + behind.len() + lost.len(), KEYS as usize);
+    assert!(matches!(scan(&mut hand, 0, b""), Seen::Refused(why) if why.contains("is damaged")));
+    assert!(matches!(hand.put(&first.to_be_bytes(), b"new"), Seen::Written { .. }));
+    assert_eq!(hand.get(&first.to_be_bytes()), Seen::Value(b"new".to_vec()));
+}
