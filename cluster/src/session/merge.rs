@@ -21,6 +21,8 @@ struct Lane {
     asked: bool,
     /// The item at `next` is longer than the lane's share of bytes.
     is_long: bool,
+    /// It has told what lies before `next`.
+    has_told: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -37,6 +39,7 @@ impl Lane {
         self.items.clear();
         (self.taken, self.offset, self.asked) = (0, 0, false);
         self.is_long = page.is_empty() && next.is_some() && self.next.as_deref() == next;
+        self.has_told |= !self.is_long;
         self.next = next.map(<[u8]>::to_vec);
         for (key, value) in page.iter() {
             self.bytes.extend_from_slice(key);
@@ -90,7 +93,10 @@ pub struct LaneAsk {
     pub oversized: bool,
 }
 
-/// A page that is being merged. It holds twice `limit_bytes` at most, or one item that is longer: a lane whose next item
+/// A page that is being merged: of each lane what it held at one moment, so that batches are seen as wholes. A lane that has
+/// told all it was asked for, and has more, ends the page.
+///
+/// It holds twice `limit_bytes` at most, or one item that is longer: a lane whose next item
 /// is longer than its share says so with an empty page, and is asked for that item alone when its turn has come.
 pub struct Merge {
     lanes: Vec<Lane>,
@@ -192,8 +198,13 @@ impl Merge {
                 self.rest = Some(bound.to_vec());
                 return;
             }
-            // The lane with the least bound may have used up its page: then it is asked again first.
-            let Some((key, value)) = self.lanes[least].head() else { return };
+            let Some((key, value)) = lane.head() else {
+                // It has used up its page. What it would tell now is of another moment: that is for the next page.
+                if lane.has_told {
+                    self.rest = Some(bound.to_vec());
+                }
+                return;
+            };
             self.items.push(key, value);
             self.lanes[least].drop_head();
         }
@@ -228,6 +239,7 @@ mod tests {
 
     fn page(lanes: &[Keys], from: &[u8], limit: usize, limit_bytes: usize) -> (Page, Option<Vec<u8>>) {
         let mut merge = Merge::new(lanes.len(), from, limit, limit_bytes);
+        let mut told = vec![false; lanes.len()];
         while !merge.is_done() {
             let wants_long = merge.wants_long();
             let asks = merge.asks();
@@ -236,6 +248,8 @@ mod tests {
             let longest = if wants_long { asks.len() * 300 } else { 0 };
             for ask in asks.into_iter().rev() {
                 let (page, next) = answer(&lanes[ask.lane], &ask);
+                assert!(!told[ask.lane], "a lane tells of one moment only");
+                told[ask.lane] = !page.is_empty() || next.is_none();
                 merge.take(ask.lane, &page, next.as_deref());
                 assert!(merge.bytes() <= 2 * limit_bytes + 2 * longest, "{} bytes", merge.bytes());
             }

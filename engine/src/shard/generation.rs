@@ -5,6 +5,7 @@
 //! so that conditional updates see it and plain reads know to wait. Nothing is copied for that: an
 //! overlay slot points into the encoded batch.
 
+use super::Moment;
 use super::partition::Place;
 use super::request::{Answer, Answers, Refusal, Ticket, Value};
 use crate::key::{Expiry, Keyspace, Kind, Version, user_key};
@@ -69,7 +70,7 @@ pub(super) enum PendingAnswer {
         ticket: Ticket,
         place: Place,
         keys: Box<[Box<[u8]>]>,
-        at: Version,
+        at: Moment,
         many: bool,
     },
 }

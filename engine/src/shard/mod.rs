@@ -240,6 +240,11 @@ impl Shard {
         self.clock_us / 1000
     }
 
+    /// What a read of a partition that arrives now sees, once it is applied.
+    fn moment(&self, place: Place) -> Moment {
+        Moment { version: self.partitions[place].assigned, now_ms: self.now_ms() }
+    }
+
     /// Whether somebody waits whom this request must not overtake.
     fn stands_in_line(&mut self, prefix: Prefix, op: &Op<'_>) -> bool {
         let mut has = |key: &[u8]| {
@@ -264,7 +269,15 @@ enum Reader {
     /// The newest state at the time of the call, pending writes included (it waits for them).
     Newest,
     /// The state that was the newest when the request arrived; all of it is applied.
-    At(crate::key::Version),
+    At(Moment),
+}
+
+/// What a read sees: versions up to one, of which nothing has expired by a time. A request that came later on the same key
+/// may be answered first, so a read that waits must not see more has expired than when it came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Moment {
+    version: crate::key::Version,
+    now_ms: u64,
 }
 
 /// Whom a request is from, and which keys it is about.

@@ -4,11 +4,11 @@
 //! can see. The blocks it was given stay pinned in it, so a small cache can't make it wait forever.
 //! Blocks that lie side by side in a table are read as one piece.
 
-use super::Target;
 use super::owned::OwnedOp;
 use super::partition::Place;
 use super::queue::Waiting;
 use super::scans::ParkedScan;
+use super::{Moment, Target};
 use crate::io::{IoRequest, Token};
 use crate::key::Version;
 use crate::table::{Block, BlockRef, Table};
@@ -45,7 +45,7 @@ pub(super) enum Work {
 pub(super) struct Parked {
     pub request: OwnedRequest,
     /// What a read sees; updates see the newest state when their turn comes.
-    pub at: Version,
+    pub at: Moment,
     /// The lines it stands in; empty for reads that only wait for blocks.
     pub lines: Vec<Box<[u8]>>,
     /// Blocks it still waits for.
@@ -124,7 +124,7 @@ impl ParkedRequests {
     }
 
     /// Takes a request in.
-    pub fn insert(&mut self, request: OwnedRequest, at: Version, lines: Vec<Box<[u8]>>) -> Waiting {
+    pub fn insert(&mut self, request: OwnedRequest, at: Moment, lines: Vec<Box<[u8]>>) -> Waiting {
         self.next += 1;
         let parked = Parked { request, at, lines, missing: 0, pins: Vec::new(), pinned_bytes: 0 };
         self.bytes += parked.bytes();
@@ -241,7 +241,7 @@ impl ParkedRequests {
                 Work::Scan(scan) => scan.readers.as_slice(),
                 Work::Op(_) => &[],
             };
-            lanes.iter().copied().chain([(parked.request.target.place, parked.at)])
+            lanes.iter().copied().chain([(parked.request.target.place, parked.at.version)])
         })
     }
 }

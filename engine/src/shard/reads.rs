@@ -6,7 +6,7 @@ use super::parked::{OwnedRequest, Parked, Work};
 use super::queue::Waiting;
 use super::request::{Answer, Answers, Op, Refusal, Ticket};
 use super::sources::{Point, Sources};
-use super::{Flow, Reader, Shard, Since, Target, Why};
+use super::{Flow, Moment, Reader, Shard, Since, Target, Why};
 use crate::error::Error;
 use crate::io::{IoCompletion, IoOutput};
 use crate::key::{Prefix, Version, user_key};
@@ -31,11 +31,10 @@ impl Shard {
                     self.wait_for_commit(since, target, keys, false);
                     return Flow::Done;
                 }
-                Version::MAX
+                self.newest()
             }
         };
-        let now_ms = self.now_ms();
-        match self.sources.get(&self.key_scratch, hash, at, now_ms) {
+        match self.sources.get(&self.key_scratch, hash, at.version, at.now_ms) {
             Ok(Point::Value(value)) => out.answer(target.ticket, Answer::Value(value)),
             Ok(Point::Absent) => out.answer(target.ticket, Answer::NotFound),
             Ok(Point::NeedsRead(block)) => return Flow::Cold(SmallVec::from_slice(&[block])),
@@ -70,7 +69,7 @@ impl Shard {
             self.wait_for_commit(since, target, stored, true);
             return Flow::Done;
         }
-        let at = if let Reader::At(at) = reader { at } else { Version::MAX };
+        let at = if let Reader::At(at) = reader { at } else { self.newest() };
         let cold = match self.cold_blocks(prefix, keys.iter().copied(), at) {
             Ok(cold) => cold,
             Err(error) => {
@@ -81,11 +80,10 @@ impl Shard {
         if !cold.is_empty() {
             return Flow::Cold(cold);
         }
-        let now_ms = self.now_ms();
         for (index, key) in keys.iter().enumerate() {
             prefix.stored_key(key, &mut self.key_scratch);
             let hash = key_hash(&self.key_scratch);
-            let value = match self.sources.get(&self.key_scratch, hash, at, now_ms) {
+            let value = match self.sources.get(&self.key_scratch, hash, at.version, at.now_ms) {
                 Ok(Point::Value(value)) => Some(value),
                 _ => None,
             };
@@ -94,19 +92,24 @@ impl Shard {
         Flow::Done
     }
 
+    /// Everything that is applied, now.
+    fn newest(&self) -> Moment {
+        Moment { version: Version::MAX, now_ms: self.now_ms() }
+    }
+
     /// The blocks that reading these keys needs and the cache doesn't have.
     pub(super) fn cold_blocks<'k>(
         &mut self,
         prefix: Prefix,
         keys: impl Iterator<Item = &'k [u8]>,
-        at: Version,
+        at: Moment,
     ) -> Result<SmallVec<[BlockRef; 4]>, Error> {
-        let now_ms = self.now_ms();
         let mut cold: SmallVec<[BlockRef; 4]> = SmallVec::new();
         for key in keys {
             prefix.stored_key(key, &mut self.key_scratch);
             let hash = key_hash(&self.key_scratch);
-            if let Point::NeedsRead(block) = self.sources.get(&self.key_scratch, hash, at, now_ms)?
+            if let Point::NeedsRead(block) =
+                self.sources.get(&self.key_scratch, hash, at.version, at.now_ms)?
                 && !cold.contains(&block)
             {
                 cold.push(block);
@@ -132,7 +135,7 @@ impl Shard {
 
     fn wait_for_commit(&mut self, since: Since, target: Target, keys: Box<[Box<[u8]>]>, many: bool) {
         let Target { ticket, place, .. } = target;
-        let at = self.partitions[place].assigned;
+        let at = self.moment(place);
         let answer = PendingAnswer::Read { ticket, place, keys, at, many };
         match since {
             Since::Forming => self.forming.push_answer(answer),
@@ -153,7 +156,7 @@ impl Shard {
         }
         let lines = self.lines_of(target.prefix, op, why);
         let owned = OwnedRequest { target, work: Work::Op(OwnedOp::new(op)) };
-        let waiting = self.parked.insert(owned, self.partitions[target.place].assigned, lines);
+        let waiting = self.parked.insert(owned, self.moment(target.place), lines);
         if let Some(parked) = self.parked.get(waiting) {
             self.lines.join(waiting, parked.line_keys());
         }

@@ -78,9 +78,8 @@ impl Shard {
             self.counters.refused += 1;
             return out.answer(target.ticket, Answer::Refused(Refusal::Busy));
         }
-        let at = self.partitions[target.place].assigned;
         let request = OwnedRequest { target, work: Work::Scan(parked) };
-        let waiting = self.parked.insert(request, at, Vec::new());
+        let waiting = self.parked.insert(request, self.moment(target.place), Vec::new());
         if self.may_read(waiting, &blocks) {
             self.wait_for_blocks(waiting, &blocks, out);
         }

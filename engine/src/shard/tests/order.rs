@@ -62,6 +62,29 @@ fn a_read_sees_the_write_before_it_and_not_the_one_behind_it() {
 }
 
 #[test]
+fn a_read_that_waits_for_a_commit_sees_no_more_expired_than_when_it_came() {
+    let mut hand = hand();
+    hand.send(put_expiring(b"k", b"v", PutExpiry::After(5)));
+    let read = hand.send(Op::Get { key: b"k" });
+    let several = hand.send(Op::GetMany { keys: &[b"k"] });
+    // It is evaluated at once, so it finds the key; the reads before it must have found it, too.
+    let kept = hand.send(Op::Update {
+        key: b"k",
+        update: Update::Expire {
+            expiry: PutExpiry::Never,
+            condition: crate::shard::request::ExpireCondition::None,
+            want_old: false,
+        },
+    });
+    hand.end_turn();
+    hand.advance_ms(10);
+    hand.settle();
+    assert_eq!(hand.answer(kept), Some(&Seen::Written { existed: 1, old: None }));
+    assert_eq!(hand.answer(read), Some(&Seen::Value(b"v".to_vec())));
+    assert_eq!(hand.answer(several), Some(&Seen::Item(0, Some(b"v".to_vec()))));
+}
+
+#[test]
 fn reads_of_other_keys_do_not_wait_for_a_commit() {
     let mut hand = hand();
     hand.put(b"a", b"1");
