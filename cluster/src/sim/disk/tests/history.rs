@@ -37,6 +37,12 @@ impl Change {
         Change::Set((0..count).map(pair).collect())
     }
 
+    /// Sets one key to a value of one length: tables that are made of such writes have their blocks in the same places.
+    pub fn alike(rng: &mut SmallRng) -> Change {
+        let key = format!("k{:02}", rng.random_range(0..KEYS)).into_bytes();
+        Change::Set(vec![(key, Some(vec![rng.random(); 300]))])
+    }
+
     fn apply(&self, state: &mut State) {
         let Change::Set(pairs) = self else { return state.clear() };
         for (key, value) in pairs {
