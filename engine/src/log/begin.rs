@@ -131,7 +131,9 @@ fn make_durable(dir: &mut dyn Dir, link: &Link, proved: LogPosition, end: LogPos
     };
     let to = if segment == end.segment { end.offset } else { link.end.unwrap_or(from) };
     let file = FileName::Log(link.header.file);
-    rewrite(dir, file, from.into()..to.into())
+    // A file that the log made in a hurry, and cut before its first commit, may hold less than its header's block.
+    let to = u64::from(to).min(link.len);
+    rewrite(dir, file, u64::from(from).min(to)..to)
         .map_err(|error| Error::io("make durable", file, dir.path(), error))
 }
 
