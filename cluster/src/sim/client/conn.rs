@@ -264,8 +264,8 @@ impl Conn {
             (What::Hello, RespReply::Map(_) | RespReply::Array(_)) => {}
             (What::Request(request, _), reply) => {
                 let Some(told) = resp::told(request, reply) else { return Err(wrong()) };
-                let What::Request(_, ticket) = waiting.what else { return Ok(length) };
-                history.answered(ticket, told, now)?;
+                let What::Request(request, ticket) = waiting.what else { return Ok(length) };
+                history.answered(ticket, told, now).map_err(|violation| about(violation, &request))?;
             }
             (What::Scan, RespReply::Error(text)) => {
                 self.end_scan(history);
@@ -326,8 +326,8 @@ impl Conn {
                 if let (Some(version), [key]) = (wire::told_version(reply), request.keys().as_slice()) {
                     chooser.told_version(key, version);
                 }
-                let What::Request(_, ticket) = waiting.what else { return Ok(length) };
-                history.answered(ticket, told, now)?;
+                let What::Request(request, ticket) = waiting.what else { return Ok(length) };
+                history.answered(ticket, told, now).map_err(|violation| about(violation, &request))?;
             }
             (What::Scan, WireReply::Refused { code, text }) => {
                 self.end_scan(history);
@@ -388,6 +388,13 @@ impl Conn {
 /// Whether it is the last word of a server that goes down.
 fn is_goodbye(reply: &WireReply<'_>) -> bool {
     matches!(reply, WireReply::Refused { code: ErrorCode::SHUTTING_DOWN, .. })
+}
+
+/// Says which request was answered wrongly.
+fn about(mut violation: Box<Violation>, request: &Request) -> Box<Violation> {
+    let text: String = format!("{request:?}").chars().take(200).collect();
+    violation.last_ops.push(format!("the request: {text}"));
+    violation
 }
 
 fn wrong_answer(waiting: &Waiting, reply: &str, at: SimTime) -> Box<Violation> {

@@ -60,6 +60,8 @@ struct Part {
     op: OpId,
     /// Places in what was asked.
     asked: SmallVec<[usize; 2]>,
+    /// The version that is told is one that was written: other requests may be told one that a crash takes back.
+    is_put: bool,
 }
 
 /// Where a key is checked.
@@ -106,6 +108,15 @@ pub struct History {
     next_scan: u64,
     is_recovering: bool,
     counters: BTreeMap<&'static str, u64>,
+}
+
+/// Whether it ends with a put.
+fn is_put(kind: &Kind) -> bool {
+    match kind {
+        Kind::Update(_, Update::Put { .. }) => true,
+        Kind::Batch(updates) => matches!(updates.last(), Some((_, Update::Put { .. }))),
+        _ => false,
+    }
 }
 
 impl History {
@@ -214,7 +225,7 @@ impl History {
         self.registers.push(Register::new(partition, self.options.may_lose));
         for (op, parts) in self.clears.values_mut() {
             self.registers[register].sent(Rc::new(op.clone()));
-            parts.push(Part { register, op: op.id, asked: SmallVec::new() });
+            parts.push(Part { register, op: op.id, asked: SmallVec::new(), is_put: false });
         }
         register
     }
@@ -268,7 +279,7 @@ impl History {
         let mut parts = Vec::with_capacity(kinds.len());
         for (register, kind, asked) in kinds {
             let op = self.op(conn, now, kind, register);
-            parts.push(Part { register, op: op.id, asked });
+            parts.push(Part { register, op: op.id, asked, is_put: is_put(&op.kind) });
             self.send(register, op, now);
         }
         Ticket { parts, clear: None }
@@ -290,7 +301,7 @@ impl History {
         let mut parts = Vec::with_capacity(self.registers.len());
         for (index, register) in self.registers.iter_mut().enumerate() {
             register.sent(Rc::new(op.clone()));
-            parts.push(Part { register: index, op: id, asked: SmallVec::new() });
+            parts.push(Part { register: index, op: id, asked: SmallVec::new(), is_put: false });
         }
         self.next_clear += 1;
         self.clears.insert(self.next_clear, (op, parts));
@@ -362,7 +373,7 @@ impl History {
         if done.is_err() {
             self.check(part, done, "an answer that can't be right", &seen.to_string(), now)?;
         }
-        if let Seen::Written { version: Some(version), .. } = seen {
+        if let (Seen::Written { version: Some(version), .. }, true) = (seen, part.is_put) {
             let acked = &mut self.partitions[partition].acked;
             *acked = (*acked).max(*version);
         }
