@@ -136,7 +136,9 @@ fn a_server_that_goes_away_in_the_middle_of_many_keys_is_told_with_their_number(
     drop(stdin);
     let run = finished(child.wait_with_output().unwrap());
     assert!([3, 4].contains(&run.code), "{}", run.code);
-    assert!(run.err.contains("; 1000 keys were written before"), "{}", run.err);
+    // The cut may come between the first batch's end and its answer: then nobody knows of it.
+    let is_told = run.err.contains("; 1000 keys were written before");
+    assert!(is_told || run.err.contains("outcome unknown"), "{}", run.err);
 }
 
 #[test]
