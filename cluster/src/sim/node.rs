@@ -166,7 +166,6 @@ impl Node {
             let shard_options = info.shard_options(me, options.direct);
             let mut shard = Shard::open_tuned(&mut dir, shard_options, options.tuning.clone(), now)
                 .map_err(|error| (me, error))?;
-            drop(dir);
             shard.tick(now);
             cores.push(Core {
                 state: CoreState {

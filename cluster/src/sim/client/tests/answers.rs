@@ -68,7 +68,8 @@ pub fn wire(
 ) {
     match request {
         Request::MultiGet(_) => {
-            let mut results = responder.results(out);
+            let value_bytes = values.iter().flatten().map(|cell| cell.bytes.len()).sum();
+            let mut results = responder.results(out, values.len(), value_bytes);
             for cell in values {
                 results.push(out, cell.as_ref().map(|cell| value_ref(cell, &cell.bytes)));
             }
@@ -104,7 +105,7 @@ pub fn wire(
             let old = old.as_ref().filter(|_| wants_old);
             responder.written(out, *version, old.map(|cell| value_ref(cell, &cell.bytes)));
         }
-        Some(Answer::NotMet(_)) if matches!(request, Request::Expire { .. }) => responder.not_found(out),
+        Some(Answer::NotMet(None)) if matches!(request, Request::Expire { .. }) => responder.not_found(out),
         Some(Answer::NotMet(current)) => {
             let bytes = |cell: &Cell| if wants_old { cell.bytes.clone() } else { Vec::new() };
             let current = current.as_ref().map(|cell| (cell, bytes(cell)));

@@ -47,7 +47,8 @@ fn lives(seed: u64, durability: Durability, exposure: Exposure) -> Disk {
         for _ in 0..rng.random_range(10..500) {
             let partition = rng.random_range(0..2_usize);
             if rng.random_ratio(1, 4) {
-                node.send_get(partition, histories[partition].last_state());
+                let state = histories[partition].last_state(&node.answers);
+                node.send_get(partition, &state);
             } else {
                 let change = Change::random(&mut rng);
                 let number = change.send(&mut node, partition);
@@ -166,7 +167,7 @@ fn damage_is_reported_or_changes_nothing() {
             continue;
         }
         let context = format!("{context}, {damage:?}");
-        let expected = history.last_state();
+        let expected = history.last_state(&node.answers);
         match node.try_open(None) {
             Err(_) => reported += 1,
             Ok(shard) => {

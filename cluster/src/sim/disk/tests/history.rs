@@ -76,27 +76,36 @@ fn update(value: Option<&[u8]>) -> Update<'_> {
 pub(super) struct History {
     base: State,
     sent: Vec<(u64, Change)>,
-    last: State,
 }
 
 impl History {
     /// Takes a write that was sent, unless it was refused at once.
     pub fn push(&mut self, number: u64, change: Change, answer: Option<&Seen>) {
         if answer != Some(&Seen::Refused) {
-            change.apply(&mut self.last);
             self.sent.push((number, change));
         }
     }
 
-    /// What is there if everything sent takes place.
-    pub fn last_state(&self) -> &State {
-        &self.last
+    /// What is there if everything sent takes place that hasn't failed yet.
+    pub fn last_state(&self, answers: &Answered) -> State {
+        let has_failed = |number| matches!(answers.0.get(number), Some(Seen::Refused | Seen::Unknown));
+        let mut state = self.base.clone();
+        let lasting = self.sent.iter().filter(|(number, _)| !has_failed(number));
+        lasting.for_each(|(_, change)| change.apply(&mut state));
+        state
     }
 
-    /// Forgets what was refused; returns how many writes from the first on must be there.
+    /// Forgets what was refused, and what was unknown before a shard took writes again: by then it had settled that it
+    /// isn't there. Returns how many writes from the first on must be there.
     pub fn settle(&mut self, answers: &Answered) -> usize {
-        self.sent.retain(|(number, _)| answers.0.get(number) != Some(&Seen::Refused));
-        let is_done = |number| answers.0.get(number) == Some(&Seen::Written);
+        let is_done = |number: &u64| answers.0.get(number) == Some(&Seen::Written);
+        let last_done =
+            self.sent.iter().map(|(number, _)| *number).rfind(|number| is_done(number)).unwrap_or(0);
+        self.sent.retain(|(number, _)| match answers.0.get(number) {
+            Some(Seen::Refused) => false,
+            Some(Seen::Unknown) => *number > last_done,
+            _ => true,
+        });
         self.sent.iter().rposition(|(number, _)| is_done(number)).map_or(0, |last| last + 1)
     }
 
@@ -111,6 +120,5 @@ impl History {
         }
         assert!(is_prefix, "{context}: the state is none of those after {least} to {sent} writes");
         self.base.clone_from(found);
-        self.last.clone_from(found);
     }
 }
