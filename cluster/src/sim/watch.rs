@@ -52,9 +52,10 @@ impl World {
             let Some(sent_us) = seat.client.waits_since_us() else { continue };
             if now_us > sent_us.max(since_us) + ANSWER_US {
                 let seen = format!(
-                    "client {} waits since {sent_us} us for {} answers ({:?}){}",
+                    "client {} waits since {sent_us} us for {} answers, the oldest of {} ({:?}){}",
                     seat.client.id(),
                     seat.client.unanswered(),
+                    seat.client.waits_for().unwrap_or_default(),
                     seat.link,
                     node.describe()
                 );

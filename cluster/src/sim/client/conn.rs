@@ -102,6 +102,13 @@ impl Conn {
         waiting.map(|waiting| waiting.sent.us).min()
     }
 
+    /// What the oldest of them is, for reports.
+    pub fn waits_for(&self) -> Option<String> {
+        let waiting = self.in_order.front().into_iter().chain(self.by_id.values());
+        let oldest = waiting.min_by_key(|waiting| waiting.sent.us)?;
+        Some(format!("{:?}", oldest.what).chars().take(300).collect())
+    }
+
     /// Whether a scan is under way.
     pub fn is_scanning(&self) -> bool {
         self.scanner.is_some()
@@ -264,8 +271,8 @@ impl Conn {
             (What::Hello, RespReply::Map(_) | RespReply::Array(_)) => {}
             (What::Request(request, _), reply) => {
                 let Some(told) = resp::told(request, reply) else { return Err(wrong()) };
-                let What::Request(_, ticket) = waiting.what else { return Ok(length) };
-                history.answered(ticket, told, now)?;
+                let What::Request(request, ticket) = waiting.what else { return Ok(length) };
+                history.answered(ticket, told, now).map_err(|violation| about(violation, &request))?;
             }
             (What::Scan, RespReply::Error(text)) => {
                 self.end_scan(history);
@@ -326,8 +333,8 @@ impl Conn {
                 if let (Some(version), [key]) = (wire::told_version(reply), request.keys().as_slice()) {
                     chooser.told_version(key, version);
                 }
-                let What::Request(_, ticket) = waiting.what else { return Ok(length) };
-                history.answered(ticket, told, now)?;
+                let What::Request(request, ticket) = waiting.what else { return Ok(length) };
+                history.answered(ticket, told, now).map_err(|violation| about(violation, &request))?;
             }
             (What::Scan, WireReply::Refused { code, text }) => {
                 self.end_scan(history);
@@ -388,6 +395,13 @@ impl Conn {
 /// Whether it is the last word of a server that goes down.
 fn is_goodbye(reply: &WireReply<'_>) -> bool {
     matches!(reply, WireReply::Refused { code: ErrorCode::SHUTTING_DOWN, .. })
+}
+
+/// Says which request was answered wrongly.
+fn about(mut violation: Box<Violation>, request: &Request) -> Box<Violation> {
+    let text: String = format!("{request:?}").chars().take(200).collect();
+    violation.last_ops.push(format!("the request: {text}"));
+    violation
 }
 
 fn wrong_answer(waiting: &Waiting, reply: &str, at: SimTime) -> Box<Violation> {

@@ -469,22 +469,14 @@ fn learn(config: &mut Config, op: &Op, outcome: &Outcome, seen: &Seen, clock: Cl
         (Kind::Update(place, update), _, Seen::Written { version: Some(version), .. }) => {
             let is_put = matches!(update, Update::Put { .. });
             let lesson = Lesson { place: *place, version: Some(*version), expiry: None };
-            if is_put {
-                config.learn(op.id, &lesson)
-            } else {
-                config.raise_floor(*place, *version);
-                true
-            }
+            // A delete that found nothing tells a version that may be of a write that a crash takes back.
+            !is_put || config.learn(op.id, &lesson)
         }
         (Kind::Batch(updates), _, Seen::Written { version: Some(version), .. }) => match updates.last() {
             Some((place, Update::Put { .. })) => {
                 config.learn(op.id, &Lesson { place: *place, version: Some(*version), expiry: None })
             }
-            Some((place, _)) => {
-                config.raise_floor(*place, *version);
-                true
-            }
-            None => true,
+            _ => true,
         },
         (
             Kind::Update(place, _),

@@ -60,6 +60,8 @@ struct Part {
     op: OpId,
     /// Places in what was asked.
     asked: SmallVec<[usize; 2]>,
+    /// The version that is told is one that was written: other requests may be told one that a crash takes back.
+    is_put: bool,
 }
 
 /// Where a key is checked.
@@ -105,7 +107,18 @@ pub struct History {
     scans: BTreeMap<u64, u64>,
     next_scan: u64,
     is_recovering: bool,
+    /// The highest clock since the last crash.
+    clock_ms_high: u64,
     counters: BTreeMap<&'static str, u64>,
+}
+
+/// Whether it ends with a put.
+fn is_put(kind: &Kind) -> bool {
+    match kind {
+        Kind::Update(_, Update::Put { .. }) => true,
+        Kind::Batch(updates) => matches!(updates.last(), Some((_, Update::Put { .. }))),
+        _ => false,
+    }
 }
 
 impl History {
@@ -126,6 +139,7 @@ impl History {
             scans: BTreeMap::new(),
             next_scan: 0,
             is_recovering: false,
+            clock_ms_high: 0,
             counters: BTreeMap::new(),
         }
     }
@@ -214,7 +228,7 @@ impl History {
         self.registers.push(Register::new(partition, self.options.may_lose));
         for (op, parts) in self.clears.values_mut() {
             self.registers[register].sent(Rc::new(op.clone()));
-            parts.push(Part { register, op: op.id, asked: SmallVec::new() });
+            parts.push(Part { register, op: op.id, asked: SmallVec::new(), is_put: false });
         }
         register
     }
@@ -227,6 +241,7 @@ impl History {
     /// A client sends a request.
     pub fn ask(&mut self, conn: ConnId, now: SimTime, ask: Ask) -> Ticket {
         self.count("operations");
+        self.notice(now);
         let mut kinds: Vec<(usize, Kind, SmallVec<[usize; 2]>)> = Vec::new();
         match ask {
             Ask::Clear => return self.ask_clear(conn, now),
@@ -268,7 +283,7 @@ impl History {
         let mut parts = Vec::with_capacity(kinds.len());
         for (register, kind, asked) in kinds {
             let op = self.op(conn, now, kind, register);
-            parts.push(Part { register, op: op.id, asked });
+            parts.push(Part { register, op: op.id, asked, is_put: is_put(&op.kind) });
             self.send(register, op, now);
         }
         Ticket { parts, clear: None }
@@ -290,11 +305,17 @@ impl History {
         let mut parts = Vec::with_capacity(self.registers.len());
         for (index, register) in self.registers.iter_mut().enumerate() {
             register.sent(Rc::new(op.clone()));
-            parts.push(Part { register: index, op: id, asked: SmallVec::new() });
+            parts.push(Part { register: index, op: id, asked: SmallVec::new(), is_put: false });
         }
         self.next_clear += 1;
         self.clears.insert(self.next_clear, (op, parts));
         Ticket { parts: Vec::new(), clear: Some(self.next_clear) }
+    }
+
+    /// Keeps in mind how high a clock there was: it may go back before what it was good for is sealed.
+    fn notice(&mut self, now: SimTime) -> SimTime {
+        self.clock_ms_high = self.clock_ms_high.max(now.clock_ms_max);
+        SimTime { clock_ms_max: self.clock_ms_high, ..now }
     }
 
     fn parts_of(&mut self, ticket: Ticket) -> Vec<Part> {
@@ -318,6 +339,7 @@ impl History {
 
     /// A client is answered.
     pub fn answered(&mut self, ticket: Ticket, told: Told, now: SimTime) -> Checked {
+        self.notice(now);
         let is_clear = ticket.clear.is_some();
         let parts = self.parts_of(ticket);
         match told {
@@ -362,7 +384,7 @@ impl History {
         if done.is_err() {
             self.check(part, done, "an answer that can't be right", &seen.to_string(), now)?;
         }
-        if let Seen::Written { version: Some(version), .. } = seen {
+        if let (Seen::Written { version: Some(version), .. }, true) = (seen, part.is_put) {
             let acked = &mut self.partitions[partition].acked;
             *acked = (*acked).max(*version);
         }
@@ -509,6 +531,7 @@ impl History {
     /// Nothing of what closed connections sent is under way any more, nor of what had an unknown outcome: what had no
     /// effect will have none.
     pub fn settled(&mut self, now: SimTime) {
+        let now = self.notice(now);
         self.has_lost_clear = false;
         self.registers.iter_mut().for_each(|register| register.settled(now));
     }
@@ -518,7 +541,8 @@ impl History {
     /// before, or never will.
     pub fn crashed(&mut self, loss: Loss, now: SimTime) {
         self.count("crashes");
-        self.has_lost_clear = false;
+        let now = self.notice(now);
+        (self.has_lost_clear, self.clock_ms_high) = (false, 0);
         let losable_us = match loss {
             Loss::Nothing => None,
             Loss::Suffix { acknowledged_before_us } => Some(acknowledged_before_us),
