@@ -121,7 +121,9 @@ impl World {
         if core_of.state.hub.forwards.is_idle() && core_of.has_no_write_under_way() {
             self.done_steps[core] = self.steps;
         }
-        if self.done_steps.iter().all(|&step| step > orphaned_step) {
+        // A write of a client that is still there has an unknown outcome, too, while its shard is in doubt.
+        let is_in_doubt = node.failure().is_some();
+        if !is_in_doubt && self.done_steps.iter().all(|&step| step > orphaned_step) {
             self.orphaned_step = None;
             let now = self.now();
             self.history.settled(now);
