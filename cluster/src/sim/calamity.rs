@@ -329,6 +329,7 @@ impl World {
     /// The node is gone: its clients notice, its disks keep what they keep.
     fn go_down(&mut self, crash: Crash, loss: Loss, down_us: u64) -> Checked {
         self.trace.add(Event::Down, self.clock.us(), down_us);
+        self.look_at_clocks();
         (self.calamity.restart_us, self.calamity.failed_us) = (None, None);
         self.calamity.stopped = None;
         let until_us = self.clock.us() + down_us;

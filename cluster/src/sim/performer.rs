@@ -63,8 +63,8 @@ struct Request {
 enum LogRequest {
     /// Nothing that counts here.
     None,
-    /// It writes what was acknowledged, or will be, by then.
-    Write { asked_us: u64 },
+    /// It writes a part of a commit, or makes the file that a part needs.
+    Commit,
     /// It makes durable what was written, of what was acknowledged by then.
     Sync { covers_us: u64 },
 }
@@ -78,7 +78,9 @@ pub struct Work {
     events: VecDeque<BackgroundEvent>,
     /// Log files that were a segment in this life of the node.
     segments: BTreeSet<u64>,
-    /// When the newest log write that is done was asked for; what a sync that is done covers of that.
+    /// When the commit that is being written was asked for. It may take several writes, one after the other.
+    commit_us: Option<u64>,
+    /// When the newest commit that is written was asked for; what a sync that is done covers of that.
     written_us: u64,
     synced_us: u64,
 }
@@ -127,16 +129,24 @@ impl Work {
     pub fn ended(&mut self, completion: &IoCompletion) -> bool {
         let Some(request) = self.requests.remove(&completion.token) else { return false };
         match request.log {
+            LogRequest::Commit if completion.result.is_err() => self.commit_us = None,
             _ if completion.result.is_err() => {}
-            LogRequest::Write { asked_us } => self.written_us = self.written_us.max(asked_us),
             LogRequest::Sync { covers_us } => {
                 // A sync may be of several files: it is done when all are.
                 let others = self.requests.values().any(|other| matches!(other.log, LogRequest::Sync { .. }));
                 self.synced_us = if others { self.synced_us } else { self.synced_us.max(covers_us) };
             }
-            LogRequest::None => {}
+            LogRequest::None | LogRequest::Commit => {}
         }
         request.is_rare
+    }
+
+    /// A turn has ended: if the log has asked for nothing more, its commit is written.
+    pub fn turn_ended(&mut self) {
+        let is_writing = self.requests.values().any(|request| matches!(request.log, LogRequest::Commit));
+        if !is_writing && self.events.is_empty() {
+            self.written_us = self.written_us.max(self.commit_us.take().unwrap_or_default());
+        }
     }
 
     /// Leaves a completion for the core to hear of.
@@ -173,10 +183,15 @@ impl Work {
             _ => Moment::Any,
         };
         let log = match request {
-            IoRequest::Write { file: FileName::Log(_), .. } => LogRequest::Write { asked_us: now_us },
+            IoRequest::Write { file: FileName::Log(_), .. }
+            | IoRequest::Create { file: FileName::Log(_), .. }
+            | IoRequest::SyncDir { .. } => LogRequest::Commit,
             IoRequest::Sync { file: FileName::Log(_), .. } => LogRequest::Sync { covers_us: self.written_us },
             _ => LogRequest::None,
         };
+        if matches!(log, LogRequest::Commit) && !matches!(request, IoRequest::SyncDir { .. }) {
+            self.commit_us.get_or_insert(now_us);
+        }
         self.requests.insert(token, Request { moment, is_rare: is_rare(request), log });
     }
 }

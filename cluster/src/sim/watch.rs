@@ -52,9 +52,10 @@ impl World {
             let Some(sent_us) = seat.client.waits_since_us() else { continue };
             if now_us > sent_us.max(since_us) + ANSWER_US {
                 let seen = format!(
-                    "client {} waits since {sent_us} us for {} answers ({:?}){}",
+                    "client {} waits since {sent_us} us for {} answers, the oldest of {} ({:?}){}",
                     seat.client.id(),
                     seat.client.unanswered(),
+                    seat.client.waits_for().unwrap_or_default(),
                     seat.link,
                     node.describe()
                 );
@@ -120,7 +121,9 @@ impl World {
         if core_of.state.hub.forwards.is_idle() && core_of.has_no_write_under_way() {
             self.done_steps[core] = self.steps;
         }
-        if self.done_steps.iter().all(|&step| step > orphaned_step) {
+        // A write of a client that is still there has an unknown outcome, too, while its shard is in doubt.
+        let is_in_doubt = node.failure().is_some();
+        if !is_in_doubt && self.done_steps.iter().all(|&step| step > orphaned_step) {
             self.orphaned_step = None;
             let now = self.now();
             self.history.settled(now);

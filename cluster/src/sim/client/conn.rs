@@ -102,6 +102,13 @@ impl Conn {
         waiting.map(|waiting| waiting.sent.us).min()
     }
 
+    /// What the oldest of them is, for reports.
+    pub fn waits_for(&self) -> Option<String> {
+        let waiting = self.in_order.front().into_iter().chain(self.by_id.values());
+        let oldest = waiting.min_by_key(|waiting| waiting.sent.us)?;
+        Some(format!("{:?}", oldest.what).chars().take(300).collect())
+    }
+
     /// Whether a scan is under way.
     pub fn is_scanning(&self) -> bool {
         self.scanner.is_some()

@@ -29,7 +29,7 @@ pub fn append_resp(rng: &mut SmallRng, out: &mut Vec<u8>) -> Due {
         return due;
     }
     match rng.random_range(0..6) {
-        0 => out.extend_from_slice(b"*2\r\n$3\r\nGET\r\n$-5\r\n"),
+        0 => out.extend_from_slice(b"*2\r\n$3\r\nGET\r\n$-5\r\nabc\r\n"),
         1 => out.extend_from_slice(b"*99999999\r\n"),
         2 => out.extend_from_slice(b"*1\r\n$999999999999\r\n"),
         3 => out.extend_from_slice(b"*1\r\n!3\r\nGET\r\n"),

@@ -291,6 +291,11 @@ impl Client {
         self.conn.as_ref().and_then(Conn::waits_since_us)
     }
 
+    /// What its oldest request is, for reports.
+    pub fn waits_for(&self) -> Option<String> {
+        self.conn.as_ref().and_then(Conn::waits_for)
+    }
+
     /// Requests without an answer.
     pub fn unanswered(&self) -> usize {
         self.conn.as_ref().map_or(0, Conn::unanswered)

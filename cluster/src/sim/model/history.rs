@@ -107,6 +107,8 @@ pub struct History {
     scans: BTreeMap<u64, u64>,
     next_scan: u64,
     is_recovering: bool,
+    /// The highest clock since the last crash.
+    clock_ms_high: u64,
     counters: BTreeMap<&'static str, u64>,
 }
 
@@ -137,6 +139,7 @@ impl History {
             scans: BTreeMap::new(),
             next_scan: 0,
             is_recovering: false,
+            clock_ms_high: 0,
             counters: BTreeMap::new(),
         }
     }
@@ -238,6 +241,7 @@ impl History {
     /// A client sends a request.
     pub fn ask(&mut self, conn: ConnId, now: SimTime, ask: Ask) -> Ticket {
         self.count("operations");
+        self.notice(now);
         let mut kinds: Vec<(usize, Kind, SmallVec<[usize; 2]>)> = Vec::new();
         match ask {
             Ask::Clear => return self.ask_clear(conn, now),
@@ -308,6 +312,12 @@ impl History {
         Ticket { parts: Vec::new(), clear: Some(self.next_clear) }
     }
 
+    /// Keeps in mind how high a clock there was: it may go back before what it was good for is sealed.
+    fn notice(&mut self, now: SimTime) -> SimTime {
+        self.clock_ms_high = self.clock_ms_high.max(now.clock_ms_max);
+        SimTime { clock_ms_max: self.clock_ms_high, ..now }
+    }
+
     fn parts_of(&mut self, ticket: Ticket) -> Vec<Part> {
         match ticket.clear.and_then(|clear| self.clears.remove(&clear)) {
             Some((_, parts)) => parts,
@@ -329,6 +339,7 @@ impl History {
 
     /// A client is answered.
     pub fn answered(&mut self, ticket: Ticket, told: Told, now: SimTime) -> Checked {
+        self.notice(now);
         let is_clear = ticket.clear.is_some();
         let parts = self.parts_of(ticket);
         match told {
@@ -520,6 +531,7 @@ impl History {
     /// Nothing of what closed connections sent is under way any more, nor of what had an unknown outcome: what had no
     /// effect will have none.
     pub fn settled(&mut self, now: SimTime) {
+        let now = self.notice(now);
         self.has_lost_clear = false;
         self.registers.iter_mut().for_each(|register| register.settled(now));
     }
@@ -529,7 +541,8 @@ impl History {
     /// before, or never will.
     pub fn crashed(&mut self, loss: Loss, now: SimTime) {
         self.count("crashes");
-        self.has_lost_clear = false;
+        let now = self.notice(now);
+        (self.has_lost_clear, self.clock_ms_high) = (false, 0);
         let losable_us = match loss {
             Loss::Nothing => None,
             Loss::Suffix { acknowledged_before_us } => Some(acknowledged_before_us),

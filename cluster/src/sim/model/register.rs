@@ -22,7 +22,7 @@ const EVENTS_MAX: usize = 60;
 /// Configurations at which a register is given up: nothing about it is checked any more.
 const CONFIGS_LIMIT: usize = 2000;
 /// Events that are remembered for reports.
-const RECENT: usize = 40;
+const RECENT: usize = 100;
 
 /// What happened to a register: enough to search again when it turns out that an operation was refused, because then
 /// those of its connection behind it may have taken effect without it.
