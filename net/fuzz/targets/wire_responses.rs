@@ -97,7 +97,10 @@ fn encode(frame: &Frame<'_>, response: &Response<'_>, out: &mut Vec<u8>) -> bool
         Reply::Hello(hello) if hello.server_version.len() > 65_535 => return false,
         Reply::Hello(hello) => to.hello(out, hello),
         Reply::Values(results) => {
-            let mut encoder = to.results(out);
+            let bytes = results
+                .iter()
+                .map(|result| if let KeyResult::Value(value) = result { value.bytes.len() } else { 0 });
+            let mut encoder = to.results(out, results.len(), bytes.sum());
             let mut exact = true;
             for result in results.iter() {
                 match result {

@@ -126,7 +126,7 @@ fn responses(dir: &Path) {
     save(Opcode::Scan, "refused", &|to, out| to.refused(out, ErrorCode::BUSY, "text"));
     save(Opcode::Hello, "hello", &|to, out| to.hello(out, &server_hello()));
     save(Opcode::MultiGet, "results", &|to, out| {
-        let mut results = to.results(out);
+        let mut results = to.results(out, 3, value.bytes.len());
         results.push(out, Some(value));
         results.push(out, None);
         results.push_refused(out, ErrorCode::DAMAGED, "text");
