@@ -99,8 +99,8 @@ pub struct History {
     partitions: Vec<PartitionState>,
     /// Clears that aren't answered, and what they consist of.
     clears: BTreeMap<u64, (Op, Vec<Part>)>,
-    /// The outcome of a clear isn't known.
-    has_lost_clear: bool,
+    /// Clears whose outcome nobody learned: they may yet come, and keys that were unknown then are gone too.
+    lost_clears: Vec<Op>,
     next_op: OpId,
     next_clear: u64,
     /// When the scans that are under way began.
@@ -133,7 +133,7 @@ impl History {
             keys: BTreeMap::new(),
             tags: BTreeMap::new(),
             clears: BTreeMap::new(),
-            has_lost_clear: false,
+            lost_clears: Vec::new(),
             next_op: 1,
             next_clear: 0,
             scans: BTreeMap::new(),
@@ -185,7 +185,7 @@ impl History {
 
     /// Whether a clear is welcome: one at a time, because it is an open operation on every key.
     pub fn has_room_to_clear(&self) -> bool {
-        self.clears.is_empty() && !self.has_lost_clear
+        self.clears.is_empty() && self.lost_clears.is_empty()
     }
 
     /// Whether nobody can tell any more what a key holds.
@@ -229,6 +229,11 @@ impl History {
         for (op, parts) in self.clears.values_mut() {
             self.registers[register].sent(Rc::new(op.clone()));
             parts.push(Part { register, op: op.id, asked: SmallVec::new(), is_put: false });
+        }
+        for op in &self.lost_clears {
+            self.registers[register].sent(Rc::new(op.clone()));
+            // A register without an answer can't be broken.
+            let _ = self.registers[register].lost(op.id, Fate::Lost, op.sent, false);
         }
         register
     }
@@ -318,6 +323,10 @@ impl History {
         SimTime { clock_ms_max: self.clock_ms_high, ..now }
     }
 
+    fn clear_of(&self, ticket: &Ticket) -> Option<Op> {
+        self.clears.get(&ticket.clear?).map(|(op, _)| op.clone())
+    }
+
     fn parts_of(&mut self, ticket: Ticket) -> Vec<Part> {
         match ticket.clear.and_then(|clear| self.clears.remove(&clear)) {
             Some((_, parts)) => parts,
@@ -328,7 +337,7 @@ impl History {
     /// A client's connection is gone before this was answered.
     pub fn lost(&mut self, ticket: Ticket, now: SimTime) -> Checked {
         self.count("lost");
-        self.has_lost_clear |= ticket.clear.is_some();
+        self.lost_clears.extend(self.clear_of(&ticket));
         let tracks = !self.scans.is_empty();
         for part in self.parts_of(ticket) {
             let done = self.registers[part.register].lost(part.op, Fate::Lost, now, tracks);
@@ -341,11 +350,12 @@ impl History {
     pub fn answered(&mut self, ticket: Ticket, told: Told, now: SimTime) -> Checked {
         self.notice(now);
         let is_clear = ticket.clear.is_some();
+        let clear = self.clear_of(&ticket);
         let parts = self.parts_of(ticket);
         match told {
             Told::Whole(seen) => {
                 self.check_permitted(&seen, &parts, now)?;
-                self.has_lost_clear |= is_clear && seen == Seen::Unknown;
+                self.lost_clears.extend(clear.filter(|_| seen == Seen::Unknown));
                 match seen {
                     Seen::Count(count) if parts.len() > 1 => self.tell_sum(&parts, count, now),
                     Seen::Values(values) => {
@@ -359,7 +369,7 @@ impl History {
                 self.check_permitted(&Seen::Refused(refusal), &parts, now)?;
                 let is_many = is_clear && self.partitions.len() > 1 || self.are_many_partitions(&parts);
                 let seen = if is_many { Seen::Unknown } else { Seen::Refused(refusal) };
-                self.has_lost_clear |= is_clear;
+                self.lost_clears.extend(clear);
                 self.tell_all(&parts, &seen, now)
             }
             Told::PerKey(values) => self.tell_per_key(&parts, &values, now),
@@ -532,7 +542,7 @@ impl History {
     /// effect will have none.
     pub fn settled(&mut self, now: SimTime) {
         let now = self.notice(now);
-        self.has_lost_clear = false;
+        self.lost_clears.clear();
         self.registers.iter_mut().for_each(|register| register.settled(now));
     }
 
@@ -542,7 +552,8 @@ impl History {
     pub fn crashed(&mut self, loss: Loss, now: SimTime) {
         self.count("crashes");
         let now = self.notice(now);
-        (self.has_lost_clear, self.clock_ms_high) = (false, 0);
+        self.lost_clears.clear();
+        self.clock_ms_high = 0;
         let losable_us = match loss {
             Loss::Nothing => None,
             Loss::Suffix { acknowledged_before_us } => Some(acknowledged_before_us),
