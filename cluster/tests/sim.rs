@@ -28,7 +28,7 @@ fn seeds_of_every_profile_pass() {
 }
 
 /// Seeds that failed before a defect was mended.
-const REGRESSIONS: [(Profile, u64); 6] = [
+const REGRESSIONS: [(Profile, u64); 8] = [
     // TTL was told by the wall clock.
     (Profile::Expiry, 0),
     (Profile::Expiry, 3),
@@ -38,6 +38,10 @@ const REGRESSIONS: [(Profile, u64); 6] = [
     // A page of a merged scan mixed two moments of a partition.
     (Profile::Expiry, 12),
     (Profile::Compaction, 6),
+    // A read of many keys lost one from the cache between looking for it and answering, and said that it wasn't there.
+    (Profile::Enospc, 56),
+    // A merge that met damage kept flushes from running, and writes were refused.
+    (Profile::Bitrot, 52),
 ];
 
 #[test]

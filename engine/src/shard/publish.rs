@@ -99,6 +99,12 @@ impl Shard {
     fn job_failed(&mut self, running: Running, error: &Error) {
         self.counters.job_errors += 1;
         let trouble = self.home.tell(error);
+        if let (Running::Merge { .. }, Error::Damaged { .. }) = (&running, error) {
+            // Its inputs stay busy, out of merges for good. Nothing else has to wait for them.
+            tracing::error!("a merge met damage and is given up: {trouble}");
+            self.background.is_merge_due = true;
+            return;
+        }
         // What goes on failing in the same way is told once.
         if self.background.trouble.as_ref() != Some(&trouble) {
             tracing::error!("background work failed, it is tried again every second: {trouble}");
@@ -111,11 +117,8 @@ impl Shard {
             self.log.segment_failed();
         }
         if let Running::Merge { inputs } = running {
-            // A damaged input stays out of merges for good; reads of it say what is wrong.
-            if !matches!(error, Error::Damaged { .. }) {
-                for number in inputs {
-                    self.background.busy.remove(&number);
-                }
+            for number in inputs {
+                self.background.busy.remove(&number);
             }
         }
     }

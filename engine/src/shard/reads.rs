@@ -52,11 +52,10 @@ impl Shard {
         out: &mut impl Answers,
     ) -> Flow {
         self.counters.reads += keys.len() as u64;
-        let Target { ticket, prefix, .. } = target;
         let mut newest = None;
         if reader == Reader::Newest {
             for key in keys {
-                prefix.stored_key(key, &mut self.key_scratch);
+                target.prefix.stored_key(key, &mut self.key_scratch);
                 let hash = key_hash(&self.key_scratch);
                 newest = newest.max(self.pending_since(target, hash));
             }
@@ -65,11 +64,21 @@ impl Shard {
             if self.is_waiting_room_full() {
                 return self.refuse(target, Refusal::Busy, out);
             }
-            let stored = keys.iter().map(|key| [&prefix.to_bytes(), *key].concat().into()).collect();
+            let stored = keys.iter().map(|key| [&target.prefix.to_bytes(), *key].concat().into()).collect();
             self.wait_for_commit(since, target, stored, true);
             return Flow::Done;
         }
         let at = if let Reader::At(at) = reader { at } else { self.newest() };
+        // What decompressing one key's block takes from the cache could be another's.
+        self.sources.cache.hold();
+        let flow = self.get_applied(target, keys, at, out);
+        self.sources.cache.let_go();
+        flow
+    }
+
+    /// Looks at several applied keys twice: for the blocks that are missing, then for the values.
+    fn get_applied(&mut self, target: Target, keys: &[&[u8]], at: Moment, out: &mut impl Answers) -> Flow {
+        let Target { ticket, prefix, .. } = target;
         let cold = match self.cold_blocks(prefix, keys.iter().copied(), at) {
             Ok(cold) => cold,
             Err(error) => {
@@ -85,7 +94,11 @@ impl Shard {
             let hash = key_hash(&self.key_scratch);
             let value = match self.sources.get(&self.key_scratch, hash, at.version, at.now_ms) {
                 Ok(Point::Value(value)) => Some(value),
-                _ => None,
+                Ok(Point::Absent) => None,
+                Ok(Point::NeedsRead(_)) | Err(_) => {
+                    debug_assert!(false, "what was found stays while the cache holds it");
+                    None
+                }
             };
             out.answer(ticket, Answer::Item { index, value });
         }

@@ -52,6 +52,8 @@ pub struct BlockCache {
     hand: usize,
     hits: u64,
     misses: u64,
+    /// Blocks found since [`BlockCache::hold`]. Who else has a block keeps it here.
+    held: Option<Vec<Arc<Block>>>,
 }
 
 #[derive(Debug)]
@@ -76,7 +78,20 @@ impl BlockCache {
             hand: 0,
             hits: 0,
             misses: 0,
+            held: None,
         }
+    }
+
+    /// Blocks that look-ups find from now on stay until [`BlockCache::let_go`], over the budget if they must: for
+    /// readers that look twice.
+    pub fn hold(&mut self) {
+        self.held = Some(Vec::new());
+    }
+
+    /// Ends [`BlockCache::hold`]; what is over the budget leaves.
+    pub fn let_go(&mut self) {
+        self.held = None;
+        self.shrink(false);
     }
 
     /// A block, if it is there.
@@ -143,8 +158,11 @@ impl BlockCache {
             return None;
         };
         self.hits += 1;
-        let heat = &mut self.slots[slot as usize].heat;
-        *heat = (*heat + 1).min(HOT);
+        let found = &mut self.slots[slot as usize];
+        found.heat = (found.heat + 1).min(HOT);
+        if let Some(held) = &mut self.held {
+            held.push(found.block.clone());
+        }
         Some(slot as usize)
     }
 
@@ -322,6 +340,23 @@ mod tests {
             let slot = cache.insert_at(at, block);
             assert_eq!(cache.at(slot).map(|block| block.at()), Some(at));
         }
+    }
+
+    #[test]
+    fn what_is_found_while_it_holds_stays_whatever_comes() {
+        let mut cache = BlockCache::new(5000);
+        put(&mut cache, 1, 0);
+        cache.hold();
+        assert!(cache.find(1, 0).is_some());
+        for i in 1..100 {
+            let (at, block) = block(2, i);
+            cache.insert_at(at, block);
+            assert!(has(&cache, 1, 0));
+        }
+        cache.let_go();
+        assert!(cache.bytes() <= 5000);
+        (100..200).for_each(|i| drop(put(&mut cache, 2, i)));
+        assert!(!has(&cache, 1, 0));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! A write changes what the kernel shows and is remembered with the pages it left; the versions share
 //! their pages, so that neither a sync nor a crash copies a file.
 
-use super::pages::{ALL, Page, Pages, SECTOR, copy_sectors};
+use super::pages::{ALL, Page, Pages, SECTOR, alike, copy_sectors};
 use rand::Rng;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -191,6 +191,14 @@ impl File {
     pub fn tamper(&mut self, page: u32, content: &Page) {
         copy_sectors(self.durable.page_mut(page), content, ALL);
         copy_sectors(self.now.page_mut(page), content, ALL);
+    }
+
+    /// Puts back what a page held `before`, wherever it still holds what came `after`.
+    pub fn mend(&mut self, page: u32, before: &Page, after: &Page) {
+        for version in [&mut self.durable, &mut self.now] {
+            let mask = alike(version.page(page), after);
+            copy_sectors(version.page_mut(page), before, mask);
+        }
     }
 
     /// Whether something was written that no sync made durable.

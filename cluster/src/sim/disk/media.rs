@@ -3,7 +3,8 @@
 use super::faults::{DiskCounters, DiskFaults};
 use super::file::{File, Sequence, Survives};
 use super::names::{Inode, Names};
-use super::pages::{PAGE, Page, Pages};
+use super::pages::{PAGE, Pages};
+use super::rot::Rotten;
 use pinion_engine::aligned::AlignedBuf;
 use pinion_engine::io::{FileBytes, FileName};
 use rand::Rng;
@@ -20,8 +21,8 @@ pub(super) struct Media {
     pub counters: DiskCounters,
     /// Bytes that may still be taken; `None` is plenty.
     pub space_left: Option<u64>,
-    /// Pages that rotted, and what they held before.
-    pub rotten: Vec<(FileName, Inode, u32, Page)>,
+    /// Pages that rotted.
+    pub rotten: Vec<Rotten>,
     /// The files removed last, as they were.
     pub removed: VecDeque<(FileName, Pages)>,
     sequence: Sequence,

@@ -32,6 +32,12 @@ pub(super) fn copy_sectors(target: &mut Page, source: &Page, mask: u8) {
     }
 }
 
+/// The sectors that two pages have in common.
+pub(super) fn alike(one: &Page, other: &Page) -> u8 {
+    let sectors = bytes(one).chunks(SECTOR).zip(bytes(other).chunks(SECTOR)).enumerate();
+    sectors.filter(|(_, (one, other))| one == other).fold(0, |mask, (sector, _)| mask | 1 << sector)
+}
+
 /// A version of a file.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pages {

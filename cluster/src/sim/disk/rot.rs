@@ -34,6 +34,17 @@ fn kind_of(name: FileName) -> Option<usize> {
     }
 }
 
+/// A page that rotted.
+#[derive(Debug)]
+pub(super) struct Rotten {
+    name: FileName,
+    inode: Inode,
+    page: u32,
+    /// What it held, and what it held then.
+    before: Page,
+    after: Page,
+}
+
 /// See [`super::Disk::rot`]. Only pages are damaged that hold something, and hold what is durable.
 pub(super) fn rot(media: &mut Media, rng: &mut SmallRng) -> Option<Damage> {
     let mix = media.faults.rot;
@@ -80,22 +91,23 @@ fn try_rot(media: &mut Media, mix: RotMix, rng: &mut SmallRng) -> Option<Damage>
     let is_newest = range.start < file.newest.end && file.newest.start < range.end;
     let file = media.files.get_mut(&inode)?;
     for (page, after) in (first..pages).zip(&damaged) {
-        media.rotten.push((name, inode, page, file.durable.page(page).clone()));
+        let before = file.durable.page(page).clone();
+        media.rotten.push(Rotten { name, inode, page, before, after: after.clone() });
         file.tamper(page, after);
     }
     media.counters.damages += 1;
     Some(Damage { file: name, range, kind, is_newest })
 }
 
-/// See [`super::Disk::mend`].
+/// See [`super::Disk::mend`]. What was written since stays.
 pub(super) fn mend(media: &mut Media, mut which: impl FnMut(FileName) -> bool) {
-    for (name, inode, page, before) in std::mem::take(&mut media.rotten).into_iter().rev() {
-        if !which(name) {
-            media.rotten.insert(0, (name, inode, page, before));
-        } else if let Some(file) = media.files.get_mut(&inode)
-            && file.is_page_clean(page)
-        {
-            file.tamper(page, &before);
+    let (mended, rotten) =
+        std::mem::take(&mut media.rotten).into_iter().partition(|rotten| which(rotten.name));
+    media.rotten = rotten;
+    let mended: Vec<Rotten> = mended;
+    for Rotten { inode, page, before, after, .. } in mended.iter().rev() {
+        if let Some(file) = media.files.get_mut(inode) {
+            file.mend(*page, before, after);
         }
     }
 }

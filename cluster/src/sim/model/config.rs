@@ -131,6 +131,28 @@ impl Config {
             && self.marks == other.marks
     }
 
+    /// A number that two which are [alike](Config::is_like) have in common, and hardly any others.
+    fn digest(&self) -> u64 {
+        let mut digest = u64::from(self.epoch) << 32 | u64::from(self.step);
+        let mut fold =
+            |number: u64| digest = (digest.rotate_left(29) ^ number).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        for (id, mark) in &self.marks {
+            let kind = match mark {
+                Mark::Done { .. } => 0,
+                Mark::Skipped => 1,
+                Mark::Reading(glimpses) => 2 + glimpses.len() as u64,
+            };
+            fold(id << 8 | kind);
+        }
+        for (place, value) in self.slots.values() {
+            fold(place as u64);
+            fold(value.writer);
+            fold(value.bytes.len() as u64);
+            fold(value.version.from ^ value.expiry.from.rotate_left(32));
+        }
+        digest
+    }
+
     /// Whether one that is alike allows nothing that this doesn't.
     pub fn covers(&self, other: &Config) -> bool {
         let has = |tail: &Rc<Node>| self.tails.iter().any(|mine| Rc::ptr_eq(mine, tail));
@@ -207,10 +229,66 @@ impl Config {
     }
 }
 
-/// Adds a configuration to others unless one is like it.
-pub fn add(configs: &mut Vec<Config>, config: Config) {
-    match configs.iter_mut().find(|other| other.is_like(&config)) {
-        Some(other) => other.merge(&config),
-        None => configs.push(config),
+/// Configurations, no two alike, in the order in which they were found. A search may find thousands: likeness is looked
+/// for by a digest first.
+#[derive(Debug, Default)]
+pub struct Configs {
+    digests: Vec<u64>,
+    list: Vec<Config>,
+}
+
+impl Configs {
+    /// Adds a configuration, or merges it into the one that is like it.
+    pub fn add(&mut self, config: Config) {
+        let digest = config.digest();
+        match self.place(digest, &config) {
+            Some(place) => self.list[place].merge(&config),
+            None => self.push(digest, config),
+        }
+    }
+
+    /// Adds a configuration; what there is to look at then: the configuration, merged with the one that is like it, or
+    /// nothing, if that one covers it.
+    pub fn visit(&mut self, config: Config) -> Option<Config> {
+        let digest = config.digest();
+        match self.place(digest, &config) {
+            Some(place) if self.list[place].covers(&config) => None,
+            Some(place) => {
+                self.list[place].merge(&config);
+                Some(self.list[place].clone())
+            }
+            None => {
+                self.push(digest, config.clone());
+                Some(config)
+            }
+        }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// All of them.
+    pub fn into_list(self) -> Vec<Config> {
+        self.list
+    }
+
+    fn place(&self, digest: u64, config: &Config) -> Option<usize> {
+        let alike = |place: &usize| self.digests[*place] == digest && self.list[*place].is_like(config);
+        (0..self.list.len()).find(alike)
+    }
+
+    fn push(&mut self, digest: u64, config: Config) {
+        self.digests.push(digest);
+        self.list.push(config);
+    }
+}
+
+impl FromIterator<Config> for Configs {
+    fn from_iter<I: IntoIterator<Item = Config>>(configs: I) -> Configs {
+        let mut all = Configs::default();
+        configs.into_iter().for_each(|config| all.add(config));
+        all
     }
 }

@@ -5,7 +5,7 @@
 //! and those that would have answered something else are dropped. Open reads change nothing: a configuration only
 //! remembers what they may have seen.
 
-use super::config::{Config, Glimpse, Mark, Node, add};
+use super::config::{Config, Configs, Glimpse, Mark, Node};
 use super::evaluate::{Branch, Outcome, evaluate};
 use super::fits::{Lesson, fits, lesson};
 use super::op::{Kind, Op, Update};
@@ -83,8 +83,8 @@ impl Search<'_> {
         wanted: Wanted<'_>,
         outcomes: &mut Vec<Outcome>,
     ) -> Option<Vec<Config>> {
-        let mut found = Vec::new();
-        let mut visited: Vec<Config> = Vec::new();
+        let mut found = Configs::default();
+        let mut visited = Configs::default();
         let mut stack: Vec<(Config, bool)> = Vec::new();
         for config in configs {
             match config.mark(target.op.id) {
@@ -99,14 +99,8 @@ impl Search<'_> {
         let relevant = self.relevant(target);
         while let Some((mut config, is_start)) = stack.pop() {
             if !is_start {
-                match visited.iter_mut().find(|other| other.is_like(&config)) {
-                    Some(other) if other.covers(&config) => continue,
-                    Some(other) => {
-                        other.merge(&config);
-                        config = other.clone();
-                    }
-                    None => visited.push(config.clone()),
-                }
+                let Some(news) = visited.visit(config) else { continue };
+                config = news;
                 if visited.len() > VISITED_MAX {
                     return None;
                 }
@@ -122,7 +116,7 @@ impl Search<'_> {
                 _ if self.may_go(&config, target) => {
                     for (next, outcome) in self.go(&config, target, Some(wanted)) {
                         outcomes.push(outcome);
-                        add(&mut found, next);
+                        found.add(next);
                     }
                 }
                 _ => {}
@@ -135,7 +129,26 @@ impl Search<'_> {
                 }
             }
         }
-        Some(found)
+        Some(found.into_list())
+    }
+
+    /// All that the configurations may become by open writes; `None`: there are too many to look at.
+    pub fn every_way(&mut self, configs: &[Config]) -> Option<Vec<Config>> {
+        let pending = self.pending;
+        let mut visited = Configs::default();
+        let mut stack = configs.to_vec();
+        while let Some(config) = stack.pop() {
+            let Some(config) = visited.visit(config) else { continue };
+            if visited.len() > VISITED_MAX {
+                return None;
+            }
+            for open in pending.iter().filter(|open| !open.op.is_read()) {
+                if self.may_go(&config, open) {
+                    stack.extend(self.go(&config, open, None).into_iter().map(|(config, _)| config));
+                }
+            }
+        }
+        Some(visited.into_list())
     }
 
     /// The open writes that may make a difference if they take effect before `target`. One on other keys makes none: it
@@ -191,7 +204,7 @@ impl Search<'_> {
         wanted: Wanted<'_>,
         (outcome, version, clock): (Outcome, Span, Clock),
         outcomes: &mut Vec<Outcome>,
-        found: &mut Vec<Config>,
+        found: &mut Configs,
     ) {
         let mut config = config.clone();
         config.unmark(target.op.id);
@@ -203,7 +216,7 @@ impl Search<'_> {
             }
         }
         outcomes.push(outcome);
-        add(found, config);
+        found.add(config);
     }
 
     /// A read is answered: may it have seen this?
@@ -214,7 +227,7 @@ impl Search<'_> {
         glimpse: &Glimpse,
         wanted: Wanted<'_>,
         outcomes: &mut Vec<Outcome>,
-        found: &mut Vec<Config>,
+        found: &mut Configs,
     ) {
         let clock = clock_of(target, self.now, glimpse.until_ms);
         let is_newest = glimpse.end == u32::MAX;
@@ -241,7 +254,7 @@ impl Search<'_> {
                 continue;
             }
             outcomes.push(outcome);
-            add(found, next);
+            found.add(next);
         }
     }
 

@@ -1,6 +1,6 @@
 //! A register: the keys that are checked together (one key, or those of one tag), and every way they may be.
 
-use super::config::{Config, Mark, Node, add};
+use super::config::{Config, Configs, Mark, Node};
 use super::evaluate::Outcome;
 use super::explore::{Fate, Pending, Seal, Search, Wanted};
 use super::op::Op;
@@ -116,6 +116,7 @@ impl Register {
 
     /// An operation was sent.
     pub fn sent(&mut self, op: Rc<Op>) {
+        self.resolve(op.sent);
         self.sent_in(op, self.epoch);
     }
 
@@ -130,7 +131,7 @@ impl Register {
         if self.is_blind {
             return;
         }
-        if !self.pending.iter().any(|open| open.fate == Fate::Open) {
+        if !self.is_anything_open() {
             self.base = (self.configs.clone(), self.pending.clone());
             self.events.clear();
         }
@@ -349,6 +350,25 @@ impl Register {
         self.tidy();
     }
 
+    fn is_anything_open(&self) -> bool {
+        self.pending.iter().any(|open| open.fate == Fate::Open)
+    }
+
+    /// If nothing is open, ghosts that may have no effect any more have had it or not: they make ways, and are
+    /// forgotten. Searches would have to try them again and again.
+    pub(super) fn resolve(&mut self, now: SimTime) {
+        if self.is_anything_open() || !self.pending.iter().any(|ghost| ghost.seal.is_some()) {
+            return;
+        }
+        let left = Some(&mut self.left);
+        let mut search = Search { pending: &self.pending, now, may_lose: self.may_lose, left };
+        let Some(configs) = search.every_way(&self.configs) else { return };
+        self.configs = configs;
+        let is_sealed = |ghost: &&Pending| ghost.seal.is_some();
+        let sealed: Vec<OpId> = self.pending.iter().filter(is_sealed).map(|ghost| ghost.op.id).collect();
+        self.forget(&sealed);
+    }
+
     /// The node crashed; nothing is open any more. `losable_us`: what was acknowledged from then on may be lost.
     pub fn crashed(&mut self, losable_us: Option<u64>, now: SimTime) {
         self.note(now.us, Note::Crashed);
@@ -368,7 +388,7 @@ impl Register {
 
     /// Adds the states that a crash may have gone back to.
     fn roll_back(&mut self, from_us: u64) {
-        let mut more: Vec<Config> = Vec::new();
+        let mut more = Configs::default();
         for config in &mut self.configs {
             let mut stack: Vec<_> = config.tails.iter().cloned().collect();
             config.kept = stack.iter().map(|tail| tail.version.from).min().unwrap_or(0);
@@ -396,14 +416,13 @@ impl Register {
                     for ghost in &self.pending {
                         back.set_mark(ghost.op.id, Mark::Skipped);
                     }
-                    add(&mut more, back);
+                    more.add(back);
                 }
                 stack.extend(earlier.iter().cloned());
             }
         }
-        for back in more {
-            add(&mut self.configs, back);
-        }
+        self.configs.extend(more.into_list());
+        self.merge();
         self.tidy();
     }
 
@@ -447,23 +466,24 @@ impl Register {
         let settled: SmallVec<[OpId; 4]> =
             self.pending.iter().filter(|open| is_settled(open)).map(|open| open.op.id).collect();
         if !settled.is_empty() {
-            self.pending.retain(|open| !settled.contains(&open.op.id));
-            for config in &mut self.configs {
-                settled.iter().for_each(|id| config.unmark(*id));
-            }
-            self.merge();
+            self.forget(&settled);
         }
         if self.configs.len() > CONFIGS_LIMIT {
             self.give_up();
         }
     }
 
-    fn merge(&mut self) {
-        let mut merged = Vec::with_capacity(self.configs.len());
-        for config in std::mem::take(&mut self.configs) {
-            add(&mut merged, config);
+    /// Takes operations off the list: nobody asks for them any more.
+    fn forget(&mut self, ids: &[OpId]) {
+        self.pending.retain(|open| !ids.contains(&open.op.id));
+        for config in &mut self.configs {
+            ids.iter().for_each(|id| config.unmark(*id));
         }
-        self.configs = merged;
+        self.merge();
+    }
+
+    fn merge(&mut self) {
+        self.configs = std::mem::take(&mut self.configs).into_iter().collect::<Configs>().into_list();
     }
 
     fn give_up(&mut self) {

@@ -36,14 +36,45 @@ impl Register {
         values: SmallVec<[SeenValue; 1]>,
         window: Window,
     ) -> Result<(), Broken> {
+        // First, for it may have looked at what is left thereby.
+        self.resolve(window.now);
         let Kind::Read(places) = &read.kind else { return Ok(()) };
         let cannot_tell = self.is_blind || self.in_doubt;
         if cannot_tell || self.is_plainly(places, &values, window) || self.was(places, &values, window) {
             return Ok(());
         }
+        let (read, values) = self.told_by_time(read, values, window);
+        if values.is_empty() {
+            return Ok(());
+        }
         let id = read.id;
         self.scanned(Rc::new(read));
         self.answered(id, Wanted::Seen(&Seen::Values(values)), window.now, true).map(|_| ())
+    }
+
+    /// Leaves out keys whose absence tells nothing of the order: a scan looks at what is durable, and goes by its own
+    /// clock. So it may find a value expired that a write which is open was evaluated on while it was alive.
+    fn told_by_time(
+        &self,
+        read: Op,
+        values: SmallVec<[SeenValue; 1]>,
+        window: Window,
+    ) -> (Op, SmallVec<[SeenValue; 1]>) {
+        let Kind::Read(places) = &read.kind else { return (read, values) };
+        let clock = window.clock();
+        let is_written = |place: usize| {
+            self.pending.iter().any(|open| !open.op.is_read() && open.op.mask() & 1 << place.min(63) != 0)
+        };
+        let expires = |place: usize| {
+            let slots = self.configs.iter().map(|config| &config.slots);
+            slots.filter_map(|slots| slots.get(place)).any(|value| value.expiry.from <= clock.to)
+        };
+        let is_order = |(place, seen): &(&usize, &SeenValue)| {
+            !matches!(seen, SeenValue::Absent) || !is_written(**place) || !expires(**place)
+        };
+        let (kept, values) =
+            places.iter().zip(&values).filter(is_order).map(|(p, v)| (*p, v.clone())).unzip();
+        (Op { kind: Kind::Read(kept), ..read.clone() }, values)
     }
 
     /// The common case: nothing is open, and the only way it may be is what was seen.

@@ -53,3 +53,24 @@ fn beside_a_damaged_block_all_other_keys_and_ranges_are_served() {
     assert!(matches!(hand.put(&first.to_be_bytes(), b"new"), Seen::Written { .. }));
     assert_eq!(hand.get(&first.to_be_bytes()), Seen::Value(b"new".to_vec()));
 }
+
+#[test]
+fn a_merge_that_meets_damage_holds_nothing_else_up() {
+    let mut hand = damaged();
+    for round in 0..20 {
+        for number in 0..KEYS {
+            hand.put(&number.to_be_bytes(), &[round; 200]);
+            hand.run_jobs();
+        }
+        hand.shard.flush();
+        hand.settle();
+    }
+    let before = hand.shard.stats();
+    assert!(before.job_errors > 0 && before.damage.is_some(), "a merge has met it: {before:?}");
+    // No time passes, so nothing that rests comes back to work.
+    hand.put(b"k", b"v");
+    hand.shard.flush();
+    hand.settle();
+    let stats = hand.shard.stats();
+    assert_eq!((stats.flushes, stats.trouble, stats.read_only), (before.flushes + 1, None, None));
+}

@@ -128,3 +128,37 @@ fn answers_from_cold_tables_come_as_if_requests_ran_one_by_one() {
         run(seed, if seed % 2 == 0 { Durability::None } else { Durability::IntervalMs(50) }, cold());
     }
 }
+
+/// A block that is decompressed into the cache may take another's place there: not one that the same request has found.
+#[test]
+fn a_read_of_many_keys_finds_what_unpacking_one_of_them_would_evict() {
+    let mut tuning = cold();
+    tuning.budgets.cache = 32 << 10;
+    tuning.tree.l0_trigger = 1;
+    let (large, noise) = (vec![0; 200 << 10], noise(20 << 10));
+    let mut hand = Hand::new(Durability::Sync, tuning);
+    for (key, value) in [(b"a", &large), (b"b", &noise), (b"a", &large), (b"b", &noise)] {
+        hand.put(key, value);
+        hand.shard.flush();
+        hand.settle();
+    }
+    let levels: Vec<_> = hand.shard.sources.tree.tables().map(|(level, _)| level).collect();
+    assert!(levels.len() == 2 && levels[0] > 0, "below level 0 what is read is compressed: {levels:?}");
+    let files: Vec<_> = hand.shard.sources.tree.tables().map(|(_, table)| table.meta().file_bytes).collect();
+    hand.tuning.budgets.resident = files[0] as usize;
+    let mut hand = hand.reopen();
+    hand.settle();
+    let residents: Vec<_> = hand.shard.sources.tree.tables().map(|(_, table)| table.is_resident()).collect();
+    assert_eq!(residents, [true, false], "one is unpacked in place, the other is read");
+    assert_eq!(hand.get(b"b"), Seen::Value(noise.clone()));
+    let number = hand.send(Op::GetMany { keys: &[b"b", b"a"] });
+    hand.settle();
+    let items: Vec<_> = hand.answered.0.iter().filter(|(request, _)| *request == number).collect();
+    assert_eq!(items, [&(number, Seen::Item(0, Some(noise))), &(number, Seen::Item(1, Some(large)))]);
+}
+
+/// Bytes that don't compress.
+fn noise(len: usize) -> Vec<u8> {
+    let mut random = SmallRng::seed_from_u64(7);
+    (0..len).map(|_| random.random()).collect()
+}
