@@ -129,11 +129,11 @@ impl Performer<Io<AlignedBuf>> for Driver {
         self.background.start(id, job);
     }
 
-    /// The descriptors of files that a job removed are let go, so that their space comes back.
+    /// The descriptors of files that a job removed are closed, so that their space comes back.
     fn next_event(&mut self) -> Option<BackgroundEvent> {
         let event = self.background.try_next()?;
         if matches!(event, BackgroundEvent::JobDone(..)) {
-            self.files.drop_unlinked();
+            self.background.close_later(self.files.take_unlinked());
         }
         Some(event)
     }

@@ -120,10 +120,11 @@ impl Files {
         self.open.remove(&(file, true));
     }
 
-    /// Drops the descriptors of files whose name is gone, so that their space is given back. Call it
-    /// after a job, which may have removed files.
-    pub fn drop_unlinked(&mut self) {
-        self.open.retain(|_, cached| cached.file.file.metadata().is_ok_and(|meta| meta.nlink() > 0));
+    /// Takes out the descriptors of files whose name is gone. Call it after a job, which may have removed files, and drop
+    /// them in the background: closing the last one gives the file's space back, which takes up to a second.
+    pub fn take_unlinked(&mut self) -> Vec<Arc<OpenFile>> {
+        let is_gone = |cached: &mut Cached| cached.file.file.metadata().map_or(true, |meta| meta.nlink() == 0);
+        self.open.extract_if(|_, cached| is_gone(cached)).map(|(_, cached)| cached.file).collect()
     }
 
     fn open(&mut self, file: FileName, direct: bool) -> Result<Arc<OpenFile>> {
@@ -187,7 +188,7 @@ mod tests {
             files.get(FileName::Table(number)).unwrap();
         }
         fs::remove_file(dir.path().join("000001.sst")).unwrap();
-        files.drop_unlinked();
+        assert_eq!(files.take_unlinked().len(), 1);
         assert_eq!(files.open.keys().collect::<Vec<_>>(), [&(FileName::Table(2), false)]);
     }
 

@@ -84,7 +84,7 @@ impl Driver {
         while let Some(event) = self.background.try_next() {
             match event {
                 BackgroundEvent::JobDone(id, result) => {
-                    self.ring.drop_unlinked();
+                    self.background.close_later(self.ring.take_unlinked());
                     self.shard.job_done(id, result);
                 }
                 BackgroundEvent::Io(completion) => self.shard.complete(completion, out),

@@ -23,7 +23,23 @@ pub struct Node {
     pub version: Span,
 }
 
-/// The newest states of a configuration.
+impl Node {
+    /// Stands among others for a past of which nothing is remembered.
+    fn root(slots: &Slots) -> Rc<Node> {
+        let (before, acked_us) = (RefCell::default(), Cell::new(0));
+        Rc::new(Node { op: ROOT, slots: slots.clone(), before, acked_us, version: Span::exact(0) })
+    }
+
+    /// Whether it is no write: nothing before it can be gone back to.
+    pub fn is_root(&self) -> bool {
+        self.op == ROOT
+    }
+}
+
+/// No operation has this id.
+const ROOT: OpId = 0;
+
+/// The newest states of a configuration; none: nothing is remembered.
 pub type Tails = SmallVec<[Rc<Node>; 1]>;
 
 /// A state that an open read may have seen.
@@ -162,6 +178,7 @@ impl Config {
             && (other.is_at_cut || !self.is_at_cut)
             && self.floors.iter().enumerate().all(is_below)
             && other.tails.iter().all(has)
+            && (self.tails.is_empty() || !other.tails.is_empty() || self.has_root())
     }
 
     /// Takes in one that is alike.
@@ -170,11 +187,18 @@ impl Config {
         self.floors.iter_mut().zip(&other.floors).for_each(|(mine, other)| *mine = (*mine).min(*other));
         (self.kept, self.lost) = (self.kept.min(other.kept), self.lost.max(other.lost));
         self.is_at_cut &= other.is_at_cut;
+        if self.tails.is_empty() != other.tails.is_empty() && !self.has_root() {
+            self.tails.push(Node::root(&self.slots));
+        }
         for tail in &other.tails {
             if !self.tails.iter().any(|mine| Rc::ptr_eq(mine, tail)) {
                 self.tails.push(Rc::clone(tail));
             }
         }
+    }
+
+    fn has_root(&self) -> bool {
+        self.tails.iter().any(|tail| tail.is_root())
     }
 
     /// The highest version that is known to be written to a key.

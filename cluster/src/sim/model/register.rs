@@ -396,7 +396,7 @@ impl Register {
             config.is_at_cut = true;
             let mut seen: Vec<*const Node> = Vec::new();
             while let Some(node) = stack.pop() {
-                if node.acked_us.get() < from_us || seen.contains(&Rc::as_ptr(&node)) {
+                if node.is_root() || node.acked_us.get() < from_us || seen.contains(&Rc::as_ptr(&node)) {
                     continue;
                 }
                 seen.push(Rc::as_ptr(&node));

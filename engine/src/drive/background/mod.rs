@@ -18,6 +18,7 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 
+use super::files::OpenFile;
 use super::limits;
 use crate::error::Error;
 use crate::io::{IoCompletion, IoRequest, Token};
@@ -182,6 +183,13 @@ impl Background {
     /// Drops something on the background thread that takes its time to drop, such as a mapping.
     pub fn drop_later(&mut self, thing: Box<dyn Any + Send>) {
         self.send(Command::DropLater(thing));
+    }
+
+    /// Closes files on the background thread.
+    pub fn close_later(&mut self, files: Vec<Arc<OpenFile>>) {
+        if !files.is_empty() {
+            self.drop_later(Box::new(files));
+        }
     }
 
     /// The next event, if there is one.

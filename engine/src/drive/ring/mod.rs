@@ -12,7 +12,7 @@ mod tests;
 
 use self::op::{Durable, Op, Progress, entries};
 use super::device::LogSync;
-use super::files::Files;
+use super::files::{Files, OpenFile};
 use super::span::ReadSpan;
 use super::{limits, rare, syscalls};
 use crate::aligned::AlignedBuf;
@@ -133,9 +133,9 @@ impl Ring {
         self.files.observe(request);
     }
 
-    /// Drops the descriptors of files that are removed by now; for after a job.
-    pub fn drop_unlinked(&mut self) {
-        self.files.drop_unlinked();
+    /// See [`Files::take_unlinked`].
+    pub fn take_unlinked(&mut self) -> Vec<Arc<OpenFile>> {
+        self.files.take_unlinked()
     }
 
     /// How many requests have neither completed nor failed.
