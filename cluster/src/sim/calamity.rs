@@ -220,6 +220,13 @@ impl World {
         self.calamity.damage.retain(|(other, _)| *other != shard);
     }
 
+    /// The node is open: damage to its logs and manifests was where it needs nothing. Tables are read later.
+    fn accept_damage(&mut self) {
+        let is_table = |file| matches!(file, FileName::Table(_));
+        self.disks.iter_mut().for_each(|disk| disk.accept(|file| !is_table(file)));
+        self.calamity.damage.retain(|(_, damage)| is_table(damage.file));
+    }
+
     fn trouble_begins(&mut self) {
         self.permits = Permits { read_only: true, damaged: true, ..Permits::default() };
         self.history.permit(self.permits);
@@ -410,6 +417,7 @@ impl World {
                 self.counters.count("starts");
                 self.trace.add(Event::Up, self.clock.us(), 0);
                 self.up = Up::Yes(Box::new(node));
+                self.accept_damage();
                 self.look_at_clocks();
                 Ok(())
             }

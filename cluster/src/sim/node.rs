@@ -106,11 +106,10 @@ pub struct Core {
 impl Core {
     /// Whether nothing that it has taken in can still have an effect.
     pub fn has_no_write_under_way(&self) -> bool {
-        let Core { state: CoreState { shard, .. }, work, .. } = self;
-        let is_writing = work.is_at(Moment::LogWrite) || work.is_at(Moment::Recycling);
+        let Core { state: CoreState { shard, .. }, .. } = self;
         // A failed log write may still be found by a recovery until the log is cut behind it.
         let is_in_doubt = shard.failure().is_some();
-        shard.forming_bytes() == 0 && !is_writing && !is_in_doubt && shard.stats().parked_now == 0
+        !shard.has_unapplied_writes() && !is_in_doubt && shard.stats().parked_now == 0
     }
 }
 

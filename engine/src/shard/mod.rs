@@ -215,6 +215,11 @@ impl Shard {
         self.forming.bytes()
     }
 
+    /// Whether writes wait for the next log write, or for the end of the one that is under way.
+    pub fn has_unapplied_writes(&self) -> bool {
+        !self.forming.is_empty() || !self.writing.is_empty()
+    }
+
     /// Freezes the memtable, so that it is flushed, once what is in flight is applied.
     pub fn flush(&mut self) {
         self.wants_flush = true;

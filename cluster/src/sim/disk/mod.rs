@@ -162,6 +162,12 @@ impl Disk {
         rot::mend(&mut self.media, which);
     }
 
+    /// Leaves the damage to some files as it is, for good: whoever opened them could do without what was damaged, and builds
+    /// on what is there now.
+    pub fn accept(&mut self, which: impl FnMut(FileName) -> bool) {
+        rot::accept(&mut self.media, which);
+    }
+
     /// Bytes that the files take.
     pub fn bytes(&self) -> u64 {
         self.media.bytes()

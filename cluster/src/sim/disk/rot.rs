@@ -112,6 +112,11 @@ pub(super) fn mend(media: &mut Media, mut which: impl FnMut(FileName) -> bool) {
     }
 }
 
+/// See [`super::Disk::accept`].
+pub(super) fn accept(media: &mut Media, mut which: impl FnMut(FileName) -> bool) {
+    media.rotten.retain(|rotten| !which(rotten.name));
+}
+
 /// What the pages held before: in this file, or, if they are as they were first written, in a file that was removed and
 /// whose place this one may have got.
 fn stale(

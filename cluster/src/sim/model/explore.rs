@@ -107,8 +107,12 @@ impl Search<'_> {
             }
             match config.mark(target.op.id) {
                 Some(Mark::Reading(glimpses)) => {
-                    // Elsewhere only the newest is new.
-                    let is_new = |glimpse: &&Glimpse| is_start || glimpse.step == config.step;
+                    // Elsewhere only the newest is new, or one that time may change: for others that are open it matters
+                    // what came first.
+                    let is_new = |glimpse: &&Glimpse| {
+                        let is_newest = glimpse.end == u32::MAX && glimpse.slots.may_expire();
+                        is_start || is_newest || glimpse.step == config.step
+                    };
                     for glimpse in glimpses.clone().iter().filter(is_new) {
                         self.check_read(&config, target, glimpse, wanted, outcomes, &mut found);
                     }

@@ -131,6 +131,11 @@ impl Slots {
         )
     }
 
+    /// Whether time may take something away.
+    pub fn may_expire(&self) -> bool {
+        self.values().any(|(_, value)| value.expiry != Span::NEVER)
+    }
+
     /// The values that are there, with their places.
     pub fn values(&self) -> impl Iterator<Item = (usize, &Value)> {
         self.0.iter().enumerate().filter_map(|(place, slot)| Some((place, slot.as_ref()?)))
