@@ -123,7 +123,8 @@ impl Files {
     /// Takes out the descriptors of files whose name is gone. Call it after a job, which may have removed files, and drop
     /// them in the background: closing the last one gives the file's space back, which takes up to a second.
     pub fn take_unlinked(&mut self) -> Vec<Arc<OpenFile>> {
-        let is_gone = |cached: &mut Cached| cached.file.file.metadata().map_or(true, |meta| meta.nlink() == 0);
+        let is_gone =
+            |cached: &mut Cached| cached.file.file.metadata().map_or(true, |meta| meta.nlink() == 0);
         self.open.extract_if(|_, cached| is_gone(cached)).map(|(_, cached)| cached.file).collect()
     }
 

@@ -90,11 +90,6 @@ impl Inventory {
         self.headers().map(|(header, _)| header.generation).max().unwrap_or(0)
     }
 
-    /// Files that hold something that is no header.
-    pub fn bad_files(&self) -> impl Iterator<Item = LogFile> {
-        self.files.iter().copied().filter(|file| file.header == Err(NoHeader::Bad))
-    }
-
     fn headers(&self) -> impl Iterator<Item = (SegmentHeader, u64)> {
         self.files.iter().filter_map(|file| file.header.ok().map(|header| (header, file.len)))
     }

@@ -11,7 +11,7 @@
 //!    which a crash left nothing but stray sectors.
 
 use super::begin::begin_generation;
-use super::format::SEGMENT_HEADER;
+use super::format::{NoHeader, SEGMENT_HEADER};
 use super::inventory::{Inventory, Link};
 use super::reader::{Bad, SegmentReader};
 use super::{Log, LogOptions, LogPosition, Record};
@@ -42,7 +42,8 @@ pub fn recover(
     }
     let leftovers = read_leftovers(dir, &options, &inventory)?;
     if let Some(file) = leftovers.proves_beyond(ended.position) {
-        let what = format!("the header of a log segment can't be read; {}", repair_hint(dir));
+        let what =
+            format!("the header of a log segment can't be read, or is an older one; {}", repair_hint(dir));
         return Err(Error::Damaged { file, offset: 0, what });
     }
     let newest = inventory.newest_generation().max(leftovers.newest_generation).max(from.segment);
@@ -166,7 +167,7 @@ pub(super) fn read_chain(
     Ok(ended)
 }
 
-/// What the files without a sound header hold.
+/// What the files hold whose header isn't sound, or isn't the one that was written last.
 #[derive(Debug, Default)]
 pub(super) struct Leftovers {
     pub newest_generation: u64,
@@ -180,16 +181,23 @@ impl Leftovers {
     }
 }
 
-/// Looks through files whose header is neither sound nor blank, as the newest segment's would be if its
-/// header was damaged.
+/// Looks through files whose header is neither sound nor blank, or older than the first commit behind it: as the newest
+/// segment's would be if its header was damaged, or its last write never reached the device.
 pub(super) fn read_leftovers(
     dir: &dyn Dir,
     options: &LogOptions,
     inventory: &Inventory,
 ) -> Result<Leftovers, Error> {
     let mut leftovers = Leftovers::default();
-    for file in inventory.bad_files() {
+    for file in &inventory.files {
         let mut reader = SegmentReader::new(dir, options.shard_id, file.number, file.len, 0);
+        let is_suspect = match file.header {
+            Ok(header) => reader.first_generation()?.is_some_and(|first| first > header.generation),
+            Err(header) => header == NoHeader::Bad,
+        };
+        if !is_suspect {
+            continue;
+        }
         let name = reader.file();
         reader.scan(SEGMENT_HEADER, None, &mut |_, commit| {
             leftovers.newest_generation = leftovers.newest_generation.max(commit.generation);

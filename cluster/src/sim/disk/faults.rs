@@ -82,7 +82,8 @@ pub struct Damage {
     pub range: Range<u64>,
     /// How.
     pub kind: DamageKind,
-    /// Whether the file's newest write is touched: in a log or a manifest, such damage may look like a torn tail.
+    /// Whether the file's newest write is touched, or what a log's first page is known by: in a log or a manifest, such
+    /// damage may look like a torn tail.
     pub is_newest: bool,
 }
 

@@ -25,9 +25,19 @@ fn weighted(weights: [u32; 3], rng: &mut SmallRng) -> Option<usize> {
     })
 }
 
+/// Whether a log's header is damaged, and nothing behind it tells that it is a log's: neither its first commit, nor any
+/// that knew another to be durable.
+fn hides_a_segment(range: &Range<u64>, file: &File) -> bool {
+    let header = PAGE as u64;
+    range.start < header && (range.end > header || file.newest.start <= header)
+}
+
+/// Of [`kind_of`].
+const LOGS: usize = 0;
+
 fn kind_of(name: FileName) -> Option<usize> {
     match name {
-        FileName::Log(_) => Some(0),
+        FileName::Log(_) => Some(LOGS),
         FileName::Manifest(_) => Some(1),
         FileName::Table(_) => Some(2),
         FileName::ManifestTemp(_) => None,
@@ -88,7 +98,8 @@ fn try_rot(media: &mut Media, mix: RotMix, rng: &mut SmallRng) -> Option<Damage>
         }
     }
     let range = range.filter(|_| file.durable.page(first).is_some())?;
-    let is_newest = range.start < file.newest.end && file.newest.start < range.end;
+    let is_newest = range.start < file.newest.end && file.newest.start < range.end
+        || wanted == LOGS && hides_a_segment(&range, file);
     let file = media.files.get_mut(&inode)?;
     for (page, after) in (first..pages).zip(&damaged) {
         let before = file.durable.page(page).clone();

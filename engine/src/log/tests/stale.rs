@@ -106,3 +106,38 @@ fn what_a_cut_left_behind_is_not_read_by_later_openings() {
         dir.flip(FileName::Log(1), second.offset as usize - 1, 0);
     }
 }
+
+#[test]
+fn an_older_header_before_two_newer_commits_is_damage() {
+    let options = options(true, 16 << 10);
+    let mut dir = MemoryDir::new();
+    let mut log = create(&mut dir, options);
+    for first in [1, 4, 7, 10] {
+        commit(&mut dir, &mut log, true, &aligned_records(first));
+    }
+    let from = log.end();
+    log.release(from, &mut Vec::new());
+    let (file, header) = (FileName::Log(1), dir.bytes(FileName::Log(1))[..4096].to_vec());
+    for first in [13, 16, 19] {
+        commit(&mut dir, &mut log, true, &aligned_records(first));
+    }
+    let end = log.end();
+    let lose_header = |dir: &mut MemoryDir| {
+        dir.write(file, 0, &header).unwrap();
+        dir.sync(file).unwrap();
+    };
+    let mut with_one = dir.clone();
+    assert_ne!(with_one.bytes(file)[..4096], header, "the first segment's file is used again");
+    lose_header(&mut with_one);
+    let (_, read) = reopen(&mut with_one, from, options).unwrap();
+    assert_eq!(read.len(), 6, "what nothing proves may be a write that was torn, up to {end:?}");
+    commit(&mut dir, &mut log, true, &aligned_records(22));
+    lose_header(&mut dir);
+    match reopen(&mut dir, from, options) {
+        Err(Error::Damaged { file: named, offset: 0, what }) => {
+            assert_eq!(named, file);
+            assert!(what.contains("is an older one") && what.contains("`kvtool repair"), "{what}");
+        }
+        other => panic!("a lost header came to {other:?}"),
+    }
+}
