@@ -108,10 +108,12 @@ impl World {
         Ok(())
     }
 
-    /// When nothing of vanished clients is under way any more, what had no effect will have none.
+    /// When nothing is under way any more whose outcome nobody will learn, what had no effect will have none.
     pub(super) fn settle(&mut self, core: usize) {
         let Up::Yes(node) = &mut self.up else { return };
-        if node.cores.iter().any(|core| core.net.orphans > 0) {
+        let ghosts = self.history.ghosts();
+        if ghosts > self.ghosts || node.cores.iter().any(|core| core.net.orphans > 0) {
+            self.ghosts = ghosts;
             self.orphaned_step = Some(self.steps);
         }
         let Some(orphaned_step) = self.orphaned_step else { return };

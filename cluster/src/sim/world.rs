@@ -81,8 +81,11 @@ pub struct World {
     /// The bounds of the shards' clocks, as of now.
     pub(super) bounds_ms: (u64, u64),
     pub(super) steps: u64,
-    /// The last step at which a connection of a vanished client was there, unless all it sent is settled.
+    /// The last step at which a connection of a vanished client was there, or something had an unknown outcome, unless all
+    /// of that is settled.
     pub(super) orphaned_step: Option<u64>,
+    /// How many outcomes were unknown then.
+    pub(super) ghosts: u64,
     /// The last step at which each core had nothing under way that could have an effect.
     pub(super) done_steps: Vec<u64>,
 }
@@ -133,6 +136,7 @@ impl World {
             bounds_ms: (0, 0),
             steps: 0,
             orphaned_step: None,
+            ghosts: 0,
             done_steps: Vec::new(),
             streams,
             plan,

@@ -91,7 +91,7 @@ error_codes! {
     /// The connection broke while the request was on its way.
     CONNECTION_LOST = 34, "the connection broke while it was on its way";
     /// Some partitions are done and others aren't.
-    PARTIAL = 35, "done in some partitions only";
+    PARTIAL = 35, "done, or perhaps done, in some partitions only";
     /// The server failed in a way it should not.
     INTERNAL = 36, "internal error of the server";
 }

@@ -307,18 +307,21 @@ fn respond_outcomes(responder: Responder, gather: &Gather, out: &mut Vec<u8>) {
     outcomes.finish(out);
 }
 
+/// It was refused only if every part was: what one part says of itself doesn't hold for the others.
 fn respond_all_done(responder: Responder, gather: &Gather, out: &mut Vec<u8>) {
+    let all = gather.parts.len();
     let done = gather.parts.iter().filter(|part| matches!(part, Part::Done(_))).count();
+    let refused = gather.parts.iter().filter(|part| matches!(part, Part::Refused(..))).count();
     let failed = gather.parts.iter().find_map(|part| match part {
-        Part::Refused(code, text) => Some((*code, text.as_str(), false)),
-        Part::Unknown(text) => Some((ErrorCode::LOG_FAILED, text.as_str(), true)),
+        Part::Refused(code, text) => Some((*code, text.as_str())),
+        Part::Unknown(text) => Some((ErrorCode::LOG_FAILED, text.as_str())),
         _ => None,
     });
     match failed {
         None => responder.done(out),
-        Some((code, text, false)) if done == 0 => responder.refused(out, code, text),
-        Some((_, text, _)) => {
-            let text = format!("{done} of {} partitions are done; another says: {text}", gather.parts.len());
+        Some((code, text)) if refused == all => responder.refused(out, code, text),
+        Some((_, text)) => {
+            let text = format!("{done} of {all} partitions are done; another says: {text}");
             responder.unknown(out, ErrorCode::PARTIAL, &text);
         }
     }

@@ -101,6 +101,8 @@ pub struct History {
     clears: BTreeMap<u64, (Op, Vec<Part>)>,
     /// Clears whose outcome nobody learned: they may yet come, and keys that were unknown then are gone too.
     lost_clears: Vec<Op>,
+    /// Operations whose outcome nobody will learn, so far.
+    ghosts: u64,
     next_op: OpId,
     next_clear: u64,
     /// When the scans that are under way began.
@@ -134,6 +136,7 @@ impl History {
             tags: BTreeMap::new(),
             clears: BTreeMap::new(),
             lost_clears: Vec::new(),
+            ghosts: 0,
             next_op: 1,
             next_clear: 0,
             scans: BTreeMap::new(),
@@ -337,6 +340,7 @@ impl History {
     /// A client's connection is gone before this was answered.
     pub fn lost(&mut self, ticket: Ticket, now: SimTime) -> Checked {
         self.count("lost");
+        self.ghosts += 1;
         self.lost_clears.extend(self.clear_of(&ticket));
         let tracks = !self.scans.is_empty();
         for part in self.parts_of(ticket) {
@@ -387,6 +391,7 @@ impl History {
     }
 
     fn tell(&mut self, part: &Part, seen: &Seen, now: SimTime) -> Checked {
+        self.ghosts += u64::from(*seen == Seen::Unknown);
         let tracks = !self.scans.is_empty();
         let register = &mut self.registers[part.register];
         let partition = usize::from(register.partition);
@@ -536,6 +541,11 @@ impl History {
     /// The last operations on a key, oldest first, for reports.
     pub fn last_ops(&self, key: &[u8]) -> Vec<String> {
         self.keys.get(key).map(|home| self.registers[home.register].last_ops()).unwrap_or_default()
+    }
+
+    /// Counts operations whose outcome nobody will learn: what is under way now may be theirs if there are more.
+    pub fn ghosts(&self) -> u64 {
+        self.ghosts
     }
 
     /// Nothing of what closed connections sent is under way any more, nor of what had an unknown outcome: what had no
