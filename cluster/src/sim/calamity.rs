@@ -97,11 +97,6 @@ impl Calamity {
         self.storm_until_us.is_some() || self.flood_until_us.is_some()
     }
 
-    /// Whether a crash waits for its moment.
-    pub fn is_armed(&self) -> bool {
-        self.armed.is_some()
-    }
-
     /// Whether every fault of the schedule has struck.
     pub fn is_over(&self, plan: &Plan) -> bool {
         self.next >= plan.faults.len() && self.armed.is_none() && self.stopped.is_none()

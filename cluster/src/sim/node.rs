@@ -239,7 +239,7 @@ impl Node {
         let mut woken = 0_u64;
         state.end_turn(net, &mut performing, |_, peer| woken |= 1 << peer);
         net.send(&mut stage.streams.net);
-        work.turn_ended();
+        work.turn_ended(&state.shard);
         *wake_at_us = match state.next() {
             Next::Now => Some(now_us),
             Next::Sleep(None) => None,

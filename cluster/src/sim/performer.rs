@@ -6,6 +6,7 @@ use crate::sim::net::Net;
 use pinion_engine::drive::{BackgroundEvent, is_rare};
 use pinion_engine::io::{FileName, IoCompletion, IoRequest, Token};
 use pinion_engine::job::{Job, JobId, JobKind};
+use pinion_engine::shard::Shard;
 use rand::rngs::SmallRng;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -141,10 +142,10 @@ impl Work {
         request.is_rare
     }
 
-    /// A turn has ended: if the log has asked for nothing more, its commit is written.
-    pub fn turn_ended(&mut self) {
-        let is_writing = self.requests.values().any(|request| matches!(request.log, LogRequest::Commit));
-        if !is_writing && self.events.is_empty() {
+    /// A turn has ended: if the shard writes no commit, and none has failed that is still to be settled, what was asked for
+    /// is written.
+    pub fn turn_ended(&mut self, shard: &Shard) {
+        if !shard.is_writing() && shard.failure().is_none() {
             self.written_us = self.written_us.max(self.commit_us.take().unwrap_or_default());
         }
     }

@@ -278,7 +278,8 @@ impl World {
             _ => None,
         });
         let due = cores.chain(start).chain(retries).chain(self.calamity.next_due_us()).min();
-        let Some(due_us) = due.or(self.calamity.is_armed().then_some(now_us)) else {
+        let has_faults_left = !self.calamity.is_over(&self.plan);
+        let Some(due_us) = due.or(has_faults_left.then_some(now_us)) else {
             return Err(self.violation(
                 "something can happen",
                 "a timer or an event",

@@ -1,6 +1,6 @@
 //! Reads one segment: its commits in order, and what lies behind a bad one.
 
-use super::format::{COMMIT_HEADER, COMMIT_MAGIC, Commit, SEGMENT_HEADER, STEP, Seed};
+use super::format::{COMMIT_HEADER, COMMIT_MAGIC, Commit, STEP, Seed};
 use super::{LogPosition, Record};
 use crate::Error;
 use crate::dir::Dir;
@@ -110,13 +110,6 @@ impl<'d> SegmentReader<'d> {
             visit(record, LogPosition { segment, offset })?;
         }
         Ok(())
-    }
-
-    /// The generation of the first commit, if its header is sound.
-    pub fn first_generation(&mut self) -> Result<Option<u64>, Error> {
-        let (at, file_seed) = (u64::from(SEGMENT_HEADER), self.file_seed);
-        let header = self.bytes(at, COMMIT_HEADER)?.and_then(|bytes| Commit::parse(file_seed, at, bytes));
-        Ok(header.map(|commit| commit.generation))
     }
 
     /// Calls `found` for every sound commit header of any generation in `from..to`, without regard to what

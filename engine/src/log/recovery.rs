@@ -11,8 +11,8 @@
 //!    which a crash left nothing but stray sectors.
 
 use super::begin::begin_generation;
-use super::format::{NoHeader, SEGMENT_HEADER};
-use super::inventory::{Inventory, Link};
+use super::format::SEGMENT_HEADER;
+use super::inventory::{Inventory, Link, LogFile};
 use super::reader::{Bad, SegmentReader};
 use super::{Log, LogOptions, LogPosition, Record};
 use crate::Error;
@@ -40,11 +40,9 @@ pub fn recover(
     if let Some(damage) = ended.damage(dir, &options, &chain)? {
         return Err(damage);
     }
-    let leftovers = read_leftovers(dir, &options, &inventory)?;
-    if let Some(file) = leftovers.proves_beyond(ended.position) {
-        let what =
-            format!("the header of a log segment can't be read, or is an older one; {}", repair_hint(dir));
-        return Err(Error::Damaged { file, offset: 0, what });
+    let leftovers = read_leftovers(dir, &options, &inventory, &chain)?;
+    if let Some(damage) = leftovers.damage(dir, ended.position) {
+        return Err(damage);
     }
     let newest = inventory.newest_generation().max(leftovers.newest_generation).max(from.segment);
     let kept = chain.into_iter().take(ended.link + 1).collect();
@@ -167,7 +165,7 @@ pub(super) fn read_chain(
     Ok(ended)
 }
 
-/// What the files hold whose header isn't sound, or isn't the one that was written last.
+/// What the files outside of the chain hold.
 #[derive(Debug, Default)]
 pub(super) struct Leftovers {
     pub newest_generation: u64,
@@ -175,34 +173,35 @@ pub(super) struct Leftovers {
 }
 
 impl Leftovers {
-    /// The file with a commit that knew the log to be durable beyond `end`.
-    pub fn proves_beyond(&self, end: LogPosition) -> Option<FileName> {
-        self.furthest.filter(|(durable, _)| *durable > end).map(|(_, file)| file)
+    /// The error, if a file has a commit that knew the log to be durable beyond `end`.
+    pub fn damage(&self, dir: &dyn Dir, end: LogPosition) -> Option<Error> {
+        let (_, file) = self.furthest.filter(|(durable, _)| *durable > end)?;
+        let hint = repair_hint(dir);
+        let what = format!("the header of a log segment can't be read, or is of an older one; {hint}");
+        Some(Error::Damaged { file, offset: 0, what })
     }
 }
 
-/// Looks through files whose header is neither sound nor blank, or older than the first commit behind it: as the newest
-/// segment's would be if its header was damaged, or its last write never reached the device.
+/// Looks through the files outside of the chain for commits that are newer than their headers: the newest segment's header
+/// may be damaged, or lost together with the first commit, for they are one write.
 pub(super) fn read_leftovers(
     dir: &dyn Dir,
     options: &LogOptions,
     inventory: &Inventory,
+    chain: &[Link],
 ) -> Result<Leftovers, Error> {
     let mut leftovers = Leftovers::default();
-    for file in &inventory.files {
+    let is_in_chain = |file: &LogFile| chain.iter().any(|link| link.header.file == file.number);
+    for file in inventory.files.iter().filter(|file| !is_in_chain(file)) {
+        let known = file.header.map_or(0, |header| header.generation);
         let mut reader = SegmentReader::new(dir, options.shard_id, file.number, file.len, 0);
-        let is_suspect = match file.header {
-            Ok(header) => reader.first_generation()?.is_some_and(|first| first > header.generation),
-            Err(header) => header == NoHeader::Bad,
-        };
-        if !is_suspect {
-            continue;
-        }
         let name = reader.file();
         reader.scan(SEGMENT_HEADER, None, &mut |_, commit| {
-            leftovers.newest_generation = leftovers.newest_generation.max(commit.generation);
-            if leftovers.furthest.is_none_or(|(durable, _)| commit.durable > durable) {
-                leftovers.furthest = Some((commit.durable, name));
+            if commit.generation > known {
+                leftovers.newest_generation = leftovers.newest_generation.max(commit.generation);
+                if leftovers.furthest.is_none_or(|(durable, _)| commit.durable > durable) {
+                    leftovers.furthest = Some((commit.durable, name));
+                }
             }
             true
         })?;

@@ -53,13 +53,9 @@ pub fn repair(dir: &mut dyn Dir, from: LogPosition, options: LogOptions) -> Resu
     report.kept_commits = ended.commits;
     report.kept_records = ended.records;
     report.damage.extend(ended.damage(dir, &options, &chain)?.map(|damage| damage.to_string()));
-    let leftovers = read_leftovers(dir, &options, &inventory)?;
-    if report.damage.is_empty()
-        && let Some(file) = leftovers.proves_beyond(ended.position)
-    {
-        report
-            .damage
-            .push(format!("{file} is damaged at offset 0: the header of a log segment can't be read"));
+    let leftovers = read_leftovers(dir, &options, &inventory, &chain)?;
+    if report.damage.is_empty() {
+        report.damage.extend(leftovers.damage(dir, ended.position).map(|damage| damage.to_string()));
     }
     if report.damage.is_empty() {
         return Ok(report);

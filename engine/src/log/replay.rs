@@ -4,7 +4,7 @@ use super::inventory::Inventory;
 use super::recovery::{read_chain, read_leftovers};
 use super::{LogOptions, LogPosition, Record};
 use crate::Error;
-use crate::dir::{Dir, repair_hint};
+use crate::dir::Dir;
 
 /// What [`replay`] read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,9 +33,9 @@ pub fn replay(
     if let Some(damage) = ended.damage(dir, &options, &chain)? {
         return Err(damage);
     }
-    if let Some(file) = read_leftovers(dir, &options, &inventory)?.proves_beyond(ended.position) {
-        let what = format!("the header of a log segment can't be read; {}", repair_hint(dir));
-        return Err(Error::Damaged { file, offset: 0, what });
+    let leftovers = read_leftovers(dir, &options, &inventory, &chain)?;
+    if let Some(damage) = leftovers.damage(dir, ended.position) {
+        return Err(damage);
     }
     Ok(Replayed { commits: ended.commits, records: ended.records, end: ended.position })
 }

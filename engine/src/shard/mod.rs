@@ -215,9 +215,14 @@ impl Shard {
         self.forming.bytes()
     }
 
+    /// Whether a commit is being written to the log.
+    pub fn is_writing(&self) -> bool {
+        !self.writing.is_empty()
+    }
+
     /// Whether writes wait for the next log write, or for the end of the one that is under way.
     pub fn has_unapplied_writes(&self) -> bool {
-        !self.forming.is_empty() || !self.writing.is_empty()
+        !self.forming.is_empty() || self.is_writing()
     }
 
     /// Freezes the memtable, so that it is flushed, once what is in flight is applied.

@@ -99,9 +99,12 @@ impl Shard {
     fn job_failed(&mut self, running: Running, error: &Error) {
         self.counters.job_errors += 1;
         let trouble = self.home.tell(error);
-        if let (Running::Merge { .. }, Error::Damaged { .. }) = (&running, error) {
-            // Its inputs stay busy, out of merges for good. Nothing else has to wait for them.
+        if let (Running::Merge { inputs }, Error::Damaged { file, .. }) = (&running, error) {
             tracing::error!("a merge met damage and is given up: {trouble}");
+            // The damaged table stays busy: no merge takes it in until a repair. All else goes on.
+            for number in inputs.iter().filter(|&&number| FileName::Table(number) != *file) {
+                self.background.busy.remove(number);
+            }
             self.background.is_merge_due = true;
             return;
         }

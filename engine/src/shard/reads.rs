@@ -96,7 +96,10 @@ impl Shard {
                 Ok(Point::Value(value)) => Some(value),
                 Ok(Point::Absent) => None,
                 Ok(Point::NeedsRead(_)) | Err(_) => {
-                    debug_assert!(false, "what was found stays while the cache holds it");
+                    debug_assert!(
+                        false,
+                        "what was read stays while the cache holds it; what is mapped is there"
+                    );
                     None
                 }
             };

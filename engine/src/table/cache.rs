@@ -52,7 +52,7 @@ pub struct BlockCache {
     hand: usize,
     hits: u64,
     misses: u64,
-    /// Blocks found since [`BlockCache::hold`]. Who else has a block keeps it here.
+    /// Blocks kept since [`BlockCache::hold`]. Who else has a block keeps it here.
     held: Option<Vec<Arc<Block>>>,
 }
 
@@ -82,7 +82,7 @@ impl BlockCache {
         }
     }
 
-    /// Blocks that look-ups find from now on stay until [`BlockCache::let_go`], over the budget if they must: for
+    /// Blocks that look-ups find from now on, and that would have to be read again, stay until [`BlockCache::let_go`]: for
     /// readers that look twice.
     pub fn hold(&mut self) {
         self.held = Some(Vec::new());
@@ -160,9 +160,6 @@ impl BlockCache {
         self.hits += 1;
         let found = &mut self.slots[slot as usize];
         found.heat = (found.heat + 1).min(HOT);
-        if let Some(held) = &mut self.held {
-            held.push(found.block.clone());
-        }
         Some(slot as usize)
     }
 
@@ -170,6 +167,13 @@ impl BlockCache {
     pub(super) fn insert_at(&mut self, at: BlockRef, block: Block) -> usize {
         self.add(at, Arc::new(block));
         self.shrink(true)
+    }
+
+    /// Keeps the block in a slot, if blocks are held now.
+    pub(super) fn keep(&mut self, slot: usize) {
+        if let (Some(held), Some(found)) = (&mut self.held, self.slots.get(slot)) {
+            held.push(found.block.clone());
+        }
     }
 
     /// The block in a slot that [`BlockCache::find`] or [`BlockCache::insert_at`] just returned.
@@ -343,11 +347,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_found_while_it_holds_stays_whatever_comes() {
+    fn what_is_kept_while_it_holds_stays_whatever_comes() {
         let mut cache = BlockCache::new(5000);
         put(&mut cache, 1, 0);
         cache.hold();
-        assert!(cache.find(1, 0).is_some());
+        let slot = cache.find(1, 0).expect("it was just put in");
+        cache.keep(slot);
         for i in 1..100 {
             let (at, block) = block(2, i);
             cache.insert_at(at, block);

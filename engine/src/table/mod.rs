@@ -258,7 +258,11 @@ impl Table {
     ) -> Result<Option<(usize, &'a Block)>, Error> {
         let at = self.place(&range);
         let slot = match (cache.find(at.table, at.offset), stored) {
-            (Some(slot), _) => slot,
+            (Some(slot), Some(_)) => slot,
+            (Some(slot), None) => {
+                cache.keep(slot);
+                slot
+            }
             (None, Some(stored)) => cache.insert_at(at, self.unpack(at, stored)?),
             (None, None) => return Ok(None),
         };

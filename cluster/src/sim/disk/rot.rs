@@ -25,11 +25,10 @@ fn weighted(weights: [u32; 3], rng: &mut SmallRng) -> Option<usize> {
     })
 }
 
-/// Whether a log's header is damaged, and nothing behind it tells that it is a log's: neither its first commit, nor any
-/// that knew another to be durable.
+/// Whether a log's header is damaged, and no commit behind the first one tells that the log went on there.
 fn hides_a_segment(range: &Range<u64>, file: &File) -> bool {
     let header = PAGE as u64;
-    range.start < header && (range.end > header || file.newest.start <= header)
+    range.start < header && file.newest.start <= header
 }
 
 /// Of [`kind_of`].

@@ -30,6 +30,11 @@ impl Node {
         Rc::new(Node { op: ROOT, slots: slots.clone(), before, acked_us, version: Span::exact(0) })
     }
 
+    /// Whether it stands for the same past.
+    fn is(&self, other: &Node) -> bool {
+        std::ptr::eq(self, other) || self.is_root() && other.is_root()
+    }
+
     /// Whether it is no write: nothing before it can be gone back to.
     pub fn is_root(&self) -> bool {
         self.op == ROOT
@@ -171,7 +176,7 @@ impl Config {
 
     /// Whether one that is alike allows nothing that this doesn't.
     pub fn covers(&self, other: &Config) -> bool {
-        let has = |tail: &Rc<Node>| self.tails.iter().any(|mine| Rc::ptr_eq(mine, tail));
+        let has = |tail: &Rc<Node>| self.tails.iter().any(|mine| mine.is(tail));
         let is_below = |(place, floor): (usize, &u64)| *floor <= other.floor(place);
         self.kept <= other.kept
             && self.lost >= other.lost
@@ -191,7 +196,7 @@ impl Config {
             self.tails.push(Node::root(&self.slots));
         }
         for tail in &other.tails {
-            if !self.tails.iter().any(|mine| Rc::ptr_eq(mine, tail)) {
+            if !self.tails.iter().any(|mine| mine.is(tail)) {
                 self.tails.push(Rc::clone(tail));
             }
         }

@@ -46,6 +46,8 @@ pub enum Fate {
 /// A ghost may take effect until this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seal {
+    /// Before this moment.
+    pub us: u64,
     /// Not behind operations of later epochs.
     pub epoch: u32,
     /// Not at higher clocks.
@@ -289,8 +291,11 @@ impl Search<'_> {
         open: &Pending,
         wanted: Option<Wanted<'_>>,
     ) -> SmallVec<[(Config, Outcome); 2]> {
-        let until_ms = open.seal.map_or(u64::MAX, |seal| seal.clock_ms);
-        let clock = clock_of(open, self.now, until_ms);
+        // The clock of now may be of another life of the node.
+        let clock = match open.seal {
+            Some(seal) => since(open, seal.clock_ms),
+            None => clock_of(open, self.now, u64::MAX),
+        };
         let above = floor(config, open).max(open.op.version_after);
         let told = match wanted {
             Some(Wanted::Seen(seen)) => told_version(seen),
@@ -349,7 +354,7 @@ impl Search<'_> {
     /// Notes that a state was left for another.
     fn leave(&mut self, config: &mut Config, before: Slots, open: &Pending, version: Span) {
         if let Some(left) = self.left.as_deref_mut() {
-            left.push((self.now.us, before));
+            left.push((open.seal.map_or(self.now.us, |seal| seal.us), before));
         }
         if self.may_lose {
             let before = RefCell::new(std::mem::take(&mut config.tails));
@@ -463,8 +468,12 @@ fn narrow(slots: &mut Slots, read: &Slots, target: &Pending) {
 
 /// When an operation may have been evaluated.
 fn clock_of(open: &Pending, now: SimTime, until_ms: u64) -> Clock {
+    since(open, now.clock_ms_max.min(until_ms))
+}
+
+fn since(open: &Pending, until_ms: u64) -> Clock {
     let from = open.op.sent.clock_ms_min;
-    Span { from, to: now.clock_ms_max.min(until_ms).max(from) }
+    Span { from, to: until_ms.max(from) }
 }
 
 /// The version that an answer tells of what was written.

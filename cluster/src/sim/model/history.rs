@@ -359,6 +359,7 @@ impl History {
         match told {
             Told::Whole(seen) => {
                 self.check_permitted(&seen, &parts, now)?;
+                self.ghosts += u64::from(seen == Seen::Unknown);
                 self.lost_clears.extend(clear.filter(|_| seen == Seen::Unknown));
                 match seen {
                     Seen::Count(count) if parts.len() > 1 => self.tell_sum(&parts, count, now),
@@ -370,6 +371,7 @@ impl History {
                 }
             }
             Told::SomeRefused(refusal) => {
+                self.ghosts += u64::from(is_clear);
                 self.check_permitted(&Seen::Refused(refusal), &parts, now)?;
                 let is_many = is_clear && self.partitions.len() > 1 || self.are_many_partitions(&parts);
                 let seen = if is_many { Seen::Unknown } else { Seen::Refused(refusal) };

@@ -336,14 +336,14 @@ impl Register {
     /// What nobody waits for takes effect before what is sent from now on, or never.
     pub fn settled(&mut self, now: SimTime) {
         for open in self.pending.iter_mut().filter(|open| open.fate != Fate::Open && open.seal.is_none()) {
-            open.seal = Some(Seal { epoch: self.epoch, clock_ms: now.clock_ms_max });
+            open.seal = Some(Seal { us: now.us, epoch: self.epoch, clock_ms: now.clock_ms_max });
         }
         for event in &mut self.events {
             if let Event::Sent(open) = event
                 && open.fate != Fate::Open
                 && open.seal.is_none()
             {
-                open.seal = Some(Seal { epoch: self.epoch, clock_ms: now.clock_ms_max });
+                open.seal = Some(Seal { us: now.us, epoch: self.epoch, clock_ms: now.clock_ms_max });
             }
         }
         self.epoch += 1;

@@ -66,8 +66,8 @@ impl Register {
             self.pending.iter().any(|open| !open.op.is_read() && open.op.mask() & 1 << place.min(63) != 0)
         };
         let expires = |place: usize| {
-            let slots = self.configs.iter().map(|config| &config.slots);
-            slots.filter_map(|slots| slots.get(place)).any(|value| value.expiry.from <= clock.to)
+            let mut values = self.configs.iter().filter_map(|config| config.slots.get(place)).peekable();
+            values.peek().is_some() && values.all(|value| value.expiry.from <= clock.to)
         };
         let is_order = |(place, seen): &(&usize, &SeenValue)| {
             !matches!(seen, SeenValue::Absent) || !is_written(**place) || !expires(**place)

@@ -185,11 +185,9 @@ impl Background {
         self.send(Command::DropLater(thing));
     }
 
-    /// Closes files on the background thread.
+    /// Closes files on the background thread, one by one: each may take long, and requests go between.
     pub fn close_later(&mut self, files: Vec<Arc<OpenFile>>) {
-        if !files.is_empty() {
-            self.drop_later(Box::new(files));
-        }
+        files.into_iter().for_each(|file| self.drop_later(Box::new(file)));
     }
 
     /// The next event, if there is one.

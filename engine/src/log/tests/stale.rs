@@ -107,37 +107,63 @@ fn what_a_cut_left_behind_is_not_read_by_later_openings() {
     }
 }
 
-#[test]
-fn an_older_header_before_two_newer_commits_is_damage() {
+/// The device never took the newest segment's first write, which has its header and its first commit: what the file held
+/// before (`used`: an older segment, otherwise zeros) is there again.
+fn lose_first_write(used: bool) {
     let options = options(true, 16 << 10);
     let mut dir = MemoryDir::new();
     let mut log = create(&mut dir, options);
-    for first in [1, 4, 7, 10] {
-        commit(&mut dir, &mut log, true, &aligned_records(first));
+    if !used {
+        let mut job = log.prepare_segment();
+        crate::dir::testing::run_job(&mut dir, &mut job).unwrap();
+        log.segment_ready(job.file());
     }
-    let from = log.end();
-    log.release(from, &mut Vec::new());
-    let (file, header) = (FileName::Log(1), dir.bytes(FileName::Log(1))[..4096].to_vec());
-    for first in [13, 16, 19] {
-        commit(&mut dir, &mut log, true, &aligned_records(first));
+    let mut first = 1;
+    let mut next = |dir: &mut MemoryDir, log: &mut Log| {
+        commit(dir, log, true, &aligned_records(first));
+        first += 3;
+    };
+    let mut from = LogPosition::default();
+    if used {
+        (0..4).for_each(|_| next(&mut dir, &mut log));
+        from = log.end();
+        log.release(from, &mut Vec::new());
     }
-    let end = log.end();
-    let lose_header = |dir: &mut MemoryDir| {
-        dir.write(file, 0, &header).unwrap();
+    let (file, before) = loop {
+        let (before, segment) = (dir.clone(), log.end().segment);
+        next(&mut dir, &mut log);
+        if log.end().segment > segment {
+            let is_changed = |file: &FileName| dir.bytes(*file)[..4096] != before.bytes(*file)[..4096];
+            let file =
+                log_files(&before).into_iter().find(is_changed).expect("a file that was there is used");
+            break (file, before.bytes(file)[..8192].to_vec());
+        }
+    };
+    assert_eq!(before.iter().all(|byte| *byte == 0), !used);
+    let lose = |dir: &mut MemoryDir| {
+        dir.write(file, 0, &before).unwrap();
         dir.sync(file).unwrap();
     };
     let mut with_one = dir.clone();
-    assert_ne!(with_one.bytes(file)[..4096], header, "the first segment's file is used again");
-    lose_header(&mut with_one);
-    let (_, read) = reopen(&mut with_one, from, options).unwrap();
-    assert_eq!(read.len(), 6, "what nothing proves may be a write that was torn, up to {end:?}");
-    commit(&mut dir, &mut log, true, &aligned_records(22));
-    lose_header(&mut dir);
+    lose(&mut with_one);
+    reopen(&mut with_one, from, options).expect("one commit may have been a write that was torn");
+    next(&mut dir, &mut log);
+    lose(&mut dir);
     match reopen(&mut dir, from, options) {
         Err(Error::Damaged { file: named, offset: 0, what }) => {
             assert_eq!(named, file);
-            assert!(what.contains("is an older one") && what.contains("`kvtool repair"), "{what}");
+            assert!(what.contains("is of an older one") && what.contains("`kvtool repair"), "{what}");
         }
-        other => panic!("a lost header came to {other:?}"),
+        other => panic!("a lost write came to {other:?}"),
     }
+}
+
+#[test]
+fn a_lost_first_write_of_a_used_file_is_damage_when_a_later_commit_proves_it() {
+    lose_first_write(true);
+}
+
+#[test]
+fn a_lost_first_write_of_a_fresh_file_is_damage_when_a_later_commit_proves_it() {
+    lose_first_write(false);
 }
