@@ -2,7 +2,7 @@
 
 use super::evaluate::Outcome;
 use super::fits::Lesson;
-use super::value::{Clock, OpId, Slots, Span};
+use super::value::{Clock, OpId, Slots, Span, Value};
 use smallvec::SmallVec;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -91,6 +91,9 @@ pub struct Config {
     pub step: u32,
     /// The highest version that is known to be written, by the key's place.
     pub floors: SmallVec<[u64; 1]>,
+    /// What time took from the slots in this life of the node, by the key's place. Unless the log learned of that time, a
+    /// crash and a wall clock that is set back bring it back.
+    pub gone: SmallVec<[(usize, Value); 1]>,
     /// For crashes that take something back.
     pub tails: Tails,
     /// After such a crash: the last write that was kept has at least this version.
@@ -110,6 +113,7 @@ impl Config {
             epoch: 0,
             step: 0,
             floors: SmallVec::new(),
+            gone: SmallVec::new(),
             tails: SmallVec::new(),
             kept: 0,
             lost: u64::MAX,
@@ -192,12 +196,37 @@ impl Config {
         self.floors.iter_mut().zip(&other.floors).for_each(|(mine, other)| *mine = (*mine).min(*other));
         (self.kept, self.lost) = (self.kept.min(other.kept), self.lost.max(other.lost));
         self.is_at_cut &= other.is_at_cut;
+        for gone in &other.gone {
+            if !self.gone.contains(gone) {
+                self.gone.push(gone.clone());
+            }
+        }
         if self.tails.is_empty() != other.tails.is_empty() && !self.has_root() {
             self.tails.push(Node::root(&self.slots));
         }
         for tail in &other.tails {
             if !self.tails.iter().any(|mine| mine.is(tail)) {
                 self.tails.push(Rc::clone(tail));
+            }
+        }
+    }
+
+    /// Time took what was there `before` and isn't now.
+    pub fn lose_to_time(&mut self, before: &Slots) {
+        let gone = before.values().filter(|(place, _)| self.slots.get(*place).is_none());
+        self.gone.extend(gone.map(|(place, value)| (place, value.clone())));
+    }
+
+    /// Keys were written: nothing that was there before comes back.
+    pub fn forget_gone(&mut self, mask: u64) {
+        self.gone.retain(|(place, _)| mask >> (*place).min(63) & 1 == 0);
+    }
+
+    /// The node starts again, by a clock of at least `from_ms`.
+    pub fn turn_back(&mut self, from_ms: u64) {
+        for (place, value) in std::mem::take(&mut self.gone) {
+            if value.expiry.to > from_ms && self.slots.get(place).is_none() {
+                self.slots.set(place, Some(value));
             }
         }
     }

@@ -251,6 +251,7 @@ impl Search<'_> {
             if is_newest {
                 let before = next.slots.clone();
                 narrow(&mut next.slots, &slots, target);
+                next.lose_to_time(&before);
                 self.expire(&before, &next.slots);
             }
             next.unmark(target.op.id);
@@ -316,8 +317,10 @@ impl Search<'_> {
             next.epoch = next.epoch.max(open.epoch);
             let before = std::mem::replace(&mut next.slots, slots);
             if wrote {
+                next.forget_gone(open.op.mask());
                 self.leave(&mut next, before, open, version);
             } else {
+                next.lose_to_time(&before);
                 self.expire(&before, &next.slots);
             }
             if let Some(told) = told {

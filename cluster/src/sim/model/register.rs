@@ -376,6 +376,7 @@ impl Register {
         self.settled(now);
         for config in &mut self.configs {
             (config.kept, config.lost) = (0, u64::MAX);
+            config.turn_back(now.clock_ms_min);
         }
         if let Some(from_us) = losable_us {
             self.roll_back(from_us);
