@@ -198,7 +198,9 @@ impl World {
         let shard = self.streams.faults.random_range(0..self.disks.len());
         let disk = &mut self.disks[shard];
         let (logs, manifests) = if is_at_rest { (2, 1) } else { (0, 0) };
-        disk.faults().rot = RotMix { logs, manifests, ..RotMix::default() };
+        // Where blocks fit in each other's places, most of them go astray.
+        let misdirected = if self.plan.clients.iter().any(|(_, shape)| shape.is_alike) { 6 } else { 1 };
+        disk.faults().rot = RotMix { misdirected, logs, manifests, ..RotMix::default() };
         let Some(damage) = disk.rot(&mut self.streams.faults) else { return };
         if damage.is_newest && !matches!(damage.file, FileName::Table(_)) {
             return disk.mend(|file| file == damage.file);

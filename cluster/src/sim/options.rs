@@ -262,6 +262,9 @@ fn clients(features: &Features, operations: u64, rng: &mut SmallRng) -> Vec<(Dia
     let dialects = [Dialect::Resp2, Dialect::Resp3, Dialect::Wire, Dialect::WireChecked];
     let mut shape = WorkloadShape::draw(each, rng);
     shape.expiring = features.expiring;
+    if features.rots > 0 && rng.random_ratio(1, 2) {
+        (shape.is_alike, shape.expiring) = (true, 0);
+    }
     if features.is_churning {
         shape.clears = shape.clears.max(2);
         shape.reads = shape.reads.min(300);

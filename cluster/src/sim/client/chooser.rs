@@ -40,6 +40,9 @@ impl Chooser {
 
     /// A key: a hot one, one of a group, or a cold one.
     pub fn key(&self, shape: &WorkloadShape, rng: &mut SmallRng) -> Key {
+        if shape.is_alike {
+            return format!("a{:02}", rng.random_range(0..40)).into_bytes().into();
+        }
         let dice = rng.random_range(0..1000);
         if dice < shape.hot && shape.hot_keys > 0 {
             format!("h{}", rng.random_range(0..shape.hot_keys)).into_bytes().into()
@@ -74,7 +77,9 @@ impl Chooser {
     pub fn value(&mut self, shape: &WorkloadShape, rng: &mut SmallRng) -> Rc<[u8]> {
         self.made += 1;
         let dice = rng.random_range(0..1000);
-        let length = if dice < shape.huge {
+        let length = if shape.is_alike {
+            300
+        } else if dice < shape.huge {
             rng.random_range(1..=shape.huge_bytes_max.max(1))
         } else if dice < shape.huge + shape.large {
             rng.random_range(2000..20_000)
@@ -84,7 +89,7 @@ impl Chooser {
             rng.random_range(8..150)
         };
         let (client, made) = (self.client, self.made);
-        if rng.random_range(0..4) == 0 {
+        if !shape.is_alike && rng.random_range(0..4) == 0 {
             // One that doesn't compress.
             let mut bytes = format!("{client}.{made}:").into_bytes();
             bytes.extend((bytes.len()..length).map(|_| rng.random::<u8>()));

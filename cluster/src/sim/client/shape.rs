@@ -40,6 +40,9 @@ pub struct WorkloadShape {
     pub huge: u32,
     /// Length of a huge value at most.
     pub huge_bytes_max: usize,
+    /// Whether all keys and values have one length: tables have their blocks in the same places then, and one that was
+    /// written to another's place would fit.
+    pub is_alike: bool,
     /// How often the client vanishes instead of sending.
     pub vanishes: u32,
     /// How often it sends something that is no request.
@@ -66,6 +69,7 @@ impl Default for WorkloadShape {
             large: 40,
             huge: 1,
             huge_bytes_max: 256 << 10,
+            is_alike: false,
             vanishes: 2,
             garbage: 2,
         }

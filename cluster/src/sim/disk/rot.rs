@@ -77,7 +77,7 @@ fn try_rot(media: &mut Media, mix: RotMix, rng: &mut SmallRng) -> Option<Damage>
     let (mut damaged, kind) = match how {
         0 => (vec![flipped(file.durable.page(first), rng)], DamageKind::Flip),
         1 => {
-            let (source, from) = elsewhere(media, first, rng)?;
+            let (source, from) = elsewhere(media, wanted, first, rng)?;
             let content =
                 (0..run - first).map(|page| media.files[&source.1].durable.page(from + page).clone());
             let offset = u64::from(from) * PAGE as u64;
@@ -155,9 +155,11 @@ fn flipped(before: &Page, rng: &mut SmallRng) -> Page {
     Some(Arc::new(content))
 }
 
-/// A file, and a page of it: half the time `page`, as where two files are alike.
-fn elsewhere(media: &Media, page: u32, rng: &mut SmallRng) -> Option<((FileName, Inode), u32)> {
-    let files: Vec<_> = media.names.iter().collect();
+/// A file, and a page of it: half the time one of this kind, and half the time `page`, as where two files are alike.
+fn elsewhere(media: &Media, kind: usize, page: u32, rng: &mut SmallRng) -> Option<((FileName, Inode), u32)> {
+    let is_any = rng.random();
+    let files: Vec<_> =
+        media.names.iter().filter(|(name, _)| is_any || kind_of(*name) == Some(kind)).collect();
     let source = files[rng.random_range(0..files.len())];
     let pages = media.files.get(&source.1)?.durable.count();
     let page = if rng.random() { page } else { rng.random_range(0..pages.max(1)) };
