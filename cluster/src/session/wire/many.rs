@@ -320,6 +320,7 @@ fn respond_all_done(responder: Responder, gather: &Gather, out: &mut Vec<u8>) {
     match failed {
         None => responder.done(out),
         Some((code, text)) if refused == all => responder.refused(out, code, text),
+        Some((code, text)) if done == 0 && refused == 0 => responder.unknown(out, code, text),
         Some((_, text)) => {
             let text = format!("{done} of {all} partitions are done; another says: {text}");
             responder.unknown(out, ErrorCode::PARTIAL, &text);
