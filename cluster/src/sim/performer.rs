@@ -131,6 +131,7 @@ impl Work {
         let Some(request) = self.requests.remove(&completion.token) else { return false };
         match request.log {
             LogRequest::Commit if completion.result.is_err() => self.commit_us = None,
+            LogRequest::Sync { .. } if completion.result.is_err() => self.sync_failed(),
             _ if completion.result.is_err() => {}
             LogRequest::Sync { covers_us } => {
                 // A sync may be of several files: it is done when all are.
@@ -140,6 +141,15 @@ impl Work {
             LogRequest::None | LogRequest::Commit => {}
         }
         request.is_rare
+    }
+
+    /// A sync of one of several files has failed: those of the others make nothing durable that counts.
+    fn sync_failed(&mut self) {
+        for request in self.requests.values_mut() {
+            if let LogRequest::Sync { covers_us } = &mut request.log {
+                *covers_us = 0;
+            }
+        }
     }
 
     /// A turn has ended: if the shard writes no commit, and none has failed that is still to be settled, what was asked for

@@ -68,22 +68,22 @@ impl Shard {
         self.hurry_before_closing();
     }
 
-    /// A shard that closes makes its only attempt at once.
+    /// A shard that closes makes its only attempt at once, whatever failed before.
     fn hurry_before_closing(&mut self) {
         if self.is_closing && self.doubt.as_ref().is_some_and(|doubt| doubt.attempts == 0) {
+            self.background.trouble = None;
+            self.background.rest_until_us = self.mono_us;
+            self.manifest_backoff.until_us = self.mono_us;
             self.log_backoff.until_us = self.mono_us;
         }
     }
 
-    /// The shard begins to close: whatever failed before, a shard in doubt makes one more attempt, at once.
+    /// The shard begins to close: one in doubt makes one more attempt.
     pub(super) fn try_before_closing(&mut self) {
         if let Some(doubt) = &mut self.doubt {
             doubt.attempts = 0;
-            self.background.trouble = None;
-            self.background.rest_until_us = self.mono_us;
-            self.manifest_backoff.until_us = self.mono_us;
-            self.hurry_before_closing();
         }
+        self.hurry_before_closing();
     }
 
     /// Takes the next step towards taking writes again.

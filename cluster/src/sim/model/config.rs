@@ -222,13 +222,16 @@ impl Config {
         self.gone.retain(|(place, _)| mask >> (*place).min(63) & 1 == 0);
     }
 
-    /// The node starts again, by a clock of at least `from_ms`.
-    pub fn turn_back(&mut self, from_ms: u64) {
-        for (place, value) in std::mem::take(&mut self.gone) {
-            if value.expiry.to > from_ms && self.slots.get(place).is_none() {
-                self.slots.set(place, Some(value));
-            }
+    /// The node starts again, by a clock of at least `from_ms`: how it may be if what time took is back.
+    pub fn turned_back(&mut self, from_ms: u64) -> Option<Config> {
+        let gone = std::mem::take(&mut self.gone);
+        let is_back =
+            |(place, value): &&(usize, Value)| value.expiry.to > from_ms && self.slots.get(*place).is_none();
+        let mut back: Option<Config> = None;
+        for (place, value) in gone.iter().filter(is_back) {
+            back.get_or_insert_with(|| self.clone()).slots.set(*place, Some(value.clone()));
         }
+        back
     }
 
     fn has_root(&self) -> bool {

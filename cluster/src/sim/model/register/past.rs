@@ -15,8 +15,10 @@ impl Register {
         self.settled(now);
         for config in &mut self.configs {
             (config.kept, config.lost) = (0, u64::MAX);
-            config.turn_back(now.clock_ms_min);
         }
+        let turned_back: Vec<_> =
+            self.configs.iter_mut().filter_map(|config| config.turned_back(now.clock_ms_min)).collect();
+        self.configs.extend(turned_back);
         if let Some(from_us) = losable_us {
             self.roll_back(from_us);
         }
