@@ -75,6 +75,19 @@ pub struct Features {
     pub is_flooding: bool,
 }
 
+/// What crashes at every step reach.
+const CRASHES: [&str; 9] = [
+    "crashes inside a flush",
+    "crashes inside a merge",
+    "crashes inside a manifest edit",
+    "crashes inside recycling",
+    "crashes inside a log write",
+    "crashes inside recovery",
+    "torn tails cut",
+    "parked reads",
+    "graceful stops",
+];
+
 impl Profile {
     /// All profiles.
     pub const ALL: [Profile; 11] = [
@@ -173,19 +186,12 @@ impl Profile {
     /// Counters that a campaign of it must not leave at zero.
     pub fn goals(self) -> Vec<&'static str> {
         let mut goals = vec!["crashes", "power failures", "flushes", "merges", "forwarded requests"];
+        if self == Profile::Swarm {
+            goals.extend(CRASHES);
+        }
         goals.extend(match self {
             Profile::Smoke => &["graceful stops"][..],
-            Profile::Crash => &[
-                "crashes inside a flush",
-                "crashes inside a merge",
-                "crashes inside a manifest edit",
-                "crashes inside recycling",
-                "crashes inside a log write",
-                "crashes inside recovery",
-                "torn tails cut",
-                "parked reads",
-                "graceful stops",
-            ],
+            Profile::Crash => &CRASHES[..],
             Profile::Torn => &["torn tails cut", "crashes inside a log write", "crashes inside recycling"],
             Profile::Bitrot => &["damage done", "damage reported"],
             Profile::Enospc => &["full disks"],
@@ -195,15 +201,6 @@ impl Profile {
             Profile::Overload => &["full mesh queues", "held writers", "full connections"],
             Profile::Reshard => &["reshards"],
             Profile::Swarm => &[
-                "crashes inside a flush",
-                "crashes inside a merge",
-                "crashes inside a manifest edit",
-                "crashes inside recycling",
-                "crashes inside a log write",
-                "crashes inside recovery",
-                "torn tails cut",
-                "parked reads",
-                "graceful stops",
                 "damage done",
                 "damage reported",
                 "full disks",

@@ -9,11 +9,11 @@ use crate::sim::disk::{Crash, Disk};
 use crate::sim::model::Checked;
 use crate::sim::world::World;
 use pinion_engine::dir::Dir;
-use pinion_engine::io::{IoCompletion, IoOutput, IoRequest};
-use pinion_engine::job::{FlushJob, Job, JobContext, JobOutput, JobStep};
+use pinion_engine::drive::blocking::{publish, run_job};
+use pinion_engine::job::{FlushJob, JobContext, JobOutput};
 use pinion_engine::key::{Entry, Incarnation, Keyspace, Prefix, RangeTombstone, Stamp};
 use pinion_engine::log::{Batch, RecordKind, replay};
-use pinion_engine::manifest::{Edit, GroupState, Manifest, ManifestEvent, ManifestState, TableEntry};
+use pinion_engine::manifest::{Edit, GroupState, Manifest, ManifestState, TableEntry};
 use pinion_engine::memtable::Memtable;
 use pinion_engine::table::{BlockCursor, Compression, Table};
 use pinion_engine::tree::Snapshots;
@@ -202,48 +202,4 @@ impl Heap {
         }
         publish(dir, &mut manifest, edit)
     }
-}
-
-fn publish(dir: &mut dyn Dir, manifest: &mut Manifest, edit: Edit) -> Result<(), Error> {
-    let mut requests = Vec::new();
-    manifest.append(edit, &mut requests);
-    while let Some(request) = requests.pop() {
-        let completion = perform(dir, request);
-        if let Some(ManifestEvent::Stalled(source)) = manifest.complete(completion, &mut requests) {
-            return Err(Error::io("write", manifest.file(), dir.path(), source));
-        }
-    }
-    Ok(())
-}
-
-fn run_job(dir: &mut dyn Dir, job: &mut dyn Job) -> Result<JobOutput, Error> {
-    let (mut completions, mut requests) = (Vec::new(), Vec::new());
-    loop {
-        if let JobStep::Done(result) = job.step(&mut completions, &mut requests, 1 << 20) {
-            return result;
-        }
-        completions.extend(requests.drain(..).map(|request| perform(dir, request)));
-    }
-}
-
-/// Does what a request asks for, at once.
-fn perform(dir: &mut dyn Dir, request: IoRequest) -> IoCompletion {
-    let done = |result: std::io::Result<()>| result.map(|()| IoOutput::Done);
-    let (token, result) = match request {
-        IoRequest::Create { token, file } => (token, done(dir.create(file))),
-        IoRequest::Write { token, file, offset, data, sync } => {
-            let written = dir.write(file, offset, &data);
-            let synced = written.and_then(|()| if sync { dir.sync(file) } else { Ok(()) });
-            (token, synced.map(|()| IoOutput::Written(data)))
-        }
-        IoRequest::Read { token, file, offset, len } => {
-            (token, dir.read(file, offset, len).map(|bytes| IoOutput::Data(bytes.as_slice().into())))
-        }
-        IoRequest::Sync { token, file } => (token, done(dir.sync(file))),
-        IoRequest::SyncDir { token } => (token, done(dir.sync_dir())),
-        IoRequest::Rename { token, from, to } => (token, done(dir.rename(from, to))),
-        IoRequest::Unlink { token, file } => (token, done(dir.unlink(file))),
-        IoRequest::Map { token, file } => (token, dir.map(file, true).map(IoOutput::Mapped)),
-    };
-    IoCompletion { token, result }
 }

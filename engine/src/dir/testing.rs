@@ -1,4 +1,4 @@
-//! A directory in memory that crashes as disks do, and a performer of requests and jobs over any directory.
+//! A directory in memory that crashes as disks do.
 //!
 //! What was written but not synced survives a crash in any subset of 512-byte sectors; what was done to
 //! names but not synced survives as a prefix, as with a journaling file system. From a given moment on,
@@ -7,9 +7,7 @@
 //! synced is there in part, whatever later syncs say.
 
 use super::Dir;
-use crate::Error;
-use crate::io::{FileBytes, FileName, IoCompletion, IoOutput, IoRequest};
-use crate::job::{Job, JobOutput, JobStep};
+use crate::io::{FileBytes, FileName};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use std::collections::BTreeMap;
@@ -366,42 +364,5 @@ impl Dir for MemoryDir {
 
     fn path(&self) -> String {
         "store/shard-000".to_owned()
-    }
-}
-
-/// Does what a request asks for.
-pub fn perform(dir: &mut dyn Dir, request: IoRequest) -> IoCompletion {
-    let done = |result: Result<()>| result.map(|()| IoOutput::Done);
-    let (token, result) = match request {
-        IoRequest::Create { token, file } => (token, done(dir.create(file))),
-        IoRequest::Write { token, file, offset, data, sync } => {
-            let written = dir.write(file, offset, &data);
-            let synced = written.and_then(|()| if sync { dir.sync(file) } else { Ok(()) });
-            (token, synced.map(|()| IoOutput::Written(data)))
-        }
-        IoRequest::Read { token, file, offset, len } => {
-            (token, dir.read(file, offset, len).map(|bytes| IoOutput::Data(bytes.as_slice().into())))
-        }
-        IoRequest::Sync { token, file } => (token, done(dir.sync(file))),
-        IoRequest::SyncDir { token } => (token, done(dir.sync_dir())),
-        IoRequest::Rename { token, from, to } => (token, done(dir.rename(from, to))),
-        IoRequest::Unlink { token, file } => (token, done(dir.unlink(file))),
-        IoRequest::Map { token, file } => (token, dir.map(file, true).map(IoOutput::Mapped)),
-    };
-    IoCompletion { token, result }
-}
-
-/// Steps a job to its end.
-pub fn run_job(dir: &mut dyn Dir, job: &mut dyn Job) -> std::result::Result<JobOutput, Error> {
-    let (mut completions, mut requests) = (Vec::new(), Vec::new());
-    loop {
-        let step = job.step(&mut completions, &mut requests, 1 << 20);
-        if let JobStep::Done(result) = step {
-            assert!(requests.is_empty(), "a job that is done asks for nothing");
-            return result;
-        }
-        let waits = matches!(step, JobStep::Waiting);
-        assert!(!waits || !requests.is_empty(), "a job waits for nothing");
-        completions.extend(requests.drain(..).map(|request| perform(dir, request)));
     }
 }

@@ -3,12 +3,14 @@
 //! - [`OsDir`] is the blocking directory behind [`crate::dir::Dir`], for opening, repair and inspection.
 //! - [`Ring`] performs hot requests for the embedded store on a small io_uring of its own. A node
 //!   performs them on its reactor's ring instead, with [`Files`] and [`ReadSpan`].
+//! - [`blocking`] performs any request or job at once, over any directory.
 //! - [`Background`] is the thread that runs jobs and rare requests, beside the hot thread on its core.
 //! - [`StoreFile`] and [`StoreLock`] are what a store's directory has besides its shards.
 //!
 //! `unsafe` is confined to `ring`, `sigbus` and `syscalls`.
 
 mod background;
+pub mod blocking;
 mod device;
 mod direct;
 mod files;

@@ -3,7 +3,8 @@
 use super::*;
 use crate::Error;
 use crate::dir::Dir;
-use crate::dir::testing::{MemoryDir, perform};
+use crate::dir::testing::MemoryDir;
+use crate::drive::blocking::perform;
 use crate::io::{FileName, IoCompletion, IoRequest};
 use crate::key::{Incarnation, Partition, Version};
 use crate::log::LogPosition;

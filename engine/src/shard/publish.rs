@@ -99,14 +99,16 @@ impl Shard {
     fn job_failed(&mut self, running: Running, error: &Error) {
         self.counters.job_errors += 1;
         let trouble = self.home.tell(error);
-        if let (Running::Merge { inputs }, Error::Damaged { file, .. }) = (&running, error) {
-            tracing::error!("a merge met damage and is given up: {trouble}");
-            // The damaged table stays busy: no merge takes it in until a repair. All else goes on.
-            for number in inputs.iter().filter(|&&number| FileName::Table(number) != *file) {
+        self.background.is_merge_due = true;
+        let damaged = if let Error::Damaged { file, .. } = error { Some(*file) } else { None };
+        if let Running::Merge { inputs } = &running {
+            // A damaged table stays busy: no merge takes it in until a repair. All else goes on.
+            for number in inputs.iter().filter(|&&number| Some(FileName::Table(number)) != damaged) {
                 self.background.busy.remove(number);
             }
-            self.background.is_merge_due = true;
-            return;
+            if damaged.is_some() {
+                return tracing::error!("a merge met damage and is given up: {trouble}");
+            }
         }
         // What goes on failing in the same way is told once.
         if self.background.trouble.as_ref() != Some(&trouble) {
@@ -114,15 +116,9 @@ impl Shard {
         }
         self.background.trouble = Some(trouble);
         self.background.rest_until_us = self.mono_us + RETRY_US;
-        self.background.is_merge_due = true;
         self.background.is_disk_full |= is_disk_full(error);
         if matches!(running, Running::Segment) {
             self.log.segment_failed();
-        }
-        if let Running::Merge { inputs } = running {
-            for number in inputs {
-                self.background.busy.remove(&number);
-            }
         }
     }
 

@@ -3,16 +3,13 @@
 
 use pinion_engine::Error;
 use pinion_engine::dir::Dir;
-use pinion_engine::io::{IoCompletion, IoOutput, IoRequest};
-use pinion_engine::job::{Job, JobOutput, JobStep};
-use pinion_engine::manifest::{Edit, Manifest, ManifestEvent};
+use pinion_engine::drive::blocking::{perform, run_job};
+use pinion_engine::io::IoRequest;
+use pinion_engine::job::Job;
 use pinion_engine::shard::request::{Answers, Request, Ticket};
 use pinion_engine::shard::{Now, Shard, ShardOptions, ShardStats};
-use std::io::Result as IoResult;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// So much of a job is done before others have their turn.
-const STEP_BYTES: usize = 4 << 20;
 /// The shard's clock goes on by so much a turn, microseconds: nothing that it puts off for quiet times is put off.
 const TURN_US: u64 = 10_000_000;
 
@@ -104,49 +101,4 @@ impl Answers for Nobody {
 fn now(mono_us: u64) -> Now {
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Now { unix_us: unix.as_micros() as u64, mono_us }
-}
-
-/// Appends an edit and waits until it is durable.
-pub fn publish(dir: &mut dyn Dir, manifest: &mut Manifest, edit: Edit) -> Result<(), Error> {
-    let mut requests = Vec::new();
-    manifest.append(edit, &mut requests);
-    while let Some(request) = requests.pop() {
-        let completion = perform(dir, request);
-        if let Some(ManifestEvent::Stalled(source)) = manifest.complete(completion, &mut requests) {
-            return Err(Error::io("write", manifest.file(), dir.path(), source));
-        }
-    }
-    Ok(())
-}
-
-/// Does what a request asks for.
-pub fn perform(dir: &mut dyn Dir, request: IoRequest) -> IoCompletion {
-    let done = |result: IoResult<()>| result.map(|()| IoOutput::Done);
-    let (token, result) = match request {
-        IoRequest::Create { token, file } => (token, done(dir.create(file))),
-        IoRequest::Write { token, file, offset, data, sync } => {
-            let written = dir.write(file, offset, &data);
-            let synced = written.and_then(|()| if sync { dir.sync(file) } else { Ok(()) });
-            (token, synced.map(|()| IoOutput::Written(data)))
-        }
-        IoRequest::Read { token, file, offset, len } => {
-            (token, dir.read(file, offset, len).map(|bytes| IoOutput::Data(bytes.as_slice().into())))
-        }
-        IoRequest::Sync { token, file } => (token, done(dir.sync(file))),
-        IoRequest::SyncDir { token } => (token, done(dir.sync_dir())),
-        IoRequest::Rename { token, from, to } => (token, done(dir.rename(from, to))),
-        IoRequest::Unlink { token, file } => (token, done(dir.unlink(file))),
-        IoRequest::Map { token, file } => (token, dir.map(file, true).map(IoOutput::Mapped)),
-    };
-    IoCompletion { token, result }
-}
-
-fn run_job(dir: &mut dyn Dir, job: &mut dyn Job) -> Result<JobOutput, Error> {
-    let (mut completions, mut requests) = (Vec::new(), Vec::new());
-    loop {
-        if let JobStep::Done(result) = job.step(&mut completions, &mut requests, STEP_BYTES) {
-            return result;
-        }
-        completions.extend(requests.drain(..).map(|request| perform(dir, request)));
-    }
 }

@@ -2,7 +2,8 @@
 //! comes back is every durable commit, perhaps complete later ones, in order, and nothing else.
 
 use super::*;
-use crate::dir::testing::{Change, run_job};
+use crate::dir::testing::Change;
+use crate::drive::blocking::run_job;
 use crate::io::IoRequest;
 use crate::job::JobOutput;
 use crate::log::CommitId;

@@ -8,7 +8,8 @@ mod writing;
 
 use super::{Log, LogEvent, LogOptions, LogPosition, Record, RecordKind, recover, replay};
 use crate::Error;
-use crate::dir::testing::{MemoryDir, perform};
+use crate::dir::testing::MemoryDir;
+use crate::drive::blocking::perform;
 use crate::io::{FileName, IoRequest};
 use crate::key::Partition;
 

@@ -51,7 +51,7 @@ fn stray_sectors_of_a_segment_whose_header_was_lost_never_become_log() {
     let mut dir = MemoryDir::new();
     let mut log = create(&mut dir, options);
     let mut job = log.prepare_segment();
-    crate::dir::testing::run_job(&mut dir, &mut job).unwrap();
+    crate::drive::blocking::run_job(&mut dir, &mut job).unwrap();
     log.segment_ready(job.file());
     commit(&mut dir, &mut log, true, &aligned_records(1));
     commit(&mut dir, &mut log, true, &aligned_records(4));
@@ -115,7 +115,7 @@ fn lose_first_write(used: bool) {
     let mut log = create(&mut dir, options);
     if !used {
         let mut job = log.prepare_segment();
-        crate::dir::testing::run_job(&mut dir, &mut job).unwrap();
+        crate::drive::blocking::run_job(&mut dir, &mut job).unwrap();
         log.segment_ready(job.file());
     }
     let mut first = 1;

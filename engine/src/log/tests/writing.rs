@@ -3,7 +3,7 @@
 use super::*;
 use crate::aligned::ALIGN;
 use crate::dir::Dir;
-use crate::dir::testing::run_job;
+use crate::drive::blocking::run_job;
 use crate::job::JobOutput;
 use std::collections::HashSet;
 

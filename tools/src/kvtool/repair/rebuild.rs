@@ -11,11 +11,11 @@
 use super::aside::{Aside, ShardAside};
 use super::salvage::{TableRepair, rewrite};
 use crate::kvtool::contents::Contents;
-use crate::kvtool::runner::publish;
 use crate::kvtool::sink::TableSink;
 use crate::kvtool::target::Shard;
 use pinion_engine::dir::Dir;
 use pinion_engine::drive::OsDir;
+use pinion_engine::drive::blocking::publish;
 use pinion_engine::io::FileName;
 use pinion_engine::key::Prefix;
 use pinion_engine::log::{DumpItem, LogOptions, LogPosition, RepairReport, dump, repair, replay};

@@ -3,12 +3,12 @@
 use super::aside::{Aside, ShardAside};
 use super::rebuild::rebuild;
 use super::salvage::{TableRepair, rewrite};
-use crate::kvtool::runner::publish;
 use crate::kvtool::target::Shard;
 use crate::kvtool::verify::Finding;
 use pinion_engine::Error;
 use pinion_engine::dir::Dir;
 use pinion_engine::drive::OsDir;
+use pinion_engine::drive::blocking::publish;
 use pinion_engine::io::FileName;
 use pinion_engine::log::{LogOptions, RepairReport, repair as repair_log};
 use pinion_engine::manifest::{Edit, Manifest, ManifestState};

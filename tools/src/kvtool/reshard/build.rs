@@ -2,9 +2,9 @@
 
 use super::{Sources, Summary};
 use crate::kvtool::progress::Progress;
-use crate::kvtool::runner::publish;
 use crate::kvtool::sink::TableSink;
 use pinion_engine::dir::Dir;
+use pinion_engine::drive::blocking::publish;
 use pinion_engine::key::{Incarnation, Keyspace, Prefix, RangeTombstone};
 use pinion_engine::manifest::{Edit, Manifest};
 use pinion_engine::placement::Placement;
