@@ -96,10 +96,13 @@ impl Chooser {
             bytes.truncate(length);
             return bytes.into();
         }
+        let write = format!("{client}.{made}@");
         let mut bytes = Vec::with_capacity(length + 32);
         while bytes.len() < length {
-            let part = format!("{client}.{made}@{};", bytes.len());
-            bytes.extend_from_slice(part.as_bytes());
+            let place = bytes.len();
+            bytes.extend_from_slice(write.as_bytes());
+            bytes.extend_from_slice(place.to_string().as_bytes());
+            bytes.push(b';');
         }
         bytes.truncate(length);
         bytes.into()
