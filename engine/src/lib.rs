@@ -3,7 +3,8 @@
 //! The rule that shapes this crate: what decides never does I/O and never asks for the time. The
 //! [`shard`] is a synchronous state machine; requests, completions and ticks go in, answers and
 //! [`io::IoRequest`]s come out. Flushes and merges are [`job::Job`]s of the same kind. What performs
-//! the I/O lives in [`drive`]; the two faces for Rust programs live in [`store`].
+//! the I/O lives in [`drive`]; the two faces for Rust programs live in [`store`]; what works on the files of
+//! stores that aren't open lives in [`offline`].
 
 pub mod aligned;
 pub mod dir;
@@ -15,6 +16,7 @@ pub mod key;
 pub mod log;
 pub mod manifest;
 pub mod memtable;
+pub mod offline;
 pub mod placement;
 pub mod shard;
 pub mod store;

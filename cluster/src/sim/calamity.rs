@@ -53,7 +53,7 @@ pub(super) struct Calamity {
     /// Since when a shard takes no writes although its disk works.
     failed_us: Option<u64>,
     /// What disks do when nothing is wrong with them.
-    calm: DiskFaults,
+    pub(super) calm: DiskFaults,
     /// Damage done to each shard's disk.
     pub damage: Vec<(usize, Damage)>,
     /// Requests sent before this may be refused for trouble that is over.

@@ -199,7 +199,7 @@ impl Profile {
             Profile::Expiry => &["clock jumps", "expired keys compacted"],
             Profile::Compaction => &["crashes inside a merge", "range tombstones", "parked reads"],
             Profile::Overload => &["full mesh queues", "held writers", "full connections"],
-            Profile::Reshard => &["reshards"],
+            Profile::Reshard => &["reshards", "reshards cut off", "reshards cut off behind the switch"],
             Profile::Swarm => &[
                 "damage done",
                 "damage reported",

@@ -33,7 +33,7 @@ pub use os_dir::OsDir;
 pub use rare::is_rare;
 pub use ring::{Ring, RingWaker};
 pub use span::ReadSpan;
-pub use store_file::{SLOT_HASH, STORE_FORMAT, StoreFile, shard_dir};
+pub use store_file::{SLOT_HASH, STORE_FORMAT, StoreDir, StoreFile, shard_dir};
 
 /// Allocations of this size and more go back to the system when they are freed, in bytes.
 const MAPPED_ALLOCATION: i32 = 128 << 10;

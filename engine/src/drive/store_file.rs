@@ -38,6 +38,15 @@ pub struct StoreFile {
     pub layout: u32,
 }
 
+/// A store, and its description.
+#[derive(Clone, Debug)]
+pub struct StoreDir {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What `STORE` says.
+    pub file: StoreFile,
+}
+
 /// The directory of a shard in a layout: `shard-000` in the first, `shard-000.layout-1` in the next.
 pub fn shard_dir(store: &Path, layout: u32, shard: u32) -> PathBuf {
     store.join(match layout {

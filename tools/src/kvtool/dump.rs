@@ -2,9 +2,7 @@
 
 use super::ToolError;
 use super::args::Dump;
-use super::contents::Contents;
 use super::log::{self, kind_name};
-use super::merge::Merge;
 use super::output::Output;
 use super::target::{OneFile, Shard, Target};
 use super::text::{self, Bytes, Key};
@@ -12,6 +10,7 @@ use pinion_engine::dir::Dir;
 use pinion_engine::io::FileName;
 use pinion_engine::key::{Entry, Incarnation, Kind, Prefix, RangeTombstone, user_key};
 use pinion_engine::manifest::GroupState;
+use pinion_engine::offline::{Contents, Merge};
 use pinion_engine::table::Table;
 use pinion_engine::tree::RangeTombstones;
 use pinion_engine::{Keyspace, Partition, Version};

@@ -2,10 +2,11 @@
 
 use super::ToolError;
 use super::output::Output;
-use super::target::{Shard, StoreDir, Target};
+use super::target::{Shard, Target};
 use super::text::{Columns, Key, hex, key, size};
 use pinion_engine::Error;
 use pinion_engine::dir::Dir;
+use pinion_engine::drive::StoreDir;
 use pinion_engine::io::FileName;
 use pinion_engine::manifest::{Manifest, ManifestState};
 use pinion_engine::table::{Table, TableMeta};

@@ -6,19 +6,16 @@
 
 pub mod args;
 mod compact;
-pub mod contents;
 mod dump;
 mod inspect;
 mod log;
 mod ls;
 mod manifest;
-pub mod merge;
 pub mod output;
 pub mod progress;
 mod repair;
-pub mod reshard;
+mod reshard;
 pub mod runner;
-pub mod sink;
 mod stats;
 pub mod target;
 pub mod text;

@@ -1,7 +1,6 @@
 //! `kvtool stats`: sums over shards.
 
 use super::ToolError;
-use super::contents::Contents;
 use super::output::Output;
 use super::target::{Shard, Target};
 use super::text::{Columns, size, time};
@@ -9,6 +8,7 @@ use pinion_engine::Error;
 use pinion_engine::dir::Dir;
 use pinion_engine::io::FileName;
 use pinion_engine::key::Expiry;
+use pinion_engine::offline::Contents;
 use serde::Serialize;
 
 #[derive(Default, Serialize)]

@@ -3,7 +3,7 @@
 use super::ToolError;
 use pinion_engine::Error;
 use pinion_engine::dir::Dir;
-use pinion_engine::drive::{OsDir, StoreFile, StoreLock};
+use pinion_engine::drive::{OsDir, StoreDir, StoreFile, StoreLock};
 use pinion_engine::io::{FileBytes, FileName};
 use pinion_engine::manifest::Manifest;
 use std::io;
@@ -28,15 +28,6 @@ impl Shard {
             None => Manifest::shard_id(&self.dir),
         }
     }
-}
-
-/// A store, and its description.
-#[derive(Clone, Debug)]
-pub struct StoreDir {
-    /// Where it is.
-    pub path: PathBuf,
-    /// What `STORE` says.
-    pub file: StoreFile,
 }
 
 /// What a command is about. The lock is held for as long as this lives.

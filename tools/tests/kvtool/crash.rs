@@ -4,9 +4,9 @@
 
 use pinion_engine::Error;
 use pinion_engine::dir::Dir;
-use pinion_engine::drive::{OsDir, StoreFile};
+use pinion_engine::drive::{OsDir, StoreDir, StoreFile};
 use pinion_engine::io::{FileBytes, FileName};
-use pinion_tools::kvtool::reshard::{Disk, OsDisk};
+use pinion_engine::offline::{Disk, OsDisk};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Result};
@@ -66,6 +66,14 @@ impl CrashDisk {
 }
 
 impl Disk for CrashDisk {
+    fn has_shard(&self, path: &Path) -> bool {
+        OsDisk.has_shard(path)
+    }
+
+    fn other_layouts(&self, store: &StoreDir) -> std::result::Result<Vec<PathBuf>, Error> {
+        OsDisk.other_layouts(store)
+    }
+
     fn open_shard(&self, path: &Path) -> std::result::Result<Box<dyn Dir>, Error> {
         Ok(self.dir(path))
     }

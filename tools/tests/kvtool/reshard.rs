@@ -3,12 +3,10 @@
 use crate::common::{Change, TestStore, kvtool, put_of};
 use crate::crash::CrashDisk;
 use pinion_engine::Partition;
-use pinion_engine::drive::{OsDir, StoreFile};
+use pinion_engine::drive::{OsDir, StoreDir, StoreFile};
 use pinion_engine::manifest::GroupState;
+use pinion_engine::offline::{Contents, OsDisk, reshard};
 use pinion_tools::kvtool::ToolError;
-use pinion_tools::kvtool::contents::Contents;
-use pinion_tools::kvtool::reshard::{OsDisk, reshard};
-use pinion_tools::kvtool::target::StoreDir;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -54,7 +52,7 @@ fn snapshot(store: &TestStore) -> Snapshot {
 fn reshard_through_crashes(store: &TestStore, shards: u32, before: &Snapshot) -> u64 {
     for changes in 0.. {
         let mut disk = CrashDisk::new(changes);
-        let outcome = reshard(&mut disk, &store_dir(store), shards);
+        let outcome = reshard(&mut disk, &store_dir(store), shards, &mut ());
         disk.crash();
         assert_eq!(&snapshot(store), before, "cut off after {changes} changes");
         if outcome.is_ok() {
@@ -146,7 +144,7 @@ fn a_reshard_to_the_number_that_is_there_changes_nothing() {
 #[test]
 fn a_store_that_was_never_opened_can_be_resharded() {
     let store = TestStore::new(2, 4);
-    reshard(&mut OsDisk, &store_dir(&store), 4).unwrap();
+    reshard(&mut OsDisk, &store_dir(&store), 4, &mut ()).unwrap();
     store.apply(&[put_of(3, "k", "v")]);
     assert_eq!(store.get(0, 3, b"k"), Some(b"v".to_vec()));
 }

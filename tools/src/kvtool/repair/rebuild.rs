@@ -10,8 +10,6 @@
 
 use super::aside::{Aside, ShardAside};
 use super::salvage::{TableRepair, rewrite};
-use crate::kvtool::contents::Contents;
-use crate::kvtool::sink::TableSink;
 use crate::kvtool::target::Shard;
 use pinion_engine::dir::Dir;
 use pinion_engine::drive::OsDir;
@@ -20,6 +18,7 @@ use pinion_engine::io::FileName;
 use pinion_engine::key::Prefix;
 use pinion_engine::log::{DumpItem, LogOptions, LogPosition, RepairReport, dump, repair, replay};
 use pinion_engine::manifest::{Edit, GroupState, Manifest, ManifestState, TableEntry};
+use pinion_engine::offline::{Contents, TableSink};
 use pinion_engine::table::{Compression, Table};
 use pinion_engine::{Error, Partition, Version};
 use std::collections::BTreeMap;

@@ -3,12 +3,12 @@
 //! A table is opened only when the stream reaches its first key and let go behind its last, so of tables that
 //! don't overlap one at a time is in memory: its index and filter, and one chunk.
 
-use pinion_engine::Error;
-use pinion_engine::dir::Dir;
-use pinion_engine::io::FileName;
-use pinion_engine::key::Entry;
-use pinion_engine::memtable::{Memtable, MemtableIter};
-use pinion_engine::table::{BlockCursor, Table, TableMeta};
+use crate::Error;
+use crate::dir::Dir;
+use crate::io::FileName;
+use crate::key::Entry;
+use crate::memtable::{Memtable, MemtableIter};
+use crate::table::{BlockCursor, Table, TableMeta};
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;

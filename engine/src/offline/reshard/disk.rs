@@ -1,12 +1,16 @@
-//! What a reshard changes on disk, as a seam: tests cut it off between any two changes.
+//! What a reshard changes on disk, as a seam: tests and the simulator cut it off between any two changes.
 
-use pinion_engine::Error;
-use pinion_engine::dir::Dir;
-use pinion_engine::drive::{OsDir, StoreFile};
-use std::path::Path;
+use crate::Error;
+use crate::dir::Dir;
+use crate::drive::{OsDir, StoreDir, StoreFile};
+use std::path::{Path, PathBuf};
 
 /// Shard directories, and the file that says which of them count.
 pub trait Disk {
+    /// Whether a shard's directory is there.
+    fn has_shard(&self, path: &Path) -> bool;
+    /// The shard directories of other layouts than the one that counts.
+    fn other_layouts(&self, store: &StoreDir) -> Result<Vec<PathBuf>, Error>;
     /// A shard's directory, to read.
     fn open_shard(&self, path: &Path) -> Result<Box<dyn Dir>, Error>;
     /// A new shard's directory, its name durable.
@@ -22,6 +26,14 @@ pub trait Disk {
 pub struct OsDisk;
 
 impl Disk for OsDisk {
+    fn has_shard(&self, path: &Path) -> bool {
+        path.is_dir()
+    }
+
+    fn other_layouts(&self, store: &StoreDir) -> Result<Vec<PathBuf>, Error> {
+        store.file.other_layouts(&store.path)
+    }
+
     fn open_shard(&self, path: &Path) -> Result<Box<dyn Dir>, Error> {
         Ok(Box::new(OsDir::open(path)?))
     }

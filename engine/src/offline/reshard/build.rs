@@ -1,14 +1,13 @@
 //! Building one new shard.
 
-use super::{Sources, Summary};
-use crate::kvtool::progress::Progress;
-use crate::kvtool::sink::TableSink;
-use pinion_engine::dir::Dir;
-use pinion_engine::drive::blocking::publish;
-use pinion_engine::key::{Incarnation, Keyspace, Prefix, RangeTombstone};
-use pinion_engine::manifest::{Edit, Manifest};
-use pinion_engine::placement::Placement;
-use pinion_engine::{Error, Partition};
+use super::{Reshard, Sources, Watch};
+use crate::dir::Dir;
+use crate::drive::blocking::publish;
+use crate::key::{Incarnation, Keyspace, Prefix, RangeTombstone};
+use crate::manifest::{Edit, Manifest};
+use crate::offline::TableSink;
+use crate::placement::Placement;
+use crate::{Error, Partition};
 use std::collections::BTreeSet;
 
 /// Makes shard `shard` of a placement in an empty directory. It is durable when this returns.
@@ -18,20 +17,20 @@ pub fn build(
     sources: &Sources,
     placement: &Placement,
     shard: u32,
-    summary: &mut Summary,
-    progress: &Progress,
+    done: &mut Reshard,
+    watch: &mut dyn Watch,
 ) -> Result<(), Error> {
     let owned: BTreeSet<Partition> = placement.partitions_of(shard as usize).into_iter().collect();
     // First the manifest: a directory with tables and without one is refused as damaged.
     let (mut manifest, state) = Manifest::recover(dir, id)?;
     let mut sink = TableSink::new(dir, state.next_file, sources.compression);
-    copy(&mut sink, sources, &owned, progress)?;
-    summary.entries += sink.entries();
+    copy(&mut sink, sources, &owned, watch)?;
+    done.entries += sink.entries();
     let ranges = ranges_of(&sources.ranges, &owned);
-    summary.range_tombstones += ranges.len() as u64;
+    done.range_tombstones += ranges.len() as u64;
     let (tables, next_file) = sink.finish(ranges)?;
-    summary.tables += tables.len() as u64;
-    summary.bytes += tables.iter().map(|table| table.file_bytes).sum::<u64>();
+    done.tables += tables.len() as u64;
+    done.bytes += tables.iter().map(|table| table.file_bytes).sum::<u64>();
     let groups = sources.groups.values().filter(|group| owned.contains(&group.partition)).copied().collect();
     let edit = Edit { added: tables, groups, next_file: Some(next_file), ..Edit::default() };
     publish(dir, &mut manifest, edit)
@@ -42,7 +41,7 @@ fn copy(
     sink: &mut TableSink<'_>,
     sources: &Sources,
     owned: &BTreeSet<Partition>,
-    progress: &Progress,
+    watch: &mut dyn Watch,
 ) -> Result<(), Error> {
     let mut merge = sources.merge();
     let Some(&first) = owned.first() else { return Ok(()) };
@@ -59,7 +58,7 @@ fn copy(
             }
             continue;
         }
-        progress.advance((entry.key.len() + entry.value.len()) as u64);
+        watch.moved((entry.key.len() + entry.value.len()) as u64);
         sink.add(entry)?;
         merge.advance()?;
     }
@@ -110,7 +109,7 @@ fn ranges_of(ranges: &[RangeTombstone], owned: &BTreeSet<Partition>) -> Vec<Rang
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pinion_engine::Version;
+    use crate::Version;
 
     fn at(keyspace: u16, partition: u16) -> Vec<u8> {
         start_of(Keyspace(keyspace), Partition(partition))

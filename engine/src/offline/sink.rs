@@ -1,13 +1,13 @@
 //! Writes sorted entries as tables of the bottom level, with plain blocking calls.
 
-use pinion_engine::Error;
-use pinion_engine::aligned::AlignedBuf;
-use pinion_engine::dir::Dir;
-use pinion_engine::io::FileName;
-use pinion_engine::key::{Entry, RangeTombstone, Version};
-use pinion_engine::manifest::TableEntry;
-use pinion_engine::table::{Compression, TableBuilder};
-use pinion_engine::tree::LEVELS;
+use crate::Error;
+use crate::aligned::AlignedBuf;
+use crate::dir::Dir;
+use crate::io::FileName;
+use crate::key::{Entry, RangeTombstone, Version};
+use crate::manifest::TableEntry;
+use crate::table::{Compression, TableBuilder};
+use crate::tree::LEVELS;
 
 /// Tables are cut at about this size.
 const TABLE_BYTES: u64 = 32 << 20;

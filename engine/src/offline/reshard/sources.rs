@@ -1,17 +1,15 @@
 //! All that the old shards hold, as tables.
 
 use super::Disk;
-use crate::kvtool::contents::{Contents, TableInfo};
-use crate::kvtool::merge::Merge;
-use crate::kvtool::sink::TableSink;
-use crate::kvtool::target::StoreDir;
-use pinion_engine::dir::Dir;
-use pinion_engine::drive::shard_dir;
-use pinion_engine::key::RangeTombstone;
-use pinion_engine::manifest::GroupState;
-use pinion_engine::memtable::Memtable;
-use pinion_engine::table::{Compression, Table};
-use pinion_engine::{Error, Partition};
+use crate::dir::Dir;
+use crate::drive::{StoreDir, shard_dir};
+use crate::io::FileName;
+use crate::key::RangeTombstone;
+use crate::manifest::GroupState;
+use crate::memtable::Memtable;
+use crate::offline::{Contents, Merge, TableInfo, TableSink};
+use crate::table::{Compression, Table};
+use crate::{Error, Partition};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -41,7 +39,7 @@ impl Sources {
             groups: BTreeMap::new(),
             compression: Compression::None,
         };
-        for shard in present_shards(store)? {
+        for shard in present_shards(disk, store)? {
             let path = store.file.shard_dir(&store.path, shard);
             let spill = shard_dir(&store.path, scratch, shard);
             sources.add_shard(disk, &path, &spill, store.file.shard_id(shard), store.file.partitions)?;
@@ -115,10 +113,10 @@ impl Sources {
 }
 
 /// All shards, or none: a node makes them when it first starts. If some are missing, data is.
-fn present_shards(store: &StoreDir) -> Result<Vec<u32>, Error> {
+fn present_shards(disk: &dyn Disk, store: &StoreDir) -> Result<Vec<u32>, Error> {
     let path = |shard: u32| store.file.shard_dir(&store.path, shard);
     let (present, missing): (Vec<u32>, Vec<u32>) =
-        (0..store.file.shards).partition(|&shard| path(shard).is_dir());
+        (0..store.file.shards).partition(|&shard| disk.has_shard(&path(shard)));
     match missing.first() {
         Some(&shard) if !present.is_empty() => Err(Error::Unusable(format!(
             "{} isn't there; put it back before resharding",
@@ -137,7 +135,7 @@ fn write_memtable(dir: &mut dyn Dir, memtable: &Memtable) -> Result<(), Error> {
 
 fn describe_all(dir: &dyn Dir) -> Result<Vec<TableInfo>, Error> {
     let names = dir.list().map_err(|source| Error::io("list", "files", dir.path(), source))?;
-    let describe = |name: pinion_engine::io::FileName| {
+    let describe = |name: FileName| {
         let meta = Table::open(dir, name.number(), false)?.meta().clone();
         Ok(TableInfo { level: 0, block_bytes: meta.file_bytes, meta })
     };

@@ -1,13 +1,13 @@
 //! All that a shard holds: its tables, and what its log holds beyond them. Read-only.
 
 use super::merge::Merge;
-use pinion_engine::dir::Dir;
-use pinion_engine::key::{Entry, Kind, Prefix, RangeTombstone, Stamp};
-use pinion_engine::log::{Batch, BatchOp, Record, RecordKind, Replayed, replay};
-use pinion_engine::manifest::{GroupState, Manifest, ManifestState, TableEntry};
-use pinion_engine::memtable::Memtable;
-use pinion_engine::table::{Table, TableMeta};
-use pinion_engine::{Error, Partition, Version};
+use crate::dir::Dir;
+use crate::key::{Entry, Kind, Prefix, RangeTombstone, Stamp};
+use crate::log::{Batch, BatchOp, Record, RecordKind, Replayed, replay};
+use crate::manifest::{GroupState, Manifest, ManifestState, TableEntry};
+use crate::memtable::Memtable;
+use crate::table::{Table, TableMeta};
+use crate::{Error, Partition, Version};
 use std::collections::BTreeMap;
 
 /// All that a shard holds.
@@ -37,7 +37,7 @@ pub struct Unflushed {
     pub memtable: Memtable,
     /// The groups as of the log's end.
     pub groups: BTreeMap<Partition, GroupState>,
-    /// Whether the log holds consensus records, which this tool doesn't apply.
+    /// Whether the log holds consensus records, which aren't applied here.
     pub is_replicated: bool,
     /// What was read.
     pub read: Replayed,

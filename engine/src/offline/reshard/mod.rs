@@ -1,4 +1,4 @@
-//! `kvtool reshard`: gives a store another number of shards.
+//! Gives a store another number of shards.
 //!
 //! 1. What an earlier attempt left (shard directories of other layouts) is removed.
 //! 2. What the old shards' logs hold beyond their tables is written as tables into directories of a scratch layout,
@@ -14,26 +14,19 @@
 
 mod build;
 mod disk;
-mod source;
+mod sources;
 
 pub use disk::{Disk, OsDisk};
 
-use super::ToolError;
-use super::args;
-use super::output::Output;
-use super::progress::Progress;
-use super::target::{StoreDir, Target};
-use super::text::size;
+use crate::Error;
+use crate::drive::{StoreDir, StoreFile};
+use crate::placement::Placement;
 use build::build;
-use pinion_engine::Error;
-use pinion_engine::drive::StoreFile;
-use pinion_engine::placement::Placement;
-use serde::Serialize;
-use source::Sources;
+use sources::Sources;
 
 /// What a reshard came to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Summary {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reshard {
     /// Shards before.
     pub shards_before: u32,
     /// Shards now.
@@ -52,45 +45,41 @@ pub struct Summary {
     pub bytes: u64,
 }
 
-/// Reshards the store that the arguments name.
-pub fn run(args: &args::Reshard, output: &mut Output<'_>) -> Result<(), ToolError> {
-    let target = Target::open(&args.path)?;
-    let store = target.whole_store("reshard")?;
-    if args.shards > store.file.partitions {
-        return Err(ToolError::Usage(format!(
-            "{} shards for {} partitions: a shard has at least one partition, whose number is fixed when a store is made",
-            args.shards, store.file.partitions
-        )));
-    }
-    let summary = reshard(&mut OsDisk, store, args.shards)?;
-    if output.is_json() {
-        return output.json(&summary);
-    }
-    let Summary { shards_before, shards, entries, range_tombstones, tables, bytes, .. } = summary;
-    if shards == shards_before {
-        return output.line(format!("the store has {shards} shards already; nothing was moved"));
-    }
-    output.line(format!("{shards_before} shards are {shards} now"))?;
-    output.line(format!(
-        "moved {entries} entries and {range_tombstones} range tombstones into {tables} tables, {}",
-        size(bytes)
-    ))
+/// Hears how far a reshard is.
+pub trait Watch {
+    /// It begins; so many bytes of keys and values are to be moved, or a little less.
+    fn begins(&mut self, bytes: u64);
+    /// Shard `shard` of `shards` is built now.
+    fn builds(&mut self, shard: u32, shards: u32);
+    /// So many bytes more were moved.
+    fn moved(&mut self, bytes: u64);
+}
+
+/// Nobody.
+impl Watch for () {
+    fn begins(&mut self, _: u64) {}
+    fn builds(&mut self, _: u32, _: u32) {}
+    fn moved(&mut self, _: u64) {}
 }
 
 /// Reshards a store that is locked; every change goes through `disk`.
-pub fn reshard(disk: &mut dyn Disk, store: &StoreDir, shards: u32) -> Result<Summary, Error> {
+pub fn reshard(
+    disk: &mut dyn Disk,
+    store: &StoreDir,
+    shards: u32,
+    watch: &mut dyn Watch,
+) -> Result<Reshard, Error> {
     let StoreDir { path, file } = store;
     remove_others(disk, store)?;
-    let mut summary =
-        Summary { shards_before: file.shards, shards, layout: file.layout, ..Summary::default() };
+    let mut done = Reshard { shards_before: file.shards, shards, layout: file.layout, ..Reshard::default() };
     if shards == file.shards {
-        return Ok(summary);
+        return Ok(done);
     }
     let layout = file.layout.checked_add(2).map(|scratch| (scratch - 1, scratch));
     let (layout, scratch) =
         layout.ok_or_else(|| Error::Limit("the store has no layout number left".into()))?;
     let new = StoreFile { shards, layout, ..file.clone() };
-    let built = build_all(disk, store, &new, scratch, &mut summary);
+    let built = build_all(disk, store, &new, scratch, &mut done, watch);
     if let Err(error) = built {
         // The old shards are untouched; what was built is garbage that would only take space.
         let removed = remove_others(disk, store);
@@ -98,9 +87,9 @@ pub fn reshard(disk: &mut dyn Disk, store: &StoreDir, shards: u32) -> Result<Sum
         return Err(error);
     }
     disk.write_store(path, &new)?;
-    summary.layout = layout;
+    done.layout = layout;
     remove_others(disk, &StoreDir { path: path.clone(), file: new })?;
-    Ok(summary)
+    Ok(done)
 }
 
 fn build_all(
@@ -108,20 +97,21 @@ fn build_all(
     store: &StoreDir,
     new: &StoreFile,
     scratch: u32,
-    summary: &mut Summary,
+    done: &mut Reshard,
+    watch: &mut dyn Watch,
 ) -> Result<(), Error> {
     let sources = Sources::gather(disk, store, scratch)?;
-    summary.partitions = sources.groups.len() as u64;
-    let progress = Progress::bytes(sources.content_bytes());
+    done.partitions = sources.groups.len() as u64;
+    watch.begins(sources.content_bytes());
     let placement = Placement::new(new.partitions as usize, new.shards as usize);
     for shard in 0..new.shards {
-        progress.on(format!("shard {shard} of {}", new.shards));
+        watch.builds(shard, new.shards);
         let mut dir = disk.create_shard(&new.shard_dir(&store.path, shard))?;
-        build(dir.as_mut(), new.shard_id(shard), &sources, &placement, shard, summary, &progress)?;
+        build(dir.as_mut(), new.shard_id(shard), &sources, &placement, shard, done, watch)?;
     }
     Ok(())
 }
 
 fn remove_others(disk: &mut dyn Disk, store: &StoreDir) -> Result<(), Error> {
-    store.file.other_layouts(&store.path)?.iter().try_for_each(|path| disk.remove_shard(path))
+    disk.other_layouts(store)?.iter().try_for_each(|path| disk.remove_shard(path))
 }
