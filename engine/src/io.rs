@@ -23,13 +23,16 @@ pub enum FileName {
 }
 
 impl FileName {
+    /// No file has a higher number: numbers are given one by one, so a name or a manifest that has one wasn't ours.
+    pub const NUMBER_MAX: u64 = 1 << 62;
+
     /// Reads a file's name; `None` if it is none of ours.
     pub fn parse(name: &str) -> Option<FileName> {
         let (number, suffix) = name.split_once('.')?;
         if number.len() < 6 || !number.bytes().all(|b| b.is_ascii_digit()) {
             return None;
         }
-        let number = number.parse().ok()?;
+        let number = number.parse().ok().filter(|&number| number <= FileName::NUMBER_MAX)?;
         match suffix {
             "log" => Some(FileName::Log(number)),
             "sst" => Some(FileName::Table(number)),

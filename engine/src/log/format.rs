@@ -210,8 +210,10 @@ impl Commit {
             len: raw.len.get(),
             padded: raw.padded.get(),
         };
+        // Nobody knows what will be durable later, whatever a checksum says.
+        let is_possible = commit.durable <= LogPosition { segment: commit.generation, offset: offset as u32 };
         let holds = u64::from(commit.padded) >= COMMIT_HEADER as u64 + u64::from(commit.len);
-        (holds && (commit.padded as usize).is_multiple_of(STEP)).then_some(commit)
+        (is_possible && holds && (commit.padded as usize).is_multiple_of(STEP)).then_some(commit)
     }
 
     /// Checks records and padding of a whole commit that starts `bytes` at file offset `offset`; the error

@@ -1,7 +1,9 @@
 //! What the manifest promises, against a directory that crashes, fails and rots.
 
+use super::format::{Place, RecordKind};
 use super::*;
 use crate::Error;
+use crate::aligned::AlignedBuf;
 use crate::dir::Dir;
 use crate::dir::testing::MemoryDir;
 use crate::drive::blocking::perform;
@@ -238,6 +240,28 @@ fn an_edit_that_contradicts_the_state_is_damage() {
     settle(&mut dir, &mut manifest, requests);
     let error = recover(&mut dir).unwrap_err().to_string();
     assert!(error.contains("removes table 77") && error.contains("offset 24576"), "{error}");
+}
+
+/// Found by fuzzing: the next number overflowed.
+#[test]
+fn numbers_that_no_manifest_reaches_are_damage() {
+    let (mut dir, manifest) = sample(1);
+    let place = Place { shard_id: SHARD, number: 1 };
+    let forge = |sequence, edit: Edit| {
+        let mut record = AlignedBuf::with_capacity(BLOCK);
+        place.encode(RecordKind::State, sequence, &edit, BLOCK as u64, &mut record);
+        record
+    };
+    let table = TableEntry { number: u64::MAX, level: 1, file_bytes: 4096 };
+    for forged in [
+        forge(u64::MAX, Edit::default()),
+        forge(1, Edit { next_file: Some(u64::MAX), ..Edit::default() }),
+        forge(1, Edit { added: vec![table], ..Edit::default() }),
+    ] {
+        dir.tamper(manifest.file(), |bytes| bytes[BLOCK..2 * BLOCK].copy_from_slice(&forged));
+        let error = recover(&mut dir).unwrap_err().to_string();
+        assert!(error.contains("000001.manifest is damaged at offset 4096: a record's numbers"), "{error}");
+    }
 }
 
 #[test]
