@@ -23,7 +23,7 @@ pub enum FileName {
 }
 
 impl FileName {
-    /// No file has a higher number: numbers are given one by one, so a name or a manifest that has one wasn't ours.
+    /// No file of a store reaches a higher number: they are given one by one.
     pub const NUMBER_MAX: u64 = 1 << 62;
 
     /// Reads a file's name; `None` if it is none of ours.
@@ -32,7 +32,7 @@ impl FileName {
         if number.len() < 6 || !number.bytes().all(|b| b.is_ascii_digit()) {
             return None;
         }
-        let number = number.parse().ok().filter(|&number| number <= FileName::NUMBER_MAX)?;
+        let number = number.parse().ok()?;
         match suffix {
             "log" => Some(FileName::Log(number)),
             "sst" => Some(FileName::Table(number)),

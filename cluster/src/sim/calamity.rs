@@ -327,7 +327,12 @@ impl World {
                 self.counters.add(moment.crashes(), u64::from(node.is_at(*moment)));
             }
         }
-        self.go_down(crash, loss, down_us)
+        self.go_down(crash, loss, down_us)?;
+        if self.plan.reshards && self.streams.faults.random_ratio(1, 4) {
+            let cores = self.streams.faults.random_range(1..=4.min(self.plan.node.partitions));
+            return self.reshard(cores, crash);
+        }
+        Ok(())
     }
 
     /// The node is gone: its clients notice, its disks keep what they keep.
@@ -397,7 +402,7 @@ impl World {
             self.rot(true);
         }
         match cores {
-            Some(cores) if !has_failed => self.reshard(cores),
+            Some(cores) if !has_failed => self.reshard(cores, Crash::Power),
             _ => Ok(()),
         }
     }
@@ -405,6 +410,8 @@ impl World {
     /// Starts the node, or finds out why it can't be started.
     pub(super) fn start(&mut self) -> Checked {
         let again = self.calamity.again.take();
+        let leftovers = std::mem::take(&mut self.leftovers);
+        self.count_disks(leftovers.into_iter().map(|(_, disk)| disk));
         let victim = self.streams.faults.random_range(0..self.disks.len());
         let World { clock, streams, trace, counters, plan, disks, .. } = self;
         let mut stage = Stage { clock, streams, trace, counters };

@@ -154,6 +154,8 @@ pub struct Plan {
     pub goes_back: bool,
     /// Whether data rots while the node is stopped.
     pub rots: bool,
+    /// Whether the store gets other shards now and then.
+    pub reshards: bool,
 }
 
 const MIB: usize = 1 << 20;
@@ -188,8 +190,16 @@ impl Plan {
         };
         let weak = node.durability != Durability::Sync;
         let goes_back = features.goes_back && !weak;
-        let mut plan =
-            Plan { node, clients, pace, faults: Vec::new(), goes_back, rots: features.rots > 0, run };
+        let mut plan = Plan {
+            node,
+            clients,
+            pace,
+            faults: Vec::new(),
+            goes_back,
+            rots: features.rots > 0,
+            reshards: features.reshards > 0,
+            run,
+        };
         // Its own stream: the schedule of a run stays when the rest of a plan is drawn differently.
         let mut rng = stream(plan.run.seed, "schedule of faults");
         plan.faults = faults(&features, &plan, &mut rng);

@@ -43,6 +43,8 @@ pub enum Event {
     Refused,
     /// Time passed.
     Time,
+    /// An attempt to reshard ended.
+    Resharded,
 }
 
 /// See the module's text.

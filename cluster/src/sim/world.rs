@@ -25,6 +25,7 @@ use pinion_engine::job::JobOutput;
 use pinion_net::reactor::ConnId;
 use rand::Rng;
 use std::collections::VecDeque;
+use std::path::PathBuf;
 
 /// A client and its connection.
 pub(super) struct Seat {
@@ -74,6 +75,8 @@ pub struct World {
     pub(super) trace: Trace,
     pub(super) counters: Counters,
     pub(super) disks: Vec<Disk>,
+    /// Directories that reshards left, with their paths: removed when the node starts.
+    pub(super) leftovers: Vec<(PathBuf, Disk)>,
     pub(super) up: Up,
     pub(super) seats: Vec<Seat>,
     pub(super) history: History,
@@ -129,6 +132,7 @@ impl World {
             trace: Trace::default(),
             counters: Counters::default(),
             disks,
+            leftovers: Vec::new(),
             up: Up::No { until_us: 0 },
             seats: seats.collect(),
             history: History::new(options),
@@ -344,7 +348,6 @@ impl World {
         node.wake(core);
     }
 
-    /// A client connects, sends or receives.
     /// What the shards' clocks may show now.
     pub(super) fn look_at_clocks(&mut self) {
         let Up::Yes(node) = &self.up else { return };
@@ -389,12 +392,13 @@ impl World {
                 self.counters.add(name, many);
             }
         }
-        self.count_disks();
+        let disks = std::mem::take(&mut self.disks);
+        self.count_disks(disks);
     }
 
-    /// Adds what the disks have counted, before they go.
-    pub(super) fn count_disks(&mut self) {
-        for disk in &self.disks {
+    /// Adds what disks have counted that go.
+    pub(super) fn count_disks(&mut self, disks: impl IntoIterator<Item = Disk>) {
+        for disk in disks {
             let of = disk.counters();
             for (name, many) in [
                 ("failed reads", of.read_errors),

@@ -144,7 +144,7 @@ impl StoreFile {
         Ok(())
     }
 
-    fn check(&self) -> Result<(), String> {
+    pub(crate) fn check(&self) -> Result<(), String> {
         if self.shards == 0 || self.shards > self.partitions {
             return Err(format!(
                 "{} shards for {} partitions; a store has at least 1 shard and no more shards than partitions",

@@ -113,8 +113,8 @@ impl SegmentHeader {
         if raw.version.get() != FORMAT_VERSION {
             return Err(NoHeader::Version(raw.version.get()));
         }
-        // No writer makes one that doesn't rise; a chain that believed it could lead anywhere.
-        if raw.previous_generation.get() >= raw.generation.get() {
+        // No writer makes one that doesn't rise; a chain that believed it could lead anywhere. Nor does one know what comes later.
+        if raw.previous_generation.get().max(raw.durable_generation.get()) >= raw.generation.get() {
             return Err(NoHeader::Bad);
         }
         Ok(SegmentHeader {

@@ -122,6 +122,9 @@ impl Part {
             padded: offset_of(buf.len() - self.commit_at),
         };
         let commit_offset = u64::from(self.offset) + self.commit_at as u64;
+        debug_assert!(
+            durable <= LogPosition { segment: self.generation, offset: offset_of(commit_offset as usize) }
+        );
         commit.encode(self.file_seed, commit_offset, &mut buf[self.commit_at..]);
         if let Some(SegmentStart { previous, prepared_bytes, .. }) = self.start {
             let (file, generation) = (self.file, self.generation);

@@ -2,7 +2,6 @@
 
 use super::state::{Edit, GroupState, TableEntry};
 use crate::aligned::{ALIGN, AlignedBuf};
-use crate::io::FileName;
 use crate::key::{Incarnation, Partition, Version};
 use crate::log::LogPosition;
 use zerocopy::little_endian::{U16, U32, U64};
@@ -13,8 +12,6 @@ pub(super) const FORMAT_VERSION: u32 = 1;
 /// The file's header takes its first block; records follow, each at a multiple of this.
 pub(super) const BLOCK: u64 = ALIGN as u64;
 
-/// No record has a higher sequence number: they are given one by one.
-const SEQUENCE_MAX: u64 = 1 << 62;
 const FILE_MAGIC: u64 = u64::from_le_bytes(*b"PinMnfst");
 const RECORD_MAGIC: u32 = u32::from_le_bytes(*b"PMrc");
 const RECORD_HEADER: usize = size_of::<RecordHeader>();
@@ -158,11 +155,6 @@ impl Place {
             _ => return Err("a record's kind is unknown"),
         };
         let edit = parse_edit(&bytes[RECORD_HEADER..RECORD_HEADER + len]).ok_or("an edit is too short")?;
-        let is_numbered = |table: &TableEntry| table.number <= FileName::NUMBER_MAX;
-        let has_files = edit.next_file <= Some(FileName::NUMBER_MAX) && edit.added.iter().all(is_numbered);
-        if header.sequence.get() > SEQUENCE_MAX || !has_files {
-            return Err("a record's numbers are impossible");
-        }
         Ok(ManifestRecord { kind, sequence: header.sequence.get(), edit, bytes: padded as u64 })
     }
 }

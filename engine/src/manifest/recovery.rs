@@ -8,6 +8,9 @@ use crate::aligned::AlignedBuf;
 use crate::dir::{Dir, repair_hint, rewrite};
 use crate::io::FileName;
 
+/// A manifest that reached this sequence number isn't written on.
+const SEQUENCE_MAX: u64 = 1 << 62;
+
 impl Manifest {
     /// Reads the manifest of a shard's directory, or makes one in a directory that has no file of ours.
     ///
@@ -26,6 +29,7 @@ impl Manifest {
         if let Some(damage) = content.damage(dir) {
             return Err(damage);
         }
+        content.check_sequence(dir)?;
         let (place, sequence) = (content.place, content.sequence);
         if content.bad.is_some() {
             let place = Place { number: number + 1, ..place };
@@ -89,6 +93,7 @@ impl Content {
         if first.kind != RecordKind::State {
             return Err(damaged(BLOCK, "it doesn't begin with a full state"));
         }
+        ManifestState::default().check(&first.edit).map_err(|what| damaged(BLOCK, &what))?;
         visit(BLOCK, &first);
         let mut content = Content {
             place,
@@ -124,7 +129,7 @@ impl Content {
     }
 
     fn take(&mut self, record: ManifestRecord, visit: &mut dyn FnMut(u64, &ManifestRecord)) {
-        if record.kind != RecordKind::Edit || record.sequence != self.sequence + 1 {
+        if record.kind != RecordKind::Edit || record.sequence.checked_sub(1) != Some(self.sequence) {
             self.bad = Some("a record is out of order".to_owned());
         } else if let Err(what) = self.state.check(&record.edit) {
             self.bad = Some(what);
@@ -137,6 +142,18 @@ impl Content {
             self.end += record.bytes;
             self.edits += 1;
         }
+    }
+
+    /// Refuses a manifest that has no sequence numbers left, or says so.
+    pub fn check_sequence(&self, dir: &dyn Dir) -> Result<(), Error> {
+        if self.sequence < SEQUENCE_MAX {
+            return Ok(());
+        }
+        let (file, dir) = (FileName::Manifest(self.place.number), dir.path());
+        Err(Error::Unusable(format!(
+            "{file} in {dir} was edited {} times, or says so: no number is left; load its data into a new store",
+            self.sequence
+        )))
     }
 
     fn check_shard(&self, dir: &dyn Dir, shard_id: [u8; 16]) -> Result<(), Error> {
@@ -162,8 +179,16 @@ impl Content {
     }
 }
 
+/// The files of a shard. One whose number leaves none for the next is refused: what came behind it would be lost.
 pub(super) fn list(dir: &dyn Dir) -> Result<Vec<FileName>, Error> {
-    dir.list().map_err(|error| Error::io("list", "files", dir.path(), error))
+    let names = dir.list().map_err(|error| Error::io("list", "files", dir.path(), error))?;
+    match names.iter().find(|name| name.number() > FileName::NUMBER_MAX) {
+        None => Ok(names),
+        Some(name) => Err(Error::Unusable(format!(
+            "{name} in {} has a number that no store reaches; move it out of there",
+            dir.path()
+        ))),
+    }
 }
 
 /// The number of the manifest that counts.

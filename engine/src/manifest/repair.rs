@@ -65,6 +65,7 @@ impl Manifest {
             let dropped_edits = content.beyond.map_or(0, |(_, count)| count);
             let kept_edits = content.edits;
             if !damage.is_empty() {
+                content.check_sequence(dir)?;
                 let place = Place { shard_id, number: numbers[0] + 1 };
                 start_file(dir, place, content.sequence + 1, content.state.clone(), &names)?;
             }

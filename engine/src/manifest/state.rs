@@ -1,5 +1,6 @@
 //! What a manifest says, and how edits change it.
 
+use crate::io::FileName;
 use crate::key::{Incarnation, Partition, Version};
 use crate::log::LogPosition;
 use std::collections::BTreeMap;
@@ -97,6 +98,14 @@ impl ManifestState {
         }
         if edit.log_start.is_some_and(|start| start < self.log_start) {
             return Err("an edit moves the log's start back".to_owned());
+        }
+        let numbers = edit.added.iter().map(|table| table.number).chain(edit.next_file);
+        if let Some(number) = numbers.into_iter().find(|&number| number > FileName::NUMBER_MAX) {
+            return Err(format!("an edit numbers a file {number}, which no store reaches"));
+        }
+        if let Some(group) = edit.groups.iter().find(|group| group.max_version > Version::MAX) {
+            let (partition, version) = (group.partition.0, group.max_version.0);
+            return Err(format!("an edit gives partition {partition} version {version}, which none reaches"));
         }
         Ok(())
     }

@@ -244,24 +244,43 @@ fn an_edit_that_contradicts_the_state_is_damage() {
 
 /// Found by fuzzing: the next number overflowed.
 #[test]
-fn numbers_that_no_manifest_reaches_are_damage() {
-    let (mut dir, manifest) = sample(1);
-    let place = Place { shard_id: SHARD, number: 1 };
-    let forge = |sequence, edit: Edit| {
-        let mut record = AlignedBuf::with_capacity(BLOCK);
-        place.encode(RecordKind::State, sequence, &edit, BLOCK as u64, &mut record);
-        record
-    };
-    let table = TableEntry { number: u64::MAX, level: 1, file_bytes: 4096 };
-    for forged in [
-        forge(u64::MAX, Edit::default()),
-        forge(1, Edit { next_file: Some(u64::MAX), ..Edit::default() }),
-        forge(1, Edit { added: vec![table], ..Edit::default() }),
+fn numbers_that_no_store_reaches_are_damage_wherever_they_are() {
+    let file = |number| TableEntry { number, level: 1, file_bytes: 4096 };
+    let group = GroupState { max_version: Version(u64::MAX), ..GroupState::default() };
+    for (edit, what) in [
+        (Edit { next_file: Some(u64::MAX), ..Edit::default() }, "numbers a file"),
+        (Edit { added: vec![file(FileName::NUMBER_MAX + 1)], ..Edit::default() }, "numbers a file"),
+        (Edit { groups: vec![group], ..Edit::default() }, "which none reaches"),
     ] {
-        dir.tamper(manifest.file(), |bytes| bytes[BLOCK..2 * BLOCK].copy_from_slice(&forged));
-        let error = recover(&mut dir).unwrap_err().to_string();
-        assert!(error.contains("000001.manifest is damaged at offset 4096: a record's numbers"), "{error}");
+        for (kind, block) in [(RecordKind::State, 1), (RecordKind::Edit, 3)] {
+            let (mut dir, manifest) = sample(2);
+            forge(&mut dir, manifest.file(), kind, block as u64, &edit, block * BLOCK);
+            let error = recover(&mut dir).unwrap_err().to_string();
+            let place = format!("000001.manifest is damaged at offset {}", block * BLOCK);
+            assert!(error.contains(&place) && error.contains(what), "{error}");
+        }
     }
+}
+
+#[test]
+fn a_manifest_without_numbers_left_is_refused() {
+    let (mut dir, manifest) = sample(1);
+    for sequence in [1 << 62, u64::MAX] {
+        forge(&mut dir, manifest.file(), RecordKind::State, sequence, &Edit::default(), BLOCK);
+        let error = recover(&mut dir).unwrap_err().to_string();
+        assert!(error.contains("000001.manifest") && error.contains("no number is left"), "{error}");
+    }
+    let (mut dir, _) = sample(1);
+    dir.create(FileName::Log(u64::MAX)).unwrap();
+    let error = recover(&mut dir).unwrap_err().to_string();
+    assert!(error.contains("18446744073709551615.log") && error.contains("move it out"), "{error}");
+}
+
+/// Puts a record with a right checksum at an offset.
+fn forge(dir: &mut MemoryDir, file: FileName, kind: RecordKind, sequence: u64, edit: &Edit, offset: usize) {
+    let mut record = AlignedBuf::with_capacity(BLOCK);
+    Place { shard_id: SHARD, number: 1 }.encode(kind, sequence, edit, offset as u64, &mut record);
+    dir.tamper(file, |bytes| bytes[offset..offset + BLOCK].copy_from_slice(&record));
 }
 
 #[test]

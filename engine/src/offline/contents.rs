@@ -31,6 +31,13 @@ pub struct TableInfo {
     pub block_bytes: u64,
 }
 
+/// What becomes of a log whose entries don't go on where the manifest says the tables end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Gaps {
+    Refused,
+    Taken,
+}
+
 /// What the log adds to the tables.
 pub struct Unflushed {
     /// Its entries.
@@ -46,15 +53,30 @@ pub struct Unflushed {
 }
 
 impl Contents {
-    /// Reads manifest, log, and the tables' indexes. Changes nothing.
+    /// Reads manifest, log, and the tables' indexes of a shard that opens. Changes nothing.
     pub fn read(dir: &dyn Dir, shard_id: [u8; 16]) -> Result<Contents, Error> {
-        Contents::of(dir, shard_id, Manifest::dump(dir, &mut |_| {})?)
+        if Manifest::shard_id(dir)? != shard_id {
+            let dir = dir.path();
+            return Err(Error::Unusable(format!(
+                "the manifest in {dir} belongs to another shard; move it back to where it came from"
+            )));
+        }
+        Contents::with(dir, shard_id, Manifest::dump(dir, &mut |_| {})?, Gaps::Refused)
     }
 
-    /// What the shard would hold if its manifest said this.
+    /// What the shard would hold if its manifest said this, which may be less than it once said.
     pub fn of(dir: &dyn Dir, shard_id: [u8; 16], manifest: ManifestState) -> Result<Contents, Error> {
+        Contents::with(dir, shard_id, manifest, Gaps::Taken)
+    }
+
+    fn with(
+        dir: &dyn Dir,
+        shard_id: [u8; 16],
+        manifest: ManifestState,
+        gaps: Gaps,
+    ) -> Result<Contents, Error> {
         let tables = describe_tables(dir, &manifest)?;
-        let unflushed = Unflushed::read(dir, shard_id, &manifest)?;
+        let unflushed = Unflushed::read(dir, shard_id, &manifest, gaps)?;
         Ok(Contents { manifest, tables, unflushed })
     }
 
@@ -89,7 +111,12 @@ fn describe_tables(dir: &dyn Dir, manifest: &ManifestState) -> Result<Vec<TableI
 }
 
 impl Unflushed {
-    fn read(dir: &dyn Dir, shard_id: [u8; 16], manifest: &ManifestState) -> Result<Unflushed, Error> {
+    fn read(
+        dir: &dyn Dir,
+        shard_id: [u8; 16],
+        manifest: &ManifestState,
+        gaps: Gaps,
+    ) -> Result<Unflushed, Error> {
         let mut unflushed = Unflushed {
             memtable: Memtable::new(),
             groups: manifest.groups.clone(),
@@ -99,7 +126,7 @@ impl Unflushed {
         };
         let from = manifest.log_start;
         let read = replay(dir, from, shard_id, &mut |record, at| {
-            unflushed.apply(record).map_err(|what| {
+            unflushed.apply(record, gaps).map_err(|what| {
                 Error::Unusable(format!(
                     "the log record at {at:?} in {} can't be applied: {what}",
                     dir.path()
@@ -114,7 +141,7 @@ impl Unflushed {
     }
 
     /// Applies a record as a shard does when it opens.
-    fn apply(&mut self, record: Record<'_>) -> Result<(), String> {
+    fn apply(&mut self, record: Record<'_>, gaps: Gaps) -> Result<(), String> {
         match record.kind {
             RecordKind::Entry | RecordKind::Clock => {}
             RecordKind::HardState | RecordKind::Copy => {
@@ -131,6 +158,11 @@ impl Unflushed {
             return Ok(());
         }
         let group = self.groups.entry(record.group).or_insert(fresh);
+        let next = group.applied_index + 1;
+        if gaps == Gaps::Refused && record.index != next {
+            let (partition, index) = (record.group.0, record.index);
+            return Err(format!("partition {partition} goes on with entry {index}, but {next} is next"));
+        }
         let mut newest = Version(0);
         for op in batch.ops() {
             let op = op?;

@@ -1,7 +1,8 @@
 //! A shard's files without a running shard: read whole ([`Contents`], in storage order by [`Merge`]), written new
 //! ([`TableSink`]), and a store's shards remade ([`reshard()`]). For the tools, over any directory.
 //!
-//! Plain blocking calls, for stores that nobody has open; memory is bounded by what a log holds beyond its tables.
+//! Plain blocking calls, for stores that nobody has open. Memory: what one log holds beyond its tables, and of all tables
+//! the properties and range tombstones.
 
 mod contents;
 mod merge;
@@ -10,5 +11,5 @@ mod sink;
 
 pub use contents::{Contents, TableInfo, Unflushed};
 pub use merge::Merge;
-pub use reshard::{Disk, OsDisk, Reshard, Watch, reshard};
+pub use reshard::{Disk, OsDisk, ReshardReport, Watch, reshard};
 pub use sink::TableSink;

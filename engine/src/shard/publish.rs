@@ -107,7 +107,8 @@ impl Shard {
                 self.background.busy.remove(number);
             }
             if damaged.is_some() {
-                return tracing::error!("a merge met damage and is given up: {trouble}");
+                tracing::error!("a merge met damage and is given up: {trouble}");
+                return;
             }
         }
         // What goes on failing in the same way is told once.

@@ -6,10 +6,10 @@ use super::output::Output;
 use super::progress::Progress;
 use super::target::Target;
 use super::text::size;
-use pinion_engine::offline::{OsDisk, Reshard, Watch, reshard};
+use pinion_engine::offline::{OsDisk, ReshardReport, Watch, reshard};
 use serde::Serialize;
 
-/// [`Reshard`] as it is printed.
+/// [`ReshardReport`] as it is printed.
 #[derive(Serialize)]
 struct Item {
     shards_before: u32,
@@ -33,7 +33,7 @@ pub fn run(args: &args::Reshard, output: &mut Output<'_>) -> Result<(), ToolErro
         )));
     }
     let done = reshard(&mut OsDisk, store, args.shards, &mut Bar(Progress::open_ended()))?;
-    let Reshard { shards_before, shards, layout, partitions, entries, range_tombstones, tables, bytes } =
+    let ReshardReport { shards_before, shards, layout, partitions, entries, range_tombstones, tables, bytes } =
         done;
     if output.is_json() {
         return output.json(&Item {

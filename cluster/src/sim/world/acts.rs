@@ -9,6 +9,7 @@ use pinion_net::reactor::ConnId;
 use rand::Rng;
 
 impl World {
+    /// A client connects, sends or receives.
     pub(super) fn act(&mut self, index: usize) -> Checked {
         match self.seats[index].link {
             Link::None { .. } => self.knock(index),

@@ -1,6 +1,6 @@
 //! Building one new shard.
 
-use super::{Reshard, Sources, Watch};
+use super::{ReshardReport, Sources, Watch};
 use crate::dir::Dir;
 use crate::drive::blocking::publish;
 use crate::key::{Incarnation, Keyspace, Prefix, RangeTombstone};
@@ -17,7 +17,7 @@ pub fn build(
     sources: &Sources,
     placement: &Placement,
     shard: u32,
-    done: &mut Reshard,
+    done: &mut ReshardReport,
     watch: &mut dyn Watch,
 ) -> Result<(), Error> {
     let owned: BTreeSet<Partition> = placement.partitions_of(shard as usize).into_iter().collect();

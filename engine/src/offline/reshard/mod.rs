@@ -26,7 +26,7 @@ use sources::Sources;
 
 /// What a reshard came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Reshard {
+pub struct ReshardReport {
     /// Shards before.
     pub shards_before: u32,
     /// Shards now.
@@ -62,16 +62,19 @@ impl Watch for () {
     fn moved(&mut self, _: u64) {}
 }
 
-/// Reshards a store that is locked; every change goes through `disk`.
+/// Reshards a store that is locked; every change goes through `disk`. Refuses what no placement gives: no shards, or more
+/// than partitions.
 pub fn reshard(
     disk: &mut dyn Disk,
     store: &StoreDir,
     shards: u32,
     watch: &mut dyn Watch,
-) -> Result<Reshard, Error> {
+) -> Result<ReshardReport, Error> {
     let StoreDir { path, file } = store;
+    StoreFile { shards, ..file.clone() }.check().map_err(Error::Unusable)?;
     remove_others(disk, store)?;
-    let mut done = Reshard { shards_before: file.shards, shards, layout: file.layout, ..Reshard::default() };
+    let mut done =
+        ReshardReport { shards_before: file.shards, shards, layout: file.layout, ..ReshardReport::default() };
     if shards == file.shards {
         return Ok(done);
     }
@@ -97,7 +100,7 @@ fn build_all(
     store: &StoreDir,
     new: &StoreFile,
     scratch: u32,
-    done: &mut Reshard,
+    done: &mut ReshardReport,
     watch: &mut dyn Watch,
 ) -> Result<(), Error> {
     let sources = Sources::gather(disk, store, scratch)?;

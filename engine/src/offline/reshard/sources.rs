@@ -62,7 +62,9 @@ impl Sources {
         partitions: u32,
     ) -> Result<(), Error> {
         let dir = disk.open_shard(path)?;
-        if dir.list().map_err(|source| Error::io("list", "files", dir.path(), source))?.is_empty() {
+        // What a first start that was cut off leaves is no data.
+        let names = dir.list().map_err(|source| Error::io("list", "files", dir.path(), source))?;
+        if names.iter().all(|name| matches!(name, FileName::ManifestTemp(_))) {
             return Ok(());
         }
         let contents = Contents::read(dir.as_ref(), id)?;
@@ -119,7 +121,7 @@ fn present_shards(disk: &dyn Disk, store: &StoreDir) -> Result<Vec<u32>, Error> 
         (0..store.file.shards).partition(|&shard| disk.has_shard(&path(shard)));
     match missing.first() {
         Some(&shard) if !present.is_empty() => Err(Error::Unusable(format!(
-            "{} isn't there; put it back before resharding",
+            "{} isn't there; put it back, or start the server once if its first start was cut off",
             path(shard).display()
         ))),
         _ => Ok(present),

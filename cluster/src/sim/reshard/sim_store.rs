@@ -1,6 +1,5 @@
 //! The directory of a simulated store: shard directories by their paths, and `STORE`.
 
-use super::Fate;
 use crate::sim::disk::{Crash, Disk as Shard, DiskDir, DiskFaults};
 use pinion_engine::Error;
 use pinion_engine::dir::Dir;
@@ -15,79 +14,111 @@ use std::io::{self, Result};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-/// See the module's text. Changes of it are durable at once, as those of the real one are.
-pub struct Shelf {
+/// Shard directories and their paths.
+pub type Shards = Vec<(PathBuf, Shard)>;
+
+/// See the module's text. Making a shard's directory and replacing `STORE` are durable at once, as they are made to be;
+/// removing a directory, too, which in earnest may come undone.
+pub struct SimStore {
     shards: BTreeMap<PathBuf, Rc<RefCell<Shard>>>,
-    store: StoreFile,
     removed: Vec<Shard>,
-    luck: Rc<RefCell<Luck>>,
+    file: StoreFile,
+    chance: Rc<RefCell<Chance>>,
     /// What new shards may do wrong, and their room.
-    calm: DiskFaults,
+    faults: DiskFaults,
     room: Option<u64>,
 }
 
 /// What the directories share.
-struct Luck {
+struct Chance {
     rng: SmallRng,
     /// Changes until the crash, if one is to come.
     steps_left: Option<u64>,
 }
 
-impl Shelf {
-    /// A store with these shards; `calm` is what new ones may do wrong.
-    pub fn new(store: &StoreDir, disks: Vec<Shard>, fate: Fate, calm: DiskFaults, rng: SmallRng) -> Shelf {
-        let path = |shard: usize| store.file.shard_dir(&store.path, shard as u32);
-        let shared = |disk| Rc::new(RefCell::new(disk));
-        let shards = disks.into_iter().enumerate().map(|(shard, disk)| (path(shard), shared(disk)));
-        let steps_left = if let Fate::Crash(_, steps) = fate { Some(steps) } else { None };
-        Shelf {
-            shards: shards.collect(),
-            store: store.file.clone(),
+impl SimStore {
+    /// A store with these shards.
+    pub fn new(store: &StoreDir, disks: Vec<Shard>, faults: DiskFaults, rng: SmallRng) -> SimStore {
+        let mut new = SimStore {
+            shards: BTreeMap::new(),
             removed: Vec::new(),
-            luck: Rc::new(RefCell::new(Luck { rng, steps_left })),
-            calm,
-            room: if let Fate::NoRoom(bytes) = fate { Some(bytes) } else { None },
+            file: store.file.clone(),
+            chance: Rc::new(RefCell::new(Chance { rng, steps_left: None })),
+            faults,
+            room: None,
+        };
+        let path = |shard: usize| store.file.shard_dir(&store.path, shard as u32);
+        new.add_leftovers(disks.into_iter().enumerate().map(|(shard, disk)| (path(shard), disk)).collect());
+        new
+    }
+
+    /// Adds directories that are there too.
+    pub fn add_leftovers(&mut self, shards: Shards) {
+        for (path, mut shard) in shards {
+            *shard.faults() = self.faults.clone();
+            self.shards.insert(path, Rc::new(RefCell::new(shard)));
         }
     }
 
-    /// Whether a reshard may fail.
-    pub fn had_trouble(&self) -> bool {
-        self.room.is_some() || self.luck.borrow().steps_left == Some(0)
+    /// Everything fails from this change on, which happens or not.
+    pub fn crash_at(&mut self, change: u64) {
+        self.chance.borrow_mut().steps_left = Some(change);
+    }
+
+    /// Directories that are made from now on have room for so many bytes each.
+    pub fn limit_room(&mut self, bytes: u64) {
+        self.room = Some(bytes);
+    }
+
+    /// Whether everything fails by now.
+    pub fn has_crashed(&self) -> bool {
+        self.chance.borrow().steps_left == Some(0)
     }
 
     /// Ends the process or the power, for all directories.
     pub fn crash(&mut self, kind: Crash) {
-        let rng = &mut self.luck.borrow_mut().rng;
+        let rng = &mut self.chance.borrow_mut().rng;
         self.shards.values().for_each(|shard| shard.borrow_mut().crash(kind, rng));
     }
 
-    /// What `STORE` says, the shards that count, and all others.
-    pub fn into_disks(mut self, path: &Path) -> (StoreFile, Vec<Shard>, Vec<Shard>) {
-        let paths = (0..self.store.shards).map(|shard| self.store.shard_dir(path, shard));
-        let mut disks: Vec<_> = paths.filter_map(|path| Some(self.shards.remove(&path)?.take())).collect();
-        disks.iter_mut().for_each(|disk| disk.set_space_left(None));
-        self.removed.extend(self.shards.values().map(|shard| shard.take()));
-        (self.store, disks, self.removed)
+    /// The shards that were removed.
+    pub fn take_removed(&mut self) -> Vec<Shard> {
+        std::mem::take(&mut self.removed)
+    }
+
+    /// What `STORE` says.
+    pub fn file(&self) -> &StoreFile {
+        &self.file
+    }
+
+    /// The shards that count, in order, and all others.
+    pub fn into_shards(self, path: &Path) -> (Vec<Shard>, Shards) {
+        let mut shards: BTreeMap<PathBuf, Shard> =
+            self.shards.into_iter().map(|(path, shard)| (path, shard.take())).collect();
+        shards.values_mut().for_each(|shard| shard.set_space_left(None));
+        let paths = (0..self.file.shards).map(|shard| self.file.shard_dir(path, shard));
+        let counting = paths.filter_map(|path| shards.remove(&path)).collect();
+        (counting, shards.into_iter().collect())
     }
 
     /// Counts a change; whether it happens, and whether the crash comes with it.
     fn change(&self, what: &'static str, path: &Path) -> (bool, std::result::Result<(), Error>) {
-        let luck = &mut *self.luck.borrow_mut();
-        let is_dead = luck.steps_left == Some(0);
-        luck.steps_left = luck.steps_left.map(|left| left.saturating_sub(1));
-        if luck.steps_left != Some(0) {
+        let chance = &mut *self.chance.borrow_mut();
+        let is_dead = chance.steps_left == Some(0);
+        chance.steps_left = chance.steps_left.map(|left| left.saturating_sub(1));
+        if chance.steps_left != Some(0) {
             return (true, Ok(()));
         }
         let error = Error::io(what, path.display(), "/sim", io::Error::other("the machine is going down"));
-        (!is_dead && luck.rng.random(), Err(error))
+        (!is_dead && chance.rng.random(), Err(error))
     }
 
     fn dir(&self, path: &Path) -> Box<dyn Dir> {
-        Box::new(ShardDir { shard: self.shards[path].clone(), luck: self.luck.clone() })
+        Box::new(ShardDir { shard: self.shards[path].clone(), chance: self.chance.clone() })
     }
 }
 
-impl Disk for Shelf {
+impl Disk for SimStore {
     fn has_shard(&self, path: &Path) -> bool {
         self.shards.contains_key(path)
     }
@@ -103,21 +134,28 @@ impl Disk for Shelf {
         Ok(self.dir(path))
     }
 
+    /// As the file system: one that is there stays as it is.
     fn create_shard(&mut self, path: &Path) -> std::result::Result<Box<dyn Dir>, Error> {
         let (happens, outcome) = self.change("create", path);
-        if happens {
+        if happens && !self.shards.contains_key(path) {
             let mut shard = Shard::new(&path.display().to_string());
-            *shard.faults() = self.calm.clone();
             shard.set_space_left(self.room);
-            self.shards.insert(path.to_owned(), Rc::new(RefCell::new(shard)));
+            self.add_leftovers(vec![(path.to_owned(), shard)]);
         }
         outcome.map(|()| self.dir(path))
     }
 
+    /// File by file, as the file system.
     fn remove_shard(&mut self, path: &Path) -> std::result::Result<(), Error> {
+        let mut dir = self.dir(path);
+        let names = dir.list().map_err(|source| Error::io("list", path.display(), "/sim", source))?;
+        for name in names {
+            dir.unlink(name).map_err(|source| Error::io("remove", name, path.display(), source))?;
+        }
+        drop(dir);
         let (happens, outcome) = self.change("remove", path);
-        if let (true, Some(shard)) = (happens, self.shards.remove(path)) {
-            self.removed.push(shard.take());
+        if happens {
+            self.removed.extend(self.shards.remove(path).map(|shard| shard.take()));
         }
         outcome
     }
@@ -125,25 +163,25 @@ impl Disk for Shelf {
     fn write_store(&mut self, path: &Path, file: &StoreFile) -> std::result::Result<(), Error> {
         let (happens, outcome) = self.change("write", path);
         if happens {
-            self.store = file.clone();
+            self.file = file.clone();
         }
         outcome
     }
 }
 
-/// A shard's directory, shared with its [`Shelf`].
+/// A shard's directory, shared with its [`SimStore`].
 struct ShardDir {
     shard: Rc<RefCell<Shard>>,
-    luck: Rc<RefCell<Luck>>,
+    chance: Rc<RefCell<Chance>>,
 }
 
 impl ShardDir {
     fn with<T>(&self, act: impl FnOnce(&mut DiskDir<'_>) -> T) -> T {
-        let (shard, luck) = (&mut *self.shard.borrow_mut(), &mut *self.luck.borrow_mut());
-        let mut dir = shard.dir(luck.steps_left, &mut luck.rng);
+        let (shard, chance) = (&mut *self.shard.borrow_mut(), &mut *self.chance.borrow_mut());
+        let mut dir = shard.dir(chance.steps_left, &mut chance.rng);
         let done = act(&mut dir);
         let steps_left = dir.steps_left();
-        luck.steps_left = steps_left;
+        chance.steps_left = steps_left;
         done
     }
 }
