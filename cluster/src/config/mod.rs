@@ -197,7 +197,7 @@ impl Config {
         })?;
         if let Some(join) = reader.find("join") {
             return Err(Error::Config(format!(
-                "{}: this version runs single nodes and can't join {}; leave it out",
+                "{}: this version runs single nodes and can't join {:?}; leave it out",
                 join.origin, join.text
             )));
         }

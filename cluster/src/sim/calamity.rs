@@ -64,6 +64,8 @@ pub(super) struct Calamity {
 const PATIENCE_STEPS: u64 = 4_000;
 /// A shard whose disk works again takes writes within so long.
 const COME_BACK_US: u64 = 60_000_000;
+/// A job whose output rots has written it again within so long.
+const WRITTEN_AGAIN_US: u64 = 5_000_000;
 /// A node that stops is killed if it isn't done by then, as the real one gives up.
 pub(super) const STOP_US: u64 = 60_000_000;
 
@@ -208,6 +210,11 @@ impl World {
         self.counters.count("damage done");
         self.calamity.damage.push((shard, damage));
         self.permits.damaged = true;
+        if disk.running_jobs().next().is_some() {
+            // It may be what a job just wrote, which then tries again; until then memtables may fill up.
+            self.permits.read_only = true;
+            self.calamity.troubled_until_us = self.clock.us() + WRITTEN_AGAIN_US;
+        }
         self.history.permit(self.permits);
     }
 

@@ -21,6 +21,14 @@ impl Home {
         self.damage.as_deref()
     }
 
+    /// A file that was just written doesn't read back as it should: no data is lost.
+    pub fn tell_unread(&self, error: &Error) -> String {
+        format!(
+            "{}/{error}, right after it was written: the disk may be failing; it is written again",
+            self.dir
+        )
+    }
+
     /// An error met while the shard serves, in full; damage is remembered.
     pub fn tell(&mut self, error: &Error) -> String {
         let text = match error {

@@ -98,12 +98,16 @@ impl Shard {
 
     fn job_failed(&mut self, running: Running, error: &Error) {
         self.counters.job_errors += 1;
-        let trouble = self.home.tell(error);
         self.background.is_merge_due = true;
-        let damaged = if let Error::Damaged { file, .. } = error { Some(*file) } else { None };
+        let damaged = self.damaged_table(error);
+        let trouble = match (damaged, error) {
+            // What the job itself wrote counts for nothing yet, and is written again.
+            (None, Error::Damaged { .. }) => self.home.tell_unread(error),
+            _ => self.home.tell(error),
+        };
         if let Running::Merge { inputs } = &running {
             // A damaged table stays busy: no merge takes it in until a repair. All else goes on.
-            for number in inputs.iter().filter(|&&number| Some(FileName::Table(number)) != damaged) {
+            for number in inputs.iter().filter(|&&number| Some(number) != damaged) {
                 self.background.busy.remove(number);
             }
             if damaged.is_some() {
@@ -120,6 +124,16 @@ impl Shard {
         self.background.is_disk_full |= is_disk_full(error);
         if matches!(running, Running::Segment) {
             self.log.segment_failed();
+        }
+    }
+
+    /// The table of this shard that an error calls damaged.
+    fn damaged_table(&self, error: &Error) -> Option<u64> {
+        match error {
+            Error::Damaged { file: FileName::Table(number), .. } => {
+                self.sources.table(*number).map(|table| table.meta().number)
+            }
+            _ => None,
         }
     }
 

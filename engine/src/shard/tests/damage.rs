@@ -3,6 +3,7 @@
 use super::*;
 use crate::dir::Dir;
 use crate::io::FileName;
+use rand::SeedableRng;
 
 const KEYS: u32 = 400;
 
@@ -52,6 +53,31 @@ fn beside_a_damaged_block_all_other_keys_and_ranges_are_served() {
     assert!(matches!(scan(&mut hand, 0, b""), Seen::Refused(why) if why.contains("is damaged")));
     assert!(matches!(hand.put(&first.to_be_bytes(), b"new"), Seen::Written { .. }));
     assert_eq!(hand.get(&first.to_be_bytes()), Seen::Value(b"new".to_vec()));
+}
+
+#[test]
+fn a_table_that_does_not_read_back_is_written_again_and_is_no_damage() {
+    let mut hand = Hand::new(Durability::Sync, usual());
+    hand.put(b"k", b"v");
+    hand.shard.flush();
+    hand.end_turn();
+    let random = &mut SmallRng::seed_from_u64(1);
+    let is_reading = |request: &IoRequest| matches!(request, IoRequest::Read { .. } | IoRequest::Map { .. });
+    while !hand.jobs[0].requests.iter().any(is_reading) {
+        hand.step_job(0, random);
+    }
+    let tables = hand.dir.list().unwrap().into_iter().filter(|file| matches!(file, FileName::Table(_)));
+    let table = tables.last().unwrap();
+    hand.dir.tamper(table, |bytes| bytes.fill(7));
+    hand.settle();
+    let stats = hand.shard.stats();
+    assert_eq!((stats.job_errors, stats.flushes, stats.damage), (1, 0, None));
+    assert!(stats.trouble.is_some_and(|trouble| trouble.contains("it is written again")));
+    hand.advance_ms(1100);
+    hand.settle();
+    let stats = hand.shard.stats();
+    assert_eq!((stats.flushes, stats.trouble, stats.damage), (1, None, None));
+    assert_eq!(hand.get(b"k"), Seen::Value(b"v".to_vec()));
 }
 
 #[test]
