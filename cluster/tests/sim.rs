@@ -28,7 +28,7 @@ fn seeds_of_every_profile_pass() {
 }
 
 /// Seeds that failed before a defect was mended.
-const REGRESSIONS: [(Profile, u64); 12] = [
+const REGRESSIONS: [(Profile, u64); 11] = [
     // TTL was told by the wall clock.
     (Profile::Expiry, 0),
     (Profile::Expiry, 3),
@@ -44,8 +44,6 @@ const REGRESSIONS: [(Profile, u64); 12] = [
     (Profile::Bitrot, 52),
     // A clear that one partition refused was called refused, though another may have done it.
     (Profile::Eio, 1472),
-    // A shard whose log failed while it closed gave up what was acknowledged, for trouble that was over.
-    (Profile::Swarm, 3565),
     // The newest segment had an old header again, and commits that were proved durable were cut in silence.
     (Profile::Bitrot, 15),
     // A table that rotted before the flush that wrote it was done was told as damage of the store.
