@@ -40,7 +40,7 @@ pub fn recover(
     if let Some(damage) = ended.damage(dir, &options, &chain)? {
         return Err(damage);
     }
-    let leftovers = read_leftovers(dir, &options, &inventory, &chain)?;
+    let leftovers = read_leftovers(dir, &options, &inventory, ended.staying(&chain))?;
     if let Some(damage) = leftovers.damage(dir, ended.position) {
         return Err(damage);
     }
@@ -64,6 +64,12 @@ pub(super) struct Ended {
 }
 
 impl Ended {
+    /// The links that stay log: up to the end, without a segment that has no commit, which is replaced.
+    pub fn staying<'c>(&self, chain: &'c [Link]) -> &'c [Link] {
+        let is_empty = self.position.offset == SEGMENT_HEADER;
+        &chain[..chain.len().min(self.link + usize::from(!is_empty))]
+    }
+
     /// The error if what ended the log is damage; `None` if it is the log's tail.
     pub fn damage(
         &self,
@@ -165,7 +171,7 @@ pub(super) fn read_chain(
     Ok(ended)
 }
 
-/// What the files outside of the chain hold.
+/// What the files that don't stay log hold.
 #[derive(Debug, Default)]
 pub(super) struct Leftovers {
     pub newest_generation: u64,
@@ -182,17 +188,17 @@ impl Leftovers {
     }
 }
 
-/// Looks through the files outside of the chain for commits that are newer than their headers: the newest segment's header
+/// Looks through the files that don't stay log for commits that are newer than their headers: the newest segment's header
 /// may be damaged, or lost together with the first commit, for they are one write.
 pub(super) fn read_leftovers(
     dir: &dyn Dir,
     options: &LogOptions,
     inventory: &Inventory,
-    chain: &[Link],
+    kept: &[Link],
 ) -> Result<Leftovers, Error> {
     let mut leftovers = Leftovers::default();
-    let is_in_chain = |file: &LogFile| chain.iter().any(|link| link.header.file == file.number);
-    for file in inventory.files.iter().filter(|file| !is_in_chain(file)) {
+    let stays = |file: &LogFile| kept.iter().any(|link| link.header.file == file.number);
+    for file in inventory.files.iter().filter(|file| !stays(file)) {
         let known = file.header.map_or(0, |header| header.generation);
         let mut reader = SegmentReader::new(dir, options.shard_id, file.number, file.len, 0);
         let name = reader.file();

@@ -53,7 +53,7 @@ pub fn repair(dir: &mut dyn Dir, from: LogPosition, options: LogOptions) -> Resu
     report.kept_commits = ended.commits;
     report.kept_records = ended.records;
     report.damage.extend(ended.damage(dir, &options, &chain)?.map(|damage| damage.to_string()));
-    let leftovers = read_leftovers(dir, &options, &inventory, &chain)?;
+    let leftovers = read_leftovers(dir, &options, &inventory, ended.staying(&chain))?;
     if report.damage.is_empty() {
         report.damage.extend(leftovers.damage(dir, ended.position).map(|damage| damage.to_string()));
     }

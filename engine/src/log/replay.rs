@@ -33,7 +33,7 @@ pub fn replay(
     if let Some(damage) = ended.damage(dir, &options, &chain)? {
         return Err(damage);
     }
-    let leftovers = read_leftovers(dir, &options, &inventory, &chain)?;
+    let leftovers = read_leftovers(dir, &options, &inventory, ended.staying(&chain))?;
     if let Some(damage) = leftovers.damage(dir, ended.position) {
         return Err(damage);
     }

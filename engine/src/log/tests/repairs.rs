@@ -76,6 +76,26 @@ fn a_commit_that_knows_what_comes_later_proves_nothing() {
     assert_eq!(records.len(), 2);
 }
 
+/// Found by fuzzing: a segment that an opening replaces wasn't searched, and only the next opening met what is in it.
+#[test]
+fn what_an_empty_newest_segment_holds_is_damage_at_once() {
+    let options = options(true, 16 << 10);
+    let mut dir = MemoryDir::new();
+    write(&mut dir, options, &[100]);
+    drop(reopen(&mut dir, LogPosition::default(), options).unwrap());
+    let newest = *log_files(&dir).iter().max().unwrap();
+    let commit = |generation, durable| Commit { generation, durable, records: 0, len: 0, padded: 4096 };
+    let forged = commit(9 << 32, LogPosition { segment: 9 << 32, offset: 4096 });
+    dir.tamper(newest, |bytes| {
+        forged.encode(Seed::of_file(&SHARD, newest.number()), 8192, &mut bytes[8192..]);
+    });
+    let error = reopen(&mut dir, LogPosition::default(), options).map(drop).unwrap_err().to_string();
+    assert!(error.contains(&format!("{newest} is damaged")), "{error}");
+    assert_eq!(repair(&mut dir, LogPosition::default(), options).unwrap().kept_records, 1);
+    let (_, records) = reopen(&mut dir, LogPosition::default(), options).unwrap();
+    assert_eq!(records.len(), 1);
+}
+
 #[test]
 fn a_log_whose_start_is_lost_opens_empty_after_repair() {
     let options = options(true, 16 << 10);
