@@ -66,8 +66,8 @@ fn a_table_that_does_not_read_back_is_written_again_and_is_no_damage() {
     while !hand.jobs[0].requests.iter().any(is_reading) {
         hand.step_job(0, random);
     }
-    let tables = hand.dir.list().unwrap().into_iter().filter(|file| matches!(file, FileName::Table(_)));
-    let table = tables.last().unwrap();
+    let table =
+        hand.dir.list().unwrap().into_iter().rfind(|file| matches!(file, FileName::Table(_))).unwrap();
     hand.dir.tamper(table, |bytes| bytes.fill(7));
     hand.settle();
     let stats = hand.shard.stats();
