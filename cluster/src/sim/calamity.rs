@@ -336,7 +336,7 @@ impl World {
         }
         self.go_down(crash, loss, down_us)?;
         if self.plan.reshards && self.streams.faults.random_ratio(1, 4) {
-            let cores = self.streams.faults.random_range(1..=4.min(self.plan.node.partitions));
+            let cores = self.streams.faults.random_range(1..=self.plan.node.shards_max());
             return self.reshard(cores, crash);
         }
         Ok(())

@@ -82,6 +82,11 @@ impl NodeOptions {
         NodeInfo::new(config, addresses, &self.store(), unix_us)
     }
 
+    /// The most shards that a reshard gives it.
+    pub fn shards_max(&self) -> usize {
+        self.partitions.min(4)
+    }
+
     /// What its `STORE` would say.
     pub fn store(&self) -> StoreFile {
         let (shards, partitions) = (self.cores as u32, self.partitions as u32);

@@ -300,7 +300,7 @@ fn faults(features: &Features, plan: &Plan, rng: &mut SmallRng) -> Vec<Fault> {
         troubles.push(Trouble::Stop { is_power, cores: None, down_us });
     }
     for _ in 0..features.reshards {
-        let cores = Some(rng.random_range(1..=4.min(plan.node.partitions)));
+        let cores = Some(rng.random_range(1..=plan.node.shards_max()));
         troubles.push(Trouble::Stop { is_power: rng.random_ratio(1, 2), cores, down_us: 1_000_000 });
     }
     for _ in 0..features.storms {

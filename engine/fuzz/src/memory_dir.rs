@@ -1,7 +1,7 @@
-//! A directory in memory that loses nothing, and a performer of requests.
+//! A directory in memory that loses nothing.
 
 use pinion_engine::dir::Dir;
-use pinion_engine::io::{FileBytes, FileName, IoCompletion, IoOutput, IoRequest};
+use pinion_engine::io::{FileBytes, FileName};
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Result};
 
@@ -15,25 +15,6 @@ pub struct MemoryDir {
 impl MemoryDir {
     fn file(&self, file: FileName) -> Result<&Vec<u8>> {
         self.files.get(&file).ok_or_else(|| ErrorKind::NotFound.into())
-    }
-
-    /// Does what a request asks for.
-    pub fn perform(&mut self, request: IoRequest) -> IoCompletion {
-        let done = |result: Result<()>| result.map(|()| IoOutput::Done);
-        let (token, result) = match request {
-            IoRequest::Create { token, file } => (token, done(self.create(file))),
-            IoRequest::Write { token, file, offset, data, .. } => {
-                (token, self.write(file, offset, &data).map(|()| IoOutput::Written(data)))
-            }
-            IoRequest::Read { token, file, offset, len } => {
-                (token, self.read(file, offset, len).map(|bytes| IoOutput::Data(bytes.as_slice().into())))
-            }
-            IoRequest::Sync { token, .. } | IoRequest::SyncDir { token } => (token, Ok(IoOutput::Done)),
-            IoRequest::Rename { token, from, to } => (token, done(self.rename(from, to))),
-            IoRequest::Unlink { token, file } => (token, done(self.unlink(file))),
-            IoRequest::Map { token, file } => (token, self.map(file, true).map(IoOutput::Mapped)),
-        };
-        IoCompletion { token, result }
     }
 }
 

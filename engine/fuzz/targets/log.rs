@@ -11,6 +11,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use pinion_engine::dir::Dir;
+use pinion_engine::drive::blocking::perform;
 use pinion_engine::io::{FileName, IoRequest};
 use pinion_engine::log::{
     Batch, DumpItem, Log, LogEvent, LogOptions, LogPosition, Record, RecordKind, dump, recover, repair,
@@ -160,7 +161,7 @@ fn is_at_its_end(error: &Error) -> bool {
 
 fn settle(dir: &mut MemoryDir, log: &mut Log, mut requests: Vec<IoRequest>) {
     while !requests.is_empty() {
-        let completion = dir.perform(requests.remove(0));
+        let completion = perform(dir, requests.remove(0));
         let event = log.complete(completion, &mut requests);
         assert!(!matches!(event, LogEvent::Failed(..)), "nothing failed, and the log says: {event:?}");
     }

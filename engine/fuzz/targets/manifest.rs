@@ -9,6 +9,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use pinion_engine::Error;
+use pinion_engine::drive::blocking::perform;
 use pinion_engine::manifest::{Edit, Manifest, ManifestEvent, ManifestState, TableEntry};
 use pinion_engine_fuzz::memory_dir::MemoryDir;
 use pinion_engine_fuzz::{SHARD, bound, manifest_image};
@@ -73,7 +74,7 @@ fn goes_on(mut dir: MemoryDir, mut manifest: Manifest, mut state: ManifestState)
     let mut requests = Vec::new();
     manifest.append(edit, &mut requests);
     while !requests.is_empty() {
-        let completion = dir.perform(requests.remove(0));
+        let completion = perform(&mut dir, requests.remove(0));
         let event = manifest.complete(completion, &mut requests);
         assert!(!matches!(event, Some(ManifestEvent::Stalled(_))), "nothing failed, and it says {event:?}");
     }

@@ -95,6 +95,18 @@ pub struct Record<'a> {
     pub payload: &'a [u8],
 }
 
+impl Record<'_> {
+    /// Whether it is what its group goes on with behind entry `applied_index`; the error says what is.
+    pub(crate) fn check_follows(&self, applied_index: u64) -> Result<(), String> {
+        let next = applied_index + 1;
+        if self.index == next {
+            return Ok(());
+        }
+        let (partition, index) = (self.group.0, self.index);
+        Err(format!("partition {partition} goes on with entry {index}, but {next} is next"))
+    }
+}
+
 /// How a log is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogOptions {

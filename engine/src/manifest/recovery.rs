@@ -156,7 +156,8 @@ impl Content {
         )))
     }
 
-    fn check_shard(&self, dir: &dyn Dir, shard_id: [u8; 16]) -> Result<(), Error> {
+    /// Refuses the manifest of another shard.
+    pub fn check_shard(&self, dir: &dyn Dir, shard_id: [u8; 16]) -> Result<(), Error> {
         if self.place.shard_id == shard_id {
             return Ok(());
         }

@@ -81,10 +81,7 @@ impl Manifest {
     /// Reads the manifest that counts without changing anything: hands every sound record to `visit` and
     /// returns the state they come to. The shard's id is taken from the file.
     pub fn dump(dir: &dyn Dir, visit: &mut dyn FnMut(ManifestDump)) -> Result<ManifestState, Error> {
-        let Some(number) = newest(&list(dir)?) else {
-            return Err(Error::Unusable(format!("there is no manifest in {}", dir.path())));
-        };
-        let content = Content::read_with(dir, number, &mut |offset, record| {
+        let content = Content::read_with(dir, newest_of(dir)?, &mut |offset, record| {
             let is_state = record.kind == RecordKind::State;
             visit(ManifestDump { offset, sequence: record.sequence, is_state, edit: record.edit.clone() });
         })?;
@@ -93,9 +90,18 @@ impl Manifest {
 
     /// The shard that the manifest in a directory was made for.
     pub fn shard_id(dir: &dyn Dir) -> Result<[u8; 16], Error> {
-        let Some(number) = newest(&list(dir)?) else {
-            return Err(Error::Unusable(format!("there is no manifest in {}", dir.path())));
-        };
-        Content::read(dir, number).map(|content| content.place.shard_id)
+        Content::read(dir, newest_of(dir)?).map(|content| content.place.shard_id)
     }
+
+    /// What the manifest of this shard says. Changes nothing; refuses one that is damaged, or another shard's.
+    pub fn read(dir: &dyn Dir, shard_id: [u8; 16]) -> Result<ManifestState, Error> {
+        let content = Content::read(dir, newest_of(dir)?)?;
+        content.check_shard(dir, shard_id)?;
+        content.damage(dir).map_or(Ok(content.state), Err)
+    }
+}
+
+/// The number of the manifest that counts.
+fn newest_of(dir: &dyn Dir) -> Result<u64, Error> {
+    newest(&list(dir)?).ok_or_else(|| Error::Unusable(format!("there is no manifest in {}", dir.path())))
 }

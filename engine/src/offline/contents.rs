@@ -55,13 +55,7 @@ pub struct Unflushed {
 impl Contents {
     /// Reads manifest, log, and the tables' indexes of a shard that opens. Changes nothing.
     pub fn read(dir: &dyn Dir, shard_id: [u8; 16]) -> Result<Contents, Error> {
-        if Manifest::shard_id(dir)? != shard_id {
-            let dir = dir.path();
-            return Err(Error::Unusable(format!(
-                "the manifest in {dir} belongs to another shard; move it back to where it came from"
-            )));
-        }
-        Contents::with(dir, shard_id, Manifest::dump(dir, &mut |_| {})?, Gaps::Refused)
+        Contents::with(dir, shard_id, Manifest::read(dir, shard_id)?, Gaps::Refused)
     }
 
     /// What the shard would hold if its manifest said this, which may be less than it once said.
@@ -158,10 +152,8 @@ impl Unflushed {
             return Ok(());
         }
         let group = self.groups.entry(record.group).or_insert(fresh);
-        let next = group.applied_index + 1;
-        if gaps == Gaps::Refused && record.index != next {
-            let (partition, index) = (record.group.0, record.index);
-            return Err(format!("partition {partition} goes on with entry {index}, but {next} is next"));
+        if gaps == Gaps::Refused {
+            record.check_follows(group.applied_index)?;
         }
         let mut newest = Version(0);
         for op in batch.ops() {

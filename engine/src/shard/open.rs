@@ -168,13 +168,7 @@ impl Replay {
         if record.index <= self.partitions[place].applied_index {
             return Ok(());
         }
-        let expected = self.partitions[place].applied_index + 1;
-        if record.index != expected {
-            return Err(bad(format!(
-                "partition {} goes on with entry {}, but {expected} is next",
-                record.group.0, record.index
-            )));
-        }
+        record.check_follows(self.partitions[place].applied_index).map_err(bad)?;
         let expires =
             apply_entry(&mut self.partitions, &mut self.sources, place, record.index, record.payload);
         self.holds_expiring |= expires.map_err(bad)?;

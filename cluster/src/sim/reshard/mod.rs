@@ -38,7 +38,7 @@ impl World {
     /// Gives the store about `cores` shards, while the node is down, which came by `worst` at the most: nothing worse happens
     /// to it now. Skipped where a disk can't be read.
     pub(super) fn reshard(&mut self, cores: usize, worst: Crash) -> Checked {
-        let most = self.plan.node.partitions.min(4);
+        let most = self.plan.node.shards_max();
         if self.calamity.is_stormy() || !self.calamity.damage.is_empty() || most == 1 {
             return Ok(());
         }

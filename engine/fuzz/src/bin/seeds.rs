@@ -1,6 +1,7 @@
 //! Writes the seeds of the engine's targets: `seeds DIR` makes `DIR/TARGET/NAME`. Everything comes from the engine's own writers.
 
 use pinion_engine::drive::StoreFile;
+use pinion_engine::drive::blocking::perform;
 use pinion_engine::io::FileName;
 use pinion_engine::key::{Entry, Expiry, Incarnation, Kind, Prefix, RangeTombstone, Stamp};
 use pinion_engine::log::{BatchBuilder, Log, LogOptions, LogPosition, Record, RecordKind, recover};
@@ -83,7 +84,7 @@ fn write_commit(dir: &mut MemoryDir, log: &mut Log) {
     let mut requests = Vec::new();
     log.write(true, &mut requests).expect("something was appended");
     while !requests.is_empty() {
-        let completion = dir.perform(requests.remove(0));
+        let completion = perform(&mut dir, requests.remove(0));
         log.complete(completion, &mut requests);
     }
 }
@@ -136,7 +137,7 @@ fn manifests(dir: &Path) {
         let mut requests = Vec::new();
         manifest.append(edit, &mut requests);
         while !requests.is_empty() {
-            let completion = files.perform(requests.remove(0));
+            let completion = perform(&mut files, requests.remove(0));
             manifest.complete(completion, &mut requests);
         }
         write(dir, "manifest", &format!("{step}-edits"), &manifest_image::compact(flags, &files));

@@ -59,16 +59,20 @@ fn a_lost_segment_header_costs_that_segment_and_what_follows() {
     }
 }
 
+/// An empty commit of generation 9 << 32 that says that the log was durable up to the beginning of this generation.
+fn forge(durable: u64) -> Commit {
+    let durable = LogPosition { segment: durable, offset: 4096 };
+    Commit { generation: 9 << 32, durable, records: 0, len: 0, padded: 4096 }
+}
+
 /// Found by fuzzing: such a commit, in a file that isn't log any more, was believed again behind every repair.
 #[test]
 fn a_commit_that_knows_what_comes_later_proves_nothing() {
     let options = options(true, 16 << 10);
     let mut dir = MemoryDir::new();
     write(&mut dir, options, &[100; 2]);
-    let durable = LogPosition { segment: u64::MAX, offset: 4096 };
-    let forged = Commit { generation: 9 << 32, durable, records: 0, len: 0, padded: 4096 };
     let (spare, mut bytes) = (FileName::Log(9), vec![0; 16 << 10]);
-    forged.encode(Seed::of_file(&SHARD, 9), 4096, &mut bytes[4096..]);
+    forge(u64::MAX).encode(Seed::of_file(&SHARD, 9), 4096, &mut bytes[4096..]);
     dir.create(spare).unwrap();
     dir.write(spare, 0, &bytes).unwrap();
     assert_eq!(repair(&mut dir, LogPosition::default(), options).unwrap().damage, [""; 0]);
@@ -84,11 +88,8 @@ fn what_an_empty_newest_segment_holds_is_damage_at_once() {
     write(&mut dir, options, &[100]);
     drop(reopen(&mut dir, LogPosition::default(), options).unwrap());
     let newest = *log_files(&dir).iter().max().unwrap();
-    let commit = |generation, durable| Commit { generation, durable, records: 0, len: 0, padded: 4096 };
-    let forged = commit(9 << 32, LogPosition { segment: 9 << 32, offset: 4096 });
-    dir.tamper(newest, |bytes| {
-        forged.encode(Seed::of_file(&SHARD, newest.number()), 8192, &mut bytes[8192..]);
-    });
+    let seed = Seed::of_file(&SHARD, newest.number());
+    dir.tamper(newest, |bytes| forge(9 << 32).encode(seed, 8192, &mut bytes[8192..]));
     let error = reopen(&mut dir, LogPosition::default(), options).map(drop).unwrap_err().to_string();
     assert!(error.contains(&format!("{newest} is damaged")), "{error}");
     assert_eq!(repair(&mut dir, LogPosition::default(), options).unwrap().kept_records, 1);
