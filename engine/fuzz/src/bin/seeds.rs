@@ -84,7 +84,7 @@ fn write_commit(dir: &mut MemoryDir, log: &mut Log) {
     let mut requests = Vec::new();
     log.write(true, &mut requests).expect("something was appended");
     while !requests.is_empty() {
-        let completion = perform(&mut dir, requests.remove(0));
+        let completion = perform(dir, requests.remove(0));
         log.complete(completion, &mut requests);
     }
 }
