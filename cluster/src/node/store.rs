@@ -3,8 +3,8 @@
 use crate::config::{Config, SHARD_MEMORY_MIN, size};
 use crate::error::Error;
 use crate::placement::PARTITIONS_DEFAULT;
-use pinion_engine::drive::{OsDir, StoreFile, StoreLock};
-use std::io;
+use pinion_engine::drive::{OsDir, StoreFile, StoreLock, create_file};
+use std::io::{self, Write};
 
 /// A store that is ours as long as this lives.
 pub struct OwnedStore {
@@ -77,7 +77,7 @@ fn remember_name(config: &Config) {
             "--node-id: this node was {before} and is {name} from now on; clients and monitoring see another node"
         );
     }
-    if let Err(error) = std::fs::write(&path, format!("{name}\n")) {
+    if let Err(error) = create_file(&path).and_then(|mut file| writeln!(file, "{name}")) {
         tracing::warn!(
             "{} can't be written, so that another --node-id won't be noticed: {error}",
             path.display()

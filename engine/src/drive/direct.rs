@@ -1,5 +1,6 @@
 //! Finds out whether a directory's files can be written with O_DIRECT.
 
+use super::owned;
 use super::syscalls;
 use crate::aligned::{ALIGN, AlignedBuf};
 use crate::error::Error;
@@ -47,8 +48,9 @@ fn write(dir: &Path) -> io::Result<Option<Probe>> {
     static PROBES: AtomicU64 = AtomicU64::new(0);
     let number = PROBES.fetch_add(1, Ordering::Relaxed);
     let path = dir.join(format!(".direct-probe-{}-{number}", std::process::id()));
-    let file =
-        OpenOptions::new().write(true).create(true).truncate(true).custom_flags(libc::O_DIRECT).open(&path);
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(owned::FILE_MODE).custom_flags(libc::O_DIRECT);
+    let file = options.open(&path);
     // Before looking at the result: a file system may refuse the flag only after it has made the name.
     let mut probe = Probe { path, is_filled: false };
     match file.and_then(|file| file.write_all_at(&AlignedBuf::zeroed(ALIGN), 0)) {

@@ -1,55 +1,117 @@
-//! One process per store: `DIR/LOCK`, held with flock for as long as the store is open.
+//! One process per store: a lock on the directory itself, and `DIR/LOCK` with the number of the process that has it.
+//!
+//! Both are flock's. The directory's lock belongs to the directory, not to a name in it: it holds when `DIR/LOCK` is
+//! removed or replaced, and goes with the directory when that is moved. `DIR/LOCK` is locked too, because it is what
+//! earlier versions lock, and what is seen from other machines where the directory lies on a network file system. The
+//! kernel releases the locks of a process that ends, however it ends. See docs/decisions/0007.
 
+use super::owned;
 use crate::error::Error;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+
+const FILE: &str = "LOCK";
 
 /// Keeps other processes, and other handles of this one, out of a store until it is dropped.
 #[derive(Debug)]
 pub struct StoreLock {
-    file: File,
+    dir: File,
+    /// `DIR/LOCK`; a reader has none where there is none.
+    file: Option<File>,
+    is_shared: bool,
 }
 
 impl StoreLock {
-    /// Takes the lock of the store in `dir`, which must exist; refused while somebody else has it.
-    /// The kernel releases the lock of a process that ends, however it ends.
+    /// Takes the store in `dir`, which must exist; refused while anybody else has it.
     pub fn acquire(dir: &Path) -> Result<StoreLock, Error> {
-        let failed = |operation, source| Error::io(operation, "LOCK", dir.display(), source);
+        let failed = |operation, source| Error::io(operation, FILE, dir.display(), source);
+        let handle = lock_dir(dir, File::try_lock)?;
         let mut file = OpenOptions::new()
             .create(true)
             .truncate(false)
             .read(true)
             .write(true)
-            .open(dir.join("LOCK"))
+            .mode(owned::FILE_MODE)
+            .open(dir.join(FILE))
             .map_err(|source| failed("open", source))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(in_use(dir, &mut file)),
-            Err(TryLockError::Error(source)) => return Err(failed("lock", source)),
-        }
+        settle(dir, file.try_lock()).map_err(|refused| refused.unwrap_or_else(|e| failed("lock", e)))?;
         // Only for the message that the next one gets; the lock is flock's.
         file.set_len(0)
             .and_then(|()| file.write_all(format!("{}\n", std::process::id()).as_bytes()))
             .map_err(|source| failed("write", source))?;
-        Ok(StoreLock { file })
+        Ok(StoreLock { dir: handle, file: Some(file), is_shared: false })
+    }
+
+    /// Keeps the store in `dir` as it is while it is read: refused while somebody has taken it, shared with other readers.
+    /// Writes nothing, so the medium may be read-only.
+    pub fn acquire_shared(dir: &Path) -> Result<StoreLock, Error> {
+        let failed = |operation, source| Error::io(operation, FILE, dir.display(), source);
+        let handle = lock_dir(dir, File::try_lock_shared)?;
+        let file = match File::open(dir.join(FILE)) {
+            Ok(file) => Some(file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(source) => return Err(failed("open", source)),
+        };
+        if let Some(file) = &file {
+            settle(dir, file.try_lock_shared())
+                .map_err(|refused| refused.unwrap_or_else(|e| failed("lock", e)))?;
+        }
+        Ok(StoreLock { dir: handle, file, is_shared: true })
     }
 }
 
 impl Drop for StoreLock {
-    /// Gives the lock back at once. Closing the file wouldn't: a child process that another thread is just
-    /// starting holds a copy of the descriptor until its exec, and flock's lock ends with the last copy.
+    /// Gives the locks back at once. Closing the files wouldn't: a child process that another thread is just
+    /// starting holds copies of the descriptors until its exec, and flock's lock ends with the last copy.
     fn drop(&mut self) {
-        // Nobody could act on an error, and the lock ends with the process all the same.
-        let _ = self.file.unlock();
+        // Nobody could act on an error, and the locks end with the process all the same.
+        if let Some(file) = &self.file {
+            if !self.is_shared {
+                let _ = file.set_len(0);
+            }
+            let _ = file.unlock();
+        }
+        let _ = self.dir.unlock();
     }
 }
 
-fn in_use(dir: &Path, file: &mut File) -> Error {
+/// Opens a directory and locks it. A file system that has no locks for directories leaves that to `DIR/LOCK`.
+fn lock_dir(dir: &Path, lock: fn(&File) -> Result<(), TryLockError>) -> Result<File, Error> {
+    let handle = File::open(dir).map_err(|source| Error::io("open", "directory", dir.display(), source))?;
+    match settle(dir, lock(&handle)) {
+        Err(Err(error)) if has_no_locks(&error) => {}
+        Err(Err(source)) => return Err(Error::io("lock", "directory", dir.display(), source)),
+        Err(Ok(in_use)) => return Err(in_use),
+        Ok(()) => {}
+    }
+    Ok(handle)
+}
+
+fn has_no_locks(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::ENOSYS | libc::EOPNOTSUPP | libc::EINVAL | libc::ENOLCK | libc::EBADF)
+    )
+}
+
+/// What came of trying a lock: held by somebody else, or a failure of the system.
+fn settle(dir: &Path, tried: Result<(), TryLockError>) -> Result<(), Result<Error, io::Error>> {
+    match tried {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => Err(Ok(in_use(dir))),
+        Err(TryLockError::Error(error)) => Err(Err(error)),
+    }
+}
+
+fn in_use(dir: &Path) -> Error {
     let mut holder = String::new();
-    let named = file.rewind().and_then(|()| file.read_to_string(&mut holder));
-    let holder = match (named, holder.trim().parse::<u32>()) {
-        (Ok(_), Ok(pid)) => format!("process {pid}"),
+    let named = File::open(dir.join(FILE)).and_then(|mut file| file.read_to_string(&mut holder));
+    // A number that a killed process left is nobody's; whoever reads the store leaves none.
+    let is_alive = |pid: &u32| Path::new("/proc").join(pid.to_string()).exists();
+    let holder = match (named, holder.trim().parse::<u32>().ok().filter(is_alive)) {
+        (Ok(_), Some(pid)) => format!("process {pid}"),
         _ => "another process".to_owned(),
     };
     Error::Unusable(format!("{} is in use by {holder}; stop it or choose another directory", dir.display()))
@@ -58,6 +120,8 @@ fn in_use(dir: &Path, file: &mut File) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
     use std::process::Command;
 
     const CHILD: &str = "PINION_TEST_LOCK_DIR";
@@ -89,10 +153,67 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_of_the_descriptor_in_a_starting_child_doesnt_keep_the_lock() {
+    fn a_lock_outlives_the_file_that_names_its_holder() {
+        let dir = tempfile::tempdir().unwrap();
+        let _lock = StoreLock::acquire(dir.path()).unwrap();
+        fs::remove_file(dir.path().join(FILE)).unwrap();
+        assert!(StoreLock::acquire(dir.path()).is_err());
+        fs::write(dir.path().join(FILE), b"").unwrap();
+        assert!(StoreLock::acquire(dir.path()).is_err());
+        assert!(StoreLock::acquire_shared(dir.path()).is_err());
+    }
+
+    #[test]
+    fn a_lock_goes_with_the_directory_that_is_moved() {
+        let parent = tempfile::tempdir().unwrap();
+        let (here, there) = (parent.path().join("here"), parent.path().join("there"));
+        fs::create_dir(&here).unwrap();
+        let _lock = StoreLock::acquire(&here).unwrap();
+        fs::rename(&here, &there).unwrap();
+        assert!(StoreLock::acquire(&there).is_err());
+        fs::create_dir(&here).unwrap();
+        StoreLock::acquire(&here).unwrap();
+    }
+
+    #[test]
+    fn a_lock_of_an_earlier_version_is_respected() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = File::create(dir.path().join(FILE)).unwrap();
+        file.try_lock().unwrap();
+        assert!(StoreLock::acquire(dir.path()).is_err());
+        assert!(StoreLock::acquire_shared(dir.path()).is_err());
+    }
+
+    #[test]
+    fn readers_share_a_store_and_write_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let readers = [(); 2].map(|()| StoreLock::acquire_shared(dir.path()).unwrap());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        let error = StoreLock::acquire(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("in use by another process"), "{error}");
+        drop(readers);
+        let _owner = StoreLock::acquire(dir.path()).unwrap();
+        assert!(StoreLock::acquire_shared(dir.path()).is_err());
+    }
+
+    #[test]
+    fn the_file_is_its_owners_and_empty_once_the_store_is_given_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(FILE);
+        let lock = StoreLock::acquire(dir.path()).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", std::process::id()));
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        drop(StoreLock::acquire(dir.path()).unwrap_err());
+        assert_ne!(fs::read(&path).unwrap(), b"", "whoever is refused changes nothing");
+        drop(lock);
+        assert_eq!(fs::read(&path).unwrap(), b"");
+    }
+
+    #[test]
+    fn a_copy_of_the_descriptors_in_a_starting_child_doesnt_keep_the_lock() {
         let dir = tempfile::tempdir().unwrap();
         let lock = StoreLock::acquire(dir.path()).unwrap();
-        let _copy = lock.file.try_clone().unwrap();
+        let _copies = [lock.dir.try_clone().unwrap(), lock.file.as_ref().unwrap().try_clone().unwrap()];
         drop(lock);
         StoreLock::acquire(dir.path()).unwrap();
     }

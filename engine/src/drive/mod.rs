@@ -6,6 +6,7 @@
 //! - [`blocking`] performs any request or job at once, over any directory.
 //! - [`Background`] is the thread that runs jobs and rare requests, beside the hot thread on its core.
 //! - [`StoreFile`] and [`StoreLock`] are what a store's directory has besides its shards.
+//! - [`create_file`] and [`create_dir`] make what only its owner may read.
 //!
 //! `unsafe` is confined to `ring`, `sigbus` and `syscalls`.
 
@@ -18,6 +19,7 @@ mod limits;
 mod lock;
 mod mapped;
 mod os_dir;
+mod owned;
 mod rare;
 mod ring;
 mod sigbus;
@@ -30,6 +32,7 @@ pub use device::LogSync;
 pub use files::{Files, OpenFile};
 pub use lock::StoreLock;
 pub use os_dir::OsDir;
+pub use owned::{create_dir, create_file};
 pub use rare::is_rare;
 pub use ring::{Ring, RingWaker};
 pub use span::ReadSpan;

@@ -1,6 +1,7 @@
 //! A shard's directory on a real file system, with blocking calls.
 
 use super::mapped::MappedFile;
+use super::owned;
 use crate::dir::Dir;
 use crate::error::Error;
 use crate::io::{FileBytes, FileName};
@@ -70,7 +71,7 @@ impl Dir for OsDir {
     }
 
     fn create(&mut self, file: FileName) -> Result<()> {
-        File::create(self.file(file)).map(drop)
+        owned::create_file(&self.file(file)).map(drop)
     }
 
     fn write(&mut self, file: FileName, offset: u64, data: &[u8]) -> Result<()> {
@@ -121,7 +122,7 @@ fn create_durably(path: &Path) -> Result<()> {
         _ => Path::new("."),
     };
     create_durably(parent)?;
-    match fs::create_dir(path) {
+    match owned::create_dir(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }

@@ -2,8 +2,9 @@
 
 use super::mapped::MappedFile;
 use super::os_dir::sync_dir;
+use super::owned;
 use crate::io::{FileBytes, FileName, IoCompletion, IoOutput, IoRequest};
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Result};
 use std::path::{Path, PathBuf};
 
@@ -21,7 +22,7 @@ pub(super) fn path(dir: &Path, file: FileName) -> PathBuf {
 /// Performs a rare request; blocks until it is done.
 pub(super) fn perform(dir: &Path, request: &IoRequest) -> IoCompletion {
     match *request {
-        IoRequest::Create { token, file } => done(token, File::create(path(dir, file)).map(drop)),
+        IoRequest::Create { token, file } => done(token, owned::create_file(&path(dir, file)).map(drop)),
         IoRequest::SyncDir { token } => done(token, sync_dir(dir)),
         IoRequest::Rename { token, from, to } => done(token, fs::rename(path(dir, from), path(dir, to))),
         IoRequest::Unlink { token, file } => done(token, fs::remove_file(path(dir, file))),

@@ -8,6 +8,7 @@
 //! directories of any other layout than the one that `STORE` names hold nothing that counts.
 
 use super::os_dir::sync_dir;
+use super::owned;
 use crate::error::Error;
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -95,7 +96,7 @@ impl StoreFile {
     pub fn write(&self, dir: &Path) -> Result<(), Error> {
         self.check().map_err(Error::Unusable)?;
         let write = || {
-            let mut file = File::create(dir.join(TEMP))?;
+            let mut file = owned::create_file(&dir.join(TEMP))?;
             file.write_all(self.to_text().as_bytes())?;
             file.sync_all()?;
             fs::rename(dir.join(TEMP), dir.join(FILE))?;

@@ -23,8 +23,7 @@ pub(super) struct Driver {
 impl Driver {
     pub fn open(dir: &Path, options: &StoreOptions) -> Result<Driver, Error> {
         options.check()?;
-        std::fs::create_dir_all(dir)
-            .map_err(|error| Error::io("create", dir.display(), "the file system", error))?;
+        OsDir::create(dir)?;
         let lock = StoreLock::acquire(dir)?;
         let file = match StoreFile::read(dir)? {
             Some(file) => file,

@@ -103,3 +103,24 @@ fn a_closed_store_says_so() {
     store.close().unwrap();
     assert!(matches!(other.get(b"k"), Err(Error::Closed)));
 }
+
+#[test]
+fn what_a_store_consists_of_is_for_its_owner_only() {
+    use std::os::unix::fs::MetadataExt;
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("store");
+    let mut store = LocalStore::open(&dir, small(Durability::Sync)).unwrap();
+    store.put(b"k", b"v").unwrap();
+    let mut left = vec![dir];
+    let mut files = 0;
+    while let Some(path) = left.pop() {
+        let meta = std::fs::metadata(&path).unwrap();
+        let wanted = if meta.is_dir() { 0o700 } else { 0o600 };
+        assert_eq!(meta.mode() & 0o777, wanted, "{}", path.display());
+        files += usize::from(meta.is_file());
+        if meta.is_dir() {
+            left.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        }
+    }
+    assert!(files >= 4, "STORE, LOCK, a log and a manifest: {files}");
+}

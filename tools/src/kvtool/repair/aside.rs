@@ -2,6 +2,7 @@
 
 use crate::kvtool::text::time;
 use pinion_engine::Error;
+use pinion_engine::drive::create_dir;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,7 +21,7 @@ impl Aside {
         let stamp: String =
             time(now.as_millis() as u64).chars().filter(char::is_ascii_alphanumeric).collect();
         let path = root.join(format!("repair-{stamp}"));
-        fs::create_dir(&path)
+        create_dir(&path)
             .and_then(|()| sync(root))
             .map_err(|source| Error::io("create", path.display(), root.display(), source))?;
         Ok(Aside { path })
@@ -34,8 +35,11 @@ impl Aside {
     /// The part of it for a shard.
     pub fn shard(&self, name: &str) -> Result<ShardAside, Error> {
         let path = self.path.join(name);
-        fs::create_dir_all(&path)
-            .and_then(|()| sync(&self.path))
+        let made = match create_dir(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            made => made,
+        };
+        made.and_then(|()| sync(&self.path))
             .map_err(|source| Error::io("create", name, self.path.display(), source))?;
         Ok(ShardAside { path })
     }

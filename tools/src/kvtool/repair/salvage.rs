@@ -5,6 +5,7 @@ use crate::kvtool::target::Shard;
 use crate::kvtool::text::key;
 use pinion_engine::Error;
 use pinion_engine::dir::Dir;
+use pinion_engine::drive::create_file;
 use pinion_engine::io::FileName;
 use pinion_engine::key::{Entry, Version};
 use pinion_engine::manifest::TableEntry;
@@ -41,7 +42,7 @@ pub fn rewrite(
     let path = Path::new(&dir.path()).join(file.to_string());
     let failed = |operation, source| Error::io(operation, file, dir.path(), source);
     let made = aside.scratch(&format!("{file}.salvaged"));
-    let output = File::create(&made).map_err(|source| failed("salvage", source))?;
+    let output = create_file(&made).map_err(|source| failed("salvage", source))?;
     let mut rewriter = Rewriter::new(table.number, output);
     let salvaged = salvage(dir, table.number, &mut |block| rewriter.take(&block))?;
     let (mut report, file_bytes) = rewriter.finish(&salvaged)?;
