@@ -1,8 +1,9 @@
 //! What a core is told from outside, and how it goes down in two steps.
 //!
-//! 1. *Drain*: no new connections, no new input; everything taken in is answered, then the connections are closed. The
-//!    core goes on serving other cores, which drain too.
-//! 2. *Stop*, when every core has drained: the shard settles its log, then its loop ends.
+//! 1. *Drain*: no new connections, no new input; everything taken in is answered. A connection is closed when its client
+//!    has been sent its answers, and the core has drained when none is left. It goes on serving other cores, which drain
+//!    too.
+//! 2. *Stop*, when every core has drained or the time for it has passed: the shard settles its log, then its loop ends.
 
 use super::sockets::{Performer, Sockets};
 use super::state::CoreState;
@@ -26,8 +27,14 @@ pub enum Phase {
 pub const POLL: Duration = Duration::from_millis(5);
 
 impl CoreState {
-    /// The node stops: every core has drained.
+    /// The node stops: every core has drained, or had its time.
     pub fn stop(&mut self) {
+        let (me, left) = (self.hub.me, self.hub.sessions.len());
+        if left > 0 && self.phase == Phase::Draining {
+            tracing::warn!(
+                "core {me}: {left} connections haven't taken their answers within --drain-timeout and are cut off"
+            );
+        }
         self.shard.begin_shutdown();
         self.phase = Phase::Stopping;
     }
@@ -63,8 +70,9 @@ impl CoreState {
         }
     }
 
+    /// Whether nobody waits any more, for an answer or for the rest of one: a connection that is answered is closed
+    /// behind its output.
     fn is_drained(&mut self) -> bool {
-        let answered = self.hub.sessions.iter().all(|session| session.in_flight() == 0);
-        answered && self.hub.walks.is_empty() && self.hub.forwards.is_idle()
+        self.hub.sessions.len() == 0 && self.hub.walks.is_empty() && self.hub.forwards.is_idle()
     }
 }

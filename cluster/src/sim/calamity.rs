@@ -158,7 +158,7 @@ impl World {
             Trouble::Stop { is_power, cores, down_us } => {
                 self.calamity.stopped = Some(Stopped { is_power, cores, down_us });
                 if let Up::Yes(node) = &mut self.up {
-                    node.stop(now_us);
+                    node.stop(now_us, &mut self.counters);
                 }
             }
             Trouble::Storm { read, write, sync, us } => {
@@ -320,7 +320,7 @@ impl World {
         if self.calamity.stopped.is_none() {
             self.calamity.stopped = Some(Stopped { is_power: false, cores: None, down_us });
         }
-        node.stop(now_us);
+        node.stop(now_us, &mut self.counters);
         Ok(())
     }
 
@@ -351,8 +351,9 @@ impl World {
         let until_us = self.clock.us() + down_us;
         let up = std::mem::replace(&mut self.up, Up::No { until_us });
         let mut remains = Vec::new();
-        let mut is_logging = false;
+        let (mut is_logging, mut has_drained) = (false, false);
         if let Up::Yes(mut node) = up {
+            has_drained = node.has_drained();
             is_logging = node.is_at(Moment::LogWrite);
             node.count(&mut self.counters);
             if !self.calamity.damage.is_empty() {
@@ -360,7 +361,10 @@ impl World {
                 self.counters.add("damage reported", errors.sum());
             }
             for core in &mut node.cores {
-                remains.extend(core.net.crash(&mut self.streams.net));
+                remains.extend(match has_drained {
+                    true => core.net.exit(),
+                    false => core.net.crash(&mut self.streams.net),
+                });
             }
         }
         let mut is_torn = false;
@@ -373,7 +377,9 @@ impl World {
         for remains in remains {
             let seat = &mut self.seats[remains.client];
             if matches!(seat.link, Link::Open { .. }) {
-                seat.link = Link::Closed { bytes: remains.bytes.into(), is_orderly: remains.is_orderly };
+                let drained = has_drained.then_some(remains.taken);
+                seat.link =
+                    Link::Closed { bytes: remains.bytes.into(), is_orderly: remains.is_orderly, drained };
             }
         }
         let now = self.now();
@@ -384,6 +390,7 @@ impl World {
                 self.trace.add_bytes(Event::Received, index as u64, &bytes);
                 seat.client.received(&bytes, now, &mut self.history)?;
             }
+            self.look_for_owed(index)?;
             self.disconnect(index)?;
         }
         self.history.crashed(loss, now);

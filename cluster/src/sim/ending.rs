@@ -50,7 +50,7 @@ impl World {
         }
         self.tidy()?;
         if let Up::Yes(node) = &mut self.up {
-            node.stop(self.clock.us());
+            node.stop(self.clock.us(), &mut self.counters);
         }
         while let Up::Yes(_) = &self.up {
             self.step()?;

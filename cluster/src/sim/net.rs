@@ -40,6 +40,8 @@ struct Socket {
     arriving: Vec<u8>,
     /// Presented before, and not taken.
     kept: Vec<u8>,
+    /// Bytes that the core has taken.
+    taken: u64,
     /// Written by the core.
     output: Vec<u8>,
     /// On its way to the client.
@@ -73,6 +75,15 @@ pub struct Remains {
     pub bytes: Vec<u8>,
     /// Whether the core closed it after everything was sent.
     pub is_orderly: bool,
+    /// How many of the client's bytes the core had taken.
+    pub taken: u64,
+}
+
+impl Remains {
+    /// Of a client that wasn't taken.
+    fn of_knock(knock: Knock) -> Remains {
+        Remains { client: knock.client, bytes: Vec::new(), is_orderly: false, taken: 0 }
+    }
 }
 
 /// See the module's text.
@@ -191,6 +202,12 @@ impl Net {
         sockets.collect::<Vec<_>>().join("; ")
     }
 
+    /// Answers that clients who are there haven't been sent.
+    pub fn has_output(&self) -> bool {
+        let mut sockets = self.places.iter().filter_map(|place| place.socket.as_ref());
+        sockets.any(|socket| !socket.is_reset && !socket.output.is_empty())
+    }
+
     /// Bytes that the core holds for its connections.
     pub fn held_bytes(&self) -> usize {
         let sockets = self.places.iter().filter_map(|place| place.socket.as_ref());
@@ -276,6 +293,7 @@ impl Net {
         bytes.drain(..taken);
         let (budget, most) = (self.options.budget_bytes, self.options.input_bytes_max);
         let Some(socket) = self.find_mut(conn) else { return };
+        socket.taken += taken as u64;
         let is_too_long = bytes.len() > most && socket.pauses == 0 && !socket.is_closing;
         socket.is_stalled = !bytes.is_empty() && socket.output.len() > budget;
         socket.kept = bytes;
@@ -290,7 +308,8 @@ impl Net {
         let is_orderly = reason == CloseReason::Closed;
         self.orphans -= usize::from(socket.is_reset);
         if !socket.is_reset {
-            self.remains.push(Remains { client: socket.client, bytes: socket.leaving, is_orderly });
+            let Socket { client, leaving: bytes, taken, .. } = *socket;
+            self.remains.push(Remains { client, bytes, is_orderly, taken });
         }
         state.closed(conn, reason);
     }
@@ -325,22 +344,28 @@ impl Net {
 
     /// The node is gone: what each client still gets is a part of what was on its way.
     pub fn crash(&mut self, rng: &mut SmallRng) -> Vec<Remains> {
-        let sockets = self.places.drain(..).filter_map(|place| place.socket);
-        let mut remains: Vec<Remains> = sockets
-            .map(|socket| {
-                let mut bytes = socket.leaving;
-                bytes.truncate(piece(bytes.len(), rng));
-                Remains { client: socket.client, bytes, is_orderly: false }
-            })
-            .collect();
-        let knocking = self.knocking.drain(..);
-        remains.extend(knocking.map(|knock| Remains {
-            client: knock.client,
-            bytes: vec![],
-            is_orderly: false,
-        }));
+        let mut remains = self.end_all();
+        for remains in &mut remains {
+            remains.bytes.truncate(piece(remains.bytes.len(), rng));
+        }
         remains.append(&mut self.remains);
         remains
+    }
+
+    /// The node has ended: the kernel goes on delivering what it has.
+    pub fn exit(&mut self) -> Vec<Remains> {
+        let mut remains = self.end_all();
+        remains.append(&mut self.remains);
+        remains
+    }
+
+    fn end_all(&mut self) -> Vec<Remains> {
+        let sockets = self.places.drain(..).filter_map(|place| place.socket);
+        let sockets = sockets.map(|socket| {
+            let Socket { client, leaving: bytes, taken, .. } = *socket;
+            Remains { client, bytes, is_orderly: false, taken }
+        });
+        sockets.chain(self.knocking.drain(..).map(Remains::of_knock)).collect()
     }
 }
 
@@ -398,8 +423,7 @@ impl Sockets for Net {
     fn stop_accepting(&mut self) {
         self.is_accepting = false;
         let refused = self.knocking.drain(..);
-        let refused = refused.map(|knock| Remains { client: knock.client, bytes: vec![], is_orderly: false });
-        self.remains.extend(refused);
+        self.remains.extend(refused.map(Remains::of_knock));
     }
 
     fn stop(&mut self) {

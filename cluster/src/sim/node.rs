@@ -135,6 +135,8 @@ pub struct Node {
     drained: usize,
     stopping: Stopping,
     stop_us: u64,
+    /// It ran out of time before all its cores had drained.
+    was_cut_off: bool,
 }
 
 /// What a turn works with.
@@ -185,7 +187,7 @@ impl Node {
                 wake_at_us: None,
             });
         }
-        Ok(Node { cores, inbox, started_us, drained: 0, stopping: Stopping::No, stop_us: 0 })
+        Ok(Node { cores, inbox, started_us, drained: 0, stopping: Stopping::No, stop_us: 0, was_cut_off: false })
     }
 
     /// Whether a core has something to do now.
@@ -263,10 +265,12 @@ impl Node {
     }
 
     /// Somebody asks the node to stop.
-    pub fn stop(&mut self, now_us: u64) {
+    pub fn stop(&mut self, now_us: u64, counters: &mut Counters) {
         if self.stopping != Stopping::No {
             return;
         }
+        let has_output = self.cores.iter().any(|core| core.net.has_output());
+        counters.add("drains with answers queued", u64::from(has_output));
         self.stop_us = now_us;
         self.stopping = Stopping::Draining { until_us: now_us + DRAIN_US };
         for core in &mut self.cores {
@@ -278,6 +282,11 @@ impl Node {
     /// Whether it was told to stop.
     pub fn is_stopping(&self) -> bool {
         self.stopping != Stopping::No
+    }
+
+    /// Whether it has stopped after all that it took in was answered.
+    pub fn has_drained(&self) -> bool {
+        self.has_stopped() && !self.was_cut_off
     }
 
     /// Whether it was told to stop longer than this ago.
@@ -299,6 +308,7 @@ impl Node {
             && (self.drained == self.cores.len() || now_us >= until_us)
         {
             self.stopping = Stopping::Settling;
+            self.was_cut_off = self.drained < self.cores.len();
             for core in &mut self.cores {
                 core.state.stop();
                 core.is_woken = true;

@@ -177,7 +177,7 @@ impl Profile {
                 crashes: 8,
                 ..calm
             },
-            Profile::Overload => Features { is_tight: true, is_flooding: true, slow: 4, ..calm },
+            Profile::Overload => Features { is_tight: true, is_flooding: true, slow: 4, stops: 3, ..calm },
             Profile::Reshard => Features { reshards: 4, stops: 4, is_churning: true, ..calm },
             Profile::Swarm => swarm(rng),
         }
@@ -198,7 +198,9 @@ impl Profile {
             Profile::Eio => &["failed syncs", "failed writes", "failed reads", "failed logs"],
             Profile::Expiry => &["clock jumps", "expired keys compacted"],
             Profile::Compaction => &["crashes inside a merge", "range tombstones", "parked reads"],
-            Profile::Overload => &["full mesh queues", "held writers", "full connections"],
+            Profile::Overload => {
+                &["full mesh queues", "held writers", "full connections", "drains with answers queued"]
+            }
             Profile::Reshard => &["reshards", "reshards cut off", "reshards cut off behind the switch"],
             Profile::Swarm => &[
                 "damage done",

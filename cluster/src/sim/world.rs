@@ -56,6 +56,9 @@ pub(super) enum Link {
         bytes: VecDeque<u8>,
         /// Nothing was to be lost, and nobody but the client may have asked for it.
         is_orderly: bool,
+        /// How many of the client's bytes the node had taken, if it closed the connection because it stops: what is in them
+        /// is answered.
+        drained: Option<u64>,
     },
 }
 
@@ -322,7 +325,8 @@ impl World {
                 Link::Knocking { .. } => seat.link = Link::None { retry_us: self.clock.us() + RETRY_US },
                 Link::Open { .. } => {
                     let is_orderly = remains.is_orderly && !is_stopping;
-                    seat.link = Link::Closed { bytes: remains.bytes.into(), is_orderly };
+                    let drained = (remains.is_orderly && is_stopping).then_some(remains.taken);
+                    seat.link = Link::Closed { bytes: remains.bytes.into(), is_orderly, drained };
                 }
                 Link::None { .. } | Link::Closed { .. } => {}
             }

@@ -104,6 +104,8 @@ pub(super) struct Connection {
     pub told_finished: bool,
     /// Beyond the limit: the handler never hears of it.
     pub refused: bool,
+    /// The client sent something after it was closed here.
+    pub discards: bool,
     /// How often the handler paused it.
     pub pauses: u16,
     /// How many unconsumed bytes are needed before they are presented again.
@@ -131,6 +133,7 @@ impl Connection {
             finished: false,
             told_finished: false,
             refused: false,
+            discards: false,
             pauses: 0,
             wanted: 0,
             sent: 0,

@@ -197,8 +197,9 @@ impl<H: Handler> Reactor<H> {
         self.io.stats.received_bytes += count as u64;
         let id = self.io.id(index);
         let bytes = self.buffers.bytes(buffer, count);
-        let connection = &self.io.connections[index as usize];
+        let connection = &mut self.io.connections[index as usize];
         if connection.phase != Phase::Open {
+            connection.discards = true;
             return;
         }
         if connection.kept.is_empty() && self.io.may_present(id) {

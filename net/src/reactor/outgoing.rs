@@ -131,16 +131,29 @@ impl<B> Io<B> {
     }
 
     /// Ends those that waited long enough for their client to close.
-    pub(super) fn end_lingering(&mut self, all: bool) {
-        while let Some(&(deadline, id)) = self.lingering.front() {
-            if deadline > self.now && !all {
-                return;
+    pub(super) fn end_lingering(&mut self) {
+        while self.lingering.front().is_some_and(|&(deadline, _)| deadline <= self.now) {
+            let Some((_, id)) = self.lingering.pop_front() else { return };
+            self.end_if_lingering(id);
+        }
+    }
+
+    /// The reactor stops: only clients that go on sending are waited for any longer, as the kernel would answer them with
+    /// a reset, which takes answers along that are on their way.
+    pub(super) fn end_silent(&mut self) {
+        for (deadline, id) in std::mem::take(&mut self.lingering) {
+            if deadline > self.now && self.connections[id.index() as usize].discards {
+                self.lingering.push_back((deadline, id));
+            } else {
+                self.end_if_lingering(id);
             }
-            self.lingering.pop_front();
-            let connection = &self.connections[id.index() as usize];
-            if connection.generation == id.generation() && connection.phase == Phase::Lingering {
-                self.end(id.index(), CloseReason::Closed);
-            }
+        }
+    }
+
+    fn end_if_lingering(&mut self, id: ConnId) {
+        let connection = &self.connections[id.index() as usize];
+        if connection.generation == id.generation() && connection.phase == Phase::Lingering {
+            self.end(id.index(), CloseReason::Closed);
         }
     }
 
@@ -151,10 +164,12 @@ impl<B> Io<B> {
         }
     }
 
-    /// Every open connection ends because the reactor stops.
+    /// Every connection that isn't over ends because the reactor stops.
     pub(super) fn end_all(&mut self) {
         for index in 0..self.connections.len() as u32 {
-            self.end(index, CloseReason::Stopped);
+            if self.connections[index as usize].phase != Phase::Lingering {
+                self.end(index, CloseReason::Stopped);
+            }
         }
     }
 

@@ -122,7 +122,7 @@ impl<H: Handler> Reactor<H> {
             }
             let events_done = Instant::now();
             let next = handler.end_turn(&mut self.io);
-            self.io.end_lingering(false);
+            self.io.end_lingering();
             self.io.flush();
             let end = Instant::now();
             self.io.stats.turns += 1;
@@ -204,7 +204,8 @@ impl<H: Handler> Reactor<H> {
         self.dispatch(handler);
         let begin = Instant::now();
         while begin.elapsed() < DRAIN_MAX {
-            self.io.end_lingering(true);
+            self.io.now = Instant::now();
+            self.io.end_silent();
             self.io.flush();
             if self.io.is_quiet() && self.io.files.in_flight() == 0 {
                 break;

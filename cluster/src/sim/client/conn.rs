@@ -20,6 +20,8 @@ use std::collections::{BTreeMap, VecDeque};
 #[derive(Debug)]
 struct Waiting {
     sent: SimTime,
+    /// Where it ends in the stream of what was sent.
+    end: u64,
     what: What,
 }
 
@@ -40,6 +42,8 @@ pub struct Conn {
     port: Port,
     opened: SimTime,
     has_greeted: bool,
+    /// Bytes sent by earlier turns of the client.
+    sent_bytes: u64,
     inbox: Vec<u8>,
     /// RESP: in the order sent.
     in_order: VecDeque<Waiting>,
@@ -61,6 +65,7 @@ impl Conn {
             port,
             opened,
             has_greeted: false,
+            sent_bytes: 0,
             inbox: Vec::new(),
             in_order: VecDeque::new(),
             by_id: BTreeMap::new(),
@@ -96,6 +101,18 @@ impl Conn {
         self.in_order.len() + self.by_id.len()
     }
 
+    /// One of them that ends within the first so many bytes sent, in words.
+    pub fn owed(&self, bytes: u64) -> Option<String> {
+        let mut waiting = self.in_order.iter().chain(self.by_id.values());
+        let owed = waiting.find(|waiting| waiting.end <= bytes)?;
+        Some(format!("{:?}", owed.what).chars().take(300).collect())
+    }
+
+    /// So much was sent in one turn.
+    pub fn has_sent(&mut self, bytes: usize) {
+        self.sent_bytes += bytes as u64;
+    }
+
     /// Since when the oldest of them waits.
     pub fn waits_since_us(&self) -> Option<u64> {
         let waiting = self.in_order.front().into_iter().chain(self.by_id.values());
@@ -123,8 +140,9 @@ impl Conn {
         self.dialect == Dialect::WireChecked
     }
 
-    fn wait(&mut self, what: What, sent: SimTime) {
-        let waiting = Waiting { sent, what };
+    /// Waits for the answer to what was appended last to this turn's bytes.
+    fn wait(&mut self, what: What, sent: SimTime, out: &[u8]) {
+        let waiting = Waiting { sent, end: self.sent_bytes + out.len() as u64, what };
         if self.is_resp() {
             self.in_order.push_back(waiting);
         } else {
@@ -148,7 +166,7 @@ impl Conn {
                 wire::command(Command::Hello(hello), self.next_id, self.checks(), out);
             }
         }
-        self.wait(What::Hello, now);
+        self.wait(What::Hello, now, out);
     }
 
     /// Appends a request without sending it.
@@ -171,7 +189,7 @@ impl Conn {
     ) {
         self.encode(&request, rng, out);
         let ticket = history.ask(self.id, now, request.ask());
-        self.wait(What::Request(request, ticket), now);
+        self.wait(What::Request(request, ticket), now, out);
     }
 
     /// Sends what is no request.
@@ -181,7 +199,7 @@ impl Conn {
         } else {
             garbage::append_wire(self.next_id, rng, out)
         };
-        self.wait(What::Garbage(due), now);
+        self.wait(What::Garbage(due), now, out);
         self.closing |= due == Due::ErrorAndClose;
     }
 
@@ -201,7 +219,7 @@ impl Conn {
             scanner.append_wire(whom, now, rng, out);
         }
         self.scan_goes_on = false;
-        self.wait(What::Scan, now);
+        self.wait(What::Scan, now, out);
     }
 
     /// The connection is gone: what could be sent again.

@@ -168,7 +168,7 @@ impl Client {
         }
     }
 
-    /// Appends the next requests.
+    /// Appends the next requests to what is empty.
     pub fn send(
         &mut self,
         now: SimTime,
@@ -188,6 +188,7 @@ impl Client {
             }
             None => self.send_burst(&mut conn, now, history, rng, out),
         };
+        conn.has_sent(out.len());
         self.conn = Some(conn);
         after
     }
@@ -294,6 +295,11 @@ impl Client {
     /// What its oldest request is, for reports.
     pub fn waits_for(&self) -> Option<String> {
         self.conn.as_ref().and_then(Conn::waits_for)
+    }
+
+    /// A request without an answer that lies within the first so many bytes sent on the connection, in words.
+    pub fn owed(&self, bytes: u64) -> Option<String> {
+        self.conn.as_ref().and_then(|conn| conn.owed(bytes))
     }
 
     /// Requests without an answer.

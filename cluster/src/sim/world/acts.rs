@@ -1,6 +1,6 @@
 //! What a client does when it is its turn: it connects, sends, receives, or notices that its connection is gone.
 
-use super::{Link, RETRY_US, Up, World};
+use super::{Link, RETRY_US, Seat, Up, World};
 use crate::node::listeners::Speaks;
 use crate::sim::client::{After, Dialect, Port};
 use crate::sim::model::Checked;
@@ -91,7 +91,7 @@ impl World {
     fn receive_rest(&mut self, index: usize) -> Checked {
         let now = self.now();
         let seat = &mut self.seats[index];
-        let Link::Closed { bytes, is_orderly } = &mut seat.link else { return Ok(()) };
+        let Link::Closed { bytes, is_orderly, .. } = &mut seat.link else { return Ok(()) };
         if !bytes.is_empty() {
             let most = self.streams.net.random_range(1..=bytes.len());
             let piece: Vec<u8> = bytes.drain(..most).collect();
@@ -112,7 +112,17 @@ impl World {
             let seen = format!("client {index} misses {unanswered} answers");
             return Err(self.violation("all is answered before a connection is closed", "all answers", seen));
         }
+        self.look_for_owed(index)?;
         self.disconnect(index)
+    }
+
+    /// A node that stops answers what it has taken in.
+    pub(in crate::sim) fn look_for_owed(&self, index: usize) -> Checked {
+        let Seat { client, link, .. } = &self.seats[index];
+        let Link::Closed { drained: Some(taken), .. } = link else { return Ok(()) };
+        let Some(owed) = client.owed(*taken) else { return Ok(()) };
+        let seen = format!("client {index} misses the answer to {owed}");
+        Err(self.violation("a drain ends when all that was taken in is answered", "all answers", seen))
     }
 
     /// A client notices that its connection is gone.
