@@ -1,11 +1,17 @@
 //! The command line.
 
+mod applies;
+mod examples;
+mod units;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use pinion_engine::shard::Durability;
 
+use self::examples::{EXAMPLES, QUICKSTART_EXAMPLES};
+use self::units::{bytes, durability};
 use crate::db::{self, EmbeddedOptions};
 use crate::report::Form;
 use crate::run::{AWAY_MAX, Pacing, Settings};
@@ -19,31 +25,6 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
 }
-
-const EXAMPLES: &str = "\
-Examples:
-  kvbench quickstart                 a node of its own, all six workloads
-  kvbench load -w a -p recordcount=100000 --connections 50 --depth 16
-  kvbench run  -w a -p recordcount=100000 --connections 50 --duration 30
-  kvbench run  -w c --rate 5000 --duration 10 --report json --out c.json
-  kvbench run  -w a --duration 10 --plot a.svg
-  kvbench run  -w b --db resp        kvd's RESP port
-  kvbench run  -w b --db resp --target 127.0.0.1:6379         Redis
-  kvbench load -w e --db embedded --dir ./bench-data          this process
-  kvbench run  -w e --db embedded --dir ./bench-data --duration 10
-  kvbench run  -w a -p target=10000 --duration 10    throttled closed loop
-
-A load and its runs must agree on recordcount (100,000 unless set),
-fieldcount, fieldlength, insertorder and zeropadding. Order as YCSB
-recommends: load, a, b, c, f, d; then an empty store, load, e.";
-
-const QUICKSTART_EXAMPLES: &str = "\
-Examples:
-  kvbench quickstart
-  kvbench quickstart --records 10000 --duration 1 --out quick.json
-  kvbench quickstart --durability none --dir /mnt/disk
-
-Ctrl-C ends it and removes its data.";
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -91,9 +72,9 @@ pub struct Options {
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub connections: Option<usize>,
 
-    /// Requests in flight on each connection
-    #[arg(long, value_name = "N", allow_negative_numbers = true, default_value_t = 1)]
-    pub depth: usize,
+    /// Requests in flight on each connection [default: 1]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub depth: Option<usize>,
 
     /// Open loop: so many operations a second on a schedule, latency from the scheduled time
     #[arg(long, value_name = "OPS", allow_negative_numbers = true)]
@@ -123,17 +104,17 @@ pub struct Options {
     #[arg(long, value_name = "N", allow_negative_numbers = true, default_value_t = 1)]
     pub seed: u64,
 
-    /// Directory of the embedded store
-    #[arg(long, value_name = "DIR", default_value_os_t = db::default_dir())]
-    pub dir: PathBuf,
+    /// Directory of the embedded store [default: kvbench-data]
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
 
-    /// When the embedded store's writes are done: sync, interval:MS or none
-    #[arg(long, value_name = "MODE", default_value = "sync", value_parser = durability)]
-    pub durability: Durability,
+    /// When the embedded store's writes are done: sync, interval:MS or none [default: sync]
+    #[arg(long, value_name = "MODE", value_parser = durability)]
+    pub durability: Option<Durability>,
 
-    /// Memory of the embedded store, in bytes or with KB, MB, GB
-    #[arg(long, value_name = "BYTES", default_value = "256MB", value_parser = bytes)]
-    pub memory: usize,
+    /// Memory of the embedded store, in bytes or with KB, MB, GB [default: 256MB]
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    pub memory: Option<usize>,
 }
 
 /// Options of the quickstart.
@@ -179,6 +160,9 @@ impl QuickstartOptions {
     }
 }
 
+/// Memory of the embedded store unless told otherwise.
+const EMBEDDED_MEMORY_BYTES: usize = 256 << 20;
+
 fn seconds(seconds: f64) -> Result<Duration, UsageError> {
     match Duration::try_from_secs_f64(seconds) {
         Ok(duration) if !duration.is_zero() => Ok(duration),
@@ -217,19 +201,20 @@ impl Options {
     /// Threads, connections, how much and how fast.
     pub fn settings(&self, workload: &Workload, is_load: bool) -> Result<Settings, UsageError> {
         let wrong = |text: &str| Err(UsageError::Option(text.to_owned()));
-        let is_local = matches!(self.db, db::Kind::Embedded | db::Kind::Null);
+        applies::check(self)?;
+        let (is_local, depth) = (self.db.is_local(), self.depth.unwrap_or(1));
         let threads = match self.threads {
             None if is_local => workload.thread_count,
             threads => threads.unwrap_or(1),
         };
         let connections = self.connections.unwrap_or(workload.thread_count.max(threads));
-        if threads == 0 || connections == 0 || self.depth == 0 {
+        if threads == 0 || connections == 0 || depth == 0 {
             return wrong("--threads, --connections and --depth must be at least 1");
         }
         if connections < threads && !is_local {
             return wrong("--connections must be at least --threads: each thread drives its own");
         }
-        if connections.checked_mul(self.depth).is_none_or(|places| places > 1 << 24) {
+        if connections.checked_mul(depth).is_none_or(|places| places > 1 << 24) {
             return wrong("--connections times --depth must not exceed 16,777,216 requests in flight");
         }
         if self.rate.is_some() && workload.target > 0.0 {
@@ -255,7 +240,7 @@ impl Options {
         Ok(Settings {
             threads,
             connections,
-            depth: self.depth,
+            depth,
             operations,
             duration,
             pacing,
@@ -280,48 +265,27 @@ impl Options {
             is_direct,
             threads: settings.threads,
             embedded: EmbeddedOptions {
-                dir: self.dir.clone(),
-                durability: self.durability,
-                memory_bytes: self.memory,
+                dir: self.embedded_dir(),
+                durability: self.durability.unwrap_or(Durability::Sync),
+                memory_bytes: self.memory.unwrap_or(EMBEDDED_MEMORY_BYTES),
             },
             null_record,
         }
+    }
+
+    fn embedded_dir(&self) -> PathBuf {
+        self.dir.clone().unwrap_or_else(db::default_dir)
     }
 
     /// Where the store is, for reports.
     pub fn place(&self) -> Vec<String> {
         match self.db {
             db::Kind::Null => Vec::new(),
-            db::Kind::Embedded => vec![self.dir.display().to_string()],
+            db::Kind::Embedded => vec![self.embedded_dir().display().to_string()],
             _ if self.target.is_empty() => vec![self.db.default_target().to_owned()],
             _ => self.target.clone(),
         }
     }
-}
-
-fn durability(text: &str) -> Result<Durability, String> {
-    match (text, text.strip_prefix("interval:")) {
-        ("sync", _) => Ok(Durability::Sync),
-        ("none", _) => Ok(Durability::None),
-        (_, Some(ms)) => match ms.parse() {
-            Ok(ms) if ms > 0 => Ok(Durability::IntervalMs(ms)),
-            _ => Err(format!("{ms:?} is no number of milliseconds")),
-        },
-        _ => Err("expected sync, interval:MS or none".to_owned()),
-    }
-}
-
-fn bytes(text: &str) -> Result<usize, String> {
-    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
-    let shift = match text[digits.len()..].to_ascii_uppercase().as_str() {
-        "" | "B" => 0,
-        "K" | "KB" | "KIB" => 10,
-        "M" | "MB" | "MIB" => 20,
-        "G" | "GB" | "GIB" => 30,
-        unit => return Err(format!("{unit} is no unit: use KB, MB or GB")),
-    };
-    let number: usize = digits.trim().parse().map_err(|_| format!("{text:?} is no number of bytes"))?;
-    number.checked_mul(1 << shift).ok_or_else(|| format!("{text} is too much"))
 }
 
 #[cfg(test)]

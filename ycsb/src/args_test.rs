@@ -47,11 +47,3 @@ fn connections_follow_threadcount_unless_given() {
     assert!(connections("kvbench run -w a --threads 4 --connections 2").is_err());
     assert!(connections("kvbench run -w a --depth 0").is_err());
 }
-
-#[test]
-fn sizes_and_durabilities_are_read_with_their_units() {
-    assert_eq!((bytes("512MB"), bytes("64"), bytes("2 GB")), (Ok(512 << 20), Ok(64), Ok(2 << 30)));
-    assert!(bytes("5XB").is_err() && bytes("many").is_err());
-    assert_eq!(durability("interval:20"), Ok(Durability::IntervalMs(20)));
-    assert!(durability("interval:0").is_err() && durability("often").is_err());
-}

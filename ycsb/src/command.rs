@@ -1,13 +1,12 @@
 //! What `kvbench load` and `kvbench run` do.
 
-use std::io::Write;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::args::{Cli, Command, Options, UsageError};
 use crate::db::{Database, DbError};
+use crate::destination::Destination;
 use crate::interrupt::{self, Second};
 use crate::measure::Status;
 use crate::operation::Plan;
@@ -94,6 +93,11 @@ fn drive(command: &'static str, options: &Options) -> Result<(), Failure> {
     {
         return Err(UsageError::Option(reason.to_owned()).into());
     }
+    let report = Destination::open(options.out.as_deref())?;
+    let picture = options.svg.as_deref().map(|path| Destination::open(Some(path))).transpose()?;
+    if picture.as_ref().is_some_and(|picture| picture.is_same(&report)) {
+        return Err(UsageError::Option("--out and --plot are the same file".to_owned()).into());
+    }
     let database = Database::find(&options.database(&settings, &workload))?;
     let plan = match is_load {
         true => Plan::load(workload.clone()),
@@ -107,9 +111,9 @@ fn drive(command: &'static str, options: &Options) -> Result<(), Failure> {
     let context =
         Context { command, workload: &workload, db: options.db.name(), target: options.place(), settings };
     let summary = Summary::new(&context, &measured);
-    write(options.out.as_deref(), &summary.write(options.report))?;
-    if let Some(path) = &options.svg {
-        write(Some(path), &summary.svg())?;
+    report.write(&summary.write(options.report))?;
+    if let Some(picture) = picture {
+        picture.write(&summary.svg())?;
     }
     let loaded = check_loaded(&measured, &workload);
     match (measured.error.take(), &summary.first_failure) {
@@ -138,13 +142,4 @@ fn check_loaded(measured: &Measured, workload: &Workload) -> Result<(), Failure>
         }
         _ => Ok(()),
     }
-}
-
-/// Writes to a file, or to standard output.
-pub(crate) fn write(path: Option<&Path>, text: &str) -> Result<(), Failure> {
-    let (name, result) = match path {
-        Some(path) => (path.display().to_string(), std::fs::write(path, text)),
-        None => ("standard output".to_owned(), std::io::stdout().write_all(text.as_bytes())),
-    };
-    result.map_err(|cause| Failure::Write { path: name, cause })
 }

@@ -11,6 +11,7 @@ pub mod args;
 pub mod chooser;
 pub mod command;
 pub mod db;
+mod destination;
 mod interrupt;
 pub mod key;
 pub mod measure;

@@ -9,8 +9,9 @@ use pinion_cluster::{Config, Node};
 use pinion_engine::shard::Durability;
 
 use crate::args::{QuickstartOptions, UsageError};
-use crate::command::{Failure, write};
+use crate::command::Failure;
 use crate::db::{self, Database, EmbeddedOptions};
+use crate::destination::Destination;
 use crate::interrupt::{self, Second};
 use crate::operation::Plan;
 use crate::report::{Context, Summary, table};
@@ -20,6 +21,7 @@ use crate::workload::{Workload, named};
 /// Runs it.
 pub(crate) fn execute(options: &QuickstartOptions) -> Result<(), Failure> {
     let duration = options.checked_duration()?;
+    let report = options.out.as_deref().map(|path| Destination::open(Some(path))).transpose()?;
     // Before there is anything to remove.
     let stop = interrupt::on_signals(Second::Waits).map_err(Failure::Signals)?;
     let place = options.dir.clone().unwrap_or_else(std::env::temp_dir);
@@ -52,9 +54,9 @@ pub(crate) fn execute(options: &QuickstartOptions) -> Result<(), Failure> {
     if !summaries.is_empty() {
         print!("\n{}", table::write(&summaries));
     }
-    if let Some(path) = &options.out {
+    if let Some(report) = report {
         let json = serde_json::to_string_pretty(&summaries);
-        write(Some(path), &json.expect("a summary has only text keys and finite numbers"))?;
+        report.write(&json.expect("a summary has only text keys and finite numbers"))?;
     }
     result
 }

@@ -10,57 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use pinion_net::wire::Level;
 
 use super::duration;
-
-const EXAMPLES: &str = "\
-Examples:
-  kv put greeting hello              set a key
-  kv get greeting                    read it
-  kv put session token --ttl 30m     a value that expires
-  kv put greeting bye --if-absent    only if the key isn't there
-  kv put photo - < photo.jpg         a value from standard input
-  kv get --raw photo > copy.jpg      its exact bytes
-  kv incr visits                     count
-  kv mput a 1 b 2                    several keys at once
-  kv mput - < pairs.tsv              lines of KEY, tab, VALUE
-  kv scan --prefix user: --limit 20  keys in order, in a table
-  kv scan --prefix user: --json      one JSON object per line
-  kv -a one:7400,two:7400 ping       the first that answers
-  kv                                 a shell
-  kv < commands                      the shell's commands from a file
-
-Exit codes: 0 done, 1 not found, 2 wrong usage, 3 refused or not reached (certainly not applied),
-4 unknown outcome (a write may have been applied). With --json errors are JSON too, on standard error.";
-
-const PUT_EXAMPLES: &str = "\
-Examples:
-  kv put greeting hello
-  kv put session token --ttl 30m
-  kv put photo - < photo.jpg
-  kv put greeting bye --if-version 1795236146941896    (`kv exists KEY` prints the version)
-  kv put -- --key-- --value--                          (after -- nothing is an option)";
-
-const GET_EXAMPLES: &str = "\
-Examples:
-  kv get greeting                 the value; on a terminal with control characters escaped
-  kv get --json greeting          with version and expiry; what isn't UTF-8 as value_base64
-  kv get --raw photo > copy.jpg   the exact bytes";
-
-const MPUT_EXAMPLES: &str = "\
-Examples:
-  kv mput user:1 Ada user:2 Grace
-  printf 'user:1\\tAda\\nuser:2\\tGrace\\n' | kv mput -";
-
-const RANGE_EXAMPLES: &str = "\
-Examples:
-  kv scan --prefix user: --limit 20
-  kv scan --from b --to d             from b up to but without d
-  kv scan --json > everything.jsonl
-  kv keys --prefix user:              (keys takes the same options)";
-
-const COUNT_EXAMPLES: &str = "\
-Examples:
-  kv count
-  kv count --prefix user:";
+use super::examples::{COUNT_EXAMPLES, EXAMPLES, GET_EXAMPLES, MPUT_EXAMPLES, PUT_EXAMPLES, RANGE_EXAMPLES};
 
 /// The command line client of Pinion.
 #[derive(Debug, Parser)]
@@ -71,7 +21,7 @@ pub struct Kv {
     pub options: GlobalOptions,
     /// What to do; without one, a shell.
     #[command(subcommand)]
-    pub command: Option<Command>,
+    pub input: Option<Input>,
 }
 
 /// Options that go with every command.
@@ -101,18 +51,31 @@ pub struct GlobalOptions {
 /// A line of the shell.
 #[derive(Debug, Parser)]
 #[command(name = "", no_binary_name = true, disable_version_flag = true)]
-#[command(help_template = "Commands:\n{subcommands}\n\n`help COMMAND` says more; `exit` or Ctrl-D leaves.\n")]
+#[command(
+    help_template = "Commands:\n{subcommands}\n\n`help COMMAND` says more; `exit` or Ctrl-D leaves. Commands may be typed in any case.\n"
+)]
 pub struct ShellLine {
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub input: Input,
+}
+
+/// What is typed, in the shell and on the command line.
+#[derive(Clone, Debug, PartialEq, Subcommand)]
+pub enum Input {
+    /// Something for the store.
+    #[command(flatten)]
+    Command(Command),
+    /// Leave the shell; elsewhere there is nothing to leave
+    #[command(visible_alias = "quit")]
+    Exit,
 }
 
 /// A command, in the shell and on the command line.
 #[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum Command {
     /// Set a key
-    #[command(after_help = PUT_EXAMPLES)]
+    #[command(visible_alias = "set", after_help = PUT_EXAMPLES)]
     Put(PutArgs),
     /// Print a key's value; exit code 1 if there is none
     #[command(after_help = GET_EXAMPLES)]
@@ -125,6 +88,7 @@ pub enum Command {
         raw: bool,
     },
     /// Remove keys; exit code 1 if one wasn't there
+    #[command(visible_aliases = ["delete", "rm", "remove"])]
     Del {
         /// The keys
         #[arg(value_name = "KEY", required = true, value_parser = bytes())]
@@ -137,6 +101,7 @@ pub enum Command {
         key: Bytes,
     },
     /// Add to an integer; a key that isn't there counts as 0
+    #[command(visible_alias = "incrby")]
     Incr {
         /// The key
         #[arg(value_parser = bytes())]
@@ -152,7 +117,7 @@ pub enum Command {
         keys: Vec<Bytes>,
     },
     /// Set several keys; atomic per partition
-    #[command(after_help = MPUT_EXAMPLES)]
+    #[command(visible_alias = "mset", after_help = MPUT_EXAMPLES)]
     Mput {
         /// Keys and values in turn; `-` alone reads lines of KEY, tab, VALUE from standard input
         #[arg(value_name = "KEY VALUE", required = true, value_parser = bytes(), allow_negative_numbers = true)]

@@ -8,7 +8,10 @@ fn parse(line: &str) -> Result<Kv, clap::Error> {
 }
 
 fn command(line: &str) -> Command {
-    parse(line).unwrap().command.unwrap()
+    match parse(line).unwrap().input {
+        Some(Input::Command(command)) => command,
+        other => panic!("{line}: {other:?}"),
+    }
 }
 
 fn key(text: &str) -> Bytes {
@@ -50,17 +53,30 @@ fn options_go_before_the_command_or_after_it() {
     let kv = parse("kv -a one:1,two:2 --level strong --json scan --prefix p --limit 3").unwrap();
     assert_eq!(kv.options.address, ["one:1", "two:2"]);
     assert_eq!((kv.options.level, kv.options.json), (Some(Level::Strong), true));
-    let Some(Command::Scan(range)) = kv.command else { panic!() };
+    let Some(Input::Command(Command::Scan(range))) = kv.input else { panic!() };
     assert_eq!((range.bounds.prefix, range.limit), (key("p"), Some(3)));
     let kv = parse("kv get k --json -a one:1").unwrap();
     assert_eq!((kv.options.json, kv.options.address), (true, vec!["one:1".to_owned()]));
     assert!(parse("kv --level weak ping").is_err());
-    assert!(parse("kv").unwrap().command.is_none());
+    assert!(parse("kv").unwrap().input.is_none());
 }
 
 #[test]
 fn a_key_may_be_any_bytes() {
     let line = [b"get".to_vec(), vec![0xff, 0xfe]].map(OsString::from_vec);
     let line = ShellLine::try_parse_from(line).unwrap();
-    assert_eq!(line.command, Command::Get { key: Bytes(vec![0xff, 0xfe]), raw: false });
+    assert_eq!(line.input, Input::Command(Command::Get { key: Bytes(vec![0xff, 0xfe]), raw: false }));
+}
+
+#[test]
+fn other_stores_names_of_a_command_mean_the_same() {
+    assert_eq!(command("kv set k v"), command("kv put k v"));
+    assert_eq!(command("kv mset k v"), command("kv mput k v"));
+    assert_eq!(command("kv incrby k 2"), command("kv incr k 2"));
+    for name in ["delete", "rm", "remove"] {
+        assert_eq!(command(&format!("kv {name} k")), command("kv del k"));
+    }
+    for name in ["exit", "quit"] {
+        assert_eq!(parse(&format!("kv {name}")).unwrap().input, Some(Input::Exit));
+    }
 }

@@ -4,22 +4,25 @@
 //! 4 unknown. Results go to standard output, everything else to standard error.
 
 pub mod args;
+pub mod case;
 pub mod duration;
+mod examples;
 pub mod failure;
 pub mod lines;
 pub mod output;
 pub mod run;
 pub mod shell;
 
+use std::ffi::OsString;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use pinion_net::client::{BlockingClient, Error, Options};
 use pinion_net::wire::ErrorCode;
 
-use args::{GlobalOptions, Kv};
+use args::{GlobalOptions, Input, Kv};
 use failure::Failure;
 use output::Output;
 use run::Runner;
@@ -29,7 +32,15 @@ const PORT: u16 = 7400;
 
 /// Runs `kv` with the arguments of this process.
 pub fn main() -> ExitCode {
-    let Kv { options, command } = Kv::parse();
+    let mut words: Vec<OsString> = std::env::args_os().collect();
+    let arguments = words.split_off(words.len().min(1));
+    words.extend(case::lower(arguments, &Kv::command()));
+    let Kv { options, input } = Kv::parse_from(words);
+    let command = match input {
+        Some(Input::Command(command)) => Some(command),
+        Some(Input::Exit) => return ExitCode::SUCCESS,
+        None => None,
+    };
     let stdout = io::stdout();
     let is_terminal = stdout.is_terminal();
     let line_width = match options.width {

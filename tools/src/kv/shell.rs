@@ -15,7 +15,8 @@ use rustyline::history::FileHistory;
 use rustyline::validate::Validator;
 use rustyline::{Context, Editor, Helper};
 
-use super::args::ShellLine;
+use super::args::{Input, ShellLine};
+use super::case;
 use super::failure::Failure;
 use super::lines::Lines;
 use super::run::Runner;
@@ -99,14 +100,14 @@ enum Next {
 
 fn do_line<W: Write>(runner: &mut Runner<'_, W>, line: &[u8]) -> Result<Next, Failure> {
     let words = split(line).map_err(Failure::Usage)?;
-    let Some(first) = words.first() else { return Ok(Next::Line) };
-    if first == b"exit" || first == b"quit" {
-        return Ok(Next::Leave);
-    }
-    let name = String::from_utf8_lossy(first).into_owned();
-    let words = words.into_iter().map(OsString::from_vec);
+    let words = words.into_iter().map(OsString::from_vec).collect();
+    let words = case::lower(words, &ShellLine::command());
+    let Some(name) = words.first().map(|word| word.to_string_lossy().into_owned()) else {
+        return Ok(Next::Line);
+    };
     match ShellLine::try_parse_from(words) {
-        Ok(line) => runner.run(line.command).map(|()| Next::Line),
+        Ok(ShellLine { input: Input::Command(command) }) => runner.run(command).map(|()| Next::Line),
+        Ok(ShellLine { input: Input::Exit }) => Ok(Next::Leave),
         Err(error) if !error.use_stderr() => {
             // Here the commands stand alone, in the examples, too.
             let text = error.render().to_string().replace("\n  kv ", "\n  ");
@@ -194,7 +195,7 @@ impl Completer for Names {
     type Candidate = String;
 
     fn complete(&self, line: &str, at: usize, _: &Context<'_>) -> rustyline::Result<(usize, Vec<String>)> {
-        let typed = &line[..at];
+        let typed = line[..at].to_ascii_lowercase();
         let start = if typed.starts_with("help ") { "help ".len() } else { 0 };
         let names = self.0.iter().filter(|name| name.starts_with(&typed[start..])).cloned();
         Ok((start, names.collect()))
@@ -214,7 +215,7 @@ fn editor() -> rustyline::Result<Editor<Names, FileHistory>> {
     let mut editor = Editor::with_history(config, history)?;
     let commands = ShellLine::command();
     let names = commands.get_subcommands().map(|command| command.get_name().to_owned());
-    editor.set_helper(Some(Names(names.chain(["help", "exit"].map(str::to_owned)).collect())));
+    editor.set_helper(Some(Names(names.chain(["help".to_owned()]).collect())));
     Ok(editor)
 }
 

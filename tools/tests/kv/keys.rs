@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use crate::common::{Server, json, wait_until};
+use crate::common::{Server, command, json, run, wait_until};
 use serde_json::json;
 
 fn version(text: &str) -> u64 {
@@ -20,6 +20,24 @@ fn what_was_put_is_got_as_text_and_as_json() {
     assert_eq!(server.line("get greeting --json").json(), expected);
     let put = server.line("put greeting again --json").json();
     assert!(put[0]["version"].as_u64().unwrap() > version);
+}
+
+#[test]
+fn a_command_line_takes_commands_in_any_case_and_by_their_other_names() {
+    let server = Server::start();
+    server.line("SET Greeting HELLO").ok();
+    assert_eq!(server.line("--json GET Greeting").json()[0]["value"], "HELLO");
+    assert_eq!(server.kv(["--keyspace", "default", "Get", "Greeting"]).ok(), "HELLO\n");
+    assert_eq!(server.line("DELETE Greeting").ok(), "deleted\n");
+    assert!(server.line("HELP Get").ok().contains("Usage: kv get"));
+}
+
+#[test]
+fn leaving_needs_no_server() {
+    for word in ["quit", "EXIT"] {
+        // Nobody listens on port 1.
+        assert_eq!(run(command("127.0.0.1:1").arg(word), b"").ok(), "");
+    }
 }
 
 #[test]

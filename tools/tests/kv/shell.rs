@@ -24,6 +24,47 @@ fn lines_are_done_one_after_the_other_and_an_error_does_not_end_it() {
 }
 
 #[test]
+fn a_session_typed_as_in_any_other_store_is_understood() {
+    let server = Server::start();
+    let input = b"PUT name Dylan\nPUT city \"New York\"\nGET name\nGET missing\nDELETE name\nGET name\nQUIT\nGET city\n";
+    let run = server.kv_reading([""; 0], input);
+    let out = String::from_utf8(run.out).unwrap();
+    let lines: Vec<&str> = out.lines().collect();
+    assert!(lines[0].starts_with("version ") && lines[1].starts_with("version "), "{out}{}", run.err);
+    assert_eq!(lines[2..], ["Dylan", "deleted"], "nothing is done behind QUIT");
+    assert_eq!(run.err, "kv: line 4: not found: missing\nkv: line 6: not found: name\n");
+    assert_eq!(run.code, 1);
+}
+
+#[test]
+fn commands_have_the_names_that_other_stores_give_them() {
+    let server = Server::start();
+    let input = b"Set a 1\nmset b 2 c 3\nincrby a 4\nRm a\nremove b\nHELP Set\nquit\n";
+    let out = server.kv_reading([""; 0], input).ok();
+    assert!(out.contains("\n2 keys written\n5\ndeleted\ndeleted\n"), "{out}");
+    assert!(out.contains("Usage: put [OPTIONS] <KEY> <VALUE>"), "{out}");
+    assert_eq!(server.line("keys").ok(), "c\n");
+    let help = server.kv_reading([""; 0], b"help\n").ok();
+    for names in ["[aliases: delete, rm, remove]", "[alias: set]", "[alias: quit]"] {
+        assert!(help.contains(names), "{help}");
+    }
+}
+
+#[test]
+fn a_near_miss_suggests_the_right_command() {
+    let server = Server::start();
+    for (line, meant) in
+        [("gett a", "'get'"), ("DELTE a", "'delete'"), ("exits", "'exit"), ("putt a 1", "'put'")]
+    {
+        let complaint = server.kv_reading([""; 0], line.as_bytes()).fails(2);
+        assert!(complaint.contains("tip: ") && complaint.contains(meant), "{line}: {complaint}");
+        assert!(!complaint.contains("subcommand"), "{complaint}");
+        let complaint = server.line(line).fails(2);
+        assert!(complaint.contains("tip: ") && complaint.contains(meant), "{line}: {complaint}");
+    }
+}
+
+#[test]
 fn words_are_quoted_and_escaped() {
     let server = Server::start();
     let input = br#"put "a key" 'it is "here"'

@@ -201,6 +201,11 @@ impl Kind {
         }
     }
 
+    /// Whether it is called in this process, without a connection.
+    pub fn is_local(self) -> bool {
+        matches!(self, Kind::Embedded | Kind::Null)
+    }
+
     /// Why it has no ordered scans, if it has none.
     pub fn no_scans(self) -> Option<&'static str> {
         match self {

@@ -1,5 +1,6 @@
 //! What a run is reported as: text for people, JSON for programs, YCSB's lines for its tools, and a picture.
 
+mod rate;
 mod svg;
 pub mod table;
 mod text;
@@ -10,6 +11,8 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
+
+pub use rate::Rate;
 
 use crate::measure::{Second, Status, us};
 use crate::run::{Measured, Settings};
@@ -62,6 +65,8 @@ pub struct Summary {
     pub operations: u64,
     /// Operations a second.
     pub throughput: f64,
+    /// What a rate that was asked for became.
+    pub rate: Option<Rate>,
     /// Latencies of what went well; then of what didn't, called `...-FAILED`.
     pub kinds: Vec<KindSummary>,
     /// Connections that broke and were made again.
@@ -141,6 +146,7 @@ impl Summary {
             run_time_ms: run_time_s * 1000.0,
             operations,
             throughput: operations as f64 / run_time_s,
+            rate: Rate::new(settings.pacing, operations, run_time_s),
             kinds: kinds(measured),
             connections_broken: measured.outages.breaks,
             away_ms_max: measured.outages.longest.as_secs_f64() * 1000.0,

@@ -31,11 +31,15 @@ pub(super) fn write(summary: &Summary) -> String {
     );
     let _ = writeln!(
         text,
-        "{} operations in {:.2} s: {} operations/s\n",
+        "{} operations in {:.2} s: {} operations/s",
         number(summary.operations as f64),
         summary.run_time_ms / 1000.0,
         number(summary.throughput)
     );
+    if let Some(complaint) = summary.rate.and_then(|rate| rate.complaint()) {
+        let _ = writeln!(text, "{complaint}");
+    }
+    text.push('\n');
     let heads = ["operations", "mean us", "p50", "p95", "p99", "p99.9", "p99.99", "max us"];
     let _ = write!(text, "{:<24}", "");
     for head in heads {

@@ -9,6 +9,10 @@ pub(super) fn write(summary: &Summary) -> String {
     let mut text = String::new();
     let _ = writeln!(text, "[OVERALL], RunTime(ms), {:.0}", summary.run_time_ms);
     let _ = writeln!(text, "[OVERALL], Throughput(ops/sec), {}", summary.throughput);
+    if let Some(rate) = summary.rate {
+        let _ = writeln!(text, "[OVERALL], TargetThroughput(ops/sec), {}", rate.asked);
+        let _ = writeln!(text, "[OVERALL], TargetReached, {}", rate.was_kept);
+    }
     for kind in &summary.kinds {
         let mut line = |name: &str, value: &str| {
             let _ = writeln!(text, "[{}], {name}, {value}", kind.name);

@@ -17,6 +17,14 @@ pub enum Pacing {
 }
 
 impl Pacing {
+    /// Operations a second that are asked for.
+    pub fn rate(self) -> Option<f64> {
+        match self {
+            Pacing::Closed => None,
+            Pacing::Throttled(rate) | Pacing::Open(rate) => Some(rate),
+        }
+    }
+
     /// What a figure measured so means, for reports.
     pub fn describe(self) -> String {
         match self {
@@ -43,11 +51,7 @@ pub(super) struct Schedule {
 impl Schedule {
     /// The part of worker `worker` of `workers`, whose schedules interleave.
     pub(super) fn new(pacing: Pacing, worker: usize, workers: usize, start: Instant) -> Schedule {
-        let (rate, from_schedule) = match pacing {
-            Pacing::Closed => (0.0, false),
-            Pacing::Throttled(rate) => (rate, false),
-            Pacing::Open(rate) => (rate, true),
-        };
+        let (rate, from_schedule) = (pacing.rate().unwrap_or(0.0), matches!(pacing, Pacing::Open(_)));
         let interval_ns = if rate > 0.0 { 1e9 * workers as f64 / rate } else { 0.0 };
         let offset_ns = interval_ns * worker as f64 / workers as f64;
         Schedule {

@@ -83,6 +83,62 @@ fn a_run_reports_as_json_and_draws() {
     assert!(std::fs::read_to_string(&svg).unwrap().starts_with("<svg"));
 }
 
+/// Runs a closed loop on nothing with these words added.
+fn run_null(words: &[&str]) -> std::process::Output {
+    kvbench().args(["run", "-w", "a", "--db", "null", "--operations", "1000"]).args(words).output().unwrap()
+}
+
+#[test]
+fn outputs_that_can_not_be_written_are_told_before_anything_runs() {
+    let root = tempfile::tempdir().unwrap();
+    let (good, bad) = (root.path().join("good"), root.path().join("no/such/folder"));
+    let (good, bad) = (good.to_str().unwrap(), bad.to_str().unwrap());
+    for words in [["--out", bad, "--plot", good], ["--out", good, "--plot", bad]] {
+        // Nobody is asked on port 1: then the server would be what is complained about.
+        let output =
+            kvbench().args(["run", "-w", "a", "--target", "127.0.0.1:1"]).args(words).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.starts_with(&format!("kvbench: can't write {bad}: ")), "{said}");
+        assert_eq!(entries(root.path()), 0, "nothing was measured, so nothing is left");
+    }
+    let output = kvbench().args(["quickstart", "--out", bad, "--dir"]).arg(root.path()).output().unwrap();
+    assert!(String::from_utf8(output.stderr).unwrap().contains("can't write"));
+    let output = run_null(&["--out", good, "--plot", good]);
+    assert_eq!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn a_run_that_comes_to_nothing_leaves_the_report_before_it() {
+    let root = tempfile::tempdir().unwrap();
+    let out = root.path().join("report");
+    std::fs::write(&out, "what was measured before").unwrap();
+    let mut command = kvbench();
+    let output =
+        command.args(["run", "-w", "a", "--target", "127.0.0.1:1", "--out"]).arg(&out).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(std::fs::read_to_string(&out).unwrap(), "what was measured before");
+}
+
+#[test]
+fn options_that_do_not_apply_are_wrong_usage() {
+    let output = run_null(&["--connections", "4"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.starts_with("kvbench: --connections doesn't apply to --db null: "), "{said}");
+}
+
+#[test]
+fn a_rate_that_is_not_reached_is_said() {
+    // A thousand million operations a second is more than any machine does, even of nothing.
+    let output = run_null(&["--rate", "1e9"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("the rate wasn't kept: 1,000,000,000 operations/s asked for, "), "{text}");
+    let output = run_null(&["--rate", "1e9", "--report", "json"]);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["rate"]["was_kept"], false);
+}
+
 #[test]
 fn help_has_examples() {
     for arguments in [&["--help"][..], &["run", "--help"], &["load", "--help"], &["quickstart", "--help"]] {

@@ -3,14 +3,19 @@
 //! Each worker has a [`Recorder`] of its own; nothing is shared but the timeline, once a second. Latencies are
 //! kept in nanoseconds with three digits, so that percentiles up to 99.99 and the maximum are real.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+mod timeline;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
 use crate::workload::Kind;
+use timeline::Tally;
+pub use timeline::{Second, Timeline};
 
+const SECOND_NS: u64 = 1_000_000_000;
 /// Latencies up to an hour; longer ones count as an hour.
 const LATENCY_NS_MAX: u64 = 3_600_000_000_000;
 
@@ -84,109 +89,6 @@ fn merge(sum: &mut Histogram<u64>, other: &Histogram<u64>) {
     sum.add(other).expect("all histograms have the same bounds");
 }
 
-/// One second of a run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
-pub struct Second {
-    /// Which, from the start.
-    pub second: u64,
-    /// Requests that ended in it.
-    pub operations: u64,
-    /// Those of them that failed.
-    pub failed: u64,
-    /// Median latency, microseconds.
-    pub p50_us: f64,
-    /// 99th percentile, microseconds.
-    pub p99_us: f64,
-    /// 99.9th percentile, microseconds.
-    pub p999_us: f64,
-    /// The slowest, microseconds.
-    pub max_us: f64,
-}
-
-/// The seconds of a run, as all workers saw them.
-#[derive(Debug, Default)]
-pub struct Timeline {
-    seconds: Mutex<Seconds>,
-    operations: AtomicU64,
-}
-
-#[derive(Debug, Default)]
-struct Seconds {
-    closed: Vec<Second>,
-    open: Vec<Tally>,
-}
-
-/// A second that is still being counted.
-#[derive(Clone, Debug)]
-struct Tally {
-    latencies: Histogram<u64>,
-    operations: u64,
-    failed: u64,
-}
-
-impl Tally {
-    fn new() -> Tally {
-        Tally { latencies: histogram(2), operations: 0, failed: 0 }
-    }
-}
-
-/// Workers hand a second in within this time; then it is summed up.
-const OPEN_SECONDS: usize = 3;
-
-impl Timeline {
-    /// Requests that have ended, but for those of the last moments.
-    pub fn operations(&self) -> u64 {
-        self.operations.load(Ordering::Relaxed)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Seconds> {
-        match self.seconds.lock() {
-            Ok(seconds) => seconds,
-            Err(poisoned) => poisoned.into_inner(), // counts are consistent between statements
-        }
-    }
-
-    fn add(&self, second: u64, tally: &Tally) {
-        let mut seconds = self.lock();
-        let Some(at) = (second as usize).checked_sub(seconds.closed.len()) else { return };
-        if seconds.open.len() <= at {
-            seconds.open.resize_with(at + 1, Tally::new);
-        }
-        let sum = &mut seconds.open[at];
-        merge(&mut sum.latencies, &tally.latencies);
-        sum.operations += tally.operations;
-        sum.failed += tally.failed;
-        while seconds.open.len() > OPEN_SECONDS {
-            seconds.close_first();
-        }
-    }
-
-    /// The seconds up to now.
-    pub fn seconds(&self) -> Vec<Second> {
-        let mut seconds = self.lock();
-        while !seconds.open.is_empty() {
-            seconds.close_first();
-        }
-        seconds.closed.clone()
-    }
-}
-
-impl Seconds {
-    fn close_first(&mut self) {
-        let tally = self.open.remove(0);
-        let at = |quantile| us(tally.latencies.value_at_quantile(quantile));
-        self.closed.push(Second {
-            second: self.closed.len() as u64,
-            operations: tally.operations,
-            failed: tally.failed,
-            p50_us: at(0.5),
-            p99_us: at(0.99),
-            p999_us: at(0.999),
-            max_us: us(tally.latencies.max()),
-        });
-    }
-}
-
 /// Nanoseconds as microseconds.
 pub fn us(ns: u64) -> f64 {
     ns as f64 / 1000.0
@@ -201,6 +103,8 @@ pub struct Recorder {
     second: u64,
     tally: Tally,
     unreported: u64,
+    /// The operation that ended in `second` and began earliest of those that began before it: when, after the start.
+    waited: Option<u64>,
 }
 
 /// How many operations may be missing from the progress.
@@ -216,6 +120,7 @@ impl Recorder {
             second: 0,
             tally: Tally::new(),
             unreported: 0,
+            waited: None,
         }
     }
 
@@ -223,6 +128,7 @@ impl Recorder {
     pub fn operation(&mut self, kind: Kind, latency: Duration, status: Status, now: Instant) {
         self.tick(now);
         let latency_ns = ns(latency);
+        self.note_wait(latency_ns, now);
         self.part(kind, latency, status);
         self.tally.operations += 1;
         self.tally.failed += u64::from(status != Status::Ok);
@@ -244,7 +150,17 @@ impl Recorder {
         let second = now.saturating_duration_since(self.start).as_secs();
         if second != self.second {
             self.hand_in();
-            self.second = second;
+            (self.second, self.waited) = (second, None);
+        }
+    }
+
+    /// An operation that began before this second was waiting at the end of each one between.
+    fn note_wait(&mut self, latency_ns: u64, now: Instant) {
+        let begun_ns = ns(now.saturating_duration_since(self.start)).saturating_sub(latency_ns);
+        // One that began earlier has told of the same seconds, and that it waited longer.
+        if begun_ns < self.waited.unwrap_or(self.second * SECOND_NS) {
+            self.timeline.add_wait(begun_ns, begun_ns / SECOND_NS..self.second);
+            self.waited = Some(begun_ns);
         }
     }
 
@@ -257,8 +173,7 @@ impl Recorder {
     fn hand_in(&mut self) {
         if self.tally.operations > 0 {
             self.timeline.add(self.second, &self.tally);
-            self.tally.latencies.clear();
-            (self.tally.operations, self.tally.failed) = (0, 0);
+            self.tally.reset();
         }
     }
 
@@ -286,55 +201,4 @@ fn ns(latency: Duration) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn seconds_hold_what_ended_in_them() {
-        let (start, timeline) = (Instant::now(), Arc::new(Timeline::default()));
-        let mut recorder = Recorder::new(start, timeline.clone());
-        for (at_ms, latency_us, status) in
-            [(100, 10, Status::Ok), (900, 30, Status::Error), (2_500, 50, Status::Ok)]
-        {
-            let now = start + Duration::from_millis(at_ms);
-            recorder.operation(Kind::Read, Duration::from_micros(latency_us), status, now);
-        }
-        recorder.finish();
-        let seconds = timeline.seconds();
-        let counts: Vec<_> = seconds.iter().map(|each| (each.second, each.operations, each.failed)).collect();
-        assert_eq!(counts, [(0, 2, 1), (1, 0, 0), (2, 1, 0)]);
-        assert!((29.0..31.0).contains(&seconds[0].max_us));
-        assert_eq!(timeline.operations(), 3);
-    }
-
-    #[test]
-    fn failures_have_a_histogram_of_their_own() {
-        let mut recorder = Recorder::new(Instant::now(), Arc::default());
-        recorder.part(Kind::Update, Duration::from_micros(5), Status::Ok);
-        recorder.part(Kind::Update, Duration::from_micros(500), Status::NotFound);
-        let mut sum = Recorder::new(Instant::now(), Arc::default());
-        sum.add(&recorder);
-        sum.add(&recorder);
-        let series = sum.series(Kind::Update).unwrap();
-        assert_eq!((series.succeeded.len(), series.failed.len(), series.statuses), (2, 2, [2, 2, 0, 0, 0]));
-        assert!(sum.series(Kind::Read).is_none());
-    }
-
-    #[test]
-    fn a_long_run_keeps_only_a_few_seconds_open() {
-        let timeline = Arc::new(Timeline::default());
-        let start = Instant::now();
-        let mut recorder = Recorder::new(start, timeline.clone());
-        for second in 0..1000 {
-            recorder.operation(
-                Kind::Read,
-                Duration::from_micros(1),
-                Status::Ok,
-                start + Duration::from_secs(second),
-            );
-        }
-        assert!(timeline.lock().open.len() <= OPEN_SECONDS);
-        recorder.finish();
-        assert_eq!(timeline.seconds().len(), 1000);
-    }
-}
+mod tests;
