@@ -4,9 +4,10 @@
 //! works.
 
 use super::forward::Forwards;
-use super::memory::{Memory, Split};
+use super::memory::Memory;
 use super::message;
 use super::owners::Owner;
+use super::room::Relief;
 use super::sockets::Sockets;
 use crate::mesh::Port;
 use crate::node::NodeInfo;
@@ -65,6 +66,8 @@ pub struct Hub {
     pub sessions: Sessions,
     /// What they take of the memory.
     pub memory: Memory,
+    /// When that was last looked at.
+    pub relief: Relief,
     /// Requests to other cores.
     pub forwards: Forwards,
     /// Walks under way.
@@ -109,9 +112,10 @@ impl Hub {
         Hub {
             me,
             forwards: Forwards::new(port, cores),
-            node,
             sessions: Sessions::default(),
-            memory: Memory::new(Split::of(memory_bytes).connections),
+            memory: Memory::new(node.split.connections),
+            relief: Relief::default(),
+            node,
             walks: Walks::new(Walks::share(memory_bytes)),
             ready_walks: VecDeque::new(),
             cursors: Cursors::new(me, now.unix_us),
@@ -279,7 +283,7 @@ fn answer_bytes(answer: &Answer<'_>) -> usize {
 
 #[inline]
 fn recharge(memory: &mut Memory, session: &mut Session) {
-    let holds = session.held_bytes();
+    let holds = session.memory_bytes();
     memory.recharge(&mut session.charged, holds);
 }
 
@@ -292,9 +296,11 @@ pub fn deliver(hub: &mut Hub, io: &mut impl Sockets, ticket: Ticket, answer: &An
             let conn = session.conn;
             let bytes = answer_bytes(answer);
             let is_too_much = matches!(answer, Answer::Value(_) | Answer::Item { value: Some(_), .. })
-                && io.queued(conn) + session.held_bytes() + bytes > VALUES_BYTES_MAX;
+                && (io.queued(conn) + session.held_bytes() + bytes > VALUES_BYTES_MAX
+                    || !hub.memory.has_room_for_answer(bytes));
             session.note_answer(bytes);
             let out = io.output(conn);
+            let queued = out.len();
             let settled = match (&mut session.dialogue, answer) {
                 (Dialogue::Resp(resp), Answer::Item { .. }) if is_too_much => {
                     resp.refuse_item(ticket.request, out)
@@ -310,6 +316,7 @@ pub fn deliver(hub: &mut Hub, io: &mut impl Sockets, ticket: Ticket, answer: &An
                     }
                 }
             };
+            hub.memory.note_appended(out.len() - queued);
             recharge(&mut hub.memory, session);
             let special = session.is_held() || session.half_closed || session.closing;
             if let Some(settled) = settled {
