@@ -38,6 +38,18 @@ pub enum Op<'a> {
     GetMany {
         /// The users' keys.
         keys: &'a [&'a [u8]],
+        /// Whether values are wanted; else they are answered without their bytes.
+        values: bool,
+    },
+    /// Goes on with a read that [`Answer::Waits`]: what it still has to answer.
+    GoOn {
+        /// Its name.
+        read: u64,
+    },
+    /// Forgets a read that [`Answer::Waits`]: [`Answer::NotFound`].
+    Forget {
+        /// Its name.
+        read: u64,
     },
     /// Changes one key: [`Answer::Written`], [`Answer::NotMet`] or [`Answer::Integer`].
     Update {
@@ -191,7 +203,7 @@ pub enum Answer<'a> {
     NotFound,
     /// One key of [`Op::GetMany`].
     Item {
-        /// Its place in the request.
+        /// Its place in what this request (or [`Op::GoOn`]) still had to answer.
         index: usize,
         /// Its value, if there.
         value: Option<Value<'a>>,
@@ -225,6 +237,13 @@ pub enum Answer<'a> {
         keys: u64,
         /// The partition and user key to go on from; `None` at the end.
         next: Option<(Partition, &'a [u8])>,
+    },
+    /// [`Answers::has_room`] said no: the shard keeps the rest of the read, at the moment it sees.
+    Waits {
+        /// What [`Op::GoOn`] and [`Op::Forget`] call it.
+        read: u64,
+        /// The length of the value that it stopped before.
+        bytes: usize,
     },
     /// Not done, and certainly not applied.
     Refused(Refusal<'a>),
@@ -268,7 +287,18 @@ pub enum Refusal<'a> {
 pub trait Answers {
     /// Takes one answer.
     fn answer(&mut self, ticket: Ticket, answer: Answer<'_>);
+
+    /// Whether a read may answer a value of `bytes` now, beside the `given` bytes that this call has answered for it. Asked
+    /// where that comes to more than [`ROOM_BYTES`]. If not, the shard keeps the rest of the read: see [`Answer::Waits`].
+    #[inline]
+    fn has_room(&mut self, ticket: Ticket, given: usize, bytes: usize) -> bool {
+        let _ = (ticket, given, bytes);
+        true
+    }
 }
+
+/// Answers of a request up to this many bytes leave without asking for room.
+pub const ROOM_BYTES: usize = 1 << 10;
 
 /// The items of a scan's page, packed in one buffer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
