@@ -4,6 +4,7 @@
 //! works.
 
 use super::forward::Forwards;
+use super::memory::{Memory, Split};
 use super::message;
 use super::owners::Owner;
 use super::sockets::Sockets;
@@ -11,7 +12,7 @@ use crate::mesh::Port;
 use crate::node::NodeInfo;
 use crate::session::resp::cursors::Cursors;
 use crate::session::walks::Walks;
-use crate::session::{Dialogue, Hold, Sessions};
+use crate::session::{Dialogue, Hold, Session, Sessions};
 use crate::stats::published::Figure;
 use crate::stats::{Class, CoreStats};
 use pinion_engine::shard::Now;
@@ -62,6 +63,8 @@ pub struct Hub {
     pub node: Arc<NodeInfo>,
     /// Its connections.
     pub sessions: Sessions,
+    /// What they take of the memory.
+    pub memory: Memory,
     /// Requests to other cores.
     pub forwards: Forwards,
     /// Walks under way.
@@ -108,6 +111,7 @@ impl Hub {
             forwards: Forwards::new(port, cores),
             node,
             sessions: Sessions::default(),
+            memory: Memory::new(Split::of(memory_bytes).connections),
             walks: Walks::new(Walks::share(memory_bytes)),
             ready_walks: VecDeque::new(),
             cursors: Cursors::new(me, now.unix_us),
@@ -131,7 +135,16 @@ impl Hub {
         published.set(self.me, Figure::Accepted, self.stats.connections_accepted);
         let commands = self.stats.classes.iter().map(|class| class.answered).sum();
         published.set(self.me, Figure::Commands, commands);
+        published.set(self.me, Figure::Clients, self.memory.used() as u64);
         published.set(self.me, Figure::Scans, self.walks.charged_bytes() as u64);
+    }
+
+    /// Brings the charge of a connection in line with what its session holds.
+    #[inline]
+    pub fn recharge(&mut self, conn: ConnId) {
+        if let Some(session) = self.sessions.get(conn) {
+            recharge(&mut self.memory, session);
+        }
     }
 
     /// Counts a request that has its last answer.
@@ -264,6 +277,12 @@ fn answer_bytes(answer: &Answer<'_>) -> usize {
     }
 }
 
+#[inline]
+fn recharge(memory: &mut Memory, session: &mut Session) {
+    let holds = session.held_bytes();
+    memory.recharge(&mut session.charged, holds);
+}
+
 /// Hands an answer to whoever asked, be it from this core's shard or from another's.
 pub fn deliver(hub: &mut Hub, io: &mut impl Sockets, ticket: Ticket, answer: &Answer<'_>) {
     match Owner::of(ticket) {
@@ -291,6 +310,7 @@ pub fn deliver(hub: &mut Hub, io: &mut impl Sockets, ticket: Ticket, answer: &An
                     }
                 }
             };
+            recharge(&mut hub.memory, session);
             let special = session.is_held() || session.half_closed || session.closing;
             if let Some(settled) = settled {
                 hub.settle(settled);

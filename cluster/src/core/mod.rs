@@ -4,6 +4,7 @@
 //!   reactor calls, and the simulator is another driver.
 //! - [`turn`] is what sessions work with during a turn; [`hub`] is the core without its shard, and where answers go.
 //! - [`forward`] and [`message`] carry requests to other cores; [`owners`] says whom an answer is for.
+//! - [`memory`] is the account of what connections take.
 //! - [`driver`] performs the shard's I/O; [`start`] sets all of it up.
 
 mod bytes;
@@ -12,6 +13,7 @@ pub mod driver;
 pub mod forward;
 pub mod handler;
 pub mod hub;
+pub mod memory;
 pub mod message;
 pub mod owners;
 pub mod sockets;

@@ -87,6 +87,7 @@ impl CoreState {
             session.leftover = consumed < bytes.len() && (session.is_held() || io.is_over_budget(conn));
             session.close_if_over(io);
         }
+        self.hub.recharge(conn);
         consumed
     }
 
@@ -100,7 +101,9 @@ impl CoreState {
 
     /// A connection is gone.
     pub fn closed(&mut self, conn: ConnId, reason: CloseReason) {
-        self.hub.sessions.remove(conn);
+        if let Some(session) = self.hub.sessions.remove(conn) {
+            self.hub.memory.release(session.charged);
+        }
         if reason == CloseReason::InputTooLong {
             tracing::warn!("a connection sent a command over the limit and was closed");
         }

@@ -32,6 +32,8 @@ pub enum Hold {
     Backlog = 16,
     /// The node is going down.
     Drain = 32,
+    /// It waits for room in the memory for connections.
+    Memory = 64,
 }
 
 /// Requests that one connection may have under way.
@@ -69,6 +71,8 @@ pub struct Session {
     pub leftover: bool,
     /// Its requests that wait in a backlog for credits.
     pub backlogged: u32,
+    /// What of its memory is in the core's account.
+    pub charged: usize,
     /// Since when its next write is held because its shard is nearly full.
     pub braked_since_us: Option<u64>,
     holds: u8,
@@ -88,6 +92,7 @@ impl Session {
             closing: false,
             leftover: false,
             backlogged: 0,
+            charged: 0,
             braked_since_us: None,
             holds: 0,
             window: VALUES_START,
@@ -149,7 +154,7 @@ impl Session {
     /// What it waits for, for reports of the simulator.
     pub fn describe(&self) -> String {
         let (in_flight, holds, window) = (self.in_flight(), self.holds, self.window);
-        format!("{in_flight} in flight of {window}, holds {holds:06b}, leftover {}", self.leftover)
+        format!("{in_flight} in flight of {window}, holds {holds:07b}, leftover {}", self.leftover)
     }
 
     /// Requests that are not answered.

@@ -102,9 +102,12 @@ fn clients_section(scope: &Scope<'_>) -> String {
 
 fn memory(scope: &Scope<'_>) -> String {
     format!(
-        "used_memory:{}\r\nused_memory_scans:{}\r\nmaxmemory:{}\r\nmaxmemory_policy:noeviction\r\n",
+        "used_memory:{}\r\nused_memory_dataset:{}\r\nused_memory_scans:{}\r\nused_memory_clients:{}\r\n\
+         maxmemory:{}\r\nmaxmemory_policy:noeviction\r\n",
+        scope.get(Figure::Memory) + scope.get(Figure::Scans) + scope.get(Figure::Clients),
         scope.get(Figure::Memory),
         scope.get(Figure::Scans),
+        scope.get(Figure::Clients),
         scope.share(scope.node.config.memory_bytes)
     )
 }
