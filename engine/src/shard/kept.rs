@@ -40,12 +40,9 @@ pub(super) struct KeptReads {
 }
 
 impl KeptReads {
+    #[cfg(test)]
     pub fn is_empty(&self) -> bool {
-        self.reads.is_empty()
-    }
-
-    pub fn len(&self) -> usize {
-        self.reads.len()
+        self.reads.is_empty() && self.bytes == 0
     }
 
     fn insert(&mut self, kept: Kept) -> u64 {
@@ -87,7 +84,8 @@ impl Shard {
             return out.answer(target.ticket, Answer::Refused(Refusal::Busy));
         }
         let read = self.kept.insert(Kept { target, op, at });
-        out.answer(target.ticket, Answer::Waits { read, bytes });
+        let partition = self.partitions[target.place].id;
+        out.answer(target.ticket, Answer::Waits { read, partition, bytes });
     }
 
     /// Goes on with a kept read; its answers are for `ticket` now.

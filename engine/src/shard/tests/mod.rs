@@ -65,7 +65,7 @@ impl Seen {
             }
             Answer::Refused(refusal) => Seen::Refused(format!("{refusal:?}")),
             Answer::Unknown(_) => Seen::Unknown,
-            Answer::Waits { read, bytes } => Seen::Waits { read, bytes },
+            Answer::Waits { read, bytes, .. } => Seen::Waits { read, bytes },
         }
     }
 }
