@@ -7,7 +7,7 @@
 //! - [`Background`] is the thread that runs jobs and rare requests, beside the hot thread on its core.
 //! - [`StoreFile`] and [`StoreLock`] are what a store's directory has besides its shards.
 //!
-//! `unsafe` is confined to `ring`, `sigbus` and `syscalls`.
+//! `unsafe` is confined to `ring` and `syscalls`.
 
 mod background;
 pub mod blocking;
@@ -16,11 +16,9 @@ mod direct;
 mod files;
 mod limits;
 mod lock;
-mod mapped;
 mod os_dir;
 mod rare;
 mod ring;
-mod sigbus;
 mod span;
 mod store_file;
 mod syscalls;
