@@ -2,7 +2,6 @@
 
 use criterion::{Criterion, Throughput};
 use pinion_bench::{Sequence, stored_key};
-use pinion_engine::io::FileBytes;
 use pinion_engine::key::{Entry, Expiry, Kind, Stamp, Version};
 use pinion_engine::table::{BlockCache, BlockCursor, Compression, Lookup, Table, TableBuilder, key_hash};
 use std::hint::black_box;
@@ -24,7 +23,7 @@ fn build(number: u64, keys: &[[u8; 28]], compression: Compression) -> Table {
     }
     let mut finished = builder.finish();
     file.extend_from_slice(&finished.take_tail());
-    finished.into_mapped(FileBytes::new(file)).expect("the table is whole")
+    finished.into_resident(file).expect("the table is whole")
 }
 
 fn sorted_keys(records: u64, partitions: u64) -> Vec<[u8; 28]> {
@@ -135,7 +134,8 @@ fn scans(c: &mut Criterion) {
             let (mut count, mut bytes) = (0, 0);
             let mut buffer = Vec::new();
             while count < 50 {
-                let next = table.block(block, &mut cache).expect("the table is whole").expect("it is mapped");
+                let next =
+                    table.block(block, &mut cache).expect("the table is whole").expect("it is resident");
                 let mut cursor = BlockCursor::with_buffer(next, buffer);
                 if count == 0 {
                     cursor.seek(key);

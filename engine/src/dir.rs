@@ -6,7 +6,7 @@
 #[cfg(test)]
 pub mod testing;
 
-use crate::io::{FileBytes, FileName};
+use crate::io::FileName;
 use std::io::Result;
 use std::ops::Range;
 
@@ -30,8 +30,6 @@ pub trait Dir {
     fn rename(&mut self, from: FileName, to: FileName) -> Result<()>;
     /// Removes a file.
     fn unlink(&mut self, file: FileName) -> Result<()>;
-    /// Maps a whole file; `populate` makes its pages resident first.
-    fn map(&self, file: FileName, populate: bool) -> Result<FileBytes>;
     /// Where the directory is, for messages.
     fn path(&self) -> String;
 }

@@ -7,7 +7,6 @@
 
 use crate::aligned::AlignedBuf;
 use std::fmt;
-use std::sync::Arc;
 
 /// A file in a shard's directory. Numbers are never reused while the file exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -128,13 +127,6 @@ pub enum IoRequest {
         /// The file.
         file: FileName,
     },
-    /// Maps a whole file read-only and makes its pages resident before completing.
-    Map {
-        /// Comes back in the completion.
-        token: Token,
-        /// The file.
-        file: FileName,
-    },
 }
 
 /// What became of a request.
@@ -155,32 +147,6 @@ pub enum IoOutput {
     Written(AlignedBuf),
     /// The bytes of a read, exactly as many as were asked for.
     Data(AlignedBuf),
-    /// A mapped file.
-    Mapped(FileBytes),
-}
-
-/// The bytes of a whole immutable file: a mapping, or (in tests and simulations) memory.
-#[derive(Clone)]
-pub struct FileBytes {
-    bytes: Arc<dyn AsRef<[u8]> + Send + Sync>,
-}
-
-impl FileBytes {
-    /// Wraps anything that owns bytes which don't move.
-    pub fn new(bytes: impl AsRef<[u8]> + Send + Sync + 'static) -> FileBytes {
-        FileBytes { bytes: Arc::new(bytes) }
-    }
-
-    /// The bytes.
-    pub fn as_slice(&self) -> &[u8] {
-        (*self.bytes).as_ref()
-    }
-}
-
-impl fmt::Debug for FileBytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "FileBytes({} bytes)", self.as_slice().len())
-    }
 }
 
 #[cfg(test)]

@@ -65,7 +65,7 @@ const GAUGES: &[Figure] = &[
         core.storage.memtables_frozen
     }),
     ("pinion_table_bytes", "Bytes of all tables", |core| core.storage.table_bytes),
-    ("pinion_resident_bytes", "Bytes of mapped tables", |core| core.storage.resident_bytes),
+    ("pinion_resident_bytes", "Bytes of resident tables", |core| core.storage.resident_bytes),
     ("pinion_cache_bytes", "Bytes in the block cache", |core| core.storage.cache_bytes),
     ("pinion_compaction_debt_bytes", "Bytes that merges still have to move", |core| {
         core.storage.compaction_debt_bytes

@@ -181,8 +181,7 @@ impl Work {
             | IoRequest::Create { token, .. }
             | IoRequest::SyncDir { token }
             | IoRequest::Rename { token, .. }
-            | IoRequest::Unlink { token, .. }
-            | IoRequest::Map { token, .. } => *token,
+            | IoRequest::Unlink { token, .. } => *token,
         };
         let moment = match request {
             IoRequest::Write { file: FileName::Log(file), offset: 0, .. } if !self.segments.insert(*file) => {

@@ -57,7 +57,7 @@ pub struct StorageStats {
     pub tables: Vec<u64>,
     /// Bytes of all tables.
     pub table_bytes: u64,
-    /// Bytes of mapped tables.
+    /// Bytes of resident tables.
     pub resident_bytes: u64,
     /// Bytes in the block cache.
     pub cache_bytes: u64,

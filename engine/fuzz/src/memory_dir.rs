@@ -1,7 +1,7 @@
 //! A directory in memory that loses nothing.
 
 use pinion_engine::dir::Dir;
-use pinion_engine::io::{FileBytes, FileName};
+use pinion_engine::io::FileName;
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Result};
 
@@ -63,10 +63,6 @@ impl Dir for MemoryDir {
 
     fn unlink(&mut self, file: FileName) -> Result<()> {
         self.files.remove(&file).map(|_| ()).ok_or_else(|| ErrorKind::NotFound.into())
-    }
-
-    fn map(&self, file: FileName, _populate: bool) -> Result<FileBytes> {
-        Ok(FileBytes::new(self.file(file)?.clone()))
     }
 
     fn path(&self) -> String {

@@ -1,8 +1,8 @@
-//! A table of arbitrary bytes: opened paged and mapped, read by key, scanned, verified, salvaged.
+//! A table of arbitrary bytes: opened paged and resident, read by key, scanned, verified, salvaged.
 //!
 //! Bound on memory: 16 MiB and 1 KiB for each byte of the file; lz4 makes at most 255 bytes of one.
 //!
-//! - What opens mapped opens paged; keys and blocks read the same either way.
+//! - What opens resident opens paged; keys and blocks read the same either way.
 //! - What verifies, reads: entries in order, every one of them found by its key, counted as the properties say, and salvaged.
 //! - Errors name the file.
 #![no_main]
@@ -29,24 +29,24 @@ fn run(input: &[u8]) {
     let is_salvaged = verified.is_ok() || input.first().is_some_and(|flags| flags & SALVAGE != 0);
     let salvaged = if is_salvaged { salvage_all(&dir) } else { Vec::new() };
     let paged = Table::open(&dir, NUMBER, false);
-    let mapped = Table::open(&dir, NUMBER, true);
-    for error in [paged.as_ref().err(), mapped.as_ref().err(), verified.as_ref().err()].into_iter().flatten()
+    let resident = Table::open(&dir, NUMBER, true);
+    for error in [paged.as_ref().err(), resident.as_ref().err(), verified.as_ref().err()].into_iter().flatten()
     {
         check_error(error);
     }
     let Ok(paged) = paged else {
-        assert!(mapped.is_err() && verified.is_err(), "it opens mapped or verifies, and doesn't open paged");
+        assert!(resident.is_err() && verified.is_err(), "it opens resident or verifies, and doesn't open paged");
         return;
     };
     let mut cache = BlockCache::new(1 << 20);
     let scanned = scan(&dir, &paged, &mut cache);
-    if let Ok(mapped) = &mapped {
-        let read = scan(&dir, mapped, &mut BlockCache::new(1 << 20));
+    if let Ok(resident) = &resident {
+        let read = scan(&dir, resident, &mut BlockCache::new(1 << 20));
         if let (Ok(scanned), Ok(read)) = (&scanned, &read) {
             assert_eq!(scanned, read, "both residencies hold the same entries");
         }
-        same_answers(&dir, &paged, mapped, read.as_deref().unwrap_or_default(), input);
-        assert_eq!(mapped.meta(), paged.meta());
+        same_answers(&dir, &paged, resident, read.as_deref().unwrap_or_default(), input);
+        assert_eq!(resident.meta(), paged.meta());
     }
     let Ok(report) = verified else { return };
     let entries = scanned.expect("what verifies can be scanned");
@@ -131,17 +131,17 @@ fn get(
 }
 
 /// Asks for keys that are there and for keys made of the input.
-fn same_answers(dir: &MemoryDir, paged: &Table, mapped: &Table, entries: &[Found], input: &[u8]) {
+fn same_answers(dir: &MemoryDir, paged: &Table, resident: &Table, entries: &[Found], input: &[u8]) {
     let (mut one, mut other) = (BlockCache::new(1 << 20), BlockCache::new(1 << 20));
     let there = entries.iter().map(|(key, version, ..)| (key.as_slice(), Version(*version)));
     let guessed = input.chunks(9).take(20).map(|key| (key, Version(u64::from(key[0]))));
     for (key, at) in there.chain(guessed) {
-        let (a, b) = (get(dir, paged, key, at, &mut one), get(dir, mapped, key, at, &mut other));
+        let (a, b) = (get(dir, paged, key, at, &mut one), get(dir, resident, key, at, &mut other));
         if let (Ok(a), Ok(b)) = (&a, &b) {
             assert_eq!(a, b, "both residencies answer the same");
         }
         if let Some(i) = paged.find_block_at(key, at) {
-            assert_eq!(mapped.find_block_at(key, at), Some(i));
+            assert_eq!(resident.find_block_at(key, at), Some(i));
             if let Ok(mut cursor) = block(dir, paged, i, &mut one) {
                 cursor.seek_at(key, at);
                 let _ = cursor.entry();

@@ -7,7 +7,7 @@
 //! synced is there in part, whatever later syncs say.
 
 use super::Dir;
-use crate::io::{FileBytes, FileName};
+use crate::io::FileName;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use std::collections::BTreeMap;
@@ -356,10 +356,6 @@ impl Dir for MemoryDir {
     fn unlink(&mut self, file: FileName) -> Result<()> {
         self.find(file)?;
         self.try_name(Change::Unlink, false, NameChange::Unlink(file))
-    }
-
-    fn map(&self, file: FileName, _populate: bool) -> Result<FileBytes> {
-        Ok(FileBytes::new(self.file(file)?.now.clone()))
     }
 
     fn path(&self) -> String {

@@ -28,7 +28,6 @@ pub fn perform(dir: &mut dyn Dir, request: IoRequest) -> IoCompletion {
         IoRequest::SyncDir { token } => (token, done(dir.sync_dir())),
         IoRequest::Rename { token, from, to } => (token, done(dir.rename(from, to))),
         IoRequest::Unlink { token, file } => (token, done(dir.unlink(file))),
-        IoRequest::Map { token, file } => (token, dir.map(file, true).map(IoOutput::Mapped)),
     };
     IoCompletion { token, result }
 }

@@ -8,7 +8,7 @@
 //! - [`StoreFile`] and [`StoreLock`] are what a store's directory has besides its shards.
 //! - [`create_file`] and [`create_dir`] make what only its owner may read.
 //!
-//! `unsafe` is confined to `ring`, `sigbus` and `syscalls`.
+//! `unsafe` is confined to `ring` and `syscalls`.
 
 mod background;
 pub mod blocking;
@@ -17,12 +17,10 @@ mod direct;
 mod files;
 mod limits;
 mod lock;
-mod mapped;
 mod os_dir;
 mod owned;
 mod rare;
 mod ring;
-mod sigbus;
 mod span;
 mod store_file;
 mod syscalls;

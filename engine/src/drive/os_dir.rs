@@ -1,10 +1,9 @@
 //! A shard's directory on a real file system, with blocking calls.
 
-use super::mapped::MappedFile;
 use super::owned;
 use crate::dir::Dir;
 use crate::error::Error;
-use crate::io::{FileBytes, FileName};
+use crate::io::FileName;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Result};
 use std::os::unix::fs::FileExt;
@@ -94,14 +93,6 @@ impl Dir for OsDir {
         fs::remove_file(self.file(file))
     }
 
-    fn map(&self, file: FileName, populate: bool) -> Result<FileBytes> {
-        let mapped = MappedFile::open(&self.file(file))?;
-        if populate {
-            mapped.populate()?;
-        }
-        Ok(FileBytes::new(mapped))
-    }
-
     fn path(&self) -> String {
         self.path.display().to_string()
     }
@@ -158,7 +149,6 @@ mod tests {
         dir.sync_dir().unwrap();
         assert_eq!(dir.len(to).unwrap(), 10);
         assert_eq!(dir.read(to, 5, 5).unwrap(), b"hello");
-        assert_eq!(&dir.map(to, true).unwrap().as_slice()[5..], b"hello");
         dir.unlink(to).unwrap();
         assert!(dir.list().unwrap().is_empty());
     }
@@ -171,13 +161,6 @@ mod tests {
             let error = dir.read(FileName::Table(1), offset, len).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
         }
-    }
-
-    #[test]
-    fn an_empty_file_maps_to_no_bytes() {
-        let (_temp, mut dir) = dir();
-        dir.create(FileName::Table(1)).unwrap();
-        assert!(dir.map(FileName::Table(1), true).unwrap().as_slice().is_empty());
     }
 
     #[test]

@@ -1,9 +1,8 @@
-//! Requests on names and mappings: rare, and done with plain system calls.
+//! Requests on names: rare, and done with plain system calls.
 
-use super::mapped::MappedFile;
 use super::os_dir::sync_dir;
 use super::owned;
-use crate::io::{FileBytes, FileName, IoCompletion, IoOutput, IoRequest};
+use crate::io::{FileName, IoCompletion, IoOutput, IoRequest};
 use std::fs;
 use std::io::{self, Result};
 use std::path::{Path, PathBuf};
@@ -26,13 +25,6 @@ pub(super) fn perform(dir: &Path, request: &IoRequest) -> IoCompletion {
         IoRequest::SyncDir { token } => done(token, sync_dir(dir)),
         IoRequest::Rename { token, from, to } => done(token, fs::rename(path(dir, from), path(dir, to))),
         IoRequest::Unlink { token, file } => done(token, fs::remove_file(path(dir, file))),
-        IoRequest::Map { token, file } => {
-            let mapped = MappedFile::open(&path(dir, file)).and_then(|mapped| {
-                mapped.populate()?;
-                Ok(IoOutput::Mapped(FileBytes::new(mapped)))
-            });
-            IoCompletion { token, result: mapped }
-        }
         IoRequest::Read { token, .. } | IoRequest::Write { token, .. } | IoRequest::Sync { token, .. } => {
             IoCompletion { token, result: Err(io::ErrorKind::Unsupported.into()) }
         }

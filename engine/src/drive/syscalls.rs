@@ -1,6 +1,5 @@
 //! The few system calls that std has no safe face for, each wrapped in one.
 
-use memmap2::{Mmap, MmapOptions};
 use std::fs::File;
 use std::io::{Error, Result};
 use std::mem::{MaybeUninit, size_of};
@@ -8,13 +7,6 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 /// How far the background thread stands back from the hot thread of its core.
 const BACKGROUND_NICE: libc::c_int = 10;
-
-/// Maps a whole file read-only.
-pub(super) fn map(file: &File) -> Result<Mmap> {
-    // SAFETY: the files we map are never changed once they have their name. Somebody else who cuts
-    // one short makes an access raise SIGBUS, which `sigbus` turns into the end of the process.
-    unsafe { MmapOptions::new().map(file) }
-}
 
 /// Whether a directory lies in memory (tmpfs, ramfs), where O_DIRECT means nothing.
 pub(super) fn is_in_memory(dir: &File) -> Result<bool> {

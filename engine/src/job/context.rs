@@ -20,8 +20,9 @@ pub struct JobContext {
     pub floor: Version,
     /// Tables are cut at about this size, in bytes.
     pub table_bytes: u64,
-    /// Whether the new tables are mapped before they are handed over.
-    pub resident: bool,
+    /// How much of the new tables may be made resident before they are handed over, in bytes of their files. What goes
+    /// beyond it stays paged.
+    pub resident_bytes: u64,
     /// How blocks are stored.
     pub compression: Compression,
 }

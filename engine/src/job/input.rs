@@ -1,7 +1,7 @@
 //! The tables of a merge as cursors.
 //!
 //! A run is a list of tables one behind the other. Blocks of paged tables come in large pieces and are never put into
-//! the shard's cache; every checksum is verified. A resident table is read from its mapping.
+//! the shard's cache; every checksum is verified. A resident table is read from memory.
 
 use super::merge_iter::Cursor;
 use super::pieces::Pieces;

@@ -18,7 +18,7 @@ fn context(first_number: u64) -> JobContext {
         now_ms: 0,
         floor: Version::MAX,
         table_bytes: 1 << 20,
-        resident: false,
+        resident_bytes: 0,
         compression: Compression::None,
     }
 }
@@ -90,11 +90,14 @@ fn a_flush_of_nothing_makes_nothing() {
 }
 
 #[test]
-fn resident_tables_come_mapped() {
+fn tables_come_resident_as_far_as_there_is_room() {
     let mut driver = TestDriver::new(1);
-    let context = JobContext { resident: true, ..context(1) };
-    let tables = flush(&mut driver, memtable(1, 8000, 1, Kind::Value), context);
-    assert!(!tables.is_empty() && tables.iter().all(|table| table.is_resident()));
+    let roomy = JobContext { resident_bytes: u64::MAX, ..context(1) };
+    let tables = flush(&mut driver, memtable(1, 8000, 1, Kind::Value), roomy);
+    assert!(tables.len() > 1 && tables.iter().all(|table| table.is_resident()));
+    let tight = JobContext { resident_bytes: tables[0].meta().file_bytes, ..context(200) };
+    let tables = flush(&mut driver, memtable(1, 8000, 1, Kind::Value), tight);
+    assert_eq!(tables.iter().filter(|table| table.is_resident()).count(), 1);
 }
 
 #[test]
@@ -188,7 +191,7 @@ fn a_job_survives_the_failure_of_any_of_its_requests() {
     for fails_at in 0.. {
         let mut driver = TestDriver::new(fails_at as u64);
         driver.fails_at = Some(fails_at);
-        let context = JobContext { resident: true, ..context(1) };
+        let context = JobContext { resident_bytes: u64::MAX, ..context(1) };
         let mut job = FlushJob::new(vec![memtable.clone()], context);
         match driver.run(&mut job) {
             Err(_) => assert!(driver.files.is_empty(), "request {fails_at}"),
@@ -208,9 +211,9 @@ fn residency_changes_both_ways() {
         Ok(JobOutput::Reopened(tables)) => tables,
         other => panic!("{other:?}"),
     };
-    let mapped = reopened(paged.clone(), true);
-    assert!(mapped.iter().all(|table| table.is_resident()));
-    let paged_again = reopened(mapped, false);
+    let resident = reopened(paged.clone(), true);
+    assert!(resident.iter().all(|table| table.is_resident()));
+    let paged_again = reopened(resident, false);
     assert!(paged_again.iter().all(|table| !table.is_resident()));
     let numbers = |tables: &[Arc<Table>]| tables.iter().map(|t| t.meta().number).collect::<Vec<_>>();
     assert_eq!(numbers(&paged), numbers(&paged_again));

@@ -4,7 +4,8 @@
 //! 2. Finished bytes leave in chunks of 1 MiB, at most four of them in flight over all tables. The caller
 //!    asks [`TableWriter::has_room`] before adding more, which bounds memory.
 //! 3. A full table is written to its end and synced while the next one is being built.
-//! 4. When all are synced the directory is synced once, then tables that shall be resident are mapped (and verified).
+//! 4. When all are synced the directory is synced once, then tables that shall be resident are read back whole, one
+//!    after the other, and verified. What readers get is what the device holds, not what was meant to be written.
 //! 5. After an error nothing new is asked for; once every request in flight has completed, all files made so
 //!    far are removed and the error is handed out. Nothing half-made stays behind.
 
@@ -36,8 +37,10 @@ enum Stage {
     Draining,
     /// fdatasync.
     Syncing,
-    /// The other files, then the directory, then its mapping.
+    /// The other files, then the directory.
     Synced,
+    /// Its bytes.
+    Loading,
     /// Nothing any more.
     Ready(Arc<Table>),
 }
@@ -67,7 +70,8 @@ pub(super) enum Progress {
 pub(super) struct TableWriter {
     numbers: Range<u64>,
     table_bytes: u64,
-    resident: bool,
+    /// Bytes that may still be made resident.
+    resident_bytes: u64,
     compression: Compression,
     expected_entries: usize,
     builder: Option<TableBuilder>,
@@ -88,7 +92,7 @@ impl TableWriter {
         TableWriter {
             numbers: context.numbers.clone(),
             table_bytes: context.table_bytes,
-            resident: context.resident,
+            resident_bytes: context.resident_bytes,
             compression: context.compression,
             expected_entries,
             builder: None,
@@ -197,7 +201,7 @@ impl TableWriter {
         requests.push(request);
     }
 
-    /// Issues what can be issued: writes of created files, syncs of written ones, the directory, mappings.
+    /// Issues what can be issued: writes of created files, syncs of written ones, the directory.
     fn pump(&mut self, requests: &mut Vec<IoRequest>) {
         if self.failure.is_some() {
             return;
@@ -241,7 +245,10 @@ impl TableWriter {
         }
         if completion.token == DIR_TOKEN {
             match completion.result {
-                Ok(_) => self.directory_synced(requests),
+                Ok(_) => {
+                    self.dir_synced = Some(true);
+                    self.load_next(requests);
+                }
                 Err(error) => self.fail(io_error("sync", "the shard's directory", error)),
             }
             return;
@@ -249,6 +256,7 @@ impl TableWriter {
         let index = (completion.token.0 & !WRITER_TOKEN) as usize;
         let step = self.file_completed(index, completion.result);
         match step {
+            Ok(()) if self.dir_synced == Some(true) => self.load_next(requests),
             Ok(()) => self.pump(requests),
             Err(error) => self.fail(error),
         }
@@ -272,27 +280,35 @@ impl TableWriter {
                 result.map_err(|error| io_error("sync", name, error))?;
                 file.stage = Stage::Synced;
             }
-            Stage::Synced | Stage::Ready(_) => {
-                let output = result.map_err(|error| io_error("map", name, error))?;
-                let (Some(finished), IoOutput::Mapped(bytes)) = (file.finished.take(), output) else {
-                    return Err(Error::Unusable(format!("a map request of {name} yielded no mapping")));
+            Stage::Synced | Stage::Loading | Stage::Ready(_) => {
+                let output = result.map_err(|error| io_error("read", name, error))?;
+                let (Some(finished), IoOutput::Data(bytes)) = (file.finished.take(), output) else {
+                    return Err(Error::Unusable(format!("a read of {name} yielded no data")));
                 };
-                file.stage = Stage::Ready(Arc::new(finished.into_mapped(bytes)?));
+                file.stage = Stage::Ready(Arc::new(finished.into_resident(bytes)?));
             }
         }
         Ok(())
     }
 
-    fn directory_synced(&mut self, requests: &mut Vec<IoRequest>) {
-        self.dir_synced = Some(true);
+    /// Loads the next table that shall be resident; those before it for which there is no room are ready as they are.
+    fn load_next(&mut self, requests: &mut Vec<IoRequest>) {
         for index in 0..self.files.len() {
-            let token = self.file_token(index);
-            let file = FileName::Table(self.files[index].number);
-            if self.resident {
-                self.request(requests, IoRequest::Map { token, file });
-            } else if let Some(finished) = self.files[index].finished.take() {
-                self.files[index].stage = Stage::Ready(Arc::new(finished.into_paged()));
+            let (token, file) = (self.file_token(index), &mut self.files[index]);
+            let Some(finished) = file.finished.take_if(|_| matches!(file.stage, Stage::Synced)) else {
+                continue;
+            };
+            let bytes = finished.meta.file_bytes;
+            if bytes > self.resident_bytes {
+                file.stage = Stage::Ready(Arc::new(finished.into_paged()));
+                continue;
             }
+            self.resident_bytes -= bytes;
+            let name = FileName::Table(file.number);
+            file.finished = Some(finished);
+            file.stage = Stage::Loading;
+            return self
+                .request(requests, IoRequest::Read { token, file: name, offset: 0, len: bytes as usize });
         }
     }
 

@@ -3,7 +3,7 @@
 use super::{Job, JobOutput, JobStep};
 use crate::Error;
 use crate::aligned::AlignedBuf;
-use crate::io::{FileBytes, FileName, IoCompletion, IoOutput, IoRequest, Token};
+use crate::io::{FileName, IoCompletion, IoOutput, IoRequest, Token};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::collections::BTreeMap;
@@ -85,7 +85,10 @@ impl TestDriver {
                 assert_eq!((offset as usize % 4096, data.len() % 4096, sync), (0, 0, false));
                 (token, self.write(file, offset as usize, data))
             }
-            IoRequest::Read { token, file, offset, len } => (token, self.read(file, offset as usize, len)),
+            IoRequest::Read { token, file, offset, len } => {
+                assert!(self.durable_names.contains(&file), "a table is read when it is durable");
+                (token, self.read(file, offset as usize, len))
+            }
             IoRequest::Sync { token, file } => {
                 self.unsynced.retain(|&name| name != file);
                 (token, self.file(file).map(|_| IoOutput::Done))
@@ -99,11 +102,6 @@ impl TestDriver {
                 let removed = self.files.remove(&file).map(|_| IoOutput::Done);
                 self.unsynced.retain(|&name| name != file);
                 (token, removed.ok_or_else(|| ErrorKind::NotFound.into()))
-            }
-            IoRequest::Map { token, file } => {
-                assert!(self.durable_names.contains(&file), "a table is mapped when it is durable");
-                let bytes = self.file(file).map(|bytes| IoOutput::Mapped(FileBytes::new(bytes.clone())));
-                (token, bytes)
             }
             IoRequest::Rename { .. } => panic!("jobs rename nothing"),
         }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 /// Unlinks in flight at a time: freeing blocks is slow on some file systems.
 const UNLINKS_MAX: usize = 2;
 
-/// Unmaps tables and removes files. One that is gone already is no error; any other error is reported at the end,
+/// Lets go of tables and removes files. One that is gone already is no error; any other error is reported at the end,
 /// after all files were tried.
 pub struct UnlinkJob {
     things: Vec<Box<dyn Any + Send>>,
@@ -24,7 +24,7 @@ pub struct UnlinkJob {
 }
 
 impl UnlinkJob {
-    /// Removes `files`. `tables` are let go of first, so that their memory is unmapped on the thread
+    /// Removes `files`. `tables` are let go of first, so that their memory is given back on the thread
     /// that runs the job and not on the one that serves.
     pub fn new(files: Vec<FileName>, tables: Vec<Arc<Table>>) -> UnlinkJob {
         let things = tables.into_iter().map(|table| Box::new(table) as Box<dyn Any + Send>).collect();

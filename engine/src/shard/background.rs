@@ -1,15 +1,15 @@
-//! Freezing, flushing, merging and residency: which jobs run beside the requests, and when they start.
+//! Freezing, flushing and merging: which jobs run beside the requests, and when they start.
 //!
-//! What becomes of their results is in `publish`.
+//! What becomes of their results is in `publish`; which tables are resident, in `residency`.
 
 use super::Shard;
 use super::sources::Frozen;
 use crate::io::FileName;
-use crate::job::{FlushJob, Job, JobContext, JobId, MergeJob, ResidencyJob, UnlinkJob};
+use crate::job::{FlushJob, Job, JobContext, JobId, MergeJob, UnlinkJob};
 use crate::key::Version;
 use crate::log::LogPosition;
 use crate::manifest::GroupState;
-use crate::table::Table;
+use crate::table::{Compression, Table};
 use crate::tree::{MergePlan, Picking, Snapshots, TreeOptions, pick_merge, pick_settling};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -18,8 +18,6 @@ use std::sync::Arc;
 pub(super) const RETRY_US: u64 = 1_000_000;
 /// Merges that run at once.
 const MERGES_MAX: usize = 2;
-/// Tables that one job maps.
-const RESIDENCY_BATCH: usize = 8;
 /// After so long without a write, what lies shadowed in upper levels is merged down too.
 const SETTLING_US: u64 = 10_000_000;
 /// Expiry makes merges due without anything else happening: it is looked for this often.
@@ -44,15 +42,23 @@ pub(super) struct Install {
     pub is_flush: bool,
 }
 
+/// A table that no tree names any more, until its last reader is done.
+pub(super) struct Retired {
+    pub table: Arc<Table>,
+    /// Whether its file goes with it; the file of a table that only changed its residency stays.
+    pub removes_file: bool,
+}
+
 /// The background work of a shard.
 pub(super) struct Background {
     pub tree_options: TreeOptions,
     pub running: HashMap<JobId, Running>,
+    /// Memory for tables that running jobs may take, or are about to give back, in bytes.
+    pub claims: HashMap<JobId, u64>,
     /// Tables that are inputs of a job or of an edit that isn't durable yet.
     pub busy: HashSet<u64>,
     pub installs: VecDeque<Install>,
-    /// Tables that no tree names any more; their files go when the last reader is done.
-    pub retired: Vec<Arc<Table>>,
+    pub retired: Vec<Retired>,
     pub next_file: u64,
     pub next_job: u64,
     /// No flush or merge before this, after one failed.
@@ -76,6 +82,7 @@ impl Background {
         Background {
             tree_options,
             running: HashMap::new(),
+            claims: HashMap::new(),
             busy: HashSet::new(),
             installs: VecDeque::new(),
             retired: Vec::new(),
@@ -102,7 +109,7 @@ impl Background {
         self.installs.iter().any(|install| install.log_start.is_some())
     }
 
-    fn is_running(&self, is_kind: impl Fn(&Running) -> bool) -> usize {
+    pub fn is_running(&self, is_kind: impl Fn(&Running) -> bool) -> usize {
         self.running.values().filter(|running| is_kind(running)).count()
     }
 }
@@ -173,9 +180,15 @@ impl Shard {
     }
 
     pub(super) fn start(&mut self, running: Running, job: Box<dyn Job>) {
+        self.start_claiming(running, job, 0);
+    }
+
+    /// Starts a job that takes, or gives back, so much memory for tables.
+    pub(super) fn start_claiming(&mut self, running: Running, job: Box<dyn Job>, bytes: u64) {
         self.background.next_job += 1;
         let id = JobId(self.background.next_job);
         self.background.running.insert(id, running);
+        self.background.claims.insert(id, bytes);
         self.jobs.push((id, job));
     }
 
@@ -197,9 +210,10 @@ impl Shard {
         let memtables = vec![memtable.clone()];
         let bytes = memtable.bytes();
         let numbers = JobContext::numbers_for_flush(bytes, &self.background.tree_options);
-        let is_room = self.resident_bytes_through(0) + bytes as u64 <= self.budgets.resident as u64;
-        let context = self.job_context(numbers, 0, is_room);
-        self.start(Running::Flush, Box::new(FlushJob::new(memtables, context)));
+        let claim = self.claim_for_flush(bytes as u64);
+        let compression = self.background.tree_options.compression_of(0, claim > 0);
+        let context = self.job_context(numbers, claim, compression);
+        self.start_claiming(Running::Flush, Box::new(FlushJob::new(memtables, context)), claim);
     }
 
     fn schedule_merges(&mut self) {
@@ -222,12 +236,11 @@ impl Shard {
                 continue;
             }
             let numbers = plan.numbers_needed(&self.background.tree_options);
-            let level = plan.output_level;
-            let replaced = plan.inputs.iter().filter(|(of, _)| *of <= level);
-            let replaced: u64 = replaced.map(|(_, table)| table.meta().file_bytes).sum();
-            let after = self.resident_bytes_through(level) + plan.input_bytes() - replaced;
-            let context = self.job_context(numbers, level, after <= self.budgets.resident as u64);
-            self.start(Running::Merge { inputs }, Box::new(MergeJob::new(plan, context)));
+            let is_wanted = self.wants_resident(&plan);
+            let claim = if is_wanted { self.table_room().min(plan.input_bytes()) } else { 0 };
+            let compression = self.background.tree_options.compression_of(plan.output_level, is_wanted);
+            let context = self.job_context(numbers, claim, compression);
+            self.start_claiming(Running::Merge { inputs }, Box::new(MergeJob::new(plan, context)), claim);
         }
     }
 
@@ -259,7 +272,7 @@ impl Shard {
         Snapshots::new(waiting.map(|(place, at)| (self.partitions[place].id, at)).collect())
     }
 
-    fn job_context(&mut self, numbers: u64, level: usize, resident: bool) -> JobContext {
+    fn job_context(&mut self, numbers: u64, resident_bytes: u64, compression: Compression) -> JobContext {
         let first = self.background.next_file;
         self.background.next_file += numbers;
         JobContext {
@@ -269,56 +282,26 @@ impl Shard {
             // A solo group: nothing older is still to come.
             floor: Version::MAX,
             table_bytes: self.background.tree_options.table_bytes,
-            resident,
-            compression: self.background.tree_options.compression_of(level, resident),
+            resident_bytes,
+            compression,
         }
     }
 
-    /// Bytes of the tables that come before those of a deeper level in the right to be mapped.
-    fn resident_bytes_through(&self, level: usize) -> u64 {
-        self.sources.tree.levels().iter().take(level + 1).map(|level| level.bytes()).sum()
-    }
-
-    /// Maps what the budget for residency allows, upper levels first, and unmaps the rest.
-    fn schedule_residency(&mut self) {
-        if self.background.is_running(|running| matches!(running, Running::Residency { .. })) > 0 {
-            return;
-        }
-        self.background.is_housekeeping_due = false;
-        let (mut map, mut unmap, mut bytes) = (Vec::new(), Vec::new(), 0);
-        for (_, table) in self.sources.tree.tables() {
-            bytes += table.meta().file_bytes;
-            let is_wanted = bytes <= self.budgets.resident as u64;
-            if self.background.busy.contains(&table.meta().number) || is_wanted == table.is_resident() {
-                continue;
-            }
-            if is_wanted { map.push(table.clone()) } else { unmap.push(table.clone()) }
-        }
-        map.truncate(RESIDENCY_BATCH);
-        // What goes makes room for what comes.
-        let resident = unmap.is_empty();
-        let tables = if resident { map } else { unmap };
-        if tables.is_empty() {
-            return;
-        }
-        let numbers: Vec<u64> = tables.iter().map(|table| table.meta().number).collect();
-        self.background.busy.extend(&numbers);
-        self.start(Running::Residency { tables: numbers }, Box::new(ResidencyJob::new(tables, resident)));
-    }
-
-    /// Removes the files of tables that nobody reads any more.
+    /// Lets go of tables that nobody reads any more, and removes the files of those that were replaced.
     fn schedule_unlink(&mut self) {
-        let (free, used): (Vec<_>, Vec<_>) =
-            self.background.retired.drain(..).partition(|table| Arc::strong_count(table) == 1);
-        self.background.retired = used;
+        let is_free = |retired: &mut Retired| Arc::strong_count(&retired.table) == 1;
+        let free: Vec<Retired> = self.background.retired.extract_if(.., is_free).collect();
         if free.is_empty() {
             return;
         }
-        for table in &free {
-            self.sources.cache.forget_table(table.meta().number);
+        let numbers = free.iter().filter(|gone| gone.removes_file).map(|gone| gone.table.meta().number);
+        let files: Vec<FileName> = numbers.map(FileName::Table).collect();
+        for file in &files {
+            self.sources.cache.forget_table(file.number());
         }
-        let files = free.iter().map(|table| FileName::Table(table.meta().number)).collect();
-        self.start(Running::Unlink, Box::new(UnlinkJob::new(files, free)));
+        let tables: Vec<_> = free.into_iter().map(|gone| gone.table).collect();
+        let bytes = tables.iter().map(|table| table.memory_bytes()).sum();
+        self.start_claiming(Running::Unlink, Box::new(UnlinkJob::new(files, tables)), bytes);
     }
 
     /// When merges and flushes are looked at although nothing happened.

@@ -31,6 +31,7 @@ mod publish;
 mod queue;
 mod reads;
 pub mod request;
+mod residency;
 mod scans;
 mod sources;
 mod stats;

@@ -97,7 +97,7 @@ impl Shard {
     }
 }
 
-/// Opens the tables that the manifest names. None is mapped yet: that is background work, so that opening is quick.
+/// Opens the tables that the manifest names. None is resident yet: that is background work, so that opening is quick.
 fn open_tables(dir: &dyn Dir, state: &ManifestState) -> Result<Tree, Error> {
     let mut tables = Vec::with_capacity(state.tables.len());
     for entry in state.tables.values() {

@@ -99,9 +99,9 @@ pub struct Budgets {
     pub memtable: usize,
     /// All memtables together; beyond it writers are refused.
     pub memtables: usize,
-    /// Blocks of tables that aren't mapped.
+    /// Blocks of tables that aren't resident.
     pub cache: usize,
-    /// Mapped tables.
+    /// Resident tables.
     pub resident: usize,
     /// What one commit may gather.
     pub commit: usize,
@@ -112,7 +112,7 @@ pub struct Budgets {
 }
 
 impl Budgets {
-    /// Divides `memory_bytes`: three eighths for memtables at most, a quarter for blocks, a quarter for mapped tables
+    /// Divides `memory_bytes`: three eighths for memtables at most, a quarter for blocks, a quarter for resident tables
     /// (half where there is plenty), the rest for connections, commits and merges.
     pub fn new(memory_bytes: usize) -> Budgets {
         const MIB: usize = 1 << 20;

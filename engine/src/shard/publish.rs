@@ -4,14 +4,13 @@
 //! made durable; then the tree is replaced; and only then log segments are released and old files removed.
 
 use super::Shard;
-use super::background::{Install, RETRY_US, Running};
+use super::background::{Install, RETRY_US, Retired, Running};
 use super::sources::Frozen;
 use crate::error::Error;
 use crate::io::FileName;
 use crate::job::{JobId, JobOutput, UnlinkJob};
 use crate::manifest::{Edit, TableEntry, is_without_room};
 use crate::table::Table;
-use std::any::Any;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -19,6 +18,9 @@ impl Shard {
     /// Takes the end of a job.
     pub(super) fn background_done(&mut self, id: JobId, result: Result<JobOutput, Error>) {
         let Some(running) = self.background.running.remove(&id) else { return };
+        let claim = self.background.claims.remove(&id).unwrap_or_default();
+        // What a job gave back, or didn't use after all, may be room for a table.
+        self.background.is_housekeeping_due |= claim > 0 && !matches!(running, Running::Residency { .. });
         match (running, result) {
             (Running::Flush, Ok(JobOutput::Tables { tables, level, expired })) => {
                 self.counters.expired += expired;
@@ -74,14 +76,9 @@ impl Shard {
             .filter_map(|table| level_of(table.meta().number).map(|(level, _)| (level, table)))
             .collect();
         let old = added.iter().filter_map(|(_, table)| self.sources.table(table.meta().number).cloned());
-        let old: Vec<_> = old.map(|table| Box::new(table) as Box<dyn Any + Send>).collect();
+        let old = old.map(|table| Retired { table, removes_file: false });
+        self.background.retired.extend(old);
         self.sources.install(self.sources.tree.with(&[], &added));
-        self.let_go(old);
-    }
-
-    /// Has things dropped in the background: giving mappings and large memory back takes long.
-    fn let_go(&mut self, things: Vec<Box<dyn Any + Send>>) {
-        self.start(Running::Unlink, Box::new(UnlinkJob::letting_go(things)));
     }
 
     fn flushed(&mut self, tables: Vec<Arc<Table>>, level: usize) {
@@ -187,7 +184,7 @@ impl Shard {
         let is_gone = |number: &&u64| !moved.contains(number);
         let gone =
             install.removed.iter().filter(is_gone).filter_map(|&number| self.sources.table(number).cloned());
-        let gone: Vec<_> = gone.collect();
+        let gone: Vec<_> = gone.map(|table| Retired { table, removes_file: true }).collect();
         let tree = self.sources.tree.with(&install.removed, &install.added);
         if let Some(log_start) = install.log_start {
             self.log.release(log_start, &mut self.io);
@@ -195,7 +192,8 @@ impl Shard {
         let flushed = if install.is_flush { self.sources.frozen.pop_front() } else { None };
         self.sources.install(tree);
         if let Some(Frozen { memtable, .. }) = flushed {
-            self.let_go(vec![Box::new(memtable)]);
+            // In the background: giving large memory back takes long.
+            self.start(Running::Unlink, Box::new(UnlinkJob::letting_go(vec![Box::new(memtable)])));
         }
         self.cleared_trouble();
         let is_all_in_tables = self.sources.frozen.is_empty() && self.sources.active.is_empty();

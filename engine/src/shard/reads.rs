@@ -144,7 +144,7 @@ impl Shard {
                 Ok(Point::NeedsRead(_)) | Err(_) => {
                     debug_assert!(
                         false,
-                        "what was read stays while the cache holds it; what is mapped is there"
+                        "what was read stays while the cache holds it; what is resident is there"
                     );
                     None
                 }

@@ -71,9 +71,9 @@ pub struct ShardStats {
     pub cache_hits: u64,
     /// Block look-ups that didn't.
     pub cache_misses: u64,
-    /// Bytes of mapped tables.
+    /// Bytes of resident tables.
     pub resident_bytes: u64,
-    /// Memory of indexes and filters of tables that aren't mapped.
+    /// Memory of indexes and filters of tables that aren't resident.
     pub metadata_bytes: usize,
     /// How long writers are held back per turn now, microseconds.
     pub write_delay_us: u64,

@@ -2,6 +2,7 @@
 
 use super::*;
 use std::collections::BTreeMap;
+use std::io::Write;
 
 fn small(durability: Durability) -> StoreOptions {
     StoreOptions { durability, memory_bytes: 16 << 20, background_cpu: None, log_sync: None }
@@ -123,4 +124,35 @@ fn what_a_store_consists_of_is_for_its_owner_only() {
         }
     }
     assert!(files >= 4, "STORE, LOCK, a log and a manifest: {files}");
+}
+
+/// As a device does that rots, and a kernel that reads what it had dropped from its cache once more.
+#[test]
+fn bits_that_flip_behind_a_table_in_memory_are_never_read_as_data() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = LocalStore::open(dir.path(), small(Durability::None)).unwrap();
+    let value = |number: u32| number.to_be_bytes().repeat(100);
+    for number in 0..2000_u32 {
+        store.put(&number.to_be_bytes(), &value(number)).unwrap();
+    }
+    store.settle().unwrap();
+    let stats = store.stats();
+    assert!(stats.resident_bytes > 2000 * 400 && stats.memtable_bytes < 4000, "{stats:?}");
+    let shard = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path());
+    let shard = shard.into_iter().find(|path| path.is_dir()).unwrap();
+    let files = std::fs::read_dir(shard).unwrap().map(|entry| entry.unwrap().path());
+    let tables: Vec<_> = files.filter(|path| path.extension().is_some_and(|is| is == "sst")).collect();
+    assert!(!tables.is_empty());
+    for path in tables {
+        let bytes: Vec<u8> = std::fs::read(&path).unwrap().iter().map(|byte| byte ^ 4).collect();
+        let mut file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+        file.write_all(&bytes).unwrap();
+        file.sync_all().unwrap();
+    }
+    for number in 0..2000_u32 {
+        match store.get(&number.to_be_bytes()) {
+            Ok(read) => assert_eq!(read, Some(value(number)), "{number}"),
+            Err(error) => assert!(error.to_string().contains("damaged"), "{number}: {error}"),
+        }
+    }
 }

@@ -15,11 +15,12 @@
 //! Nothing here trusts the bytes: what doesn't fit together is [`Malformed`], never a panic.
 
 use super::{BlockRef, Found};
-use crate::io::FileBytes;
+use crate::aligned::AlignedBuf;
 use crate::key::{Expiry, Kind, Stamp, Version};
 use std::cmp::Ordering;
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// First byte of a block: stored as it is.
 pub(super) const RAW: u8 = 0;
@@ -206,7 +207,7 @@ fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], Malformed> {
     Ok(*head)
 }
 
-/// A decoded block of entries: its own memory, or a part of a mapped file.
+/// A decoded block of entries: its own memory, or a part of a resident file.
 pub struct Block {
     at: BlockRef,
     layout: Layout,
@@ -215,7 +216,7 @@ pub struct Block {
 
 enum BlockBytes {
     Owned(Box<[u8]>),
-    Mapped(FileBytes, Range<usize>),
+    Resident(Arc<AlignedBuf>, Range<usize>),
 }
 
 impl Block {
@@ -226,12 +227,16 @@ impl Block {
         Ok(Block { at, layout, bytes: BlockBytes::Owned(bytes) })
     }
 
-    /// A raw block in a mapped file, without its checksum; every entry of it is checked.
-    pub(super) fn mapped(at: BlockRef, file: &FileBytes, range: Range<usize>) -> Result<Block, Malformed> {
-        let bytes = file.as_slice().get(range.clone()).ok_or(Malformed)?;
+    /// A raw block of a resident file, without its checksum; every entry of it is checked.
+    pub(super) fn resident(
+        at: BlockRef,
+        file: &Arc<AlignedBuf>,
+        range: Range<usize>,
+    ) -> Result<Block, Malformed> {
+        let bytes = file.get(range.clone()).ok_or(Malformed)?;
         let layout = Layout::of(bytes)?;
         layout.check(bytes)?;
-        Ok(Block { at, layout, bytes: BlockBytes::Mapped(file.clone(), range) })
+        Ok(Block { at, layout, bytes: BlockBytes::Resident(Arc::clone(file), range) })
     }
 
     /// Where it lies in its table.
@@ -248,7 +253,7 @@ impl Block {
     pub fn memory_bytes(&self) -> usize {
         let owned = match &self.bytes {
             BlockBytes::Owned(bytes) => bytes.len(),
-            BlockBytes::Mapped(..) => 0,
+            BlockBytes::Resident(..) => 0,
         };
         owned + size_of::<Block>()
     }
@@ -260,7 +265,7 @@ impl Block {
     pub(super) fn bytes(&self) -> &[u8] {
         match &self.bytes {
             BlockBytes::Owned(bytes) => bytes,
-            BlockBytes::Mapped(file, range) => file.as_slice().get(range.clone()).unwrap_or_default(),
+            BlockBytes::Resident(file, range) => file.get(range.clone()).unwrap_or_default(),
         }
     }
 }

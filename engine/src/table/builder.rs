@@ -13,7 +13,6 @@ use super::index::IndexBuilder;
 use super::{Compression, Table, TableMeta};
 use crate::Error;
 use crate::aligned::{ALIGN, AlignedBuf, align_up};
-use crate::io::FileBytes;
 use crate::key::{Entry, RangeTombstone, Version};
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -223,8 +222,8 @@ impl FinishedTable {
         std::mem::replace(&mut self.tail, AlignedBuf::with_capacity(0))
     }
 
-    /// The table, read in place from its mapped file. Every checksum of the file is verified.
-    pub fn into_mapped(self, bytes: FileBytes) -> Result<Table, Error> {
+    /// The table, read in place in the bytes of its file. Every checksum of them is verified.
+    pub fn into_resident(self, bytes: AlignedBuf) -> Result<Table, Error> {
         let table = self.into_paged();
         table.with_residency(Some(bytes))
     }

@@ -36,7 +36,7 @@ pub struct TableMeta {
 /// How blocks are stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Compression {
-    /// As they are: a mapped table reads them in place.
+    /// As they are: a resident table reads them in place.
     #[default]
     None,
     /// lz4, where that saves at least an eighth of a block.

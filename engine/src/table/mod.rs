@@ -2,11 +2,13 @@
 //!
 //! A table is blocks of about 4 KiB, an index over them, a bloom filter over its keys, and its properties. A
 //! point read asks the filter (one cache line), searches the index (numbers in place), and finds the entry by
-//! the block's hash tags; in a mapped, uncompressed table the value it returns is a slice of the mapping:
+//! the block's hash tags; in a resident, uncompressed table the value it returns is a slice of that table's memory:
 //! no allocation, no copy, no checksum. Checksums are verified when bytes enter memory: index, filter and
-//! properties at open, a mapping when the table becomes resident, any other block when it is decoded.
+//! properties at open, the whole file when the table becomes resident, any other block when it is decoded. What was
+//! verified is memory of the process, which nobody reads from the device again: damage that comes later can't get
+//! into it.
 //!
-//! A table is *resident* (all of it mapped) or *paged* (index and filter in memory, blocks through the
+//! A table is *resident* (all of its file in memory) or *paged* (index and filter in memory, blocks through the
 //! [`BlockCache`]). It does no I/O but in [`Table::open`]: a block that isn't there is
 //! [`Lookup::NeedsRead`], and whoever drives the shard reads it, decodes it, and asks again.
 
@@ -45,7 +47,7 @@ pub use verify::{Verifier, VerifyReport};
 
 use crate::Error;
 use crate::aligned::AlignedBuf;
-use crate::io::{FileBytes, FileName};
+use crate::io::FileName;
 use crate::key::{Expiry, Stamp, Version};
 use block::{LZ4, LZ4_HEADER, Layout, Malformed, RAW};
 use checksum::checksum;
@@ -113,7 +115,7 @@ pub struct Table {
 
 /// Where a table's bytes are.
 enum Parts {
-    Mapped(FileBytes),
+    Resident(Arc<AlignedBuf>),
     Paged { index: AlignedBuf, filter: AlignedBuf },
 }
 
@@ -130,22 +132,28 @@ impl Table {
         &self.meta
     }
 
-    /// Whether it is mapped.
+    /// Whether all of its file is in memory.
     pub fn is_resident(&self) -> bool {
-        matches!(self.parts, Parts::Mapped(_))
+        matches!(self.parts, Parts::Resident(_))
     }
 
-    /// Memory it owns for properties, and for index and filter unless they are in a mapping.
+    /// Memory it owns for properties, and for index and filter unless its whole file is there.
     pub fn metadata_bytes(&self) -> usize {
         let owned = match &self.parts {
-            Parts::Mapped(_) => 0,
+            Parts::Resident(_) => 0,
             Parts::Paged { index, filter } => index.capacity() + filter.capacity(),
         };
         owned + self.meta.heap_bytes() + size_of::<Table>()
     }
 
+    /// All memory it owns.
+    pub fn memory_bytes(&self) -> u64 {
+        let file = if self.is_resident() { self.meta.file_bytes } else { 0 };
+        file + self.metadata_bytes() as u64
+    }
+
     /// The newest entry of a key with a version at or below `at`; `hash` is `key_hash(key)`. A block that has to be
-    /// decompressed goes through the cache; a mapped, uncompressed table never touches it.
+    /// decompressed goes through the cache; a resident, uncompressed table never touches it.
     pub fn get<'a>(
         &'a self,
         key: &[u8],
@@ -210,16 +218,16 @@ impl Table {
         self.index.seek(self.view().index, key, at)
     }
 
-    /// Block `i`, from the mapping or the cache. `None`: read [`Table::block_ref`], decode it with
+    /// Block `i`, from the file in memory or the cache. `None`: read [`Table::block_ref`], decode it with
     /// [`Table::decode_block`] and put it into the cache.
     pub fn block(&self, i: usize, cache: &mut BlockCache) -> Result<Option<Arc<Block>>, Error> {
         let range = self.index.block_range(self.view().index, i);
-        let Parts::Mapped(file) = &self.parts else { return Ok(cache.get(self.meta.number, range.start)) };
-        let stored = self.stored_block(file.as_slice(), &range)?;
+        let Parts::Resident(file) = &self.parts else { return Ok(cache.get(self.meta.number, range.start)) };
+        let stored = self.stored_block(file, &range)?;
         let at = self.place(&range);
         if stored.first() == Some(&RAW) {
             let start = range.start as usize;
-            let block = Block::mapped(at, file, start..start + stored.len());
+            let block = Block::resident(at, file, start..start + stored.len());
             return block.map(|block| Some(Arc::new(block))).map_err(|_| self.damaged(at.offset, MALFORMED));
         }
         match cache.get(at.table, at.offset) {
@@ -236,8 +244,8 @@ impl Table {
     fn view(&self) -> View<'_> {
         match &self.parts {
             Parts::Paged { index, filter } => View { index, filter, file: None },
-            Parts::Mapped(file) => {
-                let file = file.as_slice();
+            Parts::Resident(file) => {
+                let file: &[u8] = file;
                 let part = |range: Range<usize>| file.get(range).unwrap_or_default();
                 View {
                     index: part(self.footer.index().in_memory()),
@@ -269,7 +277,7 @@ impl Table {
         Ok(cache.at(slot).map(|block| (slot, block)))
     }
 
-    /// A block in the mapping, without its checksum.
+    /// A block of the file in memory, without its checksum.
     fn stored_block<'a>(&self, file: &'a [u8], range: &Range<u64>) -> Result<&'a [u8], Error> {
         let end = (range.end as usize).saturating_sub(CRC);
         file.get(range.start as usize..end).ok_or_else(|| self.damaged(range.start, MALFORMED))

@@ -7,20 +7,20 @@ use super::{MALFORMED, Parts, Table, TableMeta};
 use crate::Error;
 use crate::aligned::AlignedBuf;
 use crate::dir::Dir;
-use crate::io::{FileBytes, FileName};
+use crate::io::FileName;
+use std::sync::Arc;
 
 impl Table {
     /// Opens a table's file. Reads and verifies footer, properties, index and filter; if it is to be `resident`,
-    /// maps the file and verifies every block.
+    /// reads the whole file and verifies every block.
     pub fn open(dir: &dyn Dir, number: u64, resident: bool) -> Result<Table, Error> {
         let file = FileName::Table(number);
         let failed = |operation, source| Error::io(operation, file, dir.path(), source);
-        if resident {
-            let bytes = dir.map(file, true).map_err(|error| failed("map", error))?;
-            return Table::from_mapping(number, bytes);
-        }
         let file_bytes = dir.len(file).map_err(|error| failed("measure", error))?;
         let read = |offset, len| dir.read(file, offset, len).map_err(|error| failed("read", error));
+        if resident {
+            return Table::from_file(number, read(0, file_bytes as usize)?.as_slice().into());
+        }
         let last_len = file_bytes.min(FOOTER_BYTES as u64);
         let footer = Footer::read(number, file_bytes, &read(file_bytes - last_len, last_len as usize)?)?;
         let part = |part: Part| -> Result<Vec<u8>, Error> {
@@ -35,11 +35,11 @@ impl Table {
         Ok(Table { meta, footer, index: layout, parts: Parts::Paged { index, filter } })
     }
 
-    /// The same table with another residency: in place in this mapping of its file, every checksum of which is
-    /// verified, or with index and filter in memory of its own.
-    pub fn with_residency(&self, mapped: Option<FileBytes>) -> Result<Table, Error> {
-        if let Some(bytes) = mapped {
-            let table = Table::from_mapping(self.meta.number, bytes)?;
+    /// The same table with another residency: in place in these bytes, its whole file as it was read, every checksum of
+    /// which is verified; or with index and filter alone in memory.
+    pub fn with_residency(&self, file: Option<AlignedBuf>) -> Result<Table, Error> {
+        if let Some(bytes) = file {
+            let table = Table::from_file(self.meta.number, bytes)?;
             return match table.meta == self.meta {
                 true => Ok(table),
                 false => Err(self.damaged(self.footer.meta().range.start, "the properties have changed")),
@@ -62,8 +62,9 @@ impl Table {
         Table { meta, footer, index: layout, parts: Parts::Paged { index, filter } }
     }
 
-    fn from_mapping(number: u64, bytes: FileBytes) -> Result<Table, Error> {
-        let file = bytes.as_slice();
+    fn from_file(number: u64, bytes: AlignedBuf) -> Result<Table, Error> {
+        let bytes = Arc::new(bytes);
+        let file: &[u8] = &bytes;
         let file_bytes = file.len() as u64;
         let footer = Footer::read(number, file_bytes, file)?;
         let part = |part: Part| -> Result<&[u8], Error> {
@@ -74,7 +75,7 @@ impl Table {
         part(footer.filter())?;
         let meta = decode_meta(&footer, file_bytes, part(footer.meta())?)?;
         let index = check_index(&footer, part(footer.index())?)?;
-        let table = Table { meta, footer, index, parts: Parts::Mapped(bytes.clone()) };
+        let table = Table { meta, footer, index, parts: Parts::Resident(Arc::clone(&bytes)) };
         for i in 0..table.blocks() {
             table.check_in_place(file, i)?;
         }

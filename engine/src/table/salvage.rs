@@ -40,7 +40,9 @@ pub fn salvage(
     visit: &mut dyn FnMut(Arc<Block>) -> Result<(), Error>,
 ) -> Result<Salvage, Error> {
     let name = FileName::Table(number);
-    let bytes = dir.map(name, false).map_err(|source| Error::io("map", name, dir.path(), source))?;
+    let failed = |source| Error::io("read", name, dir.path(), source);
+    let len = dir.len(name).map_err(failed)?;
+    let bytes = dir.read(name, 0, len as usize).map_err(failed)?;
     let file = bytes.as_slice();
     let footer = Footer::read(number, file.len() as u64, file).ok();
     let data = footer.as_ref().and_then(|footer| file.get(..footer.data_len.get() as usize)).unwrap_or(file);

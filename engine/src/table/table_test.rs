@@ -12,13 +12,13 @@ use std::sync::Arc;
 
 const NUMBER: u64 = 42;
 
-/// The table in all the ways it can be there: paged and mapped, fresh and reopened.
+/// The table in all the ways it can be there: paged and resident, fresh and reopened.
 fn faces(dir: &MemoryDir, fresh: Table) -> Vec<Table> {
-    let mapped = fresh.with_residency(Some(dir.map(FileName::Table(NUMBER), true).expect("it is there")));
-    let mapped = mapped.expect("the file is whole");
-    let unmapped = mapped.with_residency(None).expect("nothing is read");
+    let file = dir.files[&FileName::Table(NUMBER)].as_slice();
+    let resident = fresh.with_residency(Some(file.into())).expect("the file is whole");
+    let paged = resident.with_residency(None).expect("nothing is read");
     let open = |resident| Table::open(dir, NUMBER, resident).expect("the file is whole");
-    vec![fresh, mapped, unmapped, open(false), open(true)]
+    vec![fresh, resident, paged, open(false), open(true)]
 }
 
 fn block_of(dir: &MemoryDir, table: &Table, i: usize, cache: &mut BlockCache) -> Arc<super::Block> {
@@ -83,7 +83,7 @@ fn check_all(model: &Model, compression: Compression, probes: &[(Vec<u8>, u64)])
             scan(&dir, &table, &key, Version(at), from, 3);
         }
         if compression == Compression::None && table.is_resident() {
-            assert_eq!((cache.bytes(), cache.misses()), (0, 0), "a mapped raw block is read in place");
+            assert_eq!((cache.bytes(), cache.misses()), (0, 0), "a resident raw block is read in place");
         }
     }
     let report = Table::verify(&dir, NUMBER).expect("the file is whole");

@@ -2,7 +2,7 @@
 
 use super::{BlockCache, Compression, Found, Lookup, Table, TableBuilder, key_hash};
 use crate::dir::Dir;
-use crate::io::{FileBytes, FileName};
+use crate::io::FileName;
 use crate::key::{Entry, Expiry, Kind, Stamp, Version};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -123,10 +123,6 @@ impl Dir for MemoryDir {
 
     fn unlink(&mut self, file: FileName) -> Result<()> {
         self.files.remove(&file).map(drop).ok_or_else(|| Error::from(ErrorKind::NotFound))
-    }
-
-    fn map(&self, file: FileName, _populate: bool) -> Result<FileBytes> {
-        Ok(FileBytes::new(self.file(file)?.clone()))
     }
 
     fn path(&self) -> String {

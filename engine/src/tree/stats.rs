@@ -22,7 +22,7 @@ pub struct TreeStats {
     pub levels: Vec<LevelStats>,
     /// Bytes of all files.
     pub bytes: u64,
-    /// Bytes of the files that are mapped.
+    /// Bytes of the files of resident tables.
     pub resident_bytes: u64,
     /// Memory owned for indexes, filters and properties.
     pub metadata_bytes: usize,

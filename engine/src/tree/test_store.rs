@@ -142,7 +142,7 @@ impl TestStore {
             now_ms: self.now_ms,
             floor: Version::MAX,
             table_bytes: self.options.table_bytes,
-            resident: self.resident,
+            resident_bytes: if self.resident { u64::MAX } else { 0 },
             compression: self.options.compression_of(1, self.resident),
         }
     }

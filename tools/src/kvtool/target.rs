@@ -4,7 +4,7 @@ use super::ToolError;
 use pinion_engine::Error;
 use pinion_engine::dir::Dir;
 use pinion_engine::drive::{OsDir, StoreDir, StoreFile, StoreLock};
-use pinion_engine::io::{FileBytes, FileName};
+use pinion_engine::io::FileName;
 use pinion_engine::manifest::Manifest;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -156,10 +156,6 @@ impl Dir for OneFile<'_> {
 
     fn read(&self, file: FileName, offset: u64, len: usize) -> io::Result<Vec<u8>> {
         self.dir.read(file, offset, len)
-    }
-
-    fn map(&self, file: FileName, populate: bool) -> io::Result<FileBytes> {
-        self.dir.map(file, populate)
     }
 
     fn path(&self) -> String {

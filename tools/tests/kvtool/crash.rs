@@ -5,7 +5,7 @@
 use pinion_engine::Error;
 use pinion_engine::dir::Dir;
 use pinion_engine::drive::{OsDir, StoreDir, StoreFile};
-use pinion_engine::io::{FileBytes, FileName};
+use pinion_engine::io::FileName;
 use pinion_engine::offline::{Disk, OsDisk};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -169,10 +169,6 @@ impl Dir for CrashDir {
     fn unlink(&mut self, file: FileName) -> Result<()> {
         self.change()?;
         self.inner.unlink(file)
-    }
-
-    fn map(&self, file: FileName, populate: bool) -> Result<FileBytes> {
-        self.inner.map(file, populate)
     }
 
     fn path(&self) -> String {

@@ -3,7 +3,7 @@
 use super::Disk;
 use super::media::Media;
 use pinion_engine::dir::Dir;
-use pinion_engine::io::{FileBytes, FileName};
+use pinion_engine::io::FileName;
 use rand::Rng;
 use rand::rngs::SmallRng;
 use std::cell::RefCell;
@@ -109,13 +109,6 @@ impl Dir for DiskDir<'_> {
 
     fn unlink(&mut self, file: FileName) -> Result<()> {
         self.change(|media, rng| media.unlink(file, rng))
-    }
-
-    fn map(&self, file: FileName, _populate: bool) -> Result<FileBytes> {
-        self.look(|media, rng| {
-            let inode = media.find(file)?;
-            media.map(inode, rng)
-        })
     }
 
     fn path(&self) -> String {

@@ -116,9 +116,7 @@ pub struct DiskCounters {
     pub dir_syncs: u64,
     /// Files made, renamed and removed.
     pub name_changes: u64,
-    /// Files mapped.
-    pub maps: u64,
-    /// Reads and mappings that failed.
+    /// Reads that failed.
     pub read_errors: u64,
     /// Writes that failed with EIO.
     pub write_errors: u64,

@@ -6,7 +6,7 @@ use super::names::{Inode, Names};
 use super::pages::{PAGE, Pages};
 use super::rot::Rotten;
 use pinion_engine::aligned::AlignedBuf;
-use pinion_engine::io::{FileBytes, FileName};
+use pinion_engine::io::FileName;
 use rand::Rng;
 use rand::rngs::SmallRng;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -235,15 +235,6 @@ impl Media {
         let mut buf = AlignedBuf::with_capacity(len);
         self.read_with(inode, offset, len, rng, |piece| buf.extend_from_slice(piece))?;
         Ok(buf)
-    }
-
-    /// The bytes of a whole file as they are now.
-    pub fn map(&mut self, inode: Inode, rng: &mut SmallRng) -> Result<FileBytes> {
-        let len = self.file_mut(inode)?.now.len() as usize;
-        let mut bytes = Vec::with_capacity(len);
-        self.read_with(inode, 0, len, rng, |piece| bytes.extend_from_slice(piece))?;
-        self.counters.maps += 1;
-        Ok(FileBytes::new(bytes))
     }
 
     /// Forgets the files that have no name, can't get one back, and aren't in `used`.

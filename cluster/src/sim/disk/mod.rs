@@ -13,8 +13,8 @@
 //! 3. **Failed syncs.** What a failed sync leaves is durable in any part; the rest may stay dirty, or be forgotten: shown
 //!    to readers (over kills of the process, too) until the power goes, and not made durable by later syncs that succeed.
 //! 4. **Direct and buffered writes** are one: what completed is seen by every later read, and is durable only when synced.
-//! 5. **Rot** changes data that was synced, and says what it changed: [`Disk::rot`]. Mapped files hand out the bytes of
-//!    the moment they were mapped, as a populated mapping of an immutable file does.
+//! 5. **Rot** changes data that was synced, and says what it changed: [`Disk::rot`]. What was read before keeps the bytes of
+//!    its moment: whatever a shard holds in memory is a copy, resident tables too.
 //! 6. **Space** is counted in pages of 4096 bytes by the length of files; a write within a file's length takes none.
 //!
 //! Everything left to chance is drawn from the generator that the caller passes.

@@ -95,7 +95,6 @@ fn operation(request: &IoRequest) -> &'static str {
         IoRequest::SyncDir { .. } => "sync the directory",
         IoRequest::Rename { .. } => "rename",
         IoRequest::Unlink { .. } => "unlink",
-        IoRequest::Map { .. } => "map",
     }
 }
 
@@ -106,21 +105,20 @@ fn file_of(request: &IoRequest) -> Option<FileName> {
         | IoRequest::Read { file, .. }
         | IoRequest::Sync { file, .. }
         | IoRequest::Rename { from: file, .. }
-        | IoRequest::Unlink { file, .. }
-        | IoRequest::Map { file, .. } => Some(file),
+        | IoRequest::Unlink { file, .. } => Some(file),
         IoRequest::SyncDir { .. } => None,
     }
 }
 
 fn draw_us(speed: &Speed, request: &IoRequest, stalls: &mut u64, rng: &mut SmallRng) -> u64 {
-    use IoRequest::{Create, Map, Read, Rename, Sync, SyncDir, Unlink, Write};
+    use IoRequest::{Create, Read, Rename, Sync, SyncDir, Unlink, Write};
     // Most are near the lower end, as with real devices.
     let mut within = |range: &Range<u64>| {
         let spread = range.end.saturating_sub(range.start);
         range.start + (rng.random_range(0..=spread) >> rng.random_range(0..4_u32))
     };
     let mut takes_us = match request {
-        Read { .. } | Map { .. } => within(&speed.read_us),
+        Read { .. } => within(&speed.read_us),
         Write { sync, .. } => within(&speed.write_us) + if *sync { within(&speed.sync_us) } else { 0 },
         Sync { .. } | SyncDir { .. } => within(&speed.sync_us),
         Create { .. } | Rename { .. } | Unlink { .. } => within(&speed.name_us),
@@ -159,10 +157,6 @@ pub(super) fn perform(media: &mut Media, in_flight: InFlight, rng: &mut SmallRng
         IoRequest::SyncDir { token } => (token, done(media.sync_dir(asked, rng))),
         IoRequest::Rename { token, from, to } => (token, done(media.rename(from, to, rng))),
         IoRequest::Unlink { token, file } => (token, done(media.unlink(file, rng))),
-        IoRequest::Map { token, file } => {
-            let mapped = named(media, file).and_then(|inode| media.map(inode, rng));
-            (token, mapped.map(IoOutput::Mapped))
-        }
     };
     IoCompletion { token, result }
 }
@@ -177,7 +171,7 @@ pub(super) fn perform_part(media: &mut Media, in_flight: InFlight, rng: &mut Sma
         }
         // A crash finds unsynced data in any state, so also in that of a sync that was done in part.
         IoRequest::Sync { .. } | IoRequest::SyncDir { .. } => {}
-        IoRequest::Read { .. } | IoRequest::Map { .. } => {}
+        IoRequest::Read { .. } => {}
         _ => {
             if rng.random() {
                 perform(media, in_flight, rng);

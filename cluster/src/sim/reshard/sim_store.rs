@@ -4,7 +4,7 @@ use crate::sim::disk::{Crash, Disk as Shard, DiskDir, DiskFaults};
 use pinion_engine::Error;
 use pinion_engine::dir::Dir;
 use pinion_engine::drive::{StoreDir, StoreFile};
-use pinion_engine::io::{FileBytes, FileName};
+use pinion_engine::io::FileName;
 use pinion_engine::offline::Disk;
 use rand::Rng;
 use rand::rngs::SmallRng;
@@ -221,10 +221,6 @@ impl Dir for ShardDir {
 
     fn unlink(&mut self, file: FileName) -> Result<()> {
         self.with(|dir| dir.unlink(file))
-    }
-
-    fn map(&self, file: FileName, populate: bool) -> Result<FileBytes> {
-        self.with(|dir| dir.map(file, populate))
     }
 
     fn path(&self) -> String {

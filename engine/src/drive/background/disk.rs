@@ -1,14 +1,13 @@
 //! Requests performed on glommio: DMA files where the directory has O_DIRECT, buffered files elsewhere,
-//! and plain calls on the executor's helper thread for names and mappings.
+//! and plain calls on the executor's helper thread for names.
 
 use crate::aligned::AlignedBuf;
 use crate::drive::direct;
 use crate::drive::files::is_aligned;
-use crate::drive::mapped::{MappedFile, POPULATE_STEP};
 use crate::drive::rare;
 use crate::drive::span::{ReadSpan, aligned_progress};
 use crate::error::Error;
-use crate::io::{FileBytes, FileName, IoCompletion, IoOutput, IoRequest};
+use crate::io::{FileName, IoCompletion, IoOutput, IoRequest};
 use glommio::GlommioError;
 use glommio::io::{BufferedFile, DmaFile, OpenOptions, ReadResult};
 use glommio::sync::Semaphore;
@@ -71,7 +70,6 @@ impl Disk {
             IoRequest::Sync { token, file } => {
                 IoCompletion { token, result: self.sync(files, file).await.map(|()| IoOutput::Done) }
             }
-            IoRequest::Map { token, file } => IoCompletion { token, result: self.map(file).await },
             rare => {
                 files.observe(&rare);
                 let dir = Arc::clone(&self.dir);
@@ -136,17 +134,6 @@ impl Disk {
 
     async fn sync(&self, files: &OpenFiles, file: FileName) -> io::Result<()> {
         self.handle(files, file, self.direct).await?.sync().await
-    }
-
-    /// Maps a file in steps, so that other calls get their turn on the helper thread.
-    async fn map(&self, file: FileName) -> io::Result<IoOutput> {
-        let path = rare::path(&self.dir, file);
-        let mapped = Arc::new(self.blocking(move || MappedFile::open(&path)).await?);
-        for offset in (0..mapped.len()).step_by(POPULATE_STEP) {
-            let mapped = Arc::clone(&mapped);
-            self.blocking(move || mapped.populate_step(offset)).await?;
-        }
-        Ok(IoOutput::Mapped(FileBytes::new(SharedMapping(mapped))))
     }
 
     async fn handle(&self, files: &OpenFiles, file: FileName, direct: bool) -> io::Result<Rc<Handle>> {
@@ -217,15 +204,6 @@ impl Handle {
             Handle::Buffered(file) => file.fdatasync().await,
         }
         .map_err(plain)
-    }
-}
-
-/// A mapping whose last step may still be unwinding on the helper thread.
-struct SharedMapping(Arc<MappedFile>);
-
-impl AsRef<[u8]> for SharedMapping {
-    fn as_ref(&self) -> &[u8] {
-        (*self.0).as_ref()
     }
 }
 

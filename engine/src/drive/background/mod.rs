@@ -269,7 +269,6 @@ fn token_of(request: &IoRequest) -> Token {
         | IoRequest::Sync { token, .. }
         | IoRequest::SyncDir { token }
         | IoRequest::Rename { token, .. }
-        | IoRequest::Unlink { token, .. }
-        | IoRequest::Map { token, .. } => token,
+        | IoRequest::Unlink { token, .. } => token,
     }
 }

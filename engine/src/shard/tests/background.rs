@@ -134,7 +134,7 @@ fn flushing_goes_on_while_writes_never_pause() {
 }
 
 #[test]
-fn tables_beyond_the_budget_for_mappings_are_unmapped() {
+fn tables_beyond_the_budget_for_residency_are_paged() {
     let mut hand = Hand::new(Durability::Sync, small());
     for number in 0..400_u32 {
         hand.put(&number.to_be_bytes(), &[1; 200]);

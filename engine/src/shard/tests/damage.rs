@@ -62,7 +62,7 @@ fn a_table_that_does_not_read_back_is_written_again_and_is_no_damage() {
     hand.shard.flush();
     hand.end_turn();
     let random = &mut SmallRng::seed_from_u64(1);
-    let is_reading = |request: &IoRequest| matches!(request, IoRequest::Read { .. } | IoRequest::Map { .. });
+    let is_reading = |request: &IoRequest| matches!(request, IoRequest::Read { .. });
     while !hand.jobs[0].requests.iter().any(is_reading) {
         hand.step_job(0, random);
     }

@@ -145,7 +145,7 @@ fn a_read_of_many_keys_finds_what_unpacking_one_of_them_would_evict() {
     let levels: Vec<_> = hand.shard.sources.tree.tables().map(|(level, _)| level).collect();
     assert!(levels.len() == 2 && levels[0] > 0, "below level 0 what is read is compressed: {levels:?}");
     let files: Vec<_> = hand.shard.sources.tree.tables().map(|(_, table)| table.meta().file_bytes).collect();
-    hand.tuning.budgets.resident = files[0] as usize;
+    hand.tuning.budgets.resident = files[0] as usize + hand.shard.stats().metadata_bytes;
     let mut hand = hand.reopen();
     hand.settle();
     let residents: Vec<_> = hand.shard.sources.tree.tables().map(|(_, table)| table.is_resident()).collect();

@@ -3,7 +3,7 @@
 use super::super::{Crash, Disk};
 use pinion_engine::aligned::AlignedBuf;
 use pinion_engine::dir::Dir;
-use pinion_engine::io::{FileBytes, FileName, IoOutput, IoRequest, Token};
+use pinion_engine::io::{FileName, IoOutput, IoRequest, Token};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use std::collections::BTreeMap;
@@ -103,13 +103,6 @@ impl Hand {
         let token = self.submit_sync();
         self.complete_all();
         self.result(token)
-    }
-
-    pub fn map(&mut self) -> FileBytes {
-        match self.ask(|token| IoRequest::Map { token, file: FILE }) {
-            Ok(IoOutput::Mapped(bytes)) => bytes,
-            other => panic!("no mapping: {other:?}"),
-        }
     }
 
     pub fn crash(&mut self, kind: Crash) {

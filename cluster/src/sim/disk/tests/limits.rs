@@ -84,15 +84,6 @@ fn requests_stall_now_and_then() {
 }
 
 #[test]
-fn a_mapping_holds_the_bytes_of_its_moment() {
-    let mut hand = disk_with(1, &[1; 100]);
-    let mapped = hand.map();
-    hand.write(0, &[2; 200], false).unwrap();
-    hand.unlink(FILE).unwrap();
-    assert_eq!(mapped.as_slice(), [1; 100]);
-}
-
-#[test]
 fn a_request_finds_the_file_that_its_name_meant_when_it_was_asked_for() {
     let mut hand = disk_with(1, &[1; 100]);
     hand.disk.faults().speed = Speed { read_us: 500..501, ..Speed::default() };
