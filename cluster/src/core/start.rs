@@ -88,6 +88,7 @@ impl CoreSetup {
             cpu: self.cpu,
             listeners: listeners.collect::<Result<_, _>>().map_err(failed)?,
             connections_max: self.node.config.connections_max.min(CONNECTION_INDEX_END as usize / 2),
+            seats: Some(Arc::clone(&self.node.seats)),
             input_bytes_max: INPUT_BYTES_MAX,
             spin: SPIN,
             ..ReactorConfig::default()

@@ -15,7 +15,6 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 
-use clap::Parser;
 use pinion_net::client::{BlockingClient, Error, Options};
 use pinion_net::wire::ErrorCode;
 
@@ -29,7 +28,7 @@ const PORT: u16 = 7400;
 
 /// Runs `kv` with the arguments of this process.
 pub fn main() -> ExitCode {
-    let Kv { options, command } = Kv::parse();
+    let Kv { options, command } = args::parse_from(std::env::args_os());
     let stdout = io::stdout();
     let is_terminal = stdout.is_terminal();
     let line_width = match options.width {
