@@ -270,3 +270,18 @@ fn a_store_is_its_owners_and_stays_locked_without_its_lock_file() {
         assert_eq!(mode, wanted, "{path}");
     }
 }
+
+#[test]
+fn a_node_whose_directory_is_moved_ends_and_writes_into_no_other() {
+    let (root, dir) = store_dir();
+    let elsewhere = root.path().join("elsewhere");
+    let mut kvd = Kvd::start(&dir, &["--shards", "1"]);
+    assert_eq!(kvd.resp().call(&["SET", "a", "1"]), common::resp::Reply::ok());
+    std::fs::rename(&dir, &elsewhere).unwrap();
+    common::wait_until("it ends", || kvd.ended().is_some());
+    assert_eq!(kvd.ended().and_then(|status| status.code()), Some(1));
+    assert!(kvd.log().contains("was moved, removed or replaced"), "{}", kvd.log());
+    assert!(!dir.exists());
+    let kvd = Kvd::start(&elsewhere, &[]);
+    assert_eq!(kvd.resp().call(&["GET", "a"]), common::resp::Reply::bulk("1"));
+}

@@ -7,6 +7,7 @@
 
 use crate::admin::ask::{Control, CoreHandle};
 use crate::error::Error;
+use crate::node::events::Events;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -68,23 +69,32 @@ pub fn reason(silence: Duration) -> String {
     format!("its turn hasn't ended for {} s", silence.as_secs())
 }
 
-/// Keeps asking until it is dropped.
+/// Keeps asking, and looking after the store's place, until it is dropped.
 #[derive(Debug)]
 pub struct Watch {
     _end: Sender<()>,
 }
 
 impl Watch {
-    /// Watches these cores.
-    pub fn start(liveness: Liveness, cores: Vec<CoreHandle>) -> Result<Watch, Error> {
+    /// Watches these cores, and `check`, whose first error ends the node.
+    pub fn start(
+        liveness: Liveness,
+        cores: Vec<CoreHandle>,
+        check: impl Fn() -> Result<(), Error> + Send + 'static,
+        events: Events,
+    ) -> Result<Watch, Error> {
         let (end, ended) = channel::<()>();
         let run = move || {
-            let mut told: Vec<usize> = Vec::new();
+            let (mut told, mut has_failed) = (Vec::new(), false);
             while ended.recv_timeout(PERIOD) == Err(RecvTimeoutError::Timeout) {
                 for (core, handle) in cores.iter().enumerate() {
                     liveness.ask(core, handle);
                 }
                 tell(&liveness.stuck(), &mut told);
+                if !has_failed && let Err(error) = check() {
+                    has_failed = true;
+                    events.failed(error);
+                }
             }
         };
         std::thread::Builder::new().name("kvd-watch".to_owned()).spawn(run).map_err(|e| {

@@ -188,7 +188,7 @@ pub struct Node {
     watch: Option<Watch>,
     _cpus: Option<Cpus>,
     /// Released last: until then no other process may have the directory.
-    _store: OwnedStore,
+    store: OwnedStore,
 }
 
 /// A core's thread while it starts.
@@ -274,7 +274,7 @@ impl Node {
             admin: None,
             watch: None,
             _cpus: cpus,
-            _store: store,
+            store,
         };
         for (me, core) in starting.into_iter().enumerate() {
             // A core that has ended meanwhile says so by an event.
@@ -284,7 +284,8 @@ impl Node {
             node.threads.push(core.thread);
         }
         let (cores, liveness) = (node.cores.clone(), node.info.liveness.clone());
-        node.watch = Some(Watch::start(liveness.clone(), cores.clone())?);
+        let witness = node.store.witness(node.info.config.dir.clone())?;
+        node.watch = Some(Watch::start(liveness.clone(), cores.clone(), witness, node.events.clone())?);
         if !admin.is_empty() {
             let (facts, state) = (node.info.facts(), node.state.clone());
             node.admin = Some(Admin::start(admin, facts, state, cores, liveness)?);
@@ -325,6 +326,11 @@ impl Node {
                     tracing::error!("{error}");
                     // The others settle; what they say doesn't change why the node ends.
                     let _ = self.shut_down(1);
+                    return Err(error);
+                }
+                Ok(Event::Failed(error)) => {
+                    tracing::error!("{error}");
+                    let _ = self.shut_down(0);
                     return Err(error);
                 }
                 Ok(Event::StopRequested) | Err(_) => return self.stop(),

@@ -32,7 +32,7 @@ pub use background::{Background, BackgroundEvent, BackgroundOptions};
 pub use device::LogSync;
 pub use files::{Files, OpenFile};
 pub use limits::FILES_PER_SHARD;
-pub use lock::StoreLock;
+pub use lock::{StoreLock, StorePlace};
 pub use os_dir::OsDir;
 pub use owned::{create_dir, create_file};
 pub use place::{follow_link, remove_shard_dir};
