@@ -3,6 +3,9 @@
 mod common;
 
 use common::{Kvd, command, refused, stderr, store_dir};
+use std::net::TcpListener;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 #[test]
 fn a_fresh_directory_serves_and_stops_cleanly_on_sigterm() {
@@ -207,4 +210,78 @@ fn check_looks_at_the_directory_the_ports_and_the_store() {
     let mut with_typo = command(&dir);
     let output = with_typo.arg("--check").env("PINION_MEMROY", "1GB").output().unwrap();
     assert!(output.status.success() && stderr(&output).contains("PINION_MEMROY"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_variable_that_is_set_to_nothing_counts_as_unset() {
+    let (_root, dir) = store_dir();
+    let mut check = command(&dir);
+    check.arg("--check");
+    for name in ["CONFIG", "SHARDS", "MEMORY", "CPUS", "NODE_ID", "LOG_FORMAT", "INSECURE", "DRAIN_TIMEOUT"] {
+        check.env(format!("PINION_{name}"), "");
+    }
+    let output = check.output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{}", stderr(&output));
+}
+
+/// A port that is free together with those that go with it for one core.
+fn free_port() -> u16 {
+    let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    let first = 20_000 + (std::process::id() % 8_000) as u16;
+    (first..).find(|&port| is_free(port) && is_free(port + 1000)).expect("some port is free")
+}
+
+#[test]
+fn a_node_that_was_killed_starts_again_on_its_ports_at_once() {
+    let (_root, dir) = store_dir();
+    let address = format!("127.0.0.1:{}", free_port());
+    for _ in 0..6 {
+        let mut kvd = command(&dir);
+        kvd.args(["--shards", "1", "--listen", &address]);
+        Kvd::run(&mut kvd, dir.with_extension("log")).kill();
+    }
+}
+
+/// Everything in a directory, with its mode.
+fn modes(path: &Path) -> Vec<(String, u32)> {
+    let mut all = vec![(path.display().to_string(), std::fs::metadata(path).unwrap().mode() & 0o777)];
+    if path.is_dir() {
+        let entries = std::fs::read_dir(path).unwrap();
+        all.extend(entries.flat_map(|entry| modes(&entry.unwrap().path())));
+    }
+    all
+}
+
+#[test]
+fn a_store_is_its_owners_and_stays_locked_without_its_lock_file() {
+    let (_root, dir) = store_dir();
+    let kvd = Kvd::start(&dir, &["--shards", "2", "--node-id", "n1"]);
+    std::fs::remove_file(dir.join("LOCK")).unwrap();
+    let output = refused(&mut command(&dir));
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("in use by another process"), "{}", stderr(&output));
+    assert_eq!(kvd.stop().code(), Some(0));
+    let kvd = Kvd::start(&dir, &[]);
+    assert_eq!(std::fs::read_to_string(dir.join("LOCK")).unwrap().trim(), kvd.pid().to_string());
+    assert_eq!(kvd.stop().code(), Some(0));
+    assert_eq!(std::fs::read(dir.join("LOCK")).unwrap(), b"", "nobody has it");
+    for (path, mode) in modes(&dir) {
+        let wanted = if Path::new(&path).is_dir() { 0o700 } else { 0o600 };
+        assert_eq!(mode, wanted, "{path}");
+    }
+}
+
+#[test]
+fn a_node_whose_directory_is_moved_ends_and_writes_into_no_other() {
+    let (root, dir) = store_dir();
+    let elsewhere = root.path().join("elsewhere");
+    let mut kvd = Kvd::start(&dir, &["--shards", "1"]);
+    assert_eq!(kvd.resp().call(&["SET", "a", "1"]), common::resp::Reply::ok());
+    std::fs::rename(&dir, &elsewhere).unwrap();
+    common::wait_until("it ends", || kvd.ended().is_some());
+    assert_eq!(kvd.ended().and_then(|status| status.code()), Some(1));
+    assert!(kvd.log().contains("was moved, removed or replaced"), "{}", kvd.log());
+    assert!(!dir.exists());
+    let kvd = Kvd::start(&elsewhere, &[]);
+    assert_eq!(kvd.resp().call(&["GET", "a"]), common::resp::Reply::bulk("1"));
 }

@@ -10,6 +10,8 @@ use tokio::sync::oneshot;
 pub enum Control {
     /// Send a snapshot of your statistics.
     Stats(oneshot::Sender<Box<CoreStats>>),
+    /// Give a sign of life.
+    Live,
     /// Take in nothing new, and say when all that is under way is answered.
     Drain,
     /// Settle the shard, then end.

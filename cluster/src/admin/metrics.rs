@@ -88,6 +88,13 @@ impl Collector for Snapshot {
             MetricType::Gauge,
         );
         silent?.encode_gauge(&(self.silent as u64))?;
+        let dropped = encoder.encode_descriptor(
+            "pinion_log_lines_dropped",
+            "Log lines dropped because standard error took no more",
+            None,
+            MetricType::Counter,
+        );
+        dropped?.encode_counter::<NoLabelSet, u64, u64>(&crate::logging::dropped(), None)?;
         for &(name, help, figure) in COUNTERS {
             let metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
             self.each(metric, |metric, core| {
@@ -200,6 +207,7 @@ mod tests {
         let text = page(vec![CoreStats::default(), busy], 1).unwrap();
         for line in [
             "pinion_silent_shards 1",
+            "pinion_log_lines_dropped_total 0",
             "pinion_requests_total{shard=\"1\",class=\"read\",outcome=\"done\"} 7",
             "pinion_request_seconds_bucket{le=\"0.000032\",shard=\"1\",class=\"read\"} 7",
             "pinion_tables{shard=\"1\",level=\"1\"} 3",

@@ -5,9 +5,11 @@
 
 pub mod ask;
 mod metrics;
+pub mod serve;
 mod status;
 
 use crate::error::Error;
+use crate::node::liveness::{self, Liveness};
 use crate::stats::{CoreStats, StorageStats};
 use ask::CoreHandle;
 use axum::extract::State;
@@ -80,6 +82,7 @@ struct Shared {
     facts: NodeFacts,
     state: NodeState,
     cores: Vec<CoreHandle>,
+    liveness: Liveness,
     started: Instant,
 }
 
@@ -90,21 +93,26 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// Serves on a bound listener.
+    /// Serves on bound listeners.
     pub fn start(
-        listener: TcpListener,
+        listeners: Vec<TcpListener>,
         facts: NodeFacts,
         state: NodeState,
         cores: Vec<CoreHandle>,
+        liveness: Liveness,
     ) -> Result<Admin, Error> {
         let failed = |e: std::io::Error| Error::Node(format!("admin interface: {e}; try --admin-listen off"));
-        listener.set_nonblocking(true).map_err(failed)?;
+        for listener in &listeners {
+            listener.set_nonblocking(true).map_err(failed)?;
+        }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
-        let shared = Arc::new(Shared { facts, state, cores, started: Instant::now() });
+        let shared = Arc::new(Shared { facts, state, cores, liveness, started: Instant::now() });
         let (stop, stopped) = oneshot::channel();
         let serve = async move {
-            let listener = tokio::net::TcpListener::from_std(listener)?;
-            axum::serve(listener, router(shared)).with_graceful_shutdown(async { drop(stopped.await) }).await
+            let listeners = listeners.into_iter().map(tokio::net::TcpListener::from_std);
+            let listeners = listeners.collect::<Result<_, std::io::Error>>()?;
+            serve::serve(listeners, router(shared), async { drop(stopped.await) }).await;
+            Ok::<(), std::io::Error>(())
         };
         let run = move || {
             // Connections that are kept alive must not hold up the end: the runtime is dropped with them.
@@ -138,7 +146,7 @@ fn router(shared: Arc<Shared>) -> Router {
 }
 
 async fn endpoints() -> &'static str {
-    "/health     it lives; names shards that are slow, take no writes or have damage\n\
+    "/health     it lives; names shards that are stuck or slow, take no writes or have damage\n\
      /ready      200 while every shard takes reads and writes, else 503 with why\n\
      /metrics    figures for Prometheus\n\
      /v1/status  the node and its shards, as JSON\n"
@@ -155,19 +163,30 @@ fn troubled<'a>(
     stats.iter().flatten().filter_map(told).collect()
 }
 
+/// Shards whose cores don't answer.
+fn stuck(shared: &Shared) -> Vec<serde_json::Value> {
+    let stuck = shared.liveness.stuck().into_iter();
+    stuck
+        .map(|(core, silence)| serde_json::json!({ "shard": core, "reason": liveness::reason(silence) }))
+        .collect()
+}
+
 async fn health(State(shared): State<Arc<Shared>>) -> Response {
     let stats = ask::stats(&shared.cores, ANSWER_DEADLINE).await;
     let slow: Vec<usize> = (0..stats.len()).filter(|&core| stats[core].is_none()).collect();
     let read_only = troubled(&stats, |storage| storage.read_only.as_ref());
     let damaged = troubled(&stats, |storage| storage.damage.as_ref());
-    let status = match (slow.is_empty(), read_only.is_empty(), damaged.is_empty()) {
-        (false, ..) => "slow",
-        (_, false, _) => "read-only",
+    let stuck = stuck(&shared);
+    let status = match (stuck.is_empty(), slow.is_empty(), read_only.is_empty(), damaged.is_empty()) {
+        (false, ..) => "stuck",
+        (_, false, ..) => "slow",
+        (_, _, false, _) => "read-only",
         (.., false) => "damaged",
         _ => "ok",
     };
     Json(serde_json::json!({
         "status": status,
+        "stuck_shards": stuck,
         "slow_shards": slow,
         "read_only_shards": read_only,
         "damaged_shards": damaged,
@@ -180,6 +199,11 @@ async fn ready(State(shared): State<Arc<Shared>>) -> Response {
     if state != "serving" {
         return (StatusCode::SERVICE_UNAVAILABLE, Json(serde_json::json!({ "state": state })))
             .into_response();
+    }
+    let stuck = stuck(&shared);
+    if !stuck.is_empty() {
+        let document = serde_json::json!({ "state": "stuck", "shards": stuck });
+        return (StatusCode::SERVICE_UNAVAILABLE, Json(document)).into_response();
     }
     let stats = ask::stats(&shared.cores, ANSWER_DEADLINE).await;
     let read_only = troubled(&stats, |storage| storage.read_only.as_ref());

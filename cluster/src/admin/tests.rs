@@ -35,6 +35,11 @@ fn get(addr: SocketAddr, path: &str) -> String {
 }
 
 fn start(cores: Vec<CoreHandle>) -> (Admin, NodeState, SocketAddr) {
+    let liveness = Liveness::new(cores.len(), liveness::PATIENCE);
+    start_with(cores, liveness)
+}
+
+fn start_with(cores: Vec<CoreHandle>, liveness: Liveness) -> (Admin, NodeState, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
     let facts = NodeFacts {
@@ -49,7 +54,7 @@ fn start(cores: Vec<CoreHandle>) -> (Admin, NodeState, SocketAddr) {
         memory_bytes: 1,
     };
     let state = NodeState::default();
-    let admin = Admin::start(listener, facts, state.clone(), cores).unwrap();
+    let admin = Admin::start(vec![listener], facts, state.clone(), cores, liveness).unwrap();
     (admin, state, addr)
 }
 
@@ -100,6 +105,56 @@ fn health_stays_up_and_names_the_slow_shard() {
     let (_admin, _state, addr) = start(vec![willing(0), CoreHandle::new(messages, Arc::new(|| ()))]);
     let health = get(addr, "/health");
     assert!(health.starts_with("HTTP/1.1 200") && health.contains(r#""slow_shards":[1]"#), "{health}");
+}
+
+#[test]
+fn a_core_that_never_beats_makes_the_node_unready_and_is_named() {
+    let (messages, _inbox) = sync_channel(CONTROL_QUEUE);
+    let silent = CoreHandle::new(messages, Arc::new(|| ()));
+    let liveness = Liveness::new(2, Duration::ZERO);
+    let (_admin, state, addr) = start_with(vec![willing(0), silent.clone()], liveness.clone());
+    state.serving();
+    assert!(get(addr, "/ready").starts_with("HTTP/1.1 200"), "nobody has looked yet");
+    liveness.ask(1, &silent);
+    while liveness.stuck().is_empty() {
+        std::thread::yield_now();
+    }
+    let ready = get(addr, "/ready");
+    assert!(ready.starts_with("HTTP/1.1 503") && ready.contains(r#""state":"stuck""#), "{ready}");
+    let health = get(addr, "/health");
+    assert!(health.starts_with("HTTP/1.1 200") && health.contains(r#""status":"stuck""#), "{health}");
+    for answer in [ready, health] {
+        assert!(answer.contains("turn hasn't ended") && answer.contains(r#""shard":1"#), "{answer}");
+    }
+}
+
+#[test]
+fn whoever_holds_connections_keeps_nobody_out() {
+    let (_admin, _state, addr) = start(vec![willing(0)]);
+    let mut held: Vec<TcpStream> = (0..3 * serve::CONNECTIONS_MAX)
+        .map(|_| {
+            let mut stream = TcpStream::connect(addr).unwrap();
+            stream.write_all(b"GET / HTTP/1.1\r\nHost:").unwrap();
+            stream
+        })
+        .collect();
+    assert!(get(addr, "/").starts_with("HTTP/1.1 200"));
+    // The oldest were closed: reading from them ends, by the end of the stream or by a reset.
+    let mut byte = [0];
+    assert!(matches!(held[0].read(&mut byte), Ok(0) | Err(_)));
+}
+
+#[test]
+fn a_head_that_is_too_long_is_refused() {
+    let (_admin, _state, addr) = start(vec![willing(0)]);
+    let mut stream = TcpStream::connect(addr).unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\n").unwrap();
+    let line = [b"X: ".as_slice(), &[b'x'; 1000], b"\r\n"].concat();
+    while stream.write_all(&line).is_ok() {}
+    let mut answer = Vec::new();
+    // What was sent behind the refusal may have reset the connection.
+    let _ = stream.read_to_end(&mut answer);
+    assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 431"), "{}", String::from_utf8_lossy(&answer));
 }
 
 #[test]

@@ -3,24 +3,28 @@
 use pinion_cluster::config::{Config, file, flags};
 use pinion_cluster::error::Error;
 use pinion_cluster::logging::{self, LogControl};
+use pinion_cluster::node::events::Events;
 use pinion_cluster::node::{self, Node};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 fn main() -> ExitCode {
     let parsed = match flags::parse(std::env::args_os()) {
         Ok(parsed) => parsed,
         Err(error) => error.exit(),
     };
-    match run(&parsed) {
+    let code = match run(&parsed) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("kvd: {error}");
+            logging::say(&format!("kvd: {error}"));
             ExitCode::from(error.exit_code())
         }
-    }
+    };
+    logging::flush();
+    code
 }
 
 fn load(parsed: &flags::Parsed) -> Result<Config, Error> {
@@ -49,29 +53,46 @@ fn run(parsed: &flags::Parsed) -> Result<(), Error> {
     }
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])
         .map_err(|e| Error::Node(format!("signals can't be handled: {e}; see the limits of this process")))?;
-    let node = Node::start(config.clone())?;
-    say(&node.ready_line());
-    let stopper = node.stopper();
     let handle = signals.handle();
+    let stopper = OnceLock::new();
     std::thread::scope(|scope| {
         scope.spawn(|| {
             for signal in &mut signals {
                 match signal {
                     SIGHUP => reload(parsed, &config, &log),
-                    _ => stopper.request_stop(),
+                    _ => stop(stopper.get()),
                 }
             }
         });
-        let result = node.run();
+        let result = Node::start(config.clone()).and_then(|node| {
+            stopper.get_or_init(|| node.stopper());
+            say(node.ready_line());
+            node.run()
+        });
         handle.close();
         result
     })
 }
 
-/// Prints the ready line. Nobody may be listening: that is no reason not to serve.
-fn say(line: &str) {
-    let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+/// Stops the node; one that is still starting has promised nobody anything, so that it ends at once.
+fn stop(stopper: Option<&Events>) {
+    let Some(stopper) = stopper else {
+        tracing::info!(target: "pinion_cluster::node", "stopped before the node served");
+        logging::flush();
+        std::process::exit(0);
+    };
+    stopper.request_stop();
+}
+
+/// Prints the ready line, on a thread that may wait for its reader. Nobody may be listening: that is no reason not to serve.
+fn say(line: String) {
+    let print = move || {
+        let mut out = std::io::stdout().lock();
+        let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+    };
+    if let Err(error) = std::thread::Builder::new().name("kvd-ready".to_owned()).spawn(print) {
+        tracing::warn!("no thread for the ready line: {error}; raise the limit with `ulimit -u`");
+    }
 }
 
 /// Lines about the configuration come from the library, so that a filter such as `pinion_cluster=debug` lets them through.

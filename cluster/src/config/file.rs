@@ -47,7 +47,7 @@ pub fn parse(text: &str, name: &str) -> Result<Layer, Error> {
 fn wanted(key: &str) -> &'static str {
     match key {
         "insecure" => "true or false",
-        "shards" | "partitions" | "connections-max" => "a number",
+        "shards" | "partitions" | "connections-max" | "drain-timeout" => "a number",
         "memory" | "value-max" => "a number of bytes or a string such as \"512MB\"",
         "cpus" => "a string such as \"0-3,8\", or a list of numbers",
         "join" => "a string or a list of strings",
@@ -60,7 +60,8 @@ fn fits(key: &str, value: &DeValue<'_>) -> bool {
     match value {
         DeValue::String(_) => true,
         DeValue::Integer(_) => {
-            matches!(key, "shards" | "partitions" | "connections-max" | "memory" | "value-max" | "cpus")
+            let numbers = ["shards", "partitions", "connections-max", "drain-timeout"];
+            numbers.contains(&key) || matches!(key, "memory" | "value-max" | "cpus")
         }
         DeValue::Boolean(_) => key == "insecure",
         DeValue::Array(items) => {

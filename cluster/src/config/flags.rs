@@ -1,6 +1,7 @@
 //! The command line of `kvd`. Values stay text here; [`super`] reads them, wherever they come from.
 
 use super::{Layer, Origin, Setting};
+use clap::builder::Resettable;
 use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser};
 use std::ffi::OsString;
@@ -24,7 +25,8 @@ pinion.toml:
   log = \"info\"
 
 Of a repeated flag the last counts. Precedence: flag, environment, --config file, default. The keys of the file are the flags' \
-names without the dashes in front. SIGTERM drains and ends; SIGHUP rereads the configuration, takes over `log` and warns of \
+names without the dashes in front. SIGTERM drains and ends, \
+within --drain-timeout and 30 s; SIGHUP rereads the configuration, takes over `log` and warns of \
 other changes. Exit codes: 0, 2 (usage or configuration), 1 (anything else).";
 
 /// A durable, distributed key-value store.
@@ -42,7 +44,7 @@ pub struct Flags {
     /// Where the data is [default: pinion-data]
     #[arg(long, env = "PINION_DIR", value_name = "DIR")]
     pub dir: Option<String>,
-    /// Address of the binary protocol; core I also listens on its port + 1000 + I [default: 127.0.0.1:7400]
+    /// Address of the binary protocol, all of them if it is a name; core I also listens on its port + 1000 + I [default: 127.0.0.1:7400]
     #[arg(long, env = "PINION_LISTEN", value_name = "ADDR")]
     pub listen: Option<String>,
     /// Address of the Redis protocol; core I also listens on its port + 2000 + I [default: 127.0.0.1:7379]
@@ -54,7 +56,7 @@ pub struct Flags {
     /// Number of shards [default: the store's; for a new one, the CPUs this process may use]
     #[arg(long, env = "PINION_SHARDS", value_name = "N")]
     pub shards: Option<String>,
-    /// CPUs to pin the shards to, such as 0-3,8 [default: those this process may use]
+    /// CPUs to pin the shards to, such as 0-3,8; those without another kvd's come first [default: those this process may use]
     #[arg(long, env = "PINION_CPUS", value_name = "LIST")]
     pub cpus: Option<String>,
     /// When a write is acknowledged: on disk, in the kernel (synced every MS), or applied [default: sync]
@@ -75,9 +77,12 @@ pub struct Flags {
     /// Largest value, up to 16MiB [default: 16MiB]
     #[arg(long, env = "PINION_VALUE_MAX", value_name = "BYTES")]
     pub value_max: Option<String>,
-    /// Connections per core [default: 10000]
+    /// Connections of all cores together [default: 10000]
     #[arg(long, env = "PINION_CONNECTIONS_MAX", value_name = "N")]
     pub connections_max: Option<String>,
+    /// How long clients have to take their answers when kvd stops [default: 10]
+    #[arg(long, env = "PINION_DRAIN_TIMEOUT", value_name = "SECONDS")]
+    pub drain_timeout: Option<String>,
     /// Log filter, such as info or pinion_cluster=debug; RUST_LOG comes before it [default: info]
     #[arg(long, env = "PINION_LOG", value_name = "FILTER")]
     pub log: Option<String>,
@@ -106,7 +111,7 @@ pub struct Parsed {
 
 /// Reads the command line and the environment. The error is clap's own: it knows its text and exit code.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, clap::Error> {
-    let matches = Flags::command().try_get_matches_from(arguments)?;
+    let matches = without_empty_variables(Flags::command()).try_get_matches_from(arguments)?;
     let flags = Flags::from_arg_matches(&matches)?;
     let mut parsed = Parsed {
         config: flags.config.clone(),
@@ -128,6 +133,14 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, cl
     Ok(parsed)
 }
 
+/// A command line to which a variable that is set to nothing is as good as unset.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    command.mut_args(|arg| match arg.get_env().and_then(std::env::var_os) {
+        Some(text) if text.is_empty() => arg.env(Resettable::Reset),
+        _ => arg,
+    })
+}
+
 /// Warnings for variables that look like settings and are none.
 pub fn unknown_variables(names: impl IntoIterator<Item = String>) -> Vec<String> {
     let is_known = |rest: &str| {
@@ -141,7 +154,7 @@ pub fn unknown_variables(names: impl IntoIterator<Item = String>) -> Vec<String>
 }
 
 impl Flags {
-    fn settings(self) -> [(&'static str, Option<String>); 16] {
+    fn settings(self) -> [(&'static str, Option<String>); 17] {
         [
             ("dir", self.dir),
             ("listen", self.listen),
@@ -156,6 +169,7 @@ impl Flags {
             ("join", self.join),
             ("value-max", self.value_max),
             ("connections-max", self.connections_max),
+            ("drain-timeout", self.drain_timeout),
             ("log", self.log),
             ("log-format", self.log_format),
             ("insecure", self.insecure),
@@ -164,7 +178,7 @@ impl Flags {
 }
 
 /// The names of all settings, as in the file.
-pub const NAMES: [&str; 16] = [
+pub const NAMES: [&str; 17] = [
     "dir",
     "listen",
     "resp-listen",
@@ -178,6 +192,7 @@ pub const NAMES: [&str; 16] = [
     "join",
     "value-max",
     "connections-max",
+    "drain-timeout",
     "log",
     "log-format",
     "insecure",

@@ -40,6 +40,11 @@ impl Machine {
         cpus
     }
 
+    /// Whether the quota, if there is one, pays for all CPUs that the affinity mask allows.
+    pub fn grants_all_cpus(&self) -> bool {
+        self.cpu_quota().is_none_or(|quota| quota >= self.cpus_allowed().len() as f64)
+    }
+
     /// How many CPUs' time the cgroup grants, if it is limited.
     pub fn cpu_quota(&self) -> Option<f64> {
         let v2 = self.cgroup_values("", "cpu.max").into_iter().filter_map(|text| {
@@ -140,6 +145,7 @@ mod tests {
     fn cpus_come_from_the_affinity_mask() {
         let (_root, machine) = machine(&[STATUS]);
         assert_eq!(machine.cpus(), [0, 1, 2, 7]);
+        assert!(machine.grants_all_cpus());
     }
 
     #[test]
@@ -152,6 +158,7 @@ mod tests {
         ]);
         assert_eq!(machine.cpu_quota(), Some(2.5));
         assert_eq!(machine.cpus(), [0, 1]);
+        assert!(!machine.grants_all_cpus());
     }
 
     #[test]

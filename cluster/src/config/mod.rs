@@ -6,17 +6,20 @@
 
 pub mod file;
 pub mod flags;
+pub mod listen;
 pub mod machine;
 pub mod reload;
 pub mod size;
 
 use crate::error::Error;
 use crate::placement::{PARTITIONS_DEFAULT, SLOTS};
+use listen::Listen;
 use machine::Machine;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,16 +88,17 @@ pub struct Config {
     /// Where the data is.
     pub dir: PathBuf,
     /// Address of the binary protocol.
-    pub listen: SocketAddr,
+    pub listen: Listen,
     /// Address of the Redis protocol, if it is served.
-    pub resp_listen: Option<SocketAddr>,
+    pub resp_listen: Option<Listen>,
     /// Address of the admin interface, if it is served.
-    pub admin_listen: Option<SocketAddr>,
+    pub admin_listen: Option<Listen>,
     /// The number of shards if it was set; otherwise the store's, or one per CPU for a new store.
     pub shards: Option<usize>,
-    /// CPUs to pin shards to, in turn; never empty.
+    /// CPUs to pin shards to, those first that nobody has; never empty.
     pub cpus: Vec<usize>,
-    /// Whether cores are pinned (throw-away nodes in tests aren't).
+    /// Whether cores are pinned. Not by default where a quota grants less time than the CPUs have: there, which of them
+    /// is free is the kernel's to say.
     pub pin: bool,
     /// When a write is acknowledged.
     pub durability: Durability,
@@ -106,8 +110,10 @@ pub struct Config {
     pub node_id: Option<String>,
     /// Largest value in bytes.
     pub value_bytes_max: usize,
-    /// Connections per core.
+    /// Connections of all cores together, of both protocols.
     pub connections_max: usize,
+    /// How long a node that stops waits until its clients have taken their answers.
+    pub drain_timeout: Duration,
     /// Log filter.
     pub log: String,
     /// How log lines look.
@@ -122,10 +128,15 @@ pub const VALUE_BYTES_MAX: usize = 16 << 20;
 /// The least memory a shard works with, in bytes.
 pub const SHARD_MEMORY_MIN: u64 = 16 << 20;
 
-/// By default a core takes so many connections, if it may open so many files and these besides.
+/// By default a node takes so many connections, if it may open so many files and these besides.
 const CONNECTIONS: usize = 10_000;
 const OTHER_FILES: usize = 512;
 const CONNECTIONS_MIN: usize = 64;
+
+/// By default clients have so long to take their answers when a node stops.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// And at most so many seconds.
+const DRAIN_TIMEOUT_MAX_S: usize = 3600;
 
 /// By default a node takes this share of the machine's memory: one part of so many.
 const MEMORY_SHARE: u64 = 4;
@@ -136,18 +147,19 @@ impl Config {
         let machine = Machine::default();
         Config {
             dir: dir.into(),
-            listen: SocketAddr::from(([127, 0, 0, 1], 7400)),
-            resp_listen: Some(SocketAddr::from(([127, 0, 0, 1], 7379))),
-            admin_listen: Some(SocketAddr::from(([127, 0, 0, 1], 7480))),
+            listen: loopback(7400),
+            resp_listen: Some(loopback(7379)),
+            admin_listen: Some(loopback(7480)),
             shards: None,
             cpus: machine.cpus(),
-            pin: true,
+            pin: machine.grants_all_cpus(),
             durability: Durability::Sync,
             memory_bytes: machine.memory_bytes() / MEMORY_SHARE,
             partitions: None,
             node_id: None,
             value_bytes_max: VALUE_BYTES_MAX,
             connections_max: connections(&machine),
+            drain_timeout: DRAIN_TIMEOUT,
             log: "info".to_owned(),
             log_format: LogFormat::Text,
             warnings: Vec::new(),
@@ -156,8 +168,12 @@ impl Config {
 
     /// Defaults with every port picked by the system and no admin interface: for tests and throw-away nodes.
     pub fn ephemeral(dir: impl Into<PathBuf>) -> Config {
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        Config { listen: any, resp_listen: Some(any), admin_listen: None, ..Config::defaults(dir) }
+        Config {
+            listen: loopback(0),
+            resp_listen: Some(loopback(0)),
+            admin_listen: None,
+            ..Config::defaults(dir)
+        }
     }
 
     /// Reads a configuration from its sources, the strongest first.
@@ -168,11 +184,12 @@ impl Config {
             "" => Err("an empty path is no directory".to_owned()),
             path => Ok(PathBuf::from(path)),
         })?;
-        reader.set("listen", &mut config.listen, address)?;
-        reader.set("resp-listen", &mut config.resp_listen, address_or_off)?;
-        reader.set("admin-listen", &mut config.admin_listen, address_or_off)?;
+        reader.set("listen", &mut config.listen, Listen::parse)?;
+        reader.set("resp-listen", &mut config.resp_listen, Listen::parse_or_off)?;
+        reader.set("admin-listen", &mut config.admin_listen, Listen::parse_or_off)?;
         reader.set("shards", &mut config.shards, |text| number(text, 1, 1024).map(Some))?;
         reader.set("cpus", &mut config.cpus, cpus)?;
+        config.pin |= reader.find("cpus").is_some();
         reader.set("durability", &mut config.durability, durability)?;
         reader.set("memory", &mut config.memory_bytes, |text| match size::parse(text)? {
             bytes if bytes < SHARD_MEMORY_MIN => Err(format!("{text} is too little; a shard needs 16MiB")),
@@ -189,6 +206,9 @@ impl Config {
             bytes => Ok(bytes),
         })?;
         reader.set("connections-max", &mut config.connections_max, |text| number(text, 1, 1_000_000))?;
+        reader.set("drain-timeout", &mut config.drain_timeout, |text| {
+            number(text, 0, DRAIN_TIMEOUT_MAX_S).map(|seconds| Duration::from_secs(seconds as u64))
+        })?;
         reader.set("log", &mut config.log, |text| Ok(text.to_owned()))?;
         reader.set("log-format", &mut config.log_format, |text| match text {
             "text" => Ok(LogFormat::Text),
@@ -249,13 +269,16 @@ impl Config {
             _ => Err(format!("{text:?} is neither true nor false")),
         })?;
         let named = [
-            ("listen", Some(self.listen)),
-            ("resp-listen", self.resp_listen),
-            ("admin-listen", self.admin_listen),
+            ("listen", Some(&self.listen)),
+            ("resp-listen", self.resp_listen.as_ref()),
+            ("admin-listen", self.admin_listen.as_ref()),
         ];
-        let open = named.into_iter().find(|(_, addr)| addr.is_some_and(|addr| !addr.ip().is_loopback()));
-        match open {
-            Some((name, Some(addr))) if !insecure => Err(Error::Config(format!(
+        let mut all = named.into_iter().flat_map(|(name, listen)| {
+            let all = listen.map_or(&[][..], Listen::all);
+            all.iter().map(move |addr| (name, addr))
+        });
+        match all.find(|(_, addr)| !addr.ip().is_loopback()) {
+            Some((name, addr)) if !insecure => Err(Error::Config(format!(
                 "{}: {addr} is reachable from other machines and nothing authenticates clients; \
                  add --insecure if that is meant, or listen on 127.0.0.1",
                 reader.find(name).map_or(name.to_owned(), |setting| setting.origin.to_string())
@@ -265,7 +288,11 @@ impl Config {
     }
 }
 
-/// How many connections a core takes by default.
+fn loopback(port: u16) -> Listen {
+    SocketAddr::from(([127, 0, 0, 1], port)).into()
+}
+
+/// How many connections a node takes by default.
 fn connections(machine: &Machine) -> usize {
     let room = machine.open_files().map_or(CONNECTIONS, |files| files.saturating_sub(OTHER_FILES));
     room.clamp(CONNECTIONS_MIN, CONNECTIONS)
@@ -297,17 +324,6 @@ impl Reader<'_> {
 fn number(text: &str, least: usize, most: usize) -> Result<usize, String> {
     let number = text.trim().parse().ok().filter(|number| (least..=most).contains(number));
     number.ok_or_else(|| format!("{text:?} is no number from {least} to {most}"))
-}
-
-fn address(text: &str) -> Result<SocketAddr, String> {
-    let mut found = text
-        .to_socket_addrs()
-        .map_err(|e| format!("{text:?} is no address ({e}); write HOST:PORT, such as 127.0.0.1:7400"))?;
-    found.next().ok_or_else(|| format!("{text:?} has no address; write HOST:PORT, such as 127.0.0.1:7400"))
-}
-
-fn address_or_off(text: &str) -> Result<Option<SocketAddr>, String> {
-    if text == "off" { Ok(None) } else { address(text).map(Some) }
 }
 
 fn cpus(text: &str) -> Result<Vec<usize>, String> {

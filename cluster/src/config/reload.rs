@@ -4,8 +4,8 @@
 //! cores start: each is handed to every core once.
 
 use super::Config;
+use super::listen::Listen;
 use std::fmt;
-use std::net::SocketAddr;
 
 /// A setting that counts only after a restart.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,15 +36,15 @@ impl Config {
     }
 
     /// All settings but the log filter, by name.
-    fn fixed(&self) -> [(&'static str, String); 13] {
+    fn fixed(&self) -> [(&'static str, String); 14] {
         let unset = |text: Option<String>| text.unwrap_or_else(|| "unset".to_owned());
-        let address = |addr: Option<SocketAddr>| addr.map_or("off".to_owned(), |addr| addr.to_string());
+        let address = |addr: &Option<Listen>| addr.as_ref().map_or("off".to_owned(), Listen::to_string);
         let cpus: Vec<String> = self.cpus.iter().map(usize::to_string).collect();
         [
             ("dir", self.dir.display().to_string()),
             ("listen", self.listen.to_string()),
-            ("resp-listen", address(self.resp_listen)),
-            ("admin-listen", address(self.admin_listen)),
+            ("resp-listen", address(&self.resp_listen)),
+            ("admin-listen", address(&self.admin_listen)),
             ("shards", unset(self.shards.map(|shards| shards.to_string()))),
             ("cpus", cpus.join(",")),
             ("durability", self.durability.to_string()),
@@ -53,6 +53,7 @@ impl Config {
             ("node-id", unset(self.node_id.clone())),
             ("value-max", format!("{} bytes", self.value_bytes_max)),
             ("connections-max", self.connections_max.to_string()),
+            ("drain-timeout", format!("{} s", self.drain_timeout.as_secs())),
             ("log-format", format!("{:?}", self.log_format).to_lowercase()),
         ]
     }

@@ -69,6 +69,7 @@ impl Core {
                     // Whoever asked may have given up waiting.
                     let _ = reply.send(Box::new(self.snapshot(io)));
                 }
+                Control::Live => self.state.hub.node.liveness.lives(self.state.hub.me),
                 Control::Drain => self.state.drain(io),
                 Control::Stop => self.state.stop(),
             }

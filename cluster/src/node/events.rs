@@ -10,6 +10,8 @@ pub enum Event {
     StopRequested,
     /// A core has answered everything it took in.
     Drained(usize),
+    /// The node can't go on, and why.
+    Failed(Error),
     /// A core's thread has ended.
     Ended(usize, Result<(), Error>),
 }
@@ -27,6 +29,11 @@ impl Events {
     /// Asks the node to stop.
     pub fn request_stop(&self) {
         self.tell(Event::StopRequested);
+    }
+
+    /// The node can't go on.
+    pub fn failed(&self, error: Error) {
+        self.tell(Event::Failed(error));
     }
 
     /// A core has drained.

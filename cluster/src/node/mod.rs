@@ -9,8 +9,11 @@
 //! # }
 //! ```
 
+mod cpus;
 pub mod events;
+mod files;
 pub mod listeners;
+pub mod liveness;
 mod medium;
 mod store;
 
@@ -24,11 +27,13 @@ use crate::mesh::{self, mesh};
 use crate::placement::Placement;
 use crate::session::wire;
 use crate::stats::published::Published;
+use cpus::Cpus;
 use events::{Event, Events};
 use listeners::{Addresses, Bound, bind};
+use liveness::{Liveness, Watch};
 use pinion_engine::drive::StoreFile;
 use pinion_engine::shard::{self, ShardOptions};
-use pinion_net::reactor::{Waker, preflight};
+use pinion_net::reactor::{Seats, Waker, preflight};
 use pinion_net::resp;
 use pinion_net::wire::{Home, Limits, Map, NodePorts};
 use std::path::PathBuf;
@@ -38,10 +43,11 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 use store::OwnedStore;
 
-/// How long a node that stops waits for what is under way, and then for its shards to settle.
-const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
-const DRAIN_DEADLINE_FAILED: Duration = Duration::from_secs(1);
+/// How long a node of which a core has failed waits for what is under way.
+const DRAIN_MAX_FAILED: Duration = Duration::from_secs(1);
+/// How long a node that stops waits for its shards to settle, and how long if a core doesn't answer.
 const STOP_DEADLINE: Duration = Duration::from_secs(30);
+const STOP_DEADLINE_STUCK: Duration = Duration::from_secs(5);
 
 /// How long cores with full queues have to make room for the word that the node stops.
 const TELL_DEADLINE: Duration = Duration::from_secs(5);
@@ -70,6 +76,10 @@ pub struct NodeInfo {
     pub started_unix_us: u64,
     /// What its cores show to each other.
     pub published: Published,
+    /// The connections that they have together.
+    pub seats: Arc<Seats>,
+    /// Whether they answer.
+    pub liveness: Liveness,
     store: StoreFile,
 }
 
@@ -89,8 +99,9 @@ impl NodeInfo {
         let split = Split::of(config.memory_bytes as usize / placement.cores());
         config.value_bytes_max = config.value_bytes_max.min(split.value_bytes_max());
         let home = |partition| Home { node: 0, core: placement.core_of(partition) as u16 };
+        // Without a host, clients keep to the address that they reached.
         let host = match addresses.kv.ip() {
-            ip if ip.is_unspecified() => String::new(),
+            ip if ip.is_unspecified() || !addresses.others.kv.is_empty() => String::new(),
             ip => ip.to_string(),
         };
         let id = u64::from_le_bytes(*store.id.first_chunk().expect("an id has 16 bytes"));
@@ -109,6 +120,8 @@ impl NodeInfo {
             store_id: store.id,
             started_unix_us,
             published: Published::new(placement.cores()),
+            seats: Arc::new(Seats::new(config.connections_max)),
+            liveness: Liveness::new(placement.cores(), liveness::PATIENCE),
             store: store.clone(),
             config,
             addresses,
@@ -193,8 +206,10 @@ pub struct Node {
     events: Events,
     state: NodeState,
     admin: Option<Admin>,
+    watch: Option<Watch>,
+    _cpus: Option<Cpus>,
     /// Released last: until then no other process may have the directory.
-    _store: OwnedStore,
+    store: OwnedStore,
 }
 
 /// A core's thread while it starts.
@@ -236,7 +251,16 @@ impl Node {
         check_machine(&config)?;
         let store = store::take(&config)?;
         tell_start(&config, store.file.shards);
-        let Bound { addresses, cores: sockets, admin } = bind(&config, store.file.shards as usize)?;
+        let shards = store.file.shards as usize;
+        files::reserve(&config, shards)?;
+        let cpus = config.pin.then(|| Cpus::claim(&config.cpus, shards));
+        match &cpus {
+            Some(cpus) => cpus.tell(),
+            None => tracing::info!(
+                "shards aren't pinned: the cgroup's quota is less than the CPUs that this process may use (--cpus pins them)"
+            ),
+        }
+        let Bound { addresses, cores: sockets, admin } = bind(&config, shards)?;
         let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let started_unix_us = wall.as_micros() as u64;
         let info = Arc::new(NodeInfo::new(config, addresses, &store.file, started_unix_us));
@@ -247,7 +271,7 @@ impl Node {
         let mut starting = Vec::with_capacity(sockets.len());
         for (me, (listeners, port)) in sockets.into_iter().zip(ports).enumerate() {
             let (controls, inbox) = sync_channel(CONTROL_QUEUE);
-            let cpu = info.config.pin.then(|| info.config.cpus[me % info.config.cpus.len()]);
+            let cpu = cpus.as_ref().map(|cpus| cpus.of_shards[me]);
             let (node, events) = (Arc::clone(&info), events.clone());
             let setup = CoreSetup { me, cpu, node, listeners, port, controls: inbox, events };
             starting.push(spawn(setup, controls, opened.clone())?);
@@ -269,7 +293,9 @@ impl Node {
             events,
             state: NodeState::default(),
             admin: None,
-            _store: store,
+            watch: None,
+            _cpus: cpus,
+            store,
         };
         for (me, core) in starting.into_iter().enumerate() {
             // A core that has ended meanwhile says so by an event.
@@ -278,9 +304,12 @@ impl Node {
             node.cores.push(CoreHandle::new(core.controls, Arc::new(move || waker.wake())));
             node.threads.push(core.thread);
         }
-        if let Some(listener) = admin {
+        let (cores, liveness) = (node.cores.clone(), node.info.liveness.clone());
+        let witness = node.store.witness(node.info.config.dir.clone())?;
+        node.watch = Some(Watch::start(liveness.clone(), cores.clone(), witness, node.events.clone())?);
+        if !admin.is_empty() {
             let (facts, state) = (node.info.facts(), node.state.clone());
-            node.admin = Some(Admin::start(listener, facts, state, node.cores.clone())?);
+            node.admin = Some(Admin::start(admin, facts, state, cores, liveness)?);
         }
         node.state.serving();
         Ok(node)
@@ -298,10 +327,7 @@ impl Node {
 
     /// The line that says that the node serves, and where.
     pub fn ready_line(&self) -> String {
-        let Addresses { kv, resp, admin, .. } = self.addresses();
-        let resp = resp.map_or("off".to_owned(), |addr| addr.to_string());
-        let admin = admin.map_or("off".to_owned(), |addr| format!("http://{addr}"));
-        format!("ready: kv {kv}, resp {resp}, admin {admin}, shards {}", self.shards())
+        format!("ready: {}, shards {}", self.addresses(), self.shards())
     }
 
     /// Asks the node to stop, from any thread; [`Node::run`] then returns.
@@ -321,6 +347,11 @@ impl Node {
                     tracing::error!("{error}");
                     // The others settle; what they say doesn't change why the node ends.
                     let _ = self.shut_down(1);
+                    return Err(error);
+                }
+                Ok(Event::Failed(error)) => {
+                    tracing::error!("{error}");
+                    let _ = self.shut_down(0);
                     return Err(error);
                 }
                 Ok(Event::StopRequested) | Err(_) => return self.stop(),
@@ -344,20 +375,27 @@ impl Node {
         self.tell_all(|| Control::Drain);
         let mut outcome = Ok(());
         // What waits for a core that is gone would wait for ever.
-        let patience = if ended == 0 { DRAIN_DEADLINE } else { DRAIN_DEADLINE_FAILED };
-        self.wait(patience, &mut outcome, &mut ended, |event| matches!(event, Event::Drained(_)));
+        let time = self.info.config.drain_timeout;
+        let time = if ended == 0 { time } else { time.min(DRAIN_MAX_FAILED) };
+        self.wait(time, &mut outcome, &mut ended, |event| matches!(event, Event::Drained(_)));
         self.tell_all(|| Control::Stop);
         let cores = self.cores.len();
         let left = cores - ended;
-        let settled =
-            self.wait(STOP_DEADLINE, &mut outcome, &mut ended, |event| matches!(event, Event::Ended(..)));
-        self.admin = None;
+        let stuck = self.info.liveness.stuck();
+        let time = if stuck.is_empty() { STOP_DEADLINE } else { STOP_DEADLINE_STUCK };
+        let settled = self.wait(time, &mut outcome, &mut ended, |event| matches!(event, Event::Ended(..)));
+        (self.admin, self.watch) = (None, None);
         let threads = std::mem::take(&mut self.threads);
         if settled < left {
-            return Err(Error::Node(
-                "a shard didn't settle in time; what it acknowledged is safe, the next start replays it"
-                    .to_owned(),
-            ));
+            let why = match stuck.first() {
+                Some((core, silence)) => {
+                    format!("core {core} doesn't answer ({})", liveness::reason(*silence))
+                }
+                None => format!("a shard didn't settle within {} s", time.as_secs()),
+            };
+            return Err(Error::Node(format!(
+                "{why}, so kvd ends without it; what it acknowledged is safe, the next start replays it"
+            )));
         }
         for thread in threads {
             if thread.join().is_err() {
@@ -483,7 +521,7 @@ mod tests {
         assert!(node.cores[1].send(Control::Stop));
         let (sender, outcome) = mpsc::channel();
         std::thread::spawn(move || sender.send(node.run()));
-        let outcome = outcome.recv_timeout(DRAIN_DEADLINE + STOP_DEADLINE / 2);
+        let outcome = outcome.recv_timeout(DRAIN_MAX_FAILED + STOP_DEADLINE / 2);
         let error = outcome.expect("the node ends before its deadlines have passed").unwrap_err();
         assert!(error.to_string().contains("core 1 ended"), "{error}");
         assert_eq!(error.exit_code(), 1);

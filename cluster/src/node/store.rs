@@ -5,12 +5,28 @@ use crate::error::Error;
 use crate::placement::PARTITIONS_DEFAULT;
 use pinion_engine::drive::{OsDir, StoreFile, StoreLock, create_file};
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 /// A store that is ours as long as this lives.
 pub struct OwnedStore {
     /// What `DIR/STORE` says.
     pub file: StoreFile,
-    _lock: StoreLock,
+    lock: StoreLock,
+}
+
+impl OwnedStore {
+    /// Says what is wrong when the directory isn't at this path any more.
+    pub fn witness(&self, path: PathBuf) -> Result<impl Fn() -> Result<(), Error> + Send + use<>, Error> {
+        let failed = |e: io::Error| Error::Node(format!("{}: {e}; see `ulimit -n`", path.display()));
+        let place = self.lock.place().map_err(failed)?;
+        Ok(move || match place.is_at(&path) {
+            true => Ok(()),
+            false => Err(Error::Node(format!(
+                "{} was moved, removed or replaced while kvd uses it; put it back, or start kvd with --dir where it is now",
+                path.display()
+            ))),
+        })
+    }
 }
 
 /// Takes the store in the configured directory, or makes it.
@@ -35,7 +51,7 @@ pub fn take(config: &Config) -> Result<OwnedStore, Error> {
         }
     };
     remember_name(config);
-    Ok(OwnedStore { file, _lock: lock })
+    Ok(OwnedStore { file, lock })
 }
 
 /// How many shards the store has or would get, once it is checked against the configuration. Changes nothing.

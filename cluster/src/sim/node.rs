@@ -10,7 +10,7 @@ use crate::core::state::CoreState;
 use crate::mesh::{Limits, mesh};
 use crate::node::NodeInfo;
 use crate::node::events::{Event as NodeEvent, Events};
-use crate::node::listeners::Addresses;
+use crate::node::listeners::{Addresses, Others};
 use crate::session::Hold;
 use crate::sim::clock::Clock;
 use crate::sim::counters::Counters;
@@ -71,6 +71,7 @@ impl NodeOptions {
             admin: None,
             kv_cores: ports(PORT + 100),
             resp_cores: ports(PORT + 200),
+            others: Others::default(),
         };
         let config = Config {
             cpus: (0..self.cores).collect(),
@@ -187,7 +188,15 @@ impl Node {
                 wake_at_us: None,
             });
         }
-        Ok(Node { cores, inbox, started_us, drained: 0, stopping: Stopping::No, stop_us: 0, was_cut_off: false })
+        Ok(Node {
+            cores,
+            inbox,
+            started_us,
+            drained: 0,
+            stopping: Stopping::No,
+            stop_us: 0,
+            was_cut_off: false,
+        })
     }
 
     /// Whether a core has something to do now.

@@ -57,9 +57,15 @@ impl Kvd {
         Kvd::run(command(dir).args(arguments), log)
     }
 
-    fn run(command: &mut Command, log: PathBuf) -> Kvd {
+    /// Starts a server with arguments that the usual ones would contradict.
+    pub fn run(command: &mut Command, log: PathBuf) -> Kvd {
         let errors =
             std::fs::OpenOptions::new().create(true).append(true).open(&log).expect("a log can be written");
+        Kvd::run_logging_to(command, errors.into(), log)
+    }
+
+    /// Starts a server whose standard error is this.
+    pub fn run_logging_to(command: &mut Command, errors: Stdio, log: PathBuf) -> Kvd {
         let mut child = command.stdout(Stdio::piped()).stderr(errors).spawn().expect("kvd starts");
         let stdout = child.stdout.take().expect("stdout is piped");
         let (sender, lines) = mpsc::channel();
@@ -125,6 +131,16 @@ impl Kvd {
         line.trim().trim_end_matches(" kB").parse().expect("a number")
     }
 
+    /// The end of the pipe that its standard error was connected to.
+    pub fn take_stderr(&mut self) -> std::process::ChildStderr {
+        self.child.stderr.take().expect("standard error is a pipe")
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("it can be waited for")
+    }
+
     /// `kill -9`.
     pub fn kill(mut self) {
         self.child.kill().expect("it runs");
@@ -149,6 +165,11 @@ impl Kvd {
             std::thread::yield_now();
             std::thread::park_timeout(Duration::from_millis(5));
         }
+    }
+
+    /// Where it logs.
+    pub fn log_path(&self) -> PathBuf {
+        self.log.clone()
     }
 
     /// What it has logged.
@@ -181,6 +202,16 @@ pub fn store_dir() -> (tempfile::TempDir, PathBuf) {
     let root = tempfile::tempdir().expect("a temporary directory");
     let store = root.path().join("store");
     (root, store)
+}
+
+/// Waits until this holds.
+#[track_caller]
+pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let until = Instant::now() + DEADLINE;
+    while !holds() {
+        assert!(Instant::now() < until, "{what}: not so after {DEADLINE:?}");
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
 }
 
 /// The error lines of a program that refused.

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// How many descriptors a cache keeps open.
-const OPEN_MAX: usize = 256;
+pub(super) const OPEN_MAX: usize = 256;
 
 /// An open file. Keep it until the kernel is done with its descriptor.
 #[derive(Debug)]

@@ -6,6 +6,15 @@ use std::io;
 /// What glommio needs locked at least, in bytes.
 const MEMLOCK_MIN: u64 = 512 << 10;
 
+/// Descriptors that a shard's background thread takes for its rings, counters and directory.
+const BACKGROUND_FILES: usize = 24;
+/// Files that its jobs have open at a time: the tables that merges read and write, besides the log and the manifest.
+const JOB_FILES: usize = 128;
+
+/// How many files a shard may have open at a time, at most: those that its driver keeps open, its background thread's
+/// and its jobs'.
+pub const FILES_PER_SHARD: usize = super::files::OPEN_MAX + BACKGROUND_FILES + JOB_FILES;
+
 /// Says why a ring or an executor couldn't be made.
 pub(super) fn explain(what: &str, error: &io::Error) -> String {
     match syscalls::memlock_limit() {

@@ -7,9 +7,9 @@
 
 use super::owned;
 use crate::error::Error;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 const FILE: &str = "LOCK";
@@ -44,6 +44,11 @@ impl StoreLock {
         Ok(StoreLock { dir: handle, file: Some(file), is_shared: false })
     }
 
+    /// The directory that is locked, to ask whether it is where it was.
+    pub fn place(&self) -> io::Result<StorePlace> {
+        self.dir.try_clone().map(StorePlace)
+    }
+
     /// Keeps the store in `dir` as it is while it is read: refused while somebody has taken it, shared with other readers.
     /// Writes nothing, so the medium may be read-only.
     pub fn acquire_shared(dir: &Path) -> Result<StoreLock, Error> {
@@ -59,6 +64,18 @@ impl StoreLock {
                 .map_err(|refused| refused.unwrap_or_else(|e| failed("lock", e)))?;
         }
         Ok(StoreLock { dir: handle, file, is_shared: true })
+    }
+}
+
+/// Knows the directory of a store that is locked.
+#[derive(Debug)]
+pub struct StorePlace(File);
+
+impl StorePlace {
+    /// Whether this is still where the directory lies, and not elsewhere, removed, or another directory in its place.
+    pub fn is_at(&self, path: &Path) -> bool {
+        let (Ok(mine), Ok(there)) = (self.0.metadata(), fs::metadata(path)) else { return false };
+        (mine.dev(), mine.ino()) == (there.dev(), there.ino())
     }
 }
 
@@ -120,7 +137,6 @@ fn in_use(dir: &Path) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
     use std::os::unix::fs::PermissionsExt;
     use std::process::Command;
 
@@ -168,11 +184,17 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let (here, there) = (parent.path().join("here"), parent.path().join("there"));
         fs::create_dir(&here).unwrap();
-        let _lock = StoreLock::acquire(&here).unwrap();
+        let lock = StoreLock::acquire(&here).unwrap();
+        let place = lock.place().unwrap();
+        assert!(place.is_at(&here));
         fs::rename(&here, &there).unwrap();
+        assert!(place.is_at(&there) && !place.is_at(&here));
         assert!(StoreLock::acquire(&there).is_err());
         fs::create_dir(&here).unwrap();
+        assert!(!place.is_at(&here), "another directory");
         StoreLock::acquire(&here).unwrap();
+        drop(lock);
+        StoreLock::acquire(&there).unwrap();
     }
 
     #[test]

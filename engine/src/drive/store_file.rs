@@ -9,6 +9,7 @@
 
 use super::os_dir::sync_dir;
 use super::owned;
+use super::place::remove_shard_dir;
 use crate::error::Error;
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -57,7 +58,7 @@ pub fn shard_dir(store: &Path, layout: u32, shard: u32) -> PathBuf {
 }
 
 /// The layout that a name of a shard directory belongs to; `None` if it is none.
-fn layout_of(name: &str) -> Option<u32> {
+pub(super) fn layout_of(name: &str) -> Option<u32> {
     let number = |digits: &str| digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok())?;
     match name.strip_prefix("shard-")?.split_once(".layout-") {
         Some((shard, layout)) => number(shard).and(number(layout)).filter(|&layout: &u32| layout > 0),
@@ -127,7 +128,9 @@ impl StoreFile {
         for entry in fs::read_dir(dir).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             let layout = entry.file_name().to_str().and_then(layout_of);
-            if layout.is_some_and(|layout| layout != self.layout) && entry.path().is_dir() {
+            // A link that leads nowhere is a directory whose removal was cut off.
+            let is_dir = entry.path().is_dir() || entry.path().is_symlink();
+            if layout.is_some_and(|layout| layout != self.layout) && is_dir {
                 others.push(entry.path());
             }
         }
@@ -139,8 +142,7 @@ impl StoreFile {
     pub fn remove_other_layouts(&self, dir: &Path) -> Result<(), Error> {
         for path in self.other_layouts(dir)? {
             tracing::info!("removing {}: the store's shards were remade", path.display());
-            fs::remove_dir_all(&path)
-                .map_err(|source| Error::io("remove", path.display(), dir.display(), source))?;
+            remove_shard_dir(&path)?;
         }
         Ok(())
     }

@@ -1,6 +1,8 @@
 //! What a reactor is told at its start.
 
+use super::seats::Seats;
 use std::net::TcpListener;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Settings of one reactor. Start from [`ReactorConfig::default`] and change what matters.
@@ -12,6 +14,8 @@ pub struct ReactorConfig {
     pub listeners: Vec<TcpListener>,
     /// Most connections at a time. One more is accepted, told [`super::Handler::refusal`] and closed.
     pub connections_max: usize,
+    /// A limit on top of that, which several reactors share.
+    pub seats: Option<Arc<Seats>>,
     /// Output a connection may have queued, in bytes, before reading from it stops. One answer may
     /// overshoot it.
     pub budget_bytes: usize,
@@ -55,6 +59,7 @@ impl Default for ReactorConfig {
             cpu: None,
             listeners: Vec::new(),
             connections_max: 10_000,
+            seats: None,
             budget_bytes: 256 << 10,
             input_bytes_max: (16 << 20) + (128 << 10),
             pool_bytes_max: 8 << 20,

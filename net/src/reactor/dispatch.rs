@@ -160,6 +160,9 @@ impl<H: Handler> Reactor<H> {
     fn report_ended(&mut self, handler: &mut H) {
         while let Some((id, reason)) = self.io.ended.pop() {
             self.io.open -= 1;
+            if let Some(seats) = &self.io.seats {
+                seats.give_back();
+            }
             self.io.stats.closed += 1;
             handler.closed(&mut self.io, id, reason);
         }
@@ -310,7 +313,8 @@ impl<H: Handler> Reactor<H> {
             connection.refused = true;
             return io.end(index, CloseReason::Stopped);
         }
-        if io.open >= io.connections_max {
+        let is_full = io.open >= io.connections_max || io.seats.as_ref().is_some_and(|seats| !seats.take());
+        if is_full {
             connection.refused = true;
             connection.phase = Phase::Closing;
             connection.filling.extend_from_slice(handler.refusal(listener));

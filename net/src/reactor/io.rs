@@ -9,11 +9,13 @@ use super::files::{FileSync, Files};
 use super::listener::Listener;
 use super::pool::Pool;
 use super::ring::{Kind, Ring, Tag};
+use super::seats::Seats;
 use super::stats::Stats;
 use super::waker::Waker;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::RawFd;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A reactor's connections, files and wake-ups, as its handler sees them. `B` is [`super::Handler::Buf`].
@@ -55,6 +57,8 @@ pub struct Io<B> {
     /// Connections the handler knows.
     pub(super) open: usize,
     pub(super) connections_max: usize,
+    /// The limit shared with other reactors.
+    pub(super) seats: Option<Arc<Seats>>,
     pub(super) budget_bytes: usize,
     pub(super) input_bytes_max: usize,
     pub(super) linger: Duration,
@@ -99,6 +103,7 @@ impl<B> Io<B> {
             descriptors_max,
             open: 0,
             connections_max: config.connections_max,
+            seats: config.seats.clone(),
             budget_bytes: config.budget_bytes,
             input_bytes_max: config.input_bytes_max,
             linger: config.linger,

@@ -3,8 +3,9 @@
 use super::ring::{Ring, Wait};
 use super::syscalls;
 use std::fmt;
-use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 /// The oldest kernel with everything the reactor uses.
@@ -50,6 +51,13 @@ pub fn preflight(dir: &Path) -> Vec<Problem> {
         check_directory(dir),
     ];
     checks.into_iter().flatten().collect()
+}
+
+/// Lets this process open as many files as it may at most (the hard limit), and says how many that are.
+pub fn raise_open_files() -> io::Result<u64> {
+    let (_, hard) = syscalls::limits(libc::RLIMIT_NOFILE)?;
+    syscalls::raise_open_files(hard)?;
+    Ok(hard)
 }
 
 /// An error of setting up a ring, with its cause and remedy.
@@ -130,7 +138,10 @@ fn check_directory(dir: &Path) -> Option<Problem> {
         return Some(Problem::new(format!("{shown} is not a directory"), "choose another --dir"));
     }
     let probe = existing.join(format!(".pinion-preflight-{}", std::process::id()));
-    let written = std::fs::write(&probe, b"pinion").and_then(|()| std::fs::remove_file(&probe));
+    let mut options = OpenOptions::new();
+    let made = options.write(true).create(true).truncate(true).mode(0o600).open(&probe);
+    let written =
+        made.and_then(|mut file| file.write_all(b"pinion")).and_then(|()| std::fs::remove_file(&probe));
     written.err().map(|error| {
         // Of a full disk the empty file may be left.
         let _ = std::fs::remove_file(&probe);

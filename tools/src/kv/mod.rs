@@ -18,7 +18,7 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 use pinion_net::client::{BlockingClient, Error, Options};
 use pinion_net::wire::ErrorCode;
 
@@ -35,7 +35,7 @@ pub fn main() -> ExitCode {
     let mut words: Vec<OsString> = std::env::args_os().collect();
     let arguments = words.split_off(words.len().min(1));
     words.extend(case::lower(arguments, &Kv::command()));
-    let Kv { options, input } = Kv::parse_from(words);
+    let Kv { options, input } = args::parse_from(words);
     let command = match input {
         Some(Input::Command(command)) => Some(command),
         Some(Input::Exit) => return ExitCode::SUCCESS,

@@ -78,6 +78,11 @@ impl Disk for CrashDisk {
         Ok(self.dir(path))
     }
 
+    fn place_like(&mut self, new: &Path, old: &Path) -> std::result::Result<(), Error> {
+        self.change()?;
+        OsDisk.place_like(new, old)
+    }
+
     fn create_shard(&mut self, path: &Path) -> std::result::Result<Box<dyn Dir>, Error> {
         self.change()?;
         OsDir::create(path)?;
@@ -86,9 +91,13 @@ impl Disk for CrashDisk {
 
     /// File by file, as the real one.
     fn remove_shard(&mut self, path: &Path) -> std::result::Result<(), Error> {
-        for entry in std::fs::read_dir(path).unwrap() {
-            self.change()?;
-            std::fs::remove_file(entry.unwrap().path()).unwrap();
+        // A link may lead nowhere, and a directory elsewhere hold directories of later layouts.
+        for entry in std::fs::read_dir(path).into_iter().flatten() {
+            let file = entry.unwrap().path();
+            if file.is_file() {
+                self.change()?;
+                std::fs::remove_file(file).unwrap();
+            }
         }
         self.change()?;
         OsDisk.remove_shard(path)

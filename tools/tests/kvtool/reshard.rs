@@ -130,6 +130,54 @@ fn a_resharded_store_serves_and_takes_writes() {
     assert!(store.path().join("shard-002.layout-1").is_dir());
 }
 
+/// Moves a shard to a directory beside the store and links it.
+fn put_elsewhere(store: &TestStore, number: u32) -> tempfile::TempDir {
+    let disk = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(store.shard(number)).unwrap() {
+        let file = entry.unwrap();
+        std::fs::copy(file.path(), disk.path().join(file.file_name())).unwrap();
+    }
+    std::fs::remove_dir_all(store.shard(number)).unwrap();
+    std::os::unix::fs::symlink(disk.path(), store.shard(number)).unwrap();
+    disk
+}
+
+/// Names in a directory that belong to shards.
+fn shard_files(dir: &std::path::Path) -> BTreeSet<String> {
+    let names = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name());
+    names.map(|name| name.into_string().unwrap()).collect()
+}
+
+#[test]
+fn a_shard_on_another_disk_stays_there() {
+    let store = TestStore::new(1, 4);
+    let changes: Vec<_> = (0..40).map(|i| put_of(i % 4, &format!("k{i:02}"), "v")).collect();
+    store.apply(&changes);
+    let disk = put_elsewhere(&store, 0);
+    let before = snapshot(&store);
+    for shards in [3, 2] {
+        let (_, outcome) = store.kvtool(&["reshard", "--shards", &shards.to_string()]);
+        outcome.unwrap();
+        assert_eq!(snapshot(&store), before);
+        let file = store_dir(&store).file;
+        let dirs: Vec<_> = (0..shards).map(|shard| file.shard_dir(store.path(), shard)).collect();
+        assert!(dirs.iter().all(|dir| dir.is_symlink()), "{dirs:?}");
+        let names = dirs.iter().map(|dir| dir.file_name().unwrap().to_str().unwrap().to_owned());
+        assert_eq!(shard_files(disk.path()), names.collect(), "what doesn't count is gone");
+    }
+}
+
+#[test]
+fn a_shard_on_another_disk_survives_a_reshard_that_is_cut_off_anywhere() {
+    let store = TestStore::new(2, 4);
+    store.apply(&[put_of(0, "a", "1"), put_of(1, "b", "2"), put_of(3, "c", "3")]);
+    let disk = put_elsewhere(&store, 1);
+    let before = snapshot(&store);
+    reshard_through_crashes(&store, 3, &before);
+    assert_eq!(shard_files(disk.path()), ["shard-001.layout-1".to_owned()].into());
+    assert!(!store_dir(&store).file.shard_dir(store.path(), 0).is_symlink());
+}
+
 #[test]
 fn a_reshard_to_the_number_that_is_there_changes_nothing() {
     let store = TestStore::new(2, 4);

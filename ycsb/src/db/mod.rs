@@ -299,10 +299,19 @@ fn resolve(targets: &[String], kind: Kind) -> Result<Vec<SocketAddr>, DbError> {
     let mut addresses = Vec::new();
     for target in targets {
         let wrong = |cause: String| DbError::Address { target: target.clone(), cause };
-        let mut found = target.to_socket_addrs().map_err(|cause| wrong(cause.to_string()))?;
-        addresses.push(found.next().ok_or_else(|| wrong("no such host".into()))?);
+        let found = target.to_socket_addrs().map_err(|cause| wrong(cause.to_string()))?;
+        addresses.push(first_served(found.collect()).ok_or_else(|| wrong("no such host".into()))?);
     }
     Ok(addresses)
+}
+
+/// Of the addresses that a name has, the first where somebody listens; if there is none, the first.
+fn first_served(found: Vec<SocketAddr>) -> Option<SocketAddr> {
+    let is_served = |address: &&SocketAddr| TcpStream::connect_timeout(address, CONNECT_MAX).is_ok();
+    match found.as_slice() {
+        [] | [_] => found.first().copied(),
+        several => several.iter().find(is_served).or(several.first()).copied(),
+    }
 }
 
 /// How long a server has to accept a connection, and to answer each part of a greeting.

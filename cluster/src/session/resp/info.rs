@@ -92,10 +92,9 @@ fn server(scope: &Scope<'_>) -> String {
     )
 }
 
-/// The limit on connections is one of each core.
+/// The limit on connections is the node's, also where one core is asked.
 fn clients_section(scope: &Scope<'_>) -> String {
-    let cores = if scope.core.is_some() { 1 } else { scope.node.placement.cores() };
-    let limit = scope.node.config.connections_max * cores;
+    let limit = scope.node.config.connections_max;
     let now = scope.get(Figure::Connections);
     format!("connected_clients:{now}\r\nmaxclients:{limit}\r\nblocked_clients:0\r\n")
 }

@@ -134,6 +134,11 @@ impl Disk for SimStore {
         Ok(self.dir(path))
     }
 
+    /// No directory is linked to another place.
+    fn place_like(&mut self, _: &Path, _: &Path) -> std::result::Result<(), Error> {
+        Ok(())
+    }
+
     /// As the file system: one that is there stays as it is.
     fn create_shard(&mut self, path: &Path) -> std::result::Result<Box<dyn Dir>, Error> {
         let (happens, outcome) = self.change("create", path);

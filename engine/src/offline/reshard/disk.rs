@@ -2,7 +2,7 @@
 
 use crate::Error;
 use crate::dir::Dir;
-use crate::drive::{OsDir, StoreDir, StoreFile};
+use crate::drive::{OsDir, StoreDir, StoreFile, follow_link, remove_shard_dir};
 use std::path::{Path, PathBuf};
 
 /// Shard directories, and the file that says which of them count.
@@ -13,6 +13,8 @@ pub trait Disk {
     fn other_layouts(&self, store: &StoreDir) -> Result<Vec<PathBuf>, Error>;
     /// A shard's directory, to read.
     fn open_shard(&self, path: &Path) -> Result<Box<dyn Dir>, Error>;
+    /// A new shard's directory is to lie on the disk that an old one's is linked to, if it is linked.
+    fn place_like(&mut self, new: &Path, old: &Path) -> Result<(), Error>;
     /// A new shard's directory, its name durable.
     fn create_shard(&mut self, path: &Path) -> Result<Box<dyn Dir>, Error>;
     /// Removes a shard's directory and all that is in it.
@@ -38,13 +40,16 @@ impl Disk for OsDisk {
         Ok(Box::new(OsDir::open(path)?))
     }
 
+    fn place_like(&mut self, new: &Path, old: &Path) -> Result<(), Error> {
+        follow_link(new, old)
+    }
+
     fn create_shard(&mut self, path: &Path) -> Result<Box<dyn Dir>, Error> {
         Ok(Box::new(OsDir::create(path)?))
     }
 
     fn remove_shard(&mut self, path: &Path) -> Result<(), Error> {
-        std::fs::remove_dir_all(path)
-            .map_err(|source| Error::io("remove", path.display(), "the store", source))
+        remove_shard_dir(path)
     }
 
     fn write_store(&mut self, store: &Path, file: &StoreFile) -> Result<(), Error> {

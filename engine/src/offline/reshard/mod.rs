@@ -9,6 +9,8 @@
 //! 4. `STORE` is replaced: from one moment to the next the new shards count.
 //! 5. The directories of all other layouts, the old shards among them, are removed.
 //!
+//! A shard whose directory is a symbolic link stays where that leads: new shards are placed like the old ones, in turn.
+//!
 //! The old shards are only read. So whenever it is cut off, the store opens with the old shards before step 4, and
 //! with the new ones after it; what is left over is removed by the next opening or reshard.
 
@@ -109,7 +111,9 @@ fn build_all(
     let placement = Placement::new(new.partitions as usize, new.shards as usize);
     for shard in 0..new.shards {
         watch.builds(shard, new.shards);
-        let mut dir = disk.create_shard(&new.shard_dir(&store.path, shard))?;
+        let path = new.shard_dir(&store.path, shard);
+        disk.place_like(&path, &store.file.shard_dir(&store.path, shard % store.file.shards))?;
+        let mut dir = disk.create_shard(&path)?;
         build(dir.as_mut(), new.shard_id(shard), &sources, &placement, shard, done, watch)?;
     }
     Ok(())

@@ -88,6 +88,7 @@ impl Sources {
             }
         }
         if !unflushed.memtable.is_empty() {
+            disk.place_like(spill, path)?;
             let mut scratch = disk.create_shard(spill)?;
             write_memtable(scratch.as_mut(), &unflushed.memtable)?;
             self.parts.push(Part { tables: describe_all(scratch.as_ref())?, dir: scratch });
