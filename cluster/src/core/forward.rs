@@ -6,6 +6,7 @@
 
 use super::message;
 use crate::mesh::Port;
+use crate::session::listing::Slice;
 use pinion_engine::shard::request::{Answer, Op, Request, Ticket};
 use pinion_net::reactor::ConnId;
 use std::collections::VecDeque;
@@ -89,6 +90,18 @@ impl Forwards {
     /// Asks another core for a place in a scan that it keeps.
     pub fn send_cursor(&mut self, core: usize, ticket: Ticket, cursor: u64) -> bool {
         self.send_encoded(core, ticket, 1, |batch, slot| message::write_cursor(batch, slot, cursor))
+    }
+
+    /// Asks another core for a slice of its connections.
+    pub fn send_clients(&mut self, ticket: Ticket, slice: &Slice) -> bool {
+        self.send_encoded(slice.core, ticket, 1, |batch, slot| {
+            message::write_clients(batch, slot, &slice.wanted, slice.from)
+        })
+    }
+
+    /// Asks another core for the place of a key that `dice` chooses.
+    pub fn send_random(&mut self, core: usize, ticket: Ticket, dice: u64) -> bool {
+        self.send_encoded(core, ticket, 1, |batch, slot| message::write_random(batch, slot, dice))
     }
 
     fn send_encoded(

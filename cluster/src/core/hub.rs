@@ -13,10 +13,14 @@ use crate::session::resp::cursors::Cursors;
 use crate::session::walks::Walks;
 use crate::session::{Dialogue, Hold, Sessions};
 use crate::stats::published::Figure;
+use crate::stats::tally::{ErrorWord, Tally};
 use crate::stats::{Class, CoreStats};
 use pinion_engine::shard::Now;
 use pinion_engine::shard::request::{Answer, Answers, Refusal, Ticket};
 use pinion_net::reactor::ConnId;
+use pinion_net::resp::CommandId;
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
@@ -28,6 +32,10 @@ pub enum Ending {
     Done,
     /// Refused.
     Refused,
+    /// Refused, because there is too much to do.
+    Busy,
+    /// Refused, because the shard takes no writes.
+    ReadOnly,
     /// Unknown.
     Unknown,
 }
@@ -36,9 +44,20 @@ impl Ending {
     /// How this answer ends its request.
     pub fn of(answer: &Answer<'_>) -> Ending {
         match answer {
+            Answer::Refused(Refusal::Busy) => Ending::Busy,
+            Answer::Refused(Refusal::ReadOnly(_)) => Ending::ReadOnly,
             Answer::Refused(_) => Ending::Refused,
             Answer::Unknown(_) => Ending::Unknown,
             _ => Ending::Done,
+        }
+    }
+
+    /// The first word of the error reply that it makes.
+    fn word(self) -> ErrorWord {
+        match self {
+            Ending::Busy => ErrorWord::TryAgain,
+            Ending::ReadOnly => ErrorWord::MisConf,
+            Ending::Done | Ending::Refused | Ending::Unknown => ErrorWord::Err,
         }
     }
 }
@@ -52,6 +71,8 @@ pub struct Settled {
     pub started_us: u64,
     /// How it ended.
     pub ending: Ending,
+    /// Which command it was, if it was one of RESP.
+    pub command: CommandId,
 }
 
 /// See the module's text.
@@ -89,6 +110,14 @@ pub struct Hub {
     pub draining: bool,
     /// The shard takes no writes, and the log says so.
     pub takes_no_writes: bool,
+    /// The RESP command that is being taken in.
+    pub command: CommandId,
+    /// How many connections came in.
+    pub clients: u64,
+    /// When the log was last told that somebody speaks HTTP.
+    pub http_warned_us: Option<u64>,
+    /// What RANDOMKEY chooses by.
+    chance: SmallRng,
     /// Requests of each class that came and were answered within this turn.
     pub quick: [u64; Class::ALL.len()],
 }
@@ -106,7 +135,6 @@ impl Hub {
         Hub {
             me,
             forwards: Forwards::new(port, cores),
-            node,
             sessions: Sessions::default(),
             walks: Walks::new(Walks::share(memory_bytes)),
             ready_walks: VecDeque::new(),
@@ -120,6 +148,11 @@ impl Hub {
             throttled: BinaryHeap::new(),
             draining: false,
             takes_no_writes: false,
+            command: CommandId::NONE,
+            clients: 0,
+            http_warned_us: None,
+            chance: SmallRng::seed_from_u64(node.run_seed() ^ me as u64),
+            node,
             quick: [0; Class::ALL.len()],
         }
     }
@@ -141,13 +174,36 @@ impl Hub {
         stats.answered += 1;
         match settled.ending {
             Ending::Done => {}
-            Ending::Refused => stats.refused += 1,
+            Ending::Refused | Ending::Busy | Ending::ReadOnly => stats.refused += 1,
             Ending::Unknown => stats.unknown += 1,
         }
-        match self.now.mono_us.saturating_sub(settled.started_us) {
+        let us = self.now.mono_us.saturating_sub(settled.started_us);
+        match us {
             0 => self.quick[settled.class as usize] += 1,
             us => stats.latency.record(us, 1),
         }
+        let (command, tally) = (settled.command, self.tally());
+        tally.called(command, us);
+        if settled.ending != Ending::Done && command != CommandId::NONE {
+            tally.failed(command, settled.ending.word());
+        }
+    }
+
+    /// What this core counts for INFO.
+    #[inline]
+    pub fn tally(&self) -> &Tally {
+        &self.node.tallies[self.me]
+    }
+
+    /// 64 bits of chance.
+    pub fn roll(&mut self) -> u64 {
+        self.chance.random()
+    }
+
+    /// The number of a new connection: unique in the node: cores take turns in the numbers.
+    pub fn next_client_id(&mut self) -> u64 {
+        self.clients += 1;
+        (self.clients - 1) * self.node.placement.cores() as u64 + self.me as u64 + 1
     }
 
     /// Puts a hold on a connection.
@@ -264,6 +320,19 @@ fn answer_bytes(answer: &Answer<'_>) -> usize {
     }
 }
 
+/// Counts a key that a read found or didn't.
+#[inline]
+fn count_found(tally: &Tally, answer: &Answer<'_>, settled: Option<Settled>) {
+    match answer {
+        Answer::Value(_) | Answer::Item { value: Some(_), .. } => tally.hits.add(1),
+        Answer::Item { value: None, .. } => tally.misses.add(1),
+        Answer::NotFound if settled.is_some_and(|settled| settled.class == Class::Read) => {
+            tally.misses.add(1)
+        }
+        _ => {}
+    }
+}
+
 /// Hands an answer to whoever asked, be it from this core's shard or from another's.
 pub fn deliver(hub: &mut Hub, io: &mut impl Sockets, ticket: Ticket, answer: &Answer<'_>) {
     match Owner::of(ticket) {
@@ -292,6 +361,7 @@ pub fn deliver(hub: &mut Hub, io: &mut impl Sockets, ticket: Ticket, answer: &An
                 }
             };
             let special = session.is_held() || session.half_closed || session.closing;
+            count_found(hub.tally(), answer, settled);
             if let Some(settled) = settled {
                 hub.settle(settled);
             }

@@ -21,8 +21,12 @@ pub trait Sockets {
     fn pause(&mut self, conn: ConnId);
     /// Takes one pause back; what was left is presented again.
     fn resume(&mut self, conn: ConnId);
+    /// Input of a connection that waits for the rest of its command, in bytes.
+    fn kept(&self, conn: ConnId) -> usize;
     /// Closes a connection when its output is sent.
     fn close(&mut self, conn: ConnId);
+    /// Closes a connection at once; output that the client hasn't taken is thrown away.
+    fn abort(&mut self, conn: ConnId);
     /// Takes no new connections from now on.
     fn stop_accepting(&mut self);
     /// Ends the core after this turn.
@@ -74,6 +78,14 @@ impl Sockets for Io<AlignedBuf> {
     #[inline]
     fn close(&mut self, conn: ConnId) {
         Io::close(self, conn);
+    }
+
+    fn kept(&self, conn: ConnId) -> usize {
+        Io::kept(self, conn)
+    }
+
+    fn abort(&mut self, conn: ConnId) {
+        Io::abort(self, conn);
     }
 
     fn stop_accepting(&mut self) {

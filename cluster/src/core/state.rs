@@ -9,6 +9,7 @@ use super::sockets::{Performer, Sockets};
 use super::turn::Turn;
 use crate::node::events::Events;
 use crate::node::listeners::Speaks;
+use crate::session::resp::facts::Facts;
 use crate::session::resp::{self, RespSession};
 use crate::session::wire::{self, WireSession};
 use crate::session::{Dialogue, Hold, Session};
@@ -60,7 +61,11 @@ impl CoreState {
         let (speaks, own_port) = listener;
         let dialogue = match speaks {
             Speaks::Wire => Dialogue::Wire(WireSession::default()),
-            Speaks::Resp => Dialogue::Resp(RespSession::new(peer)),
+            Speaks::Resp => {
+                let (id, now_us) = (self.hub.next_client_id(), self.hub.now.mono_us);
+                let local = self.hub.node.addresses.resp_of(own_port.then_some(self.hub.me));
+                Dialogue::Resp(RespSession::new(Facts::new(id, peer, local, now_us)))
+            }
         };
         let mut session = Session::new(conn, dialogue, own_port);
         if self.hub.draining {
@@ -69,6 +74,13 @@ impl CoreState {
         }
         self.hub.sessions.insert(session);
         self.hub.stats.connections_accepted += 1;
+    }
+
+    /// Which address of this machine a connection reached.
+    pub fn reached(&mut self, conn: ConnId, local: SocketAddr) {
+        if let Some(Session { dialogue: Dialogue::Resp(resp), .. }) = self.hub.sessions.get(conn) {
+            resp.reached(local);
+        }
     }
 
     /// Bytes came in; how many of them were taken.

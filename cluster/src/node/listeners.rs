@@ -42,6 +42,14 @@ pub struct Addresses {
     pub resp_cores: Vec<SocketAddr>,
 }
 
+impl Addresses {
+    /// Where RESP is served, on every core's port or on a core's own; `None` if it isn't, or on every address of the machine.
+    pub fn resp_of(&self, core: Option<usize>) -> Option<SocketAddr> {
+        let addr = core.map_or(self.resp, |core| self.resp_cores.get(core).copied());
+        addr.filter(|addr| !addr.ip().is_unspecified())
+    }
+}
+
 /// A socket of a core.
 #[derive(Debug)]
 pub struct CoreListener {

@@ -5,11 +5,14 @@
 //! connection, which stops the reactor from presenting more input until the last hold is lifted.
 
 mod counting;
+pub mod listing;
 mod merge;
 pub mod resp;
+mod sampling;
 pub mod walk;
 pub mod walks;
 pub mod wire;
+mod wrong_port;
 
 use crate::core::sockets::Sockets;
 use pinion_net::reactor::ConnId;
@@ -59,7 +62,8 @@ pub struct Session {
     pub conn: ConnId,
     /// What it speaks, and where it stands.
     pub dialogue: Dialogue,
-    /// It came in on the port of this core: it is told about this core as about a node of its own.
+    /// It came in on the port of this core, or asked for CLUSTER NODES and was told that it talks to this core: it is told
+    /// about this core as about a node of its own.
     pub own_port: bool,
     /// The client will send no more.
     pub half_closed: bool,
@@ -246,6 +250,16 @@ impl Sessions {
     /// How many there are.
     pub fn len(&self) -> usize {
         self.count
+    }
+
+    /// The places there are, taken or not.
+    pub fn places(&self) -> u32 {
+        self.places.len() as u32
+    }
+
+    /// The session at a place, if there is one.
+    pub fn at_place(&mut self, place: u32) -> Option<&mut Session> {
+        self.places.get_mut(place as usize)?.as_deref_mut()
     }
 
     /// All of them.

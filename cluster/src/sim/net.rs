@@ -395,6 +395,17 @@ impl Sockets for Net {
         }
     }
 
+    fn kept(&self, conn: ConnId) -> usize {
+        self.find(conn).map_or(0, |socket| socket.kept.len())
+    }
+
+    fn abort(&mut self, conn: ConnId) {
+        if let Some(socket) = self.find_mut(conn) {
+            socket.output.clear();
+            socket.is_closing = true;
+        }
+    }
+
     fn stop_accepting(&mut self) {
         self.is_accepting = false;
         let refused = self.knocking.drain(..);

@@ -81,7 +81,8 @@ fn begin(
     let missing = if by_key { keys } else { parts };
     let many = Many { order: groups.order.clone(), starts, sum, missing };
     let started_us = turn.hub.now.mono_us;
-    let call = Call { shape: Shape::Many, class, started_us, many: Some(Box::new(many)) };
+    let command = turn.hub.command;
+    let call = Call { shape: Shape::Many, class, started_us, command, many: Some(Box::new(many)) };
     with(turn, conn, |resp| {
         let sequence = match sum {
             Sum::Values => resp.replies.begin_array(call, keys),

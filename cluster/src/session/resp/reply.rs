@@ -1,5 +1,6 @@
 //! Answers of partitions as replies to commands.
 
+use super::clients::NO_SUCH_CLIENT;
 use super::cursors::Cursors;
 use super::{RespSession, many};
 use crate::core::hub::{Ending, Settled};
@@ -43,7 +44,16 @@ pub enum Shape {
     OneKey,
     /// DBSIZE: a count.
     Count,
+    /// CLIENT LIST: a line for each.
+    Clients,
+    /// CLIENT KILL: how many.
+    Killed,
+    /// CLIENT KILL of an address: OK, or that there is none.
+    KilledOne,
 }
+
+/// What a cursor gets that isn't there.
+pub const NO_CURSOR: &str = "ERR invalid cursor: it is too old or from before a restart; start again at 0";
 
 impl RespSession {
     /// Takes in an answer; what became of the request if it was the last.
@@ -56,7 +66,7 @@ impl RespSession {
     ) -> Option<Settled> {
         let (sequence, part) = self.parts(request);
         let call = self.replies.context_mut(sequence)?;
-        let settled = Settled { class: call.class, started_us: call.started_us, ending: Ending::of(answer) };
+        let settled = call.settled(Ending::of(answer));
         match call.shape {
             Shape::Many => many::answer(self, sequence, part, answer, out).then_some(settled),
             shape => {
@@ -70,7 +80,7 @@ impl RespSession {
     pub fn refuse_item(&mut self, request: u64, out: &mut Vec<u8>) -> Option<Settled> {
         let (sequence, _) = self.parts(request);
         let call = self.replies.context(sequence)?;
-        let settled = Settled { class: call.class, started_us: call.started_us, ending: Ending::Refused };
+        let settled = call.settled(Ending::Busy);
         many::refuse_item(self, sequence, out).then_some(settled)
     }
 
@@ -85,9 +95,12 @@ impl RespSession {
         let (sequence, _) = self.parts(command);
         let call = self.replies.context(sequence)?;
         let shape = call.shape;
-        let refused = matches!(outcome, Outcome::Refused(..) | Outcome::NoCursor);
-        let ending = if refused { Ending::Refused } else { Ending::Done };
-        let settled = Settled { class: call.class, started_us: call.started_us, ending };
+        let refused = match &outcome {
+            Outcome::Refused(..) | Outcome::NoCursor => true,
+            Outcome::Items(page, _) => shape == Shape::KilledOne && page.is_empty(),
+            Outcome::Count(_) => false,
+        };
+        let settled = call.settled(if refused { Ending::Refused } else { Ending::Done });
         self.replies.complete(sequence, out, |reply| write_outcome(reply, shape, outcome, cursors));
         Some(settled)
     }
@@ -96,13 +109,20 @@ impl RespSession {
 fn write_outcome(reply: &mut Encoder<'_>, shape: Shape, outcome: Outcome, cursors: &mut Cursors) {
     match outcome {
         Outcome::Count(count) => reply.integer(i64::try_from(count).unwrap_or(i64::MAX)),
-        Outcome::NoCursor => {
-            reply.error("ERR invalid cursor: it is too old or from before a restart; start again at 0")
-        }
+        Outcome::NoCursor => reply.error(NO_CURSOR),
         Outcome::Refused(_, text) => reply.error(format!("ERR {text}")),
         Outcome::Items(page, _) if shape == Shape::OneKey => {
             reply.bulk_or_null(page.iter().next().map(|(key, _)| key));
         }
+        Outcome::Items(page, _) if shape == Shape::Clients => {
+            let text: Vec<u8> = page.iter().flat_map(|(line, _)| line).copied().collect();
+            reply.text(&String::from_utf8_lossy(&text));
+        }
+        Outcome::Items(page, _) if shape == Shape::Killed => reply.integer(page.len() as i64),
+        Outcome::Items(page, _) if shape == Shape::KilledOne => match page.is_empty() {
+            true => reply.error(NO_SUCH_CLIENT),
+            false => reply.ok(),
+        },
         Outcome::Items(page, next) => {
             if shape == Shape::ScanPage {
                 let cursor = next.map_or(0, |place| cursors.keep(place));

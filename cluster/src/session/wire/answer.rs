@@ -5,6 +5,7 @@ use crate::core::hub::{Ending, Settled};
 use crate::session::walk::{Outcome, refusal_text};
 use crate::stats::Class;
 use pinion_engine::shard::request::{Answer, Refusal, Value};
+use pinion_net::resp::CommandId;
 use pinion_net::wire::{ErrorCode, Opcode, Responder, ValueRef};
 
 impl WireSession {
@@ -58,7 +59,12 @@ impl WireSession {
             Some(gather) => many::respond(call.responder, &gather, out),
             None => respond(call.responder, call.want_existed, answer, out),
         }
-        Some(Settled { class: call.class, started_us: call.started_us, ending: Ending::of(answer) })
+        Some(Settled {
+            class: call.class,
+            started_us: call.started_us,
+            ending: Ending::of(answer),
+            command: CommandId::NONE,
+        })
     }
 
     /// Takes in the end of a walk.
@@ -100,7 +106,7 @@ impl WireSession {
                 call.responder.refused(out, ErrorCode::BAD_CURSOR, "");
             }
         }
-        Some(Settled { class: call.class, started_us: call.started_us, ending })
+        Some(Settled { class: call.class, started_us: call.started_us, ending, command: CommandId::NONE })
     }
 }
 
@@ -118,7 +124,12 @@ impl Call {
 
     fn refuse_late(&self, out: &mut Vec<u8>) -> Settled {
         self.responder.refused(out, ErrorCode::DEADLINE, "");
-        Settled { class: self.class, started_us: self.started_us, ending: Ending::Refused }
+        Settled {
+            class: self.class,
+            started_us: self.started_us,
+            ending: Ending::Refused,
+            command: CommandId::NONE,
+        }
     }
 }
 

@@ -13,7 +13,7 @@ mod waiting;
 
 pub(super) use answer::refused;
 
-use super::{Dialogue, Hold};
+use super::{Dialogue, Hold, wrong_port};
 use crate::core::owners::Owner;
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
@@ -24,7 +24,7 @@ use pinion_engine::key::Version;
 use pinion_engine::shard::request::{self, ExpireCondition, Op, PutExpiry, Ticket, Update};
 use pinion_net::reactor::ConnId;
 use pinion_net::wire::{
-    Command, Condition, ErrorCode, Expiry, Limits, Opcode, Parsed, Request, Responder, parse,
+    Command, Condition, ErrorCode, Expiry, Limits, Opcode, Parsed, Request, Responder, WireError, parse,
 };
 use std::sync::LazyLock;
 use waiting::{Waiting, deadline_us};
@@ -209,6 +209,11 @@ pub fn received(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, bytes: &[u8]) -
                 at += len;
             }
             Parsed::Incomplete { .. } => break,
+            Parsed::Invalid(WireError::Magic)
+                if is_fresh(turn, conn) && wrong_port::refuse_text(turn, conn, &bytes[at..]) =>
+            {
+                at = bytes.len();
+            }
             Parsed::Invalid(error) => {
                 with(turn, conn, |wire| Responder::for_error(&error).error(&mut wire.last_word, &error));
                 close(turn, conn);
@@ -237,6 +242,11 @@ pub fn too_many_connections() -> &'static [u8] {
         notice
     });
     &NOTICE
+}
+
+/// Whether nothing was said yet.
+fn is_fresh(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) -> bool {
+    with(turn, conn, |wire| !wire.greeted && wire.calls.is_empty()).unwrap_or_default()
 }
 
 /// No more input; the end comes when everything is answered.
