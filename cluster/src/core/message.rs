@@ -363,9 +363,10 @@ pub fn write_answer(batch: &mut Vec<u8>, slot: u64, answer: &Answer<'_>) {
             out.u8(8);
             out.bytes(text.as_bytes());
         }
-        Answer::Counted { keys, next } => {
+        Answer::Counted { keys, expiring, next } => {
             out.u8(9);
             out.u64(keys);
+            out.u64(expiring);
             out.flag(next.is_some());
             let (partition, key) = next.unwrap_or_default();
             out.u16(partition.0);
@@ -405,9 +406,9 @@ pub fn each_answer(batch: &[u8], page: &mut Page, mut take: impl FnMut(u64, Answ
             }
             8 => give(Answer::Unknown(fields.text())),
             _ => {
-                let (keys, more) = (fields.u64(), fields.flag());
+                let (keys, expiring, more) = (fields.u64(), fields.u64(), fields.flag());
                 let next = (Partition(fields.u16()), fields.bytes());
-                give(Answer::Counted { keys, next: more.then_some(next) });
+                give(Answer::Counted { keys, expiring, next: more.then_some(next) });
             }
         }
     }

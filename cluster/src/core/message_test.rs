@@ -68,8 +68,8 @@ fn answers_survive_their_batch() {
         Answer::Refused(Refusal::ReadOnly("the disk is full")),
         Answer::Refused(Refusal::WrongShard),
         Answer::Unknown("the log failed"),
-        Answer::Counted { keys: 7, next: Some((Partition(3), b"k")) },
-        Answer::Counted { keys: 8, next: None },
+        Answer::Counted { keys: 7, expiring: 2, next: Some((Partition(3), b"k")) },
+        Answer::Counted { keys: 8, expiring: 0, next: None },
     ];
     let mut batch = Vec::new();
     for (slot, answer) in answers.iter().enumerate() {

@@ -107,8 +107,8 @@ impl Keys {
 
 /// How a walk ended.
 pub enum Outcome {
-    /// So many keys.
-    Count(u64),
+    /// So many keys, and so many of them will expire.
+    Count(u64, u64),
     /// These items, and where the next page begins.
     Items(Page, Option<Place>),
     /// A cursor that another core should have kept isn't there any more.
@@ -363,8 +363,8 @@ impl Walk {
                 self.waiting = merge.is_waiting();
                 return;
             }
-            (Answer::Counted { keys, next }, Task::Count(counting)) => {
-                counting.take(lane, *keys, *next);
+            (Answer::Counted { keys, expiring, next }, Task::Count(counting)) => {
+                counting.take(lane, (*keys, *expiring), *next);
                 self.waiting = counting.is_waiting();
                 return;
             }
@@ -458,8 +458,11 @@ impl Walk {
         match (self.refusal, self.task) {
             (Some((ErrorCode::BAD_CURSOR, _)), _) => Outcome::NoCursor,
             (Some((code, text)), _) => Outcome::Refused(code, text),
-            (None, Task::CountSlot { count, .. }) => Outcome::Count(count),
-            (None, Task::Count(counting)) => Outcome::Count(counting.keys()),
+            (None, Task::CountSlot { count, .. }) => Outcome::Count(count, 0),
+            (None, Task::Count(counting)) => {
+                let (keys, expiring) = counting.keys();
+                Outcome::Count(keys, expiring)
+            }
             (None, Task::Collect { items, .. }) => {
                 let next = self.partitions.get(self.at).map(|&partition| (partition, self.from));
                 Outcome::Items(items, next)

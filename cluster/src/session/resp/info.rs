@@ -1,7 +1,9 @@
 //! Texts about the server: INFO, CONFIG GET.
 
 use super::info_stats::{commandstats, cpu, errorstats, stats};
+use super::reply::Shape;
 use super::server::REDIS_VERSION;
+use super::{Taken, alone, answer, scans, with};
 use crate::config::Durability;
 use crate::core::handler::memory_bytes;
 use crate::core::sockets::Sockets;
@@ -38,8 +40,45 @@ const SECTIONS: [Section; 10] = [
     ("Cluster", true, |_| "cluster_enabled:1\r\n".to_owned()),
 ];
 
+/// Entries up to which INFO counts the keys unasked: counting more would take longer than a look at the figures should.
+const COUNTED_UNASKED_MAX: u64 = 250_000;
+
 /// INFO: the sections that were asked for, or those that are told unasked.
-pub fn text(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, sections: &[&[u8]]) -> String {
+pub(super) fn run(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, sections: &[&[u8]]) -> Taken {
+    let counts = counts_keys(turn, conn, sections);
+    if counts && alone(turn, conn) == Taken::NotYet {
+        return Taken::NotYet;
+    }
+    let text = text(turn, conn, sections);
+    if counts {
+        with(turn, conn, |resp| resp.info = text);
+        return scans::count_all(turn, conn, Shape::Keyspace);
+    }
+    answer(turn, conn, |reply| reply.text(&text));
+    Taken::Yes
+}
+
+/// Whether the section Keyspace is told: where it is asked for by its name, or where counting takes but a moment.
+fn counts_keys(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, sections: &[&[u8]]) -> bool {
+    let own_port = turn.hub.sessions.get(conn).is_some_and(|session| session.own_port);
+    let (node, me) = (&turn.hub.node, turn.hub.me);
+    node.published.set(me, Figure::Entries, turn.shard.entries());
+    let is_named = sections.iter().any(|asked| asked.eq_ignore_ascii_case(b"keyspace"));
+    let entries = node.published.get(own_port.then_some(me), Figure::Entries);
+    is_named || is_wanted(sections, "keyspace", true) && entries <= COUNTED_UNASKED_MAX
+}
+
+/// What INFO says, with the section Keyspace behind it.
+pub fn with_keyspace(mut text: String, keys: u64, expiring: u64) -> String {
+    let separator = if text.is_empty() { "" } else { "\r\n" };
+    let _ = write!(text, "{separator}# Keyspace\r\n");
+    if keys > 0 {
+        let _ = write!(text, "db0:keys={keys},expires={expiring},avg_ttl=0\r\n");
+    }
+    text
+}
+
+fn text(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, sections: &[&[u8]]) -> String {
     let own_port = turn.hub.sessions.get(conn).is_some_and(|session| session.own_port);
     // This core's own are told as they are now.
     turn.hub.publish();

@@ -60,6 +60,8 @@ pub struct RespSession {
     /// The sequence of the next command.
     next: u64,
     facts: Facts,
+    /// What INFO says before it has counted the keys.
+    info: String,
     /// The core that a write of this input went to, if one did.
     wrote_to: Option<usize>,
 }
@@ -243,6 +245,7 @@ fn dispatch(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, command: Command<'_
         Command::Keys { pattern } => scans::keys(turn, conn, pattern),
         Command::DbSize => scans::count(turn, conn, None),
         Command::RandomKey => scans::random(turn, conn),
+        Command::Info(sections) => info::run(turn, conn, sections),
         Command::Cluster(cluster) => cluster::run(turn, conn, cluster),
         Command::Client(Client::List(filter)) => clients::list(turn, conn, filter),
         Command::Client(Client::Kill(filter)) => clients::kill(turn, conn, filter),

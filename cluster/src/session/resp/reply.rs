@@ -2,7 +2,7 @@
 
 use super::clients::NO_SUCH_CLIENT;
 use super::cursors::Cursors;
-use super::{RespSession, many};
+use super::{RespSession, info, many};
 use crate::core::hub::{Ending, Settled};
 use crate::session::walk::{Outcome, refusal_text};
 use pinion_engine::key::Expiry;
@@ -44,6 +44,8 @@ pub enum Shape {
     OneKey,
     /// DBSIZE: a count.
     Count,
+    /// INFO: what was said before, and a count of keys.
+    Keyspace,
     /// CLIENT LIST: a line for each.
     Clients,
     /// CLIENT KILL: how many.
@@ -98,17 +100,23 @@ impl RespSession {
         let refused = match &outcome {
             Outcome::Refused(..) | Outcome::NoCursor => true,
             Outcome::Items(page, _) => shape == Shape::KilledOne && page.is_empty(),
-            Outcome::Count(_) => false,
+            Outcome::Count(..) => false,
         };
         let settled = call.settled(if refused { Ending::Refused } else { Ending::Done });
-        self.replies.complete(sequence, out, |reply| write_outcome(reply, shape, outcome, cursors));
+        let before = std::mem::take(&mut self.info);
+        self.replies.complete(sequence, out, |reply| match (shape, outcome) {
+            (Shape::Keyspace, Outcome::Count(keys, expiring)) => {
+                reply.text(&info::with_keyspace(before, keys, expiring));
+            }
+            (_, outcome) => write_outcome(reply, shape, outcome, cursors),
+        });
         Some(settled)
     }
 }
 
 fn write_outcome(reply: &mut Encoder<'_>, shape: Shape, outcome: Outcome, cursors: &mut Cursors) {
     match outcome {
-        Outcome::Count(count) => reply.integer(i64::try_from(count).unwrap_or(i64::MAX)),
+        Outcome::Count(count, _) => reply.integer(i64::try_from(count).unwrap_or(i64::MAX)),
         Outcome::NoCursor => reply.error(NO_CURSOR),
         Outcome::Refused(_, text) => reply.error(format!("ERR {text}")),
         Outcome::Items(page, _) if shape == Shape::OneKey => {

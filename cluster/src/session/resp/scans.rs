@@ -71,15 +71,21 @@ pub fn count(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, slot: Option<Slot>
     if alone(turn, conn) == Taken::NotYet {
         return Taken::NotYet;
     }
-    let mut partitions = visible(turn, conn);
     if let Some(slot) = slot {
+        let mut partitions = visible(turn, conn);
         let home = turn.hub.node.placement.partition_of_slot(slot.number());
         partitions.retain(|&partition| partition == home);
         let task = Task::CountSlot { count: 0, slot };
         return start(turn, conn, Shape::Count, (partitions, first(), task), None);
     }
+    count_all(turn, conn, Shape::Count)
+}
+
+/// Counts every key that this connection sees; it must be alone.
+pub(super) fn count_all(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, shape: Shape) -> Taken {
+    let partitions = visible(turn, conn);
     let groups = by_core(turn, &partitions);
-    let Some(whom) = begin(turn, conn, Shape::Count) else { return Taken::Yes };
+    let Some(whom) = begin(turn, conn, shape) else { return Taken::Yes };
     turn.start_walk(Walk::counted(whom, Keyspace(0), groups, Vec::new()));
     Taken::Yes
 }

@@ -35,10 +35,6 @@ pub fn run(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, command: Command<'_>
             });
             answer(turn, conn, |reply| reply.simple("RESET"));
         }
-        Command::Info(sections) => {
-            let text = info::text(turn, conn, sections);
-            answer(turn, conn, |reply| reply.text(&text));
-        }
         Command::Time => {
             let us = turn.hub.now.unix_us;
             answer(turn, conn, |reply| {

@@ -83,7 +83,7 @@ impl WireSession {
         }
         let mut ending = Ending::Done;
         match outcome {
-            Outcome::Count(count) => call.responder.integer(out, i64::try_from(count).unwrap_or(i64::MAX)),
+            Outcome::Count(count, _) => call.responder.integer(out, i64::try_from(count).unwrap_or(i64::MAX)),
             Outcome::Items(items, next) => {
                 let mut page = call.responder.page(out);
                 let mut rest = next.map(|(_, key)| key);

@@ -80,6 +80,8 @@ pub struct WireSession {
     /// Of the request that is being taken in.
     terms: Terms,
     waiting: Waiting,
+    /// A frame has come.
+    spoken: bool,
     /// HELLO was agreed on.
     greeted: bool,
     /// Responses carry checksums of key and value.
@@ -182,6 +184,7 @@ pub fn received(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, bytes: &[u8]) -
             Parsed::Frame(frame, len) => {
                 let now_us = turn.hub.now.mono_us;
                 let state = with(turn, conn, |wire| {
+                    wire.spoken = true;
                     (wire.greeted, wire.checked, wire.waiting.arrived_us(at, now_us))
                 });
                 let Some((greeted, checked, arrived_us)) = state else { return bytes.len() };
@@ -244,9 +247,9 @@ pub fn too_many_connections() -> &'static [u8] {
     &NOTICE
 }
 
-/// Whether nothing was said yet.
+/// Whether no frame has come yet.
 fn is_fresh(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) -> bool {
-    with(turn, conn, |wire| !wire.greeted && wire.calls.is_empty()).unwrap_or_default()
+    with(turn, conn, |wire| !wire.spoken).unwrap_or_default()
 }
 
 /// No more input; the end comes when everything is answered.
