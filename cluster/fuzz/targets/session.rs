@@ -13,7 +13,7 @@ use libfuzzer_sys::fuzz_target;
 use pinion_cluster::config::Durability;
 use pinion_cluster::{Config, Node};
 use pinion_net::resp::client::decode;
-use pinion_net::wire::{Limits, Parsed, Response, parse};
+use pinion_net::wire::{Limits, MAGIC, Parsed, Response, parse};
 use pinion_net_fuzz::{bound, frames};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -45,11 +45,21 @@ fuzz_target!(|input: &[u8]| {
 fn run(input: &[u8], kv: SocketAddr, resp: SocketAddr) {
     let is_resp = input.first().is_some_and(|flags| flags & 0x80 != 0);
     if is_resp {
-        check_replies(&talk(resp, &input[1..]));
+        let answer = talk(resp, &input[1..]);
+        // Whoever begins as the binary protocol does gets a frame that says which port speaks it.
+        match input.get(1) == MAGIC.first() {
+            true => check_responses(&answer),
+            false => check_replies(&answer),
+        }
         return assert_eq!(talk(resp, b"PING\r\n"), b"+PONG\r\n", "the node goes on");
     }
     let (_, bytes) = frames(input);
-    check_responses(&talk(kv, &bytes));
+    let answer = talk(kv, &bytes);
+    // Text gets a line of RESP, or nothing if it is HTTP.
+    match bytes.first().is_some_and(u8::is_ascii_graphic) {
+        true => check_replies(&answer),
+        false => check_responses(&answer),
+    }
     assert_eq!(talk(resp, b"PING\r\n"), b"+PONG\r\n", "the node goes on");
 }
 

@@ -7,13 +7,15 @@
 //! - another core: as much as it said when it sent the request;
 //! - anybody: so much in a turn ([`SPENT_MAX`]) that other connections don't wait long.
 
-use super::hub::{Hub, recharge};
+use super::hub::{Hub, Settled, recharge};
 use super::message;
 use super::owners::{Owner, ROOM_KIB_MAX};
 use super::sockets::Sockets;
 use crate::session::waits::Wait;
 use crate::session::walks::Walks;
 use crate::session::{Dialogue, ROOM_BYTES_MAX};
+use crate::stats::Class;
+use crate::stats::tally::Tally;
 use pinion_engine::shard::request::{Answer, Answers, Ticket};
 
 /// What the answers of one turn may cost before reads are put off to the next, in bytes copied.
@@ -72,6 +74,19 @@ fn answer_bytes(answer: &Answer<'_>) -> usize {
         | Answer::NotMet { current: Some(value) } => value.bytes.len(),
         Answer::Page { page, .. } => page.bytes(),
         _ => 0,
+    }
+}
+
+/// Counts a key that a read found or didn't.
+#[inline]
+fn count_found(tally: &Tally, answer: &Answer<'_>, settled: Option<Settled>) {
+    match answer {
+        Answer::Value(_) | Answer::Item { value: Some(_), .. } => tally.hits.add(1),
+        Answer::Item { value: None, .. } => tally.misses.add(1),
+        Answer::NotFound if settled.is_some_and(|settled| settled.class == Class::Read) => {
+            tally.misses.add(1);
+        }
+        _ => {}
     }
 }
 
@@ -139,6 +154,7 @@ fn to_connection(
     recharge(&mut hub.memory, session);
     let special = session.is_held() || session.half_closed || session.closing;
     let has_reads = !session.reads.is_empty();
+    count_found(hub.tally(), answer, settled);
     if let Some(settled) = settled {
         hub.settle(settled);
     }

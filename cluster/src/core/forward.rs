@@ -6,6 +6,7 @@
 
 use super::message;
 use crate::mesh::Port;
+use crate::session::listing::Slice;
 use pinion_engine::shard::request::{Answer, Op, Request, Ticket};
 use pinion_net::reactor::ConnId;
 use std::collections::VecDeque;
@@ -105,6 +106,18 @@ impl Forwards {
         self.send_encoded(core, ticket, 1, |batch, slot| message::write_cursor(batch, slot, cursor))
     }
 
+    /// Asks another core for a slice of its connections.
+    pub fn send_clients(&mut self, ticket: Ticket, slice: &Slice) -> bool {
+        self.send_encoded(slice.core, ticket, 1, |batch, slot| {
+            message::write_clients(batch, slot, &slice.wanted, slice.from)
+        })
+    }
+
+    /// Asks another core for the place of a key that `dice` chooses.
+    pub fn send_random(&mut self, core: usize, ticket: Ticket, dice: u64) -> bool {
+        self.send_encoded(core, ticket, 1, |batch, slot| message::write_random(batch, slot, dice))
+    }
+
     fn send_encoded(
         &mut self,
         core: usize,
@@ -188,7 +201,8 @@ mod tests {
         let mut ports = mesh(2, limits);
         let mut there = ports.pop().unwrap();
         let mut here = Forwards::new(ports.pop().unwrap(), 2);
-        let sent: Vec<bool> = (0..5).map(|n| here.send(1, Owner::Walk.ticket(n), 1, &get(&[n as u8]))).collect();
+        let sent: Vec<bool> =
+            (0..5).map(|n| here.send(1, Owner::Walk.ticket(n), 1, &get(&[n as u8]))).collect();
         assert_eq!(sent, [true, true, false, false, false]);
         let (mut seen, mut there_answers) = (Vec::new(), Vec::new());
         while !here.is_idle() {

@@ -97,9 +97,13 @@ impl Core {
         let (me, published) = (hub.me, &hub.node.published);
         published.set(me, Figure::Received, io.stats().received_bytes);
         published.set(me, Figure::Sent, io.stats().sent_bytes);
+        published.set(me, Figure::Rejected, io.stats().refused);
         if hub.now.mono_us.saturating_sub(self.published_us) >= PUBLISH_MEMORY_US {
             self.published_us = hub.now.mono_us;
-            published.set(me, Figure::Memory, memory_bytes(&shard.stats()));
+            let stats = shard.stats();
+            published.set(me, Figure::Memory, memory_bytes(&stats));
+            published.set(me, Figure::Expired, stats.expired);
+            published.set(me, Figure::Entries, shard.entries());
         }
     }
 
@@ -142,6 +146,10 @@ impl Handler for Core {
     fn accepted(&mut self, io: &mut Io<AlignedBuf>, conn: ConnId, listener: usize, peer: SocketAddr) {
         self.begin(io);
         self.state.accepted(io, conn, self.listeners[listener], peer);
+    }
+
+    fn reached(&mut self, _io: &mut Io<AlignedBuf>, conn: ConnId, local: SocketAddr) {
+        self.state.reached(conn, local);
     }
 
     fn received(&mut self, io: &mut Io<AlignedBuf>, conn: ConnId, bytes: &[u8]) -> usize {

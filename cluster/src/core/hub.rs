@@ -14,11 +14,15 @@ use crate::session::resp::cursors::Cursors;
 use crate::session::walks::Walks;
 use crate::session::{Hold, Session, Sessions};
 use crate::stats::published::Figure;
+use crate::stats::tally::{ErrorWord, Tally};
 use crate::stats::{Class, CoreStats};
-use pinion_engine::shard::Now;
 use pinion_engine::key::Partition;
-use pinion_engine::shard::request::{Answer, Ticket};
+use pinion_engine::shard::Now;
+use pinion_engine::shard::request::{Answer, Refusal, Ticket};
 use pinion_net::reactor::ConnId;
+use pinion_net::resp::CommandId;
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
@@ -30,6 +34,10 @@ pub enum Ending {
     Done,
     /// Refused.
     Refused,
+    /// Refused, because there is too much to do.
+    Busy,
+    /// Refused, because the shard takes no writes.
+    ReadOnly,
     /// Unknown.
     Unknown,
 }
@@ -38,9 +46,20 @@ impl Ending {
     /// How this answer ends its request.
     pub fn of(answer: &Answer<'_>) -> Ending {
         match answer {
+            Answer::Refused(Refusal::Busy) => Ending::Busy,
+            Answer::Refused(Refusal::ReadOnly(_)) => Ending::ReadOnly,
             Answer::Refused(_) => Ending::Refused,
             Answer::Unknown(_) => Ending::Unknown,
             _ => Ending::Done,
+        }
+    }
+
+    /// The first word of the error reply that it makes.
+    fn word(self) -> ErrorWord {
+        match self {
+            Ending::Busy => ErrorWord::TryAgain,
+            Ending::ReadOnly => ErrorWord::MisConf,
+            Ending::Done | Ending::Refused | Ending::Unknown => ErrorWord::Err,
         }
     }
 }
@@ -54,6 +73,8 @@ pub struct Settled {
     pub started_us: u64,
     /// How it ended.
     pub ending: Ending,
+    /// Which command it was, if it was one of RESP.
+    pub command: CommandId,
 }
 
 /// See the module's text.
@@ -105,6 +126,14 @@ pub struct Hub {
     pub sliced: Vec<ConnId>,
     /// What answers of this turn have cost, in bytes copied.
     pub spent: usize,
+    /// The RESP command that is being taken in.
+    pub command: CommandId,
+    /// How many connections came in.
+    pub clients: u64,
+    /// When the log was last told that somebody speaks HTTP.
+    pub http_warned_us: Option<u64>,
+    /// What RANDOMKEY chooses by.
+    chance: SmallRng,
     /// Requests of each class that came and were answered within this turn.
     pub quick: [u64; Class::ALL.len()],
 }
@@ -125,7 +154,6 @@ impl Hub {
             sessions: Sessions::default(),
             memory: Memory::new(node.split.connections),
             relief: Relief::default(),
-            node,
             walks: Walks::new(Walks::share(memory_bytes)),
             ready_walks: VecDeque::new(),
             cursors: Cursors::new(me, now.unix_us),
@@ -143,6 +171,11 @@ impl Hub {
             forgotten: Vec::new(),
             sliced: Vec::new(),
             spent: 0,
+            command: CommandId::NONE,
+            clients: 0,
+            http_warned_us: None,
+            chance: SmallRng::seed_from_u64(node.run_seed() ^ me as u64),
+            node,
             quick: [0; Class::ALL.len()],
         }
     }
@@ -173,13 +206,36 @@ impl Hub {
         stats.answered += 1;
         match settled.ending {
             Ending::Done => {}
-            Ending::Refused => stats.refused += 1,
+            Ending::Refused | Ending::Busy | Ending::ReadOnly => stats.refused += 1,
             Ending::Unknown => stats.unknown += 1,
         }
-        match self.now.mono_us.saturating_sub(settled.started_us) {
+        let us = self.now.mono_us.saturating_sub(settled.started_us);
+        match us {
             0 => self.quick[settled.class as usize] += 1,
             us => stats.latency.record(us, 1),
         }
+        let (command, tally) = (settled.command, self.tally());
+        tally.called(command, us);
+        if settled.ending != Ending::Done && command != CommandId::NONE {
+            tally.failed(command, settled.ending.word());
+        }
+    }
+
+    /// What this core counts for INFO.
+    #[inline]
+    pub fn tally(&self) -> &Tally {
+        &self.node.tallies[self.me]
+    }
+
+    /// 64 bits of chance.
+    pub fn roll(&mut self) -> u64 {
+        self.chance.random()
+    }
+
+    /// The number of a new connection: unique in the node: cores take turns in the numbers.
+    pub fn next_client_id(&mut self) -> u64 {
+        self.clients += 1;
+        (self.clients - 1) * self.node.placement.cores() as u64 + self.me as u64 + 1
     }
 
     /// Puts a hold on a connection.

@@ -1,6 +1,7 @@
 //! Requests and answers as messages between cores: encoded into a batch, decoded in place.
 
 use super::bytes::{Reader, Writer};
+use crate::session::listing::Wanted;
 use pinion_engine::key::{Expiry, Keyspace, Partition, Version};
 use pinion_engine::shard::request::{
     Answer, Condition, Count, ExpireCondition, Op, Page, PutExpiry, Refusal, Request, Scan, Update, Value,
@@ -18,6 +19,8 @@ const SCAN_MANY: u8 = 7;
 const COUNT: u8 = 8;
 const GO_ON: u8 = 9;
 const FORGET: u8 = 10;
+const CLIENTS: u8 = 11;
+const RANDOM: u8 = 12;
 
 /// What a message of another core asks for.
 pub enum Incoming<'a> {
@@ -25,6 +28,10 @@ pub enum Incoming<'a> {
     Request(Request<'a>),
     /// The place of a scan that this core keeps under a cursor: an empty page that says where it goes on, or not found.
     Cursor(u64),
+    /// Its connections from a place on: a page with an item for each.
+    Clients(Wanted, u32),
+    /// The place of a key that this number chooses: an empty page that says where it is, or not found.
+    Random(u64),
 }
 
 /// Replaces the slot of an encoded request.
@@ -41,6 +48,38 @@ pub fn write_cursor(batch: &mut Vec<u8>, slot: u64, cursor: u64) {
     out.u16(0);
     out.u8(CURSOR);
     out.u64(cursor);
+}
+
+/// Appends a question for the place of any key.
+pub fn write_random(batch: &mut Vec<u8>, slot: u64, dice: u64) {
+    let mut out = Writer(batch);
+    out.u64(slot);
+    out.u16(0);
+    out.u16(0);
+    out.u8(RANDOM);
+    out.u64(dice);
+}
+
+/// Appends a question for connections.
+pub fn write_clients(batch: &mut Vec<u8>, slot: u64, wanted: &Wanted, from: u32) {
+    let mut out = Writer(batch);
+    out.u64(slot);
+    out.u16(0);
+    out.u16(0);
+    out.u8(CLIENTS);
+    out.len(wanted.ids.len());
+    wanted.ids.iter().for_each(|&id| out.u64(id));
+    out.bytes(&wanted.address);
+    out.bytes(&wanted.local);
+    [wanted.age_s, wanted.except, wanted.asker, from.into()].into_iter().for_each(|number| out.u64(number));
+    out.flag(wanted.kills);
+}
+
+fn read_clients(fields: &mut Reader<'_>) -> (Wanted, u32) {
+    let ids = (0..fields.len()).map(|_| fields.u64()).collect();
+    let (address, local) = (fields.bytes().to_vec(), fields.bytes().to_vec());
+    let (age_s, except, asker, from) = (fields.u64(), fields.u64(), fields.u64(), fields.u64() as u32);
+    (Wanted { ids, address, local, age_s, except, asker, kills: fields.flag() }, from)
 }
 
 /// Appends a request, which the sender knows by `slot`. It has room for so many KiB of values in the answers.
@@ -145,6 +184,14 @@ pub fn each_request(batch: &[u8], mut take: impl FnMut((u64, u32), Incoming<'_>)
             CURSOR => {
                 let cursor = fields.u64();
                 more = take(slot, Incoming::Cursor(cursor));
+            }
+            CLIENTS => {
+                let (wanted, from) = read_clients(&mut fields);
+                more = take(slot, Incoming::Clients(wanted, from));
+            }
+            RANDOM => {
+                let dice = fields.u64();
+                more = take(slot, Incoming::Random(dice));
             }
             other => unreachable!("no request is written as {other}"),
         }
@@ -332,9 +379,10 @@ pub fn write_answer(batch: &mut Vec<u8>, slot: u64, answer: &Answer<'_>) {
             out.u8(8);
             out.bytes(text.as_bytes());
         }
-        Answer::Counted { keys, next } => {
+        Answer::Counted { keys, expiring, next } => {
             out.u8(9);
             out.u64(keys);
+            out.u64(expiring);
             out.flag(next.is_some());
             let (partition, key) = next.unwrap_or_default();
             out.u16(partition.0);
@@ -384,9 +432,9 @@ pub fn each_answer(batch: &[u8], page: &mut Page, mut take: impl FnMut(u64, Answ
                 give(Answer::Waits { read, partition, bytes: fields.len() });
             }
             _ => {
-                let (keys, more) = (fields.u64(), fields.flag());
+                let (keys, expiring, more) = (fields.u64(), fields.u64(), fields.flag());
                 let next = (Partition(fields.u16()), fields.bytes());
-                give(Answer::Counted { keys, next: more.then_some(next) });
+                give(Answer::Counted { keys, expiring, next: more.then_some(next) });
             }
         }
     }

@@ -70,8 +70,8 @@ fn answers_survive_their_batch() {
         Answer::Refused(Refusal::ReadOnly("the disk is full")),
         Answer::Refused(Refusal::WrongShard),
         Answer::Unknown("the log failed"),
-        Answer::Counted { keys: 7, next: Some((Partition(3), b"k")) },
-        Answer::Counted { keys: 8, next: None },
+        Answer::Counted { keys: 7, expiring: 2, next: Some((Partition(3), b"k")) },
+        Answer::Counted { keys: 8, expiring: 0, next: None },
         Answer::Waits { read: 9, partition: Partition(4), bytes: 1 << 20 },
     ];
     let mut batch = Vec::new();

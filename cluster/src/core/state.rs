@@ -10,6 +10,7 @@ use super::sockets::{Performer, Sockets};
 use super::turn::Turn;
 use crate::node::events::Events;
 use crate::node::listeners::Speaks;
+use crate::session::resp::facts::Facts;
 use crate::session::resp::{self, RespSession};
 use crate::session::wire::{self, WireSession};
 use crate::session::{Dialogue, Hold, Session, Taken};
@@ -63,7 +64,12 @@ impl CoreState {
         let (speaks, own_port) = listener;
         let dialogue = match speaks {
             Speaks::Wire => Dialogue::Wire(WireSession::default()),
-            Speaks::Resp => Dialogue::Resp(RespSession::new(peer, self.hub.node.resp_limits)),
+            Speaks::Resp => {
+                let (id, now_us) = (self.hub.next_client_id(), self.hub.now.mono_us);
+                let local = self.hub.node.addresses.resp_of(own_port.then_some(self.hub.me));
+                let facts = Facts::new(id, peer, local, now_us);
+                Dialogue::Resp(RespSession::new(facts, self.hub.node.resp_limits))
+            }
         };
         let mut session = Session::new(conn, dialogue, own_port);
         if self.hub.draining {
@@ -73,6 +79,13 @@ impl CoreState {
         self.hub.sessions.insert(session);
         self.hub.recharge(conn);
         self.hub.stats.connections_accepted += 1;
+    }
+
+    /// Which address of this machine a connection reached.
+    pub fn reached(&mut self, conn: ConnId, local: SocketAddr) {
+        if let Some(Session { dialogue: Dialogue::Resp(resp), .. }) = self.hub.sessions.get(conn) {
+            resp.reached(local);
+        }
     }
 
     /// Bytes came in; how many of them were taken.

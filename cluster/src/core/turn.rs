@@ -5,6 +5,9 @@ use super::hub::Hub;
 use super::message::{self, Incoming};
 use super::owners::{Owner, ROOM_KIB_MAX};
 use super::sockets::Sockets;
+use crate::session::listing::Wanted;
+use crate::session::resp::clients;
+use crate::session::walk::{Inquiry, Place, place_bytes};
 use crate::session::walks::{Admission, Walks};
 use crate::session::{Dialogue, Hold};
 use pinion_engine::key::Partition;
@@ -223,14 +226,52 @@ impl<S: Sockets> Turn<'_, S> {
             Incoming::Request(request) => {
                 self.shard.request(ticket, request, &mut Sink { hub: self.hub, io: self.io });
             }
-            Incoming::Cursor(cursor) => match self.hub.cursors.take(cursor) {
-                Some((partition, key)) => {
-                    let place = [&partition.0.to_le_bytes(), key.as_slice()].concat();
-                    let answer = Answer::Page { page: &Page::default(), next: Some(&place) };
-                    deliver(self.hub, self.io, ticket, &answer);
-                }
-                None => deliver(self.hub, self.io, ticket, &Answer::NotFound),
-            },
+            Incoming::Cursor(cursor) => {
+                let place = self.hub.cursors.take(cursor);
+                self.deliver_place(ticket, place);
+            }
+            Incoming::Clients(wanted, from) => self.deliver_clients(ticket, &wanted, from),
+            Incoming::Random(dice) => {
+                let place = self.shard.random_place(dice);
+                self.deliver_place(ticket, place);
+            }
+        }
+    }
+
+    fn deliver_clients(&mut self, ticket: Ticket, wanted: &Wanted, from: u32) {
+        let (page, next) = clients::slice(self, wanted, from);
+        let next = next.map(u32::to_le_bytes);
+        let answer = Answer::Page { page: &page, next: next.as_ref().map(|next| &next[..]) };
+        deliver(self.hub, self.io, ticket, &answer);
+    }
+
+    fn deliver_place(&mut self, ticket: Ticket, place: Option<Place>) {
+        let bytes = place.as_ref().map(place_bytes);
+        let page = Page::default();
+        let answer = match &bytes {
+            Some(bytes) => Answer::Page { page: &page, next: Some(bytes) },
+            None => Answer::NotFound,
+        };
+        deliver(self.hub, self.io, ticket, &answer);
+    }
+
+    /// Asks a core, which may be this one, something that its shard doesn't answer.
+    fn inquire(&mut self, key: u64, inquiry: Inquiry) {
+        let (me, ticket) = (self.hub.me, Owner::Walk.ticket(Walks::request(key, 0)));
+        match inquiry {
+            Inquiry::Clients(slice) if slice.core == me => {
+                self.deliver_clients(ticket, &slice.wanted, slice.from);
+            }
+            Inquiry::Clients(slice) => {
+                self.hub.forwards.send_clients(ticket, &slice);
+            }
+            Inquiry::Random { core, dice } if core == me => {
+                let place = self.shard.random_place(dice);
+                self.deliver_place(ticket, place);
+            }
+            Inquiry::Random { core, dice } => {
+                self.hub.forwards.send_random(core, ticket, dice);
+            }
         }
     }
 
@@ -267,6 +308,9 @@ impl<S: Sockets> Turn<'_, S> {
             Admission::Refused => return self.hub.queue_walk(key),
         }
         let Some(walk) = walks.get(key) else { return };
+        if let Some(inquiry) = walk.inquiry() {
+            return self.inquire(key, inquiry);
+        }
         for ask in walk.asks() {
             let ticket = Owner::Walk.ticket(Walks::request(key, ask.lane));
             self.submit(ticket, ask.request(keyspace));

@@ -15,6 +15,7 @@ mod files;
 pub mod listeners;
 pub mod liveness;
 mod medium;
+pub mod run;
 mod store;
 
 use crate::admin::ask::{CONTROL_QUEUE, Control, CoreHandle};
@@ -27,6 +28,7 @@ use crate::mesh::{self, mesh};
 use crate::placement::Placement;
 use crate::session::wire;
 use crate::stats::published::Published;
+use crate::stats::tally::Tally;
 use cpus::Cpus;
 use events::{Event, Events};
 use listeners::{Addresses, Bound, bind};
@@ -36,6 +38,7 @@ use pinion_engine::shard::{self, ShardOptions};
 use pinion_net::reactor::{Seats, Waker, preflight};
 use pinion_net::resp;
 use pinion_net::wire::{Home, Limits, Map, NodePorts};
+use run::RunId;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender, sync_channel};
@@ -80,6 +83,9 @@ pub struct NodeInfo {
     pub seats: Arc<Seats>,
     /// Whether they answer.
     pub liveness: Liveness,
+    /// What each core counts of RESP commands.
+    pub tallies: Box<[Tally]>,
+    run: RunId,
     store: StoreFile,
 }
 
@@ -90,6 +96,7 @@ impl NodeInfo {
         addresses: Addresses,
         store: &StoreFile,
         started_unix_us: u64,
+        run: RunId,
     ) -> NodeInfo {
         // Whoever reads it in a message or in the status doesn't know this process's working directory.
         if let Ok(dir) = std::path::absolute(&config.dir) {
@@ -122,6 +129,8 @@ impl NodeInfo {
             published: Published::new(placement.cores()),
             seats: Arc::new(Seats::new(config.connections_max)),
             liveness: Liveness::new(placement.cores(), liveness::PATIENCE),
+            tallies: (0..placement.cores()).map(|_| Tally::default()).collect(),
+            run,
             store: store.clone(),
             config,
             addresses,
@@ -137,7 +146,17 @@ impl NodeInfo {
 
     /// The 40 hexadecimal digits that tell this run of this node from others.
     pub fn run_id(&self) -> String {
-        format!("{}{:08x}", hex(&self.store_id), (self.started_unix_us / 1_000_000) as u32)
+        hex(self.run.bytes())
+    }
+
+    /// What this run of this node draws chance from.
+    pub fn run_seed(&self) -> u64 {
+        self.run.seed()
+    }
+
+    /// The 40 hexadecimal digits by which Redis clients know the shard of a core.
+    pub fn shard_name(&self, core: usize) -> String {
+        format!("{core:08x}{}", hex(&self.store_id))
     }
 
     /// The id that ties a shard's files to it.
@@ -263,7 +282,7 @@ impl Node {
         let Bound { addresses, cores: sockets, admin } = bind(&config, shards)?;
         let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let started_unix_us = wall.as_micros() as u64;
-        let info = Arc::new(NodeInfo::new(config, addresses, &store.file, started_unix_us));
+        let info = Arc::new(NodeInfo::new(config, addresses, &store.file, started_unix_us, RunId::draw()?));
         let (sender, inbox) = mpsc::channel();
         let events = Events::new(sender);
         let (opened, results) = mpsc::channel();

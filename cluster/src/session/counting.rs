@@ -8,6 +8,7 @@ use std::rc::Rc;
 pub struct Counting {
     lanes: Vec<Lane>,
     keys: u64,
+    expiring: u64,
 }
 
 struct Lane {
@@ -25,7 +26,7 @@ impl Counting {
     /// A count over groups of partitions, each of one core.
     pub fn new(groups: Vec<Rc<[Partition]>>, from: &[u8]) -> Counting {
         let lane = |partitions| Lane { partitions, first: 0, place: from.to_vec(), asked: false };
-        Counting { lanes: groups.into_iter().map(lane).collect(), keys: 0 }
+        Counting { lanes: groups.into_iter().map(lane).collect(), keys: 0, expiring: 0 }
     }
 
     /// The next lane that can be asked.
@@ -37,8 +38,9 @@ impl Counting {
     }
 
     /// Takes in a slice.
-    pub fn take(&mut self, lane: usize, keys: u64, next: Option<(Partition, &[u8])>) {
+    pub fn take(&mut self, lane: usize, (keys, expiring): (u64, u64), next: Option<(Partition, &[u8])>) {
         self.keys += keys;
+        self.expiring += expiring;
         let lane = &mut self.lanes[lane];
         lane.asked = false;
         let place = next.and_then(|(partition, key)| {
@@ -69,9 +71,9 @@ impl Counting {
         self.lanes.iter().all(|lane| lane.first >= lane.partitions.len())
     }
 
-    /// Keys so far.
-    pub fn keys(&self) -> u64 {
-        self.keys
+    /// Keys so far, and how many of them will expire.
+    pub fn keys(&self) -> (u64, u64) {
+        (self.keys, self.expiring)
     }
 }
 
@@ -87,14 +89,14 @@ mod tests {
         assert_eq!((lane, first, place), (0, 0, b"from".to_vec()));
         assert_eq!(counting.ask().expect("one is left").0, 1);
         assert!(counting.ask().is_none() && counting.is_waiting());
-        counting.take(1, 5, None);
-        counting.take(0, 7, Some((Partition(2), b"key")));
+        counting.take(1, (5, 1), None);
+        counting.take(0, (7, 0), Some((Partition(2), b"key")));
         assert!(!counting.is_done() && !counting.is_waiting());
         let (lane, _, first, place) = counting.ask().expect("the first isn't through");
         assert_eq!((lane, first, place), (0, 1, b"key".to_vec()));
-        counting.take(0, 1, Some((Partition(4), b"")));
+        counting.take(0, (1, 1), Some((Partition(4), b"")));
         assert_eq!(counting.ask().expect("a partition is left").2, 2);
-        counting.take(0, 0, None);
-        assert!(counting.is_done() && counting.keys() == 13);
+        counting.take(0, (0, 0), None);
+        assert!(counting.is_done() && counting.keys() == (13, 2));
     }
 }

@@ -5,12 +5,15 @@
 //! connection, which stops the reactor from presenting more input until the last hold is lifted.
 
 mod counting;
+pub mod listing;
 mod merge;
 pub mod resp;
+mod sampling;
 pub mod waits;
 pub mod walk;
 pub mod walks;
 pub mod wire;
+mod wrong_port;
 
 use crate::core::hub::Settled;
 use crate::core::memory::CONNECTION_BYTES;
@@ -79,7 +82,8 @@ pub struct Session {
     pub conn: ConnId,
     /// What it speaks, and where it stands.
     pub dialogue: Dialogue,
-    /// It came in on the port of this core: it is told about this core as about a node of its own.
+    /// It came in on the port of this core, or asked for CLUSTER NODES and was told that it talks to this core: it is told
+    /// about this core as about a node of its own.
     pub own_port: bool,
     /// The client will send no more.
     pub half_closed: bool,
@@ -184,7 +188,10 @@ impl Session {
     /// What it waits for, for reports of the simulator.
     pub fn describe(&self) -> String {
         let (in_flight, holds, window) = (self.in_flight(), self.holds, self.window);
-        format!("{in_flight} in flight of {window}, holds {holds:08b}, leftover {}, kept {:?}", self.leftover, self.reads)
+        format!(
+            "{in_flight} in flight of {window}, holds {holds:08b}, leftover {}, kept {:?}",
+            self.leftover, self.reads
+        )
     }
 
     /// Requests that are not answered.
@@ -253,9 +260,7 @@ impl Session {
         };
         let Some(takes_value) = takes_value else { return false };
         let going = self.reads.going_bytes();
-        !takes_value
-            || queued + self.held_bytes() + going + bytes <= ROOM_BYTES_MAX
-            || may_pass && going == 0
+        !takes_value || queued + self.held_bytes() + going + bytes <= ROOM_BYTES_MAX || may_pass && going == 0
     }
 
     /// Whether the next answer of a request would leave at once.
@@ -381,6 +386,16 @@ impl Sessions {
     /// How many there are.
     pub fn len(&self) -> usize {
         self.count
+    }
+
+    /// The places there are, taken or not.
+    pub fn places(&self) -> u32 {
+        self.places.len() as u32
+    }
+
+    /// The session at a place, if there is one.
+    pub fn at_place(&mut self, place: u32) -> Option<&mut Session> {
+        self.places.get_mut(place as usize)?.as_deref_mut()
     }
 
     /// All of them.

@@ -10,7 +10,9 @@
 //! [`super::walks`] bounds how many go on at once, by the memory that they may take ([`Walk::charge`]).
 
 use super::counting::Counting;
+use super::listing::{Listing, Slice};
 use super::merge::Merge;
+use super::sampling::{Need, Sampling};
 use super::wire::refused;
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
@@ -70,10 +72,43 @@ impl Ask {
 /// Where a scan goes on: a partition and a key in it.
 pub type Place = (Partition, Vec<u8>);
 
+/// What a walk asks a core besides its shard.
+pub enum Inquiry {
+    /// For a slice of its connections.
+    Clients(Slice),
+    /// For a random place in its data.
+    Random {
+        /// Which core.
+        core: usize,
+        /// What chance decides by.
+        dice: u64,
+    },
+}
+
+/// Which keys a walk collects.
+pub enum Keys {
+    /// All.
+    All,
+    /// Those that match a pattern.
+    Matching(Box<[u8]>),
+    /// Those of a slot; only they count for the limit.
+    OfSlot(Slot),
+}
+
+impl Keys {
+    fn takes(&self, key: &[u8]) -> bool {
+        match self {
+            Keys::All => true,
+            Keys::Matching(pattern) => pinion_net::resp::glob::matches(pattern, key),
+            Keys::OfSlot(slot) => Slot::of(key) == *slot,
+        }
+    }
+}
+
 /// How a walk ended.
 pub enum Outcome {
-    /// So many keys.
-    Count(u64),
+    /// So many keys, and so many of them will expire.
+    Count(u64, u64),
     /// These items, and where the next page begins.
     Items(Page, Option<Place>),
     /// A cursor that another core should have kept isn't there any more.
@@ -93,10 +128,10 @@ pub enum Task {
     },
     /// How many keys there are.
     Count(Counting),
-    /// Keys that match, from a place on.
+    /// Keys from a place on.
     Collect {
         /// Which keys.
-        pattern: Option<Box<[u8]>>,
+        keys: Keys,
         /// Look at about so many.
         limit: usize,
         /// Looked at so far.
@@ -111,6 +146,10 @@ pub enum Task {
         /// The task when the place is known.
         then: Box<Task>,
     },
+    /// Connections.
+    Clients(Listing),
+    /// Any key.
+    Sample(Sampling),
 }
 
 /// A walk under way.
@@ -200,7 +239,12 @@ impl Walk {
 
     /// Bytes of memory that it takes, or may take before it is asked again.
     pub fn charge(&self) -> usize {
-        if let Task::Collect { items, .. } = &self.task { items.bytes() } else { self.budget }
+        match &self.task {
+            Task::Collect { items, .. } => items.bytes(),
+            Task::Clients(listing) => listing.bytes(),
+            Task::Sample(sampling) => sampling.bytes(),
+            _ => self.budget,
+        }
     }
 
     /// Whether it is about to ask for an item that its charge has no room for.
@@ -229,7 +273,26 @@ impl Walk {
                 Task::Collect { limit, seen, .. } => exhausted || seen >= limit,
                 Task::Merge(merge) => merge.is_done(),
                 Task::FindCursor { .. } => false,
+                Task::Clients(listing) => listing.is_done(),
+                Task::Sample(sampling) => sampling.need().is_none(),
             }
+    }
+
+    /// What it asks a core besides its shard now. It is answered by one [`Walk::take`].
+    pub fn inquiry(&mut self) -> Option<Inquiry> {
+        if self.waiting || self.is_done() {
+            return None;
+        }
+        let inquiry = match &self.task {
+            Task::Clients(listing) => Inquiry::Clients(listing.next()),
+            Task::Sample(sampling) => match sampling.need()? {
+                Need::Place(core) => Inquiry::Random { core, dice: sampling.dice() },
+                Need::Page(..) => return None,
+            },
+            _ => return None,
+        };
+        self.waiting = true;
+        Some(inquiry)
     }
 
     /// The pages it wants now. Each is answered by one [`Walk::take`].
@@ -263,7 +326,16 @@ impl Walk {
                 self.waiting = counting.is_waiting();
                 return asks;
             }
-            Task::FindCursor { .. } => return asks,
+            Task::FindCursor { .. } | Task::Clients(_) => return asks,
+            Task::Sample(sampling) => {
+                if let Some(Need::Page(partition, from, limit)) = sampling.need() {
+                    let what = What::Page { partition, limit };
+                    asks.push(Ask { lane: 0, what, from, to: Rc::clone(to) });
+                    self.waiting = true;
+                }
+                return asks;
+            }
+            Task::Collect { keys: Keys::OfSlot(_), .. } => PAGE_ITEMS,
             Task::Collect { limit, seen, .. } => (*limit - *seen).min(PAGE_ITEMS),
             Task::CountSlot { .. } => PAGE_ITEMS,
         };
@@ -291,12 +363,24 @@ impl Walk {
                 self.waiting = merge.is_waiting();
                 return;
             }
-            (Answer::Counted { keys, next }, Task::Count(counting)) => {
-                counting.take(lane, *keys, *next);
+            (Answer::Counted { keys, expiring, next }, Task::Count(counting)) => {
+                counting.take(lane, (*keys, *expiring), *next);
                 self.waiting = counting.is_waiting();
                 return;
             }
             (Answer::Page { next, .. }, Task::FindCursor { .. }) => self.found_cursor(*next),
+            (Answer::Page { page, next }, Task::Clients(listing)) => {
+                listing.take(page, *next);
+                if listing.bytes() > COLLECTED_BYTES_MAX {
+                    let text = "the reply is over the limit of 64 MiB; ask for fewer connections".to_owned();
+                    self.refusal = Some((ErrorCode::LIMIT, text));
+                }
+            }
+            (Answer::Page { page, next }, Task::Sample(sampling)) => match sampling.need() {
+                Some(Need::Place(_)) => sampling.take_place(next.and_then(place_of)),
+                _ => sampling.take_page(page, *next),
+            },
+            (Answer::NotFound, Task::Sample(sampling)) => sampling.take_place(None),
             (Answer::Page { page, next }, _) => self.advance(page, *next),
             (Answer::NotFound, Task::FindCursor { .. }) => self.refusal = Some(NO_CURSOR),
             (Answer::Refused(refusal), task) => {
@@ -325,14 +409,13 @@ impl Walk {
 
     /// The place of a cursor comes as the key after its partition's number.
     fn found_cursor(&mut self, next: Option<&[u8]>) {
-        let Some((partition, key)) = next.and_then(|next| next.split_first_chunk::<2>()) else {
+        let Some((start, key)) = next.and_then(place_of) else {
             self.refusal = Some(NO_CURSOR);
             return;
         };
-        let start = Partition(u16::from_le_bytes(*partition));
         self.at = self.partitions.iter().position(|&partition| partition >= start).unwrap_or(usize::MAX);
         if self.partitions.get(self.at) == Some(&start) {
-            self.from = key.to_vec();
+            self.from = key;
         }
         if let Task::FindCursor { then } = &mut self.task {
             let then = std::mem::replace(&mut **then, Task::Count(Counting::default()));
@@ -345,18 +428,21 @@ impl Walk {
             Task::CountSlot { count, slot } => {
                 *count += page.iter().filter(|(key, _)| Slot::of(key) == *slot).count() as u64;
             }
-            Task::Collect { pattern, seen, items, .. } => {
-                *seen += page.len();
-                let fits = |key: &[u8]| {
-                    pattern.as_deref().is_none_or(|pattern| pinion_net::resp::glob::matches(pattern, key))
-                };
-                page.iter().filter(|(key, _)| fits(key)).for_each(|(key, value)| items.push(key, value));
+            Task::Collect { keys, limit, seen, items } => {
+                let found = page.iter().filter(|(key, _)| keys.takes(key));
+                if let Keys::OfSlot(_) = keys {
+                    found.take(*limit - *seen).for_each(|(key, value)| items.push(key, value));
+                    *seen = items.len();
+                } else {
+                    found.for_each(|(key, value)| items.push(key, value));
+                    *seen += page.len();
+                }
                 if items.bytes() > COLLECTED_BYTES_MAX {
                     let text = "the reply is over the limit of 64 MiB; use SCAN".to_owned();
                     self.refusal = Some((ErrorCode::LIMIT, text));
                 }
             }
-            Task::Merge(_) | Task::Count(_) | Task::FindCursor { .. } => {}
+            _ => {}
         }
         match next {
             Some(next) => next.clone_into(&mut self.from),
@@ -372,8 +458,11 @@ impl Walk {
         match (self.refusal, self.task) {
             (Some((ErrorCode::BAD_CURSOR, _)), _) => Outcome::NoCursor,
             (Some((code, text)), _) => Outcome::Refused(code, text),
-            (None, Task::CountSlot { count, .. }) => Outcome::Count(count),
-            (None, Task::Count(counting)) => Outcome::Count(counting.keys()),
+            (None, Task::CountSlot { count, .. }) => Outcome::Count(count, 0),
+            (None, Task::Count(counting)) => {
+                let (keys, expiring) = counting.keys();
+                Outcome::Count(keys, expiring)
+            }
             (None, Task::Collect { items, .. }) => {
                 let next = self.partitions.get(self.at).map(|&partition| (partition, self.from));
                 Outcome::Items(items, next)
@@ -383,8 +472,20 @@ impl Walk {
                 Outcome::Items(items, rest.map(|key| (Partition(0), key)))
             }
             (None, Task::FindCursor { .. }) => Outcome::NoCursor,
+            (None, Task::Clients(listing)) => Outcome::Items(listing.into_page(), None),
+            (None, Task::Sample(sampling)) => Outcome::Items(sampling.into_page(), None),
         }
     }
+}
+
+/// A place as cores tell it to each other: the key after its partition's number.
+pub fn place_bytes((partition, key): &Place) -> Vec<u8> {
+    [&partition.0.to_le_bytes(), key.as_slice()].concat()
+}
+
+fn place_of(bytes: &[u8]) -> Option<Place> {
+    let (partition, key) = bytes.split_first_chunk::<2>()?;
+    Some((Partition(u16::from_le_bytes(*partition)), key.to_vec()))
 }
 
 /// A refusal in words.

@@ -515,6 +515,10 @@ impl Sockets for Net {
         }
     }
 
+    fn kept(&self, conn: ConnId) -> usize {
+        self.find(conn).map_or(0, |socket| socket.kept.len())
+    }
+
     fn stop_accepting(&mut self) {
         self.is_accepting = false;
         let refused = self.knocking.drain(..);

@@ -11,6 +11,7 @@ use crate::mesh::{Limits, mesh};
 use crate::node::NodeInfo;
 use crate::node::events::{Event as NodeEvent, Events};
 use crate::node::listeners::{Addresses, Others};
+use crate::node::run::RunId;
 use crate::session::Hold;
 use crate::sim::clock::Clock;
 use crate::sim::counters::Counters;
@@ -80,7 +81,7 @@ impl NodeOptions {
             value_bytes_max: self.value_bytes_max,
             ..Config::ephemeral("/sim")
         };
-        NodeInfo::new(config, addresses, &self.store(), unix_us)
+        NodeInfo::new(config, addresses, &self.store(), unix_us, RunId::of_seed(unix_us))
     }
 
     /// The most shards that a reshard gives it.

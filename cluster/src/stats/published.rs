@@ -25,14 +25,24 @@ pub enum Figure {
     Scans,
     /// Bytes that connections take: input, output, replies.
     Clients,
+    /// Expired values that flushes and merges took out.
+    Expired,
+    /// Connections refused because there were too many.
+    Rejected,
+    /// Entries of memtables and tables, deleted and older ones counted.
+    Entries,
 }
 
-const FIGURES: usize = Figure::Clients as usize + 1;
+const FIGURES: usize = Figure::Entries as usize + 1;
 
-/// The figures of one core, in cache lines of their own.
+/// Figures that only rise: what is told of them is what was added since the last reset.
+const RISING: [Figure; 6] =
+    [Figure::Accepted, Figure::Commands, Figure::Received, Figure::Sent, Figure::Expired, Figure::Rejected];
+
+/// The figures of one core, in cache lines of their own; and what they were when they were reset.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-struct Core([AtomicU64; FIGURES]);
+struct Core([AtomicU64; FIGURES], [AtomicU64; FIGURES]);
 
 /// The figures of all cores.
 #[derive(Debug)]
@@ -50,9 +60,23 @@ impl Published {
         self.0[core].0[figure as usize].store(value, Ordering::Relaxed);
     }
 
+    /// Begins the rising figures of one core, or of all, at 0 again.
+    pub fn reset(&self, core: Option<usize>) {
+        let cores = core.map_or(&self.0[..], |core| &self.0[core..=core]);
+        for Core(now, reset_at) in cores {
+            for figure in RISING {
+                let now = now[figure as usize].load(Ordering::Relaxed);
+                reset_at[figure as usize].store(now, Ordering::Relaxed);
+            }
+        }
+    }
+
     /// A figure of one core, or summed over all.
     pub fn get(&self, core: Option<usize>, figure: Figure) -> u64 {
-        let of = |core: &Core| core.0[figure as usize].load(Ordering::Relaxed);
+        let of = |Core(now, reset_at): &Core| {
+            let reset_at = reset_at[figure as usize].load(Ordering::Relaxed);
+            now[figure as usize].load(Ordering::Relaxed).saturating_sub(reset_at)
+        };
         core.map_or_else(|| self.0.iter().map(of).sum(), |core| of(&self.0[core]))
     }
 }
@@ -70,5 +94,10 @@ mod tests {
         assert_eq!(published.get(Some(2), Figure::Sent), 7);
         assert_eq!(published.get(None, Figure::Sent), 12);
         assert_eq!(published.get(Some(1), Figure::Sent), 0);
+        published.reset(Some(2));
+        assert_eq!(published.get(None, Figure::Sent), 5, "of the other core");
+        assert_eq!(published.get(None, Figure::Scans), 1, "is what is so now");
+        published.set(2, Figure::Sent, 9);
+        assert_eq!(published.get(Some(2), Figure::Sent), 2);
     }
 }

@@ -108,6 +108,11 @@ impl Memtable {
         MemtableIter::new(self, self.tree.first())
     }
 
+    /// One of its stored keys, each as likely as the others, that this random number chooses. `None` if there are none.
+    pub fn random_key(&self, dice: u64) -> Option<&[u8]> {
+        self.tree.random(dice).map(|cell| record::key(&self.arena, cell))
+    }
+
     /// Memory in use, in bytes, indexes and range tombstones included.
     pub fn bytes(&self) -> usize {
         self.arena.bytes() + self.index.bytes() + self.tree.bytes() + self.range_tombstone_bytes

@@ -103,6 +103,25 @@ impl Tree {
         Place { leaf: Some(leaf), slot: self.leaves.get(leaf).keys.rank(arena, key, false) }
     }
 
+    /// One of the cells, each as likely as the others: any place of any leaf, drawn again while it is empty. Leaves are half
+    /// full at least, but for the first, so few draws are needed.
+    pub(super) fn random(&self, mut dice: u64) -> Option<Ref> {
+        const DRAWS: usize = 64;
+        let leaves = self.leaves.len() as u64;
+        for _ in 0..DRAWS * usize::from(leaves > 0) {
+            let place = (u128::from(dice) * u128::from(leaves * LEAF as u64) >> 64) as u64;
+            let keys = &self.leaves.get((place / LEAF as u64) as u32).keys;
+            let slot = (place % LEAF as u64) as usize;
+            if slot < keys.len {
+                return Some(keys.cells[slot]);
+            }
+            dice =
+                dice.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f).rotate_left(23);
+        }
+        // A tree of one leaf with a single key may take more.
+        self.leaves.0.first()?.first()?.keys.cells.first().copied()
+    }
+
     /// Before all keys.
     pub(super) fn first(&self) -> Place {
         // A split keeps the left half in its place, so the first leaf stays the first that was made.
@@ -319,6 +338,10 @@ impl<T> Pool<T> {
         let chunk = &mut self.0[chunks - 1];
         chunk.push(node);
         ((chunks - 1) * POOL + chunk.len() - 1) as u32
+    }
+
+    fn len(&self) -> usize {
+        self.0.last().map_or(0, |last| (self.0.len() - 1) * POOL + last.len())
     }
 
     fn bytes(&self) -> usize {

@@ -29,6 +29,7 @@ mod parked;
 mod partition;
 mod publish;
 mod queue;
+mod random;
 mod reads;
 pub mod request;
 mod residency;

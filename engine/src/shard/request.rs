@@ -235,6 +235,8 @@ pub enum Answer<'a> {
     Counted {
         /// So many keys.
         keys: u64,
+        /// Of these, so many will expire.
+        expiring: u64,
         /// The partition and user key to go on from; `None` at the end.
         next: Option<(Partition, &'a [u8])>,
     },

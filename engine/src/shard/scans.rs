@@ -155,7 +155,7 @@ impl Shard {
     /// Counts keys of some partitions, one after the other, until enough was looked at or blocks are missing.
     pub(super) fn count(&mut self, target: Target, count: &Count<'_>, out: &mut impl Answers) -> Flow {
         self.counters.scans += 1;
-        let (mut keys, mut work) = (0, COUNT_WORK);
+        let (mut keys, mut expiring, mut work) = (0, 0, COUNT_WORK);
         for (index, &partition) in count.partitions.iter().enumerate() {
             let Some(place) = self.partitions.place(partition) else {
                 out.answer(target.ticket, Answer::Refused(Refusal::WrongShard));
@@ -170,6 +170,7 @@ impl Shard {
                 }
             };
             keys += counted.keys;
+            expiring += counted.expiring;
             if counted.stop == CountStop::End {
                 // Even a partition without keys costs a seek.
                 work = work.saturating_sub(COUNT_WORK / 64);
@@ -182,10 +183,10 @@ impl Shard {
                 return Flow::Cold(SmallVec::from_iter(first));
             }
             let next = Some((partition, user_key(&counted.next)));
-            out.answer(target.ticket, Answer::Counted { keys, next });
+            out.answer(target.ticket, Answer::Counted { keys, expiring, next });
             return Flow::Done;
         }
-        out.answer(target.ticket, Answer::Counted { keys, next: None });
+        out.answer(target.ticket, Answer::Counted { keys, expiring, next: None });
         Flow::Done
     }
 

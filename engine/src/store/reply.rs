@@ -70,7 +70,7 @@ impl Reply {
                 let items = page.iter().map(|(key, value)| Item::new(key, value)).collect();
                 Reply::Page(items, next.map(<[u8]>::to_vec))
             }
-            Answer::Counted { keys, next } => {
+            Answer::Counted { keys, next, .. } => {
                 Reply::Counted(keys, next.map(|(partition, key)| (partition, key.to_vec())))
             }
             Answer::Refused(refusal) => Reply::Failed(to_error(refusal)),

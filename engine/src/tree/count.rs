@@ -6,6 +6,7 @@
 use super::scan::Ahead;
 use super::stream::{ScanData, ScanRange, Stand, Stream};
 use crate::Error;
+use crate::key::Expiry;
 use crate::table::{BlockCache, BlockRef};
 
 /// Bytes that are read ahead of a count, in several pieces; not more, because point reads wait behind them in the device.
@@ -27,6 +28,8 @@ pub enum CountStop {
 pub struct Counted {
     /// Keys that its reader sees.
     pub keys: u64,
+    /// Of these, keys that will expire.
+    pub expiring: u64,
     /// Where it stopped.
     pub stop: CountStop,
     /// The stored key to go on from.
@@ -42,8 +45,13 @@ pub fn count(
     work: &mut usize,
     cache: &mut BlockCache,
 ) -> Result<Counted, Error> {
-    let mut counted =
-        Counted { keys: 0, stop: CountStop::Missing, next: range.from.to_vec(), blocks: Vec::new() };
+    let mut counted = Counted {
+        keys: 0,
+        expiring: 0,
+        stop: CountStop::Missing,
+        next: range.from.to_vec(),
+        blocks: Vec::new(),
+    };
     let Some(mut stream) = Stream::open(data, range, range.to, AHEAD, cache, &mut counted.blocks)? else {
         return Ok(counted);
     };
@@ -51,6 +59,8 @@ pub fn count(
         match stream.settle(work, cache)? {
             Stand::Entry => {
                 counted.keys += 1;
+                let expires = stream.item().is_some_and(|(_, value)| value.expiry != Expiry::NEVER);
+                counted.expiring += u64::from(expires);
                 stream.pass();
             }
             Stand::End => return Ok(Counted { stop: CountStop::End, ..counted }),

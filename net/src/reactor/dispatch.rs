@@ -4,7 +4,7 @@ use super::connection::{CloseReason, ConnId, Connection, Phase, Receiving, Sendi
 use super::io::Io;
 use super::listener::{ACCEPT_PAUSE, is_passing, split_index};
 use super::ring::{Completion, Kind, SendMode, Tag};
-use super::{Handler, Reactor};
+use super::{Handler, Reactor, syscalls};
 use std::io;
 
 impl<B> Io<B> {
@@ -149,6 +149,7 @@ impl<H: Handler> Reactor<H> {
         match completion.tag.kind() {
             Kind::Receive => self.receive_completed(handler, completion),
             Kind::Accept => self.accept_completed(handler, completion),
+            Kind::Locate => self.located(handler, completion),
             Kind::FileRead | Kind::FileWrite | Kind::FileSync => self.file_completed(handler, completion),
             Kind::Event if !completion.has_more() => self.io.watch_event(),
             Kind::WakeFailed if completion.result < 0 => self.io.signal_failed(completion.tag.index()),
@@ -325,7 +326,26 @@ impl<H: Handler> Reactor<H> {
         io.open += 1;
         io.stats.accepted += 1;
         let id = io.id(index);
+        if io.listeners[listener].is_wild {
+            // In the ring before the first receive, and done at once: the answer is there before any byte.
+            let result = io.ring.locate(index, Tag::new(Kind::Locate, index, id.generation()));
+            io.must(result);
+        }
         handler.accepted(io, id, listener, peer);
+    }
+
+    fn located(&mut self, handler: &mut H, completion: Completion) {
+        if completion.result < 0 {
+            return;
+        }
+        let local = syscalls::local_address(completion.result);
+        let index = completion.tag.index();
+        let is_there =
+            self.io.of_tag(completion.tag).is_some_and(|connection| connection.phase == Phase::Open);
+        if let (Ok(local), true) = (local, is_there) {
+            let id = self.io.id(index);
+            handler.reached(&mut self.io, id, local);
+        }
     }
 
     fn file_completed(&mut self, handler: &mut H, completion: Completion) {

@@ -63,12 +63,16 @@ pub(super) struct Listener {
     pub accepts: Vec<Accept>,
     /// Whether the accepts in flight were told to end.
     pub cancelled: bool,
+    /// It listens on every address, so that each connection has to be asked which one it reached.
+    pub is_wild: bool,
 }
 
 impl Listener {
     pub fn new(socket: TcpListener) -> Listener {
         let accept = || Accept { armed: false, address: Lent::new(Box::new(Address::new())) };
-        Listener { socket: Some(socket), accepts: (0..ACCEPTS).map(|_| accept()).collect(), cancelled: false }
+        let is_wild = socket.local_addr().is_ok_and(|address| address.ip().is_unspecified());
+        let accepts = (0..ACCEPTS).map(|_| accept()).collect();
+        Listener { socket: Some(socket), accepts, cancelled: false, is_wild }
     }
 
     pub fn is_armed(&self) -> bool {

@@ -113,6 +113,12 @@ pub trait Handler {
     /// A connection came in on the listener with this index.
     fn accepted(&mut self, io: &mut Io<Self::Buf>, conn: ConnId, listener: usize, peer: SocketAddr);
 
+    /// Which address of this machine a connection reached. Called only for those of listeners on every address, before any
+    /// of their bytes are presented, and not on kernels before 6.8.
+    fn reached(&mut self, io: &mut Io<Self::Buf>, conn: ConnId, local: SocketAddr) {
+        let _ = (io, conn, local);
+    }
+
     /// Bytes came in; returns how many were consumed. The rest, normally a partial frame, is kept and
     /// presented again with what follows. A handler that stops early because [`Io::is_over_budget`] or because it
     /// paused the connection gets the rest when the output has drained or the connection is resumed.

@@ -29,6 +29,8 @@ pub(super) enum Kind {
     Send,
     /// A new connection.
     Accept,
+    /// A descriptor by which to ask where a connection came in.
+    Locate,
     /// A file was read.
     FileRead,
     /// A file was written.
@@ -59,12 +61,13 @@ impl Tag {
             0 => Kind::Receive,
             1 => Kind::Send,
             2 => Kind::Accept,
-            3 => Kind::FileRead,
-            4 => Kind::FileWrite,
-            5 => Kind::FileSync,
-            6 => Kind::Event,
-            7 => Kind::Wake,
-            8 => Kind::WakeFailed,
+            3 => Kind::Locate,
+            4 => Kind::FileRead,
+            5 => Kind::FileWrite,
+            6 => Kind::FileSync,
+            7 => Kind::Event,
+            8 => Kind::Wake,
+            9 => Kind::WakeFailed,
             _ => Kind::Ignored,
         }
     }
@@ -302,6 +305,11 @@ impl Ring {
         self.push(entry.user_data(tag.0))
     }
 
+    /// Gives a connection a second descriptor, one of the process. Kernels before 6.8 can't.
+    pub fn locate(&mut self, slot: u32, tag: Tag) -> io::Result<()> {
+        self.push(opcode::FixedFdInstall::new(Fixed(slot), 0).build().user_data(tag.0))
+    }
+
     /// Reads into a buffer from `from` on.
     pub fn read<B: AsMut<[u8]>>(
         &mut self,
@@ -399,7 +407,8 @@ mod tests {
 
     #[test]
     fn a_tag_keeps_what_it_was_made_of() {
-        for kind in [Kind::Receive, Kind::Send, Kind::FileSync, Kind::WakeFailed, Kind::Ignored] {
+        for kind in [Kind::Receive, Kind::Send, Kind::Locate, Kind::FileSync, Kind::WakeFailed, Kind::Ignored]
+        {
             let tag = Tag::new(kind, u32::MAX - 1, 0x0123_4567);
             assert_eq!((tag.kind(), tag.index()), (kind, u32::MAX - 1));
             assert!(tag.is_of(0x0123_4567) && !tag.is_of(0x0123_4568));

@@ -2,7 +2,7 @@
 
 use io_uring::EnterFlags;
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
@@ -30,6 +30,12 @@ pub(super) fn pin_to(cpu: usize) -> io::Result<()> {
         libc::sched_setaffinity(0, std::mem::size_of::<libc::cpu_set_t>(), &set)
     })?;
     Ok(())
+}
+
+/// The address of this machine that a connection reached. Closes the descriptor.
+pub(super) fn local_address(fd: RawFd) -> io::Result<SocketAddr> {
+    // SAFETY: the ring made the descriptor for this call; nobody else knows of it.
+    unsafe { TcpStream::from_raw_fd(fd) }.local_addr()
 }
 
 /// Idle time after which a client is probed, in seconds.

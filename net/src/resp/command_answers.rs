@@ -1,7 +1,10 @@
 //! What COMMAND and its subcommands answer, from the command table.
 
-use super::command::CommandQuery;
-use super::command_table::{COMMANDS, CommandInfo, Name, accepts};
+use super::command::{CommandFilter, CommandQuery};
+use super::command_id::CommandId;
+use super::command_keys::{key_flags, write_keys, write_keys_and_flags};
+use super::command_table::{COMMANDS, CommandInfo, SubcommandInfo};
+use super::glob;
 use super::reply::{Encoder, Protocol};
 use std::sync::LazyLock;
 
@@ -14,19 +17,47 @@ impl CommandQuery<'_> {
                 COMMANDS.iter().for_each(|info| write_info(info, reply));
             }
             CommandQuery::Count => reply.integer(COMMANDS.len() as i64),
-            CommandQuery::List => {
-                reply.array(COMMANDS.len());
-                COMMANDS.iter().for_each(|info| reply.bulk(info.name.as_bytes()));
+            CommandQuery::List(filter) => {
+                let names: Vec<CommandId> = CommandId::all().filter(|id| filter.takes(*id)).collect();
+                reply.array(names.len());
+                names.iter().for_each(|name| reply.bulk(name.to_string().as_bytes()));
             }
             CommandQuery::Info(names) => {
                 reply.array(names.len());
                 names.iter().for_each(|name| answer_info(name, reply));
             }
-            CommandQuery::Docs([]) => write_docs(COMMANDS.iter(), reply),
+            CommandQuery::Docs([]) => {
+                reply.map(COMMANDS.len());
+                COMMANDS.iter().for_each(|info| write_docs(info, reply));
+            }
             CommandQuery::Docs(names) => {
-                write_docs(names.iter().filter_map(|name| Name::of(name)).map(Name::info), reply);
+                let found = names.iter().filter_map(|name| CommandId::find(name)?.info());
+                reply.map(found.clone().count());
+                found.for_each(|(info, sub)| match sub {
+                    Some(sub) => write_sub_docs(info, sub, reply),
+                    None => write_docs(info, reply),
+                });
             }
             CommandQuery::GetKeys(args) => write_keys(args, reply),
+            CommandQuery::GetKeysAndFlags(args) => write_keys_and_flags(args, reply),
+        }
+    }
+}
+
+impl CommandFilter<'_> {
+    fn takes(&self, id: CommandId) -> bool {
+        let Some((info, sub)) = id.info() else { return false };
+        match self {
+            CommandFilter::All => true,
+            // There are no modules, so none has a command.
+            CommandFilter::Module => false,
+            CommandFilter::Category(category) => {
+                let flags = sub.map_or(info.flags, |sub| sub.flags);
+                categories(info, flags).any(|each| category.eq_ignore_ascii_case(&each.as_bytes()[1..]))
+            }
+            CommandFilter::Pattern(pattern) => {
+                glob::matches(&pattern.to_ascii_lowercase(), id.to_string().as_bytes())
+            }
         }
     }
 }
@@ -37,20 +68,24 @@ pub fn answer_info(name: &[u8], reply: &mut Encoder<'_>) {
     static RESP2: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| all_infos(Protocol::Resp2));
     static RESP3: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| all_infos(Protocol::Resp3));
     let written = if reply.protocol() == Protocol::Resp3 { &RESP3 } else { &RESP2 };
-    match Name::of(name) {
-        Some(name) => reply.elements(&written[name as usize]),
+    match CommandId::find(name) {
+        Some(id) => reply.elements(&written[id.index()]),
         None => reply.null_array(),
     }
 }
 
-/// What COMMAND INFO says of each command, in the order of the table.
+/// What COMMAND INFO says of each command and subcommand, by its number.
 fn all_infos(protocol: Protocol) -> Vec<Vec<u8>> {
-    let write = |info| {
-        let mut bytes = Vec::new();
-        write_info(info, &mut Encoder::new(&mut bytes, protocol));
-        bytes
-    };
-    COMMANDS.iter().map(write).collect()
+    let mut infos = vec![Vec::new(); CommandId::count()];
+    for id in CommandId::all() {
+        let mut reply = Encoder::new(&mut infos[id.index()], protocol);
+        match id.info() {
+            Some((info, Some(sub))) => write_sub_info(info, sub, &mut reply),
+            Some((info, None)) => write_info(info, &mut reply),
+            None => {}
+        }
+    }
+    infos
 }
 
 /// The ten parts of Redis 7: name, arity, flags, first key, last key, step, categories, tips, key
@@ -64,21 +99,24 @@ fn write_info(info: &CommandInfo, reply: &mut Encoder<'_>) {
     reply.integer(first.into());
     reply.integer(last.into());
     reply.integer(step.into());
-    write_names(categories(info), reply);
+    write_names(categories(info, info.flags), reply);
     write_tips(info.name, reply);
     write_key_specification(info, reply);
     reply.array(info.subcommands.len());
-    for (name, arity) in info.subcommands {
-        reply.array(10);
-        let whole = format!("{}|{name}", info.name);
-        reply.bulk(whole.as_bytes());
-        reply.integer((*arity).into());
-        write_names(info.flags.split_whitespace(), reply);
-        (0..3).for_each(|_| reply.integer(0));
-        write_names(categories(info), reply);
-        write_tips(&whole, reply);
-        (0..2).for_each(|_| reply.set(0));
-    }
+    info.subcommands.iter().for_each(|sub| write_sub_info(info, sub, reply));
+}
+
+fn write_sub_info(info: &CommandInfo, sub: &SubcommandInfo, reply: &mut Encoder<'_>) {
+    reply.array(10);
+    let whole = format!("{}|{}", info.name, sub.name);
+    reply.bulk(whole.as_bytes());
+    reply.integer(sub.arity.into());
+    write_names(sub.flags.split_whitespace(), reply);
+    (0..3).for_each(|_| reply.integer(0));
+    write_names(categories(info, sub.flags), reply);
+    write_tips(&whole, reply);
+    reply.set(0);
+    reply.array(0);
 }
 
 fn write_tips(name: &str, reply: &mut Encoder<'_>) {
@@ -118,8 +156,8 @@ fn write_names<'a>(names: impl Iterator<Item = &'a str> + Clone, reply: &mut Enc
 }
 
 /// Access-control categories, which follow from flags and group.
-fn categories(info: &CommandInfo) -> impl Iterator<Item = &'static str> + Clone + use<> {
-    let has = |flag: &str| info.flags.split_whitespace().any(|each| each == flag);
+fn categories(info: &CommandInfo, flags: &'static str) -> impl Iterator<Item = &'static str> + Clone + use<> {
+    let has = |flag: &str| flags.split_whitespace().any(|each| each == flag);
     let group = match info.group {
         "generic" => Some("@keyspace"),
         "string" => Some("@string"),
@@ -145,10 +183,10 @@ fn write_key_specification(info: &CommandInfo, reply: &mut Encoder<'_>) {
     if first == 0 {
         return;
     }
-    let writes = info.flags.starts_with("write");
     reply.map(3);
     reply.bulk(b"flags");
-    write_names([if writes { "RW" } else { "RO" }, "access"].into_iter(), reply);
+    let variable = (info.name == "set").then_some("variable_flags");
+    write_names(key_flags(info.name).split(' ').chain(variable), reply);
     reply.bulk(b"begin_search");
     write_typed("index", reply);
     reply.map(1);
@@ -173,37 +211,35 @@ fn write_typed(kind: &str, reply: &mut Encoder<'_>) {
     reply.bulk(b"spec");
 }
 
-fn write_docs<'i>(infos: impl Iterator<Item = &'i CommandInfo> + Clone, reply: &mut Encoder<'_>) {
-    reply.map(infos.clone().count());
-    for info in infos {
-        reply.bulk(info.name.as_bytes());
-        reply.map(4);
-        let parts = [
-            ("summary", info.summary),
-            ("since", info.since),
-            ("group", info.group),
-            ("complexity", info.complexity),
-        ];
-        for (name, text) in parts {
-            reply.bulk(name.as_bytes());
-            reply.bulk(text.as_bytes());
-        }
+fn write_docs(info: &CommandInfo, reply: &mut Encoder<'_>) {
+    let parts = [
+        ("summary", info.summary),
+        ("since", info.since),
+        ("group", info.group),
+        ("complexity", info.complexity),
+    ];
+    reply.bulk(info.name.as_bytes());
+    reply.map(parts.len() + usize::from(!info.subcommands.is_empty()));
+    write_pairs(&parts, reply);
+    if !info.subcommands.is_empty() {
+        reply.bulk(b"subcommands");
+        reply.map(info.subcommands.len());
+        info.subcommands.iter().for_each(|sub| write_sub_docs(info, sub, reply));
     }
 }
 
-fn write_keys(args: &[&[u8]], reply: &mut Encoder<'_>) {
-    let Some(info) = args.first().and_then(|name| Name::of(name)).map(Name::info) else {
-        return reply.error("ERR Invalid command specified");
-    };
-    if info.keys.0 == 0 {
-        return reply.error("ERR The command has no key arguments");
+fn write_sub_docs(info: &CommandInfo, sub: &SubcommandInfo, reply: &mut Encoder<'_>) {
+    let parts = [("summary", sub.summary), ("since", sub.since), ("group", info.group)];
+    reply.bulk(format!("{}|{}", info.name, sub.name).as_bytes());
+    reply.map(parts.len());
+    write_pairs(&parts, reply);
+}
+
+fn write_pairs(parts: &[(&str, &str)], reply: &mut Encoder<'_>) {
+    for (name, text) in parts {
+        reply.bulk(name.as_bytes());
+        reply.bulk(text.as_bytes());
     }
-    if !accepts(info.arity, args.len()) {
-        return reply.error("ERR Invalid number of arguments specified for command");
-    }
-    let keys = info.key_positions(args.len()).filter_map(|at| args.get(at));
-    reply.array(keys.clone().count());
-    keys.for_each(|key| reply.bulk(key));
 }
 
 #[cfg(test)]
@@ -226,7 +262,7 @@ mod tests {
             &[b"COMMAND", b"COUNT"],
             &[b"COMMAND", b"LIST"],
             &[b"COMMAND", b"DOCS"],
-            &[b"COMMAND", b"DOCS", b"get", b"nope"],
+            &[b"COMMAND", b"DOCS", b"get", b"nope", b"client|list"],
             &[b"COMMAND", b"INFO", b"get", b"client", b"nope"],
         ];
         for protocol in [Protocol::Resp2, Protocol::Resp3] {
@@ -265,10 +301,29 @@ mod tests {
     }
 
     #[test]
-    fn getkeys_finds_the_keys_or_says_why_not() {
-        let keys = answer(&[b"COMMAND", b"GETKEYS", b"MSET", b"a", b"1", b"b", b"2"], Protocol::Resp2);
-        assert_eq!(keys, b"*2\r\n$1\r\na\r\n$1\r\nb\r\n");
-        let none = answer(&[b"COMMAND", b"GETKEYS", b"PING"], Protocol::Resp2);
-        assert_eq!(none, b"-ERR The command has no key arguments\r\n");
+    fn subcommands_are_listed_filtered_and_described() {
+        let names = |filter: &[&[u8]]| {
+            let out = answer(&[&[&b"COMMAND"[..], b"LIST"], filter].concat(), Protocol::Resp2);
+            let (Reply::Array(names), _) = decode(&out).unwrap().unwrap() else { panic!() };
+            let text = |name: &Reply<'_>| match name {
+                Reply::Bulk(name) => String::from_utf8(name.to_vec()).unwrap(),
+                other => panic!("{other:?}"),
+            };
+            names.iter().map(text).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&[]).len(), CommandId::count());
+        assert_eq!(names(&[b"FILTERBY", b"PATTERN", b"CLIENT|S*"]), ["client|setinfo", "client|setname"]);
+        assert!(names(&[b"filterby", b"aclcat", b"admin"]).contains(&"client|kill".to_owned()));
+        assert!(!names(&[b"filterby", b"aclcat", b"admin"]).contains(&"client|id".to_owned()));
+        assert!(
+            names(&[b"FILTERBY", b"ACLCAT", b"@admin"]).is_empty(),
+            "Redis takes the name without the sign"
+        );
+        assert!(names(&[b"FILTERBY", b"MODULE", b"json"]).is_empty());
+        let out = answer(&[b"COMMAND", b"INFO", b"client|list", b"client|nope"], Protocol::Resp2);
+        let (Reply::Array(infos), _) = decode(&out).unwrap().unwrap() else { panic!() };
+        let Reply::Array(list) = &infos[0] else { panic!() };
+        assert_eq!(list[..2], [Reply::Bulk(b"client|list"), Reply::Integer(-2)]);
+        assert_eq!((list.len(), &infos[1]), (10, &Reply::Null));
     }
 }

@@ -4,6 +4,9 @@
 //! name; a negative one is a minimum. Keys are at `first`, `first + step`, ... up to `last` (negative: from the
 //! end), 0 for none, as in Redis.
 
+pub use super::subcommands::SubcommandInfo;
+use super::subcommands::{CLIENT, CLUSTER, COMMAND, CONFIG};
+
 /// What is known of a command.
 #[derive(Clone, Copy, Debug)]
 pub struct CommandInfo {
@@ -23,8 +26,8 @@ pub struct CommandInfo {
     pub complexity: &'static str,
     /// One line.
     pub summary: &'static str,
-    /// Names and arities of subcommands, lower case.
-    pub subcommands: &'static [(&'static str, i32)],
+    /// Its subcommands.
+    pub subcommands: &'static [SubcommandInfo],
 }
 
 /// Packs a name of up to 15 bytes, upper case, and its length, so that a name is one comparison.
@@ -125,32 +128,6 @@ pub(super) fn accepts(arity: i32, args: usize) -> bool {
     let wanted = arity.unsigned_abs() as usize;
     if arity < 0 { args >= wanted } else { args == wanted }
 }
-
-const CLIENT: &[(&str, i32)] = &[
-    ("getname", 2),
-    ("help", 2),
-    ("id", 2),
-    ("info", 2),
-    ("list", -2),
-    ("no-evict", 3),
-    ("no-touch", 3),
-    ("reply", 3),
-    ("setinfo", 4),
-    ("setname", 3),
-];
-const CLUSTER: &[(&str, i32)] = &[
-    ("countkeysinslot", 3),
-    ("help", 2),
-    ("info", 2),
-    ("keyslot", 3),
-    ("myid", 2),
-    ("nodes", 2),
-    ("shards", 2),
-    ("slots", 2),
-];
-const COMMAND: &[(&str, i32)] =
-    &[("count", 2), ("docs", -2), ("getkeys", -3), ("help", 2), ("info", -2), ("list", 2)];
-const CONFIG: &[(&str, i32)] = &[("get", -3), ("help", 2), ("resetstat", 2), ("set", -4)];
 
 commands! {
     Append "append" 3, "write denyoom fast", keys (1, 1, 1), "string" since "2.0.0", "O(N), N the new length",

@@ -45,6 +45,8 @@
 pub mod client;
 mod command;
 mod command_answers;
+mod command_id;
+mod command_keys;
 pub mod command_table;
 pub mod glob;
 mod held;
@@ -55,12 +57,15 @@ mod order;
 mod parser;
 mod parts;
 mod reply;
+mod subcommands;
 
 pub use command::{
-    Auth, Client, Cluster, Command, CommandError, CommandQuery, Config, ExpireCondition, Hello, NewExpiry,
-    Pairs, Scan, Set, SetCondition, SetReply, TtlForm, value_range,
+    Auth, Client, ClientFilter, ClientKind, Cluster, Command, CommandError, CommandFilter, CommandQuery,
+    Config, ExpireCondition, Hello, NewExpiry, Pairs, Scan, Set, SetCondition, SetReply, TtlForm,
+    value_range,
 };
 pub use command_answers::answer_info;
+pub use command_id::CommandId;
 pub use order::{ReplyQueue, Sequence};
 pub use parser::{Args, Drained, Flow, Limits, Parsed, Parser, ProtocolError, Stop};
 pub use reply::{Encoder, Protocol};

@@ -84,6 +84,8 @@ error_codes! {
     AUTH_NOT_CONFIGURED = 22, "this server has no authentication configured; send no proof of identity";
     /// The client requires a feature that this server doesn't have. The connection is closed after it.
     UNKNOWN_FEATURE = 23, "the server lacks a feature that the client requires";
+    /// The port speaks another protocol; the text says which port to use. The connection is closed after it.
+    WRONG_PORT = 24, "this port speaks another protocol";
     /// The write's log record may or may not be on disk.
     LOG_FAILED = 32, "the log failed while the write was in it";
     /// The deadline passed while the request was on its way.

@@ -1,7 +1,7 @@
 //! RESP: GET and SET, one value a record. Works against Pinion, Redis and their like.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 
 use pinion_net::resp::client::{Reply, decode, encode};
 use pinion_net::slot::SLOTS;
@@ -19,6 +19,18 @@ pub(super) fn connection() -> Box<dyn Protocol> {
 }
 
 impl Protocol for Connection {
+    /// Asks whether RESP is spoken there at all, so that a port of something else is told at once.
+    fn greet(&mut self, stream: &mut TcpStream) -> Result<(), DbError> {
+        let mut request = Vec::new();
+        encode(&[b"PING"], &mut request);
+        ask(stream, &request, |bytes| match decode(bytes) {
+            Ok(None) => Ok(None),
+            Ok(Some((Reply::Error(text), _))) => Err(refusal(text)),
+            Ok(Some(_)) => Ok(Some(())),
+            Err(error) => Err(DbError::Protocol(format!("RESP isn't spoken there: {error}"))),
+        })
+    }
+
     fn encode(&mut self, request: u32, what: &Request<'_>, out: &mut Vec<u8>) {
         self.waiting.push_back(request);
         match what {
@@ -46,12 +58,17 @@ impl Protocol for Connection {
     }
 }
 
+fn refusal(text: &[u8]) -> DbError {
+    DbError::Protocol(format!("the server says: {}", String::from_utf8_lossy(text)))
+}
+
 /// Asks for the slots of the cores, so that each request goes to the right one.
 pub(super) fn direct(targets: &[SocketAddr]) -> Result<Routes, DbError> {
     let Some(target) = targets.first() else {
         return Err(DbError::Protocol("no target".into()));
     };
     let mut stream = connect(*target)?;
+    Connection::default().greet(&mut stream)?;
     let mut request = Vec::new();
     encode(&[b"CLUSTER", b"SLOTS"], &mut request);
     ask(&mut stream, &request, |bytes| {

@@ -40,6 +40,15 @@ pub struct Addresses {
     pub others: Others,
 }
 
+impl Addresses {
+    /// Where RESP is served, on every core's port or on a core's own; `None` if it isn't, on every address of the machine, or
+    /// on several.
+    pub fn resp_of(&self, core: Option<usize>) -> Option<SocketAddr> {
+        let addr = core.map_or(self.resp, |core| self.resp_cores.get(core).copied());
+        addr.filter(|addr| !addr.ip().is_unspecified() && self.others.resp.is_empty())
+    }
+}
+
 /// Addresses besides the first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Others {

@@ -1,8 +1,9 @@
 //! SCAN's cursors: unsigned 64-bit handles for places in a scan, in a bounded table.
 //!
-//! A handle is `core + 1 (12 bits) | place in the table (20 bits) | generation (32 bits)`, so it is never 0, and any core
-//! knows whom to ask for it. Generations start from the clock: a handle from before a restart finds nothing. The table is
-//! a ring: the oldest entry makes room for the newest, by number and by bytes.
+//! A handle is `core + 1 (11 bits) | number (42 bits)`: never 0, so that any core knows whom to ask for it, and below 2^53, so
+//! that a client whose numbers are doubles (JavaScript) gives it back as it was. Numbers count up from the clock in steps of
+//! 16 us: a handle from before a restart finds nothing unless a core made more than 62,500 a second all its life, or two
+//! years have passed. The table is a ring: the oldest entry makes room for the newest, by number and by bytes.
 
 use crate::session::walk::Place;
 use pinion_engine::key::Partition;
@@ -10,8 +11,11 @@ use std::collections::VecDeque;
 
 const ENTRIES_MAX: usize = 8192;
 const BYTES_MAX: usize = 4 << 20;
-const GENERATION_BITS: u32 = 32;
-const PLACE_BITS: u32 = 20;
+/// Of a handle: the number of the entry; what is above it says which core.
+const NUMBER_BITS: u32 = 42;
+const NUMBER_MASK: u64 = (1 << NUMBER_BITS) - 1;
+/// Microseconds between the numbers that two starts begin with.
+const STEP_US: u64 = 16;
 
 /// The cursors of one core.
 pub struct Cursors {
@@ -25,7 +29,7 @@ pub struct Cursors {
 impl Cursors {
     /// An empty table of a core that starts at this time.
     pub fn new(core: usize, unix_us: u64) -> Cursors {
-        Cursors { core, entries: VecDeque::new(), first: unix_us / 1000, bytes: 0 }
+        Cursors { core, entries: VecDeque::new(), first: unix_us / STEP_US, bytes: 0 }
     }
 
     /// Keeps a place; the handle finds it until newer ones push it out.
@@ -42,15 +46,13 @@ impl Cursors {
     }
 
     fn handle(&self, number: u64) -> u64 {
-        let mask = (1 << (GENERATION_BITS + PLACE_BITS)) - 1;
-        (self.core as u64 + 1) << (GENERATION_BITS + PLACE_BITS) | number & mask
+        (self.core as u64 + 1) << NUMBER_BITS | number & NUMBER_MASK
     }
 
     /// The place of a handle that is still there. It stays: a client may ask again.
     pub fn take(&self, handle: u64) -> Option<Place> {
         // The newest entry with these low bits is the only one that can be in the table.
-        let mask = (1 << (GENERATION_BITS + PLACE_BITS)) - 1;
-        let index = ((handle & mask).wrapping_sub(self.first & mask)) & mask;
+        let index = handle.wrapping_sub(self.first) & NUMBER_MASK;
         let index = usize::try_from(index).ok()?;
         let entry = self.entries.get(index)?;
         (self.handle(self.first + index as u64) == handle).then(|| entry.clone())
@@ -59,7 +61,7 @@ impl Cursors {
 
 /// The core that made a handle.
 pub fn core_of(handle: u64) -> Option<usize> {
-    ((handle >> (GENERATION_BITS + PLACE_BITS)) as usize).checked_sub(1)
+    ((handle >> NUMBER_BITS) as usize).checked_sub(1)
 }
 
 #[cfg(test)]
@@ -79,6 +81,18 @@ mod tests {
         }
         assert_eq!(cursors.take(first), None);
         assert_eq!(cursors.take(second), Some((Partition(2), b"b".to_vec())));
+    }
+
+    #[test]
+    fn a_double_holds_the_handles_of_every_core() {
+        for core in [0, 1, 63, 1023] {
+            let mut cursors = Cursors::new(core, u64::MAX);
+            for _ in 0..3 {
+                let handle = cursors.keep((Partition(1), Vec::new()));
+                assert!(handle < 1 << 53 && handle as f64 as u64 == handle, "{handle}");
+                assert_eq!((core_of(handle), cursors.take(handle).is_some()), (Some(core), true));
+            }
+        }
     }
 
     #[test]

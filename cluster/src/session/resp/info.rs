@@ -1,57 +1,93 @@
-//! Texts about the server and its clients: INFO, CLIENT LIST, CONFIG GET.
+//! Texts about the server: INFO, CONFIG GET.
 
-use super::RespSession;
+use super::info_stats::{commandstats, cpu, errorstats, stats};
+use super::reply::Shape;
 use super::server::REDIS_VERSION;
+use super::{Taken, alone, answer, scans, with};
 use crate::config::Durability;
 use crate::core::handler::memory_bytes;
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
 use crate::node::NodeInfo;
-use crate::session::Dialogue;
 use crate::stats::published::Figure;
 use pinion_net::reactor::ConnId;
 use std::fmt::Write;
 
 /// Of whom INFO tells: on the common port of the node, on a core's own port of that core, as a cluster client expects
 /// which asks every master and puts the answers together.
-struct Scope<'n> {
-    node: &'n NodeInfo,
+pub(super) struct Scope<'n> {
+    pub node: &'n NodeInfo,
     /// The core that answers.
     me: usize,
     /// The one that is told of, if it is one.
-    core: Option<usize>,
+    pub core: Option<usize>,
     now_us: u64,
 }
 
-/// A section of INFO: its name, and what writes it.
-type Section = (&'static str, fn(&Scope<'_>) -> String);
+/// A section of INFO: its name, whether it is told unasked, and what writes it.
+type Section = (&'static str, bool, fn(&Scope<'_>) -> String);
 
-const SECTIONS: [Section; 7] = [
-    ("Server", server),
-    ("Clients", clients_section),
-    ("Memory", memory),
-    ("Persistence", persistence),
-    ("Stats", stats),
-    ("Replication", replication),
-    ("Cluster", |_| "cluster_enabled:1\r\n".to_owned()),
+const SECTIONS: [Section; 10] = [
+    ("Server", true, server),
+    ("Clients", true, clients_section),
+    ("Memory", true, memory),
+    ("Persistence", true, persistence),
+    ("Stats", true, stats),
+    ("Replication", true, replication),
+    ("CPU", true, cpu),
+    ("Commandstats", false, commandstats),
+    ("Errorstats", true, errorstats),
+    ("Cluster", true, |_| "cluster_enabled:1\r\n".to_owned()),
 ];
 
-/// INFO: the sections that were asked for, or all.
-pub fn text(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, sections: &[&[u8]]) -> String {
+/// Entries up to which INFO counts the keys unasked: counting more would take longer than a look at the figures should.
+const COUNTED_UNASKED_MAX: u64 = 250_000;
+
+/// INFO: the sections that were asked for, or those that are told unasked.
+pub(super) fn run(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, sections: &[&[u8]]) -> Taken {
+    let counts = counts_keys(turn, conn, sections);
+    if counts && alone(turn, conn) == Taken::NotYet {
+        return Taken::NotYet;
+    }
+    let text = text(turn, conn, sections);
+    if counts {
+        with(turn, conn, |resp| resp.info = text);
+        return scans::count_all(turn, conn, Shape::Keyspace);
+    }
+    answer(turn, conn, |reply| reply.text(&text));
+    Taken::Yes
+}
+
+/// Whether the section Keyspace is told: where it is asked for by its name, or where counting takes but a moment.
+fn counts_keys(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, sections: &[&[u8]]) -> bool {
+    let own_port = turn.hub.sessions.get(conn).is_some_and(|session| session.own_port);
+    let (node, me) = (&turn.hub.node, turn.hub.me);
+    node.published.set(me, Figure::Entries, turn.shard.entries());
+    let is_named = sections.iter().any(|asked| asked.eq_ignore_ascii_case(b"keyspace"));
+    let entries = node.published.get(own_port.then_some(me), Figure::Entries);
+    is_named || is_wanted(sections, "keyspace", true) && entries <= COUNTED_UNASKED_MAX
+}
+
+/// What INFO says, with the section Keyspace behind it.
+pub fn with_keyspace(mut text: String, keys: u64, expiring: u64) -> String {
+    let separator = if text.is_empty() { "" } else { "\r\n" };
+    let _ = write!(text, "{separator}# Keyspace\r\n");
+    if keys > 0 {
+        let _ = write!(text, "db0:keys={keys},expires={expiring},avg_ttl=0\r\n");
+    }
+    text
+}
+
+fn text(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, sections: &[&[u8]]) -> String {
     let own_port = turn.hub.sessions.get(conn).is_some_and(|session| session.own_port);
     // This core's own are told as they are now.
     turn.hub.publish();
     let (node, me) = (&*turn.hub.node, turn.hub.me);
     node.published.set(me, Figure::Memory, memory_bytes(&turn.shard.stats()));
     let scope = Scope { node, me, core: own_port.then_some(me), now_us: turn.hub.now.unix_us };
-    let everything = |name: &[u8]| {
-        [&b"all"[..], b"everything", b"default"].iter().any(|all| name.eq_ignore_ascii_case(all))
-    };
     let mut text = String::new();
-    for (name, section) in SECTIONS {
-        let wanted = sections.is_empty()
-            || sections.iter().any(|asked| everything(asked) || asked.eq_ignore_ascii_case(name.as_bytes()));
-        if wanted {
+    for (name, unasked, section) in SECTIONS {
+        if is_wanted(sections, name, unasked) {
             let separator = if text.is_empty() { "" } else { "\r\n" };
             let _ = write!(text, "{separator}# {name}\r\n{}", section(&scope));
         }
@@ -59,8 +95,28 @@ pub fn text(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, sections: &[&[u8]])
     text
 }
 
+/// Whether a section is among those asked for.
+fn is_wanted(asked: &[&[u8]], name: &str, unasked: bool) -> bool {
+    let fits = |asked: &&[u8]| match asked.to_ascii_lowercase().as_slice() {
+        b"all" | b"everything" => true,
+        b"default" => unasked,
+        asked => asked.eq_ignore_ascii_case(name.as_bytes()),
+    };
+    if asked.is_empty() { unasked } else { asked.iter().any(fits) }
+}
+
+/// CONFIG RESETSTAT: what is counted of the node, or of the core on its own port, begins at 0 again.
+pub fn reset(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) {
+    let own_port = turn.hub.sessions.get(conn).is_some_and(|session| session.own_port);
+    turn.hub.publish();
+    let (node, core) = (&turn.hub.node, own_port.then_some(turn.hub.me));
+    node.published.reset(core);
+    let tallies = core.map_or(&node.tallies[..], |core| &node.tallies[core..=core]);
+    tallies.iter().for_each(|tally| tally.reset());
+}
+
 impl Scope<'_> {
-    fn get(&self, figure: Figure) -> u64 {
+    pub(super) fn get(&self, figure: Figure) -> u64 {
         self.node.published.get(self.core, figure)
     }
 
@@ -116,46 +172,9 @@ fn persistence(scope: &Scope<'_>) -> String {
     format!("loading:0\r\nrdb_bgsave_in_progress:0\r\naof_enabled:{aof}\r\naof_last_write_status:ok\r\n")
 }
 
-fn stats(scope: &Scope<'_>) -> String {
-    format!(
-        "total_connections_received:{}\r\ntotal_commands_processed:{}\r\n\
-         total_net_input_bytes:{}\r\ntotal_net_output_bytes:{}\r\n",
-        scope.get(Figure::Accepted),
-        scope.get(Figure::Commands),
-        scope.get(Figure::Received),
-        scope.get(Figure::Sent)
-    )
-}
-
 fn replication(scope: &Scope<'_>) -> String {
     let id = scope.node.run_id();
     format!("role:master\r\nconnected_slaves:0\r\nmaster_replid:{id}\r\nmaster_repl_offset:0\r\n")
-}
-
-/// CLIENT LIST: the connections of this core that speak RESP.
-pub fn clients(turn: &mut Turn<'_, impl Sockets>) -> String {
-    let mut lines = String::new();
-    for session in turn.hub.sessions.iter() {
-        if let Dialogue::Resp(resp) = &session.dialogue {
-            lines.push_str(&client(session.conn, resp));
-        }
-    }
-    lines
-}
-
-/// One connection's line.
-pub fn client(conn: ConnId, resp: &RespSession) -> String {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let (library, version) = &resp.library;
-    format!(
-        "id={} addr={} name={} db=0 resp={} lib-name={} lib-ver={}\n",
-        conn.to_u64() & i64::MAX as u64,
-        resp.peer.map_or(String::new(), |peer| peer.to_string()),
-        text(&resp.name),
-        resp.replies.protocol().number(),
-        text(library),
-        text(version),
-    )
 }
 
 /// What CONFIG GET knows.

@@ -13,7 +13,7 @@
 use super::many::{self, Run, Sum};
 use super::reply::{Shape, failure};
 use super::transaction::Transaction;
-use super::{Call, RespSession, Taken, alone, answer, with};
+use super::{Call, RespSession, Taken, alone, fail, give_verdict, with};
 use crate::core::hub::{Ending, Settled};
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
@@ -21,7 +21,7 @@ use crate::stats::Class;
 use pinion_engine::shard::request::Answer;
 use pinion_net::reactor::ConnId;
 use pinion_net::resp::long::{RUN_ARGS_MAX, next_args};
-use pinion_net::resp::{Args, Command, CommandQuery, Encoder, Sequence, answer_info};
+use pinion_net::resp::{Args, Command, CommandId, CommandQuery, Encoder, Sequence, answer_info};
 
 /// Arguments that are checked in a turn.
 const CHECKED_ARGS: usize = 16 * RUN_ARGS_MAX;
@@ -39,6 +39,7 @@ pub struct Long {
     /// So many are done.
     done: usize,
     started_us: u64,
+    command: CommandId,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,28 +74,31 @@ pub fn begin(
     if *transaction == Transaction::Refused
         && let Some(verdict) = transaction.judge(&args)
     {
-        answer(turn, conn, |reply| verdict.write(reply));
+        give_verdict(turn, conn, verdict);
         return whole.len();
     }
-    let (kind, names) = match Command::parse(&args) {
+    let (id, command) = Command::identify(&args);
+    turn.hub.command = id;
+    let (kind, names) = match command {
         Ok(Command::MGet(_)) => (Kind::Many(Sum::Values), 1),
         Ok(Command::Exists(_)) => (Kind::Many(Sum::There), 1),
         Ok(Command::Del(_)) => (Kind::Many(Sum::Existed), 1),
         Ok(Command::MSet(_)) if count % 2 == 1 => (Kind::Many(Sum::AllDone), 1),
         Ok(Command::MSet(_)) => {
-            answer(turn, conn, |reply| reply.error("ERR wrong number of arguments for 'mset' command"));
+            fail(turn, conn, "ERR wrong number of arguments for 'mset' command");
             return whole.len();
         }
         Ok(Command::Command(CommandQuery::Info(_))) => (Kind::Infos, 2),
         Ok(_) => {
-            let text = format!("ERR {count} arguments are too many: this command takes {RUN_ARGS_MAX} at most");
-            answer(turn, conn, |reply| reply.error(&text));
+            let text =
+                format!("ERR {count} arguments are too many: this command takes {RUN_ARGS_MAX} at most");
+            fail(turn, conn, text);
             return whole.len();
         }
         Err(error) => {
             match transaction.judge(&args) {
-                Some(verdict) => answer(turn, conn, |reply| verdict.write(reply)),
-                None => answer(turn, conn, |reply| reply.error(&error)),
+                Some(verdict) => give_verdict(turn, conn, verdict),
+                None => fail(turn, conn, error),
             }
             return whole.len();
         }
@@ -103,7 +107,7 @@ pub fn begin(
     let stage = Stage::Checking { bytes: 0, args: 0 };
     let (args, bytes, started_us) = (count - names, whole.len() - consumed, turn.hub.now.mono_us);
     with(turn, conn, |resp| {
-        resp.long = Some(Box::new(Long { kind, stage, args, bytes, done: 0, started_us }));
+        resp.long = Some(Box::new(Long { kind, stage, args, bytes, done: 0, started_us, command: id }));
     });
     consumed
 }
@@ -111,6 +115,7 @@ pub fn begin(
 /// Goes on with a long command whose arguments `rest` begins with, if there is one; says how much of that was consumed.
 pub fn go_on(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, rest: &[u8]) -> Option<(Taken, usize)> {
     let mut long = with(turn, conn, |resp| resp.long.take())??;
+    turn.hub.command = long.command;
     let (taken, consumed) = match (long.stage, long.kind) {
         (Stage::Checking { bytes, args }, kind) => check(turn, conn, &mut long, (bytes, args), kind, rest),
         (_, Kind::Infos) => infos(turn, conn, &mut long, rest),
@@ -140,7 +145,7 @@ fn check(
     if let Some(refusal) = many::first_fault(sum, &args, turn.hub.node.limits.value_bytes_max as usize) {
         long.args = 0;
         let text = failure(&Answer::Refused(refusal)).unwrap_or_default();
-        answer(turn, conn, |reply| reply.error(&text));
+        fail(turn, conn, text);
         return (Taken::Yes, long.bytes);
     }
     let count = count + args.len();
@@ -154,12 +159,7 @@ fn check(
 }
 
 /// Answers some names of COMMAND INFO.
-fn infos(
-    turn: &mut Turn<'_, impl Sockets>,
-    conn: ConnId,
-    long: &mut Long,
-    rest: &[u8],
-) -> (Taken, usize) {
+fn infos(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, long: &mut Long, rest: &[u8]) -> (Taken, usize) {
     if alone(turn, conn) == Taken::NotYet {
         return (Taken::NotYet, 0);
     }
@@ -174,8 +174,8 @@ fn infos(
     args.iter().for_each(|name| answer_info(name, &mut reply));
     long.take(args.len(), consumed);
     if long.args == 0 {
-        let settled = Settled { class: Class::Server, started_us: long.started_us, ending: Ending::Done };
-        turn.hub.settle(settled);
+        let (started_us, command) = (long.started_us, long.command);
+        turn.hub.settle(Settled { class: Class::Server, started_us, ending: Ending::Done, command });
         return (Taken::Yes, consumed);
     }
     turn.slice(conn);
@@ -229,7 +229,8 @@ fn begin_reply(
     sum: Sum,
 ) -> Option<Sequence> {
     let class = if matches!(sum, Sum::Values | Sum::There) { Class::Read } else { Class::Write };
-    let call = Call { shape: Shape::Many, class, started_us: long.started_us, values: 0, many: None };
+    let (started_us, command) = (long.started_us, long.command);
+    let call = Call { shape: Shape::Many, class, started_us, command, values: 0, many: None };
     let items = long.args;
     let sequence = with(turn, conn, |resp| {
         let sequence = match sum {
@@ -257,7 +258,9 @@ fn give_up(
     error: &str,
 ) -> usize {
     let (done, all) = (long.done.saturating_sub(RUN_ARGS_MAX), long.done + long.args);
-    let text = format!("{error} (of {all} arguments the first {done} are done, of the next {RUN_ARGS_MAX} some may be)");
+    let text = format!(
+        "{error} (of {all} arguments the first {done} are done, of the next {RUN_ARGS_MAX} some may be)"
+    );
     long.args = 0;
     let Some(session) = turn.hub.sessions.get(conn) else { return long.bytes };
     let mut settled = None;
@@ -288,7 +291,7 @@ impl RespSession {
 
     fn end_long(&mut self, sequence: Sequence, error: &str, out: &mut Vec<u8>) -> Option<Settled> {
         let call = self.replies.context(sequence)?;
-        let settled = Settled { class: call.class, started_us: call.started_us, ending: Ending::Refused };
+        let settled = call.settled(Ending::Refused);
         self.replies.complete(sequence, out, |reply| reply.error(error));
         Some(settled)
     }

@@ -153,7 +153,7 @@ fn begin(
 ) -> Option<Sequence> {
     let many = Some(Box::new(Many::new(groups, sum, run)));
     let started_us = turn.hub.now.mono_us;
-    let keys = groups.order.len();
+    let (command, keys) = (turn.hub.command, groups.order.len());
     with(turn, conn, |resp| {
         if let Some(sequence) = run.of {
             if let Some(call) = resp.replies.context_mut(sequence) {
@@ -164,7 +164,7 @@ fn begin(
             }
             return sequence;
         }
-        let call = Call { shape: Shape::Many, class, started_us, values: keys as u32, many };
+        let call = Call { shape: Shape::Many, class, started_us, command, values: keys as u32, many };
         resp.values_due += keys;
         let sequence = match sum {
             Sum::Values => resp.replies.begin_array(call, keys),
@@ -192,12 +192,7 @@ pub fn first_fault(sum: Sum, args: &[&[u8]], value_bytes_max: usize) -> Option<R
 }
 
 /// Runs a command, or a run of one: `args` are its keys, or keys and values in turn.
-pub fn run(
-    turn: &mut Turn<'_, impl Sockets>,
-    conn: ConnId,
-    (sum, run): (Sum, Run),
-    args: &[&[u8]],
-) -> Taken {
+pub fn run(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, (sum, run): (Sum, Run), args: &[&[u8]]) -> Taken {
     match sum {
         Sum::Values | Sum::There => read(turn, conn, args, (sum, run)),
         Sum::Existed => {
@@ -250,12 +245,7 @@ fn checked(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, sum: Sum, args: &[&[
     run(turn, conn, (sum, Run::WHOLE), args)
 }
 
-fn read(
-    turn: &mut Turn<'_, impl Sockets>,
-    conn: ConnId,
-    keys: &[&[u8]],
-    (sum, run): (Sum, Run),
-) -> Taken {
+fn read(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, keys: &[&[u8]], (sum, run): (Sum, Run)) -> Taken {
     let Some(groups) = group(turn, conn, keys.iter().copied()) else { return Taken::NotYet };
     let Some(sequence) = begin(turn, conn, Class::Read, (sum, run), &groups) else { return Taken::Yes };
     let values = sum == Sum::Values;
@@ -308,7 +298,8 @@ fn has_long_part(groups: &Groups, updates: &[(&[u8], Update<'_>)]) -> bool {
         })
 }
 
-const LONG_PART: &str = "the values for one partition are over the limit of 24 MiB together; set them one by one";
+const LONG_PART: &str =
+    "the values for one partition are over the limit of 24 MiB together; set them one by one";
 
 /// About how many bytes updates write.
 fn bytes_of(updates: &[(&[u8], Update<'_>)]) -> usize {

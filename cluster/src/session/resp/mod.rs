@@ -4,9 +4,12 @@
 //! ([`ReplyQueue`]). Commands on many keys become one request per partition ([`many`]); those that visit keys become
 //! walks, and run alone. The ticket of a request is the command's sequence (40 bits) and the part (24 bits).
 
+pub mod clients;
 mod cluster;
 pub mod cursors;
+pub mod facts;
 mod info;
+mod info_stats;
 mod keys;
 mod long;
 mod many;
@@ -15,21 +18,26 @@ mod scans;
 mod server;
 mod transaction;
 
-use super::{self as session, Dialogue, Hold};
-use crate::core::hub::Settled;
+use super::{self as session, Dialogue, Hold, wrong_port};
+use crate::core::hub::{Ending, Settled};
 use crate::core::owners::Owner;
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
 use crate::stats::Class;
+use crate::stats::tally::ErrorWord;
+use facts::Facts;
 use long::Long;
 use many::Many;
 use pinion_engine::shard::request::Ticket;
 use pinion_net::reactor::ConnId;
 use pinion_net::resp::long::RUN_ARGS_MAX;
-use pinion_net::resp::{Args, Command, Limits, Parsed, Parser, ReplyQueue, Sequence, inline};
+use pinion_net::resp::{
+    Args, Client, Command, CommandId, Limits, Parsed, Parser, ReplyQueue, Sequence, inline,
+};
+use pinion_net::wire::MAGIC;
 use reply::Shape;
 use std::net::SocketAddr;
-use transaction::Transaction;
+use transaction::{Transaction, Verdict};
 
 /// What is remembered of a command until its reply is complete.
 #[derive(Debug)]
@@ -39,7 +47,14 @@ pub struct Call {
     started_us: u64,
     /// Values that it may carry.
     values: u32,
+    command: CommandId,
     many: Option<Box<Many>>,
+}
+
+impl Call {
+    fn settled(&self, ending: Ending) -> Settled {
+        Settled { class: self.class, started_us: self.started_us, ending, command: self.command }
+    }
 }
 
 /// What a connection of this kind has.
@@ -55,9 +70,9 @@ pub struct RespSession {
     values_due: usize,
     /// The sequence of the next command.
     next: u64,
-    name: Vec<u8>,
-    library: (Vec<u8>, Vec<u8>),
-    peer: Option<SocketAddr>,
+    facts: Facts,
+    /// What INFO says before it has counted the keys.
+    info: String,
     /// The core that a write of this input went to, if one did.
     wrote_to: Option<usize>,
 }
@@ -75,9 +90,24 @@ const PART_BITS: u32 = 24;
 const SEQUENCE_BITS: u32 = 40;
 
 impl RespSession {
-    /// A new connection from `peer`.
-    pub fn new(peer: SocketAddr, limits: Limits) -> RespSession {
-        RespSession { peer: Some(peer), parser: Parser::new(limits), ..RespSession::default() }
+    /// A new connection.
+    pub fn new(facts: Facts, limits: Limits) -> RespSession {
+        RespSession { facts, parser: Parser::new(limits), ..RespSession::default() }
+    }
+
+    /// From where it came.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.facts.peer
+    }
+
+    /// Learns which address of this server it reached.
+    pub fn reached(&mut self, local: SocketAddr) {
+        self.facts.local = Some(local);
+    }
+
+    /// Whether nothing was asked yet.
+    fn is_fresh(&self) -> bool {
+        self.next == 0
     }
 
     /// Commands without a reply.
@@ -98,8 +128,8 @@ impl RespSession {
     /// All memory that it holds.
     #[inline]
     pub fn memory_bytes(&self) -> usize {
-        let (library, version) = &self.library;
-        self.replies.held_bytes() + self.name.capacity() + library.capacity() + version.capacity()
+        let (library, version) = &self.facts.library;
+        self.replies.held_bytes() + self.facts.name.capacity() + library.capacity() + version.capacity()
     }
 
     fn note(&mut self, sequence: Sequence) -> Sequence {
@@ -125,10 +155,18 @@ impl RespSession {
 
 /// Takes in what was received.
 pub fn received(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, bytes: &[u8]) -> session::Taken {
-    let taken = with(turn, conn, |resp| (std::mem::take(&mut resp.parser), resp.transaction));
-    let Some((mut parser, mut transaction)) = taken else {
-        return session::Taken { consumed: bytes.len(), need: 0 };
-    };
+    let now_us = turn.hub.now.mono_us;
+    let all = session::Taken { consumed: bytes.len(), need: 0 };
+    let taken = with(turn, conn, |resp| {
+        resp.facts.heard_us = now_us;
+        (std::mem::take(&mut resp.parser), resp.transaction, resp.is_fresh())
+    });
+    let Some((mut parser, mut transaction, is_fresh)) = taken else { return all };
+    if is_fresh && bytes.first() == MAGIC.first() {
+        wrong_port::refuse_wire(turn, conn);
+        return all;
+    }
+    turn.hub.command = CommandId::NONE;
     let mut args = Args::new();
     let (mut at, mut need) = (0, 0);
     while !turn.must_stop(conn) {
@@ -171,7 +209,11 @@ pub fn received(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, bytes: &[u8]) -
         }
         at += consumed;
     }
+    let command = turn.hub.command;
     let wrote_to = with(turn, conn, |resp| {
+        if command != CommandId::NONE {
+            resp.facts.command = command;
+        }
         resp.parser = parser;
         resp.transaction = transaction;
         resp.wrote_to.take()
@@ -184,7 +226,8 @@ pub fn received(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, bytes: &[u8]) -
 
 /// Answers what is no command, and closes after it.
 fn refuse(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, error: &str) -> Taken {
-    answer(turn, conn, |reply| reply.error(error));
+    turn.hub.command = CommandId::NONE;
+    fail(turn, conn, error);
     close(turn, conn);
     Taken::Yes
 }
@@ -205,18 +248,32 @@ fn run(
     if *transaction == Transaction::Refused
         && let Some(verdict) = transaction.judge(args)
     {
-        answer(turn, conn, |reply| verdict.write(reply));
+        give_verdict(turn, conn, verdict);
         return Taken::Yes;
     }
-    match Command::parse(args) {
-        Ok(command) => dispatch(turn, conn, command),
-        Err(error) => {
-            match transaction.judge(args) {
-                Some(verdict) => answer(turn, conn, |reply| verdict.write(reply)),
-                None => answer(turn, conn, |reply| reply.error(&error)),
+    let (id, command) = Command::identify(args);
+    turn.hub.command = id;
+    match command {
+        Ok(command) => return dispatch(turn, conn, command),
+        Err(error) => match transaction.judge(args) {
+            Some(verdict) => give_verdict(turn, conn, verdict),
+            None => {
+                if error.is_arity() {
+                    turn.hub.tally().rejected(id);
+                    turn.hub.command = CommandId::NONE;
+                }
+                fail(turn, conn, error);
             }
-            Taken::Yes
-        }
+        },
+    }
+    Taken::Yes
+}
+
+fn give_verdict(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, verdict: Verdict) {
+    turn.hub.command = CommandId::NONE;
+    match verdict {
+        Verdict::Ok => answer(turn, conn, |reply| reply.ok()),
+        Verdict::Error(text) => fail(turn, conn, text),
     }
 }
 
@@ -231,7 +288,11 @@ fn dispatch(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, command: Command<'_
         Command::Keys { pattern } => scans::keys(turn, conn, pattern),
         Command::DbSize => scans::count(turn, conn, None),
         Command::RandomKey => scans::random(turn, conn),
+        Command::Info(sections) => info::run(turn, conn, sections),
         Command::Cluster(cluster) => cluster::run(turn, conn, cluster),
+        Command::Client(Client::List(filter)) => clients::list(turn, conn, filter),
+        Command::Client(Client::Kill(filter)) => clients::kill(turn, conn, filter),
+        Command::Client(Client::KillAddress(address)) => clients::kill_address(turn, conn, address),
         other => match keys::request(&other) {
             Some(request) => single(turn, conn, request),
             None => server::run(turn, conn, other),
@@ -248,12 +309,13 @@ fn single(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, request: keys::KeyReq
     if request.class == Class::Write && !turn.may_write(conn, core, request.bytes()) {
         return Taken::NotYet;
     }
-    let started_us = turn.hub.now.mono_us;
+    let (started_us, command) = (turn.hub.now.mono_us, turn.hub.command);
     let sequence = with(turn, conn, |resp| {
         if request.class == Class::Write {
             resp.wrote_to = Some(core);
         }
-        let call = Call { shape: request.shape, class: request.class, started_us, values: 1, many: None };
+        let call =
+            Call { shape: request.shape, class: request.class, started_us, command, values: 1, many: None };
         resp.values_due += 1;
         let sequence = resp.replies.begin(call);
         resp.note(sequence)
@@ -289,15 +351,21 @@ fn answer(
     conn: ConnId,
     write: impl FnOnce(&mut pinion_net::resp::Encoder<'_>),
 ) {
-    let started_us = turn.hub.now.mono_us;
-    let call = Call { shape: Shape::Ok, class: Class::Server, started_us, values: 0, many: None };
+    let (started_us, command) = (turn.hub.now.mono_us, turn.hub.command);
+    let call = Call { shape: Shape::Ok, class: Class::Server, started_us, command, values: 0, many: None };
+    let settled = call.settled(Ending::Done);
     let Some(session) = turn.hub.sessions.get(conn) else { return };
     if let Dialogue::Resp(resp) = &mut session.dialogue {
         resp.next += 1;
         resp.replies.answer(call, turn.io.output(conn), write);
     }
-    let ending = crate::core::hub::Ending::Done;
-    turn.hub.settle(Settled { class: Class::Server, started_us, ending });
+    turn.hub.settle(settled);
+}
+
+/// Answers with an error, in its turn.
+fn fail(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, error: impl AsRef<[u8]>) {
+    turn.hub.tally().failed(turn.hub.command, ErrorWord::of(error.as_ref()));
+    answer(turn, conn, |reply| reply.error(error));
 }
 
 /// Holds a connection until its earlier commands are answered, and says whether it may run now.

@@ -1,7 +1,8 @@
 //! Answers of partitions as replies to commands.
 
+use super::clients::NO_SUCH_CLIENT;
 use super::cursors::Cursors;
-use super::{RespSession, many};
+use super::{RespSession, info, many};
 use crate::core::hub::{Ending, Settled};
 use crate::session::walk::{Outcome, refusal_text};
 use pinion_engine::key::Expiry;
@@ -43,7 +44,18 @@ pub enum Shape {
     OneKey,
     /// DBSIZE: a count.
     Count,
+    /// INFO: what was said before, and a count of keys.
+    Keyspace,
+    /// CLIENT LIST: a line for each.
+    Clients,
+    /// CLIENT KILL: how many.
+    Killed,
+    /// CLIENT KILL of an address: OK, or that there is none.
+    KilledOne,
 }
+
+/// What a cursor gets that isn't there.
+pub const NO_CURSOR: &str = "ERR invalid cursor: it is too old or from before a restart; start again at 0";
 
 impl RespSession {
     /// Takes in an answer; what became of the request if it was the last.
@@ -56,7 +68,7 @@ impl RespSession {
     ) -> Option<Settled> {
         let (sequence, part) = self.parts(request);
         let call = self.replies.context_mut(sequence)?;
-        let settled = Settled { class: call.class, started_us: call.started_us, ending: Ending::of(answer) };
+        let settled = call.settled(Ending::of(answer));
         let values = call.values as usize;
         let is_over = match call.shape {
             Shape::Many => many::answer(self, sequence, part, answer, out),
@@ -87,10 +99,19 @@ impl RespSession {
         let call = self.replies.context(sequence)?;
         let shape = call.shape;
         let values = call.values as usize;
-        let refused = matches!(outcome, Outcome::Refused(..) | Outcome::NoCursor);
-        let ending = if refused { Ending::Refused } else { Ending::Done };
-        let settled = Settled { class: call.class, started_us: call.started_us, ending };
-        self.replies.complete(sequence, out, |reply| write_outcome(reply, shape, outcome, cursors));
+        let refused = match &outcome {
+            Outcome::Refused(..) | Outcome::NoCursor => true,
+            Outcome::Items(page, _) => shape == Shape::KilledOne && page.is_empty(),
+            Outcome::Count(..) => false,
+        };
+        let settled = call.settled(if refused { Ending::Refused } else { Ending::Done });
+        let before = std::mem::take(&mut self.info);
+        self.replies.complete(sequence, out, |reply| match (shape, outcome) {
+            (Shape::Keyspace, Outcome::Count(keys, expiring)) => {
+                reply.text(&info::with_keyspace(before, keys, expiring));
+            }
+            (_, outcome) => write_outcome(reply, shape, outcome, cursors),
+        });
         self.values_due -= values;
         Some(settled)
     }
@@ -98,14 +119,21 @@ impl RespSession {
 
 fn write_outcome(reply: &mut Encoder<'_>, shape: Shape, outcome: Outcome, cursors: &mut Cursors) {
     match outcome {
-        Outcome::Count(count) => reply.integer(i64::try_from(count).unwrap_or(i64::MAX)),
-        Outcome::NoCursor => {
-            reply.error("ERR invalid cursor: it is too old or from before a restart; start again at 0")
-        }
+        Outcome::Count(count, _) => reply.integer(i64::try_from(count).unwrap_or(i64::MAX)),
+        Outcome::NoCursor => reply.error(NO_CURSOR),
         Outcome::Refused(_, text) => reply.error(format!("ERR {text}")),
         Outcome::Items(page, _) if shape == Shape::OneKey => {
             reply.bulk_or_null(page.iter().next().map(|(key, _)| key));
         }
+        Outcome::Items(page, _) if shape == Shape::Clients => {
+            let text: Vec<u8> = page.iter().flat_map(|(line, _)| line).copied().collect();
+            reply.text(&String::from_utf8_lossy(&text));
+        }
+        Outcome::Items(page, _) if shape == Shape::Killed => reply.integer(page.len() as i64),
+        Outcome::Items(page, _) if shape == Shape::KilledOne => match page.is_empty() {
+            true => reply.error(NO_SUCH_CLIENT),
+            false => reply.ok(),
+        },
         Outcome::Items(page, next) => {
             if shape == Shape::ScanPage {
                 let cursor = next.map_or(0, |place| cursors.keep(place));

@@ -1,15 +1,17 @@
-//! Commands that visit keys: SCAN, KEYS, DBSIZE, RANDOMKEY, CLUSTER COUNTKEYSINSLOT.
+//! Commands that visit keys: SCAN, KEYS, DBSIZE, RANDOMKEY, CLUSTER COUNTKEYSINSLOT and GETKEYSINSLOT.
 //!
 //! On the shared port they see the whole node; on a core's own port they see that core, because a cluster client asks
 //! every node of the cluster and puts the answers together.
 
 use super::cursors::core_of;
 use super::reply::Shape;
-use super::{Call, RespSession, Taken, alone, answer, stay_alone, with};
+use super::{Call, RespSession, Taken, alone, answer, fail, stay_alone, with};
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
-use crate::session::walk::{Place, Task, Walk, by_core};
+use crate::session::sampling::Sampling;
+use crate::session::walk::{Keys, Place, Task, Walk, by_core};
 use crate::stats::Class;
+use crate::stats::published::Figure;
 use pinion_engine::key::{Keyspace, Partition};
 use pinion_engine::shard::request::Page;
 use pinion_net::reactor::ConnId;
@@ -27,7 +29,7 @@ pub fn scan(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, scan: Scan<'_>) -> 
     let other_type = scan.kind.is_some_and(|kind| !kind.eq_ignore_ascii_case(b"string"));
     let pattern = if other_type { Some(&b"[]"[..]) } else { scan.pattern };
     let task = Task::Collect {
-        pattern: pattern.map(Box::from),
+        keys: pattern.map_or(Keys::All, |pattern| Keys::Matching(pattern.into())),
         limit: scan.count.min(SCAN_COUNT_MAX),
         seen: 0,
         items: Page::default(),
@@ -49,9 +51,7 @@ pub fn scan(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, scan: Scan<'_>) -> 
 }
 
 fn no_cursor(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) -> Taken {
-    answer(turn, conn, |reply| {
-        reply.error("ERR invalid cursor: it is too old or from before a restart; start again at 0");
-    });
+    fail(turn, conn, super::reply::NO_CURSOR);
     Taken::Yes
 }
 
@@ -60,8 +60,8 @@ pub fn keys(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, pattern: &[u8]) -> 
     if alone(turn, conn) == Taken::NotYet {
         return Taken::NotYet;
     }
-    let task =
-        Task::Collect { pattern: Some(pattern.into()), limit: usize::MAX, seen: 0, items: Page::default() };
+    let keys = Keys::Matching(pattern.into());
+    let task = Task::Collect { keys, limit: usize::MAX, seen: 0, items: Page::default() };
     let partitions = visible(turn, conn);
     start(turn, conn, Shape::AllKeys, (partitions, first(), task), None)
 }
@@ -71,30 +71,75 @@ pub fn count(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, slot: Option<Slot>
     if alone(turn, conn) == Taken::NotYet {
         return Taken::NotYet;
     }
-    let mut partitions = visible(turn, conn);
     if let Some(slot) = slot {
+        let mut partitions = visible(turn, conn);
         let home = turn.hub.node.placement.partition_of_slot(slot.number());
         partitions.retain(|&partition| partition == home);
         let task = Task::CountSlot { count: 0, slot };
         return start(turn, conn, Shape::Count, (partitions, first(), task), None);
     }
+    count_all(turn, conn, Shape::Count)
+}
+
+/// Counts every key that this connection sees; it must be alone.
+pub(super) fn count_all(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, shape: Shape) -> Taken {
+    let partitions = visible(turn, conn);
     let groups = by_core(turn, &partitions);
-    let Some(whom) = begin(turn, conn, Shape::Count) else { return Taken::Yes };
+    let Some(whom) = begin(turn, conn, shape) else { return Taken::Yes };
     turn.start_walk(Walk::counted(whom, Keyspace(0), groups, Vec::new()));
     Taken::Yes
 }
 
-/// RANDOMKEY: the first key from a place that the clock chooses.
+/// CLUSTER GETKEYSINSLOT.
+pub fn keys_of_slot(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, slot: Slot, most: usize) -> Taken {
+    if most == 0 {
+        answer(turn, conn, |reply| reply.array(0));
+        return Taken::Yes;
+    }
+    if alone(turn, conn) == Taken::NotYet {
+        return Taken::NotYet;
+    }
+    let home = turn.hub.node.placement.partition_of_slot(slot.number());
+    let mut partitions = visible(turn, conn);
+    partitions.retain(|&partition| partition == home);
+    let task = Task::Collect { keys: Keys::OfSlot(slot), limit: most, seen: 0, items: Page::default() };
+    start(turn, conn, Shape::AllKeys, (partitions, first(), task), None)
+}
+
+/// RANDOMKEY.
 pub fn random(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) -> Taken {
     if alone(turn, conn) == Taken::NotYet {
         return Taken::NotYet;
     }
-    let task = Task::Collect { pattern: None, limit: 1, seen: 0, items: Page::default() };
-    let dice = turn.hub.now.mono_us.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-    let mut partitions = visible(turn, conn);
-    let count = partitions.len().max(1);
-    partitions.rotate_left(dice as usize % count);
-    start(turn, conn, Shape::OneKey, (partitions, first(), task), None)
+    let (me, dice) = (turn.hub.me, turn.hub.roll());
+    turn.hub.node.published.set(me, Figure::Entries, turn.shard.entries());
+    let mut cores = vec![Vec::new(); turn.hub.node.placement.cores()];
+    for partition in visible(turn, conn) {
+        cores[turn.hub.node.placement.core_of(partition)].push(partition);
+    }
+    let cores: Vec<(usize, Vec<Partition>)> = cores.into_iter().enumerate().collect();
+    let weights = cores.iter().map(|(core, partitions)| {
+        let entries = turn.hub.node.published.get(Some(*core), Figure::Entries);
+        if partitions.is_empty() { 0 } else { entries }
+    });
+    let weights: Vec<u64> = weights.collect();
+    let first = by_weight(&weights, turn.hub.roll());
+    let task = Task::Sample(Sampling::new(dice, cores, first));
+    start(turn, conn, Shape::OneKey, (Vec::new(), self::first(), task), None)
+}
+
+/// The place of one of these weights, each as likely as it weighs.
+fn by_weight(weights: &[u64], dice: u64) -> usize {
+    let total: u64 = weights.iter().sum();
+    let mut at = (u128::from(dice) * u128::from(total) >> 64) as u64;
+    let found = weights.iter().position(|&weight| match at.checked_sub(weight) {
+        Some(rest) => {
+            at = rest;
+            false
+        }
+        None => true,
+    });
+    found.unwrap_or_default()
 }
 
 /// The partitions that this connection sees.
@@ -105,15 +150,15 @@ fn visible(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) -> Vec<Partition> {
 }
 
 /// The place where every scan begins.
-fn first() -> Place {
+pub fn first() -> Place {
     (Partition(0), Vec::new())
 }
 
 /// Begins the reply of a walk, which runs alone; says for whom it is.
-fn begin(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, shape: Shape) -> Option<(ConnId, u64)> {
-    let started_us = turn.hub.now.mono_us;
+pub fn begin(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, shape: Shape) -> Option<(ConnId, u64)> {
+    let (started_us, command) = (turn.hub.now.mono_us, turn.hub.command);
     let sequence = with(turn, conn, |resp| {
-        let call = Call { shape, class: Class::Scan, started_us, values: 1, many: None };
+        let call = Call { shape, class: Class::Scan, started_us, command, values: 1, many: None };
         resp.values_due += 1;
         let sequence = resp.replies.begin(call);
         resp.note(sequence)
@@ -137,4 +182,22 @@ fn start(
         Some((core, cursor)) => turn.start_walk_at_cursor(walk, core, cursor),
     }
     Taken::Yes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_core_is_as_likely_as_it_weighs() {
+        let mut counts = [0; 4];
+        for step in 0..100 {
+            counts[by_weight(&[10, 0, 30, 60], u64::MAX / 100 * step)] += 1;
+        }
+        assert!(
+            (9..=11).contains(&counts[0]) && counts[1] == 0 && (59..=61).contains(&counts[3]),
+            "{counts:?}"
+        );
+        assert_eq!(by_weight(&[0, 0], u64::MAX), 0);
+    }
 }

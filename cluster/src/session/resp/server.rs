@@ -1,8 +1,9 @@
 //! Commands about the connection and the server: they touch no key, so they are answered at once, in their turn.
 
-use super::{Taken, answer, close, info, with};
+use super::{Taken, answer, clients, close, fail, info, with};
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
+use crate::session::wrong_port;
 use pinion_net::reactor::ConnId;
 use pinion_net::resp::{Client, Command, Config, Hello, Protocol, glob};
 
@@ -19,24 +20,20 @@ pub fn run(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, command: Command<'_>
         Command::Hello(request) => hello(turn, conn, request),
         Command::Auth(auth) => match auth.check_without_password() {
             Ok(()) => answer(turn, conn, |reply| reply.ok()),
-            Err(error) => answer(turn, conn, |reply| reply.error(&error)),
+            Err(error) => fail(turn, conn, error),
         },
         Command::Select | Command::ReadMode => answer(turn, conn, |reply| reply.ok()),
         Command::Quit => {
             answer(turn, conn, |reply| reply.ok());
             close(turn, conn);
         }
-        Command::Http => close(turn, conn),
+        Command::Http => wrong_port::refuse_http(turn, conn),
         Command::Reset => {
             with(turn, conn, |resp| {
                 resp.replies.set_protocol(Protocol::Resp2);
-                resp.name.clear();
+                resp.facts.reset();
             });
             answer(turn, conn, |reply| reply.simple("RESET"));
-        }
-        Command::Info(sections) => {
-            let text = info::text(turn, conn, sections);
-            answer(turn, conn, |reply| reply.text(&text));
         }
         Command::Time => {
             let us = turn.hub.now.unix_us;
@@ -55,22 +52,23 @@ pub fn run(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, command: Command<'_>
         }),
         // There are no replicas, so none has anything.
         Command::Wait { .. } => answer(turn, conn, |reply| reply.integer(0)),
-        other => answer(turn, conn, |reply| reply.error(format!("ERR internal error: {other:?} wasn't run"))),
+        other => fail(turn, conn, format!("ERR internal error: {other:?} wasn't run")),
     }
     Taken::Yes
 }
 
 fn hello(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, request: Hello<'_>) {
     if let Some(Err(error)) = request.auth.map(|auth| auth.check_without_password()) {
-        return answer(turn, conn, |reply| reply.error(&error));
+        return fail(turn, conn, error);
     }
-    with(turn, conn, |resp| {
+    let id = with(turn, conn, |resp| {
         if let Some(protocol) = request.protocol {
             resp.replies.set_protocol(protocol);
         }
         if let Some(name) = request.name {
-            name.clone_into(&mut resp.name);
+            name.clone_into(&mut resp.facts.name);
         }
+        resp.facts.id as i64
     });
     answer(turn, conn, |reply| {
         let protocol = reply.protocol().number();
@@ -79,7 +77,7 @@ fn hello(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, request: Hello<'_>) {
             reply.bulk(key.as_bytes());
             reply.bulk(value.as_bytes());
         }
-        for (key, value) in [("proto", protocol), ("id", client_id(conn))] {
+        for (key, value) in [("proto", protocol), ("id", id.unwrap_or_default())] {
             reply.bulk(key.as_bytes());
             reply.integer(value);
         }
@@ -92,38 +90,33 @@ fn hello(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, request: Hello<'_>) {
     });
 }
 
-/// The number of a connection: unique on this core.
-fn client_id(conn: ConnId) -> i64 {
-    (conn.to_u64() & i64::MAX as u64) as i64
-}
-
 fn client(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, client: Client<'_>) {
     match client {
-        Client::Id => answer(turn, conn, |reply| reply.integer(client_id(conn))),
+        Client::Id => {
+            let id = with(turn, conn, |resp| resp.facts.id).unwrap_or_default();
+            answer(turn, conn, |reply| reply.integer(id as i64));
+        }
         Client::GetName => {
-            let name = with(turn, conn, |resp| resp.name.clone()).unwrap_or_default();
+            let name = with(turn, conn, |resp| resp.facts.name.clone()).unwrap_or_default();
             answer(turn, conn, |reply| reply.bulk_or_null((!name.is_empty()).then_some(&name)));
         }
         Client::SetName(name) => {
-            with(turn, conn, |resp| name.clone_into(&mut resp.name));
+            with(turn, conn, |resp| name.clone_into(&mut resp.facts.name));
             answer(turn, conn, |reply| reply.ok());
         }
         Client::SetInfo(attribute, value) => {
             with(turn, conn, |resp| {
-                let (name, version) = &mut resp.library;
+                let (name, version) = &mut resp.facts.library;
                 value.clone_into(if attribute.eq_ignore_ascii_case(b"lib-name") { name } else { version });
             });
             answer(turn, conn, |reply| reply.ok());
         }
-        Client::List => {
-            let lines = info::clients(turn);
-            answer(turn, conn, |reply| reply.text(&lines));
-        }
-        Client::Info => {
-            let line = with(turn, conn, |resp| info::client(conn, resp)).unwrap_or_default();
-            answer(turn, conn, |reply| reply.text(&line));
-        }
+        Client::Info => clients::info(turn, conn),
         Client::Accepted => answer(turn, conn, |reply| reply.ok()),
+        // They visit connections, and were begun elsewhere.
+        Client::List(_) | Client::Kill(_) | Client::KillAddress(_) => {
+            fail(turn, conn, "ERR internal error: a list of connections wasn't begun");
+        }
     }
 }
 
@@ -147,11 +140,14 @@ fn config(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, config: Config<'_>) {
                 }
             });
         }
-        Config::Set(_) => {
-            answer(turn, conn, |reply| {
-                reply.error("ERR CONFIG SET isn't available: change the flag, the environment or the configuration file");
-            })
+        Config::Set(_) => fail(
+            turn,
+            conn,
+            "ERR CONFIG SET isn't available: change the flag, the environment or the configuration file",
+        ),
+        Config::ResetStat => {
+            info::reset(turn, conn);
+            answer(turn, conn, |reply| reply.ok());
         }
-        Config::ResetStat => answer(turn, conn, |reply| reply.ok()),
     }
 }

@@ -4,8 +4,6 @@
 //! between them would be applied one by one while the client learns that its transaction failed. So a refused MULTI takes
 //! all with it, and EXEC answers EXECABORT, as in Redis when a command couldn't be queued: nothing was applied.
 
-use pinion_net::resp::Encoder;
-
 /// Where a connection stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Transaction {
@@ -58,16 +56,6 @@ impl Transaction {
         // A browser isn't answered, whatever it said before.
         let browser = is("post") || is("host:");
         (before == Transaction::Refused && !browser).then_some(Verdict::Error(FOLLOWS))
-    }
-}
-
-impl Verdict {
-    /// Writes the reply.
-    pub fn write(self, reply: &mut Encoder<'_>) {
-        match self {
-            Verdict::Ok => reply.ok(),
-            Verdict::Error(text) => reply.error(text),
-        }
     }
 }
 

@@ -6,6 +6,7 @@ use crate::session::waits::Wait;
 use crate::session::walk::{Outcome, refusal_text};
 use crate::stats::Class;
 use pinion_engine::shard::request::{Answer, Refusal, Value};
+use pinion_net::resp::CommandId;
 use pinion_net::wire::{ErrorCode, Opcode, Responder, ValueRef};
 
 impl WireSession {
@@ -80,7 +81,12 @@ impl WireSession {
             Some(gather) => many::respond(call.responder, &gather, out),
             None => respond(call.responder, call.want_existed, answer, out),
         }
-        Some(Settled { class: call.class, started_us: call.started_us, ending: Ending::of(answer) })
+        Some(Settled {
+            class: call.class,
+            started_us: call.started_us,
+            ending: Ending::of(answer),
+            command: CommandId::NONE,
+        })
     }
 
     /// Takes in the end of a walk.
@@ -99,7 +105,7 @@ impl WireSession {
         }
         let mut ending = Ending::Done;
         match outcome {
-            Outcome::Count(count) => call.responder.integer(out, i64::try_from(count).unwrap_or(i64::MAX)),
+            Outcome::Count(count, _) => call.responder.integer(out, i64::try_from(count).unwrap_or(i64::MAX)),
             Outcome::Items(items, next) => {
                 let mut page = call.responder.page(out);
                 let mut rest = next.map(|(_, key)| key);
@@ -122,7 +128,7 @@ impl WireSession {
                 call.responder.refused(out, ErrorCode::BAD_CURSOR, "");
             }
         }
-        Some(Settled { class: call.class, started_us: call.started_us, ending })
+        Some(Settled { class: call.class, started_us: call.started_us, ending, command: CommandId::NONE })
     }
 }
 
@@ -140,7 +146,12 @@ impl Call {
 
     fn refuse_late(&self, out: &mut Vec<u8>) -> Settled {
         self.responder.refused(out, ErrorCode::DEADLINE, "");
-        Settled { class: self.class, started_us: self.started_us, ending: Ending::Refused }
+        Settled {
+            class: self.class,
+            started_us: self.started_us,
+            ending: Ending::Refused,
+            command: CommandId::NONE,
+        }
     }
 }
 

@@ -13,7 +13,7 @@ mod waiting;
 
 pub(super) use answer::refused;
 
-use super::{self as session, Dialogue, Hold};
+use super::{self as session, Dialogue, Hold, wrong_port};
 use crate::core::owners::Owner;
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
@@ -24,7 +24,7 @@ use pinion_engine::key::Version;
 use pinion_engine::shard::request::{self, ExpireCondition, Op, PutExpiry, Ticket, Update};
 use pinion_net::reactor::ConnId;
 use pinion_net::wire::{
-    Command, Condition, ErrorCode, Expiry, Limits, Opcode, Parsed, Request, Responder, parse,
+    Command, Condition, ErrorCode, Expiry, Limits, Opcode, Parsed, Request, Responder, WireError, parse,
 };
 use std::sync::LazyLock;
 use waiting::{Waiting, deadline_us};
@@ -80,6 +80,8 @@ pub struct WireSession {
     /// Of the request that is being taken in.
     terms: Terms,
     waiting: Waiting,
+    /// A frame has come.
+    spoken: bool,
     /// HELLO was agreed on.
     greeted: bool,
     /// Responses carry checksums of key and value.
@@ -192,6 +194,7 @@ pub fn received(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, bytes: &[u8]) -
             Parsed::Frame(frame, len) => {
                 let now_us = turn.hub.now.mono_us;
                 let state = with(turn, conn, |wire| {
+                    wire.spoken = true;
                     (wire.greeted, wire.checked, wire.waiting.arrived_us(at, now_us))
                 });
                 let Some((greeted, checked, arrived_us)) = state else { return all };
@@ -222,6 +225,11 @@ pub fn received(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, bytes: &[u8]) -
                 need = bytes;
                 break;
             }
+            Parsed::Invalid(WireError::Magic)
+                if is_fresh(turn, conn) && wrong_port::refuse_text(turn, conn, &bytes[at..]) =>
+            {
+                at = bytes.len();
+            }
             Parsed::Invalid(error) => {
                 with(turn, conn, |wire| Responder::for_error(&error).error(&mut wire.last_word, &error));
                 close(turn, conn);
@@ -250,6 +258,11 @@ pub fn too_many_connections() -> &'static [u8] {
         notice
     });
     &NOTICE
+}
+
+/// Whether no frame has come yet.
+fn is_fresh(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) -> bool {
+    with(turn, conn, |wire| !wire.spoken).unwrap_or_default()
 }
 
 /// No more input; the end comes when everything is answered.

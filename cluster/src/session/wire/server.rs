@@ -6,6 +6,7 @@ use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
 use crate::stats::Class;
 use pinion_net::reactor::ConnId;
+use pinion_net::resp::CommandId;
 use pinion_net::wire::{Command, ErrorCode, Features, Hello, Home, Responder, ServerHello, VERSION};
 
 /// Runs a request that is about no key.
@@ -20,7 +21,12 @@ pub fn run(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, responder: Responder
         _ => responder.refused(turn.io.output(conn), ErrorCode::INTERNAL, "the request wasn't run"),
     }
     let started_us = turn.hub.now.mono_us;
-    turn.hub.settle(Settled { class: Class::Server, started_us, ending: Ending::Done });
+    turn.hub.settle(Settled {
+        class: Class::Server,
+        started_us,
+        ending: Ending::Done,
+        command: CommandId::NONE,
+    });
 }
 
 fn hello(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, responder: Responder, hello: Hello<'_>) {

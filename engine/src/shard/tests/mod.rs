@@ -57,7 +57,7 @@ impl Seen {
                 page.iter().map(|(key, value)| (key.to_vec(), value.bytes.to_vec())).collect(),
                 next.map(<[u8]>::to_vec),
             ),
-            Answer::Counted { keys, next } => {
+            Answer::Counted { keys, next, .. } => {
                 Seen::Counted(keys, next.map(|(partition, key)| (partition, key.to_vec())))
             }
             Answer::Refused(Refusal::Damaged(text) | Refusal::Limit(text) | Refusal::ReadOnly(text)) => {

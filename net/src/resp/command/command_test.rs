@@ -160,7 +160,7 @@ fn ttl_forms_round_as_redis_does() {
 fn any_args() -> impl Strategy<Value = Vec<Vec<u8>>> {
     let names: Vec<Vec<u8>> = crate::resp::command_table::COMMANDS
         .iter()
-        .flat_map(|info| std::iter::once(info.name).chain(info.subcommands.iter().map(|sub| sub.0)))
+        .flat_map(|info| std::iter::once(info.name).chain(info.subcommands.iter().map(|sub| sub.name)))
         .map(|name| name.as_bytes().to_vec())
         .collect();
     let options =

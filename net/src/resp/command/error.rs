@@ -27,6 +27,16 @@ impl CommandError {
         CommandError(Cow::Owned(text.into()))
     }
 
+    /// Whether the command wasn't begun because of the number of its arguments.
+    pub fn is_arity(&self) -> bool {
+        self.0.starts_with(ARITY)
+    }
+
+    /// An error that quotes an argument, up to its first zero byte, as Redis does.
+    pub(super) fn quoting(before: &str, argument: &[u8], behind: &str) -> CommandError {
+        CommandError::owned([before.as_bytes(), until_nul(argument), behind.as_bytes()].concat())
+    }
+
     /// No such command; quotes the beginning of its arguments.
     pub(super) fn unknown_command(args: &[&[u8]]) -> CommandError {
         let Some((name, args)) = args.split_first() else { return CommandError::SYNTAX };
@@ -51,7 +61,7 @@ impl CommandError {
 
     /// `command` as in the table, a subcommand as `client|list`.
     pub(super) fn arity(command: impl std::fmt::Display) -> CommandError {
-        CommandError::owned(format!("ERR wrong number of arguments for '{command}' command"))
+        CommandError::owned(format!("{}'{command}' command", String::from_utf8_lossy(ARITY)))
     }
 
     pub(super) fn expire_time(command: &str) -> CommandError {
@@ -73,6 +83,13 @@ impl std::fmt::Display for CommandError {
 
 impl std::error::Error for CommandError {}
 
+const ARITY: &[u8] = b"ERR wrong number of arguments for ";
+
+/// At most `max` bytes, up to the first zero byte: so much of an argument Redis quotes.
 fn cut(bytes: &[u8], max: usize) -> &[u8] {
-    &bytes[..bytes.len().min(max)]
+    until_nul(&bytes[..bytes.len().min(max)])
+}
+
+pub(super) fn until_nul(bytes: &[u8]) -> &[u8] {
+    bytes.split(|&byte| byte == 0).next().unwrap_or_default()
 }

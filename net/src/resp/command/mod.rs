@@ -15,6 +15,7 @@
 //! assert_eq!(error.to_string(), "ERR unknown command 'FOO', with args beginning with: 'a' ");
 //! ```
 
+mod client;
 mod error;
 mod expiry;
 mod help;
@@ -23,11 +24,13 @@ mod set;
 
 use std::ops::Range;
 
+pub use client::{Client, ClientFilter, ClientKind};
 pub use error::CommandError;
 pub use expiry::{ExpireCondition, NewExpiry, TtlForm};
-pub use server::{Auth, Client, Cluster, CommandQuery, Config, Hello};
+pub use server::{Auth, Cluster, CommandFilter, CommandQuery, Config, Hello};
 pub use set::{Set, SetCondition, SetReply};
 
+use super::command_id::CommandId;
 use super::command_table::Name;
 use super::number::{parse_i64, parse_u64};
 use expiry::{Base, Unit};
@@ -166,7 +169,8 @@ pub enum Command<'a> {
         /// How long at most; 0: for ever.
         timeout_ms: u64,
     },
-    /// `POST` or `Host:`: an HTTP client, perhaps a browser tricked into talking to us. Close without an answer.
+    /// `POST`, `Host:` or `GET / HTTP/1.1`: an HTTP client, perhaps a browser tricked into talking to us. Close without an
+    /// answer.
     Http,
 }
 
@@ -225,11 +229,25 @@ pub fn value_range(len: usize, start: i64, end: i64) -> Range<usize> {
 impl<'a> Command<'a> {
     /// Reads a command; `args[0]` is its name.
     pub fn parse(args: &'a [&'a [u8]]) -> Result<Command<'a>, CommandError> {
+        Command::identify(args).1
+    }
+
+    /// Reads a command, and says which one it is meant to be.
+    #[inline]
+    pub fn identify(args: &'a [&'a [u8]]) -> (CommandId, Result<Command<'a>, CommandError>) {
         let Some(name) = args.first().and_then(|name| Name::of(name)) else {
-            return unknown(args);
+            return (CommandId::NONE, unknown(args));
         };
+        (CommandId::of(name, args), Command::of(name, args))
+    }
+
+    fn of(name: Name, args: &'a [&'a [u8]]) -> Result<Command<'a>, CommandError> {
         if !name.info().accepts(args.len()) {
-            return Err(CommandError::arity(name.info().name));
+            return if is_http(args) {
+                Ok(Command::Http)
+            } else {
+                Err(CommandError::arity(name.info().name))
+            };
         }
         match name {
             Name::Get => Ok(Command::Get { key: args[1] }),
@@ -302,12 +320,17 @@ fn without_key<'a>(name: Name, args: &'a [&'a [u8]]) -> Result<Command<'a>, Comm
         Name::Time => Ok(Command::Time),
         Name::Command => server::command(args),
         Name::Config => server::config(args),
-        Name::Client => server::client(args),
+        Name::Client => client::client(args),
         Name::Cluster => server::cluster(args),
         Name::ReadOnly | Name::ReadWrite => Ok(Command::ReadMode),
         Name::Wait => server::wait(args),
         _ => unknown(args),
     }
+}
+
+/// Whether it is the first line of an HTTP request: `GET / HTTP/1.1`.
+fn is_http(args: &[&[u8]]) -> bool {
+    matches!(args, [_, _, version] if version.starts_with(b"HTTP/"))
 }
 
 #[cold]
@@ -316,6 +339,7 @@ fn unknown<'a>(args: &'a [&'a [u8]]) -> Result<Command<'a>, CommandError> {
         Some(name) if name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:") => {
             Ok(Command::Http)
         }
+        _ if is_http(args) => Ok(Command::Http),
         _ => Err(CommandError::unknown_command(args)),
     }
 }

@@ -1,11 +1,13 @@
 //! Commands about the connection, the server and the cluster.
 
 use super::Command;
+use super::client::client_name;
 use super::error::CommandError;
-use super::help;
+use super::{help, integer};
 use crate::resp::command_table::{Name, accepts};
 use crate::resp::number::parse_i64;
 use crate::resp::reply::Protocol;
+use crate::slot::SLOTS;
 
 /// HELLO.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,25 +45,6 @@ impl Auth<'_> {
     }
 }
 
-/// CLIENT.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Client<'a> {
-    /// The connection's number.
-    Id,
-    /// The connection's name, or null.
-    GetName,
-    /// Names the connection; empty removes the name.
-    SetName(&'a [u8]),
-    /// Notes the library: `lib-name` or `lib-ver`, and its value.
-    SetInfo(&'a [u8], &'a [u8]),
-    /// A line for each connection.
-    List,
-    /// This connection's line.
-    Info,
-    /// NO-EVICT, NO-TOUCH and REPLY ON: OK.
-    Accepted,
-}
-
 /// CONFIG.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Config<'a> {
@@ -88,8 +71,16 @@ pub enum Cluster<'a> {
     Nodes,
     /// This node's id.
     MyId,
+    /// This shard's id.
+    MyShardId,
+    /// The replicas of the node of this id.
+    Replicas(&'a [u8]),
+    /// The links between the nodes.
+    Links,
     /// How many keys a slot has.
     CountKeysInSlot(u16),
+    /// So many keys of a slot at most.
+    GetKeysInSlot(u16, usize),
 }
 
 /// COMMAND; [`CommandQuery::answer`] writes the reply.
@@ -99,14 +90,29 @@ pub enum CommandQuery<'a> {
     All,
     /// How many there are.
     Count,
-    /// Their names.
-    List,
+    /// The names of those that the filter takes.
+    List(CommandFilter<'a>),
     /// Those named (none: all), for programs.
     Info(&'a [&'a [u8]]),
     /// Those named (none: all), for people.
     Docs(&'a [&'a [u8]]),
     /// The keys of a command.
     GetKeys(&'a [&'a [u8]]),
+    /// The keys of a command, and what it does to them.
+    GetKeysAndFlags(&'a [&'a [u8]]),
+}
+
+/// Which commands COMMAND LIST names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommandFilter<'a> {
+    /// All.
+    All,
+    /// Those of a module.
+    Module,
+    /// Those of an access category, in any case.
+    Category(&'a [u8]),
+    /// Those whose name matches, in any case.
+    Pattern(&'a [u8]),
 }
 
 pub(super) fn hello<'a>(args: &'a [&'a [u8]]) -> Result<Command<'a>, CommandError> {
@@ -132,8 +138,7 @@ pub(super) fn hello<'a>(args: &'a [&'a [u8]]) -> Result<Command<'a>, CommandErro
                 after
             }
             _ => {
-                let text = [b"ERR Syntax error in HELLO option '", *option, b"'"].concat();
-                return Err(CommandError::owned(text));
+                return Err(CommandError::quoting("ERR Syntax error in HELLO option '", option, "'"));
             }
         };
     }
@@ -157,45 +162,16 @@ pub(super) fn select<'a>(args: &'a [&'a [u8]]) -> Result<Command<'a>, CommandErr
 }
 
 /// The subcommand in upper case, once it is known to exist and its arity fits.
-fn subcommand(name: Name, args: &[&[u8]]) -> Result<Vec<u8>, CommandError> {
+pub(super) fn subcommand(name: Name, args: &[&[u8]]) -> Result<Vec<u8>, CommandError> {
     let info = name.info();
-    let found = info.subcommands.iter().find(|(name, _)| args[1].eq_ignore_ascii_case(name.as_bytes()));
-    let Some((subcommand, arity)) = found else {
+    let found = info.subcommands.iter().find(|sub| args[1].eq_ignore_ascii_case(sub.name.as_bytes()));
+    let Some(sub) = found else {
         return Err(CommandError::unknown_subcommand(info.name, args[1]));
     };
-    if !accepts(*arity, args.len()) {
-        return Err(CommandError::arity(format_args!("{}|{subcommand}", info.name)));
+    if !accepts(sub.arity, args.len()) {
+        return Err(CommandError::arity(format_args!("{}|{}", info.name, sub.name)));
     }
     Ok(args[1].to_ascii_uppercase())
-}
-
-pub(super) fn client<'a>(args: &'a [&'a [u8]]) -> Result<Command<'a>, CommandError> {
-    let is = |at: usize, text: &str| args[at].eq_ignore_ascii_case(text.as_bytes());
-    Ok(Command::Client(match subcommand(Name::Client, args)?.as_slice() {
-        b"HELP" => return Ok(Command::Help(help::CLIENT)),
-        b"ID" => Client::Id,
-        b"GETNAME" => Client::GetName,
-        b"SETNAME" => Client::SetName(client_name(args[2])?),
-        b"SETINFO" if is(2, "lib-name") || is(2, "lib-ver") => Client::SetInfo(args[2], args[3]),
-        b"SETINFO" => {
-            return Err(CommandError::owned([b"ERR Unrecognized option '", args[2], b"'"].concat()));
-        }
-        b"LIST" => Client::List,
-        b"INFO" => Client::Info,
-        b"REPLY" if is(2, "on") => Client::Accepted,
-        b"REPLY" if is(2, "off") || is(2, "skip") => {
-            return Err(CommandError::fixed("ERR CLIENT REPLY OFF and SKIP are not supported"));
-        }
-        b"NO-EVICT" | b"NO-TOUCH" if is(2, "on") || is(2, "off") => Client::Accepted,
-        _ => return Err(CommandError::SYNTAX),
-    }))
-}
-
-fn client_name(name: &[u8]) -> Result<&[u8], CommandError> {
-    if name.iter().all(|byte| (b'!'..=b'~').contains(byte)) {
-        return Ok(name);
-    }
-    Err(CommandError::fixed("ERR Client names cannot contain spaces, newlines or special characters."))
 }
 
 pub(super) fn config<'a>(args: &'a [&'a [u8]]) -> Result<Command<'a>, CommandError> {
@@ -217,14 +193,26 @@ pub(super) fn cluster<'a>(args: &'a [&'a [u8]]) -> Result<Command<'a>, CommandEr
         b"INFO" => Cluster::Info,
         b"NODES" => Cluster::Nodes,
         b"MYID" => Cluster::MyId,
-        _ => {
-            let slot = parse_i64(args[2]).ok_or(CommandError::NOT_AN_INTEGER)?;
-            match u16::try_from(slot) {
-                Ok(slot) if slot < 16384 => Cluster::CountKeysInSlot(slot),
-                _ => return Err(CommandError::fixed("ERR Invalid slot")),
-            }
+        b"MYSHARDID" => Cluster::MyShardId,
+        b"LINKS" => Cluster::Links,
+        b"REPLICAS" | b"SLAVES" => Cluster::Replicas(args[2]),
+        b"GETKEYSINSLOT" => {
+            let numbers = (integer(args[2])?, integer(args[3])?);
+            let (slot, keys) = (slot(numbers.0), usize::try_from(numbers.1).ok());
+            let Some((slot, keys)) = slot.zip(keys) else {
+                return Err(CommandError::fixed("ERR Invalid slot or number of keys"));
+            };
+            Cluster::GetKeysInSlot(slot, keys)
         }
+        _ => match slot(integer(args[2])?) {
+            Some(slot) => Cluster::CountKeysInSlot(slot),
+            None => return Err(CommandError::fixed("ERR Invalid slot")),
+        },
     }))
+}
+
+fn slot(number: i64) -> Option<u16> {
+    u16::try_from(number).ok().filter(|&slot| slot < SLOTS)
 }
 
 pub(super) fn command<'a>(args: &'a [&'a [u8]]) -> Result<Command<'a>, CommandError> {
@@ -234,11 +222,24 @@ pub(super) fn command<'a>(args: &'a [&'a [u8]]) -> Result<Command<'a>, CommandEr
     Ok(Command::Command(match subcommand(Name::Command, args)?.as_slice() {
         b"HELP" => return Ok(Command::Help(help::COMMAND)),
         b"COUNT" => CommandQuery::Count,
-        b"LIST" => CommandQuery::List,
+        b"LIST" => CommandQuery::List(command_filter(&args[2..])?),
         b"INFO" => CommandQuery::Info(&args[2..]),
         b"DOCS" => CommandQuery::Docs(&args[2..]),
+        b"GETKEYSANDFLAGS" => CommandQuery::GetKeysAndFlags(&args[2..]),
         _ => CommandQuery::GetKeys(&args[2..]),
     }))
+}
+
+fn command_filter<'a>(args: &'a [&'a [u8]]) -> Result<CommandFilter<'a>, CommandError> {
+    let [by, what, argument] = args else {
+        return if args.is_empty() { Ok(CommandFilter::All) } else { Err(CommandError::SYNTAX) };
+    };
+    match (by.to_ascii_uppercase().as_slice(), what.to_ascii_uppercase().as_slice()) {
+        (b"FILTERBY", b"MODULE") => Ok(CommandFilter::Module),
+        (b"FILTERBY", b"ACLCAT") => Ok(CommandFilter::Category(argument)),
+        (b"FILTERBY", b"PATTERN") => Ok(CommandFilter::Pattern(argument)),
+        _ => Err(CommandError::SYNTAX),
+    }
 }
 
 pub(super) fn wait<'a>(args: &'a [&'a [u8]]) -> Result<Command<'a>, CommandError> {

@@ -1,0 +1,66 @@
+//! What is known of a connection besides what it asks for: for CLIENT LIST and INFO.
+
+use pinion_net::resp::CommandId;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+
+/// See the module's text.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// Its number, unique in the node.
+    pub id: u64,
+    /// From where it came.
+    pub peer: Option<SocketAddr>,
+    /// Which address of this server it reached.
+    pub local: Option<SocketAddr>,
+    /// When it came and when it last sent something, by the clock of the turns.
+    pub opened_us: u64,
+    /// See above.
+    pub heard_us: u64,
+    /// Its last command.
+    pub command: CommandId,
+    /// CLIENT SETNAME.
+    pub name: Vec<u8>,
+    /// CLIENT SETINFO: the library's name and version.
+    pub library: (Vec<u8>, Vec<u8>),
+}
+
+impl Facts {
+    /// A connection that comes in now.
+    pub fn new(id: u64, peer: SocketAddr, local: Option<SocketAddr>, now_us: u64) -> Facts {
+        Facts { id, peer: Some(peer), local, opened_us: now_us, heard_us: now_us, ..Facts::default() }
+    }
+
+    /// The address of this machine by which this client reaches it. Where the kernel couldn't say which it was, the one from
+    /// which this machine would talk to the client: on one with several addresses that may be another.
+    pub fn host(&self) -> Option<IpAddr> {
+        let reached = self.local.map(|local| local.ip());
+        reached.or_else(|| source_towards(self.peer?)).map(|ip| ip.to_canonical())
+    }
+
+    /// RESET: what it said about itself is forgotten.
+    pub fn reset(&mut self) {
+        self.name.clear();
+        self.library = Default::default();
+    }
+}
+
+/// From which address this machine would send to another: a datagram socket is told where it would send to, and sends nothing.
+fn source_towards(peer: SocketAddr) -> Option<IpAddr> {
+    let any = if peer.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    let socket = UdpSocket::bind(any).ok()?;
+    socket.connect(peer).ok()?;
+    socket.local_addr().ok().map(|local| local.ip())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_is_what_was_reached_or_else_what_leads_to_the_client() {
+        let peer = "127.0.0.1:40000".parse().unwrap();
+        assert_eq!(Facts::new(1, peer, None, 0).host(), Some("127.0.0.1".parse().unwrap()));
+        let mapped = "[::ffff:10.0.0.7]:7379".parse().unwrap();
+        assert_eq!(Facts::new(1, peer, Some(mapped), 0).host(), Some("10.0.0.7".parse().unwrap()));
+    }
+}
