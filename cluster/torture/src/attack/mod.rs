@@ -1,7 +1,7 @@
 //! `kvtorture attack`: hostile clients against a real `kvd` with little memory, in a memory cgroup of 1.5 times that, while
 //! honest clients check every answer.
 //!
-//! 1. The server starts; the honest clients work for a moment, and its memory is noted.
+//! 1. The server starts, is filled with ordinary data beside the honest clients, and the most memory that takes is noted.
 //! 2. Every attack has a round of its own; then rounds of one or of three at once follow until the time is up.
 //! 3. The hostile clients leave; the memory has to come back; everything honest is read back; SIGTERM has to end it.
 //!
@@ -11,6 +11,7 @@
 mod director;
 mod honest;
 mod hostile;
+mod load;
 mod log;
 mod monitor;
 mod report;
@@ -26,7 +27,7 @@ use hostile::{ATTACKS, Attack};
 use monitor::Monitor;
 use stage::{Size, Stage};
 use std::path::{Path, PathBuf};
-use std::thread::scope;
+use std::thread::{ScopedJoinHandle, scope};
 use std::time::{Duration, Instant};
 use verdict::Verdict;
 
@@ -97,11 +98,13 @@ fn attack(arguments: &Arguments, attacks: &[&'static Attack], seed: u64, work: &
     let stage = &Stage::new(&mut kvd, size, arguments.connections_max, &setup.log)?;
     let mut monitor = Monitor::new(stage, kvd, limit_bytes);
     let director = &Director::new(stage, attacks, seed);
-    let honest = scope(|scope| {
+    let wrong = scope(|scope| {
         let honest = [honest::Protocol::Resp, honest::Protocol::Binary]
             .map(|protocol| scope.spawn(move || honest::run(stage, protocol, seed ^ protocol as u64)));
         let is_at_work = || honest.iter().all(|client| !client.is_finished());
-        monitor.warm_up(size.of(Duration::from_secs(3), Duration::from_secs(1)), &is_at_work);
+        let filled = scope.spawn(|| load::fill(stage, arguments.memory));
+        monitor.watch(|| filled.is_finished(), &is_at_work);
+        monitor.before_kib = monitor.peak_kib;
         let time = size.of(Duration::from_secs_f64(arguments.minutes * 60.0), SHORT_MAX);
         let until = Instant::now() + time;
         let attacks = scope.spawn(|| director.direct(size == Size::Short));
@@ -111,11 +114,18 @@ fn attack(arguments: &Arguments, attacks: &[&'static Attack], seed: u64, work: &
         monitor.watch(|| attacks.is_finished(), &is_at_work);
         monitor.settle(size.of(Duration::from_secs(60), Duration::from_secs(20)), &is_at_work);
         stage.end();
-        honest.map(|client| client.join().unwrap_or_else(|_| Err("an honest client panicked".to_owned())))
+        let mut wrong: Vec<_> = honest.into_iter().chain([filled]).filter_map(complaint).collect();
+        wrong.extend(stage.complaints());
+        wrong
     });
-    let verdict = Verdict::new(arguments, stage, monitor, honest, group.ok().as_ref());
+    let verdict = Verdict::new(arguments, stage, monitor, wrong, group.ok().as_ref());
     report::print(&director.rows(), stage, &verdict);
     verdict.result()
+}
+
+/// What a client that has ended says was wrong.
+fn complaint(client: ScopedJoinHandle<'_, Result<(), String>>) -> Option<String> {
+    client.join().unwrap_or_else(|_| Err("an honest client panicked".to_owned())).err()
 }
 
 fn setup(arguments: &Arguments, work: &Path, cgroup: Option<PathBuf>) -> Setup {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// How long the server may take to end when it is asked to.
-const END_MAX: Duration = Duration::from_secs(60);
+const END_MAX: Duration = Duration::from_secs(30);
 
 /// See the module.
 pub struct Monitor<'a> {
@@ -17,7 +17,7 @@ pub struct Monitor<'a> {
     kvd: Kvd,
     /// More anonymous memory than that, and the server is ended: where no cgroup does it, or before all memory is used up.
     limit_kib: u64,
-    /// Anonymous memory now, at its most, before and after the attacks.
+    /// Anonymous memory now, at its most, at its most before the attacks, and after them.
     pub now_kib: u64,
     pub peak_kib: u64,
     pub before_kib: u64,
@@ -45,13 +45,6 @@ impl<'a> Monitor<'a> {
         }
     }
 
-    /// Looks until the time is up, and keeps what the memory was then.
-    pub fn warm_up(&mut self, time: Duration, is_at_work: &dyn Fn() -> bool) {
-        let until = Instant::now() + time;
-        self.watch(|| Instant::now() >= until, is_at_work);
-        self.before_kib = self.now_kib;
-    }
-
     /// Looks until something holds; ends the stage if the server or an honest client has ended.
     pub fn watch(&mut self, is_over: impl Fn() -> bool, is_at_work: &dyn Fn() -> bool) {
         while !is_over() {
@@ -62,10 +55,9 @@ impl<'a> Monitor<'a> {
         }
     }
 
-    /// Waits until the memory has come back to what it was, a quarter of the budget aside: what the honest clients have
-    /// written since lies there, too.
+    /// Waits until the memory has come back to the most that it was under ordinary writes, a tenth of the budget aside.
     pub fn settle(&mut self, most: Duration, is_at_work: &dyn Fn() -> bool) {
-        let (began, slack_kib) = (Instant::now(), self.limit_kib / 6);
+        let (began, slack_kib) = (Instant::now(), self.limit_kib / 15);
         while !self.is_lost(is_at_work) {
             self.after_kib = Some(self.now_kib);
             if self.now_kib <= self.before_kib + slack_kib {
@@ -100,16 +92,18 @@ impl<'a> Monitor<'a> {
         self.end.is_some() || !is_at_work()
     }
 
-    /// Asks the server to end; how long that took, or what was wrong with it.
+    /// Asks the server to end while nobody reads its log; how long that took, or what was wrong with it.
     pub fn stop(mut self) -> Result<Duration, String> {
+        self.stage.fill_log();
         let began = Instant::now();
-        self.kvd.signal(libc::SIGTERM);
+        self.stage.signal(libc::SIGTERM);
         loop {
             match self.kvd.status() {
                 Some(status) if status.success() => return Ok(began.elapsed()),
                 Some(status) => return Err(format!("after SIGTERM it ended with {status}")),
                 None if began.elapsed() > END_MAX => {
-                    return Err(format!("{} s after SIGTERM it hasn't ended", END_MAX.as_secs()));
+                    let seconds = END_MAX.as_secs();
+                    return Err(format!("{seconds} s after SIGTERM, with its log unread, it hasn't ended"));
                 }
                 None => std::thread::sleep(LOOK_EVERY),
             }

@@ -7,6 +7,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Where the server is.
@@ -51,6 +52,9 @@ const ATTACKING: u8 = 0;
 const SETTLING: u8 = 1;
 const OVER: u8 = 2;
 
+/// Signals, each of which the server logs: more than the pipe of its log holds.
+const LOG_SIGNALS: usize = 100;
+
 /// See the module.
 pub struct Stage {
     pub target: Target,
@@ -65,6 +69,7 @@ pub struct Stage {
     process: OwnedFd,
     phase: AtomicU8,
     failed: AtomicBool,
+    complaints: Mutex<Vec<String>>,
     /// The most memory since it was asked for last, KiB.
     peak_kib: AtomicU64,
 }
@@ -82,8 +87,29 @@ impl Stage {
             process: open_process(kvd.pid())?,
             phase: AtomicU8::new(ATTACKING),
             failed: AtomicBool::new(false),
+            complaints: Mutex::default(),
             peak_kib: AtomicU64::new(0),
         })
+    }
+
+    /// Makes the server write more to its log than its pipe holds, while nobody reads it.
+    pub fn fill_log(&self) {
+        self.log.read(false);
+        for _ in 0..LOG_SIGNALS {
+            self.signal(libc::SIGHUP);
+            // Signals that come at once count as one.
+            std::thread::sleep(Duration::from_millis(3));
+        }
+    }
+
+    /// Something is wrong that no honest client can see.
+    pub fn complain(&self, what: String) {
+        self.complaints.lock().unwrap_or_else(PoisonError::into_inner).push(what);
+    }
+
+    /// What was wrong so.
+    pub fn complaints(&self) -> Vec<String> {
+        self.complaints.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Sends the server a signal; nothing if it has ended.

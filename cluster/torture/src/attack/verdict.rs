@@ -23,7 +23,7 @@ impl Verdict {
         arguments: &Arguments,
         stage: &Stage,
         mut monitor: Monitor<'_>,
-        honest: [Result<(), String>; 2],
+        wrong: Vec<String>,
         group: Option<&Cgroup>,
     ) -> Verdict {
         let mut verdict = Verdict { broken: Vec::new(), measured: Vec::new() };
@@ -36,11 +36,14 @@ impl Verdict {
                 // What the honest clients say of a server that is gone tells nothing.
             }
             None => {
-                verdict.broken.extend(honest.into_iter().filter_map(Result::err));
-                match monitor.stop() {
-                    Ok(time) => {
-                        verdict.measured.push(format!("SIGTERM ended it after {} ms", time.as_millis()))
-                    }
+                verdict.broken.extend(wrong);
+                let stopped = monitor.stop();
+                stage.log.read(true);
+                match stopped {
+                    Ok(time) => verdict.measured.push(format!(
+                        "SIGTERM, with its log unread, ended it after {} ms",
+                        time.as_millis()
+                    )),
                     Err(what) => verdict.broken.push(what),
                 }
             }
@@ -69,10 +72,14 @@ impl Verdict {
         match (monitor.after_kib.map(mib), monitor.settled_in) {
             (Some(after), Some(time)) => {
                 let ms = time.as_millis();
-                self.measured.push(format!("RssAnon before {before}, {ms} ms after the attacks {after}"));
+                self.measured.push(format!(
+                    "RssAnon at its most before the attacks {before}, {ms} ms after them {after}"
+                ));
             }
             (Some(after), None) => {
-                self.broken.push(format!("RssAnon was {before} and doesn't come back from {after}"));
+                self.broken.push(format!(
+                    "RssAnon was {before} at its most before the attacks, and stays at {after} after them"
+                ));
             }
             (None, _) => {}
         }

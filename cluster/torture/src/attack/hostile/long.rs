@@ -54,10 +54,14 @@ pub fn million_keys(assault: &Assault<'_>, _: &mut SmallRng) {
     }
 }
 
-/// A BATCH with as many deletes as a frame holds, nearly a million.
+/// BATCHes with as many deletes as a frame holds, nearly a million.
 pub fn batch_of_deletes(assault: &Assault<'_>, _: &mut SmallRng) {
+    deletes(assault, assault.size(Limits::BYTES_MAX as usize, 4 << 20), assault.size(3, 2));
+}
+
+/// BATCHes of deletes with so many bytes, on so many connections.
+pub fn deletes(assault: &Assault<'_>, bytes_max: usize, connections: usize) {
     let mut batch = BatchBuilder::default();
-    let bytes_max = assault.size(Limits::BYTES_MAX as usize, 4 << 20);
     for at in 0_u32.. {
         if batch.bytes() + 64 > bytes_max {
             break;
@@ -66,7 +70,7 @@ pub fn batch_of_deletes(assault: &Assault<'_>, _: &mut SmallRng) {
     }
     let request = frame(2, Command::Batch { ops: batch.ops() });
     drop(batch);
-    assault.at_once(assault.size(3, 2), |_| {
+    assault.at_once(connections, |_| {
         let Some(mut hostile) = assault.connect_kv() else { return };
         hostile.send(request.chunks(64 << 10));
         hostile.answer(READ_MAX);
