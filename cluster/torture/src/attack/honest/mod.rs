@@ -32,6 +32,9 @@ const MANY: usize = 6;
 /// Tries again to connect, with pauses.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// Behind that, nothing happens any more that a broken connection had asked for.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// Which protocol a client speaks.
 #[derive(Clone, Copy, Debug)]
 pub enum Protocol {
@@ -74,7 +77,7 @@ impl Client<'_> {
     /// One request; answers whether it was a scan.
     fn step(&mut self, due: Instant) -> Result<bool, String> {
         let draw = self.rng.random_range(0..1000);
-        let at = self.model.draw(&mut self.rng, draw < 400 || draw >= 800);
+        let at = self.model.draw(&mut self.rng, !(400..800).contains(&draw));
         match draw {
             _ if self.model.is_open(at) => self.get(at, due)?,
             0..400 => self.get(at, due)?,
@@ -84,7 +87,7 @@ impl Client<'_> {
                 let counter = self.rng.random_range(0..COUNTERS);
                 if self.model.is_open(counter) { self.get(counter, due)? } else { self.count(counter, due)? }
             }
-            900..995 => self.get_many(due)?,
+            900..998 => self.get_many(due)?,
             _ => {
                 self.scan()?;
                 return Ok(true);
@@ -111,6 +114,8 @@ impl Client<'_> {
             }
             Said::Lost(text) => {
                 self.tally.lost(&text);
+                // What was under way on it may be done a little later.
+                std::thread::sleep(GRACE);
                 self.connect()?;
                 Ok(None)
             }

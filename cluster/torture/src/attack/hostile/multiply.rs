@@ -42,7 +42,7 @@ fn leave(assault: &Assault<'_>, hostile: &mut Hostile<'_>, at: usize) {
     let time = assault.size(Duration::from_secs(3), Duration::from_millis(700));
     assault.stage.hold(time);
     hostile.answer(Duration::from_millis(200));
-    if at % 2 == 0 {
+    if at.is_multiple_of(2) {
         hostile.drain(time);
     }
 }

@@ -163,10 +163,11 @@ fn words(bytes: &[u8]) -> String {
     match bytes.first() {
         Some(b'-' | b'+' | b'H') => {
             let line = bytes.split(|byte| *byte == b'\r').next().unwrap_or_default();
-            String::from_utf8_lossy(line).into_owned()
+            let printable = |byte: &u8| if matches!(byte, b' '..=b'~') { char::from(*byte) } else { '?' };
+            line.iter().map(printable).collect()
         }
         Some(0xb1) => "a frame".to_owned(),
-        Some(kind) => format!("{}...", char::from(*kind)),
+        Some(kind) => format!("{}...", kind.escape_ascii()),
         None => String::new(),
     }
 }

@@ -19,7 +19,7 @@ pub fn pieces(count: usize, write: impl Fn(usize, &mut Vec<u8>)) -> impl Iterato
 /// So many bytes that mean nothing.
 pub fn filler(bytes: usize) -> impl Iterator<Item = Vec<u8>> {
     let whole = bytes / PIECE_BYTES;
-    let rest = (bytes % PIECE_BYTES > 0).then_some(bytes % PIECE_BYTES);
+    let rest = (!bytes.is_multiple_of(PIECE_BYTES)).then_some(bytes % PIECE_BYTES);
     std::iter::repeat_n(PIECE_BYTES, whole).chain(rest).map(|length| vec![b'x'; length])
 }
 

@@ -64,7 +64,7 @@ pub fn gets(assault: &Assault<'_>, _: &mut SmallRng) {
         let Some(mut hostile) = assault.connect_resp() else { return };
         hostile.send(pieces(PIPELINE, |_, out| out.extend_from_slice(&request)));
         assault.stage.hold(hold_time(assault) / 2);
-        if at % 2 == 0 {
+        if at.is_multiple_of(2) {
             hostile.drain(hold_time(assault));
         } else {
             assault.stage.hold(hold_time(assault));
