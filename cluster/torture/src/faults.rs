@@ -1,11 +1,11 @@
 //! What a machine does to a server besides killing it: stopping it, and running out of memory or files.
 
+use crate::cgroup::Cgroup;
 use crate::drive::Ledger;
 use crate::kvd::Setup;
 use crate::report::Row;
 use crate::rounds::{TIMEOUT, served, wait_for};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// A server is stopped for so long.
@@ -45,7 +45,7 @@ pub fn stopped(setup: &Setup, rounds: u64) -> Result<Row, String> {
 
 /// The server may use little more memory than its budget, and isn't killed for using more.
 pub fn short_of_memory(setup: &Setup, writes: u64) -> Result<Row, String> {
-    let group = match Cgroup::new(MEMORY_MAX) {
+    let group = match Cgroup::new("faults", MEMORY_MAX) {
         Ok(group) => group,
         Err(why) => return Ok(Row::skipped("memory cgroup", &why)),
     };
@@ -89,41 +89,4 @@ pub fn short_of_files(setup: &Setup) -> Result<Row, String> {
     row.checked(ledger.check(&kvd.address)?);
     (row.rounds, row.writes) = (1, writes);
     Ok(row)
-}
-
-/// A memory cgroup of our own, removed when dropped.
-struct Cgroup {
-    path: PathBuf,
-    version: &'static str,
-}
-
-impl Cgroup {
-    fn new(bytes: u64) -> Result<Cgroup, String> {
-        let name = format!("pinion-torture-{}", std::process::id());
-        let (v1, v2) = (Path::new("/sys/fs/cgroup/memory"), Path::new("/sys/fs/cgroup"));
-        let (path, version, limit) = if v2.join("cgroup.controllers").exists() {
-            // Without the controller handed down, the limit's file isn't there, and the write below says so.
-            (v2.join(&name), "cgroup v2", "memory.max")
-        } else if v1.exists() {
-            (v1.join(&name), "cgroup v1", "memory.limit_in_bytes")
-        } else {
-            return Err("no memory cgroups here".to_owned());
-        };
-        std::fs::create_dir(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-        let group = Cgroup { path, version };
-        let limit = group.path.join(limit);
-        std::fs::write(&limit, bytes.to_string()).map_err(|error| format!("{}: {error}", limit.display()))?;
-        Ok(group)
-    }
-
-    fn procs(&self) -> PathBuf {
-        self.path.join("cgroup.procs")
-    }
-}
-
-impl Drop for Cgroup {
-    fn drop(&mut self) {
-        // Nobody is in it any more; what is left of it costs nothing.
-        let _ = std::fs::remove_dir(&self.path);
-    }
 }

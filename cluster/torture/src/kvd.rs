@@ -1,10 +1,10 @@
 //! A `kvd` in a process of its own.
 
 use std::fs::OpenOptions;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,8 @@ pub struct Setup {
     pub files_max: Option<u64>,
     /// The cgroup that it runs in: its `cgroup.procs`.
     pub cgroup: Option<PathBuf>,
+    /// Whether its log goes into a pipe, [`Kvd::stderr`], for the caller to read or not.
+    pub log_is_piped: bool,
 }
 
 /// A running server; killed when dropped.
@@ -33,6 +35,10 @@ pub struct Kvd {
     child: Child,
     /// `HOST:PORT` of the binary protocol.
     pub address: String,
+    /// The line that says where it serves.
+    pub ready: String,
+    /// Its log, if it goes into a pipe.
+    pub stderr: Option<ChildStderr>,
     /// How long it took until it served.
     pub started_in: Duration,
 }
@@ -69,6 +75,7 @@ impl Setup {
             arguments: arguments.map(str::to_owned).to_vec(),
             files_max: None,
             cgroup: None,
+            log_is_piped: false,
         }
     }
 
@@ -76,9 +83,11 @@ impl Setup {
     pub fn start(&self) -> Result<Starting, String> {
         let failed = |what: &str, error: std::io::Error| format!("{what}: {error}");
         let log = OpenOptions::new().create(true).append(true).open(&self.log);
+        let log = log.map_err(|e| failed("the log", e))?;
+        let stderr = if self.log_is_piped { Stdio::piped() } else { log.into() };
         let mut command = Command::new(&self.program);
         command.env_clear().arg("--dir").arg(&self.dir).args(&self.arguments);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log.map_err(|e| failed("the log", e))?);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
         let (files_max, cgroup) = (self.files_max, self.cgroup.clone());
         // SAFETY: between fork and exec only system calls are made, on memory made before.
         unsafe {
@@ -136,11 +145,17 @@ impl Starting {
         };
         let address = line.split("kv ").nth(1).and_then(|rest| rest.split(',').next()).map(str::to_owned);
         let address = address.ok_or_else(|| format!("no ready line: {line:?}"))?;
-        Ok(Some(Kvd { child: self.child, address, started_in: self.since.elapsed() }))
+        let stderr = self.child.stderr.take();
+        Ok(Some(Kvd { child: self.child, address, ready: line, stderr, started_in: self.since.elapsed() }))
     }
 
-    fn complaint(&self, what: &str) -> String {
-        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+    fn complaint(&mut self, what: &str) -> String {
+        let mut log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        if let Some(mut stderr) = self.child.stderr.take() {
+            // It has ended or is no longer wanted, so its log ends, too.
+            let _ = self.child.kill();
+            let _ = stderr.read_to_string(&mut log);
+        }
         let last: Vec<&str> = log.lines().rev().take(5).collect();
         format!("{what}; its last lines: {}", last.into_iter().rev().collect::<Vec<_>>().join(" | "))
     }
@@ -161,6 +176,11 @@ impl Kvd {
     /// Whether it still runs.
     pub fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// How it ended, if it has.
+    pub fn status(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
     }
 
     /// `kill -9`, and waits for its end.

@@ -3,6 +3,8 @@
 //! Clients write as fast as they are answered and keep a ledger; after each fault everything is read back. A lost
 //! acknowledged write, half a batch, a value that nobody wrote or a state that was seen and is gone ends the run with 1.
 
+mod attack;
+mod cgroup;
 mod drive;
 mod faults;
 mod kvd;
@@ -11,7 +13,7 @@ mod report;
 mod rounds;
 mod volatile;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use kvd::Setup;
 use report::Row;
@@ -21,10 +23,16 @@ use std::process::ExitCode;
 
 /// Kills a real kvd, cuts its power, stops and starves it, and checks what it promised.
 #[derive(Parser)]
-#[command(after_help = "Examples:
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:
   kvtorture --kvd target/release/kvd --kills 300 --power-losses 100
-  kvtorture --kvd target/release/kvd --kills 0 --power-losses 20 --seed 7")]
+  kvtorture --kvd target/release/kvd --kills 0 --power-losses 20 --seed 7
+  kvtorture attack --kvd target/release/kvd --minutes 10"
+)]
 struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// The server's program.
     #[arg(long, default_value = "target/release/kvd")]
     kvd: PathBuf,
@@ -51,9 +59,19 @@ struct Arguments {
     seed: Option<u64>,
 }
 
+#[derive(Subcommand)]
+enum Command {
+    /// Lets hostile clients loose on a kvd with little memory, while honest ones check every answer.
+    Attack(attack::Arguments),
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match run(&arguments) {
+    let ended = match &arguments.command {
+        Some(Command::Attack(attack)) => attack::run(attack),
+        None => run(&arguments),
+    };
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(lie) => {
             eprintln!("kvtorture: {lie}");
@@ -63,14 +81,23 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), String> {
-    let seed = arguments.seed.unwrap_or_else(|| {
+    in_folder(&arguments.dir, arguments.seed, |seed, work| all(arguments, seed, work))
+}
+
+/// Does something with a seed and a folder of its own, which is kept if it fails.
+fn in_folder(
+    dir: &Path,
+    seed: Option<u64>,
+    act: impl FnOnce(u64, &Path) -> Result<(), String>,
+) -> Result<(), String> {
+    let seed = seed.unwrap_or_else(|| {
         let since = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH);
         since.map_or(0, |since| since.as_micros() as u64)
     });
     println!("seed {seed}");
-    let work = tempfile::Builder::new().prefix("pinion-torture-").tempdir_in(&arguments.dir);
-    let work = work.map_err(|error| format!("{}: {error}", arguments.dir.display()))?;
-    let outcome = all(arguments, seed, work.path());
+    let work = tempfile::Builder::new().prefix("pinion-torture-").tempdir_in(dir);
+    let work = work.map_err(|error| format!("{}: {error}", dir.display()))?;
+    let outcome = act(seed, work.path());
     if outcome.is_err() {
         println!("kept for a look: {}", work.keep().display());
     }

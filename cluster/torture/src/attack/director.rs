@@ -1,0 +1,124 @@
+//! Which attack comes when.
+
+use super::hostile::{Assault, Attack, Tally};
+use super::stage::Stage;
+use rand::rngs::SmallRng;
+use rand::seq::IndexedRandom;
+use rand::{Rng, SeedableRng};
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+/// Attacks of a round of several.
+const TOGETHER: usize = 3;
+
+/// Attackers give way to those whose latency is measured.
+const NICE: i32 = 10;
+
+/// What came of an attack.
+#[derive(Clone, Debug, Default)]
+pub struct Row {
+    pub rounds: u64,
+    pub connections: u64,
+    pub sent_bytes: u64,
+    pub received_bytes: u64,
+    pub answers: BTreeMap<String, u64>,
+    /// The most memory of the server in its own rounds.
+    pub peak_kib: u64,
+}
+
+/// See the module.
+pub struct Director<'a> {
+    stage: &'a Stage,
+    attacks: Vec<&'static Attack>,
+    seed: u64,
+    began: Instant,
+    rows: Mutex<BTreeMap<&'static str, Row>>,
+}
+
+impl<'a> Director<'a> {
+    pub fn new(stage: &'a Stage, attacks: &[&'static Attack], seed: u64) -> Director<'a> {
+        Director { stage, attacks: attacks.to_vec(), seed, began: Instant::now(), rows: Mutex::default() }
+    }
+
+    /// Attacks until the stage says that it is enough, or for one tour.
+    pub fn direct(&self, is_one_tour: bool) {
+        // SAFETY: setpriority takes no memory; 0 is this thread, whose children inherit it.
+        unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) };
+        let mut rng = SmallRng::seed_from_u64(self.seed);
+        for attack in &self.attacks {
+            self.round(&[attack], &mut rng);
+        }
+        if is_one_tour && self.attacks.len() > 1 {
+            self.round(&self.some(TOGETHER, &mut rng), &mut rng);
+        }
+        while self.stage.is_attacked() && !is_one_tour {
+            let count = if rng.random() { 1 } else { TOGETHER };
+            self.round(&self.some(count, &mut rng), &mut rng);
+        }
+    }
+
+    /// What came of it, by attack.
+    pub fn rows(&self) -> BTreeMap<&'static str, Row> {
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn some(&self, count: usize, rng: &mut SmallRng) -> Vec<&'static Attack> {
+        self.attacks.choose_multiple(rng, count).copied().collect()
+    }
+
+    fn round(&self, attacks: &[&'static Attack], rng: &mut SmallRng) {
+        if !self.stage.is_attacked() {
+            return;
+        }
+        self.stage.take_peak_kib();
+        let assaults: Vec<_> = attacks.iter().map(|attack| (*attack, Assault::new(self.stage))).collect();
+        std::thread::scope(|scope| {
+            for (attack, assault) in &assaults {
+                let mut rng = SmallRng::seed_from_u64(rng.random());
+                scope.spawn(move || (attack.round)(assault, &mut rng));
+            }
+        });
+        let peak_kib = self.stage.take_peak_kib();
+        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        for (attack, assault) in &assaults {
+            let row = rows.entry(attack.name).or_default();
+            row.add(&assault.tally);
+            if attacks.len() == 1 {
+                row.peak_kib = row.peak_kib.max(peak_kib);
+            }
+        }
+        if attacks.len() > 1 {
+            let row = rows.entry("(several at once)").or_default();
+            (row.rounds, row.peak_kib) = (row.rounds + 1, row.peak_kib.max(peak_kib));
+        }
+        drop(rows);
+        self.tell(attacks, peak_kib);
+    }
+
+    fn tell(&self, attacks: &[&Attack], peak_kib: u64) {
+        let names: Vec<_> = attacks.iter().map(|attack| attack.name).collect();
+        let seen = self.stage.honest.seen();
+        let p99_ms = seen.requests.value_at_quantile(0.99) as f64 / 1000.0;
+        let (seconds, asked) = (self.began.elapsed().as_secs(), seen.requests.len());
+        drop(seen);
+        let what = names.join(", ");
+        eprintln!(
+            "{seconds:>4} s  {what}: RssAnon up to {} MiB; honest: {asked} answers, p99 {p99_ms:.1} ms",
+            peak_kib >> 10
+        );
+    }
+}
+
+impl Row {
+    fn add(&mut self, tally: &Tally) {
+        self.rounds += 1;
+        self.connections += tally.connections.load(Ordering::Relaxed);
+        self.sent_bytes += tally.sent_bytes.load(Ordering::Relaxed);
+        self.received_bytes += tally.received_bytes.load(Ordering::Relaxed);
+        for (answer, count) in tally.answers() {
+            *self.answers.entry(answer).or_default() += count;
+        }
+    }
+}

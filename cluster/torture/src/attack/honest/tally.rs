@@ -1,0 +1,82 @@
+//! What the honest clients saw, added up.
+
+use hdrhistogram::Histogram;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Refusals that are told apart, at most.
+const TEXTS_MAX: usize = 20;
+
+/// Shared by the clients.
+#[derive(Default)]
+pub struct Tally(Mutex<Seen>);
+
+/// Everything that was seen.
+pub struct Seen {
+    /// Latencies of single requests, microseconds.
+    pub requests: Histogram<u64>,
+    /// Latencies of scans, all their pages.
+    pub scans: Histogram<u64>,
+    /// Refusals and unknown outcomes by text.
+    pub refusals: BTreeMap<String, u64>,
+    /// Connections that broke, by reason.
+    pub losses: BTreeMap<String, u64>,
+}
+
+impl Default for Seen {
+    fn default() -> Seen {
+        let latencies = || Histogram::new_with_bounds(1, 3_600_000_000, 3).expect("the bounds are in order");
+        Seen { requests: latencies(), scans: latencies(), refusals: BTreeMap::new(), losses: BTreeMap::new() }
+    }
+}
+
+impl Tally {
+    /// What was seen so far.
+    pub fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn answered(&self, latency: Duration) {
+        self.seen().requests.saturating_record(latency.as_micros() as u64);
+    }
+
+    pub fn scanned(&self, latency: Duration) {
+        self.seen().scans.saturating_record(latency.as_micros() as u64);
+    }
+
+    pub fn refused(&self, text: &str) {
+        count(&mut self.seen().refusals, text);
+    }
+
+    pub fn lost(&self, text: &str) {
+        count(&mut self.seen().losses, text);
+    }
+}
+
+/// A server may be busy or take no writes; it may not be confused.
+pub fn check_refusal(text: &str) -> Result<(), String> {
+    let confused =
+        ["internal error", "unknown command", "syntax error", "Protocol error", "wrong number", "WRONGTYPE"];
+    match confused.iter().find(|words| text.contains(*words)) {
+        Some(_) => Err(format!("an honest request is answered: {text}")),
+        None => Ok(()),
+    }
+}
+
+/// Counts a text; those that differ in their numbers only are one.
+pub fn count(counts: &mut BTreeMap<String, u64>, text: &str) {
+    let mut class = String::new();
+    for letter in text.chars().take(90) {
+        match letter.is_ascii_digit() {
+            true if class.ends_with('N') => {}
+            true => class.push('N'),
+            false => class.push(letter),
+        }
+    }
+    if counts.len() < TEXTS_MAX || counts.contains_key(&class) {
+        *counts.entry(class).or_default() += 1;
+    } else {
+        *counts.entry("others".to_owned()).or_default() += 1;
+    }
+}

@@ -1,0 +1,79 @@
+//! Commands that go on and on: a core that does one in a single turn serves nobody meanwhile.
+
+use super::Assault;
+use super::socket::frame;
+use super::stream::{argument, head, pieces};
+use pinion_net::wire::{BatchBuilder, Command, Limits};
+use rand::rngs::SmallRng;
+use std::time::Duration;
+
+/// How long an answer is read.
+const READ_MAX: Duration = Duration::from_secs(10);
+
+/// How many names a command has; a RESP command may have little more.
+fn names(assault: &Assault<'_>) -> usize {
+    assault.size(1_000_000, 200_000)
+}
+
+/// COMMAND INFO, of one command a million times.
+pub fn command_info(assault: &Assault<'_>, _: &mut SmallRng) {
+    let (count, mut name) = (names(assault), Vec::new());
+    argument(b"client", &mut name);
+    assault.at_once(assault.size(3, 2), |_| {
+        let Some(mut hostile) = assault.connect_resp() else { return };
+        let names = pieces(count, |_, out| out.extend_from_slice(&name));
+        hostile.send(std::iter::once(head(count + 2, &[b"COMMAND", b"INFO"])).chain(names));
+        hostile.answer(READ_MAX);
+        hostile.drain(READ_MAX);
+    });
+}
+
+/// What a command does with its names: takes a value with each or not.
+const OF_MANY: [(&[u8], bool); 5] =
+    [(b"MSET", true), (b"MGET", false), (b"EXISTS", false), (b"DEL", false), (b"UNLINK", false)];
+
+/// The commands that take any number of keys, with a million.
+pub fn million_keys(assault: &Assault<'_>, _: &mut SmallRng) {
+    let count = names(assault);
+    for (command, has_values) in OF_MANY {
+        let Some(mut hostile) = assault.connect_resp() else { return };
+        let keys = if has_values { count / 2 } else { count };
+        let arguments = if has_values { keys * 2 } else { keys };
+        let names = pieces(keys, |at, out| {
+            argument(format!("k{at:07}").as_bytes(), out);
+            if has_values {
+                argument(b"v", out);
+            }
+        });
+        hostile.send(std::iter::once(head(arguments + 1, &[command])).chain(names));
+        hostile.answer(READ_MAX);
+        hostile.drain(READ_MAX);
+        if !assault.stage.is_attacked() {
+            return;
+        }
+    }
+}
+
+/// BATCHes with as many deletes as a frame holds, nearly a million.
+pub fn batch_of_deletes(assault: &Assault<'_>, _: &mut SmallRng) {
+    deletes(assault, assault.size(Limits::BYTES_MAX as usize, 4 << 20), assault.size(3, 2));
+}
+
+/// BATCHes of deletes with so many bytes, on so many connections.
+pub fn deletes(assault: &Assault<'_>, bytes_max: usize, connections: usize) {
+    let mut batch = BatchBuilder::default();
+    for at in 0_u32.. {
+        if batch.bytes() + 64 > bytes_max {
+            break;
+        }
+        batch.delete(&at.to_be_bytes()[1..]).expect("the key is short");
+    }
+    let request = frame(2, Command::Batch { ops: batch.ops() });
+    drop(batch);
+    assault.at_once(connections, |_| {
+        let Some(mut hostile) = assault.connect_kv() else { return };
+        hostile.send(request.chunks(64 << 10));
+        hostile.answer(READ_MAX);
+        hostile.drain(READ_MAX);
+    });
+}

@@ -1,0 +1,58 @@
+//! The table at the end.
+
+use super::director::Row;
+use super::stage::Stage;
+use super::verdict::Verdict;
+use std::collections::BTreeMap;
+
+/// Answers of an attack that are printed, the most frequent first.
+const ANSWERS_MAX: usize = 6;
+
+/// Prints everything.
+pub fn print(rows: &BTreeMap<&'static str, Row>, stage: &Stage, verdict: &Verdict) {
+    println!(
+        "{:<20} {:>6} {:>12} {:>10} {:>10} {:>10}",
+        "attack", "rounds", "connections", "sent", "received", "RssAnon"
+    );
+    for (name, row) in rows {
+        println!(
+            "{name:<20} {:>6} {:>12} {:>10} {:>10} {:>10}",
+            row.rounds,
+            row.connections,
+            bytes(row.sent_bytes),
+            bytes(row.received_bytes),
+            bytes(row.peak_kib << 10),
+        );
+        print_counts(&row.answers, ANSWERS_MAX);
+    }
+    let seen = stage.honest.seen();
+    for (what, counts) in
+        [("refused to the honest", &seen.refusals), ("honest connections lost", &seen.losses)]
+    {
+        let total: u64 = counts.values().sum();
+        println!("{what}: {total}");
+        print_counts(counts, usize::MAX);
+    }
+    verdict.measured.iter().for_each(|line| println!("{line}"));
+    if !verdict.broken.is_empty() {
+        println!("kvd's last lines:");
+        stage.log.last_lines().iter().for_each(|line| println!("    {line}"));
+    }
+}
+
+fn print_counts(counts: &BTreeMap<String, u64>, most: usize) {
+    let mut counts: Vec<_> = counts.iter().collect();
+    counts.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+    for (text, count) in counts.into_iter().take(most) {
+        println!("    {count:>6} x {text}");
+    }
+}
+
+fn bytes(bytes: u64) -> String {
+    match bytes {
+        ..1024 => format!("{bytes} B"),
+        1024..1_048_576 => format!("{:.1} KiB", bytes as f64 / 1024.0),
+        1_048_576..1_073_741_824 => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
+        _ => format!("{:.2} GiB", bytes as f64 / 1_073_741_824.0),
+    }
+}

@@ -1,0 +1,113 @@
+//! What was promised and wasn't kept.
+
+use super::Arguments;
+use super::monitor::Monitor;
+use super::stage::Stage;
+use crate::cgroup::Cgroup;
+use std::time::Duration;
+
+/// The honest clients' p99 stays within that on a quiet machine.
+pub const P99_MAX: Duration = Duration::from_millis(20);
+
+/// See the module.
+pub struct Verdict {
+    /// What was not kept.
+    pub broken: Vec<String>,
+    /// What was measured, a line each.
+    pub measured: Vec<String>,
+}
+
+impl Verdict {
+    /// Looks at everything, and ends the server if it still runs.
+    pub fn new(
+        arguments: &Arguments,
+        stage: &Stage,
+        mut monitor: Monitor<'_>,
+        wrong: Vec<String>,
+        group: Option<&Cgroup>,
+    ) -> Verdict {
+        let mut verdict = Verdict { broken: Vec::new(), measured: Vec::new() };
+        verdict.judge_memory(arguments, &monitor, group);
+        match monitor.end.take() {
+            Some(how) => {
+                let kills = group.map_or(0, Cgroup::kills);
+                let why = if kills > 0 { ", out of memory in its cgroup" } else { "" };
+                verdict.broken.push(format!("kvd ended {how}{why}"));
+                // What the honest clients say of a server that is gone tells nothing.
+            }
+            None => {
+                verdict.broken.extend(wrong);
+                let stopped = monitor.stop();
+                stage.log.read(true);
+                match stopped {
+                    Ok(time) => verdict.measured.push(format!(
+                        "SIGTERM, with its log unread, ended it after {} ms",
+                        time.as_millis()
+                    )),
+                    Err(what) => verdict.broken.push(what),
+                }
+            }
+        }
+        verdict.judge_latency(arguments, stage);
+        verdict
+    }
+
+    fn judge_memory(&mut self, arguments: &Arguments, monitor: &Monitor<'_>, group: Option<&Cgroup>) {
+        let mib = |kib: u64| format!("{:.1} MiB", kib as f64 / 1024.0);
+        let most_kib = arguments.memory / 1024 * 11 / 10;
+        let peak = format!(
+            "RssAnon at its most {}, of {} with --memory {}MB",
+            mib(monitor.peak_kib),
+            mib(most_kib),
+            arguments.memory >> 20
+        );
+        if monitor.peak_kib > most_kib {
+            self.broken.push(peak.clone());
+        }
+        self.measured.push(peak);
+        if let Some(bytes) = group.and_then(Cgroup::peak_bytes) {
+            self.measured.push(format!("the cgroup at its most {}, files included", mib(bytes >> 10)));
+        }
+        let before = mib(monitor.before_kib);
+        match (monitor.after_kib.map(mib), monitor.settled_in) {
+            (Some(after), Some(time)) => {
+                let ms = time.as_millis();
+                self.measured.push(format!(
+                    "RssAnon at its most before the attacks {before}, {ms} ms after them {after}"
+                ));
+            }
+            (Some(after), None) => {
+                self.broken.push(format!(
+                    "RssAnon was {before} at its most before the attacks, and stays at {after} after them"
+                ));
+            }
+            (None, _) => {}
+        }
+    }
+
+    fn judge_latency(&mut self, arguments: &Arguments, stage: &Stage) {
+        let seen = stage.honest.seen();
+        let ms = |quantile| seen.requests.value_at_quantile(quantile) as f64 / 1000.0;
+        let is_held = u128::from(seen.requests.value_at_quantile(0.99)) <= P99_MAX.as_micros();
+        let (max, held) = (seen.requests.max() as f64 / 1000.0, if is_held { "held" } else { "not held" });
+        let line = format!(
+            "honest: {} answers checked, p50 {:.2} ms, p99 {:.2} ms, p99.9 {:.2} ms, max {max:.1} ms; p99 <= {} ms: {held}",
+            seen.requests.len(),
+            ms(0.5),
+            ms(0.99),
+            ms(0.999),
+            P99_MAX.as_millis(),
+        );
+        if arguments.judge_latency && !is_held {
+            self.broken.push(line.clone());
+        }
+        self.measured.push(line);
+        let (scans, slowest) = (seen.scans.len(), seen.scans.max() as f64 / 1000.0);
+        self.measured.push(format!("honest: {scans} scans checked, max {slowest:.1} ms"));
+    }
+
+    /// As the program ends.
+    pub fn result(self) -> Result<(), String> {
+        if self.broken.is_empty() { Ok(()) } else { Err(self.broken.join("; ")) }
+    }
+}
