@@ -18,7 +18,7 @@ mod state;
 mod writer;
 
 pub use repair::{ManifestDump, ManifestRepair};
-pub use state::{Edit, GroupState, ManifestState, TableEntry};
+pub use state::{Edit, GroupState, ManifestState, Membership, TableEntry};
 pub(crate) use writer::is_without_room;
 pub use writer::{Manifest, ManifestEvent};
 

@@ -66,7 +66,7 @@ impl Manifest {
             let kept_edits = content.edits;
             if !damage.is_empty() {
                 content.check_sequence(dir)?;
-                let place = Place { shard_id, number: numbers[0] + 1 };
+                let place = Place::new(shard_id, numbers[0] + 1);
                 start_file(dir, place, content.sequence + 1, content.state.clone(), &names)?;
             }
             return Ok(ManifestRepair { damage, kept_edits, dropped_edits, state: content.state });

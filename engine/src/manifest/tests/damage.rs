@@ -68,7 +68,7 @@ fn a_manifest_without_numbers_left_is_refused() {
 /// Puts a record with a right checksum at an offset.
 fn forge(dir: &mut MemoryDir, file: FileName, kind: RecordKind, sequence: u64, edit: &Edit, offset: usize) {
     let mut record = AlignedBuf::with_capacity(BLOCK);
-    Place { shard_id: SHARD, number: 1 }.encode(kind, sequence, edit, offset as u64, &mut record);
+    Place::new(SHARD, 1).encode(kind, sequence, edit, offset as u64, &mut record);
     dir.tamper(file, |bytes| bytes[offset..offset + BLOCK].copy_from_slice(&record));
 }
 

@@ -5,6 +5,7 @@ mod background;
 mod crashes;
 mod damage;
 mod faults;
+mod lost;
 mod model;
 mod order;
 mod ordered;
@@ -111,6 +112,8 @@ fn options(durability: Durability, memory_mib: usize) -> ShardOptions {
         memory_bytes: memory_mib << 20,
         direct: false,
         value_bytes_max: 1 << 20,
+        membership: None,
+        is_made: false,
     }
 }
 
