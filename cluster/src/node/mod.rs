@@ -141,6 +141,8 @@ impl NodeInfo {
             memory_bytes: config.memory_bytes as usize / self.placement.cores(),
             direct,
             value_bytes_max: config.value_bytes_max,
+            membership: Some(self.store.membership(shard as u32)),
+            is_made: self.store.is_made,
         }
     }
 
@@ -213,7 +215,7 @@ impl Node {
     /// Starts a node and returns when it serves.
     pub fn start(config: Config) -> Result<Node, Error> {
         check_machine(&config)?;
-        let store = store::take(&config)?;
+        let mut store = store::take(&config)?;
         tell_start(&config, store.file.shards);
         let Bound { addresses, cores: sockets, admin } = bind(&config, store.file.shards as usize)?;
         let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -240,6 +242,7 @@ impl Node {
                 return Err(error);
             }
         };
+        store.file.mark_made(&info.config.dir);
         let mut node = Node {
             info,
             cores: Vec::new(),

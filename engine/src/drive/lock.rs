@@ -36,6 +36,24 @@ impl StoreLock {
     }
 }
 
+impl StoreLock {
+    /// Keeps the store in `dir` as it is while it is read: refused while somebody has taken it, shared with other readers.
+    /// Writes nothing, so the medium may be read-only; where there is no `LOCK` the directory itself is locked.
+    pub fn acquire_shared(dir: &Path) -> Result<StoreLock, Error> {
+        let failed = |operation, source| Error::io(operation, "LOCK", dir.display(), source);
+        let opened = match File::open(dir.join("LOCK")) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => File::open(dir),
+            opened => opened,
+        };
+        let mut file = opened.map_err(|source| failed("open", source))?;
+        match file.try_lock_shared() {
+            Ok(()) => Ok(StoreLock { file }),
+            Err(TryLockError::WouldBlock) => Err(in_use(dir, &mut file)),
+            Err(TryLockError::Error(source)) => Err(failed("lock", source)),
+        }
+    }
+}
+
 impl Drop for StoreLock {
     /// Gives the lock back at once. Closing the file wouldn't: a child process that another thread is just
     /// starting holds a copy of the descriptor until its exec, and flock's lock ends with the last copy.

@@ -92,17 +92,18 @@ impl StoreFile {
 
     /// Reads `DIR/STORE`; `None` if there is none, so the directory holds no store (yet).
     pub fn read(dir: &Path) -> Result<Option<StoreFile>, Error> {
-        let mut text = String::new();
-        let read = File::open(dir.join(FILE)).and_then(|file| file.take(LEN_MAX).read_to_string(&mut text));
-        match read {
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                return Err(unreadable(dir, "it is no text"));
-            }
-            Err(source) => return Err(Error::io("read", FILE, dir.display(), source)),
+        match read_text(dir)? {
+            None => Ok(None),
+            Some(text) => parse(&text).map(Some).map_err(|what| unreadable(dir, &what)),
         }
-        parse(&text).map(Some).map_err(|what| unreadable(dir, &what))
+    }
+
+    /// Whether `DIR/STORE` is lost (there are shards, and it isn't there) or damaged; in words, if it is.
+    pub fn damage(dir: &Path) -> Result<Option<String>, Error> {
+        match read_text(dir)? {
+            None => Ok((!shards_in(dir)?.is_empty()).then(|| "it isn't there".to_owned())),
+            Some(text) => Ok(parse(&text).err().filter(|_| !has_checksum(&text))),
+        }
     }
 
     /// Reads `DIR/STORE`; `None` if the directory holds no store. One that has shards and no `STORE` has lost it.
@@ -262,15 +263,30 @@ pub(super) fn shards_in(dir: &Path) -> Result<Vec<String>, Error> {
     Ok(names)
 }
 
+/// What is in `DIR/STORE`, if it is there; nothing sensible, if it is no text.
+fn read_text(dir: &Path) -> Result<Option<String>, Error> {
+    let mut bytes = Vec::new();
+    match File::open(dir.join(FILE)).and_then(|file| file.take(LEN_MAX).read_to_end(&mut bytes)) {
+        Ok(_) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(Error::io("read", FILE, dir.display(), source)),
+    }
+}
+
+/// Whether the text is as it was written, by whatever version.
+fn has_checksum(text: &str) -> bool {
+    let Some(at) = text.rfind("crc32c = ") else { return false };
+    let crc = value(&text[at..], "crc32c").ok().and_then(|crc| u32::from_str_radix(crc, 16).ok());
+    crc == Some(crc32c::crc32c(&text.as_bytes()[..at]))
+}
+
 fn parse(text: &str) -> Result<StoreFile, String> {
     // The version comes first: what follows may look different in another one.
     let format: u32 = number(text, "format")?;
     if !(1..=STORE_FORMAT).contains(&format) {
         return Err(format!("it has format {format}, this build reads 1 to {STORE_FORMAT}"));
     }
-    let crc_line = text.rfind("crc32c = ").ok_or("its checksum is missing")?;
-    let crc = u32::from_str_radix(value(&text[crc_line..], "crc32c")?, 16);
-    if crc != Ok(crc32c::crc32c(&text.as_bytes()[..crc_line])) {
+    if !has_checksum(text) {
         return Err("its checksum doesn't match, so it was damaged or edited".to_owned());
     }
     let slots = value(text, "slots")?;

@@ -28,8 +28,8 @@ pub struct RepairReport {
     pub kept_records: u64,
     /// The latest time in them, microseconds since the Unix epoch.
     pub kept_clock_us: u64,
-    /// Where they end, if anything was wrong: whatever was logged behind is lost.
-    pub kept_until: LogPosition,
+    /// Where they end, if whatever was logged behind is lost.
+    pub lost_behind: Option<LogPosition>,
     /// Segments of which only the header was damaged: it is put back, and they stay.
     pub restored: Vec<FileName>,
     /// What went.
@@ -64,16 +64,18 @@ pub fn repair(
     if found.report.damage.is_empty() {
         return Ok(found.report);
     }
+    let mut is_cut = true;
     let mut headers = headers::restore(dir, &options, &mut inventory, known)?;
     if !headers.is_empty() {
         let before = std::mem::replace(&mut found, examine(dir, &options, &inventory, known)?).report.damage;
+        is_cut = !found.report.damage.is_empty();
         let others = found.report.damage.drain(..).filter(|damage| !before.contains(damage));
         found.report.damage = before.iter().cloned().chain(others).collect();
     }
     let Found { mut report, chain, ended, newest_stray } = found;
     let kept: Vec<Link> = chain.into_iter().take(ended.link + 1).collect();
     count_dropped(dir, &options, &inventory, &kept, ended.position, &mut report)?;
-    report.kept_until = ended.position;
+    report.lost_behind = is_cut.then_some(ended.position);
     headers.retain(|header| kept.iter().any(|link| link.header == *header));
     for header in headers {
         report.restored.push(FileName::Log(header.file));

@@ -214,16 +214,18 @@ pub(super) fn newest(names: &[FileName]) -> Option<u64> {
 }
 
 fn refuse_orphans(dir: &dyn Dir, names: &[FileName]) -> Result<(), Error> {
+    let is_data = |name: &FileName| matches!(name, FileName::Table(_) | FileName::Log(_));
+    if names.iter().any(is_data) { Err(without_manifest(dir, names)) } else { Ok(()) }
+}
+
+/// What is missing in a directory that has no manifest, and should have one.
+pub(crate) fn without_manifest(dir: &dyn Dir, names: &[FileName]) -> Error {
     let data = names.iter().filter(|name| matches!(name, FileName::Table(_) | FileName::Log(_))).count();
-    if data == 0 {
-        return Ok(());
-    }
-    Err(Error::Unusable(format!(
-        "{} has {data} tables and log files but no manifest that says which of them count; put back the \
-         highest-numbered .manifest file, or {}",
-        dir.path(),
-        repair_hint(dir)
-    )))
+    let what = match data {
+        0 => "all files of the shard are missing, and with them every key of its partitions".to_owned(),
+        _ => format!("the manifest is missing, which says which of {data} tables and log files count"),
+    };
+    Error::Unusable(format!("{}: {what}; put back what is missing, or {}", dir.path(), repair_hint(dir)))
 }
 
 /// Makes a new manifest file that says `state`, as a rewrite does, and removes the others.

@@ -5,7 +5,7 @@
 //! was removed; otherwise nothing can be proved and the repair refuses.
 
 use super::format::{Place, RecordKind};
-use super::recovery::{Content, list, newest, start_file};
+use super::recovery::{Content, list, newest, start_file, without_manifest};
 use super::{Edit, Manifest, ManifestState};
 use crate::Error;
 use crate::dir::Dir;
@@ -103,5 +103,6 @@ impl Manifest {
 
 /// The number of the manifest that counts.
 fn newest_of(dir: &dyn Dir) -> Result<u64, Error> {
-    newest(&list(dir)?).ok_or_else(|| Error::Unusable(format!("there is no manifest in {}", dir.path())))
+    let names = list(dir)?;
+    newest(&names).ok_or_else(|| without_manifest(dir, &names))
 }

@@ -7,7 +7,7 @@ use crate::dir::{Dir, repair_hint};
 use crate::error::Error;
 use crate::io::FileName;
 use crate::log::check_segments;
-use crate::manifest::{Manifest, ManifestState, TableEntry};
+use crate::manifest::{Manifest, ManifestState, TableEntry, without_manifest};
 use std::io::ErrorKind;
 
 /// Fails, and names it, if a file of the shard in `dir` is missing. Reads the manifest and the headers of the log, and
@@ -42,12 +42,7 @@ pub(super) fn refuse_without_manifest(dir: &dyn Dir) -> Result<(), Error> {
     if files.iter().any(|file| matches!(file, FileName::Manifest(_))) {
         return Ok(());
     }
-    let data = files.iter().filter(|file| matches!(file, FileName::Table(_) | FileName::Log(_))).count();
-    let what = match data {
-        0 => "all files of the shard are missing, and with them every key of its partitions".to_owned(),
-        _ => format!("the manifest is missing, which says which of {data} tables and log files count"),
-    };
-    Err(Error::Unusable(format!("{}: {what}; put them back, or {}", dir.path(), repair_hint(dir))))
+    Err(without_manifest(dir, &files))
 }
 
 /// The error of a table that can't be opened: one that is missing is named, with what was in it.

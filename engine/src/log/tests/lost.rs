@@ -31,6 +31,7 @@ fn every_segment_that_is_missing_is_named_and_refused_and_repair_keeps_what_come
         let report = repair(&mut dir, known, options).unwrap();
         assert_eq!((report.kept_commits, report.damage.len()), (kept, 1), "{report:?}");
         let dropped: u64 = report.dropped.iter().map(|dropped| dropped.commits).sum();
+        assert!(report.lost_behind.is_some());
         assert_eq!(dropped, 12 - kept - 3, "those behind the hole; those in it nobody can count");
         let (log, records) = reopen(&mut dir, known, options).unwrap();
         assert_eq!(records.len() as u64, kept);
@@ -45,7 +46,7 @@ fn a_log_that_is_missing_as_a_whole_is_named_and_refused() {
     let error = reopen(&mut dir, known, options).map(drop).unwrap_err().to_string();
     assert!(error.starts_with("000004.log, log segment") && error.contains("all of the log was in it"), "{error}");
     let report = repair(&mut dir, known, options).unwrap();
-    assert_eq!((report.kept_commits, report.kept_until), (0, LogPosition::default()));
+    assert_eq!((report.kept_commits, report.lost_behind), (0, Some(LogPosition::default())));
     assert!(reopen(&mut dir, known, options).unwrap().1.is_empty());
 }
 

@@ -55,6 +55,7 @@ fn a_damaged_segment_header_costs_nothing() {
         assert!(error.contains(&format!("{} is damaged", FileName::Log(victim))), "{error}");
         let report = repair(&mut dir, LogPosition::default(), options).unwrap();
         assert_eq!((report.kept_commits, report.dropped.len()), (9, 0), "{report:?}");
+        assert_eq!(report.lost_behind, None);
         assert_eq!((report.damage.len(), report.restored.as_slice()), (1, &[FileName::Log(victim)][..]));
         let (_, records) = reopen(&mut dir, LogPosition::default(), options).unwrap();
         assert_eq!(records.len(), 9);

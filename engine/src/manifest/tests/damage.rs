@@ -10,7 +10,7 @@ fn tables_without_a_manifest_are_not_taken_for_an_empty_store() {
         let mut dir = MemoryDir::new();
         dir.create(file).unwrap();
         let error = recover(&mut dir).unwrap_err().to_string();
-        assert!(error.contains("no manifest") && error.contains("store/shard-000"), "{error}");
+        assert!(error.contains("the manifest is missing") && error.contains("store/shard-000"), "{error}");
     }
 }
 
