@@ -183,6 +183,8 @@ impl NodeInfo {
             memory_bytes: self.split.shard,
             direct,
             value_bytes_max: config.value_bytes_max,
+            membership: Some(self.store.membership(shard as u32)),
+            is_made: self.store.is_made,
         }
     }
 
@@ -268,7 +270,7 @@ impl Node {
     /// Starts a node and returns when it serves.
     pub fn start(config: Config) -> Result<Node, Error> {
         check_machine(&config)?;
-        let store = store::take(&config)?;
+        let mut store = store::take(&config)?;
         tell_start(&config, store.file.shards);
         let shards = store.file.shards as usize;
         files::reserve(&config, shards)?;
@@ -304,6 +306,7 @@ impl Node {
                 return Err(error);
             }
         };
+        store.file.mark_made(&info.config.dir);
         let mut node = Node {
             info,
             cores: Vec::new(),

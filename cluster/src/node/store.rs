@@ -36,9 +36,10 @@ pub fn take(config: &Config) -> Result<OwnedStore, Error> {
         pinion_engine::Error::Unusable(text) => Error::Node(format!("{text} (--dir)")),
         other => failed(other),
     })?;
-    let file = match StoreFile::read(&config.dir).map_err(failed)? {
+    let file = match StoreFile::find(&config.dir).map_err(failed)? {
         Some(file) => {
             check(config, &file)?;
+            file.check_shards(&config.dir).map_err(failed)?;
             // A reshard that was cut off may have left them; the lock says that nobody works on them now.
             file.remove_other_layouts(&config.dir).map_err(failed)?;
             file
@@ -54,10 +55,29 @@ pub fn take(config: &Config) -> Result<OwnedStore, Error> {
     Ok(OwnedStore { file, lock })
 }
 
-/// How many shards the store has or would get, once it is checked against the configuration. Changes nothing.
+/// How many shards the store has or would get, once it is checked against the configuration and nothing of it is missing.
+/// Changes nothing.
 pub fn inspect(config: &Config) -> Result<usize, Error> {
-    let file = StoreFile::read(&config.dir).map_err(failed)?.map_or_else(|| make(config), Ok)?;
+    let dir = &config.dir;
+    let found = if dir.is_dir() { StoreFile::find(dir).map_err(failed)? } else { None };
+    let Some(file) = found else {
+        let file = make(config)?;
+        check(config, &file)?;
+        return Ok(file.shards as usize);
+    };
     check(config, &file)?;
+    file.check_shards(dir).map_err(failed)?;
+    // Somebody who has the store open has looked, and changes it while we look.
+    let Ok(_lock) = StoreLock::acquire_shared(dir) else { return Ok(file.shards as usize) };
+    for shard in 0..file.shards {
+        let path = file.shard_dir(dir, shard);
+        if path.is_dir() {
+            let found = OsDir::open(path).and_then(|path| {
+                pinion_engine::shard::check_files(&path, file.shard_id(shard), file.is_made)
+            });
+            found.map_err(|source| Error::Shard { shard: shard as usize, source })?;
+        }
+    }
     Ok(file.shards as usize)
 }
 
@@ -102,12 +122,6 @@ fn remember_name(config: &Config) {
 }
 
 fn make(config: &Config) -> Result<StoreFile, Error> {
-    let dir = config.dir.display();
-    if config.dir.join("shard-000").exists() {
-        return Err(Error::Node(format!(
-            "{dir} has shards but no STORE file; restore {dir}/STORE from a backup, or choose another --dir"
-        )));
-    }
     let partitions = config.partitions.unwrap_or(PARTITIONS_DEFAULT);
     let affordable = (config.memory_bytes / SHARD_MEMORY_MIN).max(1) as usize;
     let shards = config.shards.unwrap_or_else(|| config.cpus.len().min(partitions).min(affordable));
@@ -206,6 +220,24 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("shard-000")).unwrap();
         let error = take(&config(&dir, Some(1))).err().unwrap();
-        assert!(error.to_string().contains("no STORE file"), "{error}");
+        let command = format!(
+            "STORE is missing, which says what the shards beside it are part of; put it back, or \
+             `kvtool repair {}`",
+            dir.path().display()
+        );
+        assert!(error.to_string().contains(&command), "{error}");
+        assert!(inspect(&config(&dir, Some(1))).is_err());
+    }
+
+    #[test]
+    fn shards_are_missed_from_when_all_of_them_were_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = take(&config(&dir, Some(2))).unwrap();
+        store.file.mark_made(dir.path());
+        drop(store);
+        std::fs::create_dir(dir.path().join("shard-000")).unwrap();
+        let error = take(&config(&dir, None)).err().unwrap().to_string();
+        assert!(error.contains("shard-001 is missing from") && error.contains("`kvtool repair"), "{error}");
+        assert_eq!(inspect(&config(&dir, None)).unwrap_err().to_string(), error);
     }
 }

@@ -433,6 +433,7 @@ impl World {
         match Node::start(&plan.node, disks, &mut stage, crash_after) {
             Ok(node) => {
                 self.counters.count("starts");
+                self.plan.node.is_made = true;
                 self.trace.add(Event::Up, self.clock.us(), 0);
                 self.up = Up::Yes(Box::new(node));
                 self.accept_damage();

@@ -50,6 +50,8 @@ pub struct NodeOptions {
     pub value_bytes_max: usize,
     /// Which directories count: one more with each reshard.
     pub layout: u32,
+    /// All shards were made: what `STORE` says from the first start on.
+    pub is_made: bool,
 }
 
 /// Memory that a shard is told it has; what it really takes is up to the tuning.
@@ -92,7 +94,7 @@ impl NodeOptions {
     /// What its `STORE` would say.
     pub fn store(&self) -> StoreFile {
         let (shards, partitions) = (self.cores as u32, self.partitions as u32);
-        StoreFile { id: STORE_ID, shards, partitions, layout: self.layout }
+        StoreFile { id: STORE_ID, shards, partitions, layout: self.layout, is_made: self.is_made }
     }
 }
 

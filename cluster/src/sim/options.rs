@@ -239,6 +239,7 @@ fn node(features: &Features, rng: &mut SmallRng) -> NodeOptions {
         net,
         value_bytes_max: MIB,
         layout: 0,
+        is_made: false,
     }
 }
 

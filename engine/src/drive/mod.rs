@@ -24,6 +24,7 @@ mod rare;
 mod ring;
 mod span;
 mod store_file;
+mod store_rebuild;
 mod syscalls;
 
 pub use background::{Background, BackgroundEvent, BackgroundOptions};
@@ -38,6 +39,7 @@ pub use rare::is_rare;
 pub use ring::{Ring, RingWaker};
 pub use span::ReadSpan;
 pub use store_file::{SLOT_HASH, STORE_FORMAT, StoreDir, StoreFile, shard_dir};
+pub use store_rebuild::{ShardWord, rebuild as rebuild_store_file, shard_words};
 
 /// Allocations of this size and more go back to the system when they are freed, in bytes.
 const MAPPED_ALLOCATION: i32 = 128 << 10;

@@ -6,18 +6,24 @@
 //! A store is given another number of shards by building the new shards beside the old ones, in directories
 //! of the next *layout*, and replacing `STORE`: that switches from one to the other at once. Shard
 //! directories of any other layout than the one that `STORE` names hold nothing that counts.
+//!
+//! A store is made in two steps: `STORE` is written before its shards are made, and again, saying so, when all of them
+//! are there. So a first start that was cut off anywhere is made up by the next one, and a shard that is missing
+//! afterwards is lost. `STORE` itself can be made anew from what the shards' manifests say (`store_rebuild.rs`).
 
 use super::os_dir::sync_dir;
 use super::owned;
 use super::place::remove_shard_dir;
 use crate::error::Error;
+use crate::manifest::Membership;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-/// The version of `STORE` that this build writes. It reads version 1 too, which has no layout: it is 0.
-pub const STORE_FORMAT: u32 = 2;
+/// The version of `STORE` that this build writes. It reads version 1 too, which has no layout: it is 0, and version 2,
+/// which doesn't say whether the shards were made.
+pub const STORE_FORMAT: u32 = 3;
 
 /// How keys become slots: CRC-16/XMODEM of the key or of the tag in it, modulo 16,384.
 pub const SLOT_HASH: &str = "crc16-xmodem/16384";
@@ -38,6 +44,8 @@ pub struct StoreFile {
     pub partitions: u32,
     /// Which of the shard directories count: 0 in a new store, one more each time the shards are remade.
     pub layout: u32,
+    /// All shards were made: one that isn't there is lost.
+    pub is_made: bool,
 }
 
 /// A store, and its description.
@@ -59,10 +67,16 @@ pub fn shard_dir(store: &Path, layout: u32, shard: u32) -> PathBuf {
 
 /// The layout that a name of a shard directory belongs to; `None` if it is none.
 pub(super) fn layout_of(name: &str) -> Option<u32> {
+    place_of(name).map(|(_, layout)| layout)
+}
+
+/// The shard and the layout that a directory's name stands for; `None` if it is no shard's.
+pub(super) fn place_of(name: &str) -> Option<(u32, u32)> {
     let number = |digits: &str| digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok())?;
-    match name.strip_prefix("shard-")?.split_once(".layout-") {
-        Some((shard, layout)) => number(shard).and(number(layout)).filter(|&layout: &u32| layout > 0),
-        None => number(name.strip_prefix("shard-")?).map(|_: u32| 0),
+    let name = name.strip_prefix("shard-")?;
+    match name.split_once(".layout-") {
+        Some((shard, layout)) => Some((number(shard)?, number(layout).filter(|&layout: &u32| layout > 0)?)),
+        None => Some((number(name)?, 0)),
     }
 }
 
@@ -73,24 +87,76 @@ impl StoreFile {
         File::open("/dev/urandom")
             .and_then(|mut source| source.read_exact(&mut id))
             .map_err(|source| Error::io("read", "urandom", "/dev", source))?;
-        let file = StoreFile { id, shards, partitions, layout: 0 };
+        let file = StoreFile { id, shards, partitions, layout: 0, is_made: false };
         file.check().map_err(Error::Unusable)?;
         Ok(file)
     }
 
     /// Reads `DIR/STORE`; `None` if there is none, so the directory holds no store (yet).
     pub fn read(dir: &Path) -> Result<Option<StoreFile>, Error> {
-        let mut text = String::new();
-        let read = File::open(dir.join(FILE)).and_then(|file| file.take(LEN_MAX).read_to_string(&mut text));
-        match read {
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                return Err(unreadable(dir, "it is no text"));
-            }
-            Err(source) => return Err(Error::io("read", FILE, dir.display(), source)),
+        match read_text(dir)? {
+            None => Ok(None),
+            Some(text) => parse(&text).map(Some).map_err(|what| unreadable(dir, &what)),
         }
-        parse(&text).map(Some).map_err(|what| unreadable(dir, &what))
+    }
+
+    /// Whether `DIR/STORE` is lost (there are shards, and it isn't there) or damaged; in words, if it is.
+    pub fn damage(dir: &Path) -> Result<Option<String>, Error> {
+        match read_text(dir)? {
+            None => Ok((!shards_in(dir)?.is_empty()).then(|| "it isn't there".to_owned())),
+            Some(text) => Ok(parse(&text).err().filter(|_| !has_checksum(&text))),
+        }
+    }
+
+    /// Reads `DIR/STORE`; `None` if the directory holds no store. One that has shards and no `STORE` has lost it.
+    pub fn find(dir: &Path) -> Result<Option<StoreFile>, Error> {
+        let file = StoreFile::read(dir)?;
+        if file.is_none() && !shards_in(dir)?.is_empty() {
+            return Err(Error::Unusable(format!(
+                "{} is missing, which says what the shards beside it are part of; put it back, or {}",
+                dir.join(FILE).display(),
+                remedy(dir)
+            )));
+        }
+        Ok(file)
+    }
+
+    /// Refuses a store of which a shard's directory is missing, though it was made. Names all that are.
+    pub fn check_shards(&self, dir: &Path) -> Result<(), Error> {
+        let missing = self.missing_shards(dir);
+        if missing.is_empty() || !self.is_made {
+            return Ok(());
+        }
+        let are = if missing.len() == 1 { "is" } else { "are" };
+        Err(Error::Unusable(format!(
+            "{} {are} missing from {}, and with it every key of its partitions; put it back, or {}",
+            missing.join(", "),
+            dir.display(),
+            remedy(dir)
+        )))
+    }
+
+    /// The names of the shards' directories that aren't there.
+    pub fn missing_shards(&self, dir: &Path) -> Vec<String> {
+        let paths = (0..self.shards).map(|shard| self.shard_dir(dir, shard)).filter(|path| !path.is_dir());
+        paths.filter_map(|path| Some(path.file_name()?.to_str()?.to_owned())).collect()
+    }
+
+    /// Says durably that all shards were made: they are. Should that not be possible now, the next start says it.
+    pub fn mark_made(&mut self, dir: &Path) {
+        if self.is_made {
+            return;
+        }
+        self.is_made = true;
+        if let Err(error) = self.write(dir) {
+            tracing::warn!("a shard that gets lost before the next start won't be missed: {error}");
+        }
+    }
+
+    /// What a shard's manifest says of the store.
+    pub fn membership(&self, shard: u32) -> Membership {
+        let StoreFile { shards, partitions, layout, .. } = *self;
+        Membership { shard, shards, partitions, layout }
     }
 
     /// Writes `DIR/STORE` atomically and durably, over one that may be there.
@@ -116,6 +182,12 @@ impl StoreFile {
         id
     }
 
+    /// The id of the store of which a shard has this one.
+    pub(super) fn id_of(shard_id: [u8; 16], shard: u32, layout: u32) -> [u8; 16] {
+        // Mixing the numbers in a second time takes them out.
+        StoreFile { id: shard_id, shards: 0, partitions: 0, layout, is_made: false }.shard_id(shard)
+    }
+
     /// The directory of a shard of the store in `dir`.
     pub fn shard_dir(&self, dir: &Path, shard: u32) -> PathBuf {
         shard_dir(dir, self.layout, shard)
@@ -123,19 +195,8 @@ impl StoreFile {
 
     /// The shard directories in `dir` that belong to another layout: what a reshard that was cut off left.
     pub fn other_layouts(&self, dir: &Path) -> Result<Vec<PathBuf>, Error> {
-        let failed = |source| Error::io("list", "shards", dir.display(), source);
-        let mut others = Vec::new();
-        for entry in fs::read_dir(dir).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            let layout = entry.file_name().to_str().and_then(layout_of);
-            // A link that leads nowhere is a directory whose removal was cut off.
-            let is_dir = entry.path().is_dir() || entry.path().is_symlink();
-            if layout.is_some_and(|layout| layout != self.layout) && is_dir {
-                others.push(entry.path());
-            }
-        }
-        others.sort();
-        Ok(others)
+        let names = shards_in(dir)?.into_iter().filter(|name| layout_of(name) != Some(self.layout));
+        Ok(names.map(|name| dir.join(name)).collect())
     }
 
     /// Removes [`StoreFile::other_layouts`]. For whoever has opened, and so locked, the store in `dir`.
@@ -165,11 +226,11 @@ impl StoreFile {
 
     fn to_text(&self) -> String {
         let id: String = self.id.iter().map(|byte| format!("{byte:02x}")).collect();
-        let (shards, partitions, layout) = (self.shards, self.partitions, self.layout);
+        let StoreFile { shards, partitions, layout, is_made, .. } = self;
         let mut text = format!(
             "# A Pinion store. Made with the store; not for editing.\n\
              format = {STORE_FORMAT}\nid = \"{id}\"\nshards = {shards}\npartitions = {partitions}\n\
-             layout = {layout}\nslots = \"{SLOT_HASH}\"\n"
+             layout = {layout}\nslots = \"{SLOT_HASH}\"\nmade = {is_made}\n"
         );
         let crc = crc32c::crc32c(text.as_bytes());
         writeln!(text, "crc32c = \"{crc:08x}\"").expect("writing to a String never fails");
@@ -177,11 +238,48 @@ impl StoreFile {
     }
 }
 
+/// What makes up for files of a store.
+fn remedy(dir: &Path) -> String {
+    format!("`kvtool repair {}` makes up for it as far as possible", dir.display())
+}
+
 fn unreadable(dir: &Path, what: &str) -> Error {
     Error::Unusable(format!(
-        "{} is no store file that this build can open: {what}; restore it from a backup or use a matching build",
-        dir.join(FILE).display()
+        "{} is no store file that this build can open: {what}; put it back, use a matching build, or {}",
+        dir.join(FILE).display(),
+        remedy(dir)
     ))
+}
+
+/// The names of the shards' directories in `dir`, of all layouts.
+pub(super) fn shards_in(dir: &Path) -> Result<Vec<String>, Error> {
+    let failed = |source| Error::io("list", "shards", dir.display(), source);
+    let mut names = Vec::new();
+    for entry in fs::read_dir(dir).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let name = entry.file_name().to_str().filter(|name| place_of(name).is_some()).map(str::to_owned);
+        // A link that leads nowhere is a shard on a disk that isn't there, or one whose removal was cut off.
+        names.extend(name.filter(|_| entry.path().is_dir() || entry.path().is_symlink()));
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// What is in `DIR/STORE`, if it is there; nothing sensible, if it is no text.
+fn read_text(dir: &Path) -> Result<Option<String>, Error> {
+    let mut bytes = Vec::new();
+    match File::open(dir.join(FILE)).and_then(|file| file.take(LEN_MAX).read_to_end(&mut bytes)) {
+        Ok(_) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(Error::io("read", FILE, dir.display(), source)),
+    }
+}
+
+/// Whether the text is as it was written, by whatever version.
+fn has_checksum(text: &str) -> bool {
+    let Some(at) = text.rfind("crc32c = ") else { return false };
+    let crc = value(&text[at..], "crc32c").ok().and_then(|crc| u32::from_str_radix(crc, 16).ok());
+    crc == Some(crc32c::crc32c(&text.as_bytes()[..at]))
 }
 
 fn parse(text: &str) -> Result<StoreFile, String> {
@@ -190,9 +288,7 @@ fn parse(text: &str) -> Result<StoreFile, String> {
     if !(1..=STORE_FORMAT).contains(&format) {
         return Err(format!("it has format {format}, this build reads 1 to {STORE_FORMAT}"));
     }
-    let crc_line = text.rfind("crc32c = ").ok_or("its checksum is missing")?;
-    let crc = u32::from_str_radix(value(&text[crc_line..], "crc32c")?, 16);
-    if crc != Ok(crc32c::crc32c(&text.as_bytes()[..crc_line])) {
+    if !has_checksum(text) {
         return Err("its checksum doesn't match, so it was damaged or edited".to_owned());
     }
     let slots = value(text, "slots")?;
@@ -204,6 +300,7 @@ fn parse(text: &str) -> Result<StoreFile, String> {
         shards: number(text, "shards")?,
         partitions: number(text, "partitions")?,
         layout: if format == 1 { 0 } else { number(text, "layout")? },
+        is_made: format > 2 && flag(text, "made")?,
     };
     file.check()?;
     Ok(file)
@@ -220,6 +317,11 @@ fn value<'a>(text: &'a str, key: &str) -> Result<&'a str, String> {
 fn number(text: &str, key: &str) -> Result<u32, String> {
     let value = value(text, key)?;
     value.parse().map_err(|_| format!("{key:?} is {value:?}, no number"))
+}
+
+fn flag(text: &str, key: &str) -> Result<bool, String> {
+    let value = value(text, key)?;
+    value.parse().map_err(|_| format!("{key:?} is {value:?}, neither true nor false"))
 }
 
 fn parse_id(hex: &str) -> Option<[u8; 16]> {
@@ -249,11 +351,11 @@ mod tests {
     }
 
     #[test]
-    fn a_store_file_of_the_first_format_is_of_layout_0() {
+    fn a_store_file_of_the_first_format_is_of_layout_0_and_doesnt_miss_shards() {
         let text = "format = 1\nid = \"07070707070707070707070707070707\"\nshards = 2\npartitions = 64\n\
                     slots = \"crc16-xmodem/16384\"\n";
         let text = format!("{text}crc32c = \"{:08x}\"\n", crc32c::crc32c(text.as_bytes()));
-        let store = StoreFile { id: [7; 16], shards: 2, partitions: 64, layout: 0 };
+        let store = StoreFile { id: [7; 16], shards: 2, partitions: 64, layout: 0, is_made: false };
         assert_eq!(parse(&text), Ok(store));
     }
 
@@ -310,13 +412,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join(FILE), "format = 9\n").unwrap();
         let error = StoreFile::read(dir.path()).unwrap_err().to_string();
-        assert!(error.contains("format 9, this build reads 1 to 2"), "{error}");
+        assert!(error.contains("format 9, this build reads 1 to 3"), "{error}");
     }
 
     proptest! {
         #[test]
         fn a_changed_byte_never_passes_and_never_panics(at in any::<prop::sample::Index>(), to in any::<u8>()) {
-            let store = StoreFile { id: [7; 16], shards: 2, partitions: 64, layout: 3 };
+            let store = StoreFile { id: [7; 16], shards: 2, partitions: 64, layout: 3, is_made: true };
             let mut bytes = store.to_text().into_bytes();
             let at = at.index(bytes.len());
             prop_assume!(bytes[at] != to);

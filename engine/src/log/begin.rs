@@ -1,6 +1,6 @@
 //! Begins a new generation when the log was read (or there was none), and sorts out the files.
 
-use super::format::{Previous, SEGMENT_HEADER, SegmentHeader};
+use super::format::{NoHeader, Previous, SEGMENT_HEADER, SegmentHeader};
 use super::inventory::{Inventory, Link};
 use super::segments::{SPARES_MAX, Segment, Segments};
 use super::{Log, LogOptions, LogPosition};
@@ -8,6 +8,7 @@ use crate::Error;
 use crate::aligned::ALIGN;
 use crate::dir::{Dir, rewrite};
 use crate::io::FileName;
+use crate::manifest::is_without_room;
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::io;
@@ -15,7 +16,7 @@ use std::io;
 const FILL_BYTES: usize = 1 << 20;
 
 /// Makes the segments in `kept`, which end at `end` and are proved durable until `proved`, durable, begins a segment of a generation above
-/// `newest` behind them, and clears away what isn't log.
+/// `newest` behind them, and clears away what isn't log. Without room for that segment the log is one that has failed.
 pub(super) fn begin_generation(
     dir: &mut dyn Dir,
     options: LogOptions,
@@ -39,11 +40,19 @@ pub(super) fn begin_generation(
         file: link.header.file,
         end: end.offset,
     });
+    let files = match sort_files(dir, &options, inventory, &kept, end) {
+        Err(Error::Io { source, .. }) if is_without_room(&source) && !kept.is_empty() => {
+            let next_number = inventory.files.last().map_or(1, |file| file.number + 1);
+            let live = live_segments(&options, &kept);
+            let segments = Segments::new(options.segment_bytes, next_number, live, Vec::new());
+            return Ok(Log::without_room(options, segments, generation, end));
+        }
+        files => files?,
+    };
     // A newest segment without a commit is replaced, so that openings alone don't make the log grow.
     if let Some(empty) = kept.pop_if(|_| end.offset == SEGMENT_HEADER) {
         previous = empty.header.previous;
     }
-    let files = sort_files(dir, &options, inventory, &kept)?;
     let header = SegmentHeader {
         shard_id: options.shard_id,
         file: files.segment,
@@ -58,21 +67,22 @@ pub(super) fn begin_generation(
         .map_err(|error| Error::io("write", FileName::Log(files.segment), dir.path(), error))?;
     sync(dir, files.segment)?;
     dir.sync_dir().map_err(|error| Error::io("sync", "names", dir.path(), error))?;
-    for number in files.waste {
-        dir.unlink(FileName::Log(number))
-            .map_err(|error| Error::io("remove", FileName::Log(number), dir.path(), error))?;
-    }
-    let size = u64::from(options.segment_bytes);
-    let live = kept.iter().map(|link| Segment {
+    files.waste.iter().try_for_each(|&number| unlink(dir, number))?;
+    let live = live_segments(&options, &kept);
+    let segments = Segments::new(options.segment_bytes, files.next_number, live, files.spares);
+    let bytes = options.segment_bytes.into();
+    let newest = Segment { generation, file: files.segment, prepared: true, bytes };
+    Ok(Log::new(options, segments, newest))
+}
+
+fn live_segments(options: &LogOptions, kept: &[Link]) -> VecDeque<Segment> {
+    let segment = |link: &Link| Segment {
         generation: link.header.generation,
         file: link.header.file,
-        prepared: link.len == size,
+        prepared: link.len == u64::from(options.segment_bytes),
         bytes: link.len,
-    });
-    let live: VecDeque<Segment> = live.collect();
-    let segments = Segments::new(options.segment_bytes, files.next_number, live, files.spares);
-    let newest = Segment { generation, file: files.segment, prepared: true, bytes: size };
-    Ok(Log::new(options, segments, newest))
+    };
+    kept.iter().map(segment).collect()
 }
 
 /// The first generation of the opening after the one that `newest` belongs to.
@@ -88,26 +98,40 @@ struct Files {
     next_number: u64,
 }
 
-/// Decides what becomes of the files that aren't kept, and makes one if none can be used.
+/// Decides what becomes of the files that aren't kept, and makes one if none can be used. A newest segment in `kept`
+/// without a commit, which the new one replaces, isn't overwritten for that: until the new header is durable it is all
+/// that says how far the log has come.
 fn sort_files(
     dir: &mut dyn Dir,
     options: &LogOptions,
     inventory: &Inventory,
     kept: &[Link],
+    end: LogPosition,
 ) -> Result<Files, Error> {
     let size = u64::from(options.segment_bytes);
     let mut next_number = inventory.files.last().map_or(1, |file| file.number + 1);
+    let replaced = kept.last().filter(|_| end.offset == SEGMENT_HEADER).map(|link| link.header.file);
     let (mut usable, mut waste) = (Vec::new(), Vec::new());
     for file in &inventory.files {
         if kept.iter().any(|link| link.header.file == file.number) {
             continue;
         }
-        let useful = file.len == size && usable.len() <= SPARES_MAX;
-        if useful { usable.push(file.number) } else { waste.push(file.number) }
+        if file.len == size && usable.len() <= SPARES_MAX {
+            usable.push(file.number);
+        } else if file.header == Err(NoHeader::Blank) {
+            // It was never used, and its room may be wanted below.
+            unlink(dir, file.number)?;
+        } else {
+            waste.push(file.number);
+        }
     }
     if usable.is_empty() {
         let file = FileName::Log(next_number);
-        fill(dir, file, size).map_err(|error| Error::io("prepare", file, dir.path(), error))?;
+        if let Err(error) = fill(dir, file, size) {
+            // What there is of it would only take room. (Mostly: a file that wasn't even made can't be removed.)
+            drop(dir.unlink(file));
+            return Err(Error::io("prepare", file, dir.path(), error));
+        }
         usable.push(next_number);
         next_number += 1;
     }
@@ -117,7 +141,11 @@ fn sort_files(
         rewrite(dir, file, size - ALIGN as u64..size)
             .map_err(|error| Error::io("prepare", file, dir.path(), error))?;
     }
-    let spares = usable.split_off(1);
+    let mut spares = usable.split_off(1);
+    if let Some(replaced) = replaced {
+        let is_spare = inventory.files.iter().any(|file| file.number == replaced && file.len == size);
+        if is_spare && spares.len() < SPARES_MAX { spares.push(replaced) } else { waste.push(replaced) }
+    }
     Ok(Files { segment: usable[0], spares, waste, next_number })
 }
 
@@ -140,6 +168,11 @@ fn make_durable(dir: &mut dyn Dir, link: &Link, proved: LogPosition, end: LogPos
 fn sync(dir: &mut dyn Dir, number: u64) -> Result<(), Error> {
     let file = FileName::Log(number);
     dir.sync(file).map_err(|error| Error::io("sync", file, dir.path(), error))
+}
+
+fn unlink(dir: &mut dyn Dir, number: u64) -> Result<(), Error> {
+    let file = FileName::Log(number);
+    dir.unlink(file).map_err(|error| Error::io("remove", file, dir.path(), error))
 }
 
 fn fill(dir: &mut dyn Dir, file: FileName, size: u64) -> io::Result<()> {

@@ -1,11 +1,12 @@
 //! Which log files a directory has, what their headers say, and how the segments follow each other.
 //!
 //! The newest segment counts, and every segment names its predecessor and where that ended. So the log is
-//! the chain read backwards from the newest header; files outside of it are leftovers, whatever they hold.
+//! the chain read backwards from the newest header; files outside of it are leftovers, whatever they hold. The manifest
+//! names a segment at which the chain starts and one that it reaches at least, so no end of it goes unmissed either.
 
 use super::format::{NoHeader, SEGMENT_HEADER, SegmentHeader};
 use super::reader::SegmentReader;
-use super::{LogOptions, LogPosition};
+use super::{Extent, LogOptions, LogPosition, Reached};
 use crate::Error;
 use crate::dir::{Dir, repair_hint};
 use crate::io::FileName;
@@ -94,13 +95,18 @@ impl Inventory {
         self.files.iter().filter_map(|file| file.header.ok().map(|header| (header, file.len)))
     }
 
-    /// The segments from `from` on, oldest first, that lead to the newest generation below `below`. The
-    /// error is the link that is missing.
-    pub fn chain(&self, from: LogPosition, below: u64) -> Result<Vec<Link>, Missing> {
+    /// The segments that the manifest knows to be log and those behind, oldest first, that lead to the newest generation
+    /// below `below`. The error is the link that is missing.
+    pub fn chain(&self, known: Extent, below: u64) -> Result<Vec<Link>, Missing> {
+        let Extent { start: from, reached } = known;
         let newest = self
             .headers()
             .filter(|(header, _)| header.generation >= from.segment && header.generation < below)
             .max_by_key(|(header, _)| header.generation);
+        let found = newest.map_or(0, |(header, _)| header.generation);
+        if found < reached.generation && reached.generation < below {
+            return Err(Missing::newest(reached, found));
+        }
         let Some((header, len)) = newest else {
             return if from.segment == 0 { Ok(Vec::new()) } else { Err(Missing::first(from)) };
         };
@@ -116,8 +122,11 @@ impl Inventory {
             };
             let link = self.headers().find(|(header, _)| follows(header));
             let Some((header, len)) = link else {
-                let (generation, file) = (previous.generation, previous.file);
-                return Err(Missing { generation, file: Some(file), follower: Some(first.file) });
+                return Err(Missing {
+                    generation: previous.generation,
+                    file: Some(previous.file),
+                    told_by: ToldBy::Follower { file: first.file, end: previous.end },
+                });
             };
             chain.push(Link { header, len, end: Some(previous.end) });
             first = header;
@@ -128,9 +137,12 @@ impl Inventory {
 
     /// A missing link as an error that names what to look for.
     pub fn describe(&self, dir: &dyn Dir, missing: Missing) -> Error {
-        let Missing { generation, file, follower } = missing;
+        let Missing { generation, file, told_by } = missing;
         let known = file.and_then(|number| self.files.iter().find(|file| file.number == number));
-        let suspect = known.or_else(|| self.files.iter().find(|file| file.header == Err(NoHeader::Bad)));
+        let suspect = known.or_else(|| {
+            let is_unread = |file: &&LogFile| file.header == Err(NoHeader::Bad);
+            self.files.iter().find(is_unread).filter(|_| file.is_none())
+        });
         if let Some(suspect) = suspect {
             let what = match suspect.header {
                 Ok(header) => format!(
@@ -143,10 +155,17 @@ impl Inventory {
             return Error::Damaged { file, offset: 0, what };
         }
         let name = file.map_or("its file".to_owned(), |number| FileName::Log(number).to_string());
-        let who = follower
-            .map_or("the manifest names".to_owned(), |number| format!("{} follows", FileName::Log(number)));
+        let (who, held) = match told_by {
+            ToldBy::Manifest { before: 0 } => ("the manifest names".to_owned(), "all of the log".to_owned()),
+            ToldBy::Manifest { before } => {
+                ("the manifest names".to_owned(), format!("all that was logged behind segment {before}"))
+            }
+            ToldBy::Follower { file, end } => {
+                (format!("{} follows", FileName::Log(file)), format!("the log up to {generation}:{end}"))
+            }
+        };
         Error::Unusable(format!(
-            "{name}, log segment {generation}, which {who}, is missing from {}; put it back, or {}",
+            "{name}, log segment {generation}, which {who}, is missing from {}; {held} was in it; put it back, or {}",
             dir.path(),
             repair_hint(dir)
         ))
@@ -158,16 +177,30 @@ impl Inventory {
 pub(super) struct Missing {
     pub generation: u64,
     file: Option<u64>,
-    follower: Option<u64>,
+    told_by: ToldBy,
+}
+
+/// How it is known that there was such a segment.
+#[derive(Clone, Copy, Debug)]
+enum ToldBy {
+    /// The manifest starts the log in it, or heard of it; the newest segment before it that is there.
+    Manifest { before: u64 },
+    /// The segment in this file follows it, and says where it ended.
+    Follower { file: u64, end: u32 },
 }
 
 impl Missing {
-    /// Whether there is no segment at all, rather than a gap before one.
+    /// Whether there is no segment before it: nothing of the log is left from where the manifest starts it.
     pub fn is_everything(&self) -> bool {
-        self.follower.is_none()
+        matches!(self.told_by, ToldBy::Manifest { before: 0 })
     }
 
     fn first(from: LogPosition) -> Missing {
-        Missing { generation: from.segment, file: None, follower: None }
+        Missing { generation: from.segment, file: None, told_by: ToldBy::Manifest { before: 0 } }
+    }
+
+    fn newest(reached: Reached, before: u64) -> Missing {
+        let Reached { generation, file } = reached;
+        Missing { generation, file: Some(file), told_by: ToldBy::Manifest { before } }
     }
 }

@@ -8,7 +8,9 @@
 //!    predecessor ended: what lies beyond is never read again.
 //! 3. Every commit says up to where the log was durable when it was written. A bad commit below such a
 //!    position is damage: [`recover`] refuses. A bad commit above all of them is the torn tail: it is cut.
-//! 4. The writer does no I/O: it hands out [`crate::io::IoRequest`]s and takes completions. After a failed
+//! 4. Every segment names its predecessor, and the manifest the newest segment that it heard of: one that was there
+//!    and isn't is missed, whichever it is ([`Extent`]).
+//! 5. The writer does no I/O: it hands out [`crate::io::IoRequest`]s and takes completions. After a failed
 //!    write or sync it takes nothing until the log is cut behind its last whole commit ([`Log::cut`]), as
 //!    recovery does it too; a failed sync is never retried.
 //!
@@ -20,6 +22,7 @@ mod cut;
 mod dump;
 mod flight;
 mod format;
+mod headers;
 mod inventory;
 mod part;
 mod reader;
@@ -35,7 +38,7 @@ pub use dump::{DumpItem, dump};
 pub use flight::{CommitId, LogEvent};
 pub use recovery::recover;
 pub use repair::{Dropped, RepairReport, repair};
-pub use replay::{Replayed, replay};
+pub use replay::{Replayed, check_segments, replay};
 pub use segment_job::SegmentJob;
 pub use writer::Log;
 
@@ -50,6 +53,30 @@ pub struct LogPosition {
     pub segment: u64,
     /// Offset in the segment's file, in bytes.
     pub offset: u32,
+}
+
+/// A segment that the log has begun for good: its header was durable, so it, or a newer one, is there ever after.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reached {
+    /// Its generation. The default, 0, is before every segment.
+    pub generation: u64,
+    /// The number of its file.
+    pub file: u64,
+}
+
+/// What the durable manifest knows of the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extent {
+    /// Where it starts: segments before are reused or removed. The default is its beginning.
+    pub start: LogPosition,
+    /// The newest segment that the manifest heard of. The log may have gone on since.
+    pub reached: Reached,
+}
+
+impl From<LogPosition> for Extent {
+    fn from(start: LogPosition) -> Extent {
+        Extent { start, ..Extent::default() }
+    }
 }
 
 /// What a record is. The last two are reserved for consensus; a solo group doesn't write them.

@@ -14,29 +14,31 @@ use super::begin::begin_generation;
 use super::format::SEGMENT_HEADER;
 use super::inventory::{Inventory, Link, LogFile};
 use super::reader::{Bad, SegmentReader};
-use super::{Log, LogOptions, LogPosition, Record};
+use super::{Extent, Log, LogOptions, LogPosition, Record};
 use crate::Error;
 use crate::dir::{Dir, repair_hint};
 use crate::io::FileName;
 
-/// Hands every record of every commit from `from` (0 for the beginning) on to `visit`, in order, with the
+/// Hands every record of every commit from where the manifest starts the log on to `visit`, in order, with the
 /// position of its commit, and returns the writer at the start of a new segment. In an empty directory it
-/// makes the first segment.
+/// makes the first segment. Where there is no room for one, the log is there to be read, and has failed: it begins
+/// the segment when it is cut ([`Log::cut`]), as after a failed write.
 ///
-/// `from` is the start of the log that the durable manifest names: segments before it are reused or
-/// removed. Nothing in the directory changes before all records were visited. Fails with
-/// [`Error::Damaged`] where something that was proved durable isn't there any more.
+/// Segments before the start are reused or removed. Nothing in the directory changes before all records were visited.
+/// Fails with [`Error::Damaged`] where something that was proved durable isn't there any more, and with
+/// [`Error::Unusable`] where a segment is missing that the manifest or another segment knows.
 pub fn recover(
     dir: &mut dyn Dir,
-    from: LogPosition,
+    known: impl Into<Extent>,
     options: LogOptions,
     visit: &mut dyn FnMut(Record<'_>, LogPosition) -> Result<(), Error>,
 ) -> Result<Log, Error> {
     options.check()?;
     let inventory = Inventory::read(dir)?;
     inventory.check(dir, &options)?;
-    let chain = inventory.chain(from, u64::MAX).map_err(|missing| inventory.describe(dir, missing))?;
-    let ended = read_chain(dir, &options, &chain, from, visit)?;
+    let known = known.into();
+    let chain = inventory.chain(known, u64::MAX).map_err(|missing| inventory.describe(dir, missing))?;
+    let ended = read_chain(dir, &options, &chain, known.start, visit)?;
     if let Some(damage) = ended.damage(dir, &options, &chain)? {
         return Err(damage);
     }
@@ -44,7 +46,7 @@ pub fn recover(
     if let Some(damage) = leftovers.damage(dir, ended.position) {
         return Err(damage);
     }
-    let newest = inventory.newest_generation().max(leftovers.newest_generation).max(from.segment);
+    let newest = inventory.newest_generation().max(leftovers.newest_generation).max(known.start.segment);
     let kept = chain.into_iter().take(ended.link + 1).collect();
     begin_generation(dir, options, newest, &inventory, kept, ended.proved, ended.position)
 }

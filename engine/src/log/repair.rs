@@ -2,15 +2,17 @@
 //!
 //! The log is an order; entries behind a hole can't be applied without those in it. So what is kept is the
 //! longest sound prefix. The cut is made as every opening makes it: a new generation whose header says
-//! where its predecessor ended. Files that are dropped become spares; copy the directory first if what is
+//! where its predecessor ended. A header that alone is damaged is put together again. Files that are dropped become spares; copy the directory first if what is
 //! in them matters.
 
+use super::batch::Batch;
 use super::begin::begin_generation;
-use super::format::SEGMENT_HEADER;
+use super::format::{SEGMENT_HEADER, SegmentHeader};
+use super::headers;
 use super::inventory::{Inventory, Link};
 use super::reader::SegmentReader;
-use super::recovery::{read_chain, read_leftovers};
-use super::{LogOptions, LogPosition};
+use super::recovery::{Ended, read_chain, read_leftovers};
+use super::{Extent, LogOptions, LogPosition};
 use crate::Error;
 use crate::dir::Dir;
 use crate::io::FileName;
@@ -24,6 +26,12 @@ pub struct RepairReport {
     pub kept_commits: u64,
     /// Records in them.
     pub kept_records: u64,
+    /// The latest time in them, microseconds since the Unix epoch.
+    pub kept_clock_us: u64,
+    /// Where they end, if whatever was logged behind is lost.
+    pub lost_behind: Option<LogPosition>,
+    /// Segments of which only the header was damaged: it is put back, and they stay.
+    pub restored: Vec<FileName>,
     /// What went.
     pub dropped: Vec<Dropped>,
 }
@@ -41,42 +49,95 @@ pub struct Dropped {
     pub records: u64,
 }
 
-/// Cuts the log before the first damage from `from` on, the start that the manifest names. Does nothing
-/// to a sound log.
-pub fn repair(dir: &mut dyn Dir, from: LogPosition, options: LogOptions) -> Result<RepairReport, Error> {
+/// Cuts the log before the first damage of what the manifest knows to be log. A segment whose header alone is damaged
+/// gets it back. Does nothing to a sound log.
+pub fn repair(
+    dir: &mut dyn Dir,
+    known: impl Into<Extent>,
+    options: LogOptions,
+) -> Result<RepairReport, Error> {
     options.check()?;
-    let inventory = Inventory::read(dir)?;
+    let known = known.into();
+    let mut inventory = Inventory::read(dir)?;
     inventory.check(dir, &options)?;
-    let mut report = RepairReport::default();
-    let chain = longest_chain(dir, from, &inventory, &mut report);
-    let ended = read_chain(dir, &options, &chain, from, &mut |_, _| Ok(()))?;
-    report.kept_commits = ended.commits;
-    report.kept_records = ended.records;
-    report.damage.extend(ended.damage(dir, &options, &chain)?.map(|damage| damage.to_string()));
-    let leftovers = read_leftovers(dir, &options, &inventory, ended.staying(&chain))?;
-    if report.damage.is_empty() {
-        report.damage.extend(leftovers.damage(dir, ended.position).map(|damage| damage.to_string()));
+    let mut found = examine(dir, &options, &inventory, known)?;
+    if found.report.damage.is_empty() {
+        return Ok(found.report);
     }
-    if report.damage.is_empty() {
-        return Ok(report);
+    let mut is_cut = true;
+    let mut headers = headers::restore(dir, &options, &mut inventory, known)?;
+    if !headers.is_empty() {
+        let before = std::mem::replace(&mut found, examine(dir, &options, &inventory, known)?).report.damage;
+        is_cut = !found.report.damage.is_empty();
+        let others = found.report.damage.drain(..).filter(|damage| !before.contains(damage));
+        found.report.damage = before.iter().cloned().chain(others).collect();
     }
+    let Found { mut report, chain, ended, newest_stray } = found;
     let kept: Vec<Link> = chain.into_iter().take(ended.link + 1).collect();
     count_dropped(dir, &options, &inventory, &kept, ended.position, &mut report)?;
-    let newest = inventory.newest_generation().max(leftovers.newest_generation).max(from.segment);
+    report.lost_behind = is_cut.then_some(ended.position);
+    headers.retain(|header| kept.iter().any(|link| link.header == *header));
+    for header in headers {
+        report.restored.push(FileName::Log(header.file));
+        put_back(dir, &header)?;
+    }
+    let newest = inventory.newest_generation().max(newest_stray);
+    let newest = newest.max(known.start.segment).max(known.reached.generation);
     begin_generation(dir, options, newest, &inventory, kept, ended.proved, ended.position)?;
     Ok(report)
 }
 
-/// The chain from `from` up to the first missing link.
+/// What is wrong with a log, and how much of it is sound.
+struct Found {
+    report: RepairReport,
+    chain: Vec<Link>,
+    ended: Ended,
+    newest_stray: u64,
+}
+
+fn examine(
+    dir: &dyn Dir,
+    options: &LogOptions,
+    inventory: &Inventory,
+    known: Extent,
+) -> Result<Found, Error> {
+    let mut report = RepairReport::default();
+    let chain = longest_chain(dir, known, inventory, &mut report);
+    let ended = read_chain(dir, options, &chain, known.start, &mut |record, _| {
+        let clock_us = Batch::parse(record.payload).map_or(0, |batch| batch.clock_us());
+        report.kept_clock_us = report.kept_clock_us.max(clock_us);
+        Ok(())
+    })?;
+    report.kept_commits = ended.commits;
+    report.kept_records = ended.records;
+    report.damage.extend(ended.damage(dir, options, &chain)?.map(|damage| damage.to_string()));
+    let leftovers = read_leftovers(dir, options, inventory, ended.staying(&chain))?;
+    if report.damage.is_empty() {
+        report.damage.extend(leftovers.damage(dir, ended.position).map(|damage| damage.to_string()));
+    }
+    Ok(Found { report, chain, ended, newest_stray: leftovers.newest_generation })
+}
+
+/// Writes a header that was put together again, durably.
+fn put_back(dir: &mut dyn Dir, header: &SegmentHeader) -> Result<(), Error> {
+    let file = FileName::Log(header.file);
+    let mut block = vec![0; SEGMENT_HEADER as usize];
+    header.encode(&mut block);
+    dir.write(file, 0, &block)
+        .and_then(|()| dir.sync(file))
+        .map_err(|error| Error::io("write", file, dir.path(), error))
+}
+
+/// The chain from where the manifest starts the log up to the first missing link.
 fn longest_chain(
     dir: &dyn Dir,
-    from: LogPosition,
+    known: Extent,
     inventory: &Inventory,
     report: &mut RepairReport,
 ) -> Vec<Link> {
     let mut below = u64::MAX;
     loop {
-        match inventory.chain(from, below) {
+        match inventory.chain(known, below) {
             Ok(chain) => return chain,
             Err(missing) => {
                 if below == u64::MAX || !missing.is_everything() {

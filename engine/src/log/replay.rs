@@ -2,7 +2,7 @@
 
 use super::inventory::Inventory;
 use super::recovery::{read_chain, read_leftovers};
-use super::{LogOptions, LogPosition, Record};
+use super::{Extent, LogOptions, LogPosition, Record};
 use crate::Error;
 use crate::dir::Dir;
 
@@ -17,19 +17,20 @@ pub struct Replayed {
     pub end: LogPosition,
 }
 
-/// Hands every record from `from`, the start that the manifest names, to `visit`, in order, with the position
-/// of its commit. Changes nothing; fails where [`super::recover`] would.
+/// Hands every record from where the manifest starts the log to `visit`, in order, with the position of its
+/// commit. Changes nothing; fails where [`super::recover`] would.
 pub fn replay(
     dir: &dyn Dir,
-    from: LogPosition,
+    known: impl Into<Extent>,
     shard_id: [u8; 16],
     visit: &mut dyn FnMut(Record<'_>, LogPosition) -> Result<(), Error>,
 ) -> Result<Replayed, Error> {
     let options = LogOptions::new(shard_id, false);
     let inventory = Inventory::read(dir)?;
     inventory.check(dir, &options)?;
-    let chain = inventory.chain(from, u64::MAX).map_err(|missing| inventory.describe(dir, missing))?;
-    let ended = read_chain(dir, &options, &chain, from, visit)?;
+    let known = known.into();
+    let chain = inventory.chain(known, u64::MAX).map_err(|missing| inventory.describe(dir, missing))?;
+    let ended = read_chain(dir, &options, &chain, known.start, visit)?;
     if let Some(damage) = ended.damage(dir, &options, &chain)? {
         return Err(damage);
     }
@@ -38,4 +39,11 @@ pub fn replay(
         return Err(damage);
     }
     Ok(Replayed { commits: ended.commits, records: ended.records, end: ended.position })
+}
+
+/// Whether every segment is there that the manifest or another segment knows. Reads headers only, changes nothing.
+pub fn check_segments(dir: &dyn Dir, known: Extent, shard_id: [u8; 16]) -> Result<(), Error> {
+    let inventory = Inventory::read(dir)?;
+    inventory.check(dir, &LogOptions::new(shard_id, false))?;
+    inventory.chain(known, u64::MAX).map(drop).map_err(|missing| inventory.describe(dir, missing))
 }

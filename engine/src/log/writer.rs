@@ -11,7 +11,7 @@ use super::flight::{CommitId, Syncing, Tokens, Writing};
 use super::format::{COMMIT_HEADER, Previous, SEGMENT_HEADER, record_bytes};
 use super::part::{Made, Part, SegmentStart, Tail, padded};
 use super::segments::{NextFile, Segment, Segments};
-use super::{LogOptions, LogPosition, Record, SegmentJob};
+use super::{LogOptions, LogPosition, Reached, Record, SegmentJob};
 use crate::aligned::AlignedBuf;
 use crate::io::{FileName, IoRequest};
 use std::collections::VecDeque;
@@ -52,21 +52,50 @@ impl Log {
         segments.push_live(newest);
         let start = LogPosition { segment: newest.generation, offset: SEGMENT_HEADER };
         Log {
-            options,
             tokens: Tokens::new(newest.generation),
-            forming: VecDeque::new(),
-            writing: None,
             written: start,
             durable: start,
+            tail: Tail::new(&options, newest.generation, newest.file, None),
+            ..Log::with(options, segments)
+        }
+    }
+
+    /// A writer that is nowhere yet.
+    fn with(options: LogOptions, segments: Segments) -> Log {
+        Log {
+            options,
+            tokens: Tokens::new(0),
+            forming: VecDeque::new(),
+            writing: None,
+            written: LogPosition::default(),
+            durable: LogPosition::default(),
             dirty: Vec::new(),
             syncing: None,
             failed: false,
             cut: Cut::No,
             last_commit: CommitId(0),
             forming_bytes: 0,
-            tail: Tail::new(&options, newest.generation, newest.file, None),
+            tail: Tail::new(&options, 0, 0, None),
             segments,
             buffers: Vec::new(),
+        }
+    }
+
+    /// The writer of a log that ends at `end` and has no room for the next segment, of this generation: one that has
+    /// failed, and takes commits when it is cut.
+    pub(super) fn without_room(
+        options: LogOptions,
+        segments: Segments,
+        generation: u64,
+        end: LogPosition,
+    ) -> Log {
+        Log {
+            tokens: Tokens::new(generation),
+            written: end,
+            durable: end,
+            failed: true,
+            tail: Tail::new(&options, generation - 1, 0, None),
+            ..Log::with(options, segments)
         }
     }
 
@@ -112,6 +141,12 @@ impl Log {
     /// The end of what has been written: the next commit starts here, or in the next segment.
     pub fn end(&self) -> LogPosition {
         self.written
+    }
+
+    /// The segment that [`Log::end`] lies in. Its header is durable.
+    pub fn reached(&self) -> Reached {
+        let generation = self.written.segment;
+        Reached { generation, file: self.segments.file_of(generation) }
     }
 
     /// Everything before this position is durable.

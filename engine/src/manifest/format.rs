@@ -1,14 +1,14 @@
 //! The bytes of a manifest: what `docs/formats/manifest.md` draws, and nothing else.
 
-use super::state::{Edit, GroupState, TableEntry};
+use super::state::{Edit, GroupState, Membership, TableEntry};
 use crate::aligned::{ALIGN, AlignedBuf};
 use crate::key::{Incarnation, Partition, Version};
-use crate::log::LogPosition;
+use crate::log::{LogPosition, Reached};
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-/// The version this build writes and reads.
-pub(super) const FORMAT_VERSION: u32 = 1;
+/// The version this build writes. It reads version 1 too, whose edits have no [`EditTail`].
+pub(super) const FORMAT_VERSION: u32 = 2;
 /// The file's header takes its first block; records follow, each at a multiple of this.
 pub(super) const BLOCK: u64 = ALIGN as u64;
 
@@ -17,6 +17,8 @@ const RECORD_MAGIC: u32 = u32::from_le_bytes(*b"PMrc");
 const RECORD_HEADER: usize = size_of::<RecordHeader>();
 const HAS_LOG_START: u32 = 1;
 const HAS_NEXT_FILE: u32 = 2;
+const HAS_LOG_REACHED: u32 = 4;
+const HAS_MEMBERSHIP: u32 = 8;
 
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
@@ -51,6 +53,18 @@ struct EditHeader {
     removed: U32,
     groups: U32,
     zero: U32,
+}
+
+/// What version 2 added behind the header.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct EditTail {
+    reached_generation: U64,
+    reached_file: U64,
+    shard: U32,
+    shards: U32,
+    partitions: U32,
+    layout: U32,
 }
 
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
@@ -88,9 +102,16 @@ pub(super) enum RecordKind {
 pub(super) struct Place {
     pub shard_id: [u8; 16],
     pub number: u64,
+    /// The version of its format.
+    pub version: u32,
 }
 
 impl Place {
+    /// A file that this build makes.
+    pub fn new(shard_id: [u8; 16], number: u64) -> Place {
+        Place { shard_id, number, version: FORMAT_VERSION }
+    }
+
     fn checksum(&self, offset: u64, bytes: &[u8]) -> u32 {
         let crc = crc32c::crc32c(&self.shard_id);
         let crc = crc32c::crc32c_append(crc, &self.number.to_le_bytes());
@@ -102,7 +123,7 @@ impl Place {
         let start = buf.len();
         let mut header = FileHeader {
             magic: FILE_MAGIC.into(),
-            version: FORMAT_VERSION.into(),
+            version: self.version.into(),
             crc: 0.into(),
             shard_id: self.shard_id,
             number: self.number.into(),
@@ -117,7 +138,7 @@ impl Place {
     pub fn encode(&self, kind: RecordKind, sequence: u64, edit: &Edit, offset: u64, buf: &mut AlignedBuf) {
         let start = buf.len();
         buf.resize(start + RECORD_HEADER);
-        encode_edit(edit, buf);
+        encode_edit(edit, self.version, buf);
         let end = buf.len();
         buf.pad();
         let header = RecordHeader {
@@ -154,7 +175,8 @@ impl Place {
             2 => RecordKind::Edit,
             _ => return Err("a record's kind is unknown"),
         };
-        let edit = parse_edit(&bytes[RECORD_HEADER..RECORD_HEADER + len]).ok_or("an edit is too short")?;
+        let edit = parse_edit(&bytes[RECORD_HEADER..RECORD_HEADER + len], self.version)
+            .ok_or("an edit is too short")?;
         Ok(ManifestRecord { kind, sequence: header.sequence.get(), edit, bytes: padded as u64 })
     }
 }
@@ -184,7 +206,9 @@ pub(super) fn parse_header(block: &[u8]) -> Result<Place, HeaderFault> {
         return Err(HeaderFault::Bad);
     }
     match header.version.get() {
-        FORMAT_VERSION => Ok(Place { shard_id: header.shard_id, number: header.number.get() }),
+        version @ 1..=FORMAT_VERSION => {
+            Ok(Place { shard_id: header.shard_id, number: header.number.get(), version })
+        }
         version => Err(HeaderFault::Version(version)),
     }
 }
@@ -193,10 +217,13 @@ fn count(len: usize) -> U32 {
     u32::try_from(len).expect("a manifest's state is far below 4 GiB").into()
 }
 
-fn encode_edit(edit: &Edit, buf: &mut AlignedBuf) {
+fn encode_edit(edit: &Edit, version: u32, buf: &mut AlignedBuf) {
     let log_start = edit.log_start.unwrap_or_default();
     let flag = |set: bool, flag| if set { flag } else { 0 };
-    let flags = flag(edit.log_start.is_some(), HAS_LOG_START) | flag(edit.next_file.is_some(), HAS_NEXT_FILE);
+    let flags = flag(edit.log_start.is_some(), HAS_LOG_START)
+        | flag(edit.next_file.is_some(), HAS_NEXT_FILE)
+        | flag(edit.log_reached.is_some(), HAS_LOG_REACHED)
+        | flag(edit.membership.is_some(), HAS_MEMBERSHIP);
     let header = EditHeader {
         log_generation: log_start.segment.into(),
         log_offset: log_start.offset.into(),
@@ -208,6 +235,9 @@ fn encode_edit(edit: &Edit, buf: &mut AlignedBuf) {
         zero: 0.into(),
     };
     buf.extend_from_slice(header.as_bytes());
+    if version > 1 {
+        buf.extend_from_slice(EditTail::of(edit).as_bytes());
+    }
     for table in &edit.added {
         let (number, file_bytes) = (table.number.into(), table.file_bytes.into());
         buf.extend_from_slice(RawTable { number, file_bytes, level: table.level, zero: [0; 7] }.as_bytes());
@@ -230,8 +260,38 @@ fn encode_edit(edit: &Edit, buf: &mut AlignedBuf) {
     }
 }
 
-fn parse_edit(bytes: &[u8]) -> Option<Edit> {
+impl EditTail {
+    fn of(edit: &Edit) -> EditTail {
+        let reached = edit.log_reached.unwrap_or_default();
+        let none = Membership { shard: 0, shards: 0, partitions: 0, layout: 0 };
+        let Membership { shard, shards, partitions, layout } = edit.membership.unwrap_or(none);
+        EditTail {
+            reached_generation: reached.generation.into(),
+            reached_file: reached.file.into(),
+            shard: shard.into(),
+            shards: shards.into(),
+            partitions: partitions.into(),
+            layout: layout.into(),
+        }
+    }
+
+    fn reached(&self) -> Reached {
+        Reached { generation: self.reached_generation.get(), file: self.reached_file.get() }
+    }
+
+    fn membership(&self) -> Membership {
+        let [shard, shards, partitions, layout] =
+            [self.shard, self.shards, self.partitions, self.layout].map(U32::get);
+        Membership { shard, shards, partitions, layout }
+    }
+}
+
+fn parse_edit(bytes: &[u8], version: u32) -> Option<Edit> {
     let (header, rest) = EditHeader::ref_from_prefix(bytes).ok()?;
+    let (tail, rest) = match version {
+        1 => (None, rest),
+        _ => EditTail::ref_from_prefix(rest).ok().map(|(tail, rest)| (Some(tail), rest))?,
+    };
     let (added, rest) = <[RawTable]>::ref_from_prefix_with_elems(rest, header.added.get() as usize).ok()?;
     let (removed, rest) = <[U64]>::ref_from_prefix_with_elems(rest, header.removed.get() as usize).ok()?;
     let groups = <[RawGroup]>::ref_from_bytes_with_elems(rest, header.groups.get() as usize).ok()?;
@@ -251,11 +311,14 @@ fn parse_edit(bytes: &[u8]) -> Option<Edit> {
         clock_us: raw.clock_us.get(),
     };
     let flags = header.flags.get();
+    let tail_has = |flag| tail.filter(|_| flags & flag != 0);
     Some(Edit {
         added: added.iter().map(table).collect(),
         removed: removed.iter().map(|number| number.get()).collect(),
         groups: groups.iter().map(group).collect(),
         log_start: (flags & HAS_LOG_START != 0).then_some(log_start),
+        log_reached: tail_has(HAS_LOG_REACHED).map(EditTail::reached),
         next_file: (flags & HAS_NEXT_FILE != 0).then_some(header.next_file.get()),
+        membership: tail_has(HAS_MEMBERSHIP).map(EditTail::membership),
     })
 }

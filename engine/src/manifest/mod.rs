@@ -17,8 +17,9 @@ mod repair;
 mod state;
 mod writer;
 
+pub(crate) use recovery::without_manifest;
 pub use repair::{ManifestDump, ManifestRepair};
-pub use state::{Edit, GroupState, ManifestState, TableEntry};
+pub use state::{Edit, GroupState, ManifestState, Membership, TableEntry};
 pub(crate) use writer::is_without_room;
 pub use writer::{Manifest, ManifestEvent};
 

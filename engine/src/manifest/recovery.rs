@@ -1,7 +1,7 @@
 //! Reading a manifest back.
 
-use super::format::{BLOCK, HeaderFault, ManifestRecord, Place, RecordKind, parse_header};
-use super::writer::encode_file;
+use super::format::{BLOCK, FORMAT_VERSION, HeaderFault, ManifestRecord, Place, RecordKind, parse_header};
+use super::writer::{encode_file, is_without_room};
 use super::{Manifest, ManifestState};
 use crate::Error;
 use crate::aligned::AlignedBuf;
@@ -14,15 +14,15 @@ const SEQUENCE_MAX: u64 = 1 << 62;
 impl Manifest {
     /// Reads the manifest of a shard's directory, or makes one in a directory that has no file of ours.
     ///
-    /// A torn last edit is cut (the state moves to a new file); leftovers of rewrites are removed. Fails
+    /// A torn last edit is cut, and a file of an earlier format left behind: the state moves to a new file, before the
+    /// next edit at the latest if there is no room for it now. Leftovers of rewrites are removed. Fails
     /// with [`Error::Damaged`] where an edit that was durable can't be read, and with
     /// [`Error::Unusable`] where there are tables or log files but no manifest.
     pub fn recover(dir: &mut dyn Dir, shard_id: [u8; 16]) -> Result<(Manifest, ManifestState), Error> {
         let names = list(dir)?;
         let Some(number) = newest(&names) else {
             refuse_orphans(dir, &names)?;
-            let place = Place { shard_id, number: 1 };
-            return start_file(dir, place, 1, ManifestState::default(), &names);
+            return start_file(dir, Place::new(shard_id, 1), 1, ManifestState::default(), &names);
         };
         let content = Content::read(dir, number)?;
         content.check_shard(dir, shard_id)?;
@@ -31,9 +31,13 @@ impl Manifest {
         }
         content.check_sequence(dir)?;
         let (place, sequence) = (content.place, content.sequence);
-        if content.bad.is_some() {
-            let place = Place { number: number + 1, ..place };
-            return start_file(dir, place, sequence + 1, content.state, &names);
+        let must_move = content.bad.is_some() || place.version < FORMAT_VERSION;
+        if must_move {
+            let next = Place::new(shard_id, number + 1);
+            match start_file(dir, next, sequence + 1, content.state.clone(), &names) {
+                Err(Error::Io { source, .. }) if is_without_room(&source) => abandon(dir, next.number),
+                done => return done,
+            }
         }
         // A killed process may have left edits that only the page cache has, and no sync will write.
         let file = FileName::Manifest(number);
@@ -41,7 +45,19 @@ impl Manifest {
             .map_err(|error| Error::io("make durable", file, dir.path(), error))?;
         dir.sync_dir().map_err(|error| Error::io("sync", "names", dir.path(), error))?;
         remove_leftovers(dir, &names, file)?;
-        Ok((Manifest::new(place, content.end, sequence, content.state.clone()), content.state))
+        let mut manifest = Manifest::new(place, content.end, sequence, content.state.clone());
+        if must_move {
+            manifest.move_before_next_edit(number + 2);
+        }
+        Ok((manifest, content.state))
+    }
+}
+
+/// Removes what a file left that couldn't be made. It says what the file that counts says: it does no harm if it stays.
+fn abandon(dir: &mut dyn Dir, number: u64) {
+    for file in [FileName::ManifestTemp(number), FileName::Manifest(number)] {
+        // Mostly it isn't there.
+        drop(dir.unlink(file));
     }
 }
 
@@ -85,7 +101,7 @@ impl Content {
         let place = match bytes.get(..BLOCK as usize).map(parse_header) {
             Some(Ok(place)) if place.number == number => place,
             Some(Err(HeaderFault::Version(found))) => {
-                return Err(Error::Format { file, found, supported: super::format::FORMAT_VERSION });
+                return Err(Error::Format { file, found, supported: FORMAT_VERSION });
             }
             _ => return Err(damaged(0, "its header can't be read")),
         };
@@ -198,15 +214,18 @@ pub(super) fn newest(names: &[FileName]) -> Option<u64> {
 }
 
 fn refuse_orphans(dir: &dyn Dir, names: &[FileName]) -> Result<(), Error> {
+    let is_data = |name: &FileName| matches!(name, FileName::Table(_) | FileName::Log(_));
+    if names.iter().any(is_data) { Err(without_manifest(dir, names)) } else { Ok(()) }
+}
+
+/// What is missing in a directory that has no manifest, and should have one.
+pub(crate) fn without_manifest(dir: &dyn Dir, names: &[FileName]) -> Error {
     let data = names.iter().filter(|name| matches!(name, FileName::Table(_) | FileName::Log(_))).count();
-    if data == 0 {
-        return Ok(());
-    }
-    Err(Error::Unusable(format!(
-        "{} has {data} tables and log files but no manifest that says which of them count; restore the \
-         highest-numbered .manifest file from a backup",
-        dir.path()
-    )))
+    let what = match data {
+        0 => "all files of the shard are missing, and with them every key of its partitions".to_owned(),
+        _ => format!("the manifest is missing, which says which of {data} tables and log files count"),
+    };
+    Error::Unusable(format!("{}: {what}; put back what is missing, or {}", dir.path(), repair_hint(dir)))
 }
 
 /// Makes a new manifest file that says `state`, as a rewrite does, and removes the others.

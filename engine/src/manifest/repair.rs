@@ -5,7 +5,7 @@
 //! was removed; otherwise nothing can be proved and the repair refuses.
 
 use super::format::{Place, RecordKind};
-use super::recovery::{Content, list, newest, start_file};
+use super::recovery::{Content, list, newest, start_file, without_manifest};
 use super::{Edit, Manifest, ManifestState};
 use crate::Error;
 use crate::dir::Dir;
@@ -66,7 +66,7 @@ impl Manifest {
             let kept_edits = content.edits;
             if !damage.is_empty() {
                 content.check_sequence(dir)?;
-                let place = Place { shard_id, number: numbers[0] + 1 };
+                let place = Place::new(shard_id, numbers[0] + 1);
                 start_file(dir, place, content.sequence + 1, content.state.clone(), &names)?;
             }
             return Ok(ManifestRepair { damage, kept_edits, dropped_edits, state: content.state });
@@ -103,5 +103,6 @@ impl Manifest {
 
 /// The number of the manifest that counts.
 fn newest_of(dir: &dyn Dir) -> Result<u64, Error> {
-    newest(&list(dir)?).ok_or_else(|| Error::Unusable(format!("there is no manifest in {}", dir.path())))
+    let names = list(dir)?;
+    newest(&names).ok_or_else(|| without_manifest(dir, &names))
 }

@@ -2,7 +2,7 @@
 
 use crate::io::FileName;
 use crate::key::{Incarnation, Partition, Version};
-use crate::log::LogPosition;
+use crate::log::{Extent, LogPosition, Reached};
 use std::collections::BTreeMap;
 
 /// A table of the tree.
@@ -35,6 +35,19 @@ pub struct GroupState {
     pub clock_us: u64,
 }
 
+/// Which shard of which store it is: from the shards' word `STORE` can be made anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Membership {
+    /// The shard's number.
+    pub shard: u32,
+    /// How many shards the store has.
+    pub shards: u32,
+    /// How many partitions.
+    pub partitions: u32,
+    /// The layout that the shard belongs to.
+    pub layout: u32,
+}
+
 /// A change that takes place at once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Edit {
@@ -47,8 +60,12 @@ pub struct Edit {
     /// Where replay starts from now on; must be durable in the log ([`crate::log::Log::end`] is, once
     /// written with `sync`, and otherwise its segment is, which is enough).
     pub log_start: Option<LogPosition>,
+    /// A segment that the log has begun; its header must be durable.
+    pub log_reached: Option<Reached>,
     /// The number for the next table file.
     pub next_file: Option<u64>,
+    /// Which shard of which store it is.
+    pub membership: Option<Membership>,
 }
 
 /// All that a manifest says.
@@ -60,8 +77,12 @@ pub struct ManifestState {
     pub groups: BTreeMap<Partition, GroupState>,
     /// Where replay of the log starts.
     pub log_start: LogPosition,
+    /// The newest segment of the log that it heard of.
+    pub log_reached: Reached,
     /// The number for the next table file: above every number in use.
     pub next_file: u64,
+    /// Which shard of which store it is; `None` until it is told.
+    pub membership: Option<Membership>,
 }
 
 impl Default for ManifestState {
@@ -70,7 +91,9 @@ impl Default for ManifestState {
             tables: BTreeMap::new(),
             groups: BTreeMap::new(),
             log_start: LogPosition::default(),
+            log_reached: Reached::default(),
             next_file: 1,
+            membership: None,
         }
     }
 }
@@ -84,7 +107,14 @@ impl ManifestState {
         self.tables.extend(edit.added.iter().map(|table| (table.number, *table)));
         self.groups.extend(edit.groups.iter().map(|group| (group.partition, *group)));
         self.log_start = edit.log_start.unwrap_or(self.log_start);
+        self.log_reached = edit.log_reached.unwrap_or(self.log_reached);
         self.next_file = edit.next_file.unwrap_or(self.next_file);
+        self.membership = edit.membership.or(self.membership);
+    }
+
+    /// What it knows of the log.
+    pub fn log(&self) -> Extent {
+        Extent { start: self.log_start, reached: self.log_reached }
     }
 
     /// Whether an edit fits this state; the error says why not.
@@ -98,6 +128,9 @@ impl ManifestState {
         }
         if edit.log_start.is_some_and(|start| start < self.log_start) {
             return Err("an edit moves the log's start back".to_owned());
+        }
+        if edit.log_reached.is_some_and(|reached| reached.generation < self.log_reached.generation) {
+            return Err("an edit forgets a segment of the log".to_owned());
         }
         let numbers = edit.added.iter().map(|table| table.number).chain(edit.next_file);
         if let Some(number) = numbers.into_iter().find(|&number| number > FileName::NUMBER_MAX) {
@@ -117,7 +150,9 @@ impl ManifestState {
             removed: Vec::new(),
             groups: self.groups.values().copied().collect(),
             log_start: Some(self.log_start),
+            log_reached: Some(self.log_reached),
             next_file: Some(self.next_file),
+            membership: self.membership,
         }
     }
 }

@@ -101,6 +101,12 @@ impl Manifest {
         manifest
     }
 
+    /// Nothing more is written to the file as it is: the state goes to another one, of this number, first.
+    pub(super) fn move_before_next_edit(&mut self, number: u64) {
+        self.is_doubtful = true;
+        self.next_number = number;
+    }
+
     /// Whether an edit fits what the manifest will say once all edits before it are durable; the error says
     /// why not. One that doesn't would make the shard impossible to open: ask before appending.
     pub fn check(&self, edit: &Edit) -> Result<(), String> {
@@ -157,6 +163,11 @@ impl Manifest {
         &self.state
     }
 
+    /// The state with all edits, those included that aren't durable yet.
+    pub fn planned(&self) -> &ManifestState {
+        &self.planned
+    }
+
     /// The file that counts.
     pub fn file(&self) -> FileName {
         FileName::Manifest(self.place.number)
@@ -170,7 +181,7 @@ impl Manifest {
     }
 
     fn next_place(&self) -> Place {
-        Place { number: self.next_number, ..self.place }
+        Place::new(self.place.shard_id, self.next_number)
     }
 
     fn temp(&self) -> FileName {

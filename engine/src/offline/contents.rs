@@ -118,8 +118,7 @@ impl Unflushed {
             read: Replayed::default(),
             clock_us: manifest.groups.values().map(|group| group.clock_us).max().unwrap_or(0),
         };
-        let from = manifest.log_start;
-        let read = replay(dir, from, shard_id, &mut |record, at| {
+        let read = replay(dir, manifest.log(), shard_id, &mut |record, at| {
             unflushed.apply(record, gaps).map_err(|what| {
                 Error::Unusable(format!(
                     "the log record at {at:?} in {} can't be applied: {what}",

@@ -33,6 +33,7 @@ pub(super) enum Running {
 }
 
 /// A manifest edit that was asked for, and what to do when it is durable.
+#[derive(Default)]
 pub(super) struct Install {
     pub removed: Vec<u64>,
     pub added: Vec<(usize, Arc<Table>)>,
@@ -157,6 +158,9 @@ impl Shard {
             if !self.sources.active.is_empty() {
                 self.freeze();
             }
+        }
+        if self.defect.is_none() {
+            self.tell_manifest();
         }
         if self.mono_us >= self.background.rest_until_us && self.defect.is_none() {
             if self.manifest.is_stalled() && self.manifest_backoff.until_us <= self.mono_us {

@@ -47,6 +47,8 @@ impl Backoff {
 pub(super) struct Doubt {
     /// Why writes are refused.
     pub reason: String,
+    /// Nothing but room is wanting.
+    pub is_full: bool,
     /// Attempts to cut the log that failed.
     attempts: u32,
     /// One is on its way.
@@ -62,10 +64,23 @@ impl Shard {
             Some(_) => format!("a log write failed, and what it left can't be settled ({error})"),
         };
         let reason = format!("{reason}; the shard takes no writes until it has settled that, by itself");
-        tracing::error!("{reason}; it tries in {seconds} s");
+        // What goes on failing in the same way is told once.
+        if self.doubt.as_ref().is_none_or(|doubt| doubt.reason != reason) {
+            tracing::error!("{reason}; it tries in {seconds} s");
+        }
         let attempts = self.doubt.as_ref().map_or(0, |doubt| doubt.attempts + 1);
-        self.doubt = Some(Doubt { reason, attempts, is_cutting: false });
+        self.doubt = Some(Doubt { reason, is_full: is_without_room(error), attempts, is_cutting: false });
         self.hurry_before_closing();
+    }
+
+    /// There was no room to begin a segment of the log when the shard was opened: it serves reads until there is.
+    pub(super) fn doubt_for_room(dir: &str) -> Doubt {
+        let reason = format!(
+            "there is no room for the log in {dir}; the shard takes no writes until there is: free some space, it goes on \
+             by itself"
+        );
+        tracing::error!("{reason}");
+        Doubt { reason, is_full: true, attempts: 0, is_cutting: false }
     }
 
     /// A shard that closes makes its only attempt at once, whatever failed before.

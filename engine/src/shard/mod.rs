@@ -21,6 +21,7 @@ mod doubt;
 mod evaluate;
 mod generation;
 mod home;
+mod inspect;
 mod kept;
 mod open;
 pub mod options;
@@ -60,6 +61,7 @@ use scans::LargeScans;
 use sources::Sources;
 use stats::Counters;
 
+pub use inspect::check_files;
 pub use options::{Budgets, Clocks, Durability, Now, ShardOptions, Tuning};
 pub use stats::ShardStats;
 

@@ -5,6 +5,7 @@ use super::background::Background;
 use super::doubt::Backoff;
 use super::generation::Generation;
 use super::home::{self, Home};
+use super::inspect::{named, refuse_without_manifest};
 use super::options::{Budgets, Now, ShardOptions, Tuning};
 use super::partition::Partitions;
 use super::sources::Sources;
@@ -21,7 +22,9 @@ use crate::tree::Tree;
 use std::sync::Arc;
 
 impl Shard {
-    /// Opens the shard in `dir`, or makes one if the directory is empty. Blocks until the log is replayed.
+    /// Opens the shard in `dir`, or makes one if the directory is empty and [`ShardOptions::is_made`] doesn't forbid that.
+    /// Blocks until the log is replayed. Without room for a segment of the log the shard is open and takes no writes until
+    /// there is.
     ///
     /// Fails with [`Error::Damaged`] (file, offset, what to do) rather than lose anything that was acknowledged.
     pub fn open(dir: &mut dyn Dir, options: ShardOptions, now: Now) -> Result<Shard, Error> {
@@ -38,6 +41,9 @@ impl Shard {
         now: Now,
     ) -> Result<Shard, Error> {
         let Tuning { budgets, tree: tree_options, segment_bytes } = tuning;
+        if options.is_made {
+            refuse_without_manifest(dir)?;
+        }
         let (manifest, state) = Manifest::recover(dir, options.shard_id)?;
         let tree = open_tables(dir, &state).map_err(|error| home::at_open(error, &dir.path()))?;
         remove_orphans(dir, &state)?;
@@ -45,7 +51,7 @@ impl Shard {
         let direct = options.direct && options.durability == Durability::Sync;
         let log_options = LogOptions { segment_bytes, ..LogOptions::new(options.shard_id, direct) };
         let mut counters = Counters::default();
-        let log = crate::log::recover(dir, state.log_start, log_options, &mut |record, at| {
+        let log = crate::log::recover(dir, state.log(), log_options, &mut |record, at| {
             counters.replayed_records += 1;
             counters.replayed_bytes += record.payload.len() as u64;
             replay.record(record, at)
@@ -57,6 +63,8 @@ impl Shard {
         let clock_us = clock_us.max(now.unix_us).min(CLOCK_US_MAX);
         let mut background = Background::new(tree_options, state.next_file);
         background.debt_bytes = sources.tree.debt_bytes(&background.tree_options);
+        background.is_disk_full = log.is_failed();
+        let doubt = log.is_failed().then(|| Shard::doubt_for_room(&dir.path()));
         Ok(Shard {
             home: Home::new(dir.path()),
             budgets,
@@ -85,7 +93,7 @@ impl Shard {
             wants_flush: is_full,
             is_closing: false,
             forming_since_us: None,
-            doubt: None,
+            doubt,
             log_backoff: Backoff::default(),
             manifest_backoff: Backoff::default(),
             defect: None,
@@ -97,11 +105,12 @@ impl Shard {
     }
 }
 
-/// Opens the tables that the manifest names. None is resident yet: that is background work, so that opening is quick.
+/// Opens the tables that the manifest names; one that isn't there is named. None is resident yet: that is background work, so
+/// that opening is quick.
 fn open_tables(dir: &dyn Dir, state: &ManifestState) -> Result<Tree, Error> {
     let mut tables = Vec::with_capacity(state.tables.len());
     for entry in state.tables.values() {
-        let table = Table::open(dir, entry.number, false)?;
+        let table = Table::open(dir, entry.number, false).map_err(|error| named(error, dir, entry))?;
         tables.push((usize::from(entry.level), Arc::new(table)));
     }
     Tree::from_tables(tables)

@@ -2,6 +2,7 @@
 
 use crate::key::Partition;
 use crate::log::LogOptions;
+use crate::manifest::Membership;
 use crate::tree::TreeOptions;
 
 /// When a write counts as done.
@@ -49,6 +50,10 @@ pub struct ShardOptions {
     pub direct: bool,
     /// Longest value taken, bytes.
     pub value_bytes_max: usize,
+    /// Which shard of which store it is, for its manifest to know.
+    pub membership: Option<Membership>,
+    /// The shard was made before, as `STORE` says: where none of its files is there, they are lost.
+    pub is_made: bool,
 }
 
 impl ShardOptions {

@@ -163,7 +163,9 @@ impl Shard {
             removed: install.removed.clone(),
             groups,
             log_start: install.log_start,
+            log_reached: Some(self.log.reached()),
             next_file: Some(self.background.next_file),
+            membership: self.options.membership,
         };
         if let Err(what) = self.manifest.check(&edit) {
             let reason = format!("{what}: this is a defect, please report it; the shard takes no writes");
@@ -175,6 +177,17 @@ impl Shard {
         }
         self.background.installs.push_back(install);
         self.manifest.append(edit, &mut self.io);
+    }
+
+    /// Has the manifest hear of a segment that the log has begun, and of the store that the shard belongs to: so that
+    /// they are missed if they are lost.
+    pub(super) fn tell_manifest(&mut self) {
+        let known = self.manifest.planned();
+        let is_known = known.log_reached.generation >= self.log.end().segment;
+        if is_known && (self.options.membership.is_none() || known.membership == self.options.membership) {
+            return;
+        }
+        self.publish(Install::default(), Vec::new());
     }
 
     /// Installs the oldest edit, which is durable now.
@@ -214,6 +227,9 @@ impl Shard {
         if self.defect.is_some() {
             return Some("the shard met a defect of ours; see the server's log, then restart it");
         }
+        if self.doubt.as_ref().is_some_and(|doubt| doubt.is_full) {
+            return Some(DISK_FULL);
+        }
         if self.doubt.is_some() {
             return Some(
                 "a log write failed; the shard settles what it left and goes on by itself, see the server's log",
@@ -223,7 +239,7 @@ impl Shard {
             && (self.log.room_bytes() < 2 * self.budgets.commit as u64
                 || self.sources.memtable_bytes() > self.budgets.memtable * 2);
         if is_short {
-            return Some("the disk is full; free some space, the shard goes on by itself");
+            return Some(DISK_FULL);
         }
         let is_in_trouble = self.background.trouble.is_some() || self.manifest.is_stalled();
         let is_stuck = is_in_trouble && self.sources.memtable_bytes() > self.budgets.memtables;
@@ -241,6 +257,9 @@ impl Shard {
         }
     }
 }
+
+/// Why writes are refused where the disk has no room for them.
+const DISK_FULL: &str = "the disk is full; free some space, the shard goes on by itself";
 
 /// Whether an error says that the disk, or the quota, is used up.
 fn is_disk_full(error: &Error) -> bool {

@@ -25,7 +25,7 @@ impl Driver {
         options.check()?;
         OsDir::create(dir)?;
         let lock = StoreLock::acquire(dir)?;
-        let file = match StoreFile::read(dir)? {
+        let mut file = match StoreFile::find(dir)? {
             Some(file) => file,
             None => {
                 let file = StoreFile::new(1, 1)?;
@@ -42,13 +42,15 @@ impl Driver {
         }
         file.remove_other_layouts(dir)?;
         let path = file.shard_dir(dir, 0);
+        file.check_shards(dir)?;
         let mut ring = Ring::new(create(&path)?, true)?;
         if let Some(log_sync) = options.log_sync {
             ring.set_log_sync(log_sync);
         }
         let mut clock = Clock::new();
-        let shard_options = options.shard(file.shard_id(0), ring.is_direct());
+        let shard_options = options.shard(&file, ring.is_direct());
         let shard = Shard::open(&mut OsDir::open(&path)?, shard_options, clock.read())?;
+        file.mark_made(dir);
         let waker = ring.waker();
         let wake = Arc::new(move || waker.wake());
         let background = Background::spawn(path, BackgroundOptions { cpu: options.background_cpu, wake })?;

@@ -50,6 +50,7 @@ pub use local::LocalStore;
 pub use reply::{Item, Reply};
 pub use shared::Store;
 
+use crate::drive::StoreFile;
 use crate::error::Error;
 use crate::key::{Keyspace, Partition, Version};
 use crate::shard::request::{Condition, Op, PutExpiry, Request, Scan, Update};
@@ -92,14 +93,16 @@ impl StoreOptions {
         )))
     }
 
-    fn shard(&self, shard_id: [u8; 16], direct: bool) -> ShardOptions {
+    fn shard(&self, store: &StoreFile, direct: bool) -> ShardOptions {
         ShardOptions {
-            shard_id,
+            shard_id: store.shard_id(0),
             partitions: vec![PARTITION],
             durability: self.durability,
             memory_bytes: self.memory_bytes,
             direct,
             value_bytes_max: ShardOptions::VALUE_BYTES_MAX,
+            membership: Some(store.membership(0)),
+            is_made: store.is_made,
         }
     }
 }

@@ -72,7 +72,8 @@ Examples:
     Stats(Place),
     /// Makes a damaged store open again: keeps what can be proved, says what it drops.
     #[command(after_help = "\
-Every file that is changed or dropped is kept in DIR/repair-TIME first. A sound store is left alone.
+Every file that is changed or dropped is kept in DIR/repair-TIME first. A sound store is left alone. A lost or
+damaged STORE is made anew from what the shards say of it.
 
 Examples:
   kvtool repair pinion-data --dry-run
@@ -159,6 +160,9 @@ pub struct Repair {
     /// Says what is damaged and changes nothing.
     #[arg(long)]
     pub dry_run: bool,
+    /// How many partitions the store has: for a lost STORE of whose contents the shards never heard.
+    #[arg(long, value_name = "N")]
+    pub partitions: Option<u32>,
 }
 
 /// Arguments of `reshard`.

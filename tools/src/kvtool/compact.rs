@@ -8,7 +8,6 @@ use super::target::{Shard, Target};
 use super::text::{Columns, size};
 use pinion_engine::job::JobKind;
 use pinion_engine::manifest::Manifest;
-use pinion_engine::placement::Placement;
 use pinion_engine::shard::{Durability, ShardOptions};
 use pinion_engine::{Error, Partition};
 use serde::Serialize;
@@ -34,7 +33,14 @@ pub fn run(target: &Target, output: &mut Output<'_>) -> Result<(), ToolError> {
     }
     let mut items = Vec::new();
     for shard in &target.shards {
-        items.push(compact(shard, &partitions(target, shard)?)?);
+        // Without a store: whatever it holds.
+        let partitions = target.partitions(&shard.name);
+        let partitions = partitions.unwrap_or_else(|| (0..=16_383).map(Partition).collect());
+        items.push(compact(
+            shard,
+            &partitions,
+            target.store.as_ref().is_some_and(|store| store.file.is_made),
+        )?);
     }
     if output.is_json() {
         return output.json(&items);
@@ -54,19 +60,7 @@ pub fn run(target: &Target, output: &mut Output<'_>) -> Result<(), ToolError> {
     output.lines(columns.lines(0))
 }
 
-/// The partitions that a shard owns: by the store's placement, or without a store those that it holds.
-fn partitions(target: &Target, shard: &Shard) -> Result<Vec<Partition>, Error> {
-    if let Some(store) = &target.store {
-        let placement = Placement::new(store.file.partitions as usize, store.file.shards as usize);
-        let number = (0..store.file.shards).find(|&n| shard.expected_id == Some(store.file.shard_id(n)));
-        if let Some(number) = number {
-            return Ok(placement.partitions_of(number as usize));
-        }
-    }
-    Ok((0..=16_383).map(Partition).collect())
-}
-
-fn compact(shard: &Shard, partitions: &[Partition]) -> Result<Item, Error> {
+fn compact(shard: &Shard, partitions: &[Partition], is_made: bool) -> Result<Item, Error> {
     let progress = Progress::open_ended();
     progress.on(format!("{}: opening", shard.name));
     let before = tables(shard)?;
@@ -77,6 +71,8 @@ fn compact(shard: &Shard, partitions: &[Partition]) -> Result<Item, Error> {
         memory_bytes: MEMORY_BYTES,
         direct: false,
         value_bytes_max: ShardOptions::VALUE_BYTES_MAX,
+        membership: None,
+        is_made,
     };
     let mut dir = shard.dir.clone();
     let mut runner = Runner::open(&mut dir, options)?;

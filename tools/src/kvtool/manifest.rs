@@ -6,8 +6,10 @@ use super::target::{OneFile, Target};
 use super::text::{Columns, time};
 use pinion_engine::dir::Dir;
 use pinion_engine::io::FileName;
-use pinion_engine::log::LogPosition;
-use pinion_engine::manifest::{Edit, GroupState, Manifest, ManifestDump, ManifestState, TableEntry};
+use pinion_engine::log::{LogPosition, Reached};
+use pinion_engine::manifest::{
+    Edit, GroupState, Manifest, ManifestDump, ManifestState, Membership, TableEntry,
+};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -17,7 +19,10 @@ struct ManifestItem {
     tables: Vec<TableItem>,
     groups: Vec<GroupItem>,
     log_start: PositionItem,
+    log_reached: ReachedItem,
     next_file: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store: Option<MembershipItem>,
 }
 
 #[derive(Serialize)]
@@ -31,7 +36,11 @@ struct RecordItem {
     #[serde(skip_serializing_if = "Option::is_none")]
     log_start: Option<PositionItem>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    log_reached: Option<ReachedItem>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     next_file: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store: Option<MembershipItem>,
 }
 
 #[derive(Serialize)]
@@ -45,6 +54,20 @@ struct TableItem {
 struct PositionItem {
     generation: u64,
     offset: u32,
+}
+
+#[derive(Serialize)]
+struct ReachedItem {
+    generation: u64,
+    file: u64,
+}
+
+#[derive(Serialize)]
+struct MembershipItem {
+    shard: u32,
+    shards: u32,
+    partitions: u32,
+    layout: u32,
 }
 
 /// A group's state for programs.
@@ -85,6 +108,19 @@ impl From<LogPosition> for PositionItem {
     }
 }
 
+impl From<Reached> for ReachedItem {
+    fn from(reached: Reached) -> ReachedItem {
+        ReachedItem { generation: reached.generation, file: reached.file }
+    }
+}
+
+impl From<Membership> for MembershipItem {
+    fn from(membership: Membership) -> MembershipItem {
+        let Membership { shard, shards, partitions, layout } = membership;
+        MembershipItem { shard, shards, partitions, layout }
+    }
+}
+
 /// Prints the manifests of a target.
 pub fn run(target: &Target, output: &mut Output<'_>) -> Result<(), ToolError> {
     if let Some(file) = target.file
@@ -113,7 +149,9 @@ pub fn print(dir: &dyn Dir, name: &str, output: &mut Output<'_>) -> Result<(), T
             tables: state.tables.values().map(TableItem::from).collect(),
             groups: state.groups.values().map(GroupItem::from).collect(),
             log_start: state.log_start.into(),
+            log_reached: state.log_reached.into(),
             next_file: state.next_file,
+            store: state.membership.map(MembershipItem::from),
         });
     }
     output.line(name)?;
@@ -133,7 +171,14 @@ pub fn print(dir: &dyn Dir, name: &str, output: &mut Output<'_>) -> Result<(), T
 
 fn print_state(state: &ManifestState, output: &mut Output<'_>) -> Result<(), ToolError> {
     let LogPosition { segment, offset } = state.log_start;
-    output.line(format!("  log starts at {segment}:{offset}; the next file is {:06}", state.next_file))?;
+    let reached = reached(state.log_reached);
+    output.line(format!(
+        "  log starts at {segment}:{offset}, reached {reached}; the next file is {:06}",
+        state.next_file
+    ))?;
+    if let Some(membership) = state.membership {
+        output.line(format!("  {}", part_of(membership)))?;
+    }
     let mut columns = Columns::new(&[">level", ">tables", ">bytes"]);
     let mut levels = std::collections::BTreeMap::<u8, (u64, u64)>::new();
     for table in state.tables.values() {
@@ -175,7 +220,9 @@ fn record_item(record: &ManifestDump) -> RecordItem {
         removed: edit.removed.clone(),
         groups: edit.groups.iter().map(GroupItem::from).collect(),
         log_start: edit.log_start.map(PositionItem::from),
+        log_reached: edit.log_reached.map(ReachedItem::from),
         next_file: edit.next_file,
+        store: edit.membership.map(MembershipItem::from),
     }
 }
 
@@ -191,6 +238,20 @@ fn describe(edit: &Edit) -> String {
     if let Some(LogPosition { segment, offset }) = edit.log_start {
         parts.push(format!("log from {segment}:{offset}"));
     }
+    parts.extend(edit.log_reached.map(|it| format!("log reached {}", reached(it))));
     parts.extend(edit.next_file.map(|number| format!("next file {number}")));
+    parts.extend(edit.membership.map(part_of));
     parts.join(", ")
+}
+
+fn reached(reached: Reached) -> String {
+    match reached.generation {
+        0 => "no segment".to_owned(),
+        generation => format!("segment {generation} in {}", FileName::Log(reached.file)),
+    }
+}
+
+fn part_of(membership: Membership) -> String {
+    let Membership { shard, shards, partitions, layout } = membership;
+    format!("shard {shard} of {shards}, partitions {partitions}, layout {layout}")
 }

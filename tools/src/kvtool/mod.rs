@@ -2,7 +2,7 @@
 //!
 //! Each command is a module with a function that takes its arguments and an [`output::Output`]. What is read
 //! goes through [`pinion_engine::dir::Dir`]; `ls`, `inspect`, `dump`, `verify`, `log`, `manifest` and `stats`
-//! change nothing but the lock file. Exit codes: 0 done, 1 damage or failure, 2 wrong usage.
+//! change nothing, and work where nothing can be written. Exit codes: 0 done, 1 damage or failure, 2 wrong usage.
 
 pub mod args;
 mod compact;
@@ -84,7 +84,7 @@ pub fn run(cli: &Cli, output: &mut Output<'_>) -> Result<(), ToolError> {
         Command::Inspect(args) => inspect::run(args, output),
         Command::Dump(args) => dump::run(args, output),
         Command::Verify(place) => verify::run(&Target::open(&place.path)?, output),
-        Command::Compact(place) => compact::run(&Target::open(&place.path)?, output),
+        Command::Compact(place) => compact::run(&Target::own(&place.path)?, output),
         Command::Log(args) => log::run(args, output),
         Command::Manifest(place) => manifest::run(&Target::open(&place.path)?, output),
         Command::Stats(place) => stats::run(&Target::open(&place.path)?, output),

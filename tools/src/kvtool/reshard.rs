@@ -24,7 +24,7 @@ struct Item {
 
 /// Reshards the store that the arguments name.
 pub fn run(args: &args::Reshard, output: &mut Output<'_>) -> Result<(), ToolError> {
-    let target = Target::open(&args.path)?;
+    let target = Target::own(&args.path)?;
     let store = target.whole_store("reshard")?;
     if args.shards > store.file.partitions {
         return Err(ToolError::Usage(format!(

@@ -1,11 +1,13 @@
-//! What a command is about: a store, a shard's directory, or one file; locked against everybody else.
+//! What a command is about: a store, a shard's directory, or one file; locked against whoever would change it.
 
 use super::ToolError;
 use pinion_engine::Error;
 use pinion_engine::dir::Dir;
 use pinion_engine::drive::{OsDir, StoreDir, StoreFile, StoreLock};
 use pinion_engine::io::FileName;
+use pinion_engine::key::Partition;
 use pinion_engine::manifest::Manifest;
+use pinion_engine::placement::Placement;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -45,9 +47,34 @@ pub struct Target {
     _lock: Option<StoreLock>,
 }
 
+/// What a command does with its target, and so how the store is locked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Access {
+    Read,
+    Change,
+}
+
+impl Access {
+    fn lock(self, store: &Path) -> Result<StoreLock, Error> {
+        match self {
+            Access::Read => StoreLock::acquire_shared(store),
+            Access::Change => StoreLock::acquire(store),
+        }
+    }
+}
+
 impl Target {
-    /// Finds out what a path is, and locks the store it belongs to.
+    /// Finds out what a path is, to read it, and locks the store it belongs to against changes. Nothing is written.
     pub fn open(path: &Path) -> Result<Target, ToolError> {
+        Target::find(path, Access::Read)
+    }
+
+    /// As [`Target::open`], to change it: nobody else may even read.
+    pub fn own(path: &Path) -> Result<Target, ToolError> {
+        Target::find(path, Access::Change)
+    }
+
+    fn find(path: &Path, access: Access) -> Result<Target, ToolError> {
         let path = std::path::absolute(path).map_err(|source| io_error("find", path, source))?;
         let meta = std::fs::metadata(&path).map_err(|source| io_error("open", &path, source))?;
         if meta.is_file() {
@@ -58,12 +85,29 @@ impl Target {
                     path.display()
                 ))
             })?;
-            return Target::of_shard(path.parent().unwrap_or(&path), Some(file));
+            return Target::of_shard(path.parent().unwrap_or(&path), Some(file), access);
         }
-        match StoreFile::read(&path)? {
-            Some(file) => Target::of_store(path, file),
-            None => Target::of_shard(&path, None),
+        match StoreFile::find(&path)? {
+            Some(file) => Target::of_store(path, file, access),
+            None => Target::of_shard(&path, None, access),
         }
+    }
+
+    /// The partitions that a shard owns, by the store's placement; `None` for a directory without a store.
+    pub fn partitions(&self, name: &str) -> Option<Vec<Partition>> {
+        let StoreDir { path, file } = self.store.as_ref()?;
+        let number = (0..file.shards).find(|&number| name_of(&file.shard_dir(path, number)) == name)?;
+        let placement = Placement::new(file.partitions as usize, file.shards as usize);
+        Some(placement.partitions_of(number as usize))
+    }
+
+    /// Makes the directory of a shard that is missing.
+    pub fn make_missing(&self, name: &str) -> Result<Shard, ToolError> {
+        let StoreDir { path, file } = self.whole_store("repair")?;
+        let dir = path.join(name);
+        let number = (0..file.shards).find(|&number| file.shard_dir(path, number) == dir);
+        let expected_id = number.map(|number| file.shard_id(number));
+        Ok(Shard { name: name.to_owned(), dir: OsDir::create(&dir)?, expected_id })
     }
 
     /// The store, or an error if the path was something else.
@@ -85,34 +129,34 @@ impl Target {
         }
     }
 
-    fn of_store(path: PathBuf, file: StoreFile) -> Result<Target, ToolError> {
-        let lock = Some(StoreLock::acquire(&path)?);
-        let (mut shards, mut missing) = (Vec::new(), Vec::new());
+    fn of_store(path: PathBuf, file: StoreFile, access: Access) -> Result<Target, ToolError> {
+        let lock = Some(access.lock(&path)?);
+        let missing = file.missing_shards(&path);
+        let mut shards = Vec::new();
         for number in 0..file.shards {
             let dir = file.shard_dir(&path, number);
-            if dir.is_dir() {
+            if !missing.contains(&name_of(&dir)) {
                 shards.push(shard(&dir, Some(file.shard_id(number)))?);
-            } else {
-                missing.push(name_of(&dir));
             }
         }
         let store = Some(StoreDir { path, file });
         Ok(Target { store, shards, missing, file: None, is_whole: true, _lock: lock })
     }
 
-    fn of_shard(path: &Path, file: Option<FileName>) -> Result<Target, ToolError> {
+    fn of_shard(path: &Path, file: Option<FileName>, access: Access) -> Result<Target, ToolError> {
         let (shards, missing) = (Vec::new(), Vec::new());
         let mut target = Target { store: None, shards, missing, file, is_whole: false, _lock: None };
         let parent = path.parent().unwrap_or(path);
         let mut id = None;
         if let Some(store) = StoreFile::read(parent)? {
-            target._lock = Some(StoreLock::acquire(parent)?);
+            target._lock = Some(access.lock(parent)?);
             let number = (0..store.shards).find(|&number| store.shard_dir(parent, number) == path);
             id = number.map(|number| store.shard_id(number));
             target.store = Some(StoreDir { path: parent.to_owned(), file: store });
         }
         let shard = shard(path, id)?;
-        if shard.dir.list().map_err(|source| io_error("list", path, source))?.is_empty() {
+        let is_of_store = target.store.is_some() && id.is_some();
+        if !is_of_store && shard.dir.list().map_err(|source| io_error("list", path, source))?.is_empty() {
             return Err(ToolError::Usage(format!(
                 "{} is neither a store (there is no STORE in it) nor a shard's directory",
                 path.display()

@@ -1,6 +1,6 @@
 //! How keys, sizes, times and tables of text look.
 
-use pinion_engine::key::{Expiry, Prefix, user_key};
+use pinion_engine::key::{Expiry, Partition, Prefix, user_key};
 use serde::Serialize;
 use std::fmt::Write as _;
 
@@ -78,6 +78,22 @@ impl From<&[u8]> for Key {
             key: user_key(stored).into(),
         }
     }
+}
+
+/// Partitions, those next to each other as a range.
+pub fn runs(partitions: &[Partition]) -> String {
+    let mut runs: Vec<(u16, u16)> = Vec::new();
+    for &Partition(number) in partitions {
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == number => *last = number,
+            _ => runs.push((number, number)),
+        }
+    }
+    let shown = runs.into_iter().map(|(first, last)| match first == last {
+        true => first.to_string(),
+        false => format!("{first}-{last}"),
+    });
+    shown.collect::<Vec<_>>().join(", ")
 }
 
 /// Hexadecimal digits.

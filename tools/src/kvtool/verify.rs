@@ -12,7 +12,7 @@ use super::ToolError;
 use super::output::Output;
 use super::progress::Progress;
 use super::target::{OneFile, Shard, Target};
-use super::text::Columns;
+use super::text::{Columns, runs};
 use pinion_engine::Error;
 use pinion_engine::dir::Dir;
 use pinion_engine::io::FileName;
@@ -62,8 +62,8 @@ pub fn run(target: &Target, output: &mut Output<'_>) -> Result<(), ToolError> {
             shard: name.clone(),
             file: name.clone(),
             offset: 0,
-            what: "the shard's directory isn't there".to_owned(),
-            means: "all keys of its partitions are missing; restore it from a backup".to_owned(),
+            what: "the shard's directory is missing".to_owned(),
+            means: means_missing(target, name),
         });
     }
     let total =
@@ -79,6 +79,18 @@ pub fn run(target: &Target, output: &mut Output<'_>) -> Result<(), ToolError> {
         1 => Err(ToolError::Damage("1 damage was found".to_owned())),
         count => Err(ToolError::Damage(format!("{count} damages were found"))),
     }
+}
+
+/// What it costs that a shard isn't there.
+pub(super) fn means_missing(target: &Target, name: &str) -> String {
+    if target.store.as_ref().is_some_and(|store| !store.file.is_made) {
+        return "nothing, if the server's first start was cut off: the next one makes it".to_owned();
+    }
+    let partitions = target.partitions(name).unwrap_or_default();
+    format!(
+        "every key of partitions {} is lost unless it is put back; `kvtool repair` makes it anew, empty",
+        runs(&partitions)
+    )
 }
 
 /// Verifies a shard, or one file of it.
@@ -147,7 +159,7 @@ impl Check<'_> {
         self.progress.on(format!("{}: log", self.shard.name));
         let id = self.shard.id()?;
         let (dir, mut unreadable) = (&self.shard.dir, Vec::new());
-        let replayed = replay(dir, state.log_start, id, &mut |record, at| {
+        let replayed = replay(dir, state.log(), id, &mut |record, at| {
             if matches!(record.kind, RecordKind::Entry | RecordKind::Clock)
                 && let Err(what) =
                     Batch::parse(record.payload).and_then(|batch| batch.ops().try_for_each(|op| op.map(drop)))
@@ -196,6 +208,9 @@ impl Check<'_> {
             Error::Damaged { file, offset, what } => {
                 self.push(file.to_string(), offset, what, means.to_owned())
             }
+            Error::Io { file, source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                self.push(file, 0, "it is missing, and the manifest names it".to_owned(), means.to_owned());
+            }
             Error::Io { file, source, .. } if is_loss(&source) => {
                 self.push(file, 0, source.to_string(), means.to_owned());
             }
@@ -214,9 +229,9 @@ impl Check<'_> {
 
 /// Whether an I/O error says that data is gone, rather than that it can't be reached now.
 fn is_loss(error: &std::io::Error) -> bool {
-    use std::io::ErrorKind::{NotFound, UnexpectedEof};
+    use std::io::ErrorKind::UnexpectedEof;
     // EIO: the device can't read it any more.
-    matches!(error.kind(), NotFound | UnexpectedEof) || error.raw_os_error() == Some(libc::EIO)
+    error.kind() == UnexpectedEof || error.raw_os_error() == Some(libc::EIO)
 }
 
 fn list(dir: &dyn Dir) -> Result<Vec<FileName>, Error> {

@@ -61,7 +61,7 @@ pub enum Change {
 impl TestStore {
     pub fn new(shards: u32, partitions: u32) -> TestStore {
         let temp = tempfile::tempdir().unwrap();
-        let file = StoreFile { id: [7; 16], shards, partitions, layout: 0 };
+        let file = StoreFile { id: [7; 16], shards, partitions, layout: 0, is_made: false };
         file.write(temp.path()).unwrap();
         TestStore { temp }
     }
@@ -88,6 +88,7 @@ impl TestStore {
             }
             runner.close().unwrap();
         }
+        StoreFile { is_made: true, ..file }.write(self.path()).unwrap();
     }
 
     /// The value of a key, read as a server would read it.
@@ -142,6 +143,8 @@ fn options(file: &StoreFile, shard: u32, partitions: Vec<Partition>) -> ShardOpt
         memory_bytes: 16 << 20,
         direct: false,
         value_bytes_max: ShardOptions::VALUE_BYTES_MAX,
+        membership: Some(file.membership(shard)),
+        is_made: file.is_made,
     }
 }
 

@@ -7,6 +7,8 @@ mod crash;
 #[cfg(test)]
 mod damage;
 #[cfg(test)]
+mod lost;
+#[cfg(test)]
 mod reading;
 #[cfg(test)]
 mod reshard;

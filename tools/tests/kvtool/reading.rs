@@ -51,12 +51,12 @@ fn ls_shows_shards_files_levels_and_key_ranges() {
 store 07070707070707070707070707070707: shards 2, partitions 4, layout 0
 shard-000
   file             state  level      size  entries  deleted  keys
-  000001.manifest  live          16.0 KiB
+  000001.manifest  live          20.0 KiB
   000001.log       log           32.0 MiB
   000001.sst       live       6   8.0 KiB      200        0  0/0/key0000 .. 0/3/key0399
 shard-001
   file             state  level      size  entries  deleted  keys
-  000001.manifest  live          16.0 KiB
+  000001.manifest  live          20.0 KiB
   000001.log       log           32.0 MiB
   000001.sst       live       6   8.0 KiB      200        0  0/1/key0001 .. 0/2/key0398
 ";

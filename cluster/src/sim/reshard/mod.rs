@@ -93,6 +93,7 @@ impl World {
     fn moved_to(&mut self, file: &StoreFile) {
         let cores = file.shards as usize;
         (self.plan.node.cores, self.plan.node.layout) = (cores, file.layout);
+        self.plan.node.is_made = file.is_made;
         self.history.resharded(cores);
     }
 }

@@ -2,11 +2,12 @@
 
 mod crashes;
 mod damage;
+mod lost;
 mod repairs;
 mod stale;
 mod writing;
 
-use super::{Log, LogEvent, LogOptions, LogPosition, Record, RecordKind, recover, replay};
+use super::{Extent, Log, LogEvent, LogOptions, LogPosition, Record, RecordKind, recover, replay};
 use crate::Error;
 use crate::dir::testing::MemoryDir;
 use crate::drive::blocking::perform;
@@ -49,9 +50,10 @@ impl Written {
 /// Recovers; the records with the positions of their commits. A replay before it reads the same.
 fn reopen(
     dir: &mut MemoryDir,
-    from: LogPosition,
+    from: impl Into<Extent>,
     options: LogOptions,
 ) -> Result<(Log, Vec<(LogPosition, Written)>), Error> {
+    let from = from.into();
     let (mut replayed, mut records) = (Vec::new(), Vec::new());
     let replay = replay(dir, from, options.shard_id, &mut |record, position| {
         replayed.push((position, Written::read(record)));

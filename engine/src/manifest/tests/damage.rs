@@ -10,7 +10,7 @@ fn tables_without_a_manifest_are_not_taken_for_an_empty_store() {
         let mut dir = MemoryDir::new();
         dir.create(file).unwrap();
         let error = recover(&mut dir).unwrap_err().to_string();
-        assert!(error.contains("no manifest") && error.contains("store/shard-000"), "{error}");
+        assert!(error.contains("the manifest is missing") && error.contains("store/shard-000"), "{error}");
     }
 }
 
@@ -68,7 +68,7 @@ fn a_manifest_without_numbers_left_is_refused() {
 /// Puts a record with a right checksum at an offset.
 fn forge(dir: &mut MemoryDir, file: FileName, kind: RecordKind, sequence: u64, edit: &Edit, offset: usize) {
     let mut record = AlignedBuf::with_capacity(BLOCK);
-    Place { shard_id: SHARD, number: 1 }.encode(kind, sequence, edit, offset as u64, &mut record);
+    Place::new(SHARD, 1).encode(kind, sequence, edit, offset as u64, &mut record);
     dir.tamper(file, |bytes| bytes[offset..offset + BLOCK].copy_from_slice(&record));
 }
 

@@ -2,14 +2,17 @@
 
 mod damage;
 
+use super::format::{Place, RecordKind};
+use super::writer::encode_file;
 use super::*;
 use crate::Error;
+use crate::aligned::AlignedBuf;
 use crate::dir::Dir;
 use crate::dir::testing::MemoryDir;
 use crate::drive::blocking::perform;
 use crate::io::{FileName, IoCompletion, IoRequest};
 use crate::key::{Incarnation, Partition, Version};
-use crate::log::LogPosition;
+use crate::log::{LogPosition, Reached};
 use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -37,7 +40,14 @@ fn edit(n: u64) -> Edit {
         removed: if n.is_multiple_of(3) { vec![n - 2] } else { Vec::new() },
         groups: vec![group],
         log_start: n.is_multiple_of(2).then_some(LogPosition { segment: n, offset: 4096 }),
+        log_reached: Some(Reached { generation: n, file: n % 4 }),
         next_file: Some(n + 1),
+        membership: n.is_multiple_of(5).then_some(Membership {
+            shard: 1,
+            shards: 2,
+            partitions: 64,
+            layout: n as u32,
+        }),
     }
 }
 
@@ -222,21 +232,75 @@ fn the_bytes_are_those_that_the_documentation_draws() {
     let u64s = |values: &[u64]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
     let u32s = |values: &[u32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
 
-    let mut header = [&b"PinMnfst"[..], &u32s(&[1, 0]), &SHARD, &u64s(&[1])].concat();
+    let mut header = [&b"PinMnfst"[..], &u32s(&[2, 0]), &SHARD, &u64s(&[1])].concat();
     header.resize(BLOCK, 0);
     let crc = crc32c::crc32c(&header).to_le_bytes();
     header[12..16].copy_from_slice(&crc);
     assert_eq!(bytes[..BLOCK], header);
 
-    // The third edit adds table 3, removes table 1 and changes partition 0; it moves no log start.
+    // The third edit adds table 3, removes table 1 and changes partition 0; it moves no log start, tells of segment 3 of
+    // the log in file 3, and nothing of the store.
     let at = 4 * BLOCK;
-    let mut body = [u64s(&[4]), u32s(&[40 + 24 + 8 + 48, 4096]), u64s(&[2])].concat();
-    body.extend([u64s(&[0]), u32s(&[0, 2]), u64s(&[4]), u32s(&[1, 1, 1, 0])].concat());
+    let mut body = [u64s(&[4]), u32s(&[40 + 32 + 24 + 8 + 48, 4096]), u64s(&[2])].concat();
+    body.extend([u64s(&[0]), u32s(&[0, 2 | 4]), u64s(&[4]), u32s(&[1, 1, 1, 0])].concat());
+    body.extend([u64s(&[3, 3]), u32s(&[0, 0, 0, 0])].concat());
     body.extend([u64s(&[3, 3 * 4096, 3, 1]), u32s(&[0, 1]), u64s(&[3, 1, 30, 30, 3000])].concat());
     body.resize(BLOCK - 8, 0);
     let salt = [&SHARD[..], &u64s(&[1, at as u64])].concat();
     let crc = crc32c::crc32c(&[&salt[..], &body].concat());
     assert_eq!(bytes[at..], [&b"PMrc"[..], &crc.to_le_bytes(), &body].concat());
+}
+
+/// A manifest as format version 1 has it: one edit, without what version 2 added.
+fn of_version_1() -> (MemoryDir, ManifestState) {
+    let (place, file) = (Place { version: 1, ..Place::new(SHARD, 1) }, FileName::Manifest(1));
+    let mut bytes = AlignedBuf::with_capacity(0);
+    let mut state = ManifestState::default();
+    encode_file(place, 1, &state, &mut bytes);
+    let edit = Edit { log_reached: None, membership: None, ..edit(2) };
+    place.encode(RecordKind::Edit, 2, &edit, bytes.len() as u64, &mut bytes);
+    state.apply(&edit);
+    let mut dir = MemoryDir::new();
+    dir.create(file).and_then(|()| dir.write(file, 0, &bytes)).and_then(|()| dir.sync(file)).unwrap();
+    dir.sync_dir().unwrap();
+    (dir, state)
+}
+
+#[test]
+fn a_manifest_of_the_first_version_is_read_and_moves_to_a_file_of_this_one() {
+    let (mut dir, expected) = of_version_1();
+    let (mut manifest, state) = recover(&mut dir).unwrap();
+    assert_eq!((state, names(&dir)), (expected, vec![FileName::Manifest(2)]));
+    let mut requests = Vec::new();
+    manifest.append(edit(5), &mut requests);
+    settle(&mut dir, &mut manifest, requests);
+    let state = recover(&mut dir).unwrap().1;
+    assert_eq!((state.log_reached.generation, state.membership.map(|it| it.layout)), (5, Some(5)));
+}
+
+#[test]
+fn a_manifest_that_must_move_and_has_no_room_is_read_and_moves_before_the_next_edit() {
+    let (mut dir, expected) = of_version_1();
+    dir.fill_after(0);
+    let (mut manifest, state) = recover(&mut dir).unwrap();
+    assert_eq!((state, names(&dir)), (expected.clone(), vec![FileName::Manifest(1)]));
+    let mut requests = Vec::new();
+    manifest.append(edit(5), &mut requests);
+    let events = settle(&mut dir, &mut manifest, requests);
+    assert!(matches!(events.as_slice(), [ManifestEvent::Stalled(_)]), "{events:?}");
+    assert_eq!(recover(&mut dir).unwrap().1, expected);
+    dir.heal();
+    let mut requests = Vec::new();
+    manifest.retry(&mut requests);
+    settle(&mut dir, &mut manifest, requests);
+    assert_eq!(recover(&mut dir).unwrap().1.log_reached.generation, 5);
+}
+
+#[test]
+fn an_edit_that_forgets_a_segment_of_the_log_is_refused() {
+    let state = state_after(4);
+    let forgetful = Edit { log_reached: Some(Reached { generation: 3, file: 1 }), ..Edit::default() };
+    assert!(state.check(&forgetful).unwrap_err().contains("forgets"));
 }
 
 #[test]

@@ -83,7 +83,7 @@ pub fn reshard(
     let layout = file.layout.checked_add(2).map(|scratch| (scratch - 1, scratch));
     let (layout, scratch) =
         layout.ok_or_else(|| Error::Limit("the store has no layout number left".into()))?;
-    let new = StoreFile { shards, layout, ..file.clone() };
+    let new = StoreFile { shards, layout, is_made: true, ..file.clone() };
     let built = build_all(disk, store, &new, scratch, &mut done, watch);
     if let Err(error) = built {
         // The old shards are untouched; what was built is garbage that would only take space.

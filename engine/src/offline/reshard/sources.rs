@@ -121,7 +121,7 @@ fn present_shards(disk: &dyn Disk, store: &StoreDir) -> Result<Vec<u32>, Error> 
     let (present, missing): (Vec<u32>, Vec<u32>) =
         (0..store.file.shards).partition(|&shard| disk.has_shard(&path(shard)));
     match missing.first() {
-        Some(&shard) if !present.is_empty() => Err(Error::Unusable(format!(
+        Some(&shard) if !present.is_empty() || store.file.is_made => Err(Error::Unusable(format!(
             "{} isn't there; put it back, or start the server once if its first start was cut off",
             path(shard).display()
         ))),

@@ -107,6 +107,7 @@ fn an_edit_that_does_not_fit_is_never_written() {
 #[test]
 fn a_segment_that_cannot_be_prepared_leaves_nothing_on_a_full_disk() {
     let mut hand = Hand::new(Durability::Sync, small());
+    hand.settle();
     let files = |hand: &Hand| crate::dir::Dir::list(&hand.dir).unwrap().len();
     let before = files(&hand);
     hand.dir.fill_after(0);

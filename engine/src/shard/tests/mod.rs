@@ -6,6 +6,7 @@ mod crashes;
 mod damage;
 mod faults;
 mod kept;
+mod lost;
 mod model;
 mod order;
 mod ordered;
@@ -114,6 +115,8 @@ fn options(durability: Durability, memory_mib: usize) -> ShardOptions {
         memory_bytes: memory_mib << 20,
         direct: false,
         value_bytes_max: 1 << 20,
+        membership: None,
+        is_made: false,
     }
 }
 

@@ -32,6 +32,11 @@ impl Aside {
         &self.path
     }
 
+    /// Keeps a `STORE` that will be replaced.
+    pub fn keep_store_file(&self, from: &Path) -> Result<(), Error> {
+        ShardAside { path: self.path.clone() }.copy(from)
+    }
+
     /// The part of it for a shard.
     pub fn shard(&self, name: &str) -> Result<ShardAside, Error> {
         let path = self.path.join(name);

@@ -1,12 +1,13 @@
 //! `kvtool repair`: makes a damaged store one that opens.
 //!
-//! 1. The store is verified. If it is sound, nothing is changed.
-//! 2. Every file that will be changed or dropped is kept in `repair-TIME` first, and synced there.
-//! 3. Damaged tables are rewritten, under their number and in their level, from the blocks that are sound; tables
+//! 1. Where `STORE` is lost or damaged, it is made anew from what the shards say of it (`store.rs`).
+//! 2. The store is verified. If it is sound, nothing is changed.
+//! 3. Every file that will be changed or dropped is kept in `repair-TIME` first, and synced there.
+//! 4. Damaged tables are rewritten, under their number and in their level, from the blocks that are sound; tables
 //!    of which nothing is left, or that are missing, leave the manifest.
-//! 4. The log is cut before its first bad commit.
-//! 5. A shard whose manifest is damaged or lost is built anew from all its tables and its log.
-//! 6. The store is verified again.
+//! 5. The log is cut before its first bad or missing commit; a segment whose header alone is damaged stays.
+//! 6. A shard whose manifest is damaged or lost is built anew from all its tables and its log; one that is missing, empty.
+//! 7. The store is verified again.
 //!
 //! It says what it dropped: tables, key ranges, commits and records. A lost block may have held a deletion:
 //! older values of its keys, if any are in deeper tables, are visible again.
@@ -15,20 +16,25 @@ mod aside;
 mod rebuild;
 mod salvage;
 mod shard;
+mod store;
 
 use super::ToolError;
 use super::args;
 use super::output::Output;
 use super::progress::Progress;
 use super::target::{Shard, Target};
-use super::verify::{Finding, Report, verify_shard};
+use super::verify::{Finding, Report, means_missing, verify_shard};
 use aside::Aside;
 use serde::Serialize;
 use shard::ShardRepair;
 use std::io::{BufRead, IsTerminal, Write, stderr, stdin};
+use store::StoreRepair;
 
 #[derive(Serialize)]
 struct RepairReport {
+    /// What was done about a lost `STORE`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store: Option<StoreRepair>,
     damage: Vec<Finding>,
     /// Where the originals are.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -38,33 +44,45 @@ struct RepairReport {
 
 /// Repairs a store, or one shard.
 pub fn run(args: &args::Repair, output: &mut Output<'_>) -> Result<(), ToolError> {
-    let target = Target::open(&args.path)?;
+    let store = store::mend(args, output)?;
+    if store.as_ref().is_some_and(|store| !store.is_made_anew) {
+        let report = RepairReport { store, damage: Vec::new(), kept_in: None, repairs: Vec::new() };
+        return if output.is_json() { output.json(&report) } else { Ok(()) };
+    }
+    let target = Target::own(&args.path)?;
     target.no_file("repair")?;
     let findings = find_damage(&target)?;
-    let damage: Vec<Finding> = findings.iter().flat_map(|(_, report)| report.damage.clone()).collect();
-    let mut report = RepairReport { damage, kept_in: None, repairs: Vec::new() };
+    let missing = missing_shards(&target);
+    let damage = missing.iter().chain(findings.iter().flat_map(|(_, report)| &report.damage));
+    let damage: Vec<Finding> = damage.cloned().collect();
+    let mut report = RepairReport { store, damage, kept_in: None, repairs: Vec::new() };
     if !output.is_json() {
         for finding in &report.damage {
             let Finding { shard, file, offset, what, .. } = finding;
             output.line(format!("{shard}/{file} at offset {offset}: {what}"))?;
         }
-        if report.damage.is_empty() {
+        if report.damage.is_empty() && report.store.is_none() {
             output.line("nothing is damaged; nothing was changed")?;
         }
     }
     if !report.damage.is_empty() && !args.dry_run {
         confirm(args)?;
-        repair(&target, &findings, &mut report, output)?;
+        repair(&target, &findings, &missing, &mut report, output)?;
     }
-    if output.is_json() {
-        output.json(&report)?;
-    }
-    match target.missing.first() {
-        None => Ok(()),
-        Some(name) => Err(ToolError::Damage(format!(
-            "{name} isn't there, and can't be made up for; restore it from a backup"
-        ))),
-    }
+    if output.is_json() { output.json(&report) } else { Ok(()) }
+}
+
+/// The shards that are lost. Before all of them were made none is: the server makes those that aren't there.
+fn missing_shards(target: &Target) -> Vec<Finding> {
+    let is_made = target.store.as_ref().is_some_and(|store| store.file.is_made);
+    let finding = |name: &String| Finding {
+        shard: name.clone(),
+        file: name.clone(),
+        offset: 0,
+        what: "the shard's directory is missing".to_owned(),
+        means: means_missing(target, name),
+    };
+    target.missing.iter().filter(|_| is_made).map(finding).collect()
 }
 
 fn find_damage(target: &Target) -> Result<Vec<(&Shard, Report)>, ToolError> {
@@ -98,6 +116,7 @@ fn confirm(args: &args::Repair) -> Result<(), ToolError> {
 fn repair(
     target: &Target,
     findings: &[(&Shard, Report)],
+    missing: &[Finding],
     report: &mut RepairReport,
     output: &mut Output<'_>,
 ) -> Result<(), ToolError> {
@@ -107,11 +126,17 @@ fn repair(
     if !output.is_json() {
         output.line(format!("originals are kept in {}", aside.path().display()))?;
     }
-    for (shard, found) in findings {
-        if found.damage.is_empty() {
+    let mut made = Vec::new();
+    for finding in missing {
+        made.push((target.make_missing(&finding.shard)?, vec![finding.clone()]));
+    }
+    let found = findings.iter().map(|(shard, report)| (*shard, &report.damage));
+    for (shard, damage) in made.iter().map(|(shard, damage)| (shard, damage)).chain(found) {
+        if damage.is_empty() {
             continue;
         }
-        let repair = shard::repair(shard, &found.damage, &aside)?;
+        let partitions = target.partitions(&shard.name);
+        let repair = shard::repair(shard, damage, partitions.as_deref(), &aside)?;
         if !output.is_json() {
             output.lines(repair.lines())?;
         }

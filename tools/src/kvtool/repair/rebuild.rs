@@ -16,7 +16,7 @@ use pinion_engine::drive::OsDir;
 use pinion_engine::drive::blocking::publish;
 use pinion_engine::io::FileName;
 use pinion_engine::key::Prefix;
-use pinion_engine::log::{DumpItem, LogOptions, LogPosition, RepairReport, dump, repair, replay};
+use pinion_engine::log::{DumpItem, LogOptions, LogPosition, Reached, RepairReport, dump, repair, replay};
 use pinion_engine::manifest::{Edit, GroupState, Manifest, ManifestState, TableEntry};
 use pinion_engine::offline::{Contents, TableSink};
 use pinion_engine::table::{Compression, Table};
@@ -43,6 +43,7 @@ pub fn rebuild(shard: &Shard, id: [u8; 16], known: &ManifestState, aside: &Aside
     let (originals, mut rebuilt) = (aside.shard(&shard.name)?, Rebuilt::default());
     let mut state = ManifestState { tables: BTreeMap::new(), ..known.clone() };
     state.tables = usable_tables(shard, &originals, &mut rebuilt)?;
+    state.log_reached = Reached::default();
     state.log_start = usable_log(&shard.dir, id, &mut rebuilt.log)?;
     // Every entry of the log is taken: which of them are in tables is what nobody knows.
     state.groups.values_mut().for_each(|group| group.applied_index = 0);

@@ -4,13 +4,15 @@ use super::aside::{Aside, ShardAside};
 use super::rebuild::rebuild;
 use super::salvage::{TableRepair, rewrite};
 use crate::kvtool::target::Shard;
+use crate::kvtool::text::{runs, size, time};
 use crate::kvtool::verify::Finding;
 use pinion_engine::Error;
 use pinion_engine::dir::Dir;
 use pinion_engine::drive::OsDir;
 use pinion_engine::drive::blocking::publish;
 use pinion_engine::io::FileName;
-use pinion_engine::log::{LogOptions, RepairReport, repair as repair_log};
+use pinion_engine::key::Partition;
+use pinion_engine::log::{LogOptions, LogPosition, RepairReport, repair as repair_log};
 use pinion_engine::manifest::{Edit, Manifest, ManifestState};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -27,6 +29,10 @@ pub struct ShardRepair {
     log_records_kept: u64,
     log_dropped: Vec<DroppedLog>,
     log_damage: Vec<String>,
+    /// Segments of the log whose damaged header was put together again.
+    log_headers_restored: Vec<String>,
+    /// What is lost and can't be counted, in words.
+    lost: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -46,6 +52,16 @@ impl ShardRepair {
             records: dropped.records,
         });
         self.log_dropped = dropped.collect();
+        self.log_headers_restored = log.restored.iter().map(FileName::to_string).collect();
+        if let Some(LogPosition { segment, offset }) = log.lost_behind {
+            self.lost.push(match log.kept_records {
+                0 => "all that was only in the log".to_owned(),
+                _ => format!(
+                    "whatever was logged behind {segment}:{offset}, after {}",
+                    time(log.kept_clock_us / 1000)
+                ),
+            });
+        }
         self.log_damage = log.damage;
         self.log_commits_kept = log.kept_commits;
         self.log_records_kept = log.kept_records;
@@ -65,6 +81,11 @@ impl ShardRepair {
             });
             lines.extend(table.lost.iter().map(|lost| format!("    lost: {lost}")));
         }
+        for file in &self.log_headers_restored {
+            lines.push(format!(
+                "  {file}: its header was damaged, and is put together again; nothing of it is lost"
+            ));
+        }
         if !self.log_damage.is_empty() {
             lines.push(format!(
                 "  log: {} commits with {} records stay",
@@ -76,12 +97,18 @@ impl ShardRepair {
                 ));
             }
         }
+        lines.extend(self.lost.iter().map(|lost| format!("    lost: {lost}")));
         lines
     }
 }
 
-/// Repairs a shard that has this damage.
-pub fn repair(shard: &Shard, damage: &[Finding], aside: &Aside) -> Result<ShardRepair, Error> {
+/// Repairs a shard that has this damage, and owns these partitions, as far as known.
+pub fn repair(
+    shard: &Shard,
+    damage: &[Finding],
+    partitions: Option<&[Partition]>,
+    aside: &Aside,
+) -> Result<ShardRepair, Error> {
     let id = shard.id()?;
     let mut dir = shard.dir.clone();
     let originals = aside.shard(&shard.name)?;
@@ -91,9 +118,13 @@ pub fn repair(shard: &Shard, damage: &[Finding], aside: &Aside) -> Result<ShardR
     let log = match Manifest::dump(&dir, &mut |record| known.apply(&record.edit)) {
         Ok(state) => {
             repair_tables(shard, id, &state, damage, &originals, &mut report.tables)?;
-            repair_log(&mut dir, state.log_start, LogOptions::new(id, false))?
+            repair_log(&mut dir, state.log(), LogOptions::new(id, false))?
         }
         Err(Error::Damaged { .. } | Error::Unusable(_)) => {
+            if list(&dir)?.is_empty() {
+                let runs = partitions.map_or_else(|| "that it had".to_owned(), runs);
+                report.lost.push(format!("every key of partitions {runs}: no file of the shard is there"));
+            }
             let rebuilt = rebuild(shard, id, &known, aside)?;
             report.tables = rebuilt.tables;
             report.rebuilt_from_tables = Some(rebuilt.taken);
@@ -134,7 +165,17 @@ fn repair_tables(
         let name = FileName::Table(entry.number);
         if !path(&shard.dir, name).exists() {
             edit.removed.push(entry.number);
-            tables.push(TableRepair { file: name.to_string(), outcome: "missing", ..TableRepair::default() });
+            let lost = format!(
+                "what {} of level {} held; its keys aren't known",
+                size(entry.file_bytes),
+                entry.level
+            );
+            tables.push(TableRepair {
+                file: name.to_string(),
+                outcome: "missing",
+                lost: vec![lost],
+                ..TableRepair::default()
+            });
             continue;
         }
         if !damage.iter().any(|finding| finding.file == name.to_string()) {

@@ -94,6 +94,8 @@ impl Node {
             memory_bytes: 16 << 20,
             direct: rng.random(),
             value_bytes_max: 1 << 20,
+            membership: None,
+            is_made: false,
         };
         let tuning = tuning(rng.random());
         let mut disk = Disk::new("store/shard-000");

@@ -1,0 +1,146 @@
+//! `STORE` made anew from what the shards say, where it is lost or damaged.
+//!
+//! Each shard's manifest names the store's numbers and its own, and its id is the store's with those mixed in. `STORE`
+//! is believed to have been what the shards of one layout agree on; of several layouts (a reshard was cut off) the one
+//! counts of which all shards are there, and the lower one if that goes for both: a reshard removes the old shards only
+//! when `STORE` names the new ones.
+
+use super::os_dir::OsDir;
+use super::store_file::{StoreFile, place_of, shards_in};
+use crate::error::Error;
+use crate::manifest::{Manifest, Membership};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// What a shard's directory says of the store that it is part of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShardWord {
+    /// The directory's name.
+    pub name: String,
+    /// The id in its manifest; `None` if that can't be read.
+    pub shard_id: Option<[u8; 16]>,
+    /// What the manifest says; `None` if it never heard of it.
+    pub membership: Option<Membership>,
+}
+
+/// Reads what the shards in a directory say.
+pub fn shard_words(dir: &Path) -> Result<Vec<ShardWord>, Error> {
+    let word = |name: String| {
+        let shard = OsDir::open(dir.join(&name))?;
+        let shard_id = Manifest::shard_id(&shard).ok();
+        let state = shard_id.and_then(|id| Manifest::read(&shard, id).ok());
+        Ok(ShardWord { name, shard_id, membership: state.and_then(|state| state.membership) })
+    };
+    shards_in(dir)?.into_iter().map(word).collect()
+}
+
+/// The store that these shards are part of. `partitions` is asked for where they never heard of it. The error says why it
+/// can't be told.
+pub fn rebuild(words: &[ShardWord], partitions: Option<u32>) -> Result<StoreFile, String> {
+    let mut layouts: BTreeMap<u32, Vec<(u32, &ShardWord)>> = BTreeMap::new();
+    for word in words {
+        let (shard, layout) = place_of(&word.name).ok_or_else(|| format!("{} is no shard", word.name))?;
+        layouts.entry(layout).or_default().push((shard, word));
+    }
+    let mut refusals = Vec::new();
+    for (layout, shards) in layouts {
+        match of_layout(layout, &shards, partitions) {
+            Ok(file) => return Ok(file),
+            Err(why) => refusals.push(why),
+        }
+    }
+    Err(if refusals.is_empty() { "there is no shard".to_owned() } else { refusals.join("; ") })
+}
+
+fn of_layout(
+    layout: u32,
+    shards: &[(u32, &ShardWord)],
+    partitions: Option<u32>,
+) -> Result<StoreFile, String> {
+    let mut agreed: Option<StoreFile> = None;
+    for (shard, word) in shards {
+        let Some(shard_id) = word.shard_id else { continue };
+        let id = StoreFile::id_of(shard_id, *shard, layout);
+        let said = word.membership.filter(|said| (said.shard, said.layout) == (*shard, layout));
+        let file = StoreFile {
+            id,
+            shards: said.map_or(shards.len() as u32, |said| said.shards),
+            partitions: said.map(|said| said.partitions).or(partitions).ok_or_else(|| {
+                format!(
+                    "{} doesn't know how many partitions the store has; say it with --partitions N",
+                    word.name
+                )
+            })?,
+            layout,
+            is_made: true,
+        };
+        match &agreed {
+            Some(agreed) if *agreed != file => {
+                return Err(format!("{} is of another store than the shards before it", word.name));
+            }
+            _ => agreed = Some(file),
+        }
+    }
+    let file = agreed.ok_or("no manifest of a shard can be read, so the store's id is lost")?;
+    file.check()?;
+    let is_there = |shard: &u32| shards.iter().any(|(there, _)| there == shard);
+    match (0..file.shards).find(|shard| !is_there(shard)) {
+        Some(shard) if layout > 0 => Err(format!("shard {shard} of layout {layout} is missing")),
+        _ => Ok(file),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(file: &StoreFile) -> Vec<ShardWord> {
+        let word = |shard| {
+            let name =
+                file.shard_dir(Path::new("/"), shard).file_name().unwrap().to_str().unwrap().to_owned();
+            let membership = Some(file.membership(shard));
+            ShardWord { name, shard_id: Some(file.shard_id(shard)), membership }
+        };
+        (0..file.shards).map(word).collect()
+    }
+
+    fn store(layout: u32) -> StoreFile {
+        StoreFile { id: [7; 16], shards: 3, partitions: 64, layout, is_made: true }
+    }
+
+    #[test]
+    fn shards_that_agree_make_the_store_anew_also_if_one_is_missing_or_silent() {
+        let mut said = words(&store(0));
+        assert_eq!(rebuild(&said, None), Ok(store(0)));
+        said[0].shard_id = None;
+        said.remove(1);
+        assert_eq!(rebuild(&said, None), Ok(store(0)));
+        assert_eq!(rebuild(&words(&store(4)), None), Ok(store(4)));
+    }
+
+    #[test]
+    fn shards_that_never_heard_of_the_store_need_the_number_of_partitions() {
+        let mut said = words(&store(0));
+        said.iter_mut().for_each(|word| word.membership = None);
+        assert!(rebuild(&said, None).unwrap_err().contains("--partitions N"));
+        assert_eq!(rebuild(&said, Some(64)), Ok(store(0)));
+    }
+
+    #[test]
+    fn shards_of_different_stores_or_without_any_manifest_make_none() {
+        let mut said = words(&store(0));
+        said[1].shard_id = Some([9; 16]);
+        assert!(rebuild(&said, None).unwrap_err().contains("shard-001 is of another store"));
+        said.iter_mut().for_each(|word| word.shard_id = None);
+        assert!(rebuild(&said, None).unwrap_err().contains("the store's id is lost"));
+        assert!(rebuild(&[], None).is_err());
+    }
+
+    #[test]
+    fn a_reshard_that_was_cut_off_leaves_the_old_shards_in_force() {
+        let mut said = words(&store(2));
+        said.truncate(1);
+        said.extend(words(&store(1)));
+        assert_eq!(rebuild(&said, None), Ok(store(1)));
+    }
+}
