@@ -9,6 +9,7 @@ mod model;
 mod order;
 mod ordered;
 mod pipelining;
+mod residency;
 mod settling;
 mod space;
 
