@@ -11,6 +11,7 @@ mod model;
 mod order;
 mod ordered;
 mod pipelining;
+mod residency;
 mod settling;
 mod space;
 
