@@ -43,6 +43,11 @@ const COUNTERS: &[Figure] = &[
     ("pinion_job_errors", "Background jobs that failed", |core| core.storage.job_errors),
     ("pinion_read_errors", "Blocks that couldn't be read or were damaged", |core| core.storage.read_errors),
     ("pinion_log_failures", "Log writes and syncs that failed", |core| core.storage.log_failures),
+    (
+        "pinion_connections_dismissed",
+        "Connections closed because they held memory that others waited for",
+        |core| core.dismissed,
+    ),
     ("pinion_stalled_turns", "Turns of the reactor that held everything up", |core| core.stalled_turns),
     ("pinion_cache_hits", "Block look-ups that the cache answered", |core| core.storage.cache_hits),
     ("pinion_cache_misses", "Block look-ups that the cache didn't answer", |core| core.storage.cache_misses),
@@ -51,6 +56,10 @@ const COUNTERS: &[Figure] = &[
 const GAUGES: &[Figure] = &[
     ("pinion_connections", "Connections now", |core| core.connections),
     ("pinion_in_flight", "Requests that are not answered yet", |core| core.in_flight),
+    ("pinion_clients_bytes", "Bytes that connections take: input, output, replies", |core| {
+        core.clients_bytes
+    }),
+    ("pinion_clients_bytes_max", "Bytes that connections may take", |core| core.clients_bytes_max),
     ("pinion_memtable_bytes", "Bytes in memtables", |core| core.storage.memtable_bytes),
     ("pinion_memtables_frozen", "Frozen memtables that wait for their flush", |core| {
         core.storage.memtables_frozen

@@ -48,7 +48,7 @@ const YIELD_PERIOD_US: u64 = 5_000;
 const PUBLISH_MEMORY_US: u64 = 100_000;
 
 impl Core {
-    fn begin(&mut self) {
+    fn begin(&mut self, io: &Io<AlignedBuf>) {
         if self.in_turn {
             return;
         }
@@ -58,7 +58,7 @@ impl Core {
             std::thread::sleep(Duration::from_micros(self.yield_us));
             self.yield_us = 0;
         }
-        self.state.begin(now(self.epoch));
+        self.state.begin(io, now(self.epoch));
     }
 
     /// Does what the node asks for.
@@ -113,6 +113,8 @@ impl Core {
         stats.connections = hub.sessions.len() as u64;
         stats.forwarded = hub.forwards.count;
         stats.in_flight = hub.sessions.iter().map(|session| session.in_flight() as u64).sum();
+        stats.clients_bytes = hub.memory.used() as u64;
+        stats.clients_bytes_max = hub.memory.bytes_max() as u64;
         stats.turns.take_log2_ns(&reactor.turn_ns_buckets, reactor.turn_ns_sum, reactor.turn_ns_max);
         stats.stalled_turns = reactor.stalls;
         stats.log_sync = self.driver.log_sync().name();
@@ -137,45 +139,45 @@ impl Handler for Core {
     type Buf = AlignedBuf;
 
     fn accepted(&mut self, io: &mut Io<AlignedBuf>, conn: ConnId, listener: usize, peer: SocketAddr) {
-        self.begin();
+        self.begin(io);
         self.state.accepted(io, conn, self.listeners[listener], peer);
     }
 
     fn received(&mut self, io: &mut Io<AlignedBuf>, conn: ConnId, bytes: &[u8]) -> usize {
-        self.begin();
+        self.begin(io);
         self.state.received(io, conn, bytes)
     }
 
     fn half_closed(&mut self, io: &mut Io<AlignedBuf>, conn: ConnId) {
-        self.begin();
+        self.begin(io);
         self.state.half_closed(io, conn);
     }
 
     fn drained(&mut self, io: &mut Io<AlignedBuf>, conn: ConnId) {
         // The reactor presents what was left by itself.
-        self.begin();
+        self.begin(io);
         self.state.drained(io, conn);
     }
 
-    fn closed(&mut self, _io: &mut Io<AlignedBuf>, conn: ConnId, reason: CloseReason) {
-        self.begin();
+    fn closed(&mut self, io: &mut Io<AlignedBuf>, conn: ConnId, reason: CloseReason) {
+        self.begin(io);
         self.state.closed(conn, reason);
     }
 
     fn file_done(&mut self, io: &mut Io<AlignedBuf>, token: u64, result: io::Result<usize>, buf: AlignedBuf) {
-        self.begin();
+        self.begin(io);
         let completion = self.driver.done(token, result, buf);
         self.state.completed(io, completion);
     }
 
     fn woken(&mut self, io: &mut Io<AlignedBuf>) {
-        self.begin();
+        self.begin(io);
         self.state.woken(io, &mut self.driver);
         self.obey(io);
     }
 
     fn end_turn(&mut self, io: &mut Io<AlignedBuf>) -> Next {
-        self.begin();
+        self.begin(io);
         let wakers = &self.wakers;
         self.state.end_turn(io, &mut self.driver, |io, core| wakers[core].wake_from(io));
         self.count_quick();

@@ -4,8 +4,9 @@
 //! while the shard works.
 
 use super::forward::Forwards;
-use super::memory::{Memory, Split};
+use super::memory::Memory;
 use super::owners::Owner;
+use super::room::Relief;
 use super::sockets::Sockets;
 use crate::mesh::Port;
 use crate::node::NodeInfo;
@@ -65,6 +66,8 @@ pub struct Hub {
     pub sessions: Sessions,
     /// What they take of the memory.
     pub memory: Memory,
+    /// When that was last looked at.
+    pub relief: Relief,
     /// Requests to other cores.
     pub forwards: Forwards,
     /// Walks under way.
@@ -119,9 +122,10 @@ impl Hub {
         Hub {
             me,
             forwards: Forwards::new(port, cores),
-            node,
             sessions: Sessions::default(),
-            memory: Memory::new(Split::of(memory_bytes).connections),
+            memory: Memory::new(node.split.connections),
+            relief: Relief::default(),
+            node,
             walks: Walks::new(Walks::share(memory_bytes)),
             ready_walks: VecDeque::new(),
             cursors: Cursors::new(me, now.unix_us),
@@ -273,6 +277,6 @@ impl Hub {
 /// Brings the charge of a session in line with what it holds.
 #[inline]
 pub(super) fn recharge(memory: &mut Memory, session: &mut Session) {
-    let holds = session.held_bytes();
+    let holds = session.memory_bytes();
     memory.recharge(&mut session.charged, holds);
 }

@@ -1,14 +1,15 @@
 //! The account of what the connections of a core take of `--memory`.
 //!
-//! 1. A core's share of `--memory` is split: its shard has one part ([`Split::shard`]), its connections the other
-//!    ([`Split::connections`]).
+//! 1. A core's share of `--memory` is split: its shard has one part, its connections the other ([`Split`]). What a
+//!    single command or value may take follows from the part of the connections.
 //! 2. Whatever a client can make the core keep is charged here: what its sockets hold (input that isn't consumed, room that
 //!    was given to a command that is coming in, output that isn't sent) and what its sessions hold (replies, names, requests
-//!    under way). The sockets keep their own sum, which is noted here; sessions are charged by what changed.
-//! 3. What is large asks first ([`Memory::has_room`]) and waits its turn ([`Memory::wait`]), in order. A part is left
-//!    for what is small, so that small commands never wait behind large ones.
+//!    under way). The sockets keep their own sum, which is noted here; what is appended to outputs within a turn is added
+//!    until the sockets tell anew; sessions are charged by what changed.
+//! 3. What is large asks first ([`Memory::has_room`]) and waits its turn ([`Memory::wait_for_claim`]), in order. A part is
+//!    left for what is small, so that small commands never wait behind large ones.
 //!
-//! Everything here takes the same time however many connections there are.
+//! Everything here takes the same time however many connections there are. What is done with it is in [`super::room`].
 
 use pinion_net::reactor::ConnId;
 use std::collections::VecDeque;
@@ -22,19 +23,40 @@ pub struct Split {
     pub connections: usize,
 }
 
+/// What a connection costs that does nothing, bytes: its places in the reactor and among the sessions.
+pub const CONNECTION_BYTES: usize = 1 << 10;
+
 impl Split {
     /// Of so many bytes, a quarter is for connections.
     pub fn of(core_bytes: usize) -> Split {
         let connections = core_bytes / 4;
         Split { shard: core_bytes - connections, connections }
     }
-}
 
-/// One connection that waits for room.
-#[derive(Clone, Copy, Debug)]
-struct Wait {
-    conn: ConnId,
-    bytes: usize,
+    /// The longest value that is taken, bytes: two of them fit beside each other.
+    pub fn value_bytes_max(self) -> usize {
+        self.connections / 2
+    }
+
+    /// The longest command that is taken, with its framing, bytes.
+    pub fn command_bytes_max(self) -> usize {
+        self.connections / 4 * 3
+    }
+
+    /// The most arguments of a command: each is remembered while it runs.
+    pub fn arguments_max(self) -> usize {
+        self.connections / 64
+    }
+
+    /// The most connections: idle ones take a quarter.
+    pub fn connections_max(self) -> usize {
+        self.connections / 4 / CONNECTION_BYTES
+    }
+
+    /// Memory of sockets that is kept for reuse, bytes.
+    pub fn spare_bytes_max(self) -> usize {
+        self.connections / 8
+    }
 }
 
 /// See the module's text.
@@ -45,16 +67,30 @@ pub struct Memory {
     reserve: usize,
     /// What sessions hold.
     sessions: usize,
-    /// What the sockets hold, as they last said.
+    /// What the sockets hold, as they last said, and what was appended to outputs since.
     sockets: usize,
-    waiting: VecDeque<Wait>,
+    appended: usize,
+    /// Room that commands which are coming in were given; the sockets count it.
+    claimed: usize,
+    /// Connections whose command waits for room, and how much.
+    claims: VecDeque<(ConnId, usize)>,
+    /// Connections whose input waits until output is taken.
+    others: VecDeque<ConnId>,
 }
 
 impl Memory {
     /// Nothing is charged yet, of `bytes_max`.
     pub fn new(bytes_max: usize) -> Memory {
-        let reserve = bytes_max / 4;
-        Memory { bytes_max, reserve, sessions: 0, sockets: 0, waiting: VecDeque::new() }
+        Memory {
+            bytes_max,
+            reserve: bytes_max / 4,
+            sessions: 0,
+            sockets: 0,
+            appended: 0,
+            claimed: 0,
+            claims: VecDeque::new(),
+            others: VecDeque::new(),
+        }
     }
 
     /// What connections may take, bytes.
@@ -65,7 +101,12 @@ impl Memory {
     /// What they take now, bytes.
     #[inline]
     pub fn used(&self) -> usize {
-        self.sessions + self.sockets
+        self.sessions + self.sockets + self.appended
+    }
+
+    /// What sessions are charged, bytes.
+    pub fn sessions(&self) -> usize {
+        self.sessions
     }
 
     /// Bytes that something large may still take.
@@ -74,23 +115,31 @@ impl Memory {
         (self.bytes_max - self.reserve).saturating_sub(self.used())
     }
 
-    /// Whether `bytes` more may be taken. Where little is in use anything may: what is larger than the whole share
-    /// must go through some time.
+    /// Whether `bytes` more may be taken by something large. What is larger than the room must go through some time, so
+    /// one at a time may where any room is left.
     #[inline]
     pub fn has_room(&self, bytes: usize) -> bool {
-        bytes <= self.room() || self.used() <= self.reserve
+        bytes <= self.room() || self.claimed == 0 && !self.is_tight()
     }
 
     /// Whether large requests have used up their part, so that only small ones go on.
     #[inline]
     pub fn is_tight(&self) -> bool {
-        self.room() == 0
+        self.used() >= self.bytes_max - self.reserve
     }
 
-    /// Whether the whole share is used up.
+    /// Whether all is used up.
     #[inline]
     pub fn is_exhausted(&self) -> bool {
         self.used() >= self.bytes_max
+    }
+
+    /// Whether an answer of so many bytes may still be given. Where half is free any may: values may be longer than
+    /// what is free, where they were written with more memory.
+    #[inline]
+    pub fn has_room_for_answer(&self, bytes: usize) -> bool {
+        let used = self.used();
+        used + bytes <= self.bytes_max || used <= self.bytes_max / 2
     }
 
     /// Charges what a session holds more.
@@ -113,30 +162,86 @@ impl Memory {
         *charged = holds;
     }
 
-    /// Notes what the sockets hold.
+    /// A turn begins: what the sockets hold is known exactly.
+    #[inline]
+    pub fn begin_turn(&mut self, sockets_bytes: usize) {
+        (self.sockets, self.appended) = (sockets_bytes, 0);
+    }
+
+    /// What is taken, but for output of this turn: most of that leaves at its end.
+    #[inline]
+    pub fn standing(&self) -> usize {
+        self.sessions + self.sockets
+    }
+
+    /// Notes what the sockets hold, but for what was appended in this turn.
     #[inline]
     pub fn note_sockets(&mut self, bytes: usize) {
         self.sockets = bytes;
     }
 
-    /// Puts a connection at the end of those that wait for so much room. The caller holds it.
-    pub fn wait(&mut self, conn: ConnId, bytes: usize) {
-        self.waiting.push_back(Wait { conn, bytes });
+    /// Bytes appended to outputs in this turn.
+    #[inline]
+    pub fn appended(&self) -> usize {
+        self.appended
+    }
+
+    /// So many bytes more were appended to outputs in this turn.
+    #[inline]
+    pub fn note_appended(&mut self, bytes: usize) {
+        self.appended += bytes;
+    }
+
+    /// A command that is coming in was given so much more room.
+    pub fn claim(&mut self, bytes: usize) {
+        self.claimed += bytes;
+    }
+
+    /// A command is through, or gone.
+    pub fn unclaim(&mut self, bytes: usize) {
+        debug_assert!(bytes <= self.claimed, "what is given back was claimed");
+        self.claimed = self.claimed.saturating_sub(bytes);
+    }
+
+    /// Puts a connection at the end of those whose commands wait for so much room. The caller holds it.
+    pub fn wait_for_claim(&mut self, conn: ConnId, bytes: usize) {
+        self.claims.push_back((conn, bytes));
+    }
+
+    /// Puts a connection among those that wait until memory isn't tight. The caller holds it.
+    pub fn wait(&mut self, conn: ConnId) {
+        self.others.push_back(conn);
+    }
+
+    /// How much has to be given back for the first that waits to go on; or, if all is used up, for a part to be free.
+    pub fn missing(&self, is_exhausted: bool) -> usize {
+        if is_exhausted {
+            return self.standing().saturating_sub(self.bytes_max / 8 * 7);
+        }
+        let bytes = self.claims.front().map_or(1, |&(_, bytes)| bytes.min(self.bytes_max / 2));
+        (self.used() + bytes).saturating_sub(self.bytes_max - self.reserve)
     }
 
     /// Whether somebody waits.
+    #[inline]
     pub fn has_waiting(&self) -> bool {
-        !self.waiting.is_empty()
+        !self.claims.is_empty() || !self.others.is_empty()
     }
 
-    /// The first that waits, if there is room for it now. It is let go, and asks again.
+    /// The first command that waits, and whether there is room for it now.
+    pub fn first_claim(&self) -> Option<(ConnId, usize, bool)> {
+        let &(conn, bytes) = self.claims.front()?;
+        Some((conn, bytes, self.has_room(bytes)))
+    }
+
+    /// The first that waits has got its room, or is gone.
+    pub fn drop_first_claim(&mut self) {
+        self.claims.pop_front();
+    }
+
+    /// The first of the others, if it may go on.
     pub fn next_admissible(&mut self) -> Option<ConnId> {
-        let first = *self.waiting.front()?;
-        if !self.has_room(first.bytes) {
-            return None;
-        }
-        self.waiting.pop_front();
-        Some(first.conn)
+        if self.is_tight() { None } else { self.others.pop_front() }
     }
 }
 
@@ -152,18 +257,20 @@ mod tests {
         let (mut one, mut other) = (0, 0);
         memory.recharge(&mut one, 3 * MIB);
         memory.recharge(&mut other, MIB);
-        memory.note_sockets(MIB);
-        assert_eq!(memory.used(), 5 * MIB);
+        memory.begin_turn(MIB);
+        memory.note_appended(7);
+        assert_eq!(memory.used(), 5 * MIB + 7);
         memory.recharge(&mut one, 0);
         memory.recharge(&mut other, 5);
         memory.release(other);
-        memory.note_sockets(0);
+        memory.begin_turn(0);
         assert_eq!(memory.used(), 0);
     }
 
     #[test]
     fn a_part_is_left_for_what_is_small() {
         let mut memory = Memory::new(8 * MIB);
+        memory.claim(MIB);
         memory.charge(5 * MIB);
         assert!(memory.has_room(MIB) && !memory.has_room(MIB + 1));
         memory.charge(MIB);
@@ -173,27 +280,53 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_is_let_go_in_order_and_what_is_larger_than_all_when_little_is_in_use() {
+    fn what_is_larger_than_the_room_goes_alone() {
         let mut memory = Memory::new(8 * MIB);
+        memory.charge(3 * MIB);
+        assert!(memory.has_room(6 * MIB));
+        memory.claim(6 * MIB);
+        memory.note_sockets(6 * MIB);
+        assert!(!memory.has_room(1));
+        memory.unclaim(6 * MIB);
+        memory.note_sockets(0);
+        assert!(memory.has_room(6 * MIB));
+        memory.charge(3 * MIB);
+        assert!(!memory.has_room(6 * MIB));
+    }
+
+    #[test]
+    fn an_answer_is_given_while_it_fits_or_half_is_free() {
+        let mut memory = Memory::new(8 * MIB);
+        assert!(memory.has_room_for_answer(16 * MIB));
         memory.charge(5 * MIB);
+        assert!(memory.has_room_for_answer(3 * MIB) && !memory.has_room_for_answer(3 * MIB + 1));
+    }
+
+    #[test]
+    fn small_ones_that_wait_do_not_wait_for_large_ones() {
+        let mut memory = Memory::new(8 * MIB);
+        memory.claim(MIB);
+        memory.charge(6 * MIB);
         let (large, small) = (ConnId::from_u64(1), ConnId::from_u64(2));
-        memory.wait(large, 20 * MIB);
-        memory.wait(small, 1);
-        assert_eq!(memory.next_admissible(), None);
-        memory.release(4 * MIB);
-        assert_eq!(memory.next_admissible(), Some(large));
-        memory.charge(20 * MIB);
-        assert_eq!(memory.next_admissible(), None);
-        memory.release(20 * MIB);
+        memory.wait_for_claim(large, 4 * MIB);
+        memory.wait(small);
+        assert_eq!((memory.next_admissible(), memory.first_claim()), (None, Some((large, 4 * MIB, false))));
+        memory.release(MIB);
         assert_eq!(memory.next_admissible(), Some(small));
+        assert_eq!(memory.first_claim(), Some((large, 4 * MIB, false)));
+        memory.release(3 * MIB);
+        assert_eq!(memory.first_claim(), Some((large, 4 * MIB, true)));
+        memory.drop_first_claim();
         assert!(!memory.has_waiting());
     }
 
     #[test]
-    fn the_two_parts_are_the_whole() {
+    fn the_two_parts_are_the_whole_and_the_limits_fit() {
         for bytes in [16 * MIB, 32 * MIB + 3, 1 << 40] {
             let split = Split::of(bytes);
             assert_eq!(split.shard + split.connections, bytes);
+            assert!(split.command_bytes_max() > split.value_bytes_max() + (64 << 10));
+            assert!(split.connections_max() >= 1024);
         }
     }
 }

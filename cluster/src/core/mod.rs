@@ -4,7 +4,7 @@
 //!   reactor calls, and the simulator is another driver.
 //! - [`turn`] is what sessions work with during a turn; [`hub`] is the core without its shard, [`deliver`] where answers go.
 //! - [`forward`] and [`message`] carry requests to other cores; [`owners`] says whom an answer is for.
-//! - [`memory`] is the account of what connections take.
+//! - [`memory`] is the account of what connections take; [`room`] says who gets some, who waits, and who has to go.
 //! - [`driver`] performs the shard's I/O; [`start`] sets all of it up.
 
 mod bytes;
@@ -18,6 +18,7 @@ pub mod hub;
 pub mod memory;
 pub mod message;
 pub mod owners;
+pub mod room;
 pub mod sockets;
 pub mod start;
 pub mod state;

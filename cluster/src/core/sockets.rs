@@ -7,7 +7,7 @@ use pinion_engine::aligned::AlignedBuf;
 use pinion_engine::drive::BackgroundEvent;
 use pinion_engine::io::{IoCompletion, IoRequest};
 use pinion_engine::job::{Job, JobId};
-use pinion_net::reactor::{ConnId, Io};
+use pinion_net::reactor::{ConnId, Holding, Io};
 
 /// The connections of a core. Calls with one that is gone do nothing.
 pub trait Sockets {
@@ -23,8 +23,17 @@ pub trait Sockets {
     fn pause(&mut self, conn: ConnId);
     /// Takes one pause back; what was left is presented again.
     fn resume(&mut self, conn: ConnId);
+    /// What a connection left is no use until it is so long; room for that is charged from now on. 0: nothing is.
+    fn wants(&mut self, conn: ConnId, bytes: usize);
+    /// What all connections hold, and the room that they were given, in bytes; what is appended to outputs is in it from the
+    /// next turn on.
+    fn held_bytes(&self) -> usize;
+    /// What one connection holds.
+    fn holding(&self, conn: ConnId) -> Holding;
     /// Closes a connection when its output is sent.
     fn close(&mut self, conn: ConnId);
+    /// Closes a connection at once.
+    fn abort(&mut self, conn: ConnId);
     /// Takes no new connections from now on.
     fn stop_accepting(&mut self);
     /// Ends the core after this turn.
@@ -78,9 +87,26 @@ impl Sockets for Io<AlignedBuf> {
         Io::resume(self, conn);
     }
 
+    fn wants(&mut self, conn: ConnId, bytes: usize) {
+        Io::wants(self, conn, bytes);
+    }
+
+    #[inline]
+    fn held_bytes(&self) -> usize {
+        Io::buffer_bytes(self)
+    }
+
+    fn holding(&self, conn: ConnId) -> Holding {
+        Io::holding(self, conn)
+    }
+
     #[inline]
     fn close(&mut self, conn: ConnId) {
         Io::close(self, conn);
+    }
+
+    fn abort(&mut self, conn: ConnId) {
+        Io::abort(self, conn);
     }
 
     fn stop_accepting(&mut self) {

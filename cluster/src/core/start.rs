@@ -84,13 +84,19 @@ impl CoreSetup {
                 self.me
             ))
         };
+        let split = self.node.split;
+        let defaults = ReactorConfig::default();
+        let receive_buffers = split.connections / 16 / defaults.receive_buffer_bytes as usize;
+        let connections_max = self.node.config.connections_max.min(split.connections_max());
         let config = ReactorConfig {
             cpu: self.cpu,
             listeners: listeners.collect::<Result<_, _>>().map_err(failed)?,
-            connections_max: self.node.config.connections_max.min(CONNECTION_INDEX_END as usize / 2),
+            connections_max: connections_max.min(CONNECTION_INDEX_END as usize / 2),
             input_bytes_max: INPUT_BYTES_MAX,
+            pool_bytes_max: split.spare_bytes_max().min(defaults.pool_bytes_max),
+            receive_buffers: receive_buffers.clamp(16, usize::from(defaults.receive_buffers)) as u16,
             spin: SPIN,
-            ..ReactorConfig::default()
+            ..defaults
         };
         Reactor::new(config).map_err(failed)
     }

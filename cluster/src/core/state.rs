@@ -12,7 +12,7 @@ use crate::node::events::Events;
 use crate::node::listeners::Speaks;
 use crate::session::resp::{self, RespSession};
 use crate::session::wire::{self, WireSession};
-use crate::session::{Dialogue, Hold, Session};
+use crate::session::{Dialogue, Hold, Session, Taken};
 use pinion_engine::drive::BackgroundEvent;
 use pinion_engine::io::IoCompletion;
 use pinion_engine::shard::{Now, Shard};
@@ -40,9 +40,10 @@ pub struct CoreState {
 
 impl CoreState {
     /// A turn begins at this time.
-    pub fn begin(&mut self, now: Now) {
+    pub fn begin(&mut self, io: &impl Sockets, now: Now) {
         self.hub.now = now;
         self.hub.spent = 0;
+        self.hub.memory.begin_turn(io.held_bytes());
         self.shard.tick(now);
         self.hub.clock_ms = self.shard.clocks().now_us / 1000;
     }
@@ -62,7 +63,7 @@ impl CoreState {
         let (speaks, own_port) = listener;
         let dialogue = match speaks {
             Speaks::Wire => Dialogue::Wire(WireSession::default()),
-            Speaks::Resp => Dialogue::Resp(RespSession::new(peer)),
+            Speaks::Resp => Dialogue::Resp(RespSession::new(peer, self.hub.node.resp_limits)),
         };
         let mut session = Session::new(conn, dialogue, own_port);
         if self.hub.draining {
@@ -70,6 +71,7 @@ impl CoreState {
             session.close_if_over(io);
         }
         self.hub.sessions.insert(session);
+        self.hub.recharge(conn);
         self.hub.stats.connections_accepted += 1;
     }
 
@@ -80,16 +82,21 @@ impl CoreState {
             // It said its last word, or the node goes down: what follows is for nobody.
             return bytes.len();
         }
-        let consumed = match session.dialogue {
+        let (queued, appended) = (io.queued(conn), self.hub.memory.appended());
+        let Taken { consumed, need } = match session.dialogue {
             Dialogue::Resp(_) => resp::received(&mut self.turn(io), conn, bytes),
             Dialogue::Wire(_) => wire::received(&mut self.turn(io), conn, bytes),
         };
+        // Answers that came at once are noted where they are delivered; others were appended just here.
+        let noted = self.hub.memory.appended() - appended;
+        self.hub.memory.note_appended((io.queued(conn) - queued).saturating_sub(noted));
         if let Some(session) = self.hub.sessions.get(conn) {
             // What is left without a reason of ours is the beginning of a command.
             session.leftover = consumed < bytes.len() && (session.is_held() || io.is_over_budget(conn));
             session.close_if_over(io);
         }
         self.hub.recharge(conn);
+        self.hub.make_room(io, conn, need);
         consumed
     }
 
@@ -106,6 +113,7 @@ impl CoreState {
         if let Some(mut session) = self.hub.sessions.remove(conn) {
             self.hub.memory.release(session.charged);
             self.hub.forgotten.extend(session.reads.drain().map(|wait| (wait.partition, wait.read)));
+            self.hub.memory.unclaim(session.claim);
         }
         if reason == CloseReason::InputTooLong {
             tracing::warn!("a connection sent a command over the limit and was closed");
@@ -149,6 +157,7 @@ impl CoreState {
         self.turn(io).go_on();
         self.turn(io).next_slices();
         self.release_writers(io);
+        self.relieve(io);
         self.drive(io, performer);
         self.tell_of_writes();
         if performer.is_dead() {
@@ -213,7 +222,8 @@ impl CoreState {
         let starved = self.hub.starved.front().map(|&(until_us, _)| until(until_us));
         let shard = self.shard.next_deadline_us().map(until);
         let mail = self.hub.forwards.port().has_mail().then_some(MAIL_POLL);
+        let look = self.hub.next_look_us().map(until);
         let down = (self.phase != Phase::Serving).then_some(POLL);
-        Next::Sleep([throttled, starved, shard, mail, down].into_iter().flatten().min())
+        Next::Sleep([throttled, starved, shard, mail, look, down].into_iter().flatten().min())
     }
 }

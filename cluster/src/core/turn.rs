@@ -105,7 +105,7 @@ impl<S: Sockets> Turn<'_, S> {
             return true;
         }
         if !session.is_full() {
-            return false;
+            return self.hub.memory.is_tight() && self.hub.must_wait(self.io, conn);
         }
         if session.hold(Hold::InFlight) {
             self.io.pause(conn);

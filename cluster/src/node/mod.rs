@@ -17,6 +17,7 @@ mod store;
 use crate::admin::ask::{CONTROL_QUEUE, Control, CoreHandle};
 use crate::admin::{Admin, NodeFacts, NodeState};
 use crate::config::{Config, Durability, size};
+use crate::core::memory::Split;
 use crate::core::start::{CoreSetup, OpenCore};
 use crate::error::Error;
 use crate::mesh::{self, mesh};
@@ -28,6 +29,7 @@ use listeners::{Addresses, Bound, bind};
 use pinion_engine::drive::StoreFile;
 use pinion_engine::shard::{self, ShardOptions};
 use pinion_net::reactor::{Waker, preflight};
+use pinion_net::resp;
 use pinion_net::wire::{Home, Limits, Map, NodePorts};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -56,6 +58,10 @@ pub struct NodeInfo {
     pub store_id: [u8; 16],
     /// Which core has which partition.
     pub placement: Placement,
+    /// How each core's share of the memory is divided.
+    pub split: Split,
+    /// Limits of the Redis protocol.
+    pub resp_limits: resp::Limits,
     /// Limits of the binary protocol.
     pub limits: Limits,
     /// The map that clients of the binary protocol get.
@@ -80,6 +86,8 @@ impl NodeInfo {
             config.dir = dir;
         }
         let placement = Placement::new(store.partitions as usize, store.shards as usize);
+        let split = Split::of(config.memory_bytes as usize / placement.cores());
+        config.value_bytes_max = config.value_bytes_max.min(split.value_bytes_max());
         let home = |partition| Home { node: 0, core: placement.core_of(partition) as u16 };
         let host = match addresses.kv.ip() {
             ip if ip.is_unspecified() => String::new(),
@@ -94,7 +102,9 @@ impl NodeInfo {
         };
         let map = Map { epoch: 1, nodes: vec![ports], homes: placement.all().map(home).collect() };
         NodeInfo {
-            limits: wire::limits(config.value_bytes_max),
+            split,
+            resp_limits: resp_limits(config.value_bytes_max, split),
+            limits: wire::limits(config.value_bytes_max, split.command_bytes_max()),
             node_id: config.node_id.clone().unwrap_or_else(|| hex(&store.id)),
             store_id: store.id,
             started_unix_us,
@@ -138,7 +148,7 @@ impl NodeInfo {
                 Durability::IntervalMs(ms) => shard::Durability::IntervalMs(ms),
                 Durability::None => shard::Durability::None,
             },
-            memory_bytes: config.memory_bytes as usize / self.placement.cores(),
+            memory_bytes: self.split.shard,
             direct,
             value_bytes_max: config.value_bytes_max,
         }
@@ -156,6 +166,17 @@ impl NodeInfo {
             durability: self.config.durability.to_string(),
             memory_bytes: self.config.memory_bytes,
         }
+    }
+}
+
+/// Limits of the Redis protocol where values may be so long. Keys and other arguments may be as long as a key at least.
+fn resp_limits(value_bytes_max: usize, split: Split) -> resp::Limits {
+    let most = resp::Limits::default();
+    resp::Limits {
+        bulk_bytes_max: value_bytes_max.max(ShardOptions::KEY_BYTES_MAX).min(most.bulk_bytes_max),
+        args_max: split.arguments_max().min(most.args_max),
+        command_bytes_max: split.command_bytes_max().min(most.command_bytes_max),
+        ..most
     }
 }
 

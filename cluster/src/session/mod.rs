@@ -12,9 +12,11 @@ pub mod walk;
 pub mod walks;
 pub mod wire;
 
+use crate::core::hub::Settled;
+use crate::core::memory::CONNECTION_BYTES;
 use crate::core::sockets::Sockets;
 use pinion_net::reactor::ConnId;
-use crate::core::hub::Settled;
+use pinion_net::resp::{Encoder, Protocol};
 use resp::RespSession;
 use waits::{Wait, Waits};
 use wire::WireSession;
@@ -62,6 +64,15 @@ pub enum Dialogue {
     Resp(RespSession),
 }
 
+/// What became of bytes that were received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// How many were taken.
+    pub consumed: usize,
+    /// What is left is the beginning of a command that is so long at least; 0 if it isn't.
+    pub need: usize,
+}
+
 /// One connection.
 pub struct Session {
     /// Its name in the reactor.
@@ -82,6 +93,12 @@ pub struct Session {
     pub reads: Waits,
     /// What of its memory is in the core's account.
     pub charged: usize,
+    /// Room that the command which is coming in was given, bytes.
+    pub claim: usize,
+    /// Bytes that it had moved when it was last seen to go on, and when that was ([`crate::core::room`]).
+    pub moved: u64,
+    /// See `moved`.
+    pub moved_us: u64,
     /// Since when its next write is held because its shard is nearly full.
     pub braked_since_us: Option<u64>,
     holds: u8,
@@ -103,6 +120,9 @@ impl Session {
             backlogged: 0,
             reads: Waits::default(),
             charged: 0,
+            claim: 0,
+            moved: 0,
+            moved_us: 0,
             braked_since_us: None,
             holds: 0,
             window: VALUES_START,
@@ -182,6 +202,32 @@ impl Session {
         self.answer_bytes = bytes.max(self.answer_bytes - self.answer_bytes / 8);
         let fitting = ROOM_BYTES_MAX / self.answer_bytes.max(1);
         self.window = (self.window + 1).min(fitting).clamp(1, IN_FLIGHT_MAX);
+    }
+
+    /// The size of answers that this reckons with, bytes.
+    pub fn usual_answer_bytes(&self) -> usize {
+        self.answer_bytes
+    }
+
+    /// Says why the connection is closed, and closes it. Nothing is under way.
+    pub fn dismiss(&mut self, io: &mut impl Sockets, reason: &str) {
+        match &mut self.dialogue {
+            Dialogue::Wire(wire) => wire.dismiss(reason),
+            Dialogue::Resp(_) => {
+                Encoder::new(io.output(self.conn), Protocol::Resp2).error(format!("TRYAGAIN {reason}"));
+            }
+        }
+        self.close(io);
+    }
+
+    /// All memory that it holds.
+    #[inline]
+    pub fn memory_bytes(&self) -> usize {
+        let dialogue = match &self.dialogue {
+            Dialogue::Wire(wire) => wire.memory_bytes(),
+            Dialogue::Resp(resp) => resp.memory_bytes(),
+        };
+        CONNECTION_BYTES + dialogue + self.reads.bytes()
     }
 
     /// Bytes of replies that wait for earlier ones, or for the rest of themselves.

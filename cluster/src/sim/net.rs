@@ -2,13 +2,14 @@
 //!
 //! What the reactor promises its handler holds here too: input that isn't taken is presented again, extended; a paused
 //! connection, or one over its output budget, is presented nothing; `closed` comes once for each `accepted`; output
-//! leaves in order.
+//! leaves in order. What it says that its connections hold is, as there, what was kept or given room for, and output as of
+//! the beginning of the turn.
 
 use crate::core::sockets::Sockets;
 use crate::core::state::CoreState;
 use crate::node::listeners::Speaks;
 use crate::sim::trace::{Event, Trace};
-use pinion_net::reactor::{CloseReason, ConnId};
+use pinion_net::reactor::{CloseReason, ConnId, Holding};
 use rand::Rng;
 use rand::rngs::SmallRng;
 use std::collections::VecDeque;
@@ -45,6 +46,14 @@ struct Socket {
     /// On its way to the client.
     leaving: Vec<u8>,
     pauses: u32,
+    /// What is kept is no use until it is so long.
+    wanted: usize,
+    /// What is charged of input and of output.
+    input_charged: usize,
+    output_charged: usize,
+    /// Bytes moved in both directions, and in which turn that was last.
+    moved: u64,
+    moved_in: u64,
     /// What is kept is to be presented again.
     is_ready: bool,
     /// Input was left because the output was over its budget.
@@ -56,8 +65,17 @@ struct Socket {
     is_finished: bool,
     told_finished: bool,
     is_closing: bool,
+    /// The core has thrown it away.
+    is_aborted: bool,
     /// The client is gone.
     is_reset: bool,
+}
+
+impl Socket {
+    fn note_moved(&mut self, bytes: usize, turn: u64) {
+        self.moved += bytes as u64;
+        self.moved_in = turn;
+    }
 }
 
 /// A place for a connection, and how many had it before.
@@ -83,6 +101,8 @@ pub struct Remains {
 pub struct Net {
     options: NetOptions,
     places: Vec<Place>,
+    /// Turns so far.
+    turn: u64,
     knocking: VecDeque<Knock>,
     /// Connections that the core closed.
     pub remains: Vec<Remains>,
@@ -101,6 +121,7 @@ impl Net {
         Net {
             options,
             places: Vec::new(),
+            turn: 0,
             knocking: VecDeque::new(),
             remains: Vec::new(),
             orphans: 0,
@@ -194,10 +215,21 @@ impl Net {
         sockets.collect::<Vec<_>>().join("; ")
     }
 
-    /// Bytes that the core holds for its connections.
-    pub fn held_bytes(&self) -> usize {
-        let sockets = self.places.iter().filter_map(|place| place.socket.as_ref());
-        sockets.map(|socket| socket.kept.len() + socket.output.len()).sum()
+    /// Bytes that are really there for its connections.
+    pub fn real_bytes(&self) -> usize {
+        self.sockets().map(|socket| socket.kept.len() + socket.output.len()).sum()
+    }
+
+    fn sockets(&self) -> impl Iterator<Item = &Socket> {
+        self.places.iter().filter_map(|place| place.socket.as_deref())
+    }
+
+    /// A turn begins: all output that there is counts.
+    pub fn begin_turn(&mut self) {
+        self.turn += 1;
+        for socket in self.places.iter_mut().filter_map(|place| place.socket.as_deref_mut()) {
+            socket.output_charged = socket.output.len();
+        }
     }
 
     /// Whether a turn would find something to do.
@@ -217,7 +249,8 @@ impl Net {
 
     fn has_end(&self, socket: &Socket) -> bool {
         let is_all_in = socket.arriving.is_empty();
-        socket.is_reset && (is_all_in || !self.may_present(socket))
+        socket.is_aborted
+            || socket.is_reset && (is_all_in || !self.may_present(socket))
             || socket.is_closing && socket.output.is_empty()
             || socket.is_finished && !socket.told_finished && is_all_in && self.may_present(socket)
     }
@@ -262,7 +295,9 @@ impl Net {
         if !self.has_end(socket) {
             return;
         }
-        if socket.is_reset {
+        if socket.is_aborted {
+            self.end(state, conn, CloseReason::Aborted, trace);
+        } else if socket.is_reset {
             self.end(state, conn, CloseReason::Lost(std::io::ErrorKind::ConnectionReset), trace);
         } else if socket.is_closing {
             self.end(state, conn, CloseReason::Closed, trace);
@@ -273,15 +308,20 @@ impl Net {
     }
 
     fn present(&mut self, state: &mut CoreState, conn: ConnId, rng: &mut SmallRng, trace: &mut Trace) {
+        let turn = self.turn;
         let Some(socket) = self.find_mut(conn) else { return };
         socket.is_ready = false;
         socket.is_stalled = false;
         let piece = piece(socket.arriving.len(), rng);
-        let mut bytes = std::mem::take(&mut socket.kept);
-        bytes.extend(socket.arriving.drain(..piece));
-        if bytes.is_empty() {
+        socket.note_moved(piece, turn);
+        socket.kept.extend(socket.arriving.drain(..piece));
+        socket.input_charged = socket.input_charged.max(socket.kept.len());
+        let is_over = socket.is_finished && socket.arriving.is_empty();
+        if socket.kept.is_empty() || socket.kept.len() < socket.wanted && !is_over {
             return;
         }
+        socket.wanted = 0;
+        let mut bytes = std::mem::take(&mut socket.kept);
         trace.add(Event::Presented, conn.to_u64(), bytes.len() as u64);
         let taken = state.received(self, conn, &bytes).min(bytes.len());
         bytes.drain(..taken);
@@ -289,7 +329,10 @@ impl Net {
         let Some(socket) = self.find_mut(conn) else { return };
         let is_too_long = bytes.len() > most && socket.pauses == 0 && !socket.is_closing;
         socket.is_stalled = !bytes.is_empty() && socket.output.len() > budget;
-        socket.kept = bytes;
+        if !socket.is_closing {
+            socket.kept = bytes;
+        }
+        socket.input_charged = socket.kept.len().max(socket.wanted);
         if is_too_long {
             self.end(state, conn, CloseReason::InputTooLong, trace);
         }
@@ -314,6 +357,7 @@ impl Net {
     /// At the end of a turn: output leaves as far as there is room.
     pub fn send(&mut self, rng: &mut SmallRng) {
         let NetOptions { budget_bytes, in_transit_bytes, .. } = self.options;
+        let turn = self.turn;
         for place in &mut self.places {
             let Some(socket) = place.socket.as_deref_mut() else { continue };
             let room = match socket.is_reset {
@@ -330,6 +374,7 @@ impl Net {
             } else {
                 socket.leaving.extend(sent)
             }
+            socket.note_moved(count, turn);
             socket.is_ready |= socket.is_stalled && socket.output.len() <= budget_bytes;
             if socket.wants_drained && socket.output.len() <= budget_bytes {
                 (socket.wants_drained, socket.is_drained) = (false, true);
@@ -409,9 +454,40 @@ impl Sockets for Net {
         }
     }
 
+    fn wants(&mut self, conn: ConnId, bytes: usize) {
+        if let Some(socket) = self.find_mut(conn).filter(|socket| !socket.is_closing) {
+            socket.wanted = bytes;
+            socket.input_charged = socket.input_charged.max(bytes);
+        }
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.sockets().map(|socket| socket.input_charged + socket.output_charged).sum()
+    }
+
+    fn holding(&self, conn: ConnId) -> Holding {
+        self.find(conn).map_or_else(Holding::default, |socket| Holding {
+            bytes: socket.input_charged + socket.output.len(),
+            queued: socket.output.len(),
+            moved: socket.moved,
+            moved_in: socket.moved_in,
+        })
+    }
+
     fn close(&mut self, conn: ConnId) {
         if let Some(socket) = self.find_mut(conn) {
             socket.is_closing = true;
+            socket.kept.clear();
+            (socket.wanted, socket.input_charged) = (0, 0);
+        }
+    }
+
+    fn abort(&mut self, conn: ConnId) {
+        self.close(conn);
+        if let Some(socket) = self.find_mut(conn) {
+            socket.is_aborted = true;
+            socket.output.clear();
+            socket.output_charged = 0;
         }
     }
 

@@ -218,7 +218,8 @@ impl Node {
         stage.trace.add(Event::Turn, core as u64, now_us);
         stage.counters.count("turns");
         let Core { state, net, work, is_woken, wake_at_us } = &mut self.cores[core];
-        state.begin(stage.clock.now(self.started_us));
+        net.begin_turn();
+        state.begin(net, stage.clock.now(self.started_us));
         let places = net.places();
         let first = stage.streams.schedule.random_range(0..=places);
         let disk_turn = stage.streams.schedule.random_range(0..=places);

@@ -20,7 +20,7 @@ fn calls_with_a_connection_that_is_gone_do_nothing() {
     net.pause(gone);
     net.resume(gone);
     net.close(gone);
-    assert_eq!((net.queued(gone), net.held_bytes(), net.has_events()), (0, 0, false));
+    assert_eq!((net.queued(gone), net.real_bytes(), net.has_events()), (0, 0, false));
     assert!(net.output(gone).is_empty());
 }
 

@@ -73,7 +73,7 @@ impl World {
         let slack = budgets.commit + 2 * value;
         for (index, core) in node.cores.iter().enumerate() {
             let stats = core.state.shard.stats();
-            let held = core.net.held_bytes();
+            let held = core.net.real_bytes();
             let connections = self.seats.len() * (self.plan.node.net.budget_bytes + (4 << 20));
             for (what, bytes, most) in [
                 ("memtables", stats.memtable_bytes, budgets.memtables + slack),

@@ -114,6 +114,12 @@ pub struct CoreStats {
     pub in_flight: u64,
     /// Time that writers were held back for compaction to keep up, summed over connections.
     pub stall_us: u64,
+    /// Bytes that connections take of the memory, and how many there may be.
+    pub clients_bytes: u64,
+    /// See `clients_bytes`.
+    pub clients_bytes_max: u64,
+    /// Connections that were closed because they held memory that others waited for.
+    pub dismissed: u64,
     /// Length of the reactor's turns, without waiting.
     pub turns: Histogram,
     /// Turns that held everything up for longer than the reactor calls a stall.

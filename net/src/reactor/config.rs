@@ -18,6 +18,8 @@ pub struct ReactorConfig {
     /// Most input a handler may leave unconsumed, in bytes; a connection that needs more is closed with
     /// [`super::CloseReason::InputTooLong`]. At least the longest frame.
     pub input_bytes_max: usize,
+    /// Most memory that is kept for connections that will need some, in bytes.
+    pub pool_bytes_max: usize,
     /// Number of receive buffers that all connections share; rounded up to a power of two, at most 32,768.
     pub receive_buffers: u16,
     /// Size of a receive buffer in bytes.
@@ -35,6 +37,18 @@ pub struct ReactorConfig {
     pub stall: Duration,
 }
 
+impl ReactorConfig {
+    /// How many receive buffers there will be.
+    pub(super) fn receive_buffer_count(&self) -> u16 {
+        self.receive_buffers.clamp(1, 1 << 15).next_power_of_two()
+    }
+
+    /// Memory of all receive buffers.
+    pub(super) fn receive_memory(&self) -> usize {
+        usize::from(self.receive_buffer_count()) * self.receive_buffer_bytes.max(1) as usize
+    }
+}
+
 impl Default for ReactorConfig {
     fn default() -> ReactorConfig {
         ReactorConfig {
@@ -43,6 +57,7 @@ impl Default for ReactorConfig {
             connections_max: 10_000,
             budget_bytes: 256 << 10,
             input_bytes_max: (16 << 20) + (128 << 10),
+            pool_bytes_max: 8 << 20,
             receive_buffers: 64,
             receive_buffer_bytes: 16 << 10,
             ring_entries: 1024,

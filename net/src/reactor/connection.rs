@@ -116,6 +116,24 @@ pub(super) struct Connection {
     pub filling: Vec<u8>,
     /// Received, not consumed.
     pub kept: Kept,
+    /// What of its memory is in the reactor's sum.
+    pub charged: usize,
+    /// Bytes received and sent, and the turn in which that was last.
+    pub moved: u64,
+    pub moved_in: u64,
+}
+
+/// What a connection holds of the memory, and whether it goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Holding {
+    /// Its buffers, and the room that it was given ([`super::Io::wants`]), in bytes.
+    pub bytes: usize,
+    /// Output that the kernel hasn't taken, in bytes.
+    pub queued: usize,
+    /// Bytes that it ever received and sent.
+    pub moved: u64,
+    /// In which turn that was last.
+    pub moved_in: u64,
 }
 
 impl Connection {
@@ -137,6 +155,9 @@ impl Connection {
             outgoing: Lent::new(Vec::new()),
             filling: Vec::new(),
             kept: Kept::default(),
+            charged: 0,
+            moved: 0,
+            moved_in: 0,
         }
     }
 
@@ -156,9 +177,26 @@ impl Connection {
         self.outgoing.get().len() - self.sent + self.filling.len()
     }
 
-    /// Memory of its buffers.
+    /// Memory of its buffers, and of what it was given room for.
     pub fn buffer_bytes(&self) -> usize {
-        self.outgoing.get().capacity() + self.filling.capacity() + self.kept.capacity()
+        let wanted = if self.phase == Phase::Open { self.wanted } else { 0 };
+        self.outgoing.get().capacity() + self.filling.capacity() + self.kept.capacity().max(wanted)
+    }
+
+    /// See [`Holding`].
+    pub fn holding(&self) -> Holding {
+        Holding {
+            bytes: self.buffer_bytes(),
+            queued: self.queued(),
+            moved: self.moved,
+            moved_in: self.moved_in,
+        }
+    }
+
+    /// So many bytes were received or sent.
+    pub fn note_moved(&mut self, bytes: usize, turn: u64) {
+        self.moved += bytes as u64;
+        self.moved_in = turn;
     }
 
     /// Whether the handler may still write to it.
@@ -205,12 +243,12 @@ mod tests {
 
     #[test]
     fn an_idle_connection_is_small() {
-        assert!(std::mem::size_of::<Connection>() <= 168);
+        assert!(std::mem::size_of::<Connection>() <= 192);
     }
 
     #[test]
     fn reading_stops_for_a_pause_and_for_a_client_that_is_slow_or_greedy() {
-        let mut pool = super::super::pool::Pool::default();
+        let mut pool = super::super::pool::Pool::new(0);
         let mut connection = Connection::vacant();
         connection.open();
         assert!(connection.wants_receive(5));
@@ -221,7 +259,7 @@ mod tests {
         assert!(!connection.wants_receive(5));
         assert!(connection.wants_receive(10));
         connection.sending = Sending::Idle;
-        connection.kept.append(&[0; 10], &mut pool);
+        connection.kept.append(&[0; 10], 0, &mut pool);
         assert!(connection.wants_receive(5));
         connection.stalled = true;
         assert!(!connection.wants_receive(5));

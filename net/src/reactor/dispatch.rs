@@ -19,14 +19,16 @@ impl<B> Io<B> {
         while let Some(index) = self.trying.pop() {
             let connection = &mut self.connections[index as usize];
             if connection.sending == Sending::Trying {
-                self.stats.sent_bytes += (connection.outgoing.get().len() - connection.sent) as u64;
+                let count = connection.outgoing.get().len() - connection.sent;
+                connection.note_moved(count, self.stats.turns);
+                self.stats.sent_bytes += count as u64;
                 self.output_taken(index);
             }
         }
     }
 
     fn send_completed(&mut self, completion: Completion) {
-        let index = completion.tag.index();
+        let (index, turn) = (completion.tag.index(), self.stats.turns);
         let Some(connection) = self.of_tag(completion.tag) else {
             return;
         };
@@ -42,6 +44,7 @@ impl<B> Io<B> {
             Err(error) => return self.end_or_touch(index, CloseReason::Lost(error.kind())),
         };
         connection.sent += count;
+        connection.note_moved(count, turn);
         let is_all = connection.sent == connection.outgoing.get().len();
         self.stats.sent_bytes += count as u64;
         self.stats.sends_short += u64::from(first && !is_all);
@@ -70,6 +73,8 @@ impl<B> Io<B> {
         connection.sent = 0;
         connection.outgoing.give_back();
         self.pool.put(std::mem::take(connection.outgoing.get_mut()));
+        self.recharge(index);
+        let connection = &mut self.connections[index as usize];
         if connection.stalled && connection.queued() <= budget {
             connection.stalled = false;
             connection.owes_drained = true;
@@ -106,7 +111,8 @@ impl<B> Io<B> {
         if connection.generation != id.generation() || connection.phase != Phase::Open {
             return;
         }
-        connection.kept.append(bytes, &mut self.pool);
+        connection.kept.append(bytes, connection.wanted, &mut self.pool);
+        self.recharge(id.index());
         self.note_stall(id.index());
         let connection = &self.connections[id.index() as usize];
         if connection.stalled {
@@ -197,10 +203,12 @@ impl<H: Handler> Reactor<H> {
         self.io.stats.received_bytes += count as u64;
         let id = self.io.id(index);
         let bytes = self.buffers.bytes(buffer, count);
-        let connection = &self.io.connections[index as usize];
+        let turn = self.io.stats.turns;
+        let connection = &mut self.io.connections[index as usize];
         if connection.phase != Phase::Open {
             return;
         }
+        connection.note_moved(count, turn);
         if connection.kept.is_empty() && self.io.may_present(id) {
             let consumed = handler.received(&mut self.io, id, bytes);
             self.io.keep(id, &bytes[consumed.min(count)..]);
@@ -226,10 +234,12 @@ impl<H: Handler> Reactor<H> {
         let connection = &mut self.io.connections[id.index() as usize];
         let is_gone = connection.generation != id.generation() || connection.phase != Phase::Open;
         if is_gone || kept.is_empty() {
-            return kept.release(&mut self.io.pool);
+            kept.release(&mut self.io.pool);
+            return self.io.recharge(id.index());
         }
         let is_too_long = kept.len() > self.io.input_bytes_max;
         connection.kept = kept;
+        self.io.recharge(id.index());
         self.io.note_stall(id.index());
         if is_too_long && self.io.may_present(id) {
             self.io.end(id.index(), CloseReason::InputTooLong);

@@ -4,7 +4,7 @@
 //! the end of the turn ([`super::outgoing`]) turns the marks into operations.
 
 use super::config::ReactorConfig;
-use super::connection::{CloseReason, ConnId, Connection, Phase};
+use super::connection::{CloseReason, ConnId, Connection, Holding, Phase};
 use super::files::{FileSync, Files};
 use super::listener::Listener;
 use super::pool::Pool;
@@ -24,6 +24,10 @@ pub struct Io<B> {
     pub(super) files: Files<B>,
     pub(super) listeners: Vec<Listener>,
     pub(super) pool: Pool,
+    /// Memory of all connections' buffers, as of their last change.
+    pub(super) buffered: usize,
+    /// Memory of the receive buffers.
+    receive_bytes: usize,
     pub(super) waker: Waker,
     /// Reactors this one has signalled, for when that fails.
     peers: Vec<Waker>,
@@ -76,7 +80,9 @@ impl<B> Io<B> {
             connections: Vec::new(),
             files,
             listeners,
-            pool: Pool::default(),
+            pool: Pool::new(config.pool_bytes_max),
+            buffered: 0,
+            receive_bytes: config.receive_memory(),
             waker: Waker::new()?,
             peers: Vec::new(),
             void: Vec::new(),
@@ -177,12 +183,21 @@ impl<B> Io<B> {
     }
 
     /// Says that what a connection left unconsumed is no use until it is `bytes` long in all: until then (or
-    /// until the client has finished) it isn't presented. Called in `received`; counts once.
+    /// until the client has finished) it isn't presented. Counts once. Whoever calls it has found room for so much:
+    /// [`Io::buffer_bytes`] counts it from now on, though memory is taken only as the bytes come.
     pub fn wants(&mut self, conn: ConnId, bytes: usize) {
         let most = self.input_bytes_max;
         if let Some(connection) = self.find_mut(conn) {
             connection.wanted = bytes.min(most);
+            self.recharge(conn.index());
         }
+    }
+
+    /// What a connection holds, also while it is being closed.
+    pub fn holding(&self, conn: ConnId) -> Holding {
+        let found = self.connections.get(conn.index() as usize);
+        let found = found.filter(|connection| connection.generation == conn.generation());
+        found.map_or_else(Holding::default, Connection::holding)
     }
 
     /// Closes a connection after its output is sent, however long its client takes; [`Io::abort`] ends that too.
@@ -190,6 +205,8 @@ impl<B> Io<B> {
     pub fn close(&mut self, conn: ConnId) {
         if let Some(connection) = self.find_mut(conn) {
             connection.phase = Phase::Closing;
+            let mut kept = std::mem::take(&mut connection.kept);
+            kept.release(&mut self.pool);
             self.touch(conn.index());
         }
     }
@@ -212,10 +229,18 @@ impl<B> Io<B> {
         self.accepting = false;
     }
 
-    /// Memory of all connections' buffers and of the pool they come from, in bytes. Looks at every
-    /// connection: for a budget that is checked now and then, not for every request.
+    /// Memory of all connections' buffers, of what they were given room for, of the pool that buffers come from, and of
+    /// the receive buffers, in bytes. Kept as a sum; what a handler appends is in it from the end of the turn on.
     pub fn buffer_bytes(&self) -> usize {
-        self.pool.bytes() + self.connections.iter().map(Connection::buffer_bytes).sum::<usize>()
+        self.receive_bytes + self.pool.bytes() + self.buffered
+    }
+
+    /// Brings the sum in line with a connection's buffers.
+    pub(super) fn recharge(&mut self, index: u32) {
+        let connection = &mut self.connections[index as usize];
+        let bytes = connection.buffer_bytes();
+        self.buffered = self.buffered + bytes - connection.charged;
+        connection.charged = bytes;
     }
 
     /// This reactor's waker, for others.
@@ -282,6 +307,7 @@ impl<B> Io<B> {
         connection.phase = Phase::Ending;
         connection.kept.release(&mut self.pool);
         self.pool.put(std::mem::take(&mut connection.filling));
+        self.recharge(index);
         self.touch(index);
     }
 

@@ -28,9 +28,18 @@ impl Kept {
         self.bytes.capacity()
     }
 
-    pub fn append(&mut self, bytes: &[u8], pool: &mut Pool) {
+    /// Appends bytes of something that is to be `wanted` long, if that is known. Memory grows with what has come, by
+    /// doubling, and to no more than what is wanted.
+    pub fn append(&mut self, bytes: &[u8], wanted: usize, pool: &mut Pool) {
         if self.bytes.capacity() == 0 {
-            self.bytes = pool.take();
+            self.bytes = pool.take_for_input();
+        }
+        let (there, needed) = (self.bytes.len(), self.bytes.len() + bytes.len());
+        if needed > self.bytes.capacity() {
+            let whole = self.from + wanted;
+            let doubled = 2 * self.bytes.capacity();
+            let grown = if whole > needed { doubled.min(whole) } else { doubled };
+            self.bytes.reserve_exact(grown.max(needed) - there);
         }
         self.bytes.extend_from_slice(bytes);
     }
@@ -48,7 +57,7 @@ impl Kept {
 
     /// Forgets the bytes and gives the memory back.
     pub fn release(&mut self, pool: &mut Pool) {
-        pool.put(std::mem::take(&mut self.bytes));
+        pool.put_from_input(std::mem::take(&mut self.bytes));
         self.from = 0;
     }
 }
@@ -63,9 +72,9 @@ mod tests {
         fn what_is_kept_is_what_was_appended_and_not_consumed(
             steps in prop::collection::vec((prop::collection::vec(any::<u8>(), 0..50), 0_usize..60), 1..50)
         ) {
-            let (mut kept, mut pool, mut model) = (Kept::default(), Pool::default(), Vec::new());
+            let (mut kept, mut pool, mut model) = (Kept::default(), Pool::new(1 << 20), Vec::new());
             for (bytes, consumed) in steps {
-                kept.append(&bytes, &mut pool);
+                kept.append(&bytes, consumed, &mut pool);
                 model.extend_from_slice(&bytes);
                 let consumed = consumed.min(model.len());
                 kept.consume(consumed, &mut pool);
@@ -74,5 +83,17 @@ mod tests {
                 prop_assert!(!kept.is_empty() || kept.bytes.capacity() == 0);
             }
         }
+    }
+
+    #[test]
+    fn memory_follows_what_has_come_and_ends_at_what_is_wanted() {
+        let (mut kept, mut pool) = (Kept::default(), Pool::new(0));
+        let (wanted, piece) = (100_000, [0; 1000]);
+        for count in 1..=100 {
+            kept.append(&piece, wanted, &mut pool);
+            assert!(kept.capacity() <= wanted.min(2 * count * piece.len()), "{} of {count}", kept.capacity());
+        }
+        kept.append(&piece, wanted, &mut pool);
+        assert_eq!(kept.len(), 101_000);
     }
 }

@@ -92,7 +92,7 @@ mod wake_state;
 mod waker;
 
 pub use config::ReactorConfig;
-pub use connection::{CloseReason, ConnId};
+pub use connection::{CloseReason, ConnId, Holding};
 pub use files::FileSync;
 pub use io::Io;
 pub use preflight::{Problem, preflight};

@@ -46,9 +46,15 @@ impl<B> Io<B> {
             self.output_is_sent(index);
         }
         self.reconcile_receive(index);
+        let connection = &mut self.connections[index as usize];
+        if connection.filling.is_empty() && connection.filling.capacity() > 0 {
+            // It was offered an output and said nothing.
+            self.pool.put(std::mem::take(&mut connection.filling));
+        }
         if self.connections[index as usize].phase == Phase::Ending {
             self.try_release(index);
         }
+        self.recharge(index);
     }
 
     /// The first attempt, which nearly always takes everything and then says nothing. If anything

@@ -53,9 +53,9 @@ impl<H: Handler> Reactor<H> {
         syscalls::raise_open_files(descriptors as u64)?;
         let ring = Ring::new(config.ring_entries, u32::try_from(descriptors).unwrap_or(u32::MAX))
             .map_err(preflight::explain_ring_error)?;
-        let count = config.receive_buffers.clamp(1, 1 << 15).next_power_of_two();
-        let buffers = ReceiveBuffers::new(&ring, count, config.receive_buffer_bytes.max(1))
-            .map_err(preflight::explain_ring_error)?;
+        let buffers =
+            ReceiveBuffers::new(&ring, config.receive_buffer_count(), config.receive_buffer_bytes.max(1))
+                .map_err(preflight::explain_ring_error)?;
         let listeners = sockets.into_iter().map(Listener::new).collect();
         let io = Io::new(ring, Files::new(), listeners, descriptors, &config)?;
         Ok(Reactor {

@@ -15,7 +15,7 @@ mod scans;
 mod server;
 mod transaction;
 
-use super::{Dialogue, Hold};
+use super::{self as session, Dialogue, Hold};
 use crate::core::hub::Settled;
 use crate::core::owners::Owner;
 use crate::core::sockets::Sockets;
@@ -26,7 +26,7 @@ use many::Many;
 use pinion_engine::shard::request::Ticket;
 use pinion_net::reactor::ConnId;
 use pinion_net::resp::long::RUN_ARGS_MAX;
-use pinion_net::resp::{Args, Command, Parsed, Parser, ReplyQueue, Sequence, inline};
+use pinion_net::resp::{Args, Command, Limits, Parsed, Parser, ReplyQueue, Sequence, inline};
 use reply::Shape;
 use std::net::SocketAddr;
 use transaction::Transaction;
@@ -76,8 +76,8 @@ const SEQUENCE_BITS: u32 = 40;
 
 impl RespSession {
     /// A new connection from `peer`.
-    pub fn new(peer: SocketAddr) -> RespSession {
-        RespSession { peer: Some(peer), ..RespSession::default() }
+    pub fn new(peer: SocketAddr, limits: Limits) -> RespSession {
+        RespSession { peer: Some(peer), parser: Parser::new(limits), ..RespSession::default() }
     }
 
     /// Commands without a reply.
@@ -93,6 +93,13 @@ impl RespSession {
     /// Memory of replies that wait for earlier ones.
     pub fn held_bytes(&self) -> usize {
         self.replies.held_bytes()
+    }
+
+    /// All memory that it holds.
+    #[inline]
+    pub fn memory_bytes(&self) -> usize {
+        let (library, version) = &self.library;
+        self.replies.held_bytes() + self.name.capacity() + library.capacity() + version.capacity()
     }
 
     fn note(&mut self, sequence: Sequence) -> Sequence {
@@ -116,12 +123,14 @@ impl RespSession {
     }
 }
 
-/// Takes in what was received; returns how much of it.
-pub fn received(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, bytes: &[u8]) -> usize {
+/// Takes in what was received.
+pub fn received(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, bytes: &[u8]) -> session::Taken {
     let taken = with(turn, conn, |resp| (std::mem::take(&mut resp.parser), resp.transaction));
-    let Some((mut parser, mut transaction)) = taken else { return bytes.len() };
+    let Some((mut parser, mut transaction)) = taken else {
+        return session::Taken { consumed: bytes.len(), need: 0 };
+    };
     let mut args = Args::new();
-    let mut at = 0;
+    let (mut at, mut need) = (0, 0);
     while !turn.must_stop(conn) {
         let rest = &bytes[at..];
         if let Some((taken, consumed)) = long::go_on(turn, conn, rest) {
@@ -151,7 +160,10 @@ pub fn received(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, bytes: &[u8]) -
                 Err(error) => (refuse(turn, conn, &error.to_string()), rest.len()),
             },
             Parsed::Empty { consumed } => (Taken::Yes, consumed),
-            Parsed::Incomplete { .. } => break,
+            Parsed::Incomplete { need: bytes } => {
+                need = bytes;
+                break;
+            }
             Parsed::Invalid(error) => (refuse(turn, conn, &error.to_string()), rest.len()),
         };
         if taken == Taken::NotYet {
@@ -167,7 +179,7 @@ pub fn received(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, bytes: &[u8]) -
     if let Some(core) = wrote_to.flatten() {
         turn.throttle(conn, core);
     }
-    at
+    session::Taken { consumed: at, need }
 }
 
 /// Answers what is no command, and closes after it.

@@ -13,7 +13,7 @@ mod waiting;
 
 pub(super) use answer::refused;
 
-use super::{Dialogue, Hold};
+use super::{self as session, Dialogue, Hold};
 use crate::core::owners::Owner;
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
@@ -134,6 +134,18 @@ impl WireSession {
         self.gathered_bytes
     }
 
+    /// All memory that it holds.
+    #[inline]
+    pub fn memory_bytes(&self) -> usize {
+        self.gathered_bytes + self.calls.capacity() * size_of::<Option<Call>>() + self.last_word.capacity()
+    }
+
+    /// Has the client told why its connection is closed.
+    pub fn dismiss(&mut self, reason: &str) {
+        self.last_word.clear();
+        Responder::notice().refused(&mut self.last_word, ErrorCode::BUSY, reason);
+    }
+
     /// Adds a call of the request that is being taken in.
     fn insert(&mut self, mut call: Call) -> usize {
         call.terms = self.terms;
@@ -170,10 +182,11 @@ impl WireSession {
     }
 }
 
-/// Takes in what was received; returns how much of it.
-pub fn received(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, bytes: &[u8]) -> usize {
+/// Takes in what was received.
+pub fn received(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, bytes: &[u8]) -> session::Taken {
     let limits = turn.hub.node.limits;
-    let mut at = 0;
+    let all = session::Taken { consumed: bytes.len(), need: 0 };
+    let (mut at, mut need) = (0, 0);
     while at < bytes.len() && !turn.must_stop(conn) {
         match parse(&bytes[at..], &limits) {
             Parsed::Frame(frame, len) => {
@@ -181,12 +194,12 @@ pub fn received(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, bytes: &[u8]) -
                 let state = with(turn, conn, |wire| {
                     (wire.greeted, wire.checked, wire.waiting.arrived_us(at, now_us))
                 });
-                let Some((greeted, checked, arrived_us)) = state else { return bytes.len() };
+                let Some((greeted, checked, arrived_us)) = state else { return all };
                 if !greeted && frame.header.opcode != Opcode::Hello as u8 {
                     let responder = Responder::for_frame(&frame, checked);
                     responder.refused(turn.io.output(conn), ErrorCode::HELLO_REQUIRED, "");
                     close(turn, conn);
-                    return bytes.len();
+                    return all;
                 }
                 match Request::decode(&frame, &limits) {
                     Ok(request) => {
@@ -205,7 +218,10 @@ pub fn received(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, bytes: &[u8]) -
                 }
                 at += len;
             }
-            Parsed::Incomplete { .. } => break,
+            Parsed::Incomplete { need: bytes } => {
+                need = bytes;
+                break;
+            }
             Parsed::Invalid(error) => {
                 with(turn, conn, |wire| Responder::for_error(&error).error(&mut wire.last_word, &error));
                 close(turn, conn);
@@ -221,7 +237,7 @@ pub fn received(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, bytes: &[u8]) -
     if let Some(core) = wrote_to.flatten() {
         turn.throttle(conn, core);
     }
-    at
+    session::Taken { consumed: at, need }
 }
 
 /// What a connection over the limit of connections is told.
@@ -363,9 +379,10 @@ fn condition(condition: Condition) -> request::Condition {
 }
 
 /// The limits that a node tells its clients.
-pub fn limits(value_bytes_max: usize) -> Limits {
+pub fn limits(value_bytes_max: usize, command_bytes_max: usize) -> Limits {
     Limits {
         value_bytes_max: value_bytes_max as u32, // the configuration allows 16 MiB at most
+        batch_bytes_max: command_bytes_max.min(Limits::BYTES_MAX as usize) as u32,
         in_flight_max: super::IN_FLIGHT_MAX as u32,
         ..Limits::default()
     }
@@ -408,7 +425,7 @@ mod tests {
         let (expiry, condition) = (Expiry::Never, Condition::None);
         let put = |want_old| Command::Put { key: b"k", value: b"v", expiry, condition, want_old };
         assert_eq!(taken_in(&put(false)), IN_FLIGHT_MAX);
-        assert_eq!(limits(0).in_flight_max as usize, IN_FLIGHT_MAX, "as HELLO tells");
+        assert_eq!(limits(0, 0).in_flight_max as usize, IN_FLIGHT_MAX, "as HELLO tells");
         assert_eq!(taken_in(&put(true)), 8);
         assert_eq!(taken_in(&Command::Get { key: b"k" }), 8);
         let mut keys = pinion_net::wire::KeyListBuilder::default();

@@ -1,0 +1,229 @@
+//! Who gets room in the memory for connections, who waits, and who has to go.
+//!
+//! 1. The beginning of a command of up to [`SMALL_BYTES`] is kept without asking. For a longer one its connection needs
+//!    room for the whole ([`Hub::make_room`]): it is charged from then on, though memory is taken only as the bytes come. While
+//!    there is none, nothing more is received of the connection (its client feels the back-pressure of TCP), in order.
+//! 2. While memory is tight, a connection that has output waiting, or that is answered with much, is presented nothing
+//!    ([`Hub::must_wait`]). The others go on until all is used up.
+//! 3. A connection that holds memory and makes no progress for [`PATIENCE_US`] while others wait is closed, with an error
+//!    where one can be said. If all is used up, those are closed first that have not moved for the longest.
+//!
+//! Only the last looks at all connections, now and then, and only while memory is tight.
+
+use super::hub::Hub;
+use super::sockets::Sockets;
+use super::state::CoreState;
+use crate::session::Hold;
+use pinion_net::reactor::ConnId;
+use std::cmp::Reverse;
+
+/// The beginning of a command up to this length is kept without asking for room.
+pub const SMALL_BYTES: usize = 32 << 10;
+
+/// How long a connection may hold memory without progress while others wait for it, in microseconds.
+pub const PATIENCE_US: u64 = 3_000_000;
+
+/// Less than this within [`PATIENCE_US`] is no progress, bytes.
+const PROGRESS_BYTES: u64 = 64 << 10;
+
+/// Connections are looked at so often while memory is tight, in microseconds.
+const LOOK_US: u64 = 250_000;
+
+/// Answers up to this size are small.
+const SMALL_ANSWER_BYTES: usize = 16 << 10;
+
+/// A line in the log at most this often, in microseconds.
+const TELL_US: u64 = 10_000_000;
+
+/// What a connection that is closed is told.
+pub const DISMISSED: &str = "the memory for connections is used up, and this one held some of it without going on: \
+                             send commands whole, read replies as they come, or give the server more --memory";
+
+/// When connections were last looked at, and what came of it.
+#[derive(Debug, Default)]
+pub struct Relief {
+    looked_us: u64,
+    told_us: u64,
+    /// Connections closed since the last line in the log, and the bytes they held.
+    closed: usize,
+    closed_bytes: usize,
+}
+
+/// A connection that may have to go.
+struct Holder {
+    conn: ConnId,
+    bytes: usize,
+    moved_in: u64,
+}
+
+impl Hub {
+    /// The beginning of a command is there, which is `need` bytes long at least (0: none is). Gives it room, or holds the
+    /// connection until there is some.
+    #[inline]
+    pub fn make_room(&mut self, io: &mut impl Sockets, conn: ConnId, need: usize) {
+        if let Some(session) = self.sessions.get(conn)
+            && (need > SMALL_BYTES || session.claim > 0)
+        {
+            self.claim(io, conn, need);
+        }
+    }
+
+    fn claim(&mut self, io: &mut impl Sockets, conn: ConnId, need: usize) {
+        let Some(session) = self.sessions.get(conn) else { return };
+        let wanted = if need > SMALL_BYTES { need } else { 0 };
+        if wanted <= session.claim {
+            self.memory.unclaim(session.claim - wanted);
+            session.claim = wanted;
+            return io.wants(conn, wanted);
+        }
+        let more = wanted - session.claim;
+        self.memory.note_sockets(io.held_bytes());
+        if self.memory.has_room(more) {
+            self.grant(io, conn, more);
+        } else {
+            self.memory.wait_for_claim(conn, more);
+            self.hold(io, conn, Hold::Memory);
+        }
+    }
+
+    fn grant(&mut self, io: &mut impl Sockets, conn: ConnId, more: usize) {
+        let Some(session) = self.sessions.get(conn) else { return };
+        session.claim += more;
+        self.memory.claim(more);
+        io.wants(conn, session.claim);
+        self.memory.note_sockets(io.held_bytes());
+    }
+
+    /// Whether a connection's input has to wait because memory is tight. Holds it then.
+    #[cold]
+    pub fn must_wait(&mut self, io: &mut impl Sockets, conn: ConnId) -> bool {
+        let Some(session) = self.sessions.get(conn) else { return true };
+        let is_small = io.queued(conn) == 0
+            && session.held_bytes() <= SMALL_ANSWER_BYTES
+            && session.usual_answer_bytes() <= SMALL_ANSWER_BYTES;
+        if is_small && !self.memory.is_exhausted() {
+            return false;
+        }
+        if !session.has(Hold::Memory) {
+            self.memory.wait(conn);
+            self.hold(io, conn, Hold::Memory);
+        }
+        true
+    }
+
+    /// Lets go on whom there is room for.
+    fn let_go_on(&mut self, io: &mut impl Sockets) {
+        while let Some((conn, bytes, has_room)) = self.memory.first_claim() {
+            let is_there = self.sessions.get(conn).is_some_and(|session| session.has(Hold::Memory));
+            if is_there && !has_room {
+                break;
+            }
+            self.memory.drop_first_claim();
+            if is_there {
+                self.grant(io, conn, bytes);
+                self.lift(io, conn, Hold::Memory);
+            }
+        }
+        while let Some(conn) = self.memory.next_admissible() {
+            self.lift(io, conn, Hold::Memory);
+        }
+    }
+
+    /// Closes connections that hold what others wait for.
+    fn look_for_room(&mut self, io: &mut impl Sockets) {
+        let now_us = self.now.mono_us;
+        let is_exhausted = self.memory.standing() >= self.memory.bytes_max();
+        let mut holders = self.holders(io, is_exhausted);
+        if is_exhausted {
+            holders.sort_unstable_by_key(|holder| (holder.moved_in, Reverse(holder.bytes), holder.conn));
+        } else {
+            holders.sort_unstable_by_key(|holder| (Reverse(holder.bytes), holder.conn));
+        }
+        let wanted = self.memory.missing(is_exhausted);
+        let mut freed = 0;
+        for holder in holders {
+            if freed >= wanted {
+                break;
+            }
+            freed += holder.bytes;
+            self.dismiss(io, holder.conn);
+            self.relief.closed += 1;
+            self.relief.closed_bytes += holder.bytes;
+            self.stats.dismissed += 1;
+        }
+        self.memory.note_sockets(io.held_bytes());
+        if self.relief.closed > 0 && now_us >= self.relief.told_us {
+            self.relief.told_us = now_us + TELL_US;
+            let Relief { closed, closed_bytes, .. } = std::mem::take(&mut self.relief);
+            self.relief = Relief { looked_us: now_us, told_us: now_us + TELL_US, ..Relief::default() };
+            tracing::warn!(
+                "core {}: {closed} connections that held {closed_bytes} bytes of the memory for connections ({}) without \
+                 going on were closed, because others waited for it",
+                self.me,
+                self.memory.bytes_max()
+            );
+        }
+    }
+
+    /// Who may have to go: where all is used up everybody that holds something, else who made no progress.
+    fn holders(&mut self, io: &impl Sockets, is_exhausted: bool) -> Vec<Holder> {
+        let now_us = self.now.mono_us;
+        // What was seen while memory was tight another time says nothing of now.
+        let is_anew = now_us > self.relief.looked_us + PATIENCE_US;
+        self.relief.looked_us = now_us;
+        let mut holders = Vec::new();
+        for session in self.sessions.iter() {
+            let holding = io.holding(session.conn);
+            if is_anew || holding.moved >= session.moved + PROGRESS_BYTES {
+                (session.moved, session.moved_us) = (holding.moved, now_us);
+            }
+            // Whoever is held because of others can't go on, unless it is output that its client doesn't take.
+            let is_to_blame = holding.queued > 0 || !session.is_held();
+            let is_stuck = is_to_blame && now_us >= session.moved_us + PATIENCE_US;
+            if holding.bytes > 0 && (is_stuck || is_exhausted) {
+                let (conn, bytes, moved_in) = (session.conn, holding.bytes, holding.moved_in);
+                holders.push(Holder { conn, bytes, moved_in });
+            }
+        }
+        holders
+    }
+
+    /// Closes a connection and says why, if its client may hear it.
+    fn dismiss(&mut self, io: &mut impl Sockets, conn: ConnId) {
+        let Some(session) = self.sessions.get(conn) else { return };
+        let hears = io.queued(conn) == 0 && session.in_flight() == 0 && !session.closing;
+        session.closing = true;
+        if hears { session.dismiss(io, DISMISSED) } else { io.abort(conn) }
+    }
+}
+
+impl CoreState {
+    /// Lets go on who waits for memory, and closes who holds it without going on. At the end of a turn.
+    #[inline]
+    pub fn relieve(&mut self, io: &mut impl Sockets) {
+        let memory = &self.hub.memory;
+        if memory.has_waiting() || memory.is_exhausted() {
+            self.find_room(io);
+        }
+    }
+
+    #[cold]
+    fn find_room(&mut self, io: &mut impl Sockets) {
+        let hub = &mut self.hub;
+        hub.memory.note_sockets(io.held_bytes());
+        hub.let_go_on(io);
+        let is_due = hub.memory.has_waiting() && hub.now.mono_us >= hub.relief.looked_us + LOOK_US;
+        if is_due || hub.memory.standing() >= hub.memory.bytes_max() {
+            hub.look_for_room(io);
+            hub.let_go_on(io);
+        }
+    }
+}
+
+impl Hub {
+    /// When memory is to be looked at again, if somebody waits: at once where what is waited for leaves with this turn.
+    pub fn next_look_us(&self) -> Option<u64> {
+        let at_us = if self.memory.appended() > 0 { 0 } else { self.relief.looked_us + LOOK_US };
+        self.memory.has_waiting().then_some(at_us)
+    }
+}
