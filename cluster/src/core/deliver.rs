@@ -54,7 +54,7 @@ impl<S: Sockets> Answers for Sink<'_, S> {
                 let may_pass = !self.io.is_over_budget(session.conn) && session.is_next(request);
                 self.hub.spent < SPENT_MAX
                     && session.has_room_for(request, queued, bytes, may_pass)
-                    && (bytes <= SMALL_BYTES || self.hub.memory.has_room(bytes))
+                    && (bytes <= SMALL_BYTES || self.hub.memory.has_room_for_answer(bytes))
             }
             Some(Owner::Walk | Owner::Nobody) | None => true,
         }
@@ -129,13 +129,14 @@ fn to_connection(
     };
     let conn = session.conn;
     session.reads.answered(request);
-    let queued = io.queued(conn);
+    let out = io.output(conn);
+    let queued = out.len();
     let mut settled = None;
     if let Answer::Waits { read, partition, bytes } = *answer {
         // What will come is known now: it counts for how much more is asked for at a time.
         session.note_answer(bytes);
         let wait = Wait { request, partition, read, bytes };
-        match session.wait(wait, hub.memory.has_room(bytes), now_us, io.output(conn)) {
+        match session.wait(wait, hub.memory.has_room_for_answer(bytes), now_us, out) {
             Ok(()) => {}
             Err(ended) => {
                 settled = ended;
@@ -144,13 +145,12 @@ fn to_connection(
         }
     } else {
         session.note_answer(bytes);
-        let out = io.output(conn);
         settled = match &mut session.dialogue {
             Dialogue::Resp(resp) => resp.answer(request, answer, now_ms, out),
             Dialogue::Wire(wire) => wire.answer(request, answer, now_us, out),
         };
     }
-    hub.memory.note_appended(io.queued(conn).saturating_sub(queued));
+    hub.memory.note_appended(out.len() - queued);
     recharge(&mut hub.memory, session);
     let special = session.is_held() || session.half_closed || session.closing;
     let has_reads = !session.reads.is_empty();

@@ -1,8 +1,8 @@
 //! Kept reads go on when there is room for what they answer, and long commands with their next slice.
 //!
 //! The room for a kept read is taken before it is told to go on ([`Session::next_read`](crate::session::Session::next_read)), so that a value on its way from another
-//! core has its place here. A read that finds no room in the memory waits, in the order of arrival; after [`STARVED_MAX_US`] it
-//! is refused: those who hold the memory don't read.
+//! core has its place here. A read that finds no room in the memory waits, in the order of arrival; those who hold the memory
+//! without going on make way meanwhile ([`super::room`]). After [`STARVED_MAX_US`] it is refused.
 
 use super::deliver::{SMALL_BYTES, SPENT_MAX, deliver};
 use super::owners::Owner;
@@ -53,9 +53,10 @@ impl<S: Sockets> Turn<'_, S> {
             if self.hub.spent >= SPENT_MAX {
                 return self.hub.queue_reads(conn);
             }
-            if bytes > SMALL_BYTES && !self.hub.memory.has_room(bytes) {
+            if bytes > SMALL_BYTES && !self.hub.memory.has_room_for_answer(bytes) {
                 let until_us = self.hub.now.mono_us + STARVED_MAX_US;
                 session.reads.is_queued = true;
+                self.hub.memory.wait(conn);
                 return self.hub.starved.push_back((until_us, conn));
             }
             self.grant(conn, index, bytes.max(ROOM_BYTES_MIN));
@@ -80,8 +81,12 @@ impl<S: Sockets> Turn<'_, S> {
             };
             let is_over = self.io.is_over_budget(conn);
             let wanted = session.next_read(self.io.queued(conn), is_over);
-            let has_room = wanted.is_none_or(|(_, bytes)| self.hub.memory.has_room(bytes));
+            let has_room = wanted.is_none_or(|(_, bytes)| self.hub.memory.has_room_for_answer(bytes));
             if !has_room && self.hub.now.mono_us < until_us {
+                if !self.hub.memory.has_waiting() {
+                    // So that those who hold the memory without going on are looked for.
+                    self.hub.memory.wait(conn);
+                }
                 return;
             }
             self.hub.starved.pop_front();

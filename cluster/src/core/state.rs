@@ -43,8 +43,8 @@ impl CoreState {
     /// A turn begins at this time.
     pub fn begin(&mut self, io: &impl Sockets, now: Now) {
         self.hub.now = now;
-        self.hub.memory.begin_turn(io.held_bytes());
         self.hub.spent = 0;
+        self.hub.memory.begin_turn(io.held_bytes());
         self.shard.tick(now);
         self.hub.clock_ms = self.shard.clocks().now_us / 1000;
     }
@@ -125,8 +125,8 @@ impl CoreState {
     pub fn closed(&mut self, conn: ConnId, reason: CloseReason) {
         if let Some(mut session) = self.hub.sessions.remove(conn) {
             self.hub.memory.release(session.charged);
-            self.hub.memory.unclaim(session.claim);
             self.hub.forgotten.extend(session.reads.drain().map(|wait| (wait.partition, wait.read)));
+            self.hub.memory.unclaim(session.claim);
         }
         if reason == CloseReason::InputTooLong {
             tracing::warn!("a connection sent a command over the limit and was closed");
@@ -237,7 +237,6 @@ impl CoreState {
         let mail = self.hub.forwards.port().has_mail().then_some(MAIL_POLL);
         let look = self.hub.next_look_us().map(until);
         let down = (self.phase != Phase::Serving).then_some(POLL);
-        let next = [throttled, starved, shard, mail, look, down];
-        Next::Sleep(next.into_iter().flatten().min())
+        Next::Sleep([throttled, starved, shard, mail, look, down].into_iter().flatten().min())
     }
 }
