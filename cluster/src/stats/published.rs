@@ -23,9 +23,11 @@ pub enum Figure {
     Memory,
     /// Bytes charged to scans.
     Scans,
+    /// 1 while its shard takes no writes.
+    ReadOnly,
 }
 
-const FIGURES: usize = Figure::Scans as usize + 1;
+const FIGURES: usize = Figure::ReadOnly as usize + 1;
 
 /// The figures of one core, in cache lines of their own.
 #[derive(Debug, Default)]

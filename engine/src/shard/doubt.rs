@@ -62,7 +62,10 @@ impl Shard {
             Some(_) => format!("a log write failed, and what it left can't be settled ({error})"),
         };
         let reason = format!("{reason}; the shard takes no writes until it has settled that, by itself");
-        tracing::error!("{reason}; it tries in {seconds} s");
+        // Further attempts that fail in the same way say nothing new.
+        if self.doubt.as_ref().is_none_or(|doubt| doubt.reason != reason) {
+            tracing::error!("{reason}; it tries in {seconds} s, later if that fails");
+        }
         let attempts = self.doubt.as_ref().map_or(0, |doubt| doubt.attempts + 1);
         self.doubt = Some(Doubt { reason, attempts, is_cutting: false });
         self.hurry_before_closing();

@@ -34,6 +34,7 @@ mod residency;
 mod scans;
 mod sources;
 mod stats;
+mod trouble;
 mod writes;
 
 #[cfg(test)]
