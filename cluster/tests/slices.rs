@@ -63,7 +63,10 @@ fn values_that_nobody_reads_stay_within_the_memory() {
         let kvd = Kvd::start(&dir, &["--shards", shards, "--memory", "256MB"]);
         let mut resp = kvd.resp();
         for key in ["a", "b", "c", "d"] {
-            assert_eq!(resp.call(&[b"SET", key.as_bytes(), &value(15 * MIB, key.as_bytes()[0])]), Reply::ok());
+            assert_eq!(
+                resp.call(&[b"SET", key.as_bytes(), &value(15 * MIB, key.as_bytes()[0])]),
+                Reply::ok()
+            );
         }
         let mut deaf: Vec<Resp> = (0..40).map(|_| kvd.resp()).collect();
         deaf.iter_mut().for_each(|resp| resp.send(&["MGET", "a", "b", "c", "d"]));

@@ -104,7 +104,7 @@ pub struct Hub {
     /// The shard's time then, in milliseconds since the Unix epoch: what expiries are told against. The wall clock may
     /// have gone back behind it.
     pub clock_ms: u64,
-    /// How long this core's writers are held back.
+    /// How long this core's writers are held back, or [`TAKES_NO_WRITES`].
     pub delay_us: u32,
     /// Bytes that a forming commit may have before the next write waits for the one after it.
     pub commit_bytes_max: usize,
@@ -137,6 +137,9 @@ pub struct Hub {
     /// Requests of each class that came and were answered within this turn.
     pub quick: [u64; Class::ALL.len()],
 }
+
+/// In place of a delay: the shard refuses writes, so that holding them gains nothing.
+pub const TAKES_NO_WRITES: u32 = u32::MAX;
 
 /// Bytes that a forming commit may have before the next write waits for the one after it: an eighth of the shard's memory,
 /// but so much at least and at most. A shard refuses more than 24 MiB.

@@ -5,7 +5,7 @@
 
 use super::control::{POLL, Phase};
 use super::deliver::Sink;
-use super::hub::Hub;
+use super::hub::{Hub, TAKES_NO_WRITES};
 use super::sockets::{Performer, Sockets};
 use super::turn::Turn;
 use crate::node::events::Events;
@@ -14,6 +14,7 @@ use crate::session::resp::facts::Facts;
 use crate::session::resp::{self, RespSession};
 use crate::session::wire::{self, WireSession};
 use crate::session::{Dialogue, Hold, Session, Taken};
+use crate::stats::published::Figure;
 use pinion_engine::drive::BackgroundEvent;
 use pinion_engine::io::IoCompletion;
 use pinion_engine::shard::{Now, Shard};
@@ -161,7 +162,10 @@ impl CoreState {
         performer: &mut impl Performer<S>,
         mut wake: impl FnMut(&mut S, usize),
     ) {
-        self.hub.delay_us = u32::try_from(self.shard.write_delay_us()).unwrap_or(u32::MAX);
+        self.hub.delay_us = match self.shard.read_only_reason() {
+            Some(_) => TAKES_NO_WRITES,
+            None => u32::try_from(self.shard.write_delay_us()).unwrap_or(TAKES_NO_WRITES - 1),
+        };
         self.hub.forwards.port().tell_delay_us(self.hub.delay_us);
         if self.hub.forwards.port().has_mail() {
             self.turn(io).take_mail();
@@ -192,6 +196,7 @@ impl CoreState {
         }
         self.hub.takes_no_writes = reason.is_some();
         let me = self.hub.me;
+        self.hub.node.published.set(me, Figure::ReadOnly, u64::from(reason.is_some()));
         let Some(reason) = reason else { return tracing::info!("shard {me} takes writes again") };
         match self.shard.stats().trouble {
             Some(trouble) => tracing::error!("shard {me} takes no writes: {reason} ({trouble})"),

@@ -1,7 +1,7 @@
 //! What sessions work with during a turn: the shard, the hub and the sockets, and how requests get to their shard.
 
 use super::deliver::{Sink, deliver};
-use super::hub::Hub;
+use super::hub::{Hub, TAKES_NO_WRITES};
 use super::message::{self, Incoming};
 use super::owners::{Owner, ROOM_KIB_MAX};
 use super::sockets::Sockets;
@@ -128,16 +128,18 @@ impl<S: Sockets> Turn<'_, S> {
     /// Whether a write of about `bytes` may go to `core` now; if not, the connection is held for a moment.
     ///
     /// This is the last brake before a shard has to refuse writes: it takes hold when memtables or the forming commit are
-    /// nearly full. A shard that doesn't recover gets the write in the end, and says itself what is wrong.
+    /// nearly full. One that takes no writes gets the write at once, and says itself what is wrong.
     #[inline]
     pub fn may_write(&mut self, conn: ConnId, core: usize, bytes: usize) -> bool {
         let here = core == self.hub.me;
         let is_full = if here {
             let forming = self.shard.forming_bytes();
-            self.shard.write_delay_us() >= BRAKE_DELAY_US
-                || (forming > 0 && forming + bytes > self.hub.commit_bytes_max)
+            let is_nearly_full = self.shard.write_delay_us() >= BRAKE_DELAY_US
+                || (forming > 0 && forming + bytes > self.hub.commit_bytes_max);
+            is_nearly_full && self.shard.read_only_reason().is_none()
         } else {
-            u64::from(self.hub.forwards.delay_us(core)) >= BRAKE_DELAY_US
+            let delay_us = self.hub.forwards.delay_us(core);
+            u64::from(delay_us) >= BRAKE_DELAY_US && delay_us != TAKES_NO_WRITES
         };
         if is_full { self.passes_brake(conn) } else { self.release_brake(conn) }
     }
@@ -170,7 +172,7 @@ impl<S: Sockets> Turn<'_, S> {
     pub fn throttle(&mut self, conn: ConnId, core: usize) {
         let hub = &mut *self.hub;
         let delay_us = if core == hub.me { hub.delay_us } else { hub.forwards.delay_us(core) };
-        if delay_us > 0 {
+        if delay_us > 0 && delay_us != TAKES_NO_WRITES {
             self.hold_back(conn, u64::from(delay_us));
         }
     }
@@ -211,11 +213,11 @@ impl<S: Sockets> Turn<'_, S> {
     }
 
     /// Whether a request of `core` is taken in now. Writes that are under way can't be held at their origin any more; a
-    /// shard that is nearly full leaves them where they are rather than refuse them.
+    /// shard that is nearly full leaves them where they are rather than refuse them, unless it refuses all.
     fn takes_over(&mut self, core: usize) -> bool {
         let most = self.hub.commit_bytes_max.min(TAKEN_OVER_BYTES_MAX);
         self.shard.forming_bytes() < most
-            && self.shard.write_delay_us() < BRAKE_DELAY_US
+            && (self.shard.write_delay_us() < BRAKE_DELAY_US || self.shard.read_only_reason().is_some())
             && self.hub.forwards.port().keeps_up(core)
     }
 

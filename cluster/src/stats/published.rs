@@ -31,9 +31,11 @@ pub enum Figure {
     Rejected,
     /// Entries of memtables and tables, deleted and older ones counted.
     Entries,
+    /// 1 while its shard takes no writes.
+    ReadOnly,
 }
 
-const FIGURES: usize = Figure::Entries as usize + 1;
+const FIGURES: usize = Figure::ReadOnly as usize + 1;
 
 /// Figures that only rise: what is told of them is what was added since the last reset.
 const RISING: [Figure; 6] =

@@ -110,9 +110,14 @@ impl Segments {
     /// Whether a spare should be prepared, the newest segment being filled up to `offset`: in time, and at once
     /// where that one wasn't prepared itself.
     pub fn wants_spare(&self, offset: u32) -> bool {
+        self.lacks_spare(offset) && !self.preparing
+    }
+
+    /// Whether there should be a spare by now, and is none.
+    pub fn lacks_spare(&self, offset: u32) -> bool {
         let is_bare = self.live.back().is_some_and(|segment| segment.bytes < self.segment_bytes);
         let is_due = is_bare || u64::from(offset) >= self.segment_bytes / 4;
-        self.spares.is_empty() && !self.preparing && is_due
+        self.spares.is_empty() && is_due
     }
 
     /// Bytes that can be written without taking more of the disk, the newest segment being filled up to `offset`.

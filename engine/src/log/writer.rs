@@ -188,6 +188,11 @@ impl Log {
         !self.failed && self.segments.wants_spare(self.tail.offset)
     }
 
+    /// Whether a spare segment should be there by now, and isn't.
+    pub fn lacks_spare(&self) -> bool {
+        self.segments.lacks_spare(self.tail.offset)
+    }
+
     /// The job that prepares a segment; its end is told by [`Log::segment_ready`] or
     /// [`Log::segment_failed`].
     pub fn prepare_segment(&mut self) -> SegmentJob {

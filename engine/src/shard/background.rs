@@ -4,6 +4,7 @@
 
 use super::Shard;
 use super::sources::Frozen;
+use super::trouble::{Failing, Shortage};
 use crate::io::FileName;
 use crate::job::{FlushJob, Job, JobContext, JobId, MergeJob, UnlinkJob};
 use crate::key::Version;
@@ -64,10 +65,12 @@ pub(super) struct Background {
     pub next_job: u64,
     /// No flush or merge before this, after one failed.
     pub rest_until_us: u64,
-    /// Why the last job failed, until one of its kind succeeds.
+    /// What fails now.
+    pub failing: Failing,
+    /// Why work failed last, until all that failed succeeds.
     pub trouble: Option<String>,
-    /// Whether the disk had no room for a new log segment or table.
-    pub is_disk_full: bool,
+    /// Why writes are refused, if background work that fails leaves no room for them.
+    pub shortage: Option<Shortage>,
     pub is_housekeeping_due: bool,
     /// Whether something changed since merges were last looked for.
     pub is_merge_due: bool,
@@ -90,8 +93,9 @@ impl Background {
             next_file,
             next_job: 0,
             rest_until_us: 0,
+            failing: Failing::default(),
             trouble: None,
-            is_disk_full: false,
+            shortage: None,
             is_housekeeping_due: true,
             is_merge_due: true,
             looked_us: 0,
@@ -169,10 +173,10 @@ impl Shard {
             self.schedule_segment();
             self.schedule_flush();
             self.schedule_merges();
-            // What failed for want of room isn't wanted any more: the next to fail will say so.
-            if self.background.is_disk_full && self.background.running.is_empty() && !self.manifest.is_busy()
-            {
-                self.cleared_trouble();
+            // What failed isn't wanted any more: the next to fail will say so.
+            if self.background.running.is_empty() && !self.manifest.is_busy() {
+                self.background.failing.forget();
+                self.clear_trouble();
             }
         }
         if self.background.is_housekeeping_due {
@@ -181,6 +185,7 @@ impl Shard {
         if !self.background.retired.is_empty() {
             self.schedule_unlink();
         }
+        self.note_shortage();
     }
 
     pub(super) fn start(&mut self, running: Running, job: Box<dyn Job>) {

@@ -66,7 +66,7 @@ impl Shard {
         let reason = format!("{reason}; the shard takes no writes until it has settled that, by itself");
         // What goes on failing in the same way is told once.
         if self.doubt.as_ref().is_none_or(|doubt| doubt.reason != reason) {
-            tracing::error!("{reason}; it tries in {seconds} s");
+            tracing::error!("{reason}; it tries in {seconds} s, later if that fails");
         }
         let attempts = self.doubt.as_ref().map_or(0, |doubt| doubt.attempts + 1);
         self.doubt = Some(Doubt { reason, is_full: is_without_room(error), attempts, is_cutting: false });

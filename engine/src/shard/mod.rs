@@ -37,6 +37,7 @@ mod residency;
 mod scans;
 mod sources;
 mod stats;
+mod trouble;
 mod writes;
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use super::options::{Budgets, Now, ShardOptions, Tuning};
 use super::partition::Partitions;
 use super::sources::Sources;
 use super::stats::Counters;
+use super::trouble::Shortage;
 use super::{CLOCK_US_MAX, Durability, KeptReads, KeyLines, ParkedRequests, Shard};
 use crate::dir::Dir;
 use crate::error::Error;
@@ -63,7 +64,7 @@ impl Shard {
         let clock_us = clock_us.max(now.unix_us).min(CLOCK_US_MAX);
         let mut background = Background::new(tree_options, state.next_file);
         background.debt_bytes = sources.tree.debt_bytes(&background.tree_options);
-        background.is_disk_full = log.is_failed();
+        background.shortage = log.is_failed().then_some(Shortage::Disk);
         let doubt = log.is_failed().then(|| Shard::doubt_for_room(&dir.path()));
         Ok(Shard {
             home: Home::new(dir.path()),

@@ -6,10 +6,11 @@
 use super::Shard;
 use super::background::{Install, RETRY_US, Retired, Running};
 use super::sources::Frozen;
+use super::trouble::Work;
 use crate::error::Error;
 use crate::io::FileName;
 use crate::job::{JobId, JobOutput, UnlinkJob};
-use crate::manifest::{Edit, TableEntry, is_without_room};
+use crate::manifest::{Edit, TableEntry};
 use crate::table::Table;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -29,7 +30,7 @@ impl Shard {
             (Running::Merge { inputs }, Ok(JobOutput::Tables { tables, level, expired })) => {
                 self.counters.expired += expired;
                 self.counters.merges += 1;
-                self.cleared_trouble();
+                self.succeeded(Work::Merge);
                 let added = tables.into_iter().map(|table| (level, table)).collect();
                 self.publish(
                     Install { removed: inputs, added, log_start: None, is_flush: false },
@@ -37,7 +38,7 @@ impl Shard {
                 );
             }
             (Running::Segment, Ok(JobOutput::Segment(file))) => {
-                self.cleared_trouble();
+                self.succeeded(Work::Segment);
                 self.log.segment_ready(file);
             }
             (Running::Residency { tables }, result) => {
@@ -83,7 +84,7 @@ impl Shard {
 
     fn flushed(&mut self, tables: Vec<Arc<Table>>, level: usize) {
         self.counters.flushes += 1;
-        self.cleared_trouble();
+        self.succeeded(Work::Flush);
         let Some(Frozen { log_end, groups, .. }) = self.sources.frozen.front() else { return };
         let (log_end, groups) = (*log_end, groups.clone());
         let added = tables.into_iter().map(|table| (level, table)).collect();
@@ -112,14 +113,17 @@ impl Shard {
                 return;
             }
         }
-        // What goes on failing in the same way is told once.
-        if self.background.trouble.as_ref() != Some(&trouble) {
+        let work = match &running {
+            Running::Segment => Work::Segment,
+            Running::Flush => Work::Flush,
+            Running::Merge { .. } | Running::Residency { .. } | Running::Unlink => Work::Merge,
+        };
+        if self.background.failing.note(work, error, self.mono_us) {
             tracing::error!("background work failed, it is tried again every second: {trouble}");
         }
         self.background.trouble = Some(trouble);
         self.background.rest_until_us = self.mono_us + RETRY_US;
-        self.background.is_disk_full |= is_disk_full(error);
-        if matches!(running, Running::Segment) {
+        if work == Work::Segment {
             self.log.segment_failed();
         }
     }
@@ -139,16 +143,14 @@ impl Shard {
     pub(super) fn manifest_stalled(&mut self, error: std::io::Error) {
         let seconds = self.manifest_backoff.failed(self.mono_us, &error);
         let error = Error::io("write", self.manifest.file(), "", error);
-        self.background.is_disk_full |= is_disk_full(&error);
         let trouble = self.home.tell(&error);
-        tracing::error!("the manifest waits, trying again in {seconds} s: {trouble}");
+        if self.background.failing.note(Work::Manifest, &error, self.mono_us) {
+            tracing::error!(
+                "the manifest waits, trying again in {seconds} s, later if it goes on: {trouble}"
+            );
+        }
         self.background.trouble = Some(trouble);
         self.background.rest_until_us = self.mono_us + RETRY_US;
-    }
-
-    pub(super) fn cleared_trouble(&mut self) {
-        self.background.trouble = None;
-        self.background.is_disk_full = false;
     }
 
     /// Asks the manifest for an edit; [`Shard::install_next`] follows when it is durable.
@@ -208,7 +210,7 @@ impl Shard {
             // In the background: giving large memory back takes long.
             self.start(Running::Unlink, Box::new(UnlinkJob::letting_go(vec![Box::new(memtable)])));
         }
-        self.cleared_trouble();
+        self.succeeded(Work::Manifest);
         let is_all_in_tables = self.sources.frozen.is_empty() && self.sources.active.is_empty();
         if is_all_in_tables && self.forming.is_empty() && self.writing.is_empty() {
             self.holds_expiring = self.sources.tree.tables().any(|(_, table)| table.meta().expiring > 0);
@@ -222,32 +224,6 @@ impl Shard {
         self.background.debt_bytes = self.sources.tree.debt_bytes(&self.background.tree_options);
     }
 
-    /// Why writes are refused now, and what to do, if they are.
-    pub fn read_only_reason(&self) -> Option<&'static str> {
-        if self.defect.is_some() {
-            return Some("the shard met a defect of ours; see the server's log, then restart it");
-        }
-        if self.doubt.as_ref().is_some_and(|doubt| doubt.is_full) {
-            return Some(DISK_FULL);
-        }
-        if self.doubt.is_some() {
-            return Some(
-                "a log write failed; the shard settles what it left and goes on by itself, see the server's log",
-            );
-        }
-        let is_short = self.background.is_disk_full
-            && (self.log.room_bytes() < 2 * self.budgets.commit as u64
-                || self.sources.memtable_bytes() > self.budgets.memtable * 2);
-        if is_short {
-            return Some(DISK_FULL);
-        }
-        let is_in_trouble = self.background.trouble.is_some() || self.manifest.is_stalled();
-        let is_stuck = is_in_trouble && self.sources.memtable_bytes() > self.budgets.memtables;
-        is_stuck.then_some(
-            "tables can't be written; see the server's log, the shard goes on by itself when they can",
-        )
-    }
-
     /// Files that no manifest names, found at open.
     pub(super) fn is_orphan(file: FileName, tables: impl Fn(u64) -> bool) -> bool {
         match file {
@@ -256,12 +232,4 @@ impl Shard {
             FileName::Log(_) | FileName::Manifest(_) => false,
         }
     }
-}
-
-/// Why writes are refused where the disk has no room for them.
-const DISK_FULL: &str = "the disk is full; free some space, the shard goes on by itself";
-
-/// Whether an error says that the disk, or the quota, is used up.
-fn is_disk_full(error: &Error) -> bool {
-    matches!(error, Error::Io { source, .. } if is_without_room(source))
 }

@@ -169,7 +169,12 @@ fn memory(scope: &Scope<'_>) -> String {
 
 fn persistence(scope: &Scope<'_>) -> String {
     let aof = u8::from(scope.node.config.durability != Durability::None);
-    format!("loading:0\r\nrdb_bgsave_in_progress:0\r\naof_enabled:{aof}\r\naof_last_write_status:ok\r\n")
+    let read_only = scope.get(Figure::ReadOnly);
+    let status = if read_only == 0 { "ok" } else { "err" };
+    format!(
+        "loading:0\r\nrdb_bgsave_in_progress:0\r\naof_enabled:{aof}\r\naof_last_write_status:{status}\r\n\
+         read_only_shards:{read_only}\r\n"
+    )
 }
 
 fn replication(scope: &Scope<'_>) -> String {

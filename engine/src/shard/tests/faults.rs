@@ -64,6 +64,64 @@ fn a_failing_disk_loses_nothing_that_was_acknowledged() {
     }
 }
 
+/// What fails is tried every second; a shard that changed its mind with each try would take and refuse writes by turns.
+#[test]
+fn a_shard_that_cannot_write_tables_refuses_once_and_before_it_holds_writers() {
+    let mut hand = Hand::new(Durability::None, Tuning { segment_bytes: 4 << 20, ..small() });
+    let (value, mut changes, mut refused) = (vec![7; 2000], 0, false);
+    hand.settle();
+    hand.dir.fail_now_and_then(1, 1, vec![crate::dir::testing::Change::Create]);
+    for number in 0..4000_u32 {
+        let sent = hand.send(put(&number.to_be_bytes(), &value));
+        hand.end_turn();
+        hand.perform_held();
+        hand.run_jobs();
+        hand.advance_ms(100);
+        hand.end_turn();
+        let is_refused = matches!(hand.answer(sent), Some(Seen::Refused(_)));
+        changes += u32::from(is_refused != refused);
+        refused = is_refused;
+        assert!(hand.shard.write_delay_us() < 15_000, "writers are held that can only be refused");
+    }
+    assert!(
+        refused && hand.shard.read_only_reason().is_some_and(|why| why.contains("tables can't be written"))
+    );
+    assert_eq!(changes, 1);
+    hand.dir.heal();
+    hand.advance_ms(1_001);
+    hand.settle();
+    assert_eq!((hand.shard.read_only_reason(), hand.shard.stats().trouble), (None, None));
+    assert!(matches!(hand.put(b"k", b"v"), Seen::Written { .. }));
+}
+
+#[test]
+fn a_full_disk_that_small_files_still_fit_on_does_not_make_a_shard_change_its_mind() {
+    let mut hand = Hand::new(Durability::None, small());
+    let (value, mut changes, mut refused) = (vec![7; 2000], 0, false);
+    hand.dir.fill_after(400);
+    for number in 0..3000_u32 {
+        if number % 40 == 39 {
+            // A little room comes and goes.
+            hand.dir.fill_after(3);
+        }
+        let sent = hand.send(put(&number.to_be_bytes(), &value));
+        hand.end_turn();
+        hand.perform_held();
+        hand.run_jobs();
+        hand.advance_ms(100);
+        hand.end_turn();
+        let is_refused = matches!(hand.answer(sent), Some(Seen::Refused(_)));
+        changes += u32::from(is_refused != refused);
+        refused = is_refused;
+    }
+    assert!(refused && hand.shard.read_only_reason().is_some_and(|why| why.contains("the disk is full")));
+    assert_eq!(changes, 1);
+    hand.dir.heal();
+    hand.advance_ms(1_001);
+    hand.settle();
+    assert!(matches!(hand.put(b"k", b"v"), Seen::Written { .. }));
+}
+
 #[test]
 fn verdicts_on_a_write_that_failed_are_taken_back_with_it() {
     let mut hand = Hand::new(Durability::Sync, small());
