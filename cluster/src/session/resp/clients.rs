@@ -19,7 +19,7 @@ use std::ops::Range;
 
 /// Places of the table of connections that one slice looks at, and lines that it makes, at most.
 const SLICE_PLACES: u32 = 1024;
-const SLICE_LINES: usize = 128;
+const SLICE_LINES: usize = 64;
 
 /// CLIENT LIST.
 pub(super) fn list(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, filter: ClientFilter<'_>) -> Taken {
