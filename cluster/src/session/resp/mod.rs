@@ -59,9 +59,11 @@ pub struct RespSession {
     replies: ReplyQueue<Call>,
     /// The sequence of the next command.
     next: u64,
-    facts: Facts,
-    /// What INFO says before it has counted the keys.
-    info: String,
+    /// Its last command.
+    command: CommandId,
+    /// When it last sent something, by the clock of the turns.
+    heard_us: u64,
+    facts: Box<Facts>,
     /// The core that a write of this input went to, if one did.
     wrote_to: Option<usize>,
 }
@@ -81,7 +83,7 @@ const SEQUENCE_BITS: u32 = 40;
 impl RespSession {
     /// A new connection.
     pub fn new(facts: Facts) -> RespSession {
-        RespSession { facts, ..RespSession::default() }
+        RespSession { heard_us: facts.opened_us, facts: Box::new(facts), ..RespSession::default() }
     }
 
     /// From where it came.
@@ -134,7 +136,7 @@ impl RespSession {
 pub fn received(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, bytes: &[u8]) -> usize {
     let now_us = turn.hub.now.mono_us;
     let taken = with(turn, conn, |resp| {
-        resp.facts.heard_us = now_us;
+        resp.heard_us = now_us;
         (std::mem::take(&mut resp.parser), resp.transaction, resp.is_fresh())
     });
     let Some((mut parser, mut transaction, is_fresh)) = taken else { return bytes.len() };
@@ -169,7 +171,7 @@ pub fn received(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, bytes: &[u8]) -
     let command = turn.hub.command;
     let wrote_to = with(turn, conn, |resp| {
         if command != CommandId::NONE {
-            resp.facts.command = command;
+            resp.command = command;
         }
         resp.parser = parser;
         resp.transaction = transaction;
