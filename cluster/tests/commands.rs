@@ -165,6 +165,7 @@ fn a_scan_sees_every_key_once_whichever_connection_goes_on_with_it() {
         let [next, items] = page.try_into().unwrap();
         found.extend(items.items().into_iter().map(Reply::bytes));
         cursor = String::from_utf8(next.bytes()).unwrap();
+        assert!(cursor.parse::<u64>().unwrap() < 1 << 53, "a double holds every cursor: {cursor}");
         if cursor == "0" {
             break;
         }

@@ -86,3 +86,33 @@ fn answers_survive_their_batch() {
     });
     assert_eq!(seen as usize, answers.len());
 }
+
+#[test]
+fn questions_that_no_shard_answers_survive_their_batch() {
+    let wanted = Wanted {
+        ids: vec![1, 7, u64::MAX],
+        address: b"1.2.3.4:5".to_vec(),
+        local: Vec::new(),
+        age_s: 9,
+        except: 3,
+        asker: 4,
+        kills: true,
+    };
+    let mut batch = Vec::new();
+    write_clients(&mut batch, 1, &wanted, 77);
+    write_random(&mut batch, 2, u64::MAX - 1);
+    write_cursor(&mut batch, 3, 12);
+    write_clients(&mut batch, 4, &Wanted::default(), 0);
+    let mut seen = Vec::new();
+    let taken = each_request(&batch, |slot, incoming| {
+        seen.push(match incoming {
+            Incoming::Clients(found, from) => (slot, found == wanted, from.into()),
+            Incoming::Random(dice) => (slot, true, dice),
+            Incoming::Cursor(cursor) => (slot, true, cursor),
+            Incoming::Request(_) => panic!("no shard is asked"),
+        });
+        true
+    });
+    assert_eq!(taken, batch.len());
+    assert_eq!(seen, [(1, true, 77), (2, true, u64::MAX - 1), (3, true, 12), (4, false, 0)]);
+}

@@ -3,6 +3,8 @@
 use super::Memtable;
 use crate::key::{Entry, Expiry, Kind, RangeTombstone, Stamp, Version};
 use proptest::prelude::*;
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
@@ -32,6 +34,25 @@ fn model_get<'a>(model: &'a Model, key: &[u8], at: u64) -> Option<Entry<'a>> {
         model.range((key.to_vec(), Reverse(at))..).next()?;
     let stamp = Stamp::new(Version(*version), *kind);
     (found == key).then_some(Entry { key: found, stamp, expiry: Expiry(*expiry), value })
+}
+
+#[test]
+fn a_random_key_is_any_of_them_as_likely_as_the_others() {
+    assert_eq!(Memtable::new().random_key(7), None);
+    let mut random = SmallRng::seed_from_u64(11);
+    let mut memtable = Memtable::new();
+    for number in 0..1000_u32 {
+        // Two runs of keys, so that leaves are filled unevenly; some keys have several versions.
+        let key = if number % 2 == 0 { number } else { 100_000 - number }.to_be_bytes();
+        (0..=number % 3).for_each(|version| memtable.insert(entry(&key, version.into(), b"")));
+    }
+    let mut counts: BTreeMap<Vec<u8>, u32> = BTreeMap::new();
+    for _ in 0..40_000 {
+        *counts.entry(memtable.random_key(random.random()).unwrap().to_vec()).or_default() += 1;
+    }
+    // 40 each on average; a share of 1e-8 lies outside of these bounds.
+    assert_eq!(counts.len(), 1000);
+    assert!(counts.values().all(|count| (10..90).contains(count)), "{counts:?}");
 }
 
 type Op = (Vec<u8>, u64, Kind, u64, Vec<u8>);

@@ -109,7 +109,7 @@ impl Tree {
         const DRAWS: usize = 64;
         let leaves = self.leaves.len() as u64;
         for _ in 0..DRAWS * usize::from(leaves > 0) {
-            let place = (u128::from(dice) * u128::from(leaves * LEAF as u64) >> 64) as u64;
+            let place = ((u128::from(dice) * u128::from(leaves * LEAF as u64)) >> 64) as u64;
             let keys = &self.leaves.get((place / LEAF as u64) as u32).keys;
             let slot = (place % LEAF as u64) as usize;
             if slot < keys.len {

@@ -14,7 +14,7 @@ impl Shard {
     /// The place that `dice`, a number of 64 random bits, chooses: a partition and a key in it. `None`: there is nothing.
     pub fn random_place(&self, dice: u64) -> Option<(Partition, Vec<u8>)> {
         let Shard { sources, .. } = self;
-        let mut at = (u128::from(dice) * u128::from(self.entries()) >> 64) as u64;
+        let mut at = ((u128::from(dice) * u128::from(self.entries())) >> 64) as u64;
         let inner = dice.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
         let memtables = std::iter::once(&sources.active);
         for memtable in memtables.chain(sources.frozen.iter().map(|frozen| &*frozen.memtable)) {

@@ -205,7 +205,7 @@ impl Table {
     /// Where one of its blocks begins in the order of stored keys, each as likely as the others; perhaps only the beginning of
     /// a key. `None` if there are none.
     pub fn random_block_key(&self, dice: u64) -> Option<&[u8]> {
-        let block = (u128::from(dice) * self.blocks() as u128 >> 64) as usize;
+        let block = ((u128::from(dice) * self.blocks() as u128) >> 64) as usize;
         (block < self.blocks()).then(|| self.index.separator(self.view().index, block).0)
     }
 

@@ -4,3 +4,5 @@
 mod program;
 #[cfg(test)]
 mod workloads;
+#[cfg(test)]
+mod wrong_port;

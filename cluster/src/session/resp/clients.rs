@@ -19,7 +19,7 @@ use std::ops::Range;
 
 /// Places of the table of connections that one slice looks at, and lines that it makes, at most.
 const SLICE_PLACES: u32 = 1024;
-const SLICE_LINES: usize = 128;
+const SLICE_LINES: usize = 64;
 
 /// CLIENT LIST.
 pub(super) fn list(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, filter: ClientFilter<'_>) -> Taken {
@@ -104,7 +104,7 @@ pub(super) fn info(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) {
     let (command, now_us) = (turn.hub.command, turn.hub.now.mono_us);
     let Some(session) = turn.hub.sessions.get(conn) else { return };
     let Dialogue::Resp(resp) = &mut session.dialogue else { return };
-    resp.facts.command = command;
+    resp.command = command;
     let line = line(conn, resp, turn.io, now_us);
     answer(turn, conn, |reply| reply.text(&line));
 }
@@ -174,10 +174,10 @@ fn line(conn: ConnId, resp: &RespSession, io: &impl Sockets, now_us: u64) -> Str
         conn.index(),
         text(&facts.name),
         seconds(facts.opened_us),
-        seconds(facts.heard_us),
+        seconds(resp.heard_us),
         kept + queued + held,
         if queued > 0 { "rw" } else { "r" },
-        facts.command,
+        resp.command,
         resp.replies.protocol().number(),
         text(library),
         text(version),

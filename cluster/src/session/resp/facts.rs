@@ -1,6 +1,5 @@
 //! What is known of a connection besides what it asks for: for CLIENT LIST and INFO.
 
-use pinion_net::resp::CommandId;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 /// See the module's text.
@@ -12,22 +11,20 @@ pub struct Facts {
     pub peer: Option<SocketAddr>,
     /// Which address of this server it reached.
     pub local: Option<SocketAddr>,
-    /// When it came and when it last sent something, by the clock of the turns.
+    /// When it came, by the clock of the turns.
     pub opened_us: u64,
-    /// See above.
-    pub heard_us: u64,
-    /// Its last command.
-    pub command: CommandId,
     /// CLIENT SETNAME.
     pub name: Vec<u8>,
     /// CLIENT SETINFO: the library's name and version.
     pub library: (Vec<u8>, Vec<u8>),
+    /// What INFO says before it has counted the keys.
+    pub info: String,
 }
 
 impl Facts {
     /// A connection that comes in now.
     pub fn new(id: u64, peer: SocketAddr, local: Option<SocketAddr>, now_us: u64) -> Facts {
-        Facts { id, peer: Some(peer), local, opened_us: now_us, heard_us: now_us, ..Facts::default() }
+        Facts { id, peer: Some(peer), local, opened_us: now_us, ..Facts::default() }
     }
 
     /// The address of this machine by which this client reaches it. Where the kernel couldn't say which it was, the one from

@@ -51,7 +51,7 @@ pub(super) fn run(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, sections: &[&
     }
     let text = text(turn, conn, sections);
     if counts {
-        with(turn, conn, |resp| resp.info = text);
+        with(turn, conn, |resp| resp.facts.info = text);
         return scans::count_all(turn, conn, Shape::Keyspace);
     }
     answer(turn, conn, |reply| reply.text(&text));

@@ -70,9 +70,11 @@ pub struct RespSession {
     values_due: usize,
     /// The sequence of the next command.
     next: u64,
-    facts: Facts,
-    /// What INFO says before it has counted the keys.
-    info: String,
+    /// Its last command.
+    command: CommandId,
+    /// When it last sent something, by the clock of the turns.
+    heard_us: u64,
+    facts: Box<Facts>,
     /// The core that a write of this input went to, if one did.
     wrote_to: Option<usize>,
 }
@@ -92,7 +94,8 @@ const SEQUENCE_BITS: u32 = 40;
 impl RespSession {
     /// A new connection.
     pub fn new(facts: Facts, limits: Limits) -> RespSession {
-        RespSession { facts, parser: Parser::new(limits), ..RespSession::default() }
+        let (heard_us, parser) = (facts.opened_us, Parser::new(limits));
+        RespSession { parser, heard_us, facts: Box::new(facts), ..RespSession::default() }
     }
 
     /// From where it came.
@@ -158,7 +161,7 @@ pub fn received(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, bytes: &[u8]) -
     let now_us = turn.hub.now.mono_us;
     let all = session::Taken { consumed: bytes.len(), need: 0 };
     let taken = with(turn, conn, |resp| {
-        resp.facts.heard_us = now_us;
+        resp.heard_us = now_us;
         (std::mem::take(&mut resp.parser), resp.transaction, resp.is_fresh())
     });
     let Some((mut parser, mut transaction, is_fresh)) = taken else { return all };
@@ -212,7 +215,7 @@ pub fn received(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, bytes: &[u8]) -
     let command = turn.hub.command;
     let wrote_to = with(turn, conn, |resp| {
         if command != CommandId::NONE {
-            resp.facts.command = command;
+            resp.command = command;
         }
         resp.parser = parser;
         resp.transaction = transaction;

@@ -105,7 +105,7 @@ impl RespSession {
             Outcome::Count(..) => false,
         };
         let settled = call.settled(if refused { Ending::Refused } else { Ending::Done });
-        let before = std::mem::take(&mut self.info);
+        let before = std::mem::take(&mut self.facts.info);
         self.replies.complete(sequence, out, |reply| match (shape, outcome) {
             (Shape::Keyspace, Outcome::Count(keys, expiring)) => {
                 reply.text(&info::with_keyspace(before, keys, expiring));

@@ -131,7 +131,7 @@ pub fn random(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) -> Taken {
 /// The place of one of these weights, each as likely as it weighs.
 fn by_weight(weights: &[u64], dice: u64) -> usize {
     let total: u64 = weights.iter().sum();
-    let mut at = (u128::from(dice) * u128::from(total) >> 64) as u64;
+    let mut at = ((u128::from(dice) * u128::from(total)) >> 64) as u64;
     let found = weights.iter().position(|&weight| match at.checked_sub(weight) {
         Some(rest) => {
             at = rest;

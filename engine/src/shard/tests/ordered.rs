@@ -156,3 +156,25 @@ fn pages_of_large_blocks_are_read_one_after_the_other_and_all_of_them_are() {
     }
     assert!(hand.shard.parked.is_empty() && hand.shard.is_idle());
 }
+
+#[test]
+fn random_places_lie_all_over_the_data_in_memory_and_in_tables() {
+    for tuning in [small(), cold(), usual()] {
+        let (hand, model) = filled(tuning, 5);
+        let mut random = SmallRng::seed_from_u64(6);
+        let live: Vec<Vec<&Vec<u8>>> = (0..2)
+            .map(|partition| model.keys().filter(|key| key[key.len() - 1] % 2 == partition).collect())
+            .collect();
+        // The data in 16 parts: each is met about as often as the others.
+        let mut counts = [0; 16];
+        for _ in 0..8000 {
+            let (partition, key) = hand.shard.random_place(random.random()).expect("there are keys");
+            let keys = &live[usize::from(partition.0)];
+            let rank = keys.partition_point(|other| **other < key).min(keys.len() - 1);
+            counts[usize::from(partition.0) * 8 + rank * 8 / keys.len()] += 1;
+        }
+        assert!(counts.iter().all(|count| (100..2000).contains(count)), "{counts:?}");
+    }
+    let hand = Hand::new(Durability::Sync, small());
+    assert_eq!((hand.shard.random_place(1), hand.shard.entries()), (None, 0));
+}

@@ -106,20 +106,35 @@ fn is_plain(text: &[u8]) -> bool {
     text.iter().all(|byte| (b'!'..=b'~').contains(byte))
 }
 
+/// Longest name of a client, of its library and of the library's version, bytes: they are kept for each connection.
+pub const NAME_BYTES_MAX: usize = 256;
+
+fn short(name: &[u8]) -> Result<&[u8], CommandError> {
+    if name.len() <= NAME_BYTES_MAX {
+        return Ok(name);
+    }
+    Err(CommandError::owned(format!(
+        "ERR names of clients and libraries are at most {NAME_BYTES_MAX} bytes long"
+    )))
+}
+
 pub(super) fn client_name(name: &[u8]) -> Result<&[u8], CommandError> {
-    if is_plain(name) {
+    if is_plain(short(name)?) {
         return Ok(name);
     }
     Err(CommandError::fixed("ERR Client names cannot contain spaces, newlines or special characters."))
 }
 
 fn set_info<'a>(attribute: &'a [u8], value: &'a [u8]) -> Result<Client<'a>, CommandError> {
-    if is_plain(value) {
+    if is_plain(short(value)?) {
         return Ok(Client::SetInfo(attribute, value));
     }
     let text = [b"ERR ", until_nul(attribute), b" cannot contain spaces, newlines or special characters."];
     Err(CommandError::owned(text.concat()))
 }
+
+/// Numbers that one CLIENT LIST takes: every core that is asked looks them up for each of its connections.
+const IDS_MAX: usize = 16_384;
 
 fn list<'a>(args: &'a [&'a [u8]]) -> Result<ClientFilter<'a>, CommandError> {
     let is = |arg: &[u8], text: &str| arg.eq_ignore_ascii_case(text.as_bytes());
@@ -129,6 +144,9 @@ fn list<'a>(args: &'a [&'a [u8]]) -> Result<ClientFilter<'a>, CommandError> {
             Ok(ClientFilter { kind: Some(ClientKind::of(kind)?), ..ClientFilter::default() })
         }
         [option, ids @ ..] if is(option, "id") && !ids.is_empty() => {
+            if ids.len() > IDS_MAX {
+                return Err(CommandError::owned(format!("ERR CLIENT LIST takes {IDS_MAX} numbers at most")));
+            }
             if ids.iter().any(|id| parse_i64(id).is_none()) {
                 return Err(CommandError::fixed("ERR Invalid client ID"));
             }
@@ -188,6 +206,10 @@ mod tests {
             assert_eq!(error, format!("ERR Lib-Name {text}"));
             assert!(parse(&[b"CLIENT", b"SETNAME", bad]).unwrap_err().ends_with(text));
         }
+        let long = [b'n'; NAME_BYTES_MAX + 1];
+        assert!(
+            parse(&[b"CLIENT", b"SETINFO", b"lib-ver", &long]).unwrap_err().contains("at most 256 bytes")
+        );
         assert!(parse(&[b"CLIENT", b"SETINFO", b"lib-ver", b"1.2"]).is_ok());
     }
 

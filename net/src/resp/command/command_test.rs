@@ -23,6 +23,21 @@ fn check(line: &str, expected: Command<'_>) {
 }
 
 #[test]
+fn what_an_error_quotes_ends_at_a_zero_byte_and_at_128_bytes() {
+    // Taken from redis-server 7.0.
+    let error = |args: &[&[u8]]| Command::parse(args).unwrap_err().to_string();
+    let unknown = error(&[b"NO\0PE", b"a\0b", b"c"]);
+    assert_eq!(unknown, "ERR unknown command 'NO', with args beginning with: 'a' 'c' ");
+    assert_eq!(error(&[b"CLIENT", b"NO\0PE"]), "ERR unknown subcommand 'NO'. Try CLIENT HELP.");
+    let fifty = [b'x'; 50];
+    let cut = error(&[b"NOPE", &fifty, &fifty, &fifty, &fifty]);
+    let quoted = |len| format!("'{}' ", "x".repeat(len));
+    let expected = [quoted(50), quoted(50), quoted(22)].concat();
+    assert_eq!(cut, format!("ERR unknown command 'NOPE', with args beginning with: {expected}"));
+    assert_eq!(error(&[b"HELLO", b"3", b"FOO\0BAR"]), "ERR Syntax error in HELLO option 'FOO'");
+}
+
+#[test]
 fn errors_are_in_redis_words() {
     // Taken from redis-server 7.0, except where docs/resp.md names a difference.
     let cases = [
@@ -125,6 +140,8 @@ fn the_other_commands_carry_their_arguments() {
         Command::Hello(Hello { protocol: Some(crate::resp::Protocol::Resp3), auth, name: Some(b"me") }),
     );
     check("POST / HTTP/1.1", Command::Http);
+    check("GET / HTTP/1.1", Command::Http);
+    check("OPTIONS * HTTP/1.0", Command::Http);
 }
 
 #[test]
