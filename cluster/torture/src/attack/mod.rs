@@ -118,6 +118,9 @@ fn attack(arguments: &Arguments, attacks: &[&'static Attack], seed: u64, work: &
         wrong.extend(stage.complaints());
         wrong
     });
+    if !wrong.is_empty() {
+        monitor.look_for_end();
+    }
     let verdict = Verdict::new(arguments, stage, monitor, wrong, group.ok().as_ref());
     report::print(&director.rows(), stage, &verdict);
     verdict.result()

@@ -11,6 +11,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// How long the server may take to end when it is asked to.
 const END_MAX: Duration = Duration::from_secs(30);
 
+/// How long it may take until a server that was killed is gone.
+const DYING_MAX: Duration = Duration::from_secs(5);
+
 /// See the module.
 pub struct Monitor<'a> {
     stage: &'a Stage,
@@ -70,6 +73,14 @@ impl<'a> Monitor<'a> {
             std::thread::sleep(LOOK_EVERY);
         }
         self.after_kib = None;
+    }
+
+    /// Looks whether the server has gone, since the honest clients complain: dying takes a moment.
+    pub fn look_for_end(&mut self) {
+        let until = Instant::now() + DYING_MAX;
+        while Instant::now() < until && !self.is_lost(&|| true) {
+            std::thread::sleep(LOOK_EVERY);
+        }
     }
 
     /// One look; whether nothing more can be learnt.

@@ -6,7 +6,7 @@ use crate::kvd::Kvd;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -63,6 +63,8 @@ pub struct Stage {
     pub connections_max: usize,
     /// Files that this process may open.
     pub files_max: usize,
+    /// The largest value that the server takes; 0: nobody knows yet.
+    pub value_bytes_max: AtomicUsize,
     pub honest: Tally,
     pub log: Log,
     /// The server's process, whose number may be another's when it has ended.
@@ -82,6 +84,7 @@ impl Stage {
             size,
             connections_max,
             files_max: raise_files_max(),
+            value_bytes_max: AtomicUsize::new(0),
             honest: Tally::default(),
             log: Log::new(stderr, log)?,
             process: open_process(kvd.pid())?,

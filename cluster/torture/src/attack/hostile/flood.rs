@@ -24,6 +24,8 @@ pub fn connections(assault: &Assault<'_>, rng: &mut SmallRng) {
         }
         hostiles.push(hostile);
     }
-    hostiles.iter_mut().rev().take(ASKED).for_each(|hostile| hostile.answer(Duration::from_millis(30)));
+    for hostile in hostiles.iter_mut().rev().take(ASKED) {
+        hostile.answer(Duration::from_millis(30));
+    }
     stage.hold(assault.size(Duration::from_secs(2), Duration::from_millis(300)));
 }

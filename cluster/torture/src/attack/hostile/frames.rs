@@ -3,12 +3,14 @@
 use super::Assault;
 use super::socket::frame;
 use super::stream::{filler, head, set};
+use super::value::largest;
 use pinion_net::wire::{Command, Condition, Expiry};
 use rand::Rng;
 use rand::rngs::SmallRng;
 use std::time::Duration;
 
-const VALUE_BYTES: usize = 16 << 20;
+/// What is begun in all, with as many requests as that takes: 32 of 16 MiB, where the server takes such.
+const BEGUN_BYTES: usize = 512 << 20;
 
 /// What is missing of a request.
 const MISSING_BYTES: usize = 1000;
@@ -17,12 +19,14 @@ fn hold_time(assault: &Assault<'_>) -> Duration {
     assault.size(Duration::from_secs(3), Duration::from_millis(700))
 }
 
-/// SETs of 16 MiB, all but the last bytes.
+/// SETs of the largest values, all but the last bytes.
 pub fn partial_set(assault: &Assault<'_>, _: &mut SmallRng) {
-    assault.at_once(32, |_| {
+    let bytes = largest(assault);
+    assault.at_once(BEGUN_BYTES / bytes, |_| {
         let Some(mut hostile) = assault.connect_resp() else { return };
-        let mut left = head(3, &[b"SET", b"big"]).len() + "$16777216\r\n".len() + VALUE_BYTES - MISSING_BYTES;
-        hostile.send(set(b"big", VALUE_BYTES).map_while(|mut piece| {
+        let heads = head(3, &[b"SET", b"big"]).len() + format!("${bytes}\r\n").len();
+        let mut left = heads + bytes - MISSING_BYTES;
+        hostile.send(set(b"big", bytes).map_while(|mut piece| {
             piece.truncate(left);
             left -= piece.len();
             (!piece.is_empty()).then_some(piece)
@@ -34,11 +38,12 @@ pub fn partial_set(assault: &Assault<'_>, _: &mut SmallRng) {
 
 /// The same over the binary protocol.
 pub fn partial_put(assault: &Assault<'_>, _: &mut SmallRng) {
-    let value = vec![b'x'; VALUE_BYTES];
+    let bytes = largest(assault);
+    let value = vec![b'x'; bytes];
     let (expiry, condition, want_old) = (Expiry::Never, Condition::None, false);
     let put = frame(2, Command::Put { key: b"big", value: &value, expiry, condition, want_old });
     drop(value);
-    assault.at_once(32, |_| {
+    assault.at_once(BEGUN_BYTES / bytes, |_| {
         let Some(mut hostile) = assault.connect_kv() else { return };
         hostile.send(put[..put.len() - MISSING_BYTES].chunks(64 << 10));
         assault.stage.hold(hold_time(assault));
@@ -59,5 +64,7 @@ pub fn partial_lines(assault: &Assault<'_>, rng: &mut SmallRng) {
         }
     }
     assault.stage.hold(hold_time(assault));
-    hostiles.iter_mut().take(20).for_each(|hostile| hostile.answer(Duration::from_millis(10)));
+    for hostile in hostiles.iter_mut().take(20) {
+        hostile.answer(Duration::from_millis(10));
+    }
 }

@@ -27,5 +27,7 @@ pub fn slow(assault: &Assault<'_>, _: &mut SmallRng) {
             hostile.send([b"x"]);
         }
     }
-    hostiles.iter_mut().take(10).for_each(|hostile| hostile.answer(Duration::from_millis(20)));
+    for hostile in hostiles.iter_mut().take(10) {
+        hostile.answer(Duration::from_millis(20));
+    }
 }

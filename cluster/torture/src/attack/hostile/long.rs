@@ -10,22 +10,24 @@ use std::time::Duration;
 /// How long an answer is read.
 const READ_MAX: Duration = Duration::from_secs(10);
 
-/// How many names a command has; a RESP command may have little more.
-fn names(assault: &Assault<'_>) -> usize {
-    assault.size(1_000_000, 200_000)
+/// How many names commands have; a RESP command may have little more, and a server with little memory takes fewer.
+fn names(assault: &Assault<'_>) -> [usize; 2] {
+    assault.size([1_000_000, 100_000], [200_000, 20_000])
 }
 
 /// COMMAND INFO, of one command a million times.
 pub fn command_info(assault: &Assault<'_>, _: &mut SmallRng) {
-    let (count, mut name) = (names(assault), Vec::new());
+    let mut name = Vec::new();
     argument(b"client", &mut name);
-    assault.at_once(assault.size(3, 2), |_| {
-        let Some(mut hostile) = assault.connect_resp() else { return };
-        let names = pieces(count, |_, out| out.extend_from_slice(&name));
-        hostile.send(std::iter::once(head(count + 2, &[b"COMMAND", b"INFO"])).chain(names));
-        hostile.answer(READ_MAX);
-        hostile.drain(READ_MAX);
-    });
+    for count in names(assault) {
+        assault.at_once(assault.size(3, 2), |_| {
+            let Some(mut hostile) = assault.connect_resp() else { return };
+            let names = pieces(count, |_, out| out.extend_from_slice(&name));
+            hostile.send(std::iter::once(head(count + 2, &[b"COMMAND", b"INFO"])).chain(names));
+            hostile.answer(READ_MAX);
+            hostile.drain(READ_MAX);
+        });
+    }
 }
 
 /// What a command does with its names: takes a value with each or not.
@@ -34,8 +36,8 @@ const OF_MANY: [(&[u8], bool); 5] =
 
 /// The commands that take any number of keys, with a million.
 pub fn million_keys(assault: &Assault<'_>, _: &mut SmallRng) {
-    let count = names(assault);
-    for (command, has_values) in OF_MANY {
+    let rounds = names(assault).into_iter().flat_map(|count| OF_MANY.map(|command| (count, command)));
+    for (count, (command, has_values)) in rounds {
         let Some(mut hostile) = assault.connect_resp() else { return };
         let keys = if has_values { count / 2 } else { count };
         let arguments = if has_values { keys * 2 } else { keys };
@@ -56,7 +58,9 @@ pub fn million_keys(assault: &Assault<'_>, _: &mut SmallRng) {
 
 /// BATCHes with as many deletes as a frame holds, nearly a million.
 pub fn batch_of_deletes(assault: &Assault<'_>, _: &mut SmallRng) {
-    deletes(assault, assault.size(Limits::BYTES_MAX as usize, 4 << 20), assault.size(3, 2));
+    for bytes_max in [assault.size(Limits::BYTES_MAX as usize, 4 << 20), 1 << 20] {
+        deletes(assault, bytes_max, assault.size(3, 2));
+    }
 }
 
 /// BATCHes of deletes with so many bytes, on so many connections.

@@ -12,6 +12,7 @@ mod noise;
 mod socket;
 mod stream;
 mod unread;
+mod value;
 
 use crate::attack::honest::count;
 use crate::attack::stage::Stage;

@@ -3,7 +3,7 @@
 use super::Assault;
 use super::socket::{Hostile, frame};
 use super::stream::{head, pieces};
-use super::unread::store;
+use super::value::{largest, store};
 use pinion_net::wire::{Command, KeyListBuilder};
 use rand::rngs::SmallRng;
 use std::time::Duration;
@@ -14,7 +14,7 @@ const TIMES: usize = 20_000;
 
 /// With MGET.
 pub fn mget(assault: &Assault<'_>, _: &mut SmallRng) {
-    store(assault, KEY, KEY_BYTES);
+    store(assault, KEY, KEY_BYTES.min(largest(assault)));
     let name = head(1, &[KEY]).split_off("*1\r\n".len());
     assault.at_once(assault.size(4, 2), |at| {
         let Some(mut hostile) = assault.connect_resp() else { return };
@@ -26,7 +26,7 @@ pub fn mget(assault: &Assault<'_>, _: &mut SmallRng) {
 
 /// With MULTI_GET.
 pub fn multi_get(assault: &Assault<'_>, _: &mut SmallRng) {
-    store(assault, KEY, KEY_BYTES);
+    store(assault, KEY, KEY_BYTES.min(largest(assault)));
     let mut keys = KeyListBuilder::default();
     (0..TIMES).for_each(|_| keys.push(KEY).expect("a request may name so many"));
     let request = frame(2, Command::MultiGet { keys: keys.list() });

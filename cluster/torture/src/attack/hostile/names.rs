@@ -1,16 +1,19 @@
-//! Names of connections, of 15 MB each, and lists of them.
+//! Names of connections, as large as arguments may be, and lists of them.
 
 use super::Assault;
 use super::stream::{filler, head};
+use super::value::largest;
 use rand::rngs::SmallRng;
 use std::time::Duration;
 
-const NAME_BYTES: usize = 15_000_000;
+/// What all names have together: 60 of 15 MB, where the server takes such.
+const NAMES_BYTES: usize = 900_000_000;
 
 /// CLIENT SETNAME on many connections, and CLIENT LIST meanwhile.
 pub fn large_names(assault: &Assault<'_>, _: &mut SmallRng) {
     let time = assault.size(Duration::from_secs(3), Duration::from_millis(700));
-    assault.at_once(61, |at| {
+    let bytes = largest(assault) * 15 / 16;
+    assault.at_once(1 + NAMES_BYTES / bytes, |at| {
         let Some(mut hostile) = assault.connect_resp() else { return };
         if at == 0 {
             for _ in 0..3 {
@@ -22,9 +25,9 @@ pub fn large_names(assault: &Assault<'_>, _: &mut SmallRng) {
             return;
         }
         let mut first = head(3, &[b"CLIENT", b"SETNAME"]);
-        first.extend_from_slice(format!("${NAME_BYTES}\r\n").as_bytes());
+        first.extend_from_slice(format!("${bytes}\r\n").as_bytes());
         let last = std::iter::once(b"\r\n".to_vec());
-        hostile.send(std::iter::once(first).chain(filler(NAME_BYTES)).chain(last));
+        hostile.send(std::iter::once(first).chain(filler(bytes)).chain(last));
         hostile.answer(Duration::from_millis(500));
         assault.stage.hold(time);
     });

@@ -92,8 +92,8 @@ impl Hostile<'_> {
         piece.is_empty()
     }
 
-    /// Waits a little for an answer and counts its first words.
-    pub fn answer(&mut self, time: Duration) {
+    /// Waits a little for an answer and counts its first words; answers them, too, if they came.
+    pub fn answer(&mut self, time: Duration) -> Option<String> {
         let (until, mut first) = (Instant::now() + time, Vec::new());
         let mut piece = [0; 512];
         while !self.is_closed && first.len() < 64 && Instant::now() < until && self.stage.is_attacked() {
@@ -103,11 +103,15 @@ impl Hostile<'_> {
                 break;
             }
         }
-        if !first.is_empty() {
-            self.tally.answered(&words(&first));
-        } else if !self.is_closed {
-            self.tally.answered("(nothing)");
+        if first.is_empty() {
+            if !self.is_closed {
+                self.tally.answered("(nothing)");
+            }
+            return None;
         }
+        let words = words(&first);
+        self.tally.answered(&words);
+        Some(words)
     }
 
     /// Reads and forgets for some time, or until the server has nothing more to say for a while.

@@ -2,48 +2,55 @@
 
 use super::Assault;
 use super::socket::frame;
-use super::stream::{head, pieces, set};
+use super::stream::{head, pieces};
+use super::value::{largest, store};
 use pinion_net::wire::{Command, KeyListBuilder};
 use rand::rngs::SmallRng;
 use std::time::Duration;
 
 const CONNECTIONS: usize = 40;
 const LARGE: [&[u8]; 4] = [b"hostile:large:0", b"hostile:large:1", b"hostile:large:2", b"hostile:large:3"];
-const LARGE_BYTES: usize = 15 << 20;
+/// What a request asks for: four values of 15 MiB, where the server takes such.
+const ASKED_BYTES: usize = 60 << 20;
 const MEDIUM_BYTES: usize = 1 << 20;
 const PIPELINE: usize = 600;
 
-/// Sets a value, however long that takes.
-pub fn store(assault: &Assault<'_>, key: &[u8], bytes: usize) {
-    if let Some(mut hostile) = assault.connect_resp()
-        && hostile.send(set(key, bytes))
-    {
-        hostile.answer(Duration::from_secs(10));
+/// Sets the large values; how often each has to be named in a request for [`ASKED_BYTES`].
+fn store_large(assault: &Assault<'_>) -> usize {
+    let bytes = largest(assault) * 15 / 16;
+    for key in LARGE {
+        store(assault, key, bytes);
     }
+    (ASKED_BYTES / bytes / LARGE.len()).max(1)
 }
 
 fn hold_time(assault: &Assault<'_>) -> Duration {
     assault.size(Duration::from_secs(4), Duration::from_millis(1500))
 }
 
-/// MGETs of four values of 15 MiB.
+/// MGETs of large values.
 pub fn mget(assault: &Assault<'_>, _: &mut SmallRng) {
-    LARGE.iter().for_each(|key| store(assault, key, LARGE_BYTES));
-    let words: Vec<&[u8]> = std::iter::once(&b"MGET"[..]).chain(LARGE).collect();
+    let times = store_large(assault);
+    let keys = LARGE.into_iter().cycle().take(LARGE.len() * times);
+    let words: Vec<&[u8]> = std::iter::once(&b"MGET"[..]).chain(keys).collect();
     let request = head(words.len(), &words);
     let mut hostiles: Vec<_> = (0..CONNECTIONS).filter_map(|_| assault.connect_resp()).collect();
     for hostile in &mut hostiles {
         hostile.send([&request]);
     }
     assault.stage.hold(hold_time(assault));
-    hostiles.iter_mut().for_each(|hostile| hostile.answer(Duration::from_millis(50)));
+    for hostile in &mut hostiles {
+        hostile.answer(Duration::from_millis(50));
+    }
 }
 
 /// The same over the binary protocol, and a GET of each.
 pub fn multi_get(assault: &Assault<'_>, _: &mut SmallRng) {
-    LARGE.iter().for_each(|key| store(assault, key, LARGE_BYTES));
+    let times = store_large(assault);
     let mut keys = KeyListBuilder::default();
-    LARGE.iter().for_each(|key| keys.push(key).expect("the keys are short and few"));
+    for key in LARGE.into_iter().cycle().take(LARGE.len() * times) {
+        keys.push(key).expect("the keys are short and few");
+    }
     let mut hostiles: Vec<_> = (0..CONNECTIONS).filter_map(|_| assault.connect_kv()).collect();
     for hostile in &mut hostiles {
         hostile.send([frame(2, Command::MultiGet { keys: keys.list() })]);
@@ -52,13 +59,15 @@ pub fn multi_get(assault: &Assault<'_>, _: &mut SmallRng) {
         }
     }
     assault.stage.hold(hold_time(assault));
-    hostiles.iter_mut().for_each(|hostile| hostile.answer(Duration::from_millis(50)));
+    for hostile in &mut hostiles {
+        hostile.answer(Duration::from_millis(50));
+    }
 }
 
 /// Pipelines of GETs of 1 MiB; half of them are read, late.
 pub fn gets(assault: &Assault<'_>, _: &mut SmallRng) {
     let key = b"hostile:medium";
-    store(assault, key, MEDIUM_BYTES);
+    store(assault, key, MEDIUM_BYTES.min(largest(assault)));
     let request = head(2, &[b"GET", key]);
     assault.at_once(8, |at| {
         let Some(mut hostile) = assault.connect_resp() else { return };
