@@ -56,8 +56,9 @@ pub fn inspect(config: &Config) -> Result<usize, Error> {
     for shard in 0..file.shards {
         let path = file.shard_dir(dir, shard);
         if path.is_dir() {
-            let found = OsDir::open(path)
-                .and_then(|path| pinion_engine::shard::check_files(&path, file.shard_id(shard), file.is_made));
+            let found = OsDir::open(path).and_then(|path| {
+                pinion_engine::shard::check_files(&path, file.shard_id(shard), file.is_made)
+            });
             found.map_err(|source| Error::Shard { shard: shard as usize, source })?;
         }
     }
@@ -203,8 +204,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("shard-000")).unwrap();
         let error = take(&config(&dir, Some(1))).err().unwrap();
-        let command = format!("STORE is missing, which says what the shards beside it are part of; put it back, or \
-             `kvtool repair {}`", dir.path().display());
+        let command = format!(
+            "STORE is missing, which says what the shards beside it are part of; put it back, or \
+             `kvtool repair {}`",
+            dir.path().display()
+        );
         assert!(error.to_string().contains(&command), "{error}");
         assert!(inspect(&config(&dir, Some(1))).is_err());
     }

@@ -5,8 +5,8 @@
 //! where its predecessor ended. A header that alone is damaged is put together again. Files that are dropped become spares; copy the directory first if what is
 //! in them matters.
 
-use super::begin::begin_generation;
 use super::batch::Batch;
+use super::begin::begin_generation;
 use super::format::{SEGMENT_HEADER, SegmentHeader};
 use super::headers;
 use super::inventory::{Inventory, Link};

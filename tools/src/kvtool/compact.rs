@@ -36,7 +36,11 @@ pub fn run(target: &Target, output: &mut Output<'_>) -> Result<(), ToolError> {
         // Without a store: whatever it holds.
         let partitions = target.partitions(&shard.name);
         let partitions = partitions.unwrap_or_else(|| (0..=16_383).map(Partition).collect());
-        items.push(compact(shard, &partitions, target.store.as_ref().is_some_and(|store| store.file.is_made))?);
+        items.push(compact(
+            shard,
+            &partitions,
+            target.store.as_ref().is_some_and(|store| store.file.is_made),
+        )?);
     }
     if output.is_json() {
         return output.json(&items);

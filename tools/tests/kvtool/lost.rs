@@ -10,7 +10,8 @@ const KEYS: u32 = 400;
 /// Two shards with tables, and newer entries in their logs; all of it made by a node that served.
 fn store() -> TestStore {
     let store = TestStore::new(2, 8);
-    let keys = |from: u32| (from..from + KEYS / 2).map(|i| put_of((i % 8) as u16, &format!("key{i:04}"), "v"));
+    let keys =
+        |from: u32| (from..from + KEYS / 2).map(|i| put_of((i % 8) as u16, &format!("key{i:04}"), "v"));
     let mut changes: Vec<Change> = keys(0).collect();
     changes.push(Change::Settle);
     store.apply(&changes);
@@ -237,7 +238,11 @@ fn a_store_on_a_read_only_medium_can_be_read() {
     let expected = live(&store);
     for has_lock in [true, false] {
         let lock = store.path().join("LOCK");
-        if has_lock { drop(std::fs::write(&lock, b"")) } else { drop(std::fs::remove_file(&lock)) }
+        if has_lock {
+            drop(std::fs::write(&lock, b""))
+        } else {
+            drop(std::fs::remove_file(&lock))
+        }
         let Some(medium) = ReadOnly::mount(store.path()) else { return };
         let path = medium.root.path();
         assert!(std::fs::write(path.join("x"), b"").is_err(), "it is read-only");

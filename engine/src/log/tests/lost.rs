@@ -26,7 +26,10 @@ fn every_segment_that_is_missing_is_named_and_refused_and_repair_keeps_what_come
         let file = FileName::Log(victim);
         dir.unlink(file).unwrap();
         let error = reopen(&mut dir, known, options).map(drop).unwrap_err().to_string();
-        assert!(error.starts_with(&format!("{file}, log segment ")) && error.contains("is missing"), "{error}");
+        assert!(
+            error.starts_with(&format!("{file}, log segment ")) && error.contains("is missing"),
+            "{error}"
+        );
         assert!(error.contains("was in it") && error.contains("`kvtool repair store`"), "{error}");
         let report = repair(&mut dir, known, options).unwrap();
         assert_eq!((report.kept_commits, report.damage.len()), (kept, 1), "{report:?}");
@@ -44,7 +47,10 @@ fn a_log_that_is_missing_as_a_whole_is_named_and_refused() {
     let (mut dir, known, options) = full();
     log_files(&dir).into_iter().for_each(|file| dir.unlink(file).unwrap());
     let error = reopen(&mut dir, known, options).map(drop).unwrap_err().to_string();
-    assert!(error.starts_with("000004.log, log segment") && error.contains("all of the log was in it"), "{error}");
+    assert!(
+        error.starts_with("000004.log, log segment") && error.contains("all of the log was in it"),
+        "{error}"
+    );
     let report = repair(&mut dir, known, options).unwrap();
     assert_eq!((report.kept_commits, report.lost_behind), (0, Some(LogPosition::default())));
     assert!(reopen(&mut dir, known, options).unwrap().1.is_empty());

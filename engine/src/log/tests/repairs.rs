@@ -20,7 +20,8 @@ fn a_sound_log_is_left_alone() {
     let before = dir.bytes(FileName::Log(1)).to_vec();
     let report = repair(&mut dir, LogPosition::default(), options).unwrap();
     let kept_clock_us = report.kept_clock_us;
-    let expected = RepairReport { kept_commits: 5, kept_records: 5, kept_clock_us, ..RepairReport::default() };
+    let expected =
+        RepairReport { kept_commits: 5, kept_records: 5, kept_clock_us, ..RepairReport::default() };
     assert_eq!(report, expected);
     assert_eq!(dir.bytes(FileName::Log(1)), before);
     assert_eq!(log_files(&dir).len(), 2);

@@ -110,7 +110,7 @@ fn build_all(
     for shard in 0..new.shards {
         watch.builds(shard, new.shards);
         let mut dir = disk.create_shard(&new.shard_dir(&store.path, shard))?;
-        build(dir.as_mut(), new.shard_id(shard), &sources, &placement, shard, done, watch)?;
+        build(dir.as_mut(), new, &sources, &placement, shard, done, watch)?;
     }
     Ok(())
 }

@@ -41,7 +41,10 @@ fn every_file_that_is_missing_is_named_and_refused_unless_nothing_was_in_it() {
         let checked = check_files(&dir, hand.options.shard_id, true);
         match open(&hand, &dir) {
             Ok(mut opened) => {
-                assert!(matches!(file, FileName::Log(_)) && checked.is_ok(), "{file} isn't missed: {checked:?}");
+                assert!(
+                    matches!(file, FileName::Log(_)) && checked.is_ok(),
+                    "{file} isn't missed: {checked:?}"
+                );
                 assert_eq!(opened.items(0).len(), KEYS as usize, "{file} isn't missed");
             }
             Err(error) => {

@@ -27,8 +27,8 @@ use super::verify::{Finding, Report, means_missing, verify_shard};
 use aside::Aside;
 use serde::Serialize;
 use shard::ShardRepair;
-use store::StoreRepair;
 use std::io::{BufRead, IsTerminal, Write, stderr, stdin};
+use store::StoreRepair;
 
 #[derive(Serialize)]
 struct RepairReport {

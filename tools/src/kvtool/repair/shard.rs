@@ -82,7 +82,9 @@ impl ShardRepair {
             lines.extend(table.lost.iter().map(|lost| format!("    lost: {lost}")));
         }
         for file in &self.log_headers_restored {
-            lines.push(format!("  {file}: its header was damaged, and is put together again; nothing of it is lost"));
+            lines.push(format!(
+                "  {file}: its header was damaged, and is put together again; nothing of it is lost"
+            ));
         }
         if !self.log_damage.is_empty() {
             lines.push(format!(
@@ -163,7 +165,11 @@ fn repair_tables(
         let name = FileName::Table(entry.number);
         if !path(&shard.dir, name).exists() {
             edit.removed.push(entry.number);
-            let lost = format!("what {} of level {} held; its keys aren't known", size(entry.file_bytes), entry.level);
+            let lost = format!(
+                "what {} of level {} held; its keys aren't known",
+                size(entry.file_bytes),
+                entry.level
+            );
             tables.push(TableRepair {
                 file: name.to_string(),
                 outcome: "missing",

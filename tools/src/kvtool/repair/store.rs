@@ -47,7 +47,8 @@ pub fn mend(args: &args::Repair, output: &mut Output<'_>) -> Result<Option<Store
         ))?;
     }
     let id = hex(&file.id);
-    let mut repair = StoreRepair { damage, id, shards, partitions, layout, is_made_anew: false, kept_in: None };
+    let mut repair =
+        StoreRepair { damage, id, shards, partitions, layout, is_made_anew: false, kept_in: None };
     if args.dry_run {
         return Ok(Some(repair));
     }
