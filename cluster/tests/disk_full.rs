@@ -101,3 +101,47 @@ fn a_full_disk_refuses_writes_serves_reads_and_recovers_by_itself() {
     }
     drop(kvd);
 }
+
+#[test]
+fn a_start_on_a_full_disk_serves_reads_leaves_nothing_and_takes_writes_when_there_is_room() {
+    let Some(small) = Small::mount(120) else { return };
+    let elsewhere = tempfile::tempdir().expect("a temporary directory");
+    // The server's messages are written beside this name: not to the disk that is full.
+    let dir = elsewhere.path().join("store");
+    std::fs::create_dir(small.path().join("store")).expect("the file system is ours");
+    std::os::unix::fs::symlink(small.path().join("store"), &dir).expect("a link can be made");
+    let kvd = Kvd::start(&dir, &["--shards", "1", "--memory", "64MB"]);
+    assert_eq!(kvd.resp().call(&["SET", "before", "x"]), Reply::ok());
+    assert_eq!(kvd.stop().code(), Some(0));
+    let ballast = fill(small.path());
+    let files = || {
+        let names = std::fs::read_dir(dir.join("shard-000")).expect("the shard is there");
+        let mut names: Vec<_> = names.map(|entry| entry.expect("a name").file_name()).collect();
+        names.sort();
+        names
+    };
+    let before = files();
+    for _ in 0..2 {
+        let kvd = Kvd::start(&dir, &["--memory", "64MB"]);
+        assert_eq!(kvd.resp().call(&["GET", "before"]), Reply::bulk("x"));
+        let ready = kvd.http("/ready");
+        assert!(ready.starts_with("HTTP/1.1 503") && ready.contains("the disk is full"), "{ready}");
+        assert!(kvd.log().contains("there is no room for the log in"), "{}", kvd.log());
+        kvd.kill();
+        assert_eq!(files(), before, "an attempt leaves nothing");
+    }
+    let kvd = Kvd::start(&dir, &["--memory", "64MB"]);
+    std::fs::remove_file(ballast).expect("the ballast is ours");
+    let mut resp = kvd.resp();
+    let until = Instant::now() + common::DEADLINE;
+    while resp.call(&["SET", "after", "x"]) != Reply::ok() {
+        assert!(Instant::now() < until, "writes don't come back; kvd says: {}", kvd.log());
+        std::thread::yield_now();
+    }
+    kvd.kill();
+    let kvd = Kvd::start(&dir, &["--memory", "64MB"]);
+    for key in ["before", "after"] {
+        assert_eq!(kvd.resp().call(&["GET", key]), Reply::bulk("x"));
+    }
+    assert_eq!(kvd.stop().code(), Some(0));
+}

@@ -5,6 +5,7 @@
 
 use crate::config::Durability;
 use crate::sim::disk::{Crash, Damage, DiskFaults, RotMix};
+use crate::sim::lost::Vanished;
 use crate::sim::model::{Checked, Loss, Permits};
 use crate::sim::node::{Node, Stage};
 use crate::sim::options::{Plan, Trouble};
@@ -56,6 +57,8 @@ pub(super) struct Calamity {
     pub(super) calm: DiskFaults,
     /// Damage done to each shard's disk.
     pub damage: Vec<(usize, Damage)>,
+    /// What vanished while the node is down.
+    pub(super) vanished: Option<Vanished>,
     /// Requests sent before this may be refused for trouble that is over.
     pub troubled_until_us: u64,
 }
@@ -84,6 +87,7 @@ impl Calamity {
             failed_us: None,
             calm: plan.disk_faults(rng),
             damage: Vec::new(),
+            vanished: None,
             troubled_until_us: 0,
         }
     }
@@ -339,7 +343,7 @@ impl World {
             let cores = self.streams.faults.random_range(1..=self.plan.node.shards_max());
             return self.reshard(cores, crash);
         }
-        Ok(())
+        self.lose()
     }
 
     /// The node is gone: its clients notice, its disks keep what they keep.
@@ -417,8 +421,12 @@ impl World {
         }
         match cores {
             Some(cores) if !has_failed => self.reshard(cores, Crash::Power),
-            _ => Ok(()),
+            _ => self.lose(),
         }
+    }
+
+    fn has_log(&self, shard: usize) -> bool {
+        self.plan.node.is_made && self.disks[shard].files().any(|(file, _)| matches!(file, FileName::Log(_)))
     }
 
     /// Starts the node, or finds out why it can't be started.
@@ -438,7 +446,7 @@ impl World {
                 self.up = Up::Yes(Box::new(node));
                 self.accept_damage();
                 self.look_at_clocks();
-                Ok(())
+                self.found_complete()
             }
             Err((shard, error)) => {
                 self.trace.add(Event::Refused, shard as u64, self.clock.us());
@@ -463,7 +471,12 @@ impl World {
         let is_damaged = self.calamity.damage.iter().any(|(other, _)| *other == shard);
         match error {
             Error::Damaged { file, .. } if damaged(*file) => {}
-            Error::Io { .. } if self.calamity.is_stormy() => return Ok(()),
+            Error::Io { .. } if self.calamity.storm_until_us.is_some() => return Ok(()),
+            // Only what isn't there yet has to be made: a new log.
+            Error::Io { .. } if self.calamity.flood_until_us.is_some() && !self.has_log(shard) => {
+                return Ok(());
+            }
+            _ if self.has_missed(shard, error)? => return Ok(()),
             // Damage to a header can look like another version, or another shard's file.
             Error::Format { .. } | Error::Unusable(_) if is_damaged => {}
             _ => {

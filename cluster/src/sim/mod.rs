@@ -1,7 +1,7 @@
 //! The simulator: real node code in virtual time, on one thread, from one seed.
 //!
 //! - [`world`] steps a [`node`] whose cores are the real ones, over [`disk`]s, [`net`] and clock of its own, in an order that
-//!   the seed decides; [`calamity`] lets faults strike, [`watch`] checks what no client sees, [`ending`] reads all once more.
+//!   the seed decides; [`calamity`] lets faults strike, [`lost`] takes files away, [`watch`] checks what no client sees, [`ending`] reads all once more.
 //! - [`client`] plays the programs that use a node: bytes out, bytes in.
 //! - [`model`] knows what every answer may be, and says which one was wrong.
 //! - [`options`] draws what a run is to be from its [`profile`]; [`campaign`] runs many seeds, [`report`] says what failed,
@@ -16,6 +16,7 @@ pub mod clock;
 pub mod counters;
 pub mod disk;
 mod ending;
+mod lost;
 pub mod minimize;
 pub mod model;
 pub mod net;

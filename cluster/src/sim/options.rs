@@ -156,6 +156,8 @@ pub struct Plan {
     pub rots: bool,
     /// Whether the store gets other shards now and then.
     pub reshards: bool,
+    /// Share of stops and crashes behind which files vanish, per mille.
+    pub losses: u32,
 }
 
 const MIB: usize = 1 << 20;
@@ -198,6 +200,7 @@ impl Plan {
             goes_back,
             rots: features.rots > 0,
             reshards: features.reshards > 0,
+            losses: features.losses,
             run,
         };
         // Its own stream: the schedule of a run stays when the rest of a plan is drawn differently.

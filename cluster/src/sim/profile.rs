@@ -32,6 +32,8 @@ pub enum Profile {
     Overload,
     /// The number of shards changes.
     Reshard,
+    /// Files vanish while the node is down.
+    LostFiles,
     /// Everything above, mixed at random.
     Swarm,
 }
@@ -63,6 +65,8 @@ pub struct Features {
     pub goes_back: bool,
     /// Changes of the number of shards.
     pub reshards: u32,
+    /// Share of stops and crashes behind which files vanish.
+    pub losses: u32,
     /// Share of writes that expire.
     pub expiring: u32,
     /// Share of runs with weak durability.
@@ -90,7 +94,7 @@ const CRASHES: [&str; 9] = [
 
 impl Profile {
     /// All profiles.
-    pub const ALL: [Profile; 11] = [
+    pub const ALL: [Profile; 12] = [
         Profile::Smoke,
         Profile::Crash,
         Profile::Torn,
@@ -101,6 +105,7 @@ impl Profile {
         Profile::Compaction,
         Profile::Overload,
         Profile::Reshard,
+        Profile::LostFiles,
         Profile::Swarm,
     ];
 
@@ -117,6 +122,7 @@ impl Profile {
             Profile::Compaction => "compaction",
             Profile::Overload => "overload",
             Profile::Reshard => "reshard",
+            Profile::LostFiles => "lost-files",
             Profile::Swarm => "swarm",
         }
     }
@@ -134,6 +140,9 @@ impl Profile {
             Profile::Compaction => "small memtables, deletes and clears: merges without end",
             Profile::Overload => "more requests than the node can take, over a mesh with few credits",
             Profile::Reshard => "the number of shards changes between stops",
+            Profile::LostFiles => {
+                "files vanish while the node is down; what was in them is missed, and named"
+            }
             Profile::Swarm => "all of it, mixed at random for each seed",
         }
     }
@@ -179,6 +188,10 @@ impl Profile {
             },
             Profile::Overload => Features { is_tight: true, is_flooding: true, slow: 4, stops: 3, ..calm },
             Profile::Reshard => Features { reshards: 4, stops: 4, is_churning: true, ..calm },
+            Profile::LostFiles => {
+                let moments = vec![Moment::LogWrite, Moment::Recycling, Moment::ManifestEdit, Moment::Any];
+                Features { losses: 800, stops: 8, crashes: 8, moments, is_churning: true, ..calm }
+            }
             Profile::Swarm => swarm(rng),
         }
     }
@@ -202,6 +215,9 @@ impl Profile {
                 &["full mesh queues", "held writers", "full connections", "drains with answers queued"]
             }
             Profile::Reshard => &["reshards", "reshards cut off", "reshards cut off behind the switch"],
+            Profile::LostFiles => {
+                &["losses", "losses reported", "repairs that told the truth", "store files made anew"]
+            }
             Profile::Swarm => &[
                 "damage done",
                 "damage reported",
@@ -217,6 +233,7 @@ impl Profile {
                 "full mesh queues",
                 "held writers",
                 "reshards",
+                "losses reported",
             ],
         });
         goals
@@ -235,6 +252,8 @@ fn swarm(rng: &mut SmallRng) -> Features {
     let mut moments = Moment::ALL.to_vec();
     moments.retain(|_| rng.random_ratio(2, 3));
     moments.push(Moment::Any);
+    let (goes_back, is_tight) = (rng.random_ratio(1, 2), rng.random_ratio(1, 3));
+    let (is_churning, is_flooding) = (rng.random_ratio(1, 2), rng.random_ratio(1, 3));
     Features {
         crashes,
         power,
@@ -246,13 +265,14 @@ fn swarm(rng: &mut SmallRng) -> Features {
         slow,
         rots,
         jumps,
-        goes_back: rng.random_ratio(1, 2),
+        goes_back,
         reshards,
+        losses: if rng.random_ratio(1, 6) { rng.random_range(1..=600) } else { 0 },
         expiring,
         weak: 250,
-        is_tight: rng.random_ratio(1, 3),
-        is_churning: rng.random_ratio(1, 2),
-        is_flooding: rng.random_ratio(1, 3),
+        is_tight,
+        is_churning,
+        is_flooding,
     }
 }
 

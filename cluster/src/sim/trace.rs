@@ -45,6 +45,8 @@ pub enum Event {
     Time,
     /// An attempt to reshard ended.
     Resharded,
+    /// Files of a shard vanished.
+    Lost,
 }
 
 /// See the module's text.

@@ -1,9 +1,9 @@
 //! `STORE` made anew from what the shards say, where it is lost or damaged.
 //!
 //! Each shard's manifest names the store's numbers and its own, and its id is the store's with those mixed in. `STORE`
-//! is believed to have been what the shards of one layout agree on; of several layouts (a reshard was cut off) the one
-//! counts of which all shards are there, and the lower one if that goes for both: a reshard removes the old shards only
-//! when `STORE` names the new ones.
+//! is believed to have been what the shards of one layout agree on. Of several layouts (a reshard was cut off) the lowest
+//! counts of which all shards are there: a reshard removes the old shards only when the new ones are whole, and nothing
+//! is written to those before it has. Where no layout is whole, it is the lowest.
 
 use super::os_dir::OsDir;
 use super::store_file::{StoreFile, place_of, shards_in};
@@ -42,12 +42,18 @@ pub fn rebuild(words: &[ShardWord], partitions: Option<u32>) -> Result<StoreFile
         let (shard, layout) = place_of(&word.name).ok_or_else(|| format!("{} is no shard", word.name))?;
         layouts.entry(layout).or_default().push((shard, word));
     }
-    let mut refusals = Vec::new();
+    let (mut refusals, mut incomplete) = (Vec::new(), None);
     for (layout, shards) in layouts {
+        let is_there =
+            |shard: &u32| shards.iter().any(|(there, word)| there == shard && word.shard_id.is_some());
         match of_layout(layout, &shards, partitions) {
-            Ok(file) => return Ok(file),
+            Ok(file) if (0..file.shards).all(|shard| is_there(&shard)) => return Ok(file),
+            Ok(file) => incomplete = incomplete.or(Some(file)),
             Err(why) => refusals.push(why),
         }
+    }
+    if let Some(file) = incomplete {
+        return Ok(file);
     }
     Err(if refusals.is_empty() { "there is no shard".to_owned() } else { refusals.join("; ") })
 }
@@ -83,11 +89,7 @@ fn of_layout(
     }
     let file = agreed.ok_or("no manifest of a shard can be read, so the store's id is lost")?;
     file.check()?;
-    let is_there = |shard: &u32| shards.iter().any(|(there, _)| there == shard);
-    match (0..file.shards).find(|shard| !is_there(shard)) {
-        Some(shard) if layout > 0 => Err(format!("shard {shard} of layout {layout} is missing")),
-        _ => Ok(file),
-    }
+    Ok(file)
 }
 
 #[cfg(test)]
@@ -137,10 +139,12 @@ mod tests {
     }
 
     #[test]
-    fn a_reshard_that_was_cut_off_leaves_the_old_shards_in_force() {
-        let mut said = words(&store(2));
-        said.truncate(1);
-        said.extend(words(&store(1)));
-        assert_eq!(rebuild(&said, None), Ok(store(1)));
+    fn of_a_reshard_that_was_cut_off_the_shards_count_that_are_whole() {
+        let (mut part, whole) = (words(&store(2)), words(&store(1)));
+        part.truncate(1);
+        assert_eq!(rebuild(&[&part[..], &whole[..]].concat(), None), Ok(store(1)));
+        let (mut part, whole) = (words(&store(0)), words(&store(1)));
+        part.truncate(2);
+        assert_eq!(rebuild(&[&part[..], &whole[..]].concat(), None), Ok(store(1)), "the old ones go");
     }
 }

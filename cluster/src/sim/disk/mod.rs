@@ -15,7 +15,8 @@
 //! 4. **Direct and buffered writes** are one: what completed is seen by every later read, and is durable only when synced.
 //! 5. **Rot** changes data that was synced, and says what it changed: [`Disk::rot`]. What was read before keeps the bytes of
 //!    its moment: whatever a shard holds in memory is a copy, resident tables too.
-//! 6. **Space** is counted in pages of 4096 bytes by the length of files; a write within a file's length takes none.
+//! 6. **Loss.** Files vanish for good while nobody looks: [`Disk::lose`].
+//! 7. **Space** is counted in pages of 4096 bytes by the length of files; a write within a file's length takes none.
 //!
 //! Everything left to chance is drawn from the generator that the caller passes.
 
@@ -166,6 +167,18 @@ impl Disk {
     /// on what is there now.
     pub fn accept(&mut self, which: impl FnMut(FileName) -> bool) {
         rot::accept(&mut self.media, which);
+    }
+
+    /// The disk as it is, for whoever tries something on it. Nothing may be in flight.
+    pub fn copy(&self) -> Disk {
+        debug_assert!(self.is_idle(), "what is in flight belongs to one disk");
+        Disk { path: self.path.clone(), media: self.media.clone(), ..Disk::default() }
+    }
+
+    /// Removes files for good, behind everyone's back: an operator's mistake, or a file system's.
+    pub fn lose(&mut self, which: impl FnMut(FileName) -> bool) {
+        self.media.names.lose(which);
+        self.media.drop_unnamed(&BTreeSet::new());
     }
 
     /// Bytes that the files take.

@@ -91,6 +91,13 @@ impl Names {
         self.keep_first(count);
     }
 
+    /// Some names are gone for good; all other changes are durable now.
+    pub fn lose(&mut self, mut which: impl FnMut(FileName) -> bool) {
+        self.keep_first(self.changes.len());
+        self.durable.retain(|&name, _| !which(name));
+        self.now = self.durable.clone();
+    }
+
     /// A sync that fails: some of the changes are durable, the others wait for the next one. A journal that can't be
     /// written stops its file system, so none says later that it made durable what it had forgotten.
     pub fn fail_sync(&mut self, rng: &mut impl Rng) {

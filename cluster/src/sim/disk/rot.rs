@@ -44,7 +44,7 @@ fn kind_of(name: FileName) -> Option<usize> {
 }
 
 /// A page that rotted.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Rotten {
     name: FileName,
     inode: Inode,

@@ -2,6 +2,7 @@
 
 use super::{ReshardReport, Sources, Watch};
 use crate::dir::Dir;
+use crate::drive::StoreFile;
 use crate::drive::blocking::publish;
 use crate::key::{Incarnation, Keyspace, Prefix, RangeTombstone};
 use crate::manifest::{Edit, Manifest};
@@ -10,10 +11,10 @@ use crate::placement::Placement;
 use crate::{Error, Partition};
 use std::collections::BTreeSet;
 
-/// Makes shard `shard` of a placement in an empty directory. It is durable when this returns.
+/// Makes shard `shard` of a store, by its placement, in an empty directory. It is durable when this returns.
 pub fn build(
     dir: &mut dyn Dir,
-    id: [u8; 16],
+    store: &StoreFile,
     sources: &Sources,
     placement: &Placement,
     shard: u32,
@@ -22,7 +23,7 @@ pub fn build(
 ) -> Result<(), Error> {
     let owned: BTreeSet<Partition> = placement.partitions_of(shard as usize).into_iter().collect();
     // First the manifest: a directory with tables and without one is refused as damaged.
-    let (mut manifest, state) = Manifest::recover(dir, id)?;
+    let (mut manifest, state) = Manifest::recover(dir, store.shard_id(shard))?;
     let mut sink = TableSink::new(dir, state.next_file, sources.compression);
     copy(&mut sink, sources, &owned, watch)?;
     done.entries += sink.entries();
@@ -32,7 +33,8 @@ pub fn build(
     done.tables += tables.len() as u64;
     done.bytes += tables.iter().map(|table| table.file_bytes).sum::<u64>();
     let groups = sources.groups.values().filter(|group| owned.contains(&group.partition)).copied().collect();
-    let edit = Edit { added: tables, groups, next_file: Some(next_file), ..Edit::default() };
+    let membership = Some(store.membership(shard));
+    let edit = Edit { added: tables, groups, next_file: Some(next_file), membership, ..Edit::default() };
     publish(dir, &mut manifest, edit)
 }
 

@@ -114,7 +114,7 @@ fn build_all(
         let path = new.shard_dir(&store.path, shard);
         disk.place_like(&path, &store.file.shard_dir(&store.path, shard % store.file.shards))?;
         let mut dir = disk.create_shard(&path)?;
-        build(dir.as_mut(), new.shard_id(shard), &sources, &placement, shard, done, watch)?;
+        build(dir.as_mut(), new, &sources, &placement, shard, done, watch)?;
     }
     Ok(())
 }
