@@ -174,11 +174,11 @@ impl Hub {
         let mut holders = Vec::new();
         for session in self.sessions.iter() {
             let holding = io.holding(session.conn);
-            if is_anew || holding.moved >= session.moved + PROGRESS_BYTES {
-                (session.moved, session.moved_us) = (holding.moved, now_us);
-            }
             // Whoever is held because of others can't go on, unless it is output that its client doesn't take.
             let is_to_blame = holding.queued > 0 || !session.is_held();
+            if is_anew || !is_to_blame || holding.moved >= session.moved + PROGRESS_BYTES {
+                (session.moved, session.moved_us) = (holding.moved, now_us);
+            }
             let is_stuck = is_to_blame && now_us >= session.moved_us + PATIENCE_US;
             if holding.bytes > 0 && (is_stuck || is_exhausted) {
                 let (conn, bytes, moved_in) = (session.conn, holding.bytes, holding.moved_in);
