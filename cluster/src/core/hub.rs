@@ -7,7 +7,7 @@ use super::forward::Forwards;
 use super::memory::Memory;
 use super::message;
 use super::owners::Owner;
-use super::room::Relief;
+use super::room::{LACK_US, Relief};
 use super::sockets::Sockets;
 use crate::mesh::Port;
 use crate::node::NodeInfo;
@@ -296,9 +296,13 @@ pub fn deliver(hub: &mut Hub, io: &mut impl Sockets, ticket: Ticket, answer: &An
             let Some(session) = hub.sessions.at(index, generation) else { return };
             let conn = session.conn;
             let bytes = answer_bytes(answer);
-            let is_too_much = matches!(answer, Answer::Value(_) | Answer::Item { value: Some(_), .. })
-                && (io.queued(conn) + session.held_bytes() + bytes > VALUES_BYTES_MAX
-                    || !hub.memory.has_room_for_answer(bytes));
+            let has_value = matches!(answer, Answer::Value(_) | Answer::Item { value: Some(_), .. });
+            let lacks_room = has_value && !hub.memory.has_room_for_answer(bytes);
+            let is_too_much =
+                lacks_room || has_value && io.queued(conn) + session.held_bytes() + bytes > VALUES_BYTES_MAX;
+            if lacks_room {
+                hub.memory.lack(bytes, now_us + LACK_US);
+            }
             session.note_answer(bytes);
             let out = io.output(conn);
             let queued = out.len();
