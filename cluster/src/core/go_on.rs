@@ -56,7 +56,7 @@ impl<S: Sockets> Turn<'_, S> {
             if bytes > SMALL_BYTES && !self.hub.memory.has_room_for_answer(bytes) {
                 let until_us = self.hub.now.mono_us + STARVED_MAX_US;
                 session.reads.is_queued = true;
-                self.hub.memory.wait(conn);
+                self.hub.memory.lack(bytes, until_us);
                 return self.hub.starved.push_back((until_us, conn));
             }
             self.grant(conn, index, bytes.max(ROOM_BYTES_MIN));
@@ -83,11 +83,9 @@ impl<S: Sockets> Turn<'_, S> {
             let wanted = session.next_read(self.io.queued(conn), is_over);
             let has_room = wanted.is_none_or(|(_, bytes)| self.hub.memory.has_room_for_answer(bytes));
             if !has_room && self.hub.now.mono_us < until_us {
-                if !self.hub.memory.has_waiting() {
-                    // So that those who hold the memory without going on are looked for.
-                    self.hub.memory.wait(conn);
-                }
-                return;
+                // So that those who hold the memory without going on are looked for.
+                let lacking = wanted.map_or(0, |(_, bytes)| bytes);
+                return self.hub.memory.lack(lacking, until_us);
             }
             self.hub.starved.pop_front();
             session.reads.is_queued = false;

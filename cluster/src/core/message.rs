@@ -39,34 +39,32 @@ pub fn set_slot(message: &mut [u8], slot: u64) {
     message[..8].copy_from_slice(&slot.to_le_bytes());
 }
 
-/// Appends a question for a cursor.
-pub fn write_cursor(batch: &mut Vec<u8>, slot: u64, cursor: u64) {
+/// Begins a question to a core rather than to one of its partitions.
+fn question(batch: &mut Vec<u8>, slot: u64, kind: u8) -> Writer<'_> {
     let mut out = Writer(batch);
     out.u64(slot);
     out.u32(0);
     out.u16(0);
     out.u16(0);
-    out.u8(CURSOR);
+    out.u8(kind);
+    out
+}
+
+/// Appends a question for a cursor.
+pub fn write_cursor(batch: &mut Vec<u8>, slot: u64, cursor: u64) {
+    let mut out = question(batch, slot, CURSOR);
     out.u64(cursor);
 }
 
 /// Appends a question for the place of any key.
 pub fn write_random(batch: &mut Vec<u8>, slot: u64, dice: u64) {
-    let mut out = Writer(batch);
-    out.u64(slot);
-    out.u16(0);
-    out.u16(0);
-    out.u8(RANDOM);
+    let mut out = question(batch, slot, RANDOM);
     out.u64(dice);
 }
 
 /// Appends a question for connections.
 pub fn write_clients(batch: &mut Vec<u8>, slot: u64, wanted: &Wanted, from: u32) {
-    let mut out = Writer(batch);
-    out.u64(slot);
-    out.u16(0);
-    out.u16(0);
-    out.u8(CLIENTS);
+    let mut out = question(batch, slot, CLIENTS);
     out.len(wanted.ids.len());
     wanted.ids.iter().for_each(|&id| out.u64(id));
     out.bytes(&wanted.address);

@@ -104,7 +104,7 @@ fn questions_that_no_shard_answers_survive_their_batch() {
     write_cursor(&mut batch, 3, 12);
     write_clients(&mut batch, 4, &Wanted::default(), 0);
     let mut seen = Vec::new();
-    let taken = each_request(&batch, |slot, incoming| {
+    let taken = each_request(&batch, |(slot, _), incoming| {
         seen.push(match incoming {
             Incoming::Clients(found, from) => (slot, found == wanted, from.into()),
             Incoming::Random(dice) => (slot, true, dice),

@@ -34,6 +34,8 @@ pub enum Profile {
     Reshard,
     /// Files vanish while the node is down.
     LostFiles,
+    /// Clients that make the node keep what they send and don't read what it answers, in little memory.
+    Hostile,
     /// Everything above, mixed at random.
     Swarm,
 }
@@ -77,6 +79,8 @@ pub struct Features {
     pub is_churning: bool,
     /// Whether clients pipeline as deep as they can.
     pub is_flooding: bool,
+    /// Clients that mean harm.
+    pub hostile: u32,
 }
 
 /// What crashes at every step reach.
@@ -94,7 +98,7 @@ const CRASHES: [&str; 9] = [
 
 impl Profile {
     /// All profiles.
-    pub const ALL: [Profile; 12] = [
+    pub const ALL: [Profile; 13] = [
         Profile::Smoke,
         Profile::Crash,
         Profile::Torn,
@@ -106,6 +110,7 @@ impl Profile {
         Profile::Overload,
         Profile::Reshard,
         Profile::LostFiles,
+        Profile::Hostile,
         Profile::Swarm,
     ];
 
@@ -123,6 +128,7 @@ impl Profile {
             Profile::Overload => "overload",
             Profile::Reshard => "reshard",
             Profile::LostFiles => "lost-files",
+            Profile::Hostile => "hostile",
             Profile::Swarm => "swarm",
         }
     }
@@ -143,6 +149,7 @@ impl Profile {
             Profile::LostFiles => {
                 "files vanish while the node is down; what was in them is missed, and named"
             }
+            Profile::Hostile => "clients that send half of commands and read no answers, in little memory",
             Profile::Swarm => "all of it, mixed at random for each seed",
         }
     }
@@ -192,7 +199,18 @@ impl Profile {
                 let moments = vec![Moment::LogWrite, Moment::Recycling, Moment::ManifestEdit, Moment::Any];
                 Features { losses: 800, stops: 8, crashes: 8, moments, is_churning: true, ..calm }
             }
+            Profile::Hostile => calm,
             Profile::Swarm => swarm(rng),
+        }
+    }
+
+    /// How many clients of one of its seeds mean harm. Drawn from a stream of its own: the rest of a run that has none stays as
+    /// it would be.
+    pub fn hostile(self, rng: &mut SmallRng) -> u32 {
+        match self {
+            Profile::Hostile => rng.random_range(16..=32),
+            Profile::Swarm if rng.random_ratio(150, 1000) => rng.random_range(1..=24),
+            _ => 0,
         }
     }
 
@@ -214,6 +232,7 @@ impl Profile {
             Profile::Overload => {
                 &["full mesh queues", "held writers", "full connections", "drains with answers queued"]
             }
+            Profile::Hostile => &["connections that wait for memory", "connections closed for others"],
             Profile::Reshard => &["reshards", "reshards cut off", "reshards cut off behind the switch"],
             Profile::LostFiles => {
                 &["losses", "losses reported", "repairs that told the truth", "store files made anew"]
@@ -273,6 +292,8 @@ fn swarm(rng: &mut SmallRng) -> Features {
         is_tight,
         is_churning,
         is_flooding,
+        // Drawn by itself.
+        hostile: 0,
     }
 }
 
