@@ -282,7 +282,7 @@ fn nothing_of_a_transaction_is_applied_and_its_replies_keep_their_order() {
 #[test]
 fn a_value_over_the_limit_is_refused_by_name() {
     let (_root, dir) = store_dir();
-    let kvd = Kvd::start(&dir, &SHARDS);
+    let kvd = Kvd::start(&dir, &[&SHARDS[..], &["--memory", "512MB"]].concat());
     let mut resp = kvd.resp();
     resp.send_bytes(b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$16777217\r\n");
     let Reply::Error(error) = resp.reply() else { panic!() };

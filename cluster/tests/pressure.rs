@@ -13,12 +13,6 @@ const BATCHES: usize = 30;
 const DEPTH: usize = 10;
 const VALUE_BYTES: usize = 64 << 10;
 
-fn anonymous_bytes(pid: u32) -> usize {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("the kernel tells it");
-    line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") << 10
-}
-
 fn write_more_than_fits(shards: &str) {
     let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let (_root, dir) = store_dir();
@@ -45,7 +39,7 @@ fn write_more_than_fits(shards: &str) {
         .collect();
     let mut most = 0;
     while writers.iter().any(|writer| !writer.is_finished()) {
-        most = most.max(anonymous_bytes(kvd.pid()));
+        most = most.max(common::anonymous_bytes(kvd.pid()));
         std::thread::park_timeout(std::time::Duration::from_millis(10));
     }
     writers.into_iter().for_each(|writer| writer.join().expect("a writer is content"));

@@ -204,6 +204,7 @@ impl Hub {
     #[inline]
     pub fn after_answers(&mut self, io: &mut impl Sockets, conn: ConnId) {
         let Some(session) = self.sessions.get(conn) else { return };
+        recharge(&mut self.memory, session);
         let mut free = false;
         if session.is_held() {
             if session.has(Hold::InFlight) && session.has_room() {

@@ -76,6 +76,9 @@ pub struct Memory {
     claims: VecDeque<(ConnId, usize)>,
     /// Connections whose input waits until output is taken.
     others: VecDeque<ConnId>,
+    /// What an answer lacked that was refused or put off, and until when that counts, by the clock of the turns.
+    lacking: usize,
+    lacking_until_us: u64,
 }
 
 impl Memory {
@@ -90,6 +93,8 @@ impl Memory {
             claimed: 0,
             claims: VecDeque::new(),
             others: VecDeque::new(),
+            lacking: 0,
+            lacking_until_us: 0,
         }
     }
 
@@ -140,6 +145,19 @@ impl Memory {
     pub fn has_room_for_answer(&self, bytes: usize) -> bool {
         let used = self.used();
         used + bytes <= self.bytes_max || used <= self.bytes_max / 2
+    }
+
+    /// There was no room for an answer of so many bytes; it is looked for until then.
+    pub fn lack(&mut self, bytes: usize, until_us: u64) {
+        self.lacking = self.lacking.max(bytes);
+        self.lacking_until_us = until_us;
+    }
+
+    /// Whoever lacked room before this moment lacks it no more.
+    pub fn forget_lack(&mut self, now_us: u64) {
+        if now_us > self.lacking_until_us || self.has_room_for_answer(self.lacking) {
+            self.lacking = 0;
+        }
     }
 
     /// Charges what a session holds more.
@@ -218,14 +236,16 @@ impl Memory {
         if is_exhausted {
             return self.standing().saturating_sub(self.bytes_max / 8 * 7);
         }
-        let bytes = self.claims.front().map_or(1, |&(_, bytes)| bytes.min(self.bytes_max / 2));
-        (self.used() + bytes).saturating_sub(self.bytes_max - self.reserve)
+        let claim = self.claims.front().map_or(1, |&(_, bytes)| bytes.min(self.bytes_max / 2));
+        let for_claim = (self.used() + claim).saturating_sub(self.bytes_max - self.reserve);
+        let for_answer = (self.used() + self.lacking.min(self.bytes_max / 2)).saturating_sub(self.bytes_max);
+        if self.lacking > 0 { for_claim.max(for_answer) } else { for_claim }
     }
 
     /// Whether somebody waits.
     #[inline]
     pub fn has_waiting(&self) -> bool {
-        !self.claims.is_empty() || !self.others.is_empty()
+        !self.claims.is_empty() || !self.others.is_empty() || self.lacking > 0
     }
 
     /// The first command that waits, and whether there is room for it now.
@@ -300,6 +320,23 @@ mod tests {
         assert!(memory.has_room_for_answer(16 * MIB));
         memory.charge(5 * MIB);
         assert!(memory.has_room_for_answer(3 * MIB) && !memory.has_room_for_answer(3 * MIB + 1));
+    }
+
+    #[test]
+    fn what_an_answer_lacks_is_looked_for_until_it_is_there_or_nobody_wants_it() {
+        let mut memory = Memory::new(8 * MIB);
+        memory.charge(5 * MIB);
+        memory.lack(4 * MIB, 1000);
+        memory.forget_lack(1000);
+        assert!(memory.has_waiting());
+        assert_eq!(memory.missing(false), MIB);
+        memory.release(MIB);
+        memory.forget_lack(1000);
+        assert!(!memory.has_waiting());
+        memory.charge(MIB);
+        memory.lack(4 * MIB, 1000);
+        memory.forget_lack(1001);
+        assert!(!memory.has_waiting());
     }
 
     #[test]

@@ -23,8 +23,11 @@ pub const SMALL_BYTES: usize = 32 << 10;
 /// How long a connection may hold memory without progress while others wait for it, in microseconds.
 pub const PATIENCE_US: u64 = 3_000_000;
 
-/// Less than this within [`PATIENCE_US`] is no progress, bytes.
-const PROGRESS_BYTES: u64 = 64 << 10;
+/// To move less than this within [`PATIENCE_US`], and less than what is held, is no progress, bytes.
+const PROGRESS_BYTES: usize = 64 << 10;
+
+/// Room for an answer that was refused is looked for so long, in microseconds.
+pub const LACK_US: u64 = 2 * PATIENCE_US;
 
 /// Connections are looked at so often while memory is tight, in microseconds.
 const LOOK_US: u64 = 250_000;
@@ -169,16 +172,17 @@ impl Hub {
     fn holders(&mut self, io: &impl Sockets, is_exhausted: bool) -> Vec<Holder> {
         let now_us = self.now.mono_us;
         // What was seen while memory was tight another time says nothing of now.
-        let is_anew = now_us > self.relief.looked_us + PATIENCE_US;
+        let is_anew = self.relief.looked_us == 0 || now_us > self.relief.looked_us + PATIENCE_US;
         self.relief.looked_us = now_us;
         let mut holders = Vec::new();
         for session in self.sessions.iter() {
             let holding = io.holding(session.conn);
-            if is_anew || holding.moved >= session.moved + PROGRESS_BYTES {
-                (session.moved, session.moved_us) = (holding.moved, now_us);
-            }
             // Whoever is held because of others can't go on, unless it is output that its client doesn't take.
             let is_to_blame = holding.queued > 0 || !session.is_held();
+            let progress = holding.bytes.min(PROGRESS_BYTES) as u64;
+            if is_anew || !is_to_blame || holding.moved >= session.moved + progress {
+                (session.moved, session.moved_us) = (holding.moved, now_us);
+            }
             let is_stuck = is_to_blame && now_us >= session.moved_us + PATIENCE_US;
             if holding.bytes > 0 && (is_stuck || is_exhausted) {
                 let (conn, bytes, moved_in) = (session.conn, holding.bytes, holding.moved_in);
@@ -211,6 +215,7 @@ impl CoreState {
     fn find_room(&mut self, io: &mut impl Sockets) {
         let hub = &mut self.hub;
         hub.memory.note_sockets(io.held_bytes());
+        hub.memory.forget_lack(hub.now.mono_us);
         hub.let_go_on(io);
         let is_due = hub.memory.has_waiting() && hub.now.mono_us >= hub.relief.looked_us + LOOK_US;
         if is_due || hub.memory.standing() >= hub.memory.bytes_max() {

@@ -66,6 +66,7 @@ impl CoreState {
             Speaks::Resp => Dialogue::Resp(RespSession::new(peer, self.hub.node.resp_limits)),
         };
         let mut session = Session::new(conn, dialogue, own_port);
+        session.moved_us = self.hub.now.mono_us;
         if self.hub.draining {
             session.go_down();
             session.close_if_over(io);

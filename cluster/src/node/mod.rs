@@ -154,6 +154,18 @@ impl NodeInfo {
         }
     }
 
+    /// Says where the memory allows less than the settings do.
+    fn tell_limits(&self, value_bytes_max: usize) {
+        if self.config.value_bytes_max < value_bytes_max {
+            tracing::info!(
+                "values may be {} long and not {}: --memory leaves a core {} for its connections",
+                size::display(self.config.value_bytes_max as u64),
+                size::display(value_bytes_max as u64),
+                size::display(self.split.connections as u64),
+            );
+        }
+    }
+
     fn facts(&self) -> NodeFacts {
         NodeFacts {
             node_id: self.node_id.clone(),
@@ -239,7 +251,9 @@ impl Node {
         let Bound { addresses, cores: sockets, admin } = bind(&config, store.file.shards as usize)?;
         let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let started_unix_us = wall.as_micros() as u64;
+        let value_bytes_max = config.value_bytes_max;
         let info = Arc::new(NodeInfo::new(config, addresses, &store.file, started_unix_us));
+        info.tell_limits(value_bytes_max);
         let (sender, inbox) = mpsc::channel();
         let events = Events::new(sender);
         let (opened, results) = mpsc::channel();

@@ -9,6 +9,7 @@ impl World {
     /// No fault strikes any more; a shard that failed comes back, a node that is down comes up.
     pub(super) fn heal(&mut self) -> Checked {
         self.calm_down();
+        self.send_away()?;
         loop {
             self.operate()?;
             let Up::Yes(node) = &self.up else {
@@ -21,6 +22,21 @@ impl World {
                 return Ok(());
             }
         }
+    }
+
+    /// Whoever means harm goes.
+    fn send_away(&mut self) -> Checked {
+        for index in 0..self.seats.len() {
+            if !self.seats[index].client.is_hostile() {
+                continue;
+            }
+            self.seats[index].is_retired = true;
+            if let (Link::Open { core, conn, .. }, Up::Yes(node)) = (&self.seats[index].link, &mut self.up) {
+                node.cores[*core].net.reset(*conn, &mut self.streams.net);
+                self.disconnect(index)?;
+            }
+        }
+        Ok(())
     }
 
     /// A client reads everything that the history knows of.

@@ -6,6 +6,7 @@
 use crate::config::{Config, Durability};
 use crate::core::control::Phase;
 use crate::core::hub::Hub;
+use crate::core::memory::Split;
 use crate::core::state::CoreState;
 use crate::mesh::{Limits, mesh};
 use crate::node::NodeInfo;
@@ -47,12 +48,11 @@ pub struct NodeOptions {
     pub net: NetOptions,
     /// Largest value.
     pub value_bytes_max: usize,
+    /// Memory that a core is told it has, bytes. What its shard really takes is up to the tuning.
+    pub memory_bytes: usize,
     /// Which directories count: one more with each reshard.
     pub layout: u32,
 }
-
-/// Memory that a shard is told it has; what it really takes is up to the tuning.
-const SHARD_MEMORY_BYTES: u64 = 16 << 20;
 
 /// Identity of the simulated store.
 const STORE_ID: [u8; 16] = *b"kvsim kvsim kvsi";
@@ -75,11 +75,16 @@ impl NodeOptions {
         let config = Config {
             cpus: (0..self.cores).collect(),
             durability: self.durability,
-            memory_bytes: SHARD_MEMORY_BYTES * self.cores as u64,
+            memory_bytes: (self.memory_bytes * self.cores) as u64,
             value_bytes_max: self.value_bytes_max,
             ..Config::ephemeral("/sim")
         };
         NodeInfo::new(config, addresses, &self.store(), unix_us)
+    }
+
+    /// How the memory of a core is divided.
+    pub fn split(&self) -> Split {
+        Split::of(self.memory_bytes)
     }
 
     /// The most shards that a reshard gives it.
@@ -372,6 +377,7 @@ impl Node {
                 ("damaged or failed block reads", stats.read_errors),
                 ("forwarded requests", hub.forwards.count),
                 ("held writers", u64::from(hub.stats.stall_us > 0)),
+                ("connections closed for others", hub.stats.dismissed),
             ] {
                 counters.add(name, many);
             }
@@ -407,6 +413,7 @@ fn count_holds(state: &mut CoreState, counters: &mut Counters) {
             (Hold::Backlog, "full mesh queues"),
             (Hold::Throttle, "held writers"),
             (Hold::InFlight, "full connections"),
+            (Hold::Memory, "connections that wait for memory"),
         ] {
             if session.has(hold) {
                 counters.count(name);

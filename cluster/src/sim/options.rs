@@ -146,6 +146,8 @@ pub struct Plan {
     pub node: NodeOptions,
     /// Its clients.
     pub clients: Vec<(Dialect, WorkloadShape)>,
+    /// Clients that mean harm.
+    pub hostile: Vec<Dialect>,
     /// Who comes next.
     pub pace: Pace,
     /// What goes wrong, in order.
@@ -179,9 +181,12 @@ impl Plan {
     /// Draws a run's plan.
     pub fn draw(run: RunOptions) -> Plan {
         let mut rng = stream(run.seed, run.profile.name());
-        let features = run.profile.features(&mut rng);
+        let mut features = run.profile.features(&mut rng);
+        let mut own = stream(run.seed, "hostile clients");
+        features.hostile = run.profile.hostile(&mut own);
         let node = node(&features, &mut rng);
-        let clients = clients(&features, run.operations, &mut rng);
+        let clients = clients(&features, &node, run.operations, &mut rng);
+        let hostile = (0..features.hostile).map(|_| *pick(&DIALECTS, &mut own)).collect();
         let pace = Pace {
             core: rng.random_range(2..=12),
             background: rng.random_range(1..=8),
@@ -193,6 +198,7 @@ impl Plan {
         let mut plan = Plan {
             node,
             clients,
+            hostile,
             pace,
             faults: Vec::new(),
             goes_back,
@@ -212,7 +218,11 @@ fn pick<'a, T>(all: &'a [T], rng: &mut SmallRng) -> &'a T {
 }
 
 fn node(features: &Features, rng: &mut SmallRng) -> NodeOptions {
-    let cores = if features.is_tight { rng.random_range(2..=4) } else { rng.random_range(1..=4) };
+    let mut cores = if features.is_tight { rng.random_range(2..=4) } else { rng.random_range(1..=4) };
+    if features.hostile > 0 {
+        // So that many come to one.
+        cores = cores.min(2);
+    }
     let durability = match rng.random_ratio(features.weak, 1000) {
         false => Durability::Sync,
         true if rng.random_ratio(1, 2) => Durability::IntervalMs(*pick(&[1, 50, 1000], rng)),
@@ -224,11 +234,15 @@ fn node(features: &Features, rng: &mut SmallRng) -> NodeOptions {
     } else {
         Limits { requests: 256, request_bytes: MIB, answer_bytes: MIB }
     };
-    let net = NetOptions {
+    let mut net = NetOptions {
         budget_bytes: if features.is_tight { 4 << 10 } else { *pick(&[16 << 10, 256 << 10], rng) },
         in_transit_bytes: *pick(&[2 << 10, 32 << 10, 256 << 10], rng),
         input_bytes_max: 33 * MIB,
     };
+    if features.hostile > 0 {
+        net.budget_bytes = net.budget_bytes.min(16 << 10);
+        net.in_transit_bytes = net.in_transit_bytes.min(8 << 10);
+    }
     NodeOptions {
         cores,
         partitions: *pick(&[4, 8, 16], rng),
@@ -238,6 +252,7 @@ fn node(features: &Features, rng: &mut SmallRng) -> NodeOptions {
         mesh,
         net,
         value_bytes_max: MIB,
+        memory_bytes: if features.hostile > 0 { *pick(&[2 * MIB, 4 * MIB], rng) } else { 16 * MIB },
         layout: 0,
     }
 }
@@ -266,10 +281,16 @@ fn tuning(features: &Features, rng: &mut SmallRng) -> Tuning {
     tuning
 }
 
-fn clients(features: &Features, operations: u64, rng: &mut SmallRng) -> Vec<(Dialect, WorkloadShape)> {
+const DIALECTS: [Dialect; 4] = [Dialect::Resp2, Dialect::Resp3, Dialect::Wire, Dialect::WireChecked];
+
+fn clients(
+    features: &Features,
+    node: &NodeOptions,
+    operations: u64,
+    rng: &mut SmallRng,
+) -> Vec<(Dialect, WorkloadShape)> {
     let count = rng.random_range(3..=10_u64);
     let each = operations.div_ceil(count);
-    let dialects = [Dialect::Resp2, Dialect::Resp3, Dialect::Wire, Dialect::WireChecked];
     let mut shape = WorkloadShape::draw(each, rng);
     shape.expiring = features.expiring;
     if features.rots > 0 && rng.random_ratio(1, 2) {
@@ -282,7 +303,11 @@ fn clients(features: &Features, operations: u64, rng: &mut SmallRng) -> Vec<(Dia
     if features.is_flooding {
         (shape.depth, shape.burst) = (256, 64);
     }
-    (0..count).map(|_| (*pick(&dialects, rng), shape.clone())).collect()
+    if features.hostile > 0 {
+        // A few of the longest values fit in one command.
+        shape.huge_bytes_max = node.split().value_bytes_max() / 8;
+    }
+    (0..count).map(|_| (*pick(&DIALECTS, rng), shape.clone())).collect()
 }
 
 fn faults(features: &Features, plan: &Plan, rng: &mut SmallRng) -> Vec<Fault> {

@@ -32,6 +32,8 @@ pub enum Profile {
     Overload,
     /// The number of shards changes.
     Reshard,
+    /// Clients that make the node keep what they send and don't read what it answers, in little memory.
+    Hostile,
     /// Everything above, mixed at random.
     Swarm,
 }
@@ -73,6 +75,8 @@ pub struct Features {
     pub is_churning: bool,
     /// Whether clients pipeline as deep as they can.
     pub is_flooding: bool,
+    /// Clients that mean harm.
+    pub hostile: u32,
 }
 
 /// What crashes at every step reach.
@@ -90,7 +94,7 @@ const CRASHES: [&str; 9] = [
 
 impl Profile {
     /// All profiles.
-    pub const ALL: [Profile; 11] = [
+    pub const ALL: [Profile; 12] = [
         Profile::Smoke,
         Profile::Crash,
         Profile::Torn,
@@ -101,6 +105,7 @@ impl Profile {
         Profile::Compaction,
         Profile::Overload,
         Profile::Reshard,
+        Profile::Hostile,
         Profile::Swarm,
     ];
 
@@ -117,6 +122,7 @@ impl Profile {
             Profile::Compaction => "compaction",
             Profile::Overload => "overload",
             Profile::Reshard => "reshard",
+            Profile::Hostile => "hostile",
             Profile::Swarm => "swarm",
         }
     }
@@ -134,6 +140,7 @@ impl Profile {
             Profile::Compaction => "small memtables, deletes and clears: merges without end",
             Profile::Overload => "more requests than the node can take, over a mesh with few credits",
             Profile::Reshard => "the number of shards changes between stops",
+            Profile::Hostile => "clients that send half of commands and read no answers, in little memory",
             Profile::Swarm => "all of it, mixed at random for each seed",
         }
     }
@@ -179,7 +186,18 @@ impl Profile {
             },
             Profile::Overload => Features { is_tight: true, is_flooding: true, slow: 4, ..calm },
             Profile::Reshard => Features { reshards: 4, stops: 4, is_churning: true, ..calm },
+            Profile::Hostile => calm,
             Profile::Swarm => swarm(rng),
+        }
+    }
+
+    /// How many clients of one of its seeds mean harm. Drawn from a stream of its own: the rest of a run that has none stays as
+    /// it would be.
+    pub fn hostile(self, rng: &mut SmallRng) -> u32 {
+        match self {
+            Profile::Hostile => rng.random_range(16..=32),
+            Profile::Swarm if rng.random_ratio(150, 1000) => rng.random_range(1..=24),
+            _ => 0,
         }
     }
 
@@ -199,6 +217,7 @@ impl Profile {
             Profile::Expiry => &["clock jumps", "expired keys compacted"],
             Profile::Compaction => &["crashes inside a merge", "range tombstones", "parked reads"],
             Profile::Overload => &["full mesh queues", "held writers", "full connections"],
+            Profile::Hostile => &["connections that wait for memory", "connections closed for others"],
             Profile::Reshard => &["reshards", "reshards cut off", "reshards cut off behind the switch"],
             Profile::Swarm => &[
                 "damage done",
@@ -251,6 +270,8 @@ fn swarm(rng: &mut SmallRng) -> Features {
         is_tight: rng.random_ratio(1, 3),
         is_churning: rng.random_ratio(1, 2),
         is_flooding: rng.random_ratio(1, 3),
+        // Drawn by itself.
+        hostile: 0,
     }
 }
 

@@ -7,6 +7,8 @@ use crate::sim::world::{Up, World};
 const PERIOD_STEPS: u64 = 512;
 /// A healthy node answers a request within so long: longer than it may hold writes back.
 const ANSWER_US: u64 = 120_000_000;
+/// The longest answer that is given without asking for room: COMMAND.
+const ANSWER_BYTES: usize = 128 << 10;
 /// How long after trouble refusals may still speak of it.
 const GRACE_US: u64 = 3_000_000;
 
@@ -85,6 +87,37 @@ impl World {
                     return Err(self.violation("memory stays bounded", &format!("{most} bytes"), seen));
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// After each turn of a core: all that its connections hold is in its account, and within what they may.
+    pub(super) fn watch_account(&mut self, core: usize) -> Checked {
+        let Up::Yes(node) = &mut self.up else { return Ok(()) };
+        let hub = &mut node.cores[core].state.hub;
+        let sessions: usize = hub.sessions.iter().map(|session| session.memory_bytes()).sum();
+        let charged = hub.memory.sessions();
+        if sessions != charged {
+            let seen = format!("core {core}: {charged} bytes are charged");
+            return Err(self.violation("what sessions hold is charged", &format!("{sessions} bytes"), seen));
+        }
+        if self.plan.hostile.is_empty() {
+            return Ok(());
+        }
+        let split = self.plan.node.split();
+        // One long command may go alone where any room is left, an answer is given before it is known to be too much,
+        // and every connection may bring what was on its way.
+        let slack = split.connections / 2 + ANSWER_BYTES;
+        let each = self.plan.node.net.in_transit_bytes + self.plan.node.net.budget_bytes;
+        let most = split.connections + slack + self.seats.len() * each;
+        let bytes = sessions + node.cores[core].net.real_bytes();
+        if bytes > most {
+            let seen = format!("core {core}: connections hold {bytes} bytes");
+            return Err(self.violation(
+                "connections stay within their memory",
+                &format!("{most} bytes"),
+                seen,
+            ));
         }
         Ok(())
     }

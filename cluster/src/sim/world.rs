@@ -37,7 +37,7 @@ pub(super) struct Seat {
 
 impl Seat {
     fn wants_connection(&self) -> bool {
-        !self.is_retired && !self.client.is_finished()
+        !self.is_retired && (self.client.is_hostile() || !self.client.is_finished())
     }
 }
 
@@ -120,9 +120,13 @@ impl World {
             loss_us_max: u64::MAX,
         };
         let disks = (0..plan.node.cores).map(|shard| Disk::new(&format!("/sim/shard-{shard:03}"))).collect();
+        let value_bytes_max = plan.node.split().value_bytes_max().min(plan.node.value_bytes_max);
         let clients = plan.clients.iter().enumerate();
-        let seats = clients.map(|(id, (dialect, shape))| Seat {
-            client: Client::new(id, *dialect, shape.clone()),
+        let clients = clients.map(|(id, (dialect, shape))| Client::new(id, *dialect, shape.clone()));
+        let hostile = plan.hostile.iter().zip(plan.clients.len()..);
+        let hostile = hostile.map(|(dialect, id)| Client::hostile(id, *dialect, value_bytes_max));
+        let seats = clients.chain(hostile).map(|client| Seat {
+            client,
             link: Link::None { retry_us: 0 },
             is_retired: false,
         });
@@ -259,7 +263,7 @@ impl World {
             Link::Knocking { .. } => false,
             Link::Open { core, conn, is_finishing } => {
                 let net = &node.cores[*core].net;
-                net.to_client(*conn) > 0
+                net.to_client(*conn) > 0 && seat.client.reads()
                     || !is_finishing && net.room(*conn) > 0 && seat.client.wants_to_send()
             }
             Link::Closed { .. } => true,
@@ -311,7 +315,7 @@ impl World {
         for (client, conn) in accepted {
             let seat = &mut self.seats[client];
             if let Link::Knocking { port } = seat.link {
-                seat.client.connected(port, now);
+                seat.client.connected(port, now, &mut self.streams.clients);
                 seat.link = Link::Open { core, conn, is_finishing: false };
             }
         }
@@ -328,7 +332,7 @@ impl World {
             }
         }
         self.settle(core);
-        Ok(())
+        self.watch_account(core)
     }
 
     /// A disk goes on with the work in the background.

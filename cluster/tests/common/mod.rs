@@ -120,9 +120,7 @@ impl Kvd {
     }
 
     fn memory_kib(&self, what: &str) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix(what)).expect("the kernel tells it");
-        line.trim().trim_end_matches(" kB").parse().expect("a number")
+        memory_kib(self.pid(), what)
     }
 
     /// `kill -9`.
@@ -174,6 +172,17 @@ impl Drop for Kvd {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn memory_kib(pid: u32, what: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix(what)).expect("the kernel tells it");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
+/// The memory that a process has of its own, mapped files left out, in bytes.
+pub fn anonymous_bytes(pid: u32) -> usize {
+    (memory_kib(pid, "RssAnon:") as usize) << 10
 }
 
 /// A directory for a store, with room for a log beside it.

@@ -53,7 +53,10 @@ pub struct Resp {
 
 impl Resp {
     pub fn connect(address: &str) -> Resp {
-        let stream = TcpStream::connect(address).expect("kvd listens");
+        Resp::over(TcpStream::connect(address).expect("kvd listens"))
+    }
+
+    pub fn over(stream: TcpStream) -> Resp {
         stream.set_read_timeout(Some(DEADLINE)).expect("a timeout can be set");
         stream.set_nodelay(true).expect("an option can be set");
         Resp { stream: BufReader::new(stream) }

@@ -38,7 +38,7 @@ impl Kept {
         if needed > self.bytes.capacity() {
             let whole = self.from + wanted;
             let doubled = 2 * self.bytes.capacity();
-            let grown = if whole > needed { doubled.min(whole) } else { doubled };
+            let grown = if whole >= needed { doubled.min(whole) } else { doubled };
             self.bytes.reserve_exact(grown.max(needed) - there);
         }
         self.bytes.extend_from_slice(bytes);

@@ -23,7 +23,8 @@ impl Server {
         let mut config = Config::ephemeral(dir.path());
         config.shards = Some(2);
         config.pin = false;
-        config.memory_bytes = 64 << 20;
+        // Enough for the largest values.
+        config.memory_bytes = 512 << 20;
         config.durability = Durability::None;
         Server { node: Some(Node::start(config).unwrap()), _dir: dir }
     }

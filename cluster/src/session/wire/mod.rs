@@ -137,7 +137,7 @@ impl WireSession {
     /// All memory that it holds.
     #[inline]
     pub fn memory_bytes(&self) -> usize {
-        self.gathered_bytes + self.calls.capacity() * size_of::<Option<Call>>() + self.last_word.capacity()
+        self.gathered_bytes + self.calls.capacity() * size_of::<Option<Call>>()
     }
 
     /// Has the client told why its connection is closed.

@@ -262,6 +262,10 @@ impl Conn {
             Ok(None) => return Ok(0),
             Err(error) => return Err(self.broken_stream(&error.to_string(), bytes, now)),
         };
+        if matches!(&reply, RespReply::Error(text) if text.starts_with(DISMISSED)) {
+            self.was_dismissed(now, history)?;
+            return Ok(length);
+        }
         let Some(waiting) = self.in_order.pop_front() else {
             return Err(self.broken_stream("a reply that nobody asked for", bytes, now));
         };
@@ -354,11 +358,13 @@ impl Conn {
         Ok(length)
     }
 
-    /// The server is shut down: what it has not answered by now, it has not executed.
+    /// The server closes the connection, for its own end or for the sake of others: what it has not answered by now, it
+    /// has not executed.
     fn was_dismissed(&mut self, now: SimTime, history: &mut History) -> Checked {
         self.closing = true;
         self.end_scan(history);
-        for waiting in std::mem::take(&mut self.by_id).into_values() {
+        let in_order = std::mem::take(&mut self.in_order);
+        for waiting in in_order.into_iter().chain(std::mem::take(&mut self.by_id).into_values()) {
             if let What::Request(_, ticket) = waiting.what {
                 history.answered(ticket, Told::Whole(Seen::Refused(Refusal::Busy)), now)?;
             }
@@ -392,9 +398,12 @@ impl Conn {
     }
 }
 
-/// Whether it is the last word of a server that goes down.
+/// How a server begins its last word on a connection of RESP that holds memory which others wait for.
+const DISMISSED: &[u8] = b"TRYAGAIN the memory for connections";
+
+/// Whether it is the last word of a server that goes down, or that needs the memory of the connection.
 fn is_goodbye(reply: &WireReply<'_>) -> bool {
-    matches!(reply, WireReply::Refused { code: ErrorCode::SHUTTING_DOWN, .. })
+    matches!(reply, WireReply::Refused { code: ErrorCode::SHUTTING_DOWN | ErrorCode::BUSY, .. })
 }
 
 /// Says which request was answered wrongly.

@@ -7,6 +7,7 @@
 mod chooser;
 mod conn;
 mod garbage;
+mod hostile;
 mod request;
 mod resp;
 mod scanner;
@@ -19,6 +20,7 @@ mod tests;
 use super::model::{Checked, History, SimTime};
 use chooser::Chooser;
 use conn::Conn;
+use hostile::Hostile;
 use rand::Rng;
 use rand::rngs::SmallRng;
 use request::{Key, Request};
@@ -84,6 +86,8 @@ pub struct Client {
     retries: VecDeque<Request>,
     /// What an auditor has yet to read; `None` for others.
     audit: Option<Audit>,
+    /// What it does if it means harm; `None` for others.
+    hostile: Option<Hostile>,
 }
 
 #[derive(Debug, Default)]
@@ -101,7 +105,37 @@ impl Client {
     pub fn new(id: usize, dialect: Dialect, shape: WorkloadShape) -> Client {
         let chooser = Chooser::new(id, dialect);
         let retries = VecDeque::new();
-        Client { id, dialect, shape, chooser, conn: None, generation: 0, issued: 0, retries, audit: None }
+        Client {
+            id,
+            dialect,
+            shape,
+            chooser,
+            conn: None,
+            generation: 0,
+            issued: 0,
+            retries,
+            audit: None,
+            hostile: None,
+        }
+    }
+
+    /// A client that means harm, to a node that takes values of so many bytes. It asks for nothing, and is never in the
+    /// way of the end.
+    pub fn hostile(id: usize, dialect: Dialect, value_bytes_max: usize) -> Client {
+        let mut client =
+            Client::new(id, dialect, WorkloadShape { operations: 0, ..WorkloadShape::default() });
+        client.hostile = Some(Hostile::new(value_bytes_max));
+        client
+    }
+
+    /// Whether it means harm.
+    pub fn is_hostile(&self) -> bool {
+        self.hostile.is_some()
+    }
+
+    /// Whether it takes what it is answered.
+    pub fn reads(&self) -> bool {
+        self.hostile.as_ref().is_none_or(Hostile::reads)
     }
 
     /// A client that reads everything the history knows of once, then is [finished](Client::is_finished): for the end of
@@ -128,12 +162,15 @@ impl Client {
     }
 
     /// A new connection.
-    pub fn connected(&mut self, port: Port, now: SimTime) {
+    pub fn connected(&mut self, port: Port, now: SimTime, rng: &mut SmallRng) {
         self.generation += 1;
         let id = (self.id as u64) << 32 | self.generation;
         self.conn = Some(Conn::new(id, self.dialect, port, now));
         if let Some(audit) = &mut self.audit {
             *audit = Audit::default();
+        }
+        if let Some(hostile) = &mut self.hostile {
+            hostile.connected(self.dialect, rng);
         }
     }
 
@@ -153,12 +190,15 @@ impl Client {
 
     /// Whether the server may close the connection: the client sent what asks for it, or closed its side.
     pub fn expects_close(&self) -> bool {
-        self.conn.as_ref().is_some_and(Conn::is_closing)
+        self.is_hostile() || self.conn.as_ref().is_some_and(Conn::is_closing)
     }
 
     /// Whether [`send`](Client::send) would send something now.
     pub fn wants_to_send(&self) -> bool {
         let Some(conn) = &self.conn else { return false };
+        if let Some(hostile) = &self.hostile {
+            return hostile.wants_to_send();
+        }
         if conn.is_closing() || conn.unanswered() >= self.shape.depth.max(1) {
             return false;
         }
@@ -178,6 +218,10 @@ impl Client {
     ) -> After {
         if !self.wants_to_send() {
             return After::Stay;
+        }
+        if let Some(hostile) = &mut self.hostile {
+            hostile.send(rng, out);
+            return if rng.random_ratio(1, 100) { After::Vanish } else { After::Stay };
         }
         let Some(mut conn) = self.conn.take() else { return After::Stay };
         conn.greet(now, rng, out);
@@ -279,6 +323,9 @@ impl Client {
     /// Takes in bytes in the order the server sent them, cut anywhere.
     pub fn received(&mut self, bytes: &[u8], now: SimTime, history: &mut History) -> Checked {
         let Some(conn) = &mut self.conn else { return Ok(()) };
+        if self.hostile.is_some() {
+            return Ok(());
+        }
         conn.received(bytes, now, history, &mut self.chooser)?;
         if let Some(audit) = &mut self.audit {
             audit.scans_over = audit.scans_begun - u32::from(conn.is_scanning());

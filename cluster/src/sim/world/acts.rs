@@ -18,7 +18,7 @@ impl World {
                 let net = &node.cores[core].net;
                 let may_send =
                     !is_finishing && net.room(conn) > 0 && self.seats[index].client.wants_to_send();
-                let may_receive = net.to_client(conn) > 0;
+                let may_receive = net.to_client(conn) > 0 && self.seats[index].client.reads();
                 if may_receive && (!may_send || self.streams.net.random_ratio(1, 2)) {
                     return self.receive(index, core, conn);
                 }

@@ -186,3 +186,18 @@ proptest! {
         prop_assert!(value_range(len, start, end).end <= len);
     }
 }
+
+#[test]
+fn names_of_clients_are_short() {
+    let (most, more) = ([b'n'; 256], [b'n'; 257]);
+    assert!(Command::parse(&[b"CLIENT", b"SETNAME", &most]).is_ok());
+    let refused = "ERR names of clients and libraries are at most 256 bytes long";
+    for command in [
+        &[&b"CLIENT"[..], b"SETNAME", &more][..],
+        &[b"CLIENT", b"SETINFO", b"lib-ver", &more],
+        &[b"HELLO", b"3", b"SETNAME", &more],
+    ] {
+        let error = Command::parse(command).unwrap_err();
+        assert_eq!(String::from_utf8_lossy(error.as_ref()), refused);
+    }
+}

@@ -176,7 +176,7 @@ pub(super) fn client<'a>(args: &'a [&'a [u8]]) -> Result<Command<'a>, CommandErr
         b"ID" => Client::Id,
         b"GETNAME" => Client::GetName,
         b"SETNAME" => Client::SetName(client_name(args[2])?),
-        b"SETINFO" if is(2, "lib-name") || is(2, "lib-ver") => Client::SetInfo(args[2], args[3]),
+        b"SETINFO" if is(2, "lib-name") || is(2, "lib-ver") => Client::SetInfo(args[2], short(args[3])?),
         b"SETINFO" => {
             return Err(CommandError::owned([b"ERR Unrecognized option '", args[2], b"'"].concat()));
         }
@@ -191,7 +191,18 @@ pub(super) fn client<'a>(args: &'a [&'a [u8]]) -> Result<Command<'a>, CommandErr
     }))
 }
 
+/// Longest name of a client, of its library and of the library's version, bytes: they are kept for each connection.
+pub const NAME_BYTES_MAX: usize = 256;
+
+fn short(name: &[u8]) -> Result<&[u8], CommandError> {
+    if name.len() <= NAME_BYTES_MAX {
+        return Ok(name);
+    }
+    Err(CommandError::fixed("ERR names of clients and libraries are at most 256 bytes long"))
+}
+
 fn client_name(name: &[u8]) -> Result<&[u8], CommandError> {
+    let name = short(name)?;
     if name.iter().all(|byte| (b'!'..=b'~').contains(byte)) {
         return Ok(name);
     }

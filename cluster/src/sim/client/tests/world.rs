@@ -123,7 +123,7 @@ impl World {
         let now = self.now();
         let client = &mut self.clients[index];
         let Some(link) = &mut self.links[index] else {
-            client.connected(Port::Shared(0), now);
+            client.connected(Port::Shared(0), now, &mut self.rng);
             let server = Conn::new(client.dialect());
             let (to_server, to_client) = (Vec::new(), Vec::new());
             self.links[index] = Some(Link { server, to_server, to_client, is_half_closed: false });
