@@ -26,6 +26,9 @@ pub const PATIENCE_US: u64 = 3_000_000;
 /// To move less than this within [`PATIENCE_US`], and less than what is held, is no progress, bytes.
 const PROGRESS_BYTES: usize = 64 << 10;
 
+/// Room for an answer that was put off is looked for so long, in microseconds.
+pub const LACK_US: u64 = 2 * PATIENCE_US;
+
 /// Connections are looked at so often while memory is tight, in microseconds.
 const LOOK_US: u64 = 250_000;
 

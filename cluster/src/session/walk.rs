@@ -19,6 +19,7 @@ use crate::core::turn::Turn;
 use pinion_engine::key::{Keyspace, Partition};
 use pinion_engine::shard::request::{Answer, Count, Op, Page, Refusal, Request, Scan};
 use pinion_net::reactor::ConnId;
+use pinion_net::resp::glob::matches_within;
 use pinion_net::slot::Slot;
 use pinion_net::wire::ErrorCode;
 use smallvec::SmallVec;
@@ -26,6 +27,8 @@ use std::rc::Rc;
 
 /// Items and bytes of a page of one partition that a walk asks for.
 const PAGE_ITEMS: usize = 256;
+/// Bytes that a pattern may be compared with for one page: a millisecond or two.
+const PATTERN_STEPS: usize = 1 << 20;
 const PAGE_BYTES: usize = 128 << 10;
 
 /// Bytes that a walk may collect before it is refused.
@@ -96,12 +99,18 @@ pub enum Keys {
 }
 
 impl Keys {
-    fn takes(&self, key: &[u8]) -> bool {
+    /// Whether a key is one of them; `None` if comparing it takes more than `steps`, which are counted down.
+    fn takes(&self, key: &[u8], steps: &mut usize) -> Option<bool> {
         match self {
-            Keys::All => true,
-            Keys::Matching(pattern) => pinion_net::resp::glob::matches(pattern, key),
-            Keys::OfSlot(slot) => Slot::of(key) == *slot,
+            Keys::All => Some(true),
+            Keys::Matching(pattern) => matches_within(pattern, key, steps),
+            Keys::OfSlot(slot) => Some(Slot::of(key) == *slot),
         }
+    }
+
+    /// Whether the limit counts what was found, not what was looked at.
+    fn is_limit_of_found(&self) -> bool {
+        matches!(self, Keys::OfSlot(_))
     }
 }
 
@@ -429,12 +438,22 @@ impl Walk {
                 *count += page.iter().filter(|(key, _)| Slot::of(key) == *slot).count() as u64;
             }
             Task::Collect { keys, limit, seen, items } => {
-                let found = page.iter().filter(|(key, _)| keys.takes(key));
-                if let Keys::OfSlot(_) = keys {
-                    found.take(*limit - *seen).for_each(|(key, value)| items.push(key, value));
+                let mut steps = PATTERN_STEPS;
+                for (key, value) in page.iter() {
+                    match keys.takes(key, &mut steps) {
+                        Some(true) if keys.is_limit_of_found() && items.len() >= *limit => break,
+                        Some(true) => items.push(key, value),
+                        Some(false) => {}
+                        None => {
+                            let text = "the pattern takes too long to compare with keys as long as these";
+                            self.refusal = Some((ErrorCode::LIMIT, text.to_owned()));
+                            break;
+                        }
+                    }
+                }
+                if keys.is_limit_of_found() {
                     *seen = items.len();
                 } else {
-                    found.for_each(|(key, value)| items.push(key, value));
                     *seen += page.len();
                 }
                 if items.bytes() > COLLECTED_BYTES_MAX {
