@@ -9,7 +9,7 @@ use std::net::TcpStream;
 use std::process::Command;
 
 fn open_files(pid: u32) -> usize {
-    std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
+    std::fs::read_dir(format!("/proc/{pid}/fd")).expect("it runs").count()
 }
 
 #[test]
@@ -54,7 +54,8 @@ fn admitted(address: &str) -> Result<Resp, Reply> {
 fn the_limit_on_connections_is_the_nodes_however_they_spread_over_its_cores() {
     let (_root, dir) = store_dir();
     let kvd = Kvd::start(&dir, &["--shards", "3", "--connections-max", "4"]);
-    let mut seated: Vec<Resp> = (0..4).map(|_| admitted(&kvd.resp).ok().expect("there is room")).collect();
+    let mut seated: Vec<Resp> =
+        (0..4).map(|_| admitted(&kvd.resp).unwrap_or_else(|told| panic!("{told:?}"))).collect();
     for _ in 0..8 {
         let told = admitted(&kvd.resp).err();
         assert_eq!(told, Some(Reply::Error("ERR max number of clients reached".to_owned())));

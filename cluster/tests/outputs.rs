@@ -4,7 +4,8 @@ mod common;
 
 use common::resp::Reply;
 use common::{Kvd, command, store_dir, wait_until};
-use std::io::Read;
+use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
 use std::process::Stdio;
 
 /// Bytes of a setting that is wrong, which every reload repeats in the log.
@@ -14,11 +15,11 @@ const NONSENSE: usize = 60 << 10;
 fn serve_unread() -> (tempfile::TempDir, Kvd) {
     let (root, dir) = store_dir();
     let file = root.path().join("kv.toml");
-    std::fs::write(&file, "log = \"info\"\n").unwrap();
+    std::fs::write(&file, "log = \"info\"\n").expect("it can be set up");
     let mut command = command(&dir);
-    command.args(["--shards", "2", "--config", file.to_str().unwrap()]);
+    command.args(["--shards", "2", "--config", file.to_str().expect("it can be set up")]);
     let kvd = Kvd::run_logging_to(&mut command, Stdio::piped(), dir.with_extension("log"));
-    std::fs::write(&file, format!("log = \"{}\"\n", "=".repeat(NONSENSE))).unwrap();
+    std::fs::write(&file, format!("log = \"{}\"\n", "=".repeat(NONSENSE))).expect("it can be set up");
     wait_until("lines are dropped", || {
         kvd.signal("HUP");
         !kvd.http("/metrics").contains("pinion_log_lines_dropped_total 0\n")
@@ -47,17 +48,60 @@ fn what_was_dropped_is_told_when_somebody_reads_again() {
     assert!(text.contains(" log lines were dropped: standard error took no more"), "{} bytes", text.len());
 }
 
+/// A pipe that takes nothing more, and its end that nobody reads.
+fn full_pipe() -> (std::io::PipeReader, std::io::PipeWriter) {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let set_flags = |flags: libc::c_int| {
+        // SAFETY: the descriptor is open, and the call takes numbers only.
+        let done = unsafe { libc::fcntl(writer.as_raw_fd(), libc::F_SETFL, flags) };
+        assert_eq!(done, 0);
+    };
+    set_flags(libc::O_NONBLOCK);
+    while (&writer).write(&[b'x'; 4096]).is_ok() {}
+    set_flags(0);
+    (reader, writer)
+}
+
+#[test]
+fn a_ready_line_that_nobody_reads_holds_nothing_up() {
+    let (_root, dir) = store_dir();
+    let (_reader, writer) = full_pipe();
+    // Nobody tells the port, so it is asked for; another process may have it.
+    let port = 20_000 + std::process::id() % 8_000;
+    let address = format!("127.0.0.1:{port}");
+    let mut command = command(&dir);
+    command.args(["--shards", "1", "--resp-listen", &address]);
+    let mut child = command.stdout(writer).stderr(Stdio::null()).spawn().unwrap();
+    wait_until("it serves", || std::net::TcpStream::connect(&address).is_ok());
+    let status = std::process::Command::new("kill").arg(child.id().to_string()).status().unwrap();
+    assert!(status.success());
+    let mut ended = None;
+    wait_until("it ends", || {
+        ended = child.try_wait().unwrap();
+        ended.is_some()
+    });
+    assert_eq!(ended.and_then(|status| status.code()), Some(0));
+}
+
 /// A thread of another process that is kept from running, by ptrace.
 struct Held(libc::pid_t);
 
 impl Held {
     fn by_name(pid: u32, name: &str) -> Held {
-        let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().map(|task| task.unwrap().path());
+        let tasks = std::fs::read_dir(format!("/proc/{pid}/task"))
+            .expect("the thread is there")
+            .map(|task| task.expect("the thread is there").path());
         let is_named = |task: &std::path::PathBuf| {
             std::fs::read_to_string(task.join("comm")).is_ok_and(|comm| comm.trim() == name)
         };
-        let task = tasks.into_iter().find(is_named).unwrap();
-        let tid: libc::pid_t = task.file_name().unwrap().to_str().unwrap().parse().unwrap();
+        let task = tasks.into_iter().find(is_named).expect("the thread is there");
+        let tid: libc::pid_t = task
+            .file_name()
+            .expect("the thread is there")
+            .to_str()
+            .expect("the thread is there")
+            .parse()
+            .expect("the thread is there");
         for request in [libc::PTRACE_SEIZE, libc::PTRACE_INTERRUPT] {
             // SAFETY: both requests take numbers only; the thread is one of a child of this process.
             let done = unsafe { libc::ptrace(request, tid, 0, 0) };

@@ -21,10 +21,10 @@ fn serve(arguments: &[&str]) -> (tempfile::TempDir, Kvd) {
 
 /// A connection that has asked, and has got the first bytes of the answer.
 fn ask(kvd: &Kvd, request: &[u8]) -> TcpStream {
-    let mut stream = TcpStream::connect(&kvd.resp).unwrap();
-    stream.set_read_timeout(Some(common::DEADLINE)).unwrap();
-    stream.write_all(request).unwrap();
-    stream.read_exact(&mut [0; 11]).unwrap();
+    let mut stream = TcpStream::connect(&kvd.resp).expect("kvd answers");
+    stream.set_read_timeout(Some(common::DEADLINE)).expect("kvd answers");
+    stream.write_all(request).expect("kvd answers");
+    stream.read_exact(&mut [0; 11]).expect("kvd answers");
     stream
 }
 

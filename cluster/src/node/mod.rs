@@ -16,13 +16,15 @@ pub mod listeners;
 pub mod liveness;
 mod medium;
 pub mod run;
+mod spawn;
+mod stop;
 mod store;
 
-use crate::admin::ask::{CONTROL_QUEUE, Control, CoreHandle};
+use crate::admin::ask::{CONTROL_QUEUE, CoreHandle};
 use crate::admin::{Admin, NodeFacts, NodeState};
 use crate::config::{Config, Durability, size};
 use crate::core::memory::Split;
-use crate::core::start::{CoreSetup, OpenCore};
+use crate::core::start::CoreSetup;
 use crate::error::Error;
 use crate::mesh::{self, mesh};
 use crate::placement::Placement;
@@ -35,25 +37,17 @@ use listeners::{Addresses, Bound, bind};
 use liveness::{Liveness, Watch};
 use pinion_engine::drive::StoreFile;
 use pinion_engine::shard::{self, ShardOptions};
-use pinion_net::reactor::{Seats, Waker, preflight};
+use pinion_net::reactor::{Seats, preflight};
 use pinion_net::resp;
 use pinion_net::wire::{Home, Limits, Map, NodePorts};
 use run::RunId;
+use spawn::{abandon, spawn, wait_until_open};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, Sender, SyncSender, sync_channel};
+use std::sync::mpsc::{self, Receiver, sync_channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::SystemTime;
 use store::OwnedStore;
-
-/// How long a node of which a core has failed waits for what is under way.
-const DRAIN_MAX_FAILED: Duration = Duration::from_secs(1);
-/// How long a node that stops waits for its shards to settle, and how long if a core doesn't answer.
-const STOP_DEADLINE: Duration = Duration::from_secs(30);
-const STOP_DEADLINE_STUCK: Duration = Duration::from_secs(5);
-
-/// How long cores with full queues have to make room for the word that the node stops.
-const TELL_DEADLINE: Duration = Duration::from_secs(5);
 
 /// What all cores know of their node; it doesn't change while the node runs.
 pub struct NodeInfo {
@@ -245,13 +239,6 @@ pub struct Node {
     store: OwnedStore,
 }
 
-/// A core's thread while it starts.
-struct Starting {
-    thread: JoinHandle<()>,
-    go: SyncSender<Vec<Waker>>,
-    controls: SyncSender<Control>,
-}
-
 /// Checks what a start checks before it opens anything: that a node can run here, the directory, and the ports. Changes
 /// nothing.
 pub fn check(config: &Config) -> Result<(), Error> {
@@ -399,89 +386,6 @@ impl Node {
     pub fn stop(mut self) -> Result<(), Error> {
         self.shut_down(0)
     }
-
-    /// Stops a node of whose cores some have already ended and said so.
-    fn shut_down(&mut self, mut ended: usize) -> Result<(), Error> {
-        if self.threads.is_empty() {
-            return Ok(());
-        }
-        let begun = Instant::now();
-        tracing::info!("the node stops: it finishes what is under way");
-        self.state.draining();
-        self.tell_all(|| Control::Drain);
-        let mut outcome = Ok(());
-        // What waits for a core that is gone would wait for ever.
-        let time = self.info.config.drain_timeout;
-        let time = if ended == 0 { time } else { time.min(DRAIN_MAX_FAILED) };
-        self.wait(time, &mut outcome, &mut ended, |event| matches!(event, Event::Drained(_)));
-        self.tell_all(|| Control::Stop);
-        let cores = self.cores.len();
-        let left = cores - ended;
-        let stuck = self.info.liveness.stuck();
-        let time = if stuck.is_empty() { STOP_DEADLINE } else { STOP_DEADLINE_STUCK };
-        let settled = self.wait(time, &mut outcome, &mut ended, |event| matches!(event, Event::Ended(..)));
-        (self.admin, self.watch) = (None, None);
-        let threads = std::mem::take(&mut self.threads);
-        if settled < left {
-            let why = match stuck.first() {
-                Some((core, silence)) => {
-                    format!("core {core} doesn't answer ({})", liveness::reason(*silence))
-                }
-                None => format!("a shard didn't settle within {} s", time.as_secs()),
-            };
-            return Err(Error::Node(format!(
-                "{why}, so kvd ends without it; what it acknowledged is safe, the next start replays it"
-            )));
-        }
-        for thread in threads {
-            if thread.join().is_err() {
-                outcome = Err(Error::Node("a core panicked; see the lines before".to_owned()));
-            }
-        }
-        if outcome.is_ok() {
-            tracing::info!(
-                "the node has stopped after {} ms; everything accepted is settled",
-                begun.elapsed().as_millis()
-            );
-        }
-        outcome
-    }
-
-    fn tell_all(&self, message: impl Fn() -> Control) {
-        let until = Instant::now() + TELL_DEADLINE;
-        for core in &self.cores {
-            core.tell(&message, until);
-        }
-    }
-
-    /// Waits for as many events of one kind as there are cores that run, or until the deadline; how many came.
-    fn wait(
-        &self,
-        deadline: Duration,
-        outcome: &mut Result<(), Error>,
-        ended: &mut usize,
-        counts: impl Fn(&Event) -> bool,
-    ) -> usize {
-        let until = Instant::now() + deadline;
-        let mut count = 0;
-        let goal = self.cores.len() - *ended;
-        while count < goal {
-            let Ok(event) = self.inbox.recv_timeout(until.saturating_duration_since(Instant::now())) else {
-                break;
-            };
-            let hit = counts(&event);
-            count += usize::from(hit);
-            if let Event::Ended(_, result) = event {
-                *ended += 1;
-                // A core that ended will never drain.
-                count += usize::from(!hit);
-                if outcome.is_ok() {
-                    *outcome = result;
-                }
-            }
-        }
-        count
-    }
 }
 
 impl Drop for Node {
@@ -489,77 +393,5 @@ impl Drop for Node {
         if let Err(error) = self.shut_down(0) {
             tracing::error!("the node stopped with an error: {error}");
         }
-    }
-}
-
-type Opened = Result<(usize, Waker), Error>;
-
-fn spawn(setup: CoreSetup, controls: SyncSender<Control>, opened: Sender<Opened>) -> Result<Starting, Error> {
-    let me = setup.me;
-    let events = setup.events.clone();
-    let (go, start) = sync_channel::<Vec<Waker>>(1);
-    let run = move || {
-        let core: OpenCore = match setup.open() {
-            Ok(core) => core,
-            Err(error) => {
-                let _ = opened.send(Err(error));
-                return;
-            }
-        };
-        let _ = opened.send(Ok((me, core.waker())));
-        drop(opened);
-        // No word: another core couldn't open, and the start was abandoned.
-        let Ok(wakers) = start.recv() else { return };
-        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| core.run(wakers)));
-        let panicked =
-            || Err(Error::Node(format!("core {me} panicked; see the lines before, and restart kvd")));
-        events.ended(me, result.unwrap_or_else(|_| panicked()));
-    };
-    let thread = std::thread::Builder::new().name(format!("kvd-core-{me}")).spawn(run).map_err(|e| {
-        Error::Node(format!("no thread for core {me}: {e}; raise the limit with `ulimit -u`"))
-    })?;
-    Ok(Starting { thread, go, controls })
-}
-
-/// Collects the wakers of all cores, or the first error.
-fn wait_until_open(results: &Receiver<Opened>, cores: usize) -> Result<Vec<Waker>, Error> {
-    let mut wakers: Vec<Option<Waker>> = vec![None; cores];
-    for _ in 0..cores {
-        let opened = results
-            .recv()
-            .map_err(|_| Error::Node("a core panicked while it opened; see above".to_owned()))?;
-        let (core, waker) = opened?;
-        wakers[core] = Some(waker);
-    }
-    Ok(wakers.into_iter().flatten().collect())
-}
-
-/// Ends cores that wait for a start which won't come.
-fn abandon(starting: Vec<Starting>) {
-    for core in starting {
-        drop(core.go);
-        drop(core.controls);
-        // A core that panicked has already said why.
-        let _ = core.thread.join();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_node_of_which_a_core_ended_says_so_and_ends_without_waiting_for_that_core() {
-        let dir = tempfile::tempdir().unwrap();
-        let config = Config { shards: Some(2), ..Config::ephemeral(dir.path()) };
-        let node = Node::start(config).unwrap();
-        // Nobody asked the node: to it, the core has failed.
-        assert!(node.cores[1].send(Control::Stop));
-        let (sender, outcome) = mpsc::channel();
-        std::thread::spawn(move || sender.send(node.run()));
-        let outcome = outcome.recv_timeout(DRAIN_MAX_FAILED + STOP_DEADLINE / 2);
-        let error = outcome.expect("the node ends before its deadlines have passed").unwrap_err();
-        assert!(error.to_string().contains("core 1 ended"), "{error}");
-        assert_eq!(error.exit_code(), 1);
     }
 }

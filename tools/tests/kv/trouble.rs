@@ -22,6 +22,13 @@ fn a_server_that_is_not_there_is_named_with_what_to_do() {
 }
 
 #[test]
+fn an_address_that_is_set_to_nothing_counts_as_unset() {
+    let asked = run(command("").args(["--timeout", "1s", "ping"]), b"");
+    // Whoever listens on the default port, if anybody does.
+    assert!(asked.code == 0 || asked.err.contains("127.0.0.1:7400"), "{}", asked.err);
+}
+
+#[test]
 fn the_first_address_that_answers_is_taken() {
     let server = Server::start();
     let addresses = format!("{},{}", nowhere(), server.address());

@@ -361,3 +361,20 @@ fn ask<T>(
 pub fn default_dir() -> PathBuf {
     PathBuf::from("kvbench-data")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    #[test]
+    fn of_a_names_addresses_the_first_is_taken_that_is_served() {
+        let served = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = served.local_addr().unwrap();
+        let nobody = SocketAddr::new("127.0.0.2".parse().unwrap(), address.port());
+        assert_eq!(first_served(vec![nobody, address]), Some(address));
+        drop(served);
+        assert_eq!(first_served(vec![nobody, address]), Some(nobody), "for the message");
+        assert_eq!(first_served(vec![]), None);
+    }
+}
