@@ -7,11 +7,12 @@
 //!   the command would need.
 //! - A parser that needs more says how much, and that is more than there is.
 //! - A command is typed or answered by one line of error; written again, it parses to the same arguments.
+//! - What a client says of itself forges no line of CLIENT LIST.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use pinion_net::resp::client::encode;
-use pinion_net::resp::{Command, Encoder, Flow, Limits, Parser, Protocol, ProtocolError, Stop};
+use pinion_net::resp::{Client, Command, CommandId, Encoder, Flow, Limits, Parser, Protocol, ProtocolError, Stop};
 use pinion_net_fuzz::bound;
 
 type Commands = Vec<Vec<Vec<u8>>>;
@@ -77,8 +78,15 @@ fn pieces(bytes: &[u8], limits: Limits, len: usize) -> (Commands, Option<Protoco
 }
 
 fn check(args: &[&[u8]], out: &mut Vec<u8>) {
-    match Command::parse(args) {
+    let (id, command) = Command::identify(args);
+    match command {
         Ok(Command::Command(query)) => query.answer(&mut Encoder::new(out, Protocol::Resp3)),
+        Ok(Command::Client(Client::SetName(text) | Client::SetInfo(_, text))) => {
+            assert!(text.iter().all(u8::is_ascii_graphic), "forges a line: {text:?}");
+        }
+        Ok(Command::Client(Client::List(filter) | Client::Kill(filter))) => {
+            assert_eq!(filter.numbers().count(), filter.ids.len());
+        }
         Ok(_) => {}
         Err(error) => {
             let mut line = Vec::new();
@@ -86,6 +94,7 @@ fn check(args: &[&[u8]], out: &mut Vec<u8>) {
             assert!(line.ends_with(b"\r\n") && line.iter().filter(|&&byte| byte == b'\n').count() == 1);
         }
     }
+    assert!(id == CommandId::NONE || CommandId::find(id.to_string().as_bytes()) == Some(id));
     let mut again = Vec::new();
     encode(args, &mut again);
     let mut found = Commands::new();
