@@ -353,18 +353,13 @@ fn large_values_asked_for_after_many_small_ones_cost_bounded_memory() {
     for number in 0..900 {
         resp.send(&["GET", &format!("key{}", number % 6)]);
     }
-    let mut values = 0;
+    // Who reads gets all of them.
     for _ in 0..900 {
-        match resp.reply() {
-            Reply::Bulk(bytes) if bytes == value => values += 1,
-            Reply::Error(error) => assert!(error.starts_with("TRYAGAIN"), "{error}"),
-            other => panic!("answered {other:?}"),
-        }
+        assert!(resp.reply() == Reply::Bulk(value.clone()));
     }
-    assert!(values > 0);
     assert_eq!(resp.call(&["GET", "key0"]), Reply::Bulk(value));
     let kib = kvd.memory_peak_kib();
-    assert!(kib < 500 << 10, "900 MiB were asked for at once, {kib} KiB were in memory");
+    assert!(kib < 160 << 10, "900 MiB were asked for at once, {kib} KiB were in memory");
 }
 
 #[test]
@@ -383,26 +378,17 @@ fn many_large_values_of_many_commands_cost_bounded_memory() {
     }
     (0..2000).for_each(|_| assert_eq!(resp.reply(), Reply::Null));
     (0..90).for_each(|_| resp.send(&mget));
-    let mut complete = 0;
     for _ in 0..90 {
-        match resp.reply() {
-            Reply::Array(items) if items.iter().all(|item| *item == Reply::Bulk(value.clone())) => {
-                complete += 1
-            }
-            Reply::Error(error) => assert!(error.starts_with("TRYAGAIN"), "{error}"),
-            other => panic!("answered {other:?}"),
-        }
+        assert!(resp.reply().items().into_iter().all(|item| item == Reply::Bulk(value.clone())));
     }
-    assert!(complete > 0);
     assert_eq!(resp.call(&mget).items().len(), keys.len());
     // A count of keys needs no values.
     let exists: Vec<&str> = std::iter::once("EXISTS").chain(keys.iter().map(String::as_str)).collect();
     assert_eq!(resp.call(&exists), Reply::Integer(10));
     let long: Vec<&str> = std::iter::once("MGET").chain(std::iter::repeat_n("key1", 100)).collect();
-    let Reply::Error(error) = resp.call(&long) else { panic!("100 MiB came in one reply") };
-    assert!(error.starts_with("TRYAGAIN") && error.contains("64 MiB"), "{error}");
+    assert_eq!(resp.call(&long).items().len(), 100);
     let kib = kvd.memory_peak_kib();
-    assert!(kib < 500 << 10, "1000 MiB were asked for, {kib} KiB were in memory");
+    assert!(kib < 160 << 10, "1000 MiB were asked for, {kib} KiB were in memory");
 }
 
 #[test]

@@ -16,10 +16,14 @@ impl Writer<'_> {
         self.0.extend_from_slice(&value.to_le_bytes());
     }
 
+    /// A 32-bit number.
+    pub fn u32(&mut self, value: u32) {
+        self.0.extend_from_slice(&value.to_le_bytes());
+    }
+
     /// A count or length.
     pub fn len(&mut self, value: usize) {
-        let value = u32::try_from(value).expect("requests and answers are limited to 16 MiB and a little");
-        self.0.extend_from_slice(&value.to_le_bytes());
+        self.u32(u32::try_from(value).expect("requests and answers are limited to 16 MiB and a little"));
     }
 
     /// A 64-bit number.
@@ -70,9 +74,14 @@ impl<'a> Reader<'a> {
         u16::from_le_bytes(self.array())
     }
 
+    /// A 32-bit number.
+    pub fn u32(&mut self) -> u32 {
+        u32::from_le_bytes(self.array())
+    }
+
     /// A count or length.
     pub fn len(&mut self) -> usize {
-        u32::from_le_bytes(self.array()) as usize
+        self.u32() as usize
     }
 
     /// A 64-bit number.

@@ -77,13 +77,27 @@ impl Forwards {
         self.sent.len() == self.free.len() && self.backlogs.iter().all(VecDeque::is_empty)
     }
 
-    /// Sends a request, or delays it: then the answer is `false`.
-    pub fn send(&mut self, core: usize, ticket: Ticket, request: &Request<'_>) -> bool {
+    /// Sends a request, or delays it: then the answer is `false`. There is room for so many KiB of values in its answers.
+    pub fn send(&mut self, core: usize, ticket: Ticket, room_kib: u32, request: &Request<'_>) -> bool {
         let answers = match request.op {
-            Op::GetMany { keys } => keys.len().max(1),
+            Op::GetMany { keys, .. } => keys.len().max(1),
             _ => 1,
         };
-        self.send_encoded(core, ticket, answers, |batch, slot| message::write_request(batch, slot, request))
+        self.send_for(core, ticket, room_kib, answers, request)
+    }
+
+    /// As [`Forwards::send`], for a request that is answered so many times.
+    pub fn send_for(
+        &mut self,
+        core: usize,
+        ticket: Ticket,
+        room_kib: u32,
+        answers: usize,
+        request: &Request<'_>,
+    ) -> bool {
+        self.send_encoded(core, ticket, answers, |batch, slot| {
+            message::write_request(batch, slot, room_kib, request);
+        })
     }
 
     /// Asks another core for a place in a scan that it keeps.
@@ -126,7 +140,7 @@ impl Forwards {
         let place = slot as usize;
         let sent = self.sent[place].as_mut().expect("a core answers a request as often as it asks for");
         let ticket = sent.ticket;
-        // A refusal answers for all items.
+        // A refusal answers for all items, and one that waits has named those that are left.
         sent.answers = if matches!(answer, Answer::Item { .. }) { sent.answers - 1 } else { 0 };
         if sent.answers == 0 {
             let bytes = sent.bytes;
@@ -174,13 +188,14 @@ mod tests {
         let mut ports = mesh(2, limits);
         let mut there = ports.pop().unwrap();
         let mut here = Forwards::new(ports.pop().unwrap(), 2);
-        let sent: Vec<bool> = (0..5).map(|n| here.send(1, Owner::Walk.ticket(n), &get(&[n as u8]))).collect();
+        let sent: Vec<bool> =
+            (0..5).map(|n| here.send(1, Owner::Walk.ticket(n), 1, &get(&[n as u8]))).collect();
         assert_eq!(sent, [true, true, false, false, false]);
         let (mut seen, mut there_answers) = (Vec::new(), Vec::new());
         while !here.is_idle() {
             here.port().flush(|_| ());
             while let Some(batch) = there.take_requests(0) {
-                message::each_request(&batch, |slot, request| {
+                message::each_request(&batch, |(slot, _), request| {
                     let message::Incoming::Request(Request { op: Op::Get { key }, .. }) = request else {
                         panic!()
                     };

@@ -153,9 +153,10 @@ impl Handler for Core {
         self.state.half_closed(io, conn);
     }
 
-    fn drained(&mut self, io: &mut Io<AlignedBuf>, _conn: ConnId) {
+    fn drained(&mut self, io: &mut Io<AlignedBuf>, conn: ConnId) {
         // The reactor presents what was left by itself.
         self.begin(io);
+        self.state.drained(io, conn);
     }
 
     fn closed(&mut self, io: &mut Io<AlignedBuf>, conn: ConnId, reason: CloseReason) {

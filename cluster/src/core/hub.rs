@@ -1,23 +1,23 @@
 //! What a core has besides its shard: connections, its end of the mesh, walks, statistics.
 //!
-//! The shard answers into a [`Sink`], which is the hub and the sockets; so the two can be borrowed apart while the shard
-//! works.
+//! The shard answers into a [`Sink`](super::deliver::Sink), which is the hub and the sockets; so the two can be borrowed apart
+//! while the shard works.
 
 use super::forward::Forwards;
 use super::memory::Memory;
-use super::message;
 use super::owners::Owner;
-use super::room::{LACK_US, Relief};
+use super::room::Relief;
 use super::sockets::Sockets;
 use crate::mesh::Port;
 use crate::node::NodeInfo;
 use crate::session::resp::cursors::Cursors;
 use crate::session::walks::Walks;
-use crate::session::{Dialogue, Hold, Session, Sessions};
+use crate::session::{Hold, Session, Sessions};
 use crate::stats::published::Figure;
 use crate::stats::{Class, CoreStats};
+use pinion_engine::key::Partition;
 use pinion_engine::shard::Now;
-use pinion_engine::shard::request::{Answer, Answers, Refusal, Ticket};
+use pinion_engine::shard::request::{Answer, Ticket};
 use pinion_net::reactor::ConnId;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -95,6 +95,16 @@ pub struct Hub {
     pub draining: bool,
     /// The shard takes no writes, and the log says so.
     pub takes_no_writes: bool,
+    /// Connections with kept reads, one of which may go on.
+    pub ready_reads: VecDeque<ConnId>,
+    /// Connections whose kept reads find no room in the memory, and until when they wait for it.
+    pub starved: VecDeque<(u64, ConnId)>,
+    /// Kept reads that nobody waits for any more.
+    pub forgotten: Vec<(Partition, u64)>,
+    /// Connections that are in the middle of a long command, which goes on in the next turn.
+    pub sliced: Vec<ConnId>,
+    /// What answers of this turn have cost, in bytes copied.
+    pub spent: usize,
     /// Requests of each class that came and were answered within this turn.
     pub quick: [u64; Class::ALL.len()],
 }
@@ -128,6 +138,11 @@ impl Hub {
             throttled: BinaryHeap::new(),
             draining: false,
             takes_no_writes: false,
+            ready_reads: VecDeque::new(),
+            starved: VecDeque::new(),
+            forgotten: Vec::new(),
+            sliced: Vec::new(),
+            spent: 0,
             quick: [0; Class::ALL.len()],
         }
     }
@@ -239,6 +254,16 @@ impl Hub {
         }
     }
 
+    /// Looks soon whether a kept read of a connection may go on.
+    pub fn queue_reads(&mut self, conn: ConnId) {
+        if let Some(session) = self.sessions.get(conn)
+            && !session.reads.is_empty()
+            && !std::mem::replace(&mut session.reads.is_queued, true)
+        {
+            self.ready_reads.push_back(conn);
+        }
+    }
+
     /// Lets a walk go on soon.
     pub fn queue_walk(&mut self, key: u64) {
         if let Some(walk) = self.walks.get(key)
@@ -250,98 +275,9 @@ impl Hub {
     }
 }
 
-/// Where a shard's answers go.
-pub struct Sink<'a, S> {
-    /// The core.
-    pub hub: &'a mut Hub,
-    /// Its connections' bytes.
-    pub io: &'a mut S,
-}
-
-impl<S: Sockets> Answers for Sink<'_, S> {
-    #[inline]
-    fn answer(&mut self, ticket: Ticket, answer: Answer<'_>) {
-        deliver(self.hub, self.io, ticket, &answer);
-    }
-}
-
-/// Values that one connection may have waiting for it. Many large ones that were asked for after many small ones, before
-/// their size was known, could come to more: they are refused, as busy. Reads can be.
-const VALUES_BYTES_MAX: usize = 64 << 20;
-
-/// About how many bytes an answer adds to a connection's output.
+/// Brings the charge of a session in line with what it holds.
 #[inline]
-fn answer_bytes(answer: &Answer<'_>) -> usize {
-    match answer {
-        Answer::Value(value)
-        | Answer::Item { value: Some(value), .. }
-        | Answer::Written { old: Some(value), .. }
-        | Answer::NotMet { current: Some(value) } => value.bytes.len(),
-        Answer::Page { page, .. } => page.bytes(),
-        _ => 0,
-    }
-}
-
-#[inline]
-fn recharge(memory: &mut Memory, session: &mut Session) {
+pub(super) fn recharge(memory: &mut Memory, session: &mut Session) {
     let holds = session.memory_bytes();
     memory.recharge(&mut session.charged, holds);
-}
-
-/// Hands an answer to whoever asked, be it from this core's shard or from another's.
-pub fn deliver(hub: &mut Hub, io: &mut impl Sockets, ticket: Ticket, answer: &Answer<'_>) {
-    match Owner::of(ticket) {
-        Some(Owner::Connection { index, generation }) => {
-            let (now_ms, now_us) = (hub.clock_ms, hub.now.mono_us);
-            let Some(session) = hub.sessions.at(index, generation) else { return };
-            let conn = session.conn;
-            let bytes = answer_bytes(answer);
-            let has_value = matches!(answer, Answer::Value(_) | Answer::Item { value: Some(_), .. });
-            let lacks_room = has_value && !hub.memory.has_room_for_answer(bytes);
-            let is_too_much =
-                lacks_room || has_value && io.queued(conn) + session.held_bytes() + bytes > VALUES_BYTES_MAX;
-            if lacks_room {
-                hub.memory.lack(bytes, now_us + LACK_US);
-            }
-            session.note_answer(bytes);
-            let out = io.output(conn);
-            let queued = out.len();
-            let settled = match (&mut session.dialogue, answer) {
-                (Dialogue::Resp(resp), Answer::Item { .. }) if is_too_much => {
-                    resp.refuse_item(ticket.request, out)
-                }
-                (Dialogue::Wire(wire), Answer::Item { index, .. }) if is_too_much => {
-                    wire.refuse_item(ticket.request, *index, now_us, out)
-                }
-                (dialogue, answer) => {
-                    let answer = if is_too_much { &Answer::Refused(Refusal::Busy) } else { answer };
-                    match dialogue {
-                        Dialogue::Resp(resp) => resp.answer(ticket.request, answer, now_ms, out),
-                        Dialogue::Wire(wire) => wire.answer(ticket.request, answer, now_us, out),
-                    }
-                }
-            };
-            hub.memory.note_appended(out.len() - queued);
-            recharge(&mut hub.memory, session);
-            let special = session.is_held() || session.half_closed || session.closing;
-            if let Some(settled) = settled {
-                hub.settle(settled);
-            }
-            if special {
-                hub.after_answers(io, conn);
-            }
-        }
-        Some(Owner::Core(core)) => {
-            let port = hub.forwards.port();
-            port.answer(core, |batch| message::write_answer(batch, ticket.request, answer));
-        }
-        Some(Owner::Walk) => {
-            let (key, lane) = Walks::parts(ticket.request);
-            if let Some(walk) = hub.walks.get(key) {
-                walk.take(lane, answer);
-                hub.queue_walk(key);
-            }
-        }
-        None => debug_assert!(false, "every ticket of this core has an owner"),
-    }
 }

@@ -16,6 +16,8 @@ const CLEAR: u8 = 5;
 const CURSOR: u8 = 6;
 const SCAN_MANY: u8 = 7;
 const COUNT: u8 = 8;
+const GO_ON: u8 = 9;
+const FORGET: u8 = 10;
 
 /// What a message of another core asks for.
 pub enum Incoming<'a> {
@@ -34,16 +36,18 @@ pub fn set_slot(message: &mut [u8], slot: u64) {
 pub fn write_cursor(batch: &mut Vec<u8>, slot: u64, cursor: u64) {
     let mut out = Writer(batch);
     out.u64(slot);
+    out.u32(0);
     out.u16(0);
     out.u16(0);
     out.u8(CURSOR);
     out.u64(cursor);
 }
 
-/// Appends a request, which the sender knows by `slot`.
-pub fn write_request(batch: &mut Vec<u8>, slot: u64, request: &Request<'_>) {
+/// Appends a request, which the sender knows by `slot`. It has room for so many KiB of values in the answers.
+pub fn write_request(batch: &mut Vec<u8>, slot: u64, room_kib: u32, request: &Request<'_>) {
     let mut out = Writer(batch);
     out.u64(slot);
+    out.u32(room_kib);
     out.u16(request.keyspace.0);
     out.u16(request.partition.0);
     match request.op {
@@ -51,10 +55,19 @@ pub fn write_request(batch: &mut Vec<u8>, slot: u64, request: &Request<'_>) {
             out.u8(GET);
             out.bytes(key);
         }
-        Op::GetMany { keys } => {
+        Op::GetMany { keys, values } => {
             out.u8(GET_MANY);
+            out.flag(values);
             out.len(keys.len());
             keys.iter().for_each(|key| out.bytes(key));
+        }
+        Op::GoOn { read } => {
+            out.u8(GO_ON);
+            out.u64(read);
+        }
+        Op::Forget { read } => {
+            out.u8(FORGET);
+            out.u64(read);
         }
         Op::Update { key, update } => {
             out.u8(UPDATE);
@@ -88,22 +101,25 @@ pub fn write_request(batch: &mut Vec<u8>, slot: u64, request: &Request<'_>) {
     }
 }
 
-/// Takes the requests of a batch, slot and request, as long as `take` wants more; returns the bytes of those taken.
-pub fn each_request(batch: &[u8], mut take: impl FnMut(u64, Incoming<'_>) -> bool) -> usize {
+/// Takes the requests of a batch, as long as `take` wants more; returns the bytes of those taken. `take` gets the slot and the
+/// room that the sender has for values, in KiB.
+pub fn each_request(batch: &[u8], mut take: impl FnMut((u64, u32), Incoming<'_>) -> bool) -> usize {
     let mut fields = Reader(batch);
     let mut more = true;
     while more && !fields.is_empty() {
-        let slot = fields.u64();
+        let slot = (fields.u64(), fields.u32());
         let keyspace = Keyspace(fields.u16());
         let partition = Partition(fields.u16());
         let mut give = |op| more = take(slot, Incoming::Request(Request { keyspace, partition, op }));
         match fields.u8() {
             GET => give(Op::Get { key: fields.bytes() }),
             GET_MANY => {
-                let count = fields.len();
+                let (values, count) = (fields.flag(), fields.len());
                 let keys: SmallVec<[&[u8]; 16]> = (0..count).map(|_| fields.bytes()).collect();
-                give(Op::GetMany { keys: &keys });
+                give(Op::GetMany { keys: &keys, values });
             }
+            GO_ON => give(Op::GoOn { read: fields.u64() }),
+            FORGET => give(Op::Forget { read: fields.u64() }),
             UPDATE => {
                 let key = fields.bytes();
                 give(Op::Update { key, update: read_update(&mut fields) });
@@ -324,6 +340,12 @@ pub fn write_answer(batch: &mut Vec<u8>, slot: u64, answer: &Answer<'_>) {
             out.u16(partition.0);
             out.bytes(key);
         }
+        Answer::Waits { read, partition, bytes } => {
+            out.u8(10);
+            out.u64(read);
+            out.u16(partition.0);
+            out.len(bytes);
+        }
     }
 }
 
@@ -357,6 +379,10 @@ pub fn each_answer(batch: &[u8], page: &mut Page, mut take: impl FnMut(u64, Answ
                 give(Answer::Refused(refusal_of(kind, fields.text())));
             }
             8 => give(Answer::Unknown(fields.text())),
+            10 => {
+                let (read, partition) = (fields.u64(), Partition(fields.u16()));
+                give(Answer::Waits { read, partition, bytes: fields.len() });
+            }
             _ => {
                 let (keys, more) = (fields.u64(), fields.flag());
                 let next = (Partition(fields.u16()), fields.bytes());
@@ -397,6 +423,7 @@ fn refusal_parts(refusal: Refusal<'_>) -> (u8, &str) {
         Refusal::Damaged(text) => (5, text),
         Refusal::Invalid(text) => (6, text),
         Refusal::WrongShard => (7, ""),
+        Refusal::NoRoom(text) => (8, text),
     }
 }
 
@@ -409,6 +436,7 @@ fn refusal_of(kind: u8, text: &str) -> Refusal<'_> {
         4 => Refusal::ReadOnly(text),
         5 => Refusal::Damaged(text),
         6 => Refusal::Invalid(text),
+        8 => Refusal::NoRoom(text),
         _ => Refusal::WrongShard,
     }
 }

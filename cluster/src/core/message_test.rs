@@ -15,7 +15,9 @@ fn requests() -> Vec<Op<'static>> {
     let scan = Scan { from: b"a", to: b"", limit: 10, limit_bytes: 99, keys_only: true };
     vec![
         Op::Get { key: b"k" },
-        Op::GetMany { keys: &[b"a", b"", b"c"] },
+        Op::GetMany { keys: &[b"a", b"", b"c"], values: false },
+        Op::GoOn { read: 7 },
+        Op::Forget { read: 8 },
         Op::Update { key: b"k", update: put },
         Op::Update { key: b"k", update: delete },
         Op::Update { key: b"k", update: Update::Increment { by: -3 } },
@@ -36,11 +38,11 @@ fn requests_survive_their_batch() {
     let mut batch = Vec::new();
     let request = |op| Request { keyspace: Keyspace(3), partition: Partition(5), op };
     for (slot, &op) in ops.iter().enumerate() {
-        write_request(&mut batch, slot as u64, &request(op));
+        write_request(&mut batch, slot as u64, 3 + slot as u32, &request(op));
     }
     let mut seen = 0;
-    each_request(&batch, |slot, read| {
-        assert_eq!(slot, seen);
+    each_request(&batch, |(slot, room_kib), read| {
+        assert_eq!((slot, u64::from(room_kib)), (seen, 3 + seen));
         let Incoming::Request(read) = read else { panic!("a request was written") };
         assert_eq!(format!("{read:?}"), format!("{:?}", request(ops[slot as usize])));
         seen += 1;
@@ -70,6 +72,7 @@ fn answers_survive_their_batch() {
         Answer::Unknown("the log failed"),
         Answer::Counted { keys: 7, next: Some((Partition(3), b"k")) },
         Answer::Counted { keys: 8, next: None },
+        Answer::Waits { read: 9, partition: Partition(4), bytes: 1 << 20 },
     ];
     let mut batch = Vec::new();
     for (slot, answer) in answers.iter().enumerate() {

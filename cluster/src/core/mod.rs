@@ -2,15 +2,17 @@
 //!
 //! - [`state`] is a core as a state machine, over what [`sockets`] asks of whoever drives it; [`handler`] is what the
 //!   reactor calls, and the simulator is another driver.
-//! - [`turn`] is what sessions work with during a turn; [`hub`] is the core without its shard, and where answers go.
+//! - [`turn`] is what sessions work with during a turn; [`hub`] is the core without its shard, [`deliver`] where answers go.
 //! - [`forward`] and [`message`] carry requests to other cores; [`owners`] says whom an answer is for.
 //! - [`memory`] is the account of what connections take; [`room`] says who gets some, who waits, and who has to go.
 //! - [`driver`] performs the shard's I/O; [`start`] sets all of it up.
 
 mod bytes;
 pub mod control;
+pub mod deliver;
 pub mod driver;
 pub mod forward;
+mod go_on;
 pub mod handler;
 pub mod hub;
 pub mod memory;

@@ -3,8 +3,9 @@
 //! | kind (8 bits) | then |
 //! |---|---|
 //! | connection | index (24 bits), generation (32 bits); the ticket's request is the session's business |
-//! | another core | its number; the ticket's request is the slot in its table of forwarded requests |
+//! | another core | room for values in KiB (24 bits), its number; the ticket's request is the slot in its table of forwarded requests |
 //! | a walk | nothing; the ticket's request is the walk's key |
+//! | nobody | nothing |
 
 use pinion_engine::shard::request::Ticket;
 
@@ -19,19 +20,30 @@ pub enum Owner {
         generation: u32,
     },
     /// Another core, which forwarded the request.
-    Core(usize),
+    Core {
+        /// Its number.
+        core: usize,
+        /// So many KiB of values it has room for in the answers.
+        room_kib: u32,
+    },
     /// A walk over partitions on this core.
     Walk,
+    /// Nobody waits for the answer.
+    Nobody,
 }
 
 const CONNECTION: u64 = 1;
 const CORE: u64 = 2;
 const WALK: u64 = 3;
+const NOBODY: u64 = 4;
 const KIND_SHIFT: u32 = 56;
 const INDEX_SHIFT: u32 = 32;
 
 /// Connections of a core have indexes below this.
 pub const CONNECTION_INDEX_END: u32 = 1 << (KIND_SHIFT - INDEX_SHIFT);
+
+/// The most room that a request can name, which is any.
+pub const ROOM_KIB_MAX: u32 = (1 << (KIND_SHIFT - INDEX_SHIFT)) - 1;
 
 impl Owner {
     /// The ticket of this owner's `request`.
@@ -42,8 +54,11 @@ impl Owner {
                 debug_assert!(index < CONNECTION_INDEX_END, "connections are limited when the node starts");
                 CONNECTION << KIND_SHIFT | u64::from(index) << INDEX_SHIFT | u64::from(generation)
             }
-            Owner::Core(core) => CORE << KIND_SHIFT | core as u64,
+            Owner::Core { core, room_kib } => {
+                CORE << KIND_SHIFT | u64::from(room_kib.min(ROOM_KIB_MAX)) << INDEX_SHIFT | core as u64
+            }
             Owner::Walk => WALK << KIND_SHIFT,
+            Owner::Nobody => NOBODY << KIND_SHIFT,
         };
         Ticket { owner, request }
     }
@@ -56,8 +71,12 @@ impl Owner {
                 index: (ticket.owner >> INDEX_SHIFT) as u32 & (CONNECTION_INDEX_END - 1),
                 generation: ticket.owner as u32,
             }),
-            CORE => Some(Owner::Core(ticket.owner as u32 as usize)),
+            CORE => Some(Owner::Core {
+                core: ticket.owner as u32 as usize,
+                room_kib: (ticket.owner >> INDEX_SHIFT) as u32 & ROOM_KIB_MAX,
+            }),
             WALK => Some(Owner::Walk),
+            NOBODY => Some(Owner::Nobody),
             _ => None,
         }
     }
@@ -72,8 +91,10 @@ mod tests {
         for owner in [
             Owner::Connection { index: CONNECTION_INDEX_END - 1, generation: u32::MAX },
             Owner::Connection { index: 0, generation: 0 },
-            Owner::Core(1023),
+            Owner::Core { core: 1023, room_kib: ROOM_KIB_MAX },
+            Owner::Core { core: 0, room_kib: 1 },
             Owner::Walk,
+            Owner::Nobody,
         ] {
             let ticket = owner.ticket(7);
             assert_eq!((Owner::of(ticket), ticket.request), (Some(owner), 7));

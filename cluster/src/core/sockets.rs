@@ -17,6 +17,8 @@ pub trait Sockets {
     fn queued(&self, conn: ConnId) -> usize;
     /// Whether that is more than a connection may have.
     fn is_over_budget(&self, conn: ConnId) -> bool;
+    /// Has the core told when the output of a connection, which is over its budget, is below it again.
+    fn tell_when_drained(&mut self, conn: ConnId);
     /// Presents nothing more of a connection until as many calls of [`Sockets::resume`].
     fn pause(&mut self, conn: ConnId);
     /// Takes one pause back; what was left is presented again.
@@ -68,6 +70,11 @@ impl Sockets for Io<AlignedBuf> {
     #[inline]
     fn is_over_budget(&self, conn: ConnId) -> bool {
         Io::is_over_budget(self, conn)
+    }
+
+    #[inline]
+    fn tell_when_drained(&mut self, conn: ConnId) {
+        Io::tell_when_drained(self, conn);
     }
 
     #[inline]

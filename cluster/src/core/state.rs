@@ -4,7 +4,8 @@
 //! closes its batch and hands out its I/O, and what other cores are sent leaves.
 
 use super::control::{POLL, Phase};
-use super::hub::{Hub, Sink};
+use super::deliver::Sink;
+use super::hub::Hub;
 use super::sockets::{Performer, Sockets};
 use super::turn::Turn;
 use crate::node::events::Events;
@@ -41,6 +42,7 @@ impl CoreState {
     /// A turn begins at this time.
     pub fn begin(&mut self, io: &impl Sockets, now: Now) {
         self.hub.now = now;
+        self.hub.spent = 0;
         self.hub.memory.begin_turn(io.held_bytes());
         self.shard.tick(now);
         self.hub.clock_ms = self.shard.clocks().now_us / 1000;
@@ -109,13 +111,19 @@ impl CoreState {
 
     /// A connection is gone.
     pub fn closed(&mut self, conn: ConnId, reason: CloseReason) {
-        if let Some(session) = self.hub.sessions.remove(conn) {
+        if let Some(mut session) = self.hub.sessions.remove(conn) {
             self.hub.memory.release(session.charged);
+            self.hub.forgotten.extend(session.reads.drain().map(|wait| (wait.partition, wait.read)));
             self.hub.memory.unclaim(session.claim);
         }
         if reason == CloseReason::InputTooLong {
             tracing::warn!("a connection sent a command over the limit and was closed");
         }
+    }
+
+    /// The client of a connection has taken what was queued for it, down to its budget.
+    pub fn drained(&mut self, io: &mut impl Sockets, conn: ConnId) {
+        self.turn(io).drained(conn);
     }
 
     /// A request of the shard has ended.
@@ -147,6 +155,8 @@ impl CoreState {
             self.turn(io).take_mail();
         }
         self.turn(io).walk();
+        self.turn(io).go_on();
+        self.turn(io).next_slices();
         self.release_writers(io);
         self.relieve(io);
         self.drive(io, performer);
@@ -204,16 +214,17 @@ impl CoreState {
 
     /// What comes after a turn: another one, or sleep until something happens or so much time has passed.
     pub fn next(&mut self) -> Next {
-        if !self.hub.ready_walks.is_empty() {
+        if !self.hub.ready_walks.is_empty() || !self.hub.ready_reads.is_empty() {
             return Next::Now;
         }
         let now_us = self.hub.now.mono_us;
         let until = |deadline_us: u64| Duration::from_micros(deadline_us.saturating_sub(now_us));
         let throttled = self.hub.throttled.peek().map(|&Reverse((until_us, _))| until(until_us));
+        let starved = self.hub.starved.front().map(|&(until_us, _)| until(until_us));
         let shard = self.shard.next_deadline_us().map(until);
         let mail = self.hub.forwards.port().has_mail().then_some(MAIL_POLL);
         let look = self.hub.next_look_us().map(until);
         let down = (self.phase != Phase::Serving).then_some(POLL);
-        Next::Sleep([throttled, shard, mail, look, down].into_iter().flatten().min())
+        Next::Sleep([throttled, starved, shard, mail, look, down].into_iter().flatten().min())
     }
 }

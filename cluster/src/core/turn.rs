@@ -1,8 +1,9 @@
 //! What sessions work with during a turn: the shard, the hub and the sockets, and how requests get to their shard.
 
-use super::hub::{Hub, Sink, deliver};
+use super::deliver::{Sink, deliver};
+use super::hub::Hub;
 use super::message::{self, Incoming};
-use super::owners::Owner;
+use super::owners::{Owner, ROOM_KIB_MAX};
 use super::sockets::Sockets;
 use crate::session::walks::{Admission, Walks};
 use crate::session::{Dialogue, Hold};
@@ -56,15 +57,44 @@ impl<S: Sockets> Turn<'_, S> {
         false
     }
 
-    /// Gives a request to the shard of its partition, here or on another core.
+    /// Gives a request to the shard of its partition, here or on another core. Its answers carry no values, or pages.
     #[inline]
     pub fn submit(&mut self, ticket: Ticket, request: Request<'_>) {
+        self.submit_read(ticket, usize::MAX, request);
+    }
+
+    /// As [`Turn::submit`], for a read in whose answers there is room for so many bytes of values, if another core sends them.
+    #[inline]
+    pub fn submit_read(&mut self, ticket: Ticket, room: usize, request: Request<'_>) {
         let core = self.hub.node.placement.core_of(request.partition);
         if core == self.hub.me {
             self.shard.request(ticket, request, &mut Sink { hub: self.hub, io: self.io });
-        } else if !self.hub.forwards.send(core, ticket, &request) {
+        } else if !self.hub.forwards.send(core, ticket, room_kib(room), &request) {
             self.hub.backlogged(self.io, ticket);
         }
+    }
+
+    /// As [`Turn::submit_read`], for a request on one key of a connection.
+    #[inline]
+    pub fn submit_single(&mut self, conn: ConnId, core: usize, ticket: Ticket, request: Request<'_>) {
+        let room = if core == self.hub.me { 0 } else { self.room_per_read(conn) };
+        self.submit_read(ticket, room, request);
+    }
+
+    /// As [`Turn::submit_read`], for a request that is answered so many times.
+    pub fn submit_for(&mut self, ticket: Ticket, room: usize, answers: usize, request: Request<'_>) {
+        let core = self.hub.node.placement.core_of(request.partition);
+        if core == self.hub.me {
+            self.shard.request(ticket, request, &mut Sink { hub: self.hub, io: self.io });
+        } else if !self.hub.forwards.send_for(core, ticket, room_kib(room), answers, &request) {
+            self.hub.backlogged(self.io, ticket);
+        }
+    }
+
+    /// Room that a connection has for the answer to one read of another core, bytes.
+    #[inline]
+    pub fn room_per_read(&mut self, conn: ConnId) -> usize {
+        self.hub.sessions.get(conn).map_or(0, |session| session.room_per_read())
     }
 
     /// Whether a connection's input must wait. Holds it if it has too much under way.
@@ -167,8 +197,8 @@ impl<S: Sockets> Turn<'_, S> {
             }
             while self.takes_over(core) {
                 let Some(batch) = self.hub.forwards.port().take_requests(core) else { break };
-                let taken = message::each_request(&batch, |slot, incoming| {
-                    self.take_request(core, slot, incoming);
+                let taken = message::each_request(&batch, |(slot, room_kib), incoming| {
+                    self.take_request((core, room_kib), slot, incoming);
                     self.takes_over(core)
                 });
                 let port = self.hub.forwards.port();
@@ -186,8 +216,8 @@ impl<S: Sockets> Turn<'_, S> {
             && self.hub.forwards.port().keeps_up(core)
     }
 
-    fn take_request(&mut self, core: usize, slot: u64, incoming: Incoming<'_>) {
-        let ticket = Owner::Core(core).ticket(slot);
+    fn take_request(&mut self, (core, room_kib): (usize, u32), slot: u64, incoming: Incoming<'_>) {
+        let ticket = Owner::Core { core, room_kib }.ticket(slot);
         self.hub.stats.taken_over += 1;
         match incoming {
             Incoming::Request(request) => {
@@ -271,4 +301,10 @@ impl<S: Sockets> Turn<'_, S> {
         let key = self.hub.walks.insert(walk);
         self.hub.forwards.send_cursor(core, Owner::Walk.ticket(Walks::request(key, 0)), cursor);
     }
+}
+
+/// Room in KiB, as messages carry it.
+#[inline]
+fn room_kib(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(1 << 10)).map_or(ROOM_KIB_MAX, |kib| kib.min(ROOM_KIB_MAX))
 }

@@ -7,15 +7,18 @@
 mod counting;
 mod merge;
 pub mod resp;
+pub mod waits;
 pub mod walk;
 pub mod walks;
 pub mod wire;
 
+use crate::core::hub::Settled;
 use crate::core::memory::CONNECTION_BYTES;
 use crate::core::sockets::Sockets;
 use pinion_net::reactor::ConnId;
 use pinion_net::resp::{Encoder, Protocol};
 use resp::RespSession;
+use waits::{Wait, Waits};
 use wire::WireSession;
 
 /// Why a connection's input isn't taken in.
@@ -36,18 +39,22 @@ pub enum Hold {
     Drain = 32,
     /// It waits for room in the memory for connections.
     Memory = 64,
+    /// A long command goes on in another turn.
+    Slice = 128,
 }
 
 /// Requests that one connection may have under way.
 pub const IN_FLIGHT_MAX: usize = 1024;
 
 /// Of these, requests whose answers carry values that a new connection may have under way; it may have one more with each
-/// answer. How large values are isn't known before the first: without a slow start, a burst of reads from disk on a fresh
-/// connection comes to more than may wait for a client: of 300 values of 1 MiB, 205 were refused as busy.
+/// answer. How large values are isn't known before the first.
 const VALUES_START: usize = 8;
 
-/// Bytes of answers that one connection may have coming, or waiting for earlier ones.
-const ANSWER_BYTES_MAX: usize = 1 << 20;
+/// Bytes of answers that one connection may have coming, or waiting: beyond that, one value at a time comes.
+pub const ROOM_BYTES_MAX: usize = 1 << 20;
+
+/// Room that a read has at least in the answer of another core, bytes.
+const ROOM_PER_READ_MIN: usize = 4 << 10;
 
 /// What a connection speaks.
 pub enum Dialogue {
@@ -82,6 +89,8 @@ pub struct Session {
     pub leftover: bool,
     /// Its requests that wait in a backlog for credits.
     pub backlogged: u32,
+    /// Its reads that are kept for want of room.
+    pub reads: Waits,
     /// What of its memory is in the core's account.
     pub charged: usize,
     /// Room that the command which is coming in was given, bytes.
@@ -109,6 +118,7 @@ impl Session {
             closing: false,
             leftover: false,
             backlogged: 0,
+            reads: Waits::default(),
             charged: 0,
             claim: 0,
             moved: 0,
@@ -174,7 +184,10 @@ impl Session {
     /// What it waits for, for reports of the simulator.
     pub fn describe(&self) -> String {
         let (in_flight, holds, window) = (self.in_flight(), self.holds, self.window);
-        format!("{in_flight} in flight of {window}, holds {holds:07b}, leftover {}", self.leftover)
+        format!(
+            "{in_flight} in flight of {window}, holds {holds:08b}, leftover {}, kept {:?}",
+            self.leftover, self.reads
+        )
     }
 
     /// Requests that are not answered.
@@ -185,12 +198,12 @@ impl Session {
         }
     }
 
-    /// Notes an answer of so many bytes. Answers that are under way can't be refused any more, so their number follows
-    /// their size: large answers lower it at once, small ones raise it by one each.
+    /// Notes an answer of so many bytes. The number of those that are under way follows their size: large answers lower it at
+    /// once, small ones raise it by one each.
     #[inline]
     pub fn note_answer(&mut self, bytes: usize) {
         self.answer_bytes = bytes.max(self.answer_bytes - self.answer_bytes / 8);
-        let fitting = ANSWER_BYTES_MAX / self.answer_bytes.max(1);
+        let fitting = ROOM_BYTES_MAX / self.answer_bytes.max(1);
         self.window = (self.window + 1).min(fitting).clamp(1, IN_FLIGHT_MAX);
     }
 
@@ -217,14 +230,86 @@ impl Session {
             Dialogue::Wire(wire) => wire.memory_bytes(),
             Dialogue::Resp(resp) => resp.memory_bytes(),
         };
-        CONNECTION_BYTES + dialogue
+        CONNECTION_BYTES + dialogue + self.reads.bytes()
     }
 
     /// Bytes of replies that wait for earlier ones, or for the rest of themselves.
     pub fn held_bytes(&self) -> usize {
         match &self.dialogue {
-            Dialogue::Wire(wire) => wire.held_bytes(),
-            Dialogue::Resp(resp) => resp.held_bytes(),
+            Dialogue::Wire(wire) => wire.held_bytes() + self.reads.bytes(),
+            Dialogue::Resp(resp) => resp.held_bytes() + self.reads.bytes(),
+        }
+    }
+
+    /// Room for the answer to one read that is sent to another core. What all of them take together is bounded: there are
+    /// as many as their size allows.
+    pub fn room_per_read(&self) -> usize {
+        (4 * ROOM_BYTES_MAX / self.window).max(ROOM_PER_READ_MIN)
+    }
+
+    /// Whether a value of a request may come now: `queued` bytes of output haven't left. One that `may_pass` needs no room
+    /// beside others.
+    pub fn has_room_for(&self, request: u64, queued: usize, bytes: usize, may_pass: bool) -> bool {
+        let takes_value = match &self.dialogue {
+            Dialogue::Wire(wire) => wire.takes_value(request, bytes),
+            Dialogue::Resp(resp) => Some(resp.takes_value(request)),
+        };
+        let Some(takes_value) = takes_value else { return false };
+        let going = self.reads.going_bytes();
+        !takes_value || queued + self.held_bytes() + going + bytes <= ROOM_BYTES_MAX || may_pass && going == 0
+    }
+
+    /// Whether the next answer of a request would leave at once.
+    pub fn is_next(&self, request: u64) -> bool {
+        match &self.dialogue {
+            Dialogue::Wire(_) => true,
+            Dialogue::Resp(resp) => resp.is_next(request),
+        }
+    }
+
+    /// The kept read that is to go on next, and the length of its value: the one that can leave at once, or one that there is
+    /// room for. While the output is over its budget, none.
+    pub fn next_read(&self, queued: usize, is_over_budget: bool) -> Option<(usize, usize)> {
+        if is_over_budget {
+            return None;
+        }
+        let going = self.reads.going_bytes();
+        let used = queued + self.held_bytes() + going;
+        let mut reads = self.reads.iter().enumerate();
+        let next = reads.clone().find(|(_, wait)| self.is_next(wait.request)).filter(|_| going == 0);
+        let next = next.or_else(|| reads.find(|(_, wait)| used + wait.bytes <= ROOM_BYTES_MAX));
+        next.map(|(index, wait)| (index, wait.bytes))
+    }
+
+    /// Answers that a request still has to come.
+    pub fn answers_due(&self, request: u64) -> usize {
+        match &self.dialogue {
+            Dialogue::Wire(wire) => wire.answers_due(request),
+            Dialogue::Resp(resp) => resp.answers_due(request),
+        }
+    }
+
+    /// A read is kept for want of room; or it is of no use any more: then what became of its request, if that was all.
+    pub fn wait(
+        &mut self,
+        wait: Wait,
+        has_memory: bool,
+        now_us: u64,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Option<Settled>> {
+        match &mut self.dialogue {
+            Dialogue::Wire(wire) => wire.wait(wait, has_memory, now_us, out)?,
+            Dialogue::Resp(resp) => resp.wait(wait.request, out)?,
+        }
+        self.reads.push(wait);
+        Ok(())
+    }
+
+    /// Whether all that a slice of a long command has asked for is answered.
+    pub fn is_between_slices(&self) -> bool {
+        match &self.dialogue {
+            Dialogue::Wire(_) => true,
+            Dialogue::Resp(resp) => resp.is_between_slices(),
         }
     }
 
@@ -233,7 +318,7 @@ impl Session {
     fn values_due(&self) -> usize {
         match &self.dialogue {
             Dialogue::Wire(wire) => wire.values_due(),
-            Dialogue::Resp(resp) => resp.in_flight(),
+            Dialogue::Resp(resp) => resp.values_due(),
         }
     }
 
@@ -244,14 +329,14 @@ impl Session {
         in_flight > 0
             && (in_flight >= IN_FLIGHT_MAX
                 || self.values_due() >= self.window
-                || self.held_bytes() >= ANSWER_BYTES_MAX)
+                || self.held_bytes() >= ROOM_BYTES_MAX)
     }
 
     /// Whether enough was answered to take in more.
     pub fn has_room(&self) -> bool {
         self.in_flight() <= IN_FLIGHT_MAX / 2
             && self.values_due() <= self.window / 2
-            && self.held_bytes() <= ANSWER_BYTES_MAX / 2
+            && self.held_bytes() <= ROOM_BYTES_MAX / 2
     }
 }
 

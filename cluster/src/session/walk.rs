@@ -394,9 +394,11 @@ pub fn refusal_text(refusal: &Refusal<'_>) -> String {
         Refusal::Overflow => "increment or decrement would overflow".to_owned(),
         Refusal::Busy => "the shard is busy; slow down and try again".to_owned(),
         Refusal::WrongShard => "internal error: the partition isn't of this shard".to_owned(),
-        Refusal::Limit(text) | Refusal::ReadOnly(text) | Refusal::Damaged(text) | Refusal::Invalid(text) => {
-            (*text).to_owned()
-        }
+        Refusal::Limit(text)
+        | Refusal::NoRoom(text)
+        | Refusal::ReadOnly(text)
+        | Refusal::Damaged(text)
+        | Refusal::Invalid(text) => (*text).to_owned(),
     }
 }
 

@@ -58,6 +58,9 @@ struct Socket {
     is_ready: bool,
     /// Input was left because the output was over its budget.
     is_stalled: bool,
+    /// The core wants to know when the output is below its budget again, and that has come.
+    wants_drained: bool,
+    is_drained: bool,
     /// The client will send no more, and whether the core knows.
     is_finished: bool,
     told_finished: bool,
@@ -234,6 +237,7 @@ impl Net {
         !self.knocking.is_empty()
             || self.places.iter().filter_map(|place| place.socket.as_ref()).any(|socket| {
                 self.may_present(socket) && (socket.is_ready || !socket.arriving.is_empty())
+                    || socket.is_drained && !socket.is_closing
                     || self.has_end(socket)
                     || self.may_leave(socket)
             })
@@ -277,6 +281,13 @@ impl Net {
     pub fn advance(&mut self, state: &mut CoreState, index: usize, rng: &mut SmallRng, trace: &mut Trace) {
         let Some(socket) = self.places.get(index).and_then(|place| place.socket.as_deref()) else { return };
         let conn = self.id(index);
+        if socket.is_drained && !socket.is_closing {
+            if let Some(socket) = self.find_mut(conn) {
+                socket.is_drained = false;
+            }
+            state.drained(self, conn);
+        }
+        let Some(socket) = self.find(conn) else { return };
         if self.may_present(socket) && (socket.is_ready || !socket.arriving.is_empty()) {
             self.present(state, conn, rng, trace);
         }
@@ -365,6 +376,9 @@ impl Net {
             }
             socket.note_moved(count, turn);
             socket.is_ready |= socket.is_stalled && socket.output.len() <= budget_bytes;
+            if socket.wants_drained && socket.output.len() <= budget_bytes {
+                (socket.wants_drained, socket.is_drained) = (false, true);
+            }
         }
     }
 
@@ -418,6 +432,12 @@ impl Sockets for Net {
 
     fn is_over_budget(&self, conn: ConnId) -> bool {
         self.queued(conn) > self.options.budget_bytes
+    }
+
+    fn tell_when_drained(&mut self, conn: ConnId) {
+        if let Some(socket) = self.find_mut(conn) {
+            socket.wants_drained = true;
+        }
     }
 
     fn pause(&mut self, conn: ConnId) {

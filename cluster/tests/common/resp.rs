@@ -75,6 +75,19 @@ impl Resp {
         self.stream.get_mut().write_all(bytes)
     }
 
+    /// Another end of the same connection, to send by while this one reads.
+    pub fn try_clone(&self) -> Resp {
+        let stream = self.stream.get_ref().try_clone().expect("a socket can be cloned");
+        Resp { stream: BufReader::new(stream) }
+    }
+
+    /// The next line.
+    pub fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.stream.read_line(&mut line).expect("a line");
+        line.trim_end().to_owned()
+    }
+
     /// Says that nothing more will be sent.
     pub fn finish(&mut self) {
         self.stream.get_mut().shutdown(Shutdown::Write).expect("it can be half-closed");

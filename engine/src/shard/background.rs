@@ -255,8 +255,8 @@ impl Shard {
     }
 
     fn snapshots(&self) -> Snapshots {
-        let parked = self.parked.snapshots();
-        Snapshots::new(parked.map(|(place, at)| (self.partitions[place].id, at)).collect())
+        let waiting = self.parked.snapshots().chain(self.kept.snapshots());
+        Snapshots::new(waiting.map(|(place, at)| (self.partitions[place].id, at)).collect())
     }
 
     fn job_context(&mut self, numbers: u64, level: usize, resident: bool) -> JobContext {

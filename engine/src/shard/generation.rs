@@ -71,7 +71,8 @@ pub(super) enum PendingAnswer {
         place: Place,
         keys: Box<[Box<[u8]>]>,
         at: Moment,
-        many: bool,
+        /// Of several keys: whether their values are wanted.
+        many: Option<bool>,
     },
 }
 

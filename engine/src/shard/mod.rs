@@ -21,6 +21,7 @@ mod doubt;
 mod evaluate;
 mod generation;
 mod home;
+mod kept;
 mod open;
 pub mod options;
 pub mod owned;
@@ -48,6 +49,7 @@ use background::Background;
 use doubt::{Backoff, Doubt};
 use generation::Generation;
 use home::Home;
+use kept::KeptReads;
 use parked::ParkedRequests;
 use partition::{Partitions, Place};
 use queue::KeyLines;
@@ -76,6 +78,7 @@ pub struct Shard {
     log: Log,
     manifest: Manifest,
     parked: ParkedRequests,
+    kept: KeptReads,
     large_scans: LargeScans,
     lines: KeyLines,
     background: Background,
@@ -126,18 +129,25 @@ impl Shard {
             return out.answer(ticket, Answer::Refused(Refusal::WrongShard));
         };
         let target = Target { ticket, place, prefix: self.partitions[place].prefix(request.keyspace) };
+        match request.op {
+            Op::GoOn { read } => return self.go_on(ticket, read, out),
+            Op::Forget { read } => return self.forget(ticket, read, out),
+            _ => {}
+        }
         if !self.lines.is_empty() && self.stands_in_line(target.prefix, &request.op) {
             return self.park(target, &request.op, Why::Turn, out);
         }
-        if let Flow::Cold(blocks) = self.dispatch(target, &request.op, Reader::Newest, out) {
-            self.park(target, &request.op, Why::Blocks(&blocks), out);
+        match self.dispatch(target, &request.op, Reader::Newest, out) {
+            Flow::Done => {}
+            Flow::Cold(blocks) => self.park(target, &request.op, Why::Blocks(&blocks), out),
+            Flow::Stopped(stopped) => self.stop(target, &request.op, *stopped, out),
         }
     }
 
     fn dispatch(&mut self, target: Target, op: &Op<'_>, reader: Reader, out: &mut impl Answers) -> Flow {
         match op {
             Op::Get { key } => self.get(target, key, reader, out),
-            Op::GetMany { keys } => self.get_many(target, keys, reader, out),
+            Op::GetMany { keys, values } => self.get_many(target, (keys, *values), reader, out),
             Op::Update { key, update } => self.update(target, key, update, out),
             Op::UpdateMany { updates } => self.update_many(target, updates, out),
             Op::Scan(scan) => {
@@ -151,6 +161,10 @@ impl Shard {
             }
             Op::Count(count) => self.count(target, count, out),
             Op::Clear => self.clear(target, out),
+            Op::GoOn { .. } | Op::Forget { .. } => {
+                debug_assert!(false, "they are about a read that has been dispatched");
+                Flow::Done
+            }
         }
     }
 
@@ -264,11 +278,11 @@ impl Shard {
         let is_behind_a_clear = has(&[]);
         match op {
             Op::Get { key } | Op::Update { key, .. } => is_behind_a_clear || has(key),
-            Op::GetMany { keys } => is_behind_a_clear || keys.iter().any(|key| has(key)),
+            Op::GetMany { keys, .. } => is_behind_a_clear || keys.iter().any(|key| has(key)),
             Op::UpdateMany { updates } => is_behind_a_clear || updates.iter().any(|(key, _)| has(key)),
             Op::Clear => !self.lines.keys_of(&prefix.to_bytes()).is_empty(),
             // Ordered reads see applied data only: they have no place in the order of pending requests.
-            Op::Scan(_) | Op::ScanMany { .. } | Op::Count(_) => false,
+            Op::Scan(_) | Op::ScanMany { .. } | Op::Count(_) | Op::GoOn { .. } | Op::Forget { .. } => false,
         }
     }
 }
@@ -305,6 +319,21 @@ enum Flow {
     Done,
     /// It needs blocks first; nothing has been done.
     Cold(smallvec::SmallVec<[crate::table::BlockRef; 4]>),
+    /// A read stopped on its way.
+    Stopped(Box<Stopped>),
+}
+
+/// Where and why a read stopped.
+#[derive(Debug)]
+struct Stopped {
+    /// So many of its keys are answered.
+    from: usize,
+    /// What it sees.
+    at: Moment,
+    /// Blocks that it needs. None: it stopped for want of room.
+    cold: smallvec::SmallVec<[crate::table::BlockRef; 4]>,
+    /// The length of the value that there was no room for.
+    bytes: usize,
 }
 
 /// Why a request parks.

@@ -9,7 +9,7 @@ use super::options::{Budgets, Now, ShardOptions, Tuning};
 use super::partition::Partitions;
 use super::sources::Sources;
 use super::stats::Counters;
-use super::{CLOCK_US_MAX, Durability, KeyLines, ParkedRequests, Shard};
+use super::{CLOCK_US_MAX, Durability, KeptReads, KeyLines, ParkedRequests, Shard};
 use crate::dir::Dir;
 use crate::error::Error;
 use crate::io::FileName;
@@ -68,6 +68,7 @@ impl Shard {
             log,
             manifest,
             parked: ParkedRequests::default(),
+            kept: KeptReads::default(),
             large_scans: Default::default(),
             lines: KeyLines::default(),
             background,

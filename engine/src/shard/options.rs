@@ -62,7 +62,7 @@ impl ShardOptions {
     pub const MEMORY_BYTES_MIN: usize = 16 << 20;
 
     /// What a value over `value_bytes_max` is refused with.
-    pub(super) fn value_limit(value_bytes_max: usize) -> &'static str {
+    pub fn value_limit(value_bytes_max: usize) -> &'static str {
         match value_bytes_max {
             ShardOptions::VALUE_BYTES_MAX => "values are at most 16,777,216 bytes (16 MiB) long",
             _ => "the value is longer than the limit on values",

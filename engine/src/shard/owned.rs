@@ -10,7 +10,9 @@ pub struct OwnedOp(Shape);
 #[derive(Debug)]
 enum Shape {
     Get { key: Box<[u8]> },
-    GetMany { keys: Vec<Box<[u8]>> },
+    GetMany { keys: Vec<Box<[u8]>>, values: bool, from: usize },
+    GoOn { read: u64 },
+    Forget { read: u64 },
     Update { key: Box<[u8]>, update: OwnedUpdate },
     UpdateMany { updates: Vec<(Box<[u8]>, OwnedUpdate)> },
     Scan(OwnedScan),
@@ -81,7 +83,11 @@ impl OwnedOp {
     pub fn new(op: &Op<'_>) -> OwnedOp {
         OwnedOp(match *op {
             Op::Get { key } => Shape::Get { key: key.into() },
-            Op::GetMany { keys } => Shape::GetMany { keys: keys.iter().map(|&key| key.into()).collect() },
+            Op::GetMany { keys, values } => {
+                Shape::GetMany { keys: keys.iter().map(|&key| key.into()).collect(), values, from: 0 }
+            }
+            Op::GoOn { read } => Shape::GoOn { read },
+            Op::Forget { read } => Shape::Forget { read },
             Op::Update { key, update } => {
                 Shape::Update { key: key.into(), update: OwnedUpdate::new(&update) }
             }
@@ -107,10 +113,12 @@ impl OwnedOp {
     pub fn with<R>(&self, use_it: impl FnOnce(Op<'_>) -> R) -> R {
         match &self.0 {
             Shape::Get { key } => use_it(Op::Get { key }),
-            Shape::GetMany { keys } => {
-                let keys: Vec<&[u8]> = keys.iter().map(|key| &**key).collect();
-                use_it(Op::GetMany { keys: &keys })
+            Shape::GetMany { keys, values, from } => {
+                let keys: Vec<&[u8]> = keys[*from..].iter().map(|key| &**key).collect();
+                use_it(Op::GetMany { keys: &keys, values: *values })
             }
+            Shape::GoOn { read } => use_it(Op::GoOn { read: *read }),
+            Shape::Forget { read } => use_it(Op::Forget { read: *read }),
             Shape::Update { key, update } => use_it(Op::Update { key, update: update.borrow() }),
             Shape::UpdateMany { updates } => {
                 let updates: Vec<_> = updates.iter().map(|(key, update)| (&**key, update.borrow())).collect();
@@ -127,12 +135,19 @@ impl OwnedOp {
         }
     }
 
+    /// Leaves out the first `count` keys of a read of several: they are answered.
+    pub fn skip(&mut self, count: usize) {
+        if let Shape::GetMany { from, .. } = &mut self.0 {
+            *from += count;
+        }
+    }
+
     /// Memory it takes, about, bytes.
     pub fn bytes(&self) -> usize {
         const BOX: usize = 48;
         let payload = match &self.0 {
             Shape::Get { key } => key.len(),
-            Shape::GetMany { keys } => keys.iter().map(|key| key.len() + BOX).sum(),
+            Shape::GetMany { keys, .. } => keys.iter().map(|key| key.len() + BOX).sum(),
             Shape::Update { key, update } => key.len() + update.bytes.len(),
             Shape::UpdateMany { updates } => {
                 updates.iter().map(|(key, update)| key.len() + update.bytes.len() + 2 * BOX).sum()
@@ -144,7 +159,7 @@ impl OwnedOp {
             Shape::Count { partitions, place, from, to } => {
                 size_of_val(&**partitions) + place.len() + from.len() + to.len()
             }
-            Shape::Clear => 0,
+            Shape::Clear | Shape::GoOn { .. } | Shape::Forget { .. } => 0,
         };
         size_of::<OwnedOp>() + BOX + payload
     }
@@ -169,7 +184,9 @@ mod tests {
         let scan = Scan { from: b"f", to: b"t", limit: 3, limit_bytes: 4, keys_only: true };
         let ops = [
             Op::Get { key: b"k" },
-            Op::GetMany { keys: &keys },
+            Op::GetMany { keys: &keys, values: true },
+            Op::GoOn { read: 5 },
+            Op::Forget { read: 6 },
             Op::Update { key: b"k", update: put },
             Op::UpdateMany { updates: &updates },
             Op::Scan(scan),
@@ -181,5 +198,9 @@ mod tests {
             let lent = OwnedOp::new(&op).with(|lent| format!("{lent:?}"));
             assert_eq!(lent, format!("{op:?}"));
         }
+        let mut rest = OwnedOp::new(&Op::GetMany { keys: &keys, values: false });
+        rest.skip(1);
+        let lent = rest.with(|lent| format!("{lent:?}"));
+        assert_eq!(lent, format!("{:?}", Op::GetMany { keys: &keys[1..], values: false }));
     }
 }

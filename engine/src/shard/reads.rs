@@ -4,15 +4,32 @@ use super::generation::{Pending, PendingAnswer};
 use super::owned::OwnedOp;
 use super::parked::{OwnedRequest, Parked, Work};
 use super::queue::Waiting;
-use super::request::{Answer, Answers, Op, Refusal, Ticket};
+use super::request::{Answer, Answers, Op, ROOM_BYTES, Refusal, Ticket, Value};
 use super::sources::{Point, Sources};
-use super::{Flow, Moment, Reader, Shard, Since, Target, Why};
+use super::{Flow, Moment, Reader, Shard, Since, Stopped, Target, Why};
 use crate::error::Error;
 use crate::io::{IoCompletion, IoOutput};
 use crate::key::{Prefix, Version, user_key};
 use crate::table::{BlockRef, key_hash};
 
 use smallvec::SmallVec;
+
+/// So many keys of a read of several are looked at together: their blocks are in memory at once.
+const SLICE_KEYS: usize = 64;
+/// What an answer to one key of several takes beside its value, about, bytes.
+const ITEM_BYTES: usize = 32;
+
+/// How a slice of a read of several keys ended.
+enum SliceEnd {
+    Done,
+    /// These blocks are needed first; nothing of the slice is answered.
+    Cold(SmallVec<[BlockRef; 4]>),
+    /// There is no room for the value of the key at `from`, of so many bytes.
+    NoRoom {
+        from: usize,
+        bytes: usize,
+    },
+}
 
 impl Shard {
     /// Reads one key: the pending value's commit is waited for, applied values are answered at once.
@@ -28,13 +45,20 @@ impl Shard {
                         return self.refuse(target, Refusal::Busy, out);
                     }
                     let keys = Box::new([self.key_scratch.as_slice().into()]);
-                    self.wait_for_commit(since, target, keys, false);
+                    self.wait_for_commit(since, target, keys, None);
                     return Flow::Done;
                 }
                 self.newest()
             }
         };
         match self.sources.get(&self.key_scratch, hash, at.version, at.now_ms) {
+            Ok(Point::Value(Value { bytes, .. }))
+                if bytes.len() > ROOM_BYTES && !out.has_room(target.ticket, 0, bytes.len()) =>
+            {
+                let bytes = bytes.len();
+                let at = self.pinned(target, reader);
+                return Flow::Stopped(Box::new(Stopped { from: 0, at, cold: SmallVec::new(), bytes }));
+            }
             Ok(Point::Value(value)) => out.answer(target.ticket, Answer::Value(value)),
             Ok(Point::Absent) => out.answer(target.ticket, Answer::NotFound),
             Ok(Point::NeedsRead(block)) => return Flow::Cold(SmallVec::from_slice(&[block])),
@@ -43,57 +67,79 @@ impl Shard {
         Flow::Done
     }
 
-    /// Reads several keys as of one moment: all blocks are gathered before anything is answered.
+    /// Reads several keys as of one moment, some at a time: their blocks, then their values.
     pub(super) fn get_many(
         &mut self,
         target: Target,
-        keys: &[&[u8]],
+        (keys, values): (&[&[u8]], bool),
         reader: Reader,
         out: &mut impl Answers,
     ) -> Flow {
-        self.counters.reads += keys.len() as u64;
-        let mut newest = None;
         if reader == Reader::Newest {
+            self.counters.reads += keys.len() as u64;
+            let mut newest = None;
             for key in keys {
                 target.prefix.stored_key(key, &mut self.key_scratch);
                 let hash = key_hash(&self.key_scratch);
                 newest = newest.max(self.pending_since(target, hash));
             }
-        }
-        if let Some(since) = newest {
-            if self.is_waiting_room_full() {
-                return self.refuse(target, Refusal::Busy, out);
-            }
-            let stored = keys.iter().map(|key| [&target.prefix.to_bytes(), *key].concat().into()).collect();
-            self.wait_for_commit(since, target, stored, true);
-            return Flow::Done;
-        }
-        let at = if let Reader::At(at) = reader { at } else { self.newest() };
-        // What decompressing one key's block takes from the cache could be another's.
-        self.sources.cache.hold();
-        let flow = self.get_applied(target, keys, at, out);
-        self.sources.cache.let_go();
-        flow
-    }
-
-    /// Looks at several applied keys twice: for the blocks that are missing, then for the values.
-    fn get_applied(&mut self, target: Target, keys: &[&[u8]], at: Moment, out: &mut impl Answers) -> Flow {
-        let Target { ticket, prefix, .. } = target;
-        let cold = match self.cold_blocks(prefix, keys.iter().copied(), at) {
-            Ok(cold) => cold,
-            Err(error) => {
-                self.refuse_damaged(ticket, &error, out);
+            if let Some(since) = newest {
+                if self.is_waiting_room_full() {
+                    return self.refuse(target, Refusal::Busy, out);
+                }
+                let stored =
+                    keys.iter().map(|key| [&target.prefix.to_bytes(), *key].concat().into()).collect();
+                self.wait_for_commit(since, target, stored, Some(values));
                 return Flow::Done;
             }
-        };
+        }
+        let at = self.pinned(target, reader);
+        let (mut from, mut given) = (0, 0);
+        for slice in keys.chunks(SLICE_KEYS) {
+            // What decompressing one key's block takes from the cache could be another's.
+            self.sources.cache.hold();
+            let end = self.get_slice(target, (slice, values), from, at, &mut given, out);
+            self.sources.cache.let_go();
+            match end {
+                Ok(SliceEnd::Done) => from += slice.len(),
+                // Nothing has been answered: whoever called knows what to do with all of it.
+                Ok(SliceEnd::Cold(cold)) if from == 0 => return Flow::Cold(cold),
+                Ok(SliceEnd::Cold(cold)) => {
+                    return Flow::Stopped(Box::new(Stopped { from, at, cold, bytes: 0 }));
+                }
+                Ok(SliceEnd::NoRoom { from, bytes }) => {
+                    return Flow::Stopped(Box::new(Stopped { from, at, cold: SmallVec::new(), bytes }));
+                }
+                Err(error) => {
+                    self.refuse_damaged(target.ticket, &error, out);
+                    return Flow::Done;
+                }
+            }
+        }
+        Flow::Done
+    }
+
+    /// Looks at some applied keys twice: for the blocks that are missing, then for the values.
+    fn get_slice(
+        &mut self,
+        target: Target,
+        (keys, values): (&[&[u8]], bool),
+        from: usize,
+        at: Moment,
+        given: &mut usize,
+        out: &mut impl Answers,
+    ) -> Result<SliceEnd, Error> {
+        let Target { ticket, prefix, .. } = target;
+        let cold = self.cold_blocks(prefix, keys.iter().copied(), at)?;
         if !cold.is_empty() {
-            return Flow::Cold(cold);
+            return Ok(SliceEnd::Cold(cold));
         }
         for (index, key) in keys.iter().enumerate() {
             prefix.stored_key(key, &mut self.key_scratch);
             let hash = key_hash(&self.key_scratch);
             let value = match self.sources.get(&self.key_scratch, hash, at.version, at.now_ms) {
-                Ok(Point::Value(value)) => Some(value),
+                Ok(Point::Value(value)) if values => Some(value),
+                Ok(Point::Value(value)) => Some(Value { bytes: &[], ..value }),
                 Ok(Point::Absent) => None,
                 Ok(Point::NeedsRead(_)) | Err(_) => {
                     debug_assert!(
@@ -103,9 +149,22 @@ impl Shard {
                     None
                 }
             };
-            out.answer(ticket, Answer::Item { index, value });
+            let bytes = ITEM_BYTES + value.map_or(0, |value| value.bytes.len());
+            if *given + bytes > ROOM_BYTES && !out.has_room(ticket, *given, bytes) {
+                return Ok(SliceEnd::NoRoom { from: from + index, bytes });
+            }
+            *given += bytes;
+            out.answer(ticket, Answer::Item { index: from + index, value });
         }
-        Flow::Done
+        Ok(SliceEnd::Done)
+    }
+
+    /// What a read sees that may not come to its end in this call.
+    fn pinned(&self, target: Target, reader: Reader) -> Moment {
+        match reader {
+            Reader::At(at) => at,
+            Reader::Newest => self.moment(target.place),
+        }
     }
 
     /// Everything that is applied, now.
@@ -149,7 +208,7 @@ impl Shard {
         }
     }
 
-    fn wait_for_commit(&mut self, since: Since, target: Target, keys: Box<[Box<[u8]>]>, many: bool) {
+    fn wait_for_commit(&mut self, since: Since, target: Target, keys: Box<[Box<[u8]>]>, many: Option<bool>) {
         let Target { ticket, place, .. } = target;
         let at = self.moment(place);
         let answer = PendingAnswer::Read { ticket, place, keys, at, many };
@@ -187,10 +246,16 @@ impl Shard {
         let bare = stored(&[]);
         let mut lines: Vec<Box<[u8]>> = match op {
             Op::Get { key } if matches!(why, Why::Turn) => vec![stored(key)],
-            Op::GetMany { keys } if matches!(why, Why::Turn) => keys.iter().map(|key| stored(key)).collect(),
-            Op::Get { .. } | Op::GetMany { .. } | Op::Scan(_) | Op::ScanMany { .. } | Op::Count(_) => {
-                return Vec::new();
+            Op::GetMany { keys, .. } if matches!(why, Why::Turn) => {
+                keys.iter().map(|key| stored(key)).collect()
             }
+            Op::Get { .. }
+            | Op::GetMany { .. }
+            | Op::Scan(_)
+            | Op::ScanMany { .. }
+            | Op::Count(_)
+            | Op::GoOn { .. }
+            | Op::Forget { .. } => return Vec::new(),
             Op::Update { key, .. } => vec![stored(key)],
             Op::UpdateMany { updates } => updates.iter().map(|(key, _)| stored(key)).collect(),
             Op::Clear => self.lines.keys_of(&bare),
@@ -284,6 +349,12 @@ impl Shard {
                     self.parked.put_back(waiting, parked);
                     self.wait_for_blocks(waiting, &blocks, out);
                 }
+                Flow::Stopped(stopped) => {
+                    ready.extend(self.lines.leave(waiting, parked.line_keys()));
+                    if let OwnedRequest { target, work: Work::Op(op) } = parked.request {
+                        self.put_aside(target, op, *stopped, out);
+                    }
+                }
             }
         }
     }
@@ -320,11 +391,14 @@ impl Shard {
         let Some(prefix) = keys.first().and_then(|key| Prefix::of(key)) else { return };
         let target = Target { ticket, place, prefix };
         let users: SmallVec<[&[u8]; 8]> = keys.iter().map(|key| user_key(key)).collect();
-        let op = if many { Op::GetMany { keys: &users } } else { Op::Get { key: users[0] } };
-        if let Flow::Cold(blocks) = self.dispatch(target, &op, Reader::At(at), out) {
-            let owned = OwnedRequest { target, work: Work::Op(OwnedOp::new(&op)) };
-            let waiting = self.parked.insert(owned, at, Vec::new());
-            self.wait_for_blocks(waiting, &blocks, out);
+        let op = match many {
+            Some(values) => Op::GetMany { keys: &users, values },
+            None => Op::Get { key: users[0] },
+        };
+        match self.dispatch(target, &op, Reader::At(at), out) {
+            Flow::Done => {}
+            Flow::Cold(cold) => self.stop(target, &op, Stopped { from: 0, at, cold, bytes: 0 }, out),
+            Flow::Stopped(stopped) => self.stop(target, &op, *stopped, out),
         }
     }
 }

@@ -38,6 +38,18 @@ pub enum Op<'a> {
     GetMany {
         /// The users' keys.
         keys: &'a [&'a [u8]],
+        /// Whether values are wanted; else they are answered without their bytes.
+        values: bool,
+    },
+    /// Goes on with a read that [`Answer::Waits`]: what it still has to answer.
+    GoOn {
+        /// Its name.
+        read: u64,
+    },
+    /// Forgets a read that [`Answer::Waits`]: [`Answer::NotFound`].
+    Forget {
+        /// Its name.
+        read: u64,
     },
     /// Changes one key: [`Answer::Written`], [`Answer::NotMet`] or [`Answer::Integer`].
     Update {
@@ -191,7 +203,7 @@ pub enum Answer<'a> {
     NotFound,
     /// One key of [`Op::GetMany`].
     Item {
-        /// Its place in the request.
+        /// Its place in what this request (or [`Op::GoOn`]) still had to answer.
         index: usize,
         /// Its value, if there.
         value: Option<Value<'a>>,
@@ -226,6 +238,15 @@ pub enum Answer<'a> {
         /// The partition and user key to go on from; `None` at the end.
         next: Option<(Partition, &'a [u8])>,
     },
+    /// [`Answers::has_room`] said no: the shard keeps the rest of the read, at the moment it sees.
+    Waits {
+        /// What [`Op::GoOn`] and [`Op::Forget`] call it.
+        read: u64,
+        /// Its partition.
+        partition: Partition,
+        /// The length of the value that it stopped before.
+        bytes: usize,
+    },
     /// Not done, and certainly not applied.
     Refused(Refusal<'a>),
     /// May or may not have been applied.
@@ -254,6 +275,8 @@ pub enum Refusal<'a> {
     Limit(&'a str),
     /// The memory for waiting requests is used up: slow down and try again.
     Busy,
+    /// There is no room for the answer; the text says why and what to do.
+    NoRoom(&'a str),
     /// The shard takes no writes; the text says why and what to do.
     ReadOnly(&'a str),
     /// The data asked for is damaged on disk; the text names file and offset.
@@ -268,7 +291,18 @@ pub enum Refusal<'a> {
 pub trait Answers {
     /// Takes one answer.
     fn answer(&mut self, ticket: Ticket, answer: Answer<'_>);
+
+    /// Whether a read may answer a value of `bytes` now, beside the `given` bytes that this call has answered for it. Asked
+    /// where that comes to more than [`ROOM_BYTES`]. If not, the shard keeps the rest of the read: see [`Answer::Waits`].
+    #[inline]
+    fn has_room(&mut self, ticket: Ticket, given: usize, bytes: usize) -> bool {
+        let _ = (ticket, given, bytes);
+        true
+    }
 }
+
+/// Answers of a request up to this many bytes leave without asking for room.
+pub const ROOM_BYTES: usize = 1 << 10;
 
 /// The items of a scan's page, packed in one buffer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

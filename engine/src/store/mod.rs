@@ -126,7 +126,7 @@ pub trait KeyValue {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
-        self.call(Op::GetMany { keys })?.values()
+        self.call(Op::GetMany { keys, values: true })?.values()
     }
 
     /// Sets a key.

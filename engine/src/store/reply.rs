@@ -75,6 +75,9 @@ impl Reply {
             }
             Answer::Refused(refusal) => Reply::Failed(to_error(refusal)),
             Answer::Unknown(why) => Reply::Failed(Error::Unknown(why.into())),
+            Answer::Waits { .. } => {
+                Reply::Failed(Error::Refused("a read was kept although there is room for any value".into()))
+            }
         }
     }
 
@@ -140,7 +143,7 @@ pub(super) struct Gather {
 
 impl Gather {
     pub fn new(op: &Op<'_>) -> Gather {
-        let missing = if let Op::GetMany { keys } = op { keys.len() } else { 1 };
+        let missing = if let Op::GetMany { keys, .. } = op { keys.len() } else { 1 };
         Gather { missing, many: Vec::new(), reply: None, is_busy: false }
     }
 
@@ -185,7 +188,9 @@ fn to_error(refusal: Refusal<'_>) -> Error {
         Refusal::Limit(text) => Error::Limit(text.into()),
         Refusal::Busy => Error::Refused("the memory for waiting requests is used up; try again".into()),
         Refusal::ReadOnly(text) => Error::ReadOnly(text.into()),
-        Refusal::Damaged(text) | Refusal::Invalid(text) => Error::Refused(text.into()),
+        Refusal::Damaged(text) | Refusal::Invalid(text) | Refusal::NoRoom(text) => {
+            Error::Refused(text.into())
+        }
         Refusal::WrongShard => Error::Refused("another shard owns the partition".into()),
     }
 }

@@ -24,7 +24,7 @@ fn run(input: &[u8]) {
     let (&flags, bytes) = input.split_first().unwrap_or((&0, b""));
     let limits = match flags & 1 {
         0 => Limits::default(),
-        _ => Limits { bulk_bytes_max: 64, inline_bytes_max: 64, args_max: 8, command_bytes_max: 128 },
+        _ => Limits { bulk_bytes_max: 64, inline_bytes_max: 64, args_max: 8, command_bytes_max: 128, run_args_max: 4 },
     };
     let (at_once, end) = whole(bytes, limits);
     let (in_pieces, same_end, kept) = pieces(bytes, limits, usize::from(flags >> 1) + 1);

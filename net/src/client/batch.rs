@@ -1,10 +1,10 @@
 //! Puts and deletes that leave together.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::error::Error;
 use super::router::Router;
-use crate::wire::{BatchBuilder, BatchOps, ErrorCode, Expiry, Outcomes, Status};
+use crate::wire::{BatchBuilder, BatchOp, BatchOps, ErrorCode, Expiry, Limits, Outcomes, Status};
 
 /// Puts and deletes, in order. The operations on keys of one partition take effect together or not at
 /// all; keys that share a `{tag}` share a partition. There is no order between partitions.
@@ -52,7 +52,8 @@ impl Batch {
         self.len() == 0
     }
 
-    /// Bytes it takes in a request; the limit is 16 MiB, or what the server says.
+    /// Bytes it takes in a request; the limit is 16 MiB, or what the server says. The limit of operations is 4,096 in one
+    /// partition.
     pub fn bytes(&self) -> usize {
         self.ops.bytes()
     }
@@ -68,22 +69,46 @@ impl Batch {
 }
 
 /// A part of a batch whose keys take the same way, and the places of its operations in the whole.
+#[derive(Default)]
 pub(super) struct Part {
     pub(super) ops: BatchBuilder,
     pub(super) places: Vec<usize>,
 }
 
-/// Splits a batch by the way that its keys take.
-pub(super) fn split(batch: &Batch, router: &Router) -> Result<Vec<Part>, Error> {
-    let mut parts: HashMap<usize, Part> = HashMap::new();
-    for (place, op) in batch.ops().iter().enumerate() {
-        let way = router.way_of(op.key);
-        let part =
-            parts.entry(way).or_insert_with(|| Part { ops: BatchBuilder::default(), places: Vec::new() });
-        part.ops.append(op).map_err(|error| Error::unsendable(&error))?;
-        part.places.push(place);
+impl Part {
+    fn append(&mut self, place: usize, op: BatchOp<'_>) -> Result<(), Error> {
+        self.ops.append(op).map_err(|error| Error::unsendable(&error))?;
+        self.places.push(place);
+        Ok(())
     }
-    Ok(parts.into_values().collect())
+
+    /// Whether a request has room for so much more.
+    fn has_room_for(&self, more: &[(usize, BatchOp<'_>)]) -> bool {
+        let bytes: usize = more.iter().map(|(_, op)| op.bytes()).sum();
+        self.places.len() + more.len() <= Limits::OPS_MAX
+            && self.ops.bytes() + bytes <= Limits::BYTES_MAX as usize
+    }
+}
+
+/// Splits a batch by the way that its keys take, and into as many requests as the number of its operations needs. Those of
+/// one partition stay together.
+pub(super) fn split(batch: &Batch, router: &Router) -> Result<Vec<Part>, Error> {
+    let mut partitions: BTreeMap<(usize, u16), Vec<(usize, BatchOp<'_>)>> = BTreeMap::new();
+    for (place, op) in batch.ops().iter().enumerate() {
+        let home = (router.way_of(op.key), router.partition_of(op.key));
+        partitions.entry(home).or_default().push((place, op));
+    }
+    let mut parts: Vec<(usize, Part)> = Vec::new();
+    for ((way, _), ops) in partitions {
+        match parts.last() {
+            Some((last, part)) if *last == way && part.has_room_for(&ops) => {}
+            _ => parts.push((way, Part::default())),
+        }
+        if let Some((_, part)) = parts.last_mut() {
+            ops.into_iter().try_for_each(|(place, op)| part.append(place, op))?;
+        }
+    }
+    Ok(parts.into_iter().map(|(_, part)| part).collect())
 }
 
 /// What came of each operation of a part: the version written, or why not.

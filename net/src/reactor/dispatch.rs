@@ -88,7 +88,7 @@ impl<B> Io<B> {
 
     /// A handler that leaves input while its output is over the budget waits for it to drain, whether or not a send
     /// of that much has begun.
-    fn note_stall(&mut self, index: u32) {
+    pub(super) fn note_stall(&mut self, index: u32) {
         let budget = self.budget_bytes;
         let connection = &mut self.connections[index as usize];
         if connection.queued() > budget && !connection.stalled {

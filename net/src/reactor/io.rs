@@ -148,6 +148,14 @@ impl<B> Io<B> {
         self.queued(conn) > self.budget_bytes
     }
 
+    /// Has [`super::Handler::drained`] called when a connection's output, which exceeds its budget, is below it again, also
+    /// where no input was left.
+    pub fn tell_when_drained(&mut self, conn: ConnId) {
+        if self.is_over_budget(conn) {
+            self.note_stall(conn.index());
+        }
+    }
+
     /// Whether a connection is still there: accepted, and not yet reported closed or told to close.
     pub fn is_open(&self, conn: ConnId) -> bool {
         self.find(conn).is_some()

@@ -2,7 +2,8 @@
 
 use super::command::CommandQuery;
 use super::command_table::{COMMANDS, CommandInfo, Name, accepts};
-use super::reply::Encoder;
+use super::reply::{Encoder, Protocol};
+use std::sync::LazyLock;
 
 impl CommandQuery<'_> {
     /// Writes the whole reply.
@@ -19,12 +20,7 @@ impl CommandQuery<'_> {
             }
             CommandQuery::Info(names) => {
                 reply.array(names.len());
-                for name in *names {
-                    match Name::of(name) {
-                        Some(name) => write_info(name.info(), reply),
-                        None => reply.null_array(),
-                    }
-                }
+                names.iter().for_each(|name| answer_info(name, reply));
             }
             CommandQuery::Docs([]) => write_docs(COMMANDS.iter(), reply),
             CommandQuery::Docs(names) => {
@@ -33,6 +29,28 @@ impl CommandQuery<'_> {
             CommandQuery::GetKeys(args) => write_keys(args, reply),
         }
     }
+}
+
+/// Writes the element of COMMAND INFO for one name. What is said of a command is written once, and copied from then on:
+/// a client may ask for a million of them.
+pub fn answer_info(name: &[u8], reply: &mut Encoder<'_>) {
+    static RESP2: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| all_infos(Protocol::Resp2));
+    static RESP3: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| all_infos(Protocol::Resp3));
+    let written = if reply.protocol() == Protocol::Resp3 { &RESP3 } else { &RESP2 };
+    match Name::of(name) {
+        Some(name) => reply.elements(&written[name as usize]),
+        None => reply.null_array(),
+    }
+}
+
+/// What COMMAND INFO says of each command, in the order of the table.
+fn all_infos(protocol: Protocol) -> Vec<Vec<u8>> {
+    let write = |info| {
+        let mut bytes = Vec::new();
+        write_info(info, &mut Encoder::new(&mut bytes, protocol));
+        bytes
+    };
+    COMMANDS.iter().map(write).collect()
 }
 
 /// The ten parts of Redis 7: name, arity, flags, first key, last key, step, categories, tips, key

@@ -49,6 +49,7 @@ pub mod command_table;
 pub mod glob;
 mod held;
 pub mod inline;
+pub mod long;
 pub mod number;
 mod order;
 mod parser;
@@ -59,6 +60,7 @@ pub use command::{
     Auth, Client, Cluster, Command, CommandError, CommandQuery, Config, ExpireCondition, Hello, NewExpiry,
     Pairs, Scan, Set, SetCondition, SetReply, TtlForm, value_range,
 };
+pub use command_answers::answer_info;
 pub use order::{ReplyQueue, Sequence};
 pub use parser::{Args, Drained, Flow, Limits, Parsed, Parser, ProtocolError, Stop};
 pub use reply::{Encoder, Protocol};

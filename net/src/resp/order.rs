@@ -7,6 +7,8 @@
 //! - A command that several partitions answer has *parts*: the items of an array by position, a sum, an "all
 //!   done", or a list that grows. It is complete when as many parts as announced came; one failed part makes the
 //!   whole reply that error, after all have come.
+//! - An array that is too long to be held whole may *leave* before it is complete ([`ReplyQueue::leave`]): from then on its
+//!   items are written as they come, in order, and what fails of it is an item.
 //! - A reply is written in the protocol that was spoken when its command came.
 //! - [`ReplyQueue::held_bytes`] is what the connection's budget is charged.
 //!
@@ -136,7 +138,52 @@ impl<C> ReplyQueue<C> {
 
     /// A command that answers an array of `items` (at least one), each by [`ReplyQueue::item`].
     pub fn begin_array(&mut self, context: C, items: usize) -> Sequence {
-        self.push_parts(context, Parts::new(items, Body::array(items)))
+        self.push_parts(context, Parts::new(items, Body::array(items, items)))
+    }
+
+    /// As [`ReplyQueue::begin_array`], of which nothing is expected before [`ReplyQueue::expect`].
+    pub fn begin_long_array(&mut self, context: C, items: usize) -> Sequence {
+        self.push_parts(context, Parts::new(items, Body::array(items, 0)))
+    }
+
+    /// The next `items` of a [`ReplyQueue::begin_long_array`] are expected now.
+    pub fn expect(&mut self, sequence: Sequence, items: usize) {
+        let Some(index) = self.index(sequence) else { return };
+        if let State::Parts(parts) = &mut self.slots[index].state {
+            let before = parts.memory();
+            parts.expect(items);
+            self.parts_bytes = self.parts_bytes + parts.memory() - before;
+        }
+    }
+
+    /// Lets an array leave as it comes, unless a part of it has failed.
+    pub fn leave(&mut self, sequence: Sequence, out: &mut Vec<u8>) {
+        self.part(sequence, out, |parts, _, _| {
+            parts.begin_leaving();
+            true
+        });
+    }
+
+    /// Whether an array leaves as it comes: what fails of it has to be written as an item.
+    pub fn is_leaving(&self, sequence: Sequence) -> bool {
+        self.parts(sequence).is_some_and(Parts::is_leaving)
+    }
+
+    /// The first item of an array that hasn't left.
+    pub fn next_item(&self, sequence: Sequence) -> Option<usize> {
+        self.parts(sequence)?.next_item()
+    }
+
+    /// Whether a command is the first that is owed.
+    pub fn is_head(&self, sequence: Sequence) -> bool {
+        !self.slots.is_empty() && sequence.0 == self.first
+    }
+
+    fn parts(&self, sequence: Sequence) -> Option<&Parts> {
+        match &self.slots.get(self.index(sequence)?)?.state {
+            State::Parts(parts) => Some(parts),
+            State::Waiting | State::Done(_) => None,
+        }
     }
 
     /// A command that answers the sum of `parts` numbers, each by [`ReplyQueue::add`].
@@ -204,6 +251,16 @@ impl<C> ReplyQueue<C> {
         out: &mut Vec<u8>,
         write: impl FnOnce(&mut Encoder<'_>),
     ) -> bool {
+        if self.is_head(sequence)
+            && let Some(Slot { state: State::Parts(parts), protocol, .. }) = self.slots.front_mut()
+            && parts.is_next(index)
+        {
+            let (protocol, before) = (*protocol, parts.memory());
+            parts.item_out(index, out, |out| write(&mut Encoder::new(out, protocol)));
+            self.parts_bytes = self.parts_bytes + parts.memory() - before;
+            self.flush(out);
+            return true;
+        }
         self.part(sequence, out, |parts, protocol, held| parts.item(index, protocol, held, write))
     }
 
@@ -245,9 +302,8 @@ impl<C> ReplyQueue<C> {
         self.parts_bytes = self.parts_bytes + parts.memory() - before;
         if index == 0 {
             self.flush(out);
-        } else {
-            self.compact_if_wasteful();
         }
+        self.compact_if_wasteful();
         accepted
     }
 
@@ -276,8 +332,20 @@ impl<C> ReplyQueue<C> {
         Some(slot)
     }
 
-    /// Sends every reply at the front that is complete.
+    /// Sends every reply at the front that is complete, and what there is of the first that isn't, if that leaves as it
+    /// comes.
     fn flush(&mut self, out: &mut Vec<u8>) {
+        self.flush_complete(out);
+        if let Some(Slot { state: State::Parts(parts), protocol, .. }) = self.slots.front_mut()
+            && parts.is_leaving()
+        {
+            let before = parts.memory();
+            parts.leave(*protocol, &mut self.held, out);
+            self.parts_bytes = self.parts_bytes + parts.memory() - before;
+        }
+    }
+
+    fn flush_complete(&mut self, out: &mut Vec<u8>) {
         while self.slots.front().is_some_and(|slot| slot.state.is_ready()) {
             let Some(slot) = self.pop() else { return };
             match slot.state {
@@ -306,10 +374,13 @@ impl<C> ReplyQueue<C> {
         if !self.held.is_wasteful(self.slots.len()) {
             return;
         }
-        let spans = self.slots.iter_mut().flat_map(|slot| match &mut slot.state {
-            State::Waiting => [].iter_mut(),
-            State::Done(span) => std::slice::from_mut(span).iter_mut(),
-            State::Parts(parts) => parts.spans_mut().iter_mut(),
+        let spans = self.slots.iter_mut().flat_map(|slot| {
+            let (done, parts) = match &mut slot.state {
+                State::Waiting => (None, None),
+                State::Done(span) => (Some(span), None),
+                State::Parts(parts) => (None, Some(parts.spans_mut())),
+            };
+            done.into_iter().chain(parts.into_iter().flatten())
         });
         self.held.compact(spans);
     }

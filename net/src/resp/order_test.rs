@@ -133,3 +133,54 @@ proptest! {
         prop_assert_eq!(queue.held_bytes(), 0);
     }
 }
+
+#[test]
+fn an_array_that_leaves_is_written_as_it_comes_and_in_order() {
+    let (mut queue, mut out) = (ReplyQueue::<()>::new(), Vec::new());
+    let first = queue.begin(());
+    let array = queue.begin_array((), 4);
+    let last = queue.begin(());
+    queue.item(array, 1, &mut out, |reply| reply.bulk(b"b"));
+    queue.leave(array, &mut out);
+    assert!(out.is_empty() && queue.is_leaving(array), "it isn't the first that is owed");
+    queue.complete(first, &mut out, |reply| reply.ok());
+    assert_eq!(text(&out), "+OK\r\n*4\r\n");
+    queue.complete(last, &mut out, |reply| reply.ok());
+    assert_eq!(queue.next_item(array), Some(0));
+    queue.item(array, 0, &mut out, |reply| reply.bulk(b"a"));
+    assert_eq!(text(&out), "+OK\r\n*4\r\n$1\r\na\r\n$1\r\nb\r\n");
+    queue.item(array, 3, &mut out, |reply| reply.null());
+    queue.item(array, 2, &mut out, |reply| reply.error("ERR damaged"));
+    assert_eq!(text(&out), "+OK\r\n*4\r\n$1\r\na\r\n$1\r\nb\r\n-ERR damaged\r\n$-1\r\n+OK\r\n");
+    assert!(queue.is_empty() && queue.held_bytes() == 0);
+}
+
+#[test]
+fn a_long_array_is_expected_in_runs_and_holds_no_more_than_one() {
+    let (mut queue, mut out) = (ReplyQueue::<()>::new(), Vec::new());
+    let array = queue.begin_long_array((), 1000);
+    queue.leave(array, &mut out);
+    let mut expected = b"*1000\r\n".to_vec();
+    for run in 0..100 {
+        queue.expect(array, 10);
+        for item in (run * 10..run * 10 + 10).rev() {
+            assert!(queue.item(array, item, &mut out, |reply| reply.integer(item as i64)));
+        }
+        assert!(queue.held_bytes() < 4 << 10);
+        (run * 10..run * 10 + 10)
+            .for_each(|item| Encoder::new(&mut expected, Protocol::Resp2).integer(item as i64));
+    }
+    assert_eq!(text(&out), text(&expected));
+    assert!(queue.is_empty());
+}
+
+#[test]
+fn an_array_that_has_failed_does_not_leave_before_its_error() {
+    let (mut queue, mut out) = (ReplyQueue::<()>::new(), Vec::new());
+    let array = queue.begin_array((), 2);
+    queue.fail(array, 1, "ERR damaged", &mut out);
+    queue.leave(array, &mut out);
+    assert!(out.is_empty() && !queue.is_leaving(array));
+    queue.item(array, 1, &mut out, |reply| reply.bulk(b"b"));
+    assert_eq!(text(&out), "-ERR damaged\r\n");
+}

@@ -23,8 +23,8 @@
 
 use smallvec::SmallVec;
 
-use super::inline;
 use super::number::parse_i64;
+use super::{inline, long};
 
 /// The arguments of a command, the first one is its name.
 pub type Args<'a> = SmallVec<[&'a [u8]; 8]>;
@@ -40,6 +40,8 @@ pub struct Limits {
     pub args_max: usize,
     /// Bytes of one command with its framing: what a connection must be able to hold.
     pub command_bytes_max: usize,
+    /// Arguments that are collected at a time: a command with more is [`Parsed::Long`].
+    pub run_args_max: usize,
 }
 
 impl Default for Limits {
@@ -49,6 +51,7 @@ impl Default for Limits {
             inline_bytes_max: 64 << 10,
             args_max: 1 << 20,
             command_bytes_max: 32 << 20,
+            run_args_max: long::RUN_ARGS_MAX,
         }
     }
 }
@@ -136,6 +139,16 @@ pub enum Parsed {
         /// Its bytes.
         consumed: usize,
     },
+    /// An array command with more arguments than are collected at a time. All of it is there and well-formed;
+    /// [`long::next_args`] collects its arguments, some at a time.
+    Long {
+        /// Where its first argument begins.
+        start: usize,
+        /// How many arguments it has.
+        count: usize,
+        /// Its bytes.
+        consumed: usize,
+    },
     /// An inline command of `line` bytes: [`inline::split`] gives its arguments.
     Inline {
         /// Bytes of the line without its end.
@@ -195,6 +208,10 @@ impl Parser {
             let rest = &bytes[at..];
             let (consumed, flow) = match self.next(rest, &mut args) {
                 Parsed::Command { consumed } => (consumed, run(&args)),
+                Parsed::Long { start, count, consumed } => {
+                    long::next_args(&rest[start..], count, &mut args);
+                    (consumed, run(&args))
+                }
                 Parsed::Inline { line, consumed } => match inline::split(&rest[..line]) {
                     Ok(owned) if owned.is_empty() => (consumed, Flow::Continue),
                     Ok(owned) => {
@@ -257,6 +274,16 @@ impl Parser {
             }
             Ok(count) => count,
         };
+        if count > self.limits.run_args_max {
+            let (at, missing) = match self.progress {
+                Progress { at: 0, .. } => (start, count),
+                Progress { at, missing, .. } => (at, missing),
+            };
+            return match self.bulks(bytes, at, missing, |_| ()) {
+                Parsed::Command { consumed } => Parsed::Long { start, count, consumed },
+                other => other,
+            };
+        }
         if self.progress.at > 0 {
             // Go on where the last look ended, only checking; a second pass collects when all is there.
             let (at, missing) = (self.progress.at, self.progress.missing);
@@ -312,7 +339,7 @@ impl Parser {
     }
 }
 
-enum Bulk<'a> {
+pub(super) enum Bulk<'a> {
     Is(&'a [u8], usize),
     /// It ends at `end` at the earliest.
     Incomplete {
@@ -322,7 +349,7 @@ enum Bulk<'a> {
 }
 
 #[inline]
-fn bulk(bytes: &[u8], at: usize, bytes_max: usize) -> Bulk<'_> {
+pub(super) fn bulk(bytes: &[u8], at: usize, bytes_max: usize) -> Bulk<'_> {
     match bytes.get(at) {
         Some(b'$') => {}
         Some(other) => return Bulk::Invalid(ProtocolError::NotABulk(*other)),

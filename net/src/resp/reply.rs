@@ -167,6 +167,11 @@ impl<'o> Encoder<'o> {
         }
     }
 
+    /// Elements that were written before, in the same protocol.
+    pub fn elements(&mut self, written: &[u8]) {
+        self.out.extend_from_slice(written);
+    }
+
     fn header(&mut self, kind: u8, length: usize) {
         self.out.push(kind);
         push_u64(self.out, length as u64);

@@ -154,6 +154,12 @@ pub enum WireError {
         /// How many it has.
         keys: u64,
     },
+    /// A batch has too many operations.
+    #[error("the batch has {ops} operations, the limit is {}; send them in several", Limits::OPS_MAX)]
+    TooManyOps {
+        /// How many it has.
+        ops: u64,
+    },
     /// A key is empty or too long.
     #[error("the key has {bytes} bytes, keys have 1 to {}", Limits::KEY_BYTES_MAX)]
     KeyLength {
@@ -186,9 +192,10 @@ impl WireError {
             WireError::Magic | WireError::HeaderChecksum => ErrorCode::BAD_FRAME,
             WireError::Version { .. } => ErrorCode::BAD_VERSION,
             WireError::BodyChecksum => ErrorCode::BAD_CHECKSUM,
-            WireError::TooLong { .. } | WireError::TooManyKeys { .. } | WireError::KeyLength { .. } => {
-                ErrorCode::LIMIT
-            }
+            WireError::TooLong { .. }
+            | WireError::TooManyKeys { .. }
+            | WireError::TooManyOps { .. }
+            | WireError::KeyLength { .. } => ErrorCode::LIMIT,
             WireError::UnknownOpcode { .. } => ErrorCode::UNKNOWN_OPCODE,
             WireError::UnknownFlags { .. } | WireError::Malformed(_) => ErrorCode::BAD_REQUEST,
         }

@@ -21,8 +21,10 @@ impl Limits {
     pub const BYTES_MAX: u32 = 16 << 20;
     /// Longest value part of a request that is neither a put, nor a batch, nor a list of keys: HELLO, PING, ranges.
     pub const CONTROL_BYTES_MAX: u32 = 512 << 10;
-    /// Most keys of a MULTI-GET.
-    pub const KEYS_MAX: usize = 65_536;
+    /// Most keys of a MULTI-GET: so many are looked up without keeping others waiting.
+    pub const KEYS_MAX: usize = 4096;
+    /// Most operations of a batch: what belongs to one partition of it is done in one piece.
+    pub const OPS_MAX: usize = 4096;
     /// Longest value part of a response: a largest value beside the framing of as many results as a MULTI-GET may
     /// have, or beside a key and a cursor.
     pub const RESPONSE_BYTES_MAX: u32 = Limits::BYTES_MAX + (2 << 20);

@@ -38,7 +38,7 @@ impl<'a> KeyList<'a> {
         let list = KeyList { bytes, count: 0 };
         let mut keys = list.iter();
         let mut found = 0;
-        for key in keys.by_ref() {
+        for key in keys.by_ref().take(Limits::KEYS_MAX + 1) {
             check_key(key)?;
             found += 1;
         }
@@ -163,6 +163,14 @@ pub struct BatchOp<'a> {
     pub kind: OpKind<'a>,
 }
 
+impl BatchOp<'_> {
+    /// Bytes that it takes in a request.
+    pub fn bytes(&self) -> usize {
+        let value = if let OpKind::Put { value, .. } = self.kind { value.len() } else { 0 };
+        size_of::<OpHead>() + self.key.len() + value
+    }
+}
+
 /// The operations of a batch, in place.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BatchOps<'a> {
@@ -172,9 +180,12 @@ pub struct BatchOps<'a> {
 
 impl<'a> BatchOps<'a> {
     pub(super) fn check(bytes: &'a [u8], count: u64, limits: &Limits) -> Result<BatchOps<'a>, WireError> {
+        if count > Limits::OPS_MAX as u64 {
+            return Err(WireError::TooManyOps { ops: count });
+        }
         let mut ops = OpIter { rest: bytes };
         let mut found = 0;
-        for op in ops.by_ref() {
+        for op in ops.by_ref().take(Limits::OPS_MAX + 1) {
             check_key(op.key)?;
             if let OpKind::Put { value, .. } = op.kind {
                 limits.check_value(value)?;

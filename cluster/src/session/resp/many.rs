@@ -1,14 +1,24 @@
 //! Commands on many keys: one request per partition, atomic there; the reply is put together from the parts.
+//!
+//! Every key and argument is checked before any part is done. The items of MGET are held until all are there, unless they
+//! don't fit what a connection may have waiting: then they leave in order, as they come. A command of very many keys comes here
+//! in runs ([`super::long`]).
 
 use super::reply::{Shape, failure};
 use super::{Call, RespSession, Taken, alone, ticket, with};
+use crate::core::hub::Settled;
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
+use crate::session::ROOM_BYTES_MAX;
 use crate::stats::Class;
 use pinion_engine::key::{Keyspace, Partition};
-use pinion_engine::shard::request::{Answer, Condition, Op, PutExpiry, Request, Update};
+use pinion_engine::log::batch::BatchBuilder;
+use pinion_engine::shard::ShardOptions;
+use pinion_engine::shard::request::{Answer, Condition, Op, PutExpiry, Refusal, Request, Update};
 use pinion_net::reactor::ConnId;
+use pinion_net::resp::long::RUN_ARGS_MAX;
 use pinion_net::resp::{Pairs, Sequence};
+use std::ops::Range;
 
 /// What is remembered of a command on many keys.
 #[derive(Debug)]
@@ -17,13 +27,23 @@ pub struct Many {
     order: Vec<u32>,
     /// Where each part begins in `order`, and the end of the last.
     starts: Vec<u32>,
+    /// For each part how many of its keys are answered.
+    answered: Vec<u32>,
     sum: Sum,
     /// Answers that are missing.
     missing: usize,
+    /// The sum so far.
+    total: i64,
+    error: Option<String>,
+    /// Where this run of a long command begins in the whole.
+    base: usize,
+    /// Nothing of the command comes behind this.
+    is_last: bool,
 }
 
+/// What a command on many keys answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sum {
+pub enum Sum {
     /// An array of values.
     Values,
     /// How many are there.
@@ -34,10 +54,66 @@ enum Sum {
     AllDone,
 }
 
+impl Sum {
+    fn is_by_key(self) -> bool {
+        matches!(self, Sum::Values | Sum::There)
+    }
+}
+
+impl Many {
+    fn new(groups: &Groups, sum: Sum, run: Run) -> Many {
+        let (keys, parts) = (groups.order.len(), groups.parts.len());
+        let starts =
+            groups.parts.iter().map(|(_, places)| places.start as u32).chain([keys as u32]).collect();
+        let missing = if sum.is_by_key() { keys } else { parts };
+        let (order, answered) = (groups.order.clone(), vec![0; parts]);
+        let Run { base, is_last, total, .. } = run;
+        Many { order, starts, answered, sum, missing, total, error: None, base, is_last }
+    }
+
+    /// Places of those keys of a part that aren't answered.
+    fn rest(&self, part: usize) -> Range<usize> {
+        (self.starts[part] + self.answered[part]) as usize..self.starts[part + 1] as usize
+    }
+
+    /// The place in the reply of the next item of a part.
+    fn next_place(&self, part: usize) -> Option<usize> {
+        self.rest(part).next().map(|index| self.base + self.order[index] as usize)
+    }
+
+    /// Whether all of this run is answered.
+    pub fn is_complete(&self) -> bool {
+        self.missing == 0
+    }
+
+    /// How far the sum has come, and the first error.
+    pub fn outcome(&self) -> (i64, Option<&str>) {
+        (self.total, self.error.as_deref())
+    }
+}
+
+/// A run of a long command, or a whole one.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Run {
+    /// The command whose reply has begun.
+    pub of: Option<Sequence>,
+    /// Where it begins in the whole.
+    pub base: usize,
+    /// Nothing comes behind it.
+    pub is_last: bool,
+    /// The sum of those before it.
+    pub total: i64,
+}
+
+impl Run {
+    /// All of a command.
+    pub const WHOLE: Run = Run { of: None, base: 0, is_last: true, total: 0 };
+}
+
 /// Keys by partition: for each the partition and the places of its keys.
 struct Groups {
     order: Vec<u32>,
-    parts: Vec<(Partition, std::ops::Range<usize>)>,
+    parts: Vec<(Partition, Range<usize>)>,
 }
 
 /// Groups keys; `None` if a core they need has no room yet (then the connection is held).
@@ -49,10 +125,10 @@ fn group<'k>(
     let mut homes: Vec<(Partition, usize, u32)> = Vec::new();
     for (place, key) in keys.enumerate() {
         let (partition, core) = turn.home(key);
-        homes.push((partition, core, place as u32)); // there are at most 2^20 arguments
+        homes.push((partition, core, place as u32)); // a run has few thousand arguments
     }
     homes.sort_unstable();
-    let mut parts: Vec<(Partition, std::ops::Range<usize>)> = Vec::new();
+    let mut parts: Vec<(Partition, Range<usize>)> = Vec::new();
     for (index, &(partition, core, _)) in homes.iter().enumerate() {
         match parts.last_mut() {
             Some((last, places)) if *last == partition => places.end = index + 1,
@@ -67,82 +143,140 @@ fn group<'k>(
     Some(Groups { order: homes.into_iter().map(|(_, _, place)| place).collect(), parts })
 }
 
-/// Begins the reply and says under which sequence.
+/// Begins the reply, or goes on with that of a long command, and says under which sequence.
 fn begin(
     turn: &mut Turn<'_, impl Sockets>,
     conn: ConnId,
     class: Class,
-    sum: Sum,
+    (sum, run): (Sum, Run),
     groups: &Groups,
 ) -> Option<Sequence> {
-    let (keys, parts) = (groups.order.len(), groups.parts.len());
-    let by_key = matches!(sum, Sum::Values | Sum::There);
-    let starts = groups.parts.iter().map(|(_, places)| places.start as u32).chain([keys as u32]).collect();
-    let missing = if by_key { keys } else { parts };
-    let many = Many { order: groups.order.clone(), starts, sum, missing };
+    let many = Some(Box::new(Many::new(groups, sum, run)));
     let started_us = turn.hub.now.mono_us;
-    let call = Call { shape: Shape::Many, class, started_us, many: Some(Box::new(many)) };
+    let keys = groups.order.len();
     with(turn, conn, |resp| {
+        if let Some(sequence) = run.of {
+            if let Some(call) = resp.replies.context_mut(sequence) {
+                call.many = many;
+            }
+            if sum == Sum::Values {
+                resp.replies.expect(sequence, keys);
+            }
+            return sequence;
+        }
+        let call = Call { shape: Shape::Many, class, started_us, values: keys as u32, many };
+        resp.values_due += keys;
         let sequence = match sum {
             Sum::Values => resp.replies.begin_array(call, keys),
-            Sum::There => resp.replies.begin_sum(call, keys),
-            Sum::Existed => resp.replies.begin_sum(call, parts),
-            Sum::AllDone => resp.replies.begin_all(call, parts),
+            _ => resp.replies.begin(call),
         };
         resp.note(sequence)
     })
 }
 
+/// Why a key or a value isn't taken.
+fn fault(key: &[u8], value: &[u8], value_bytes_max: usize) -> Option<Refusal<'static>> {
+    if key.is_empty() || key.len() > ShardOptions::KEY_BYTES_MAX {
+        return Some(Refusal::Limit("keys are 1 to 65,535 bytes long"));
+    }
+    (value.len() > value_bytes_max).then(|| Refusal::Limit(ShardOptions::value_limit(value_bytes_max)))
+}
+
+/// Why one of these arguments of a command that writes isn't taken, if one isn't.
+pub fn first_fault(sum: Sum, args: &[&[u8]], value_bytes_max: usize) -> Option<Refusal<'static>> {
+    match sum {
+        Sum::AllDone => args.chunks_exact(2).find_map(|pair| fault(pair[0], pair[1], value_bytes_max)),
+        Sum::Existed => args.iter().find_map(|key| fault(key, b"", value_bytes_max)),
+        Sum::Values | Sum::There => None,
+    }
+}
+
+/// Runs a command, or a run of one: `args` are its keys, or keys and values in turn.
+pub fn run(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, (sum, run): (Sum, Run), args: &[&[u8]]) -> Taken {
+    match sum {
+        Sum::Values | Sum::There => read(turn, conn, args, (sum, run)),
+        Sum::Existed => {
+            let delete = Update::Delete { condition: Condition::None, want_old: false, want_existed: true };
+            let updates: Vec<(&[u8], Update<'_>)> = args.iter().map(|&key| (key, delete)).collect();
+            write(turn, conn, &updates, (sum, run))
+        }
+        Sum::AllDone => {
+            let put = |value| Update::Put {
+                value,
+                expiry: PutExpiry::Never,
+                condition: Condition::None,
+                want_old: false,
+            };
+            let updates: Vec<(&[u8], Update<'_>)> =
+                args.chunks_exact(2).map(|pair| (pair[0], put(pair[1]))).collect();
+            write(turn, conn, &updates, (sum, run))
+        }
+    }
+}
+
 /// MGET.
 pub fn get(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, keys: &[&[u8]]) -> Taken {
-    read(turn, conn, keys, Sum::Values)
+    run(turn, conn, (Sum::Values, Run::WHOLE), keys)
 }
 
 /// EXISTS of several keys.
 pub fn exists(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, keys: &[&[u8]]) -> Taken {
-    read(turn, conn, keys, Sum::There)
-}
-
-fn read(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, keys: &[&[u8]], sum: Sum) -> Taken {
-    let Some(groups) = group(turn, conn, keys.iter().copied()) else { return Taken::NotYet };
-    let Some(sequence) = begin(turn, conn, Class::Read, sum, &groups) else { return Taken::Yes };
-    let mut wanted: Vec<&[u8]> = Vec::new();
-    for (part, (partition, places)) in groups.parts.into_iter().enumerate() {
-        wanted.clear();
-        wanted.extend(groups.order[places].iter().map(|&place| keys[place as usize]));
-        let op = Op::GetMany { keys: &wanted };
-        turn.submit(ticket(conn, sequence, part), Request { keyspace: Keyspace(0), partition, op });
-    }
-    Taken::Yes
+    run(turn, conn, (Sum::There, Run::WHOLE), keys)
 }
 
 /// MSET.
 pub fn set(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, pairs: Pairs<'_>) -> Taken {
-    let put =
-        |value| Update::Put { value, expiry: PutExpiry::Never, condition: Condition::None, want_old: false };
-    let updates: Vec<(&[u8], Update<'_>)> = pairs.iter().map(|(key, value)| (key, put(value))).collect();
-    write(turn, conn, &updates, Sum::AllDone)
+    checked(turn, conn, Sum::AllDone, pairs.args())
 }
 
 /// DEL of several keys.
 pub fn delete(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, keys: &[&[u8]]) -> Taken {
-    let delete = Update::Delete { condition: Condition::None, want_old: false, want_existed: true };
-    let updates: Vec<(&[u8], Update<'_>)> = keys.iter().map(|&key| (key, delete)).collect();
-    write(turn, conn, &updates, Sum::Existed)
+    checked(turn, conn, Sum::Existed, keys)
+}
+
+/// Runs a command that writes, if all of its arguments are fit.
+fn checked(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, sum: Sum, args: &[&[u8]]) -> Taken {
+    if let Some(refusal) = first_fault(sum, args, turn.hub.node.limits.value_bytes_max as usize) {
+        super::answer(turn, conn, |reply| {
+            reply.error(failure(&Answer::Refused(refusal)).unwrap_or_default());
+        });
+        return Taken::Yes;
+    }
+    run(turn, conn, (sum, Run::WHOLE), args)
+}
+
+fn read(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, keys: &[&[u8]], (sum, run): (Sum, Run)) -> Taken {
+    let Some(groups) = group(turn, conn, keys.iter().copied()) else { return Taken::NotYet };
+    let Some(sequence) = begin(turn, conn, Class::Read, (sum, run), &groups) else { return Taken::Yes };
+    let values = sum == Sum::Values;
+    let per_key = turn.room_per_read(conn).min(ROOM_BYTES_MAX / keys.len().max(1));
+    let mut wanted: Vec<&[u8]> = Vec::new();
+    for (part, (partition, places)) in groups.parts.into_iter().enumerate() {
+        wanted.clear();
+        wanted.extend(groups.order[places].iter().map(|&place| keys[place as usize]));
+        let op = Op::GetMany { keys: &wanted, values };
+        let request = Request { keyspace: Keyspace(0), partition, op };
+        turn.submit_read(ticket(conn, sequence, part), per_key * wanted.len(), request);
+    }
+    Taken::Yes
 }
 
 fn write(
     turn: &mut Turn<'_, impl Sockets>,
     conn: ConnId,
     updates: &[(&[u8], Update<'_>)],
-    sum: Sum,
+    (sum, run): (Sum, Run),
 ) -> Taken {
     let Some(groups) = group(turn, conn, updates.iter().map(|(key, _)| *key)) else { return Taken::NotYet };
+    if run.of.is_none() && has_long_part(&groups, updates) {
+        super::answer(turn, conn, |reply| reply.error(format!("ERR {LONG_PART}")));
+        return Taken::Yes;
+    }
     let slowest = slowest(turn, groups.parts.iter().map(|(partition, _)| *partition));
     if slowest.is_some_and(|core| !turn.may_write(conn, core, bytes_of(updates))) {
         return Taken::NotYet;
     }
-    let Some(sequence) = begin(turn, conn, Class::Write, sum, &groups) else { return Taken::Yes };
+    let Some(sequence) = begin(turn, conn, Class::Write, (sum, run), &groups) else { return Taken::Yes };
     with(turn, conn, |resp| resp.wrote_to = slowest);
     let mut wanted: Vec<(&[u8], Update<'_>)> = Vec::new();
     for (part, (partition, places)) in groups.parts.into_iter().enumerate() {
@@ -153,6 +287,19 @@ fn write(
     }
     Taken::Yes
 }
+
+/// Whether a partition's part is longer than a shard takes at once.
+fn has_long_part(groups: &Groups, updates: &[(&[u8], Update<'_>)]) -> bool {
+    let most = ShardOptions::BATCH_BYTES_MAX - RUN_ARGS_MAX * BatchBuilder::OP_BYTES;
+    bytes_of(updates) > most
+        && groups.parts.iter().any(|(_, places)| {
+            let part = groups.order[places.clone()].iter().map(|&place| updates[place as usize]);
+            part.map(|update| bytes_of(&[update])).sum::<usize>() > most
+        })
+}
+
+const LONG_PART: &str =
+    "the values for one partition are over the limit of 24 MiB together; set them one by one";
 
 /// About how many bytes updates write.
 fn bytes_of(updates: &[(&[u8], Update<'_>)]) -> usize {
@@ -168,7 +315,8 @@ pub fn clear(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) -> Taken {
     let all: Vec<Partition> = turn.hub.node.placement.all().collect();
     let parts = all.iter().enumerate().map(|(index, &partition)| (partition, index..index + 1)).collect();
     let groups = Groups { order: vec![0; all.len()], parts };
-    let Some(sequence) = begin(turn, conn, Class::Write, Sum::AllDone, &groups) else { return Taken::Yes };
+    let what = (Sum::AllDone, Run::WHOLE);
+    let Some(sequence) = begin(turn, conn, Class::Write, what, &groups) else { return Taken::Yes };
     super::stay_alone(turn, conn);
     for (part, partition) in all.into_iter().enumerate() {
         let request = Request { keyspace: Keyspace(0), partition, op: Op::Clear };
@@ -185,7 +333,7 @@ fn slowest(turn: &Turn<'_, impl Sockets>, partitions: impl Iterator<Item = Parti
     partitions.map(|partition| turn.hub.node.placement.core_of(partition)).max_by_key(|&core| delay(core))
 }
 
-/// Takes in the answer of a part; `true` if nothing is missing any more.
+/// Takes in the answer of a part; `true` if nothing of the command is missing any more.
 pub fn answer(
     resp: &mut RespSession,
     sequence: Sequence,
@@ -196,53 +344,107 @@ pub fn answer(
     let Some(many) = resp.replies.context_mut(sequence).and_then(|call| call.many.as_deref_mut()) else {
         return true;
     };
-    let (start, end) = (many.starts[part] as usize, many.starts[part + 1] as usize);
-    let by_key = matches!(many.sum, Sum::Values | Sum::There);
-    let sum = many.sum;
-    if let Some(text) = failure(answer) {
-        let failed = if by_key { end - start } else { 1 };
-        many.missing -= failed;
-        let last = many.missing == 0;
-        resp.replies.fail(sequence, failed, &text, out);
-        return last;
-    }
-    many.missing -= 1;
-    let last = many.missing == 0;
-    match (*answer, sum) {
-        (Answer::Item { index, value }, Sum::Values) => {
-            let place = many.order[start + index] as usize;
-            resp.replies
-                .item(sequence, place, out, |reply| reply.bulk_or_null(value.map(|value| value.bytes)));
+    match *answer {
+        Answer::Item { value, .. } => {
+            let place = many.next_place(part);
+            many.answered[part] += 1;
+            many.missing -= 1;
+            many.total += i64::from(value.is_some());
+            if many.sum == Sum::Values
+                && let Some(place) = place
+            {
+                resp.replies
+                    .item(sequence, place, out, |reply| reply.bulk_or_null(value.map(|value| value.bytes)));
+            }
         }
-        (Answer::Item { value, .. }, _) => {
-            resp.replies.add(sequence, i64::from(value.is_some()), out);
+        Answer::Written { existed, .. } => {
+            many.missing -= 1;
+            many.total += i64::from(existed);
         }
-        (Answer::Written { existed, .. }, Sum::Existed) => {
-            resp.replies.add(sequence, i64::from(existed), out);
-        }
-        (Answer::Written { .. }, _) => {
-            resp.replies.part_done(sequence, out);
-        }
-        (other, _) => {
-            resp.replies.fail(sequence, 1, &format!("ERR internal error: answered {other:?}"), out);
+        _ => {
+            let text = failure(answer).unwrap_or_else(|| format!("ERR internal error: answered {answer:?}"));
+            fail(resp, sequence, part, &text, out);
         }
     }
-    last
+    finish(resp, sequence, out)
 }
 
-/// Refuses one item, because the connection has too many bytes waiting; `true` if nothing is missing any more. The whole
-/// reply becomes the error. A count needs no value, so it takes the item.
-pub fn refuse_item(resp: &mut RespSession, sequence: Sequence, out: &mut Vec<u8>) -> bool {
+/// What is left of a part has failed. Of an array that is leaving, its items are the error; else the whole reply will be.
+fn fail(resp: &mut RespSession, sequence: Sequence, part: usize, text: &str, out: &mut Vec<u8>) {
+    let is_leaving = resp.replies.is_leaving(sequence);
+    let Some(many) = resp.replies.context_mut(sequence).and_then(|call| call.many.as_deref_mut()) else {
+        return;
+    };
+    if !many.sum.is_by_key() {
+        many.missing -= 1;
+        many.error.get_or_insert_with(|| text.to_owned());
+        return;
+    }
+    let rest = many.rest(part);
+    many.missing -= rest.len();
+    many.answered[part] += rest.len() as u32;
+    if !(is_leaving && many.sum == Sum::Values) {
+        many.error.get_or_insert_with(|| text.to_owned());
+        return;
+    }
+    let places: Vec<usize> = many.order[rest].iter().map(|&place| many.base + place as usize).collect();
+    for place in places {
+        resp.replies.item(sequence, place, out, |reply| reply.error(text));
+    }
+}
+
+/// Completes the reply, if this was the last answer. Complete arrays have left by themselves.
+fn finish(resp: &mut RespSession, sequence: Sequence, out: &mut Vec<u8>) -> bool {
     let Some(many) = resp.replies.context_mut(sequence).and_then(|call| call.many.as_deref_mut()) else {
         return true;
     };
-    many.missing -= 1;
-    let (sum, last) = (many.sum, many.missing == 0);
-    if sum == Sum::There {
-        resp.replies.add(sequence, 1, out);
-    } else {
-        let text = "TRYAGAIN the values that wait for this connection are over the limit of 64 MiB; read them, or ask for fewer keys";
-        resp.replies.fail(sequence, 1, text, out);
+    if many.missing > 0 || !many.is_last {
+        return false;
     }
-    last
+    let (sum, total) = (many.sum, many.total);
+    match (many.error.take(), sum) {
+        (Some(error), _) => resp.replies.complete(sequence, out, |reply| reply.error(&error)),
+        (None, Sum::AllDone) => resp.replies.complete(sequence, out, |reply| reply.ok()),
+        (None, Sum::There | Sum::Existed) => {
+            resp.replies.complete(sequence, out, |reply| reply.integer(total))
+        }
+        (None, Sum::Values) => true,
+    };
+    true
+}
+
+impl RespSession {
+    /// A read of this request is kept for want of room. What is there of its reply leaves meanwhile; if the reply is an
+    /// error anyway, the read is of no use.
+    pub fn wait(&mut self, request: u64, out: &mut Vec<u8>) -> Result<(), Option<Settled>> {
+        let (sequence, _) = self.parts(request);
+        let Some(call) = self.replies.context(sequence) else { return Err(None) };
+        match &call.many {
+            Some(many) if many.error.is_some() => {
+                Err(self.answer(request, &Answer::Refused(Refusal::Busy), 0, out))
+            }
+            Some(_) => {
+                self.replies.leave(sequence, out);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the next answer of a request would leave at once.
+    pub fn is_next(&self, request: u64) -> bool {
+        let (sequence, part) = self.parts(request);
+        let many = self.replies.context(sequence).and_then(|call| call.many.as_deref());
+        let is_first = many.is_none_or(|many| {
+            many.sum != Sum::Values || many.next_place(part) == self.replies.next_item(sequence)
+        });
+        is_first && self.replies.is_head(sequence)
+    }
+
+    /// Answers that a request still has to come.
+    pub fn answers_due(&self, request: u64) -> usize {
+        let (sequence, part) = self.parts(request);
+        let many = self.replies.context(sequence).and_then(|call| call.many.as_deref());
+        many.map_or(1, |many| many.rest(part).len())
+    }
 }

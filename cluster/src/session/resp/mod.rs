@@ -8,6 +8,7 @@ mod cluster;
 pub mod cursors;
 mod info;
 mod keys;
+mod long;
 mod many;
 mod reply;
 mod scans;
@@ -20,9 +21,11 @@ use crate::core::owners::Owner;
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
 use crate::stats::Class;
+use long::Long;
 use many::Many;
 use pinion_engine::shard::request::Ticket;
 use pinion_net::reactor::ConnId;
+use pinion_net::resp::long::RUN_ARGS_MAX;
 use pinion_net::resp::{Args, Command, Limits, Parsed, Parser, ReplyQueue, Sequence, inline};
 use reply::Shape;
 use std::net::SocketAddr;
@@ -34,6 +37,8 @@ pub struct Call {
     shape: Shape,
     class: Class,
     started_us: u64,
+    /// Values that it may carry.
+    values: u32,
     many: Option<Box<Many>>,
 }
 
@@ -44,6 +49,10 @@ pub struct RespSession {
     /// What came of a MULTI.
     transaction: Transaction,
     replies: ReplyQueue<Call>,
+    /// A long command that isn't through.
+    long: Option<Box<Long>>,
+    /// Sum of [`Call::values`].
+    values_due: usize,
     /// The sequence of the next command.
     next: u64,
     name: Vec<u8>,
@@ -74,6 +83,11 @@ impl RespSession {
     /// Commands without a reply.
     pub fn in_flight(&self) -> usize {
         self.replies.len()
+    }
+
+    /// Values that commands without a reply may carry.
+    pub fn values_due(&self) -> usize {
+        self.values_due
     }
 
     /// Memory of replies that wait for earlier ones.
@@ -119,10 +133,26 @@ pub fn received(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, bytes: &[u8]) -
     let (mut at, mut need) = (0, 0);
     while !turn.must_stop(conn) {
         let rest = &bytes[at..];
+        if let Some((taken, consumed)) = long::go_on(turn, conn, rest) {
+            at += consumed;
+            if taken == Taken::NotYet {
+                break;
+            }
+            continue;
+        }
         let (taken, consumed) = match parser.next(rest, &mut args) {
             Parsed::Command { consumed } => (run(turn, conn, &args, &mut transaction), consumed),
+            Parsed::Long { start, count, consumed } => {
+                let whole = &rest[start..consumed];
+                (Taken::Yes, start + long::begin(turn, conn, whole, count, &mut transaction))
+            }
             Parsed::Inline { line, consumed } => match inline::split(&rest[..line]) {
                 Ok(owned) if owned.is_empty() => (Taken::Yes, consumed),
+                Ok(owned) if owned.len() > RUN_ARGS_MAX => {
+                    let text = format!("ERR a line has at most {RUN_ARGS_MAX} arguments; send an array");
+                    answer(turn, conn, |reply| reply.error(&text));
+                    (Taken::Yes, consumed)
+                }
                 Ok(owned) => {
                     let args: Args<'_> = owned.iter().map(Vec::as_slice).collect();
                     (run(turn, conn, &args, &mut transaction), consumed)
@@ -223,17 +253,16 @@ fn single(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, request: keys::KeyReq
         if request.class == Class::Write {
             resp.wrote_to = Some(core);
         }
-        let call = Call { shape: request.shape, class: request.class, started_us, many: None };
+        let call = Call { shape: request.shape, class: request.class, started_us, values: 1, many: None };
+        resp.values_due += 1;
         let sequence = resp.replies.begin(call);
         resp.note(sequence)
     });
     let Some(sequence) = sequence else { return Taken::Yes };
     let keyspace = pinion_engine::Keyspace::default();
     let op = request.op;
-    turn.submit(
-        ticket(conn, sequence, 0),
-        pinion_engine::shard::request::Request { keyspace, partition, op },
-    );
+    let request = pinion_engine::shard::request::Request { keyspace, partition, op };
+    turn.submit_single(conn, core, ticket(conn, sequence, 0), request);
     Taken::Yes
 }
 
@@ -261,7 +290,7 @@ fn answer(
     write: impl FnOnce(&mut pinion_net::resp::Encoder<'_>),
 ) {
     let started_us = turn.hub.now.mono_us;
-    let call = Call { shape: Shape::Ok, class: Class::Server, started_us, many: None };
+    let call = Call { shape: Shape::Ok, class: Class::Server, started_us, values: 0, many: None };
     let Some(session) = turn.hub.sessions.get(conn) else { return };
     if let Dialogue::Resp(resp) = &mut session.dialogue {
         resp.next += 1;

@@ -57,21 +57,22 @@ impl RespSession {
         let (sequence, part) = self.parts(request);
         let call = self.replies.context_mut(sequence)?;
         let settled = Settled { class: call.class, started_us: call.started_us, ending: Ending::of(answer) };
-        match call.shape {
-            Shape::Many => many::answer(self, sequence, part, answer, out).then_some(settled),
-            shape => {
-                self.replies.complete(sequence, out, |reply| write(reply, shape, answer, now_ms));
-                Some(settled)
-            }
+        let values = call.values as usize;
+        let is_over = match call.shape {
+            Shape::Many => many::answer(self, sequence, part, answer, out),
+            shape => self.replies.complete(sequence, out, |reply| write(reply, shape, answer, now_ms)),
+        };
+        if is_over {
+            self.values_due -= values;
         }
+        is_over.then_some(settled)
     }
 
-    /// Refuses one value of several, because the connection has too many bytes waiting.
-    pub fn refuse_item(&mut self, request: u64, out: &mut Vec<u8>) -> Option<Settled> {
+    /// Whether the reply to a request carries values as they are.
+    pub fn takes_value(&self, request: u64) -> bool {
         let (sequence, _) = self.parts(request);
-        let call = self.replies.context(sequence)?;
-        let settled = Settled { class: call.class, started_us: call.started_us, ending: Ending::Refused };
-        many::refuse_item(self, sequence, out).then_some(settled)
+        let shape = self.replies.context(sequence).map(|call| call.shape);
+        matches!(shape, Some(Shape::Value | Shape::Range(..) | Shape::Many))
     }
 
     /// Takes in the end of a walk.
@@ -85,10 +86,12 @@ impl RespSession {
         let (sequence, _) = self.parts(command);
         let call = self.replies.context(sequence)?;
         let shape = call.shape;
+        let values = call.values as usize;
         let refused = matches!(outcome, Outcome::Refused(..) | Outcome::NoCursor);
         let ending = if refused { Ending::Refused } else { Ending::Done };
         let settled = Settled { class: call.class, started_us: call.started_us, ending };
         self.replies.complete(sequence, out, |reply| write_outcome(reply, shape, outcome, cursors));
+        self.values_due -= values;
         Some(settled)
     }
 }
@@ -119,6 +122,7 @@ fn write_outcome(reply: &mut Encoder<'_>, shape: Shape, outcome: Outcome, cursor
 pub fn failure(answer: &Answer<'_>) -> Option<String> {
     match answer {
         Answer::Refused(Refusal::Busy) => Some(format!("TRYAGAIN {}", refusal_text(&Refusal::Busy))),
+        Answer::Refused(Refusal::NoRoom(text)) => Some(format!("TRYAGAIN {text}")),
         Answer::Refused(Refusal::ReadOnly(text)) => Some(format!("MISCONF {text}")),
         Answer::Refused(refusal) => Some(format!("ERR {}", refusal_text(refusal))),
         Answer::Unknown(text) => Some(format!("ERR outcome unknown: {text}")),

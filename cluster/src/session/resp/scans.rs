@@ -113,7 +113,9 @@ fn first() -> Place {
 fn begin(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, shape: Shape) -> Option<(ConnId, u64)> {
     let started_us = turn.hub.now.mono_us;
     let sequence = with(turn, conn, |resp| {
-        let sequence = resp.replies.begin(Call { shape, class: Class::Scan, started_us, many: None });
+        let call = Call { shape, class: Class::Scan, started_us, values: 1, many: None };
+        resp.values_due += 1;
+        let sequence = resp.replies.begin(call);
         resp.note(sequence)
     })?;
     stay_alone(turn, conn);

@@ -2,6 +2,7 @@
 
 use super::{Call, WireSession, cursor, many, says_done};
 use crate::core::hub::{Ending, Settled};
+use crate::session::waits::Wait;
 use crate::session::walk::{Outcome, refusal_text};
 use crate::stats::Class;
 use pinion_engine::shard::request::{Answer, Refusal, Value};
@@ -29,18 +30,39 @@ impl WireSession {
         self.respond(place, answer, now_us, out)
     }
 
-    /// Refuses one value of several, because the connection has too many bytes waiting.
-    pub fn refuse_item(
+    /// A read of this request is kept for want of room. Where it is of no use, its keys are left out of the response.
+    pub fn wait(
         &mut self,
-        request: u64,
-        index: usize,
+        wait: Wait,
+        has_memory: bool,
         now_us: u64,
         out: &mut Vec<u8>,
-    ) -> Option<Settled> {
+    ) -> Result<(), Option<Settled>> {
+        let (place, part) = WireSession::parts(wait.request);
+        let Some(Some(call)) = self.calls.get_mut(place) else { return Err(None) };
+        let Some(gather) = &mut call.gather else { return Ok(()) };
+        match gather.wait(part, &wait, has_memory) {
+            Ok(()) => Ok(()),
+            Err(false) => Err(None),
+            Err(true) => Err(self.respond(place, &Answer::NotFound, now_us, out)),
+        }
+    }
+
+    /// Whether the response to a request carries its value; `None` if the value doesn't fit it any more.
+    pub fn takes_value(&self, request: u64, bytes: usize) -> Option<bool> {
+        let (place, _) = WireSession::parts(request);
+        let Some(Some(call)) = self.calls.get(place) else { return Some(false) };
+        match &call.gather {
+            Some(gather) => gather.fits(bytes).then_some(true),
+            None => Some(call.responder.opcode() != Some(Opcode::Exists)),
+        }
+    }
+
+    /// Answers that a request still has to come.
+    pub fn answers_due(&self, request: u64) -> usize {
         let (place, part) = WireSession::parts(request);
-        let gather = self.calls.get_mut(place)?.as_mut()?.gather.as_mut()?;
-        let is_complete = many::refuse_item(gather, part, index);
-        if is_complete { self.respond(place, &Answer::Refused(Refusal::Busy), now_us, out) } else { None }
+        let gather = self.calls.get(place).and_then(|call| call.as_ref()?.gather.as_ref());
+        gather.map_or(1, |gather| gather.due(part))
     }
 
     fn respond(
@@ -144,7 +166,7 @@ fn respond(responder: Responder, want_existed: bool, answer: &Answer<'_>, out: &
             responder.refused(out, code, &text);
         }
         Answer::Unknown(text) => responder.unknown(out, ErrorCode::LOG_FAILED, text),
-        Answer::Item { .. } | Answer::Page { .. } | Answer::Counted { .. } => {
+        Answer::Item { .. } | Answer::Page { .. } | Answer::Counted { .. } | Answer::Waits { .. } => {
             responder.refused(out, ErrorCode::INTERNAL, "a request on one key was answered with several");
         }
     }
@@ -156,7 +178,7 @@ pub fn refused(refusal: &Refusal<'_>) -> (ErrorCode, String) {
         Refusal::NotAnInteger => ErrorCode::NOT_AN_INTEGER,
         Refusal::Overflow => ErrorCode::OVERFLOW,
         Refusal::Limit(_) => ErrorCode::LIMIT,
-        Refusal::Busy => ErrorCode::BUSY,
+        Refusal::Busy | Refusal::NoRoom(_) => ErrorCode::BUSY,
         Refusal::ReadOnly(_) => ErrorCode::READ_ONLY,
         Refusal::Damaged(_) => ErrorCode::DAMAGED,
         Refusal::Invalid(_) => ErrorCode::BAD_REQUEST,

@@ -1,12 +1,18 @@
 //! Requests on many keys: one request per partition, atomic there; the response is put together from the parts.
+//!
+//! A response is one frame, so its values are gathered before it leaves: as many as fit it, and as the memory for connections
+//! has room for, one at least. Those left out are asked for again by the client.
 
 use super::answer::{refused, value_ref};
 use super::{Call, Taken, condition, put_expiry, ticket, with};
+use crate::core::deliver::SMALL_BYTES;
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
+use crate::session::ROOM_BYTES_MAX;
+use crate::session::waits::Wait;
 use crate::stats::Class;
 use pinion_engine::key::{Expiry, Keyspace, Partition, Version};
-use pinion_engine::shard::request::{Answer, Op, Request, Update, Value};
+use pinion_engine::shard::request::{Answer, Op, PutExpiry, Request, Update, Value};
 use pinion_net::reactor::ConnId;
 use pinion_net::wire::{BatchOps, Condition, ErrorCode, KeyList, OpKind, Responder, ResultsEncoder};
 use std::ops::Range;
@@ -17,6 +23,8 @@ pub struct Gather {
     /// Places of the keys in the request, sorted by partition; and where each part begins, and the end of the last.
     order: Vec<u32>,
     starts: Vec<u32>,
+    /// For each part how many of its keys are answered.
+    answered: Vec<u32>,
     partitions: Vec<Partition>,
     /// Answers that are missing.
     missing: usize,
@@ -29,6 +37,40 @@ impl Gather {
     /// Bytes of the values that have come.
     pub fn bytes(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// Places in the response of those keys of a part that aren't answered.
+    fn rest(&self, part: usize) -> &[u32] {
+        &self.order[(self.starts[part] + self.answered[part]) as usize..self.starts[part + 1] as usize]
+    }
+
+    /// Answers that a part still has to come.
+    pub fn due(&self, part: usize) -> usize {
+        if self.kind == Kind::Values { self.rest(part).len() } else { 1 }
+    }
+
+    /// Whether a value of so many bytes fits the response beside those that have come.
+    pub fn fits(&self, bytes: usize) -> bool {
+        ResultsEncoder::fits(self.parts.len(), self.bytes.len() + bytes)
+    }
+
+    /// Whether a read of a part that is kept for want of room is of use. Else its keys are left out; `true` if nothing is
+    /// missing then.
+    pub fn wait(&mut self, part: usize, wait: &Wait, has_memory: bool) -> Result<(), bool> {
+        let is_lean = wait.bytes <= SMALL_BYTES || self.bytes.is_empty();
+        if self.fits(wait.bytes) && (has_memory || is_lean) {
+            return Ok(());
+        }
+        Err(self.fill(part, || Part::LeftOut))
+    }
+
+    /// The rest of a part comes to this; `true` if nothing is missing any more.
+    fn fill(&mut self, part: usize, with: impl Fn() -> Part) -> bool {
+        let rest = self.rest(part).to_vec();
+        self.answered[part] += rest.len() as u32;
+        self.missing -= rest.len();
+        rest.into_iter().for_each(|place| self.parts[place as usize] = with());
+        self.missing == 0
     }
 }
 
@@ -84,7 +126,8 @@ fn gather<'k>(
     let missing = if kind == Kind::Values { homes.len() } else { partitions.len() };
     let parts = (0..missing).map(|_| Part::Missing).collect();
     let order = homes.into_iter().map(|(_, _, place)| place).collect();
-    Some(Gather { kind, order, starts, partitions, missing, parts, bytes: Vec::new() })
+    let answered = vec![0; partitions.len()];
+    Some(Gather { kind, order, starts, answered, partitions, missing, parts, bytes: Vec::new() })
 }
 
 /// The places of a part's keys in the request, for each part.
@@ -121,12 +164,14 @@ pub fn get(
     let Some(gather) = gather(turn, conn, Kind::Values, keys.iter().copied()) else { return Taken::NotYet };
     let groups = groups(&gather);
     let Some(place) = begin(turn, conn, responder, Class::Read, gather) else { return Taken::Yes };
+    let per_key = turn.room_per_read(conn).min(ROOM_BYTES_MAX / keys.len());
     let mut wanted: Vec<&[u8]> = Vec::new();
     for (part, (partition, places)) in groups.into_iter().enumerate() {
         wanted.clear();
         wanted.extend(places.into_iter().map(|place| keys[place as usize]));
-        let op = Op::GetMany { keys: &wanted };
-        turn.submit(ticket(conn, place, part), Request { keyspace: Keyspace(0), partition, op });
+        let op = Op::GetMany { keys: &wanted, values: true };
+        let request = Request { keyspace: Keyspace(0), partition, op };
+        turn.submit_read(ticket(conn, place, part), per_key * wanted.len(), request);
     }
     Taken::Yes
 }
@@ -161,6 +206,11 @@ pub fn batch(
         responder.outcomes(turn.io.output(conn)).finish(turn.io.output(conn));
         return Taken::Yes;
     }
+    if updates.iter().any(|(_, update)| expires_too_late(update, turn.hub.clock_ms)) {
+        let text = "an expiry lies beyond what 64 bits of milliseconds hold; nothing of the batch was done";
+        responder.refused(turn.io.output(conn), ErrorCode::LIMIT, text);
+        return Taken::Yes;
+    }
     let keys = updates.iter().map(|(key, _)| *key);
     let Some(gather) = gather(turn, conn, Kind::Outcomes, keys) else { return Taken::NotYet };
     let groups = groups(&gather);
@@ -184,6 +234,11 @@ pub fn batch(
     Taken::Yes
 }
 
+/// Whether a shard would refuse this expiry, and so a part of the batch beside others that are done.
+fn expires_too_late(update: &Update<'_>, now_ms: u64) -> bool {
+    matches!(update, Update::Put { expiry: PutExpiry::After(ms), .. } if now_ms.checked_add(*ms).is_none())
+}
+
 fn value_len(update: &Update<'_>) -> usize {
     if let Update::Put { value, .. } = update { value.len() } else { 0 }
 }
@@ -195,6 +250,7 @@ pub fn clear(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, responder: Respond
         kind: Kind::AllDone,
         order: Vec::new(),
         starts: vec![0; partitions.len() + 1],
+        answered: vec![0; partitions.len()],
         missing: partitions.len(),
         parts: partitions.iter().map(|_| Part::Missing).collect(),
         partitions: partitions.clone(),
@@ -210,35 +266,24 @@ pub fn clear(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, responder: Respond
 
 /// Takes in the answer of a part; `true` if nothing is missing any more.
 pub fn take(gather: &mut Gather, part: usize, answer: &Answer<'_>) -> bool {
-    let (start, end) = (gather.starts[part] as usize, gather.starts[part + 1] as usize);
     match *answer {
-        Answer::Item { index, value } => {
-            let place = gather.order[start + index] as usize;
+        Answer::Item { value, .. } => {
             let keys = gather.parts.len();
-            gather.parts[place] = value.map_or(Part::Absent, |value| keep(&mut gather.bytes, keys, value));
-            gather.missing -= 1;
-        }
-        _ if gather.kind == Kind::Values => {
-            for index in start..end {
-                gather.parts[gather.order[index] as usize] = outcome(answer);
+            if let Some(&place) = gather.rest(part).first() {
+                let kept = value.map_or(Part::Absent, |value| keep(&mut gather.bytes, keys, value));
+                gather.parts[place as usize] = kept;
+                gather.answered[part] += 1;
+                gather.missing -= 1;
             }
-            gather.missing -= end - start;
+            gather.missing == 0
         }
+        _ if gather.kind == Kind::Values => gather.fill(part, || outcome(answer)),
         _ => {
             gather.parts[part] = outcome(answer);
             gather.missing -= 1;
+            gather.missing == 0
         }
     }
-    gather.missing == 0
-}
-
-/// Refuses the value of one key of a part; `true` if nothing is missing any more.
-pub fn refuse_item(gather: &mut Gather, part: usize, index: usize) -> bool {
-    let place = gather.order[gather.starts[part] as usize + index] as usize;
-    let text = "the connection has too many bytes of values waiting; read them, or ask for fewer keys";
-    gather.parts[place] = Part::Refused(ErrorCode::BUSY, text.to_owned());
-    gather.missing -= 1;
-    gather.missing == 0
 }
 
 /// Keeps a value for the response, if it fits that beside what the results of all keys need.

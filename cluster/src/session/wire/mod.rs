@@ -52,7 +52,7 @@ impl Call {
 /// What a request says of its answer, whatever it asks for.
 #[derive(Clone, Copy, Default)]
 struct Terms {
-    /// Values that it may carry: 0, 1, or 1 for each [`KEYS_PER_VALUE`] keys.
+    /// Values that it may carry.
     values: usize,
     /// When nobody waits for it any more, by the clock of the turns.
     deadline_us: u64,
@@ -62,7 +62,7 @@ impl Terms {
     #[inline]
     fn of(command: &Command<'_>, deadline_us: u64) -> Terms {
         let values = match command {
-            Command::MultiGet { keys } => 1 + keys.len() / KEYS_PER_VALUE,
+            Command::MultiGet { keys } => keys.len().max(1),
             Command::Put { want_old, .. } | Command::Delete { want_old, .. } => usize::from(*want_old),
             command => usize::from(command.opcode().is_read()),
         };
@@ -99,9 +99,6 @@ const WALKS_MAX: usize = 4;
 const KEEP_CALLS_MAX: usize = 64;
 
 const PART_BITS: u32 = 24;
-
-/// So many keys of a MULTI-GET count as one request: what is remembered of each takes memory until all are read.
-const KEYS_PER_VALUE: usize = 64;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Taken {
@@ -336,7 +333,8 @@ fn single(
         wire.insert(call)
     });
     if let Some(place) = place {
-        turn.submit(ticket(conn, place, 0), request::Request { keyspace: Keyspace(0), partition, op });
+        let request = request::Request { keyspace: Keyspace(0), partition, op };
+        turn.submit_single(conn, core, ticket(conn, place, 0), request);
     }
     Taken::Yes
 }
@@ -431,7 +429,7 @@ mod tests {
         assert_eq!(taken_in(&put(true)), 8);
         assert_eq!(taken_in(&Command::Get { key: b"k" }), 8);
         let mut keys = pinion_net::wire::KeyListBuilder::default();
-        (0..5 * KEYS_PER_VALUE).for_each(|_| keys.push(b"k").unwrap());
+        (0..5).for_each(|_| keys.push(b"k").unwrap());
         assert_eq!(taken_in(&Command::MultiGet { keys: keys.list() }), 2);
     }
 }

@@ -119,7 +119,7 @@ fn a_read_that_fails_once_is_answered_with_an_error_and_spoils_nothing() {
     let failing = [
         hand.send(Op::Get { key: &key }),
         hand.send(Op::Get { key: &key }),
-        hand.send(Op::GetMany { keys: &keys }),
+        hand.send(Op::GetMany { keys: &keys, values: true }),
         hand.send(Op::Scan(scan)),
         hand.send(increment(b"n")),
     ];

@@ -5,6 +5,7 @@ mod background;
 mod crashes;
 mod damage;
 mod faults;
+mod kept;
 mod model;
 mod order;
 mod ordered;
@@ -38,6 +39,7 @@ enum Seen {
     Counted(u64, Option<(Partition, Vec<u8>)>),
     Refused(String),
     Unknown,
+    Waits { read: u64, bytes: usize },
 }
 
 impl Seen {
@@ -63,6 +65,7 @@ impl Seen {
             }
             Answer::Refused(refusal) => Seen::Refused(format!("{refusal:?}")),
             Answer::Unknown(_) => Seen::Unknown,
+            Answer::Waits { read, bytes, .. } => Seen::Waits { read, bytes },
         }
     }
 }

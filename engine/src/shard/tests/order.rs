@@ -66,7 +66,7 @@ fn a_read_that_waits_for_a_commit_sees_no_more_expired_than_when_it_came() {
     let mut hand = hand();
     hand.send(put_expiring(b"k", b"v", PutExpiry::After(5)));
     let read = hand.send(Op::Get { key: b"k" });
-    let several = hand.send(Op::GetMany { keys: &[b"k"] });
+    let several = hand.send(Op::GetMany { keys: &[b"k"], values: true });
     // It is evaluated at once, so it finds the key; the reads before it must have found it, too.
     let kept = hand.send(Op::Update {
         key: b"k",
@@ -118,7 +118,7 @@ fn several_keys_are_read_as_of_one_moment() {
         .collect();
     hand.send(Op::UpdateMany { updates: &updates });
     hand.end_turn();
-    let read = hand.send(Op::GetMany { keys: &[b"a", b"b", b"c"] });
+    let read = hand.send(Op::GetMany { keys: &[b"a", b"b", b"c"], values: true });
     hand.settle();
     let items: Vec<_> =
         hand.answered.0.iter().filter(|(number, _)| *number == read).map(|(_, seen)| seen).collect();

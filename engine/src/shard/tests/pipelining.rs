@@ -24,7 +24,7 @@ fn send(hand: &mut Hand, random: &mut SmallRng, model: &mut Keys, expected: &mut
         0..20 => (hand.send(Op::Get { key: &a }), vec![found(&a).map_or(Seen::NotFound, Seen::Value)]),
         20..28 => {
             let answers = vec![Seen::Item(0, found(&a)), Seen::Item(1, found(&b))];
-            (hand.send(Op::GetMany { keys: &[&a, &b] }), answers)
+            (hand.send(Op::GetMany { keys: &[&a, &b], values: true }), answers)
         }
         28..48 => {
             model.insert(a.clone(), value.clone());
@@ -151,7 +151,7 @@ fn a_read_of_many_keys_finds_what_unpacking_one_of_them_would_evict() {
     let residents: Vec<_> = hand.shard.sources.tree.tables().map(|(_, table)| table.is_resident()).collect();
     assert_eq!(residents, [true, false], "one is unpacked in place, the other is read");
     assert_eq!(hand.get(b"b"), Seen::Value(noise.clone()));
-    let number = hand.send(Op::GetMany { keys: &[b"b", b"a"] });
+    let number = hand.send(Op::GetMany { keys: &[b"b", b"a"], values: true });
     hand.settle();
     let items: Vec<_> = hand.answered.0.iter().filter(|(request, _)| *request == number).collect();
     assert_eq!(items, [&(number, Seen::Item(0, Some(noise))), &(number, Seen::Item(1, Some(large)))]);

@@ -198,6 +198,11 @@ impl<'a> Pairs<'a> {
         self.0.is_empty()
     }
 
+    /// Keys and values in turn.
+    pub fn args(&self) -> &'a [&'a [u8]] {
+        self.0
+    }
+
     /// Keys and their values, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
         self.0.chunks_exact(2).map(|pair| (pair[0], pair[1]))

@@ -231,5 +231,17 @@ fn a_list_of_too_many_keys_is_over_the_limit_on_either_side() {
     let frame = Frame::of_parts(&header, &list);
     let error = Request::decode(&frame, &Limits::default()).unwrap_err();
     assert_eq!(error, WireError::TooManyKeys { keys: 1_000_000 });
-    assert!(error.to_string().contains("65536"), "{error}");
+    assert!(error.to_string().contains("4096"), "{error}");
+}
+
+#[test]
+fn a_batch_of_too_many_operations_is_over_the_limit_before_they_are_looked_at() {
+    let mut batch = BatchBuilder::default();
+    (0..=Limits::OPS_MAX).for_each(|_| batch.delete(b"k").unwrap());
+    let request = Request { command: Command::Batch { ops: batch.ops() }, ..put(b"k", b"") };
+    let mut bytes = Vec::new();
+    request.encode(&Limits::default(), false, &mut bytes).unwrap();
+    let error = Request::decode(&frame_of(&bytes), &Limits::default()).unwrap_err();
+    assert_eq!(error, WireError::TooManyOps { ops: Limits::OPS_MAX as u64 + 1 });
+    assert_eq!(error.code(), ErrorCode::LIMIT);
 }

@@ -108,6 +108,7 @@ impl Conn {
                 self.closes = true;
                 consumed
             }
+            resp::Parsed::Long { .. } => unreachable!("these clients name few keys"),
             resp::Parsed::Empty { consumed } => consumed,
             resp::Parsed::Incomplete { .. } => 0,
             resp::Parsed::Invalid(error) => {

@@ -1,0 +1,153 @@
+//! Where answers go, and whether there is room for them.
+//!
+//! A value of some size is asked for room before it is copied ([`Sink::has_room`]). A read whose value finds none is kept by
+//! its shard, and its connection hears of it ([`Answer::Waits`]); [`super::go_on`] lets it go on. There is room for
+//! - a connection of this core: up to [`ROOM_BYTES_MAX`] of answers that haven't left; beyond that one value at a time, of
+//!   whatever length, while the client reads and the memory for connections has room;
+//! - another core: as much as it said when it sent the request;
+//! - anybody: so much in a turn ([`SPENT_MAX`]) that other connections don't wait long.
+
+use super::hub::{Hub, recharge};
+use super::message;
+use super::owners::{Owner, ROOM_KIB_MAX};
+use super::sockets::Sockets;
+use crate::session::waits::Wait;
+use crate::session::walks::Walks;
+use crate::session::{Dialogue, ROOM_BYTES_MAX};
+use pinion_engine::shard::request::{Answer, Answers, Ticket};
+
+/// What the answers of one turn may cost before reads are put off to the next, in bytes copied.
+pub const SPENT_MAX: usize = 4 << 20;
+
+/// What an answer costs beside its bytes, in bytes copied in the same time.
+const ANSWER_COST: usize = 1 << 10;
+
+/// Where a shard's answers go.
+pub struct Sink<'a, S> {
+    /// The core.
+    pub hub: &'a mut Hub,
+    /// Its connections' bytes.
+    pub io: &'a mut S,
+}
+
+impl<S: Sockets> Answers for Sink<'_, S> {
+    #[inline]
+    fn answer(&mut self, ticket: Ticket, answer: Answer<'_>) {
+        deliver(self.hub, self.io, ticket, &answer);
+    }
+
+    fn has_room(&mut self, ticket: Ticket, given: usize, bytes: usize) -> bool {
+        match Owner::of(ticket) {
+            Some(Owner::Core { room_kib, .. }) => {
+                let is_free = given == 0 || self.hub.spent < SPENT_MAX;
+                room_kib == ROOM_KIB_MAX || is_free && given + bytes <= (room_kib as usize) << 10
+            }
+            Some(Owner::Connection { index, generation }) => {
+                let Some(session) = self.hub.sessions.at(index, generation) else { return true };
+                if given == 0 && session.reads.is_granted(ticket.request, bytes) {
+                    return true;
+                }
+                let request = ticket.request;
+                let queued = self.io.queued(session.conn);
+                let may_pass = !self.io.is_over_budget(session.conn) && session.is_next(request);
+                self.hub.spent < SPENT_MAX
+                    && session.has_room_for(request, queued, bytes, may_pass)
+                    && (bytes <= SMALL_BYTES || self.hub.memory.has_room_for_answer(bytes))
+            }
+            Some(Owner::Walk | Owner::Nobody) | None => true,
+        }
+    }
+}
+
+/// Values up to this length don't wait for the memory: the limits on each connection bound them.
+pub const SMALL_BYTES: usize = 16 << 10;
+
+/// About how many bytes an answer adds to a connection's output.
+#[inline]
+fn answer_bytes(answer: &Answer<'_>) -> usize {
+    match answer {
+        Answer::Value(value)
+        | Answer::Item { value: Some(value), .. }
+        | Answer::Written { old: Some(value), .. }
+        | Answer::NotMet { current: Some(value) } => value.bytes.len(),
+        Answer::Page { page, .. } => page.bytes(),
+        _ => 0,
+    }
+}
+
+/// Hands an answer to whoever asked, be it from this core's shard or from another's.
+pub fn deliver(hub: &mut Hub, io: &mut impl Sockets, ticket: Ticket, answer: &Answer<'_>) {
+    let bytes = answer_bytes(answer);
+    hub.spent += bytes + ANSWER_COST;
+    match Owner::of(ticket) {
+        Some(Owner::Connection { index, generation }) => {
+            to_connection(hub, io, (index, generation), (ticket.request, answer, bytes));
+        }
+        Some(Owner::Core { core, .. }) => {
+            let port = hub.forwards.port();
+            port.answer(core, |batch| message::write_answer(batch, ticket.request, answer));
+        }
+        Some(Owner::Walk) => {
+            let (key, lane) = Walks::parts(ticket.request);
+            if let Some(walk) = hub.walks.get(key) {
+                walk.take(lane, answer);
+                hub.queue_walk(key);
+            }
+        }
+        Some(Owner::Nobody) => {}
+        None => debug_assert!(false, "every ticket of this core has an owner"),
+    }
+}
+
+fn to_connection(
+    hub: &mut Hub,
+    io: &mut impl Sockets,
+    (index, generation): (u32, u32),
+    (request, answer, bytes): (u64, &Answer<'_>, usize),
+) {
+    let (now_ms, now_us) = (hub.clock_ms, hub.now.mono_us);
+    let Some(session) = hub.sessions.at(index, generation) else {
+        if let Answer::Waits { read, partition, .. } = *answer {
+            hub.forgotten.push((partition, read));
+        }
+        return;
+    };
+    let conn = session.conn;
+    session.reads.answered(request);
+    let out = io.output(conn);
+    let queued = out.len();
+    let mut settled = None;
+    if let Answer::Waits { read, partition, bytes } = *answer {
+        // What will come is known now: it counts for how much more is asked for at a time.
+        session.note_answer(bytes);
+        let wait = Wait { request, partition, read, bytes };
+        match session.wait(wait, hub.memory.has_room_for_answer(bytes), now_us, out) {
+            Ok(()) => {}
+            Err(ended) => {
+                settled = ended;
+                hub.forgotten.push((partition, read));
+            }
+        }
+    } else {
+        session.note_answer(bytes);
+        settled = match &mut session.dialogue {
+            Dialogue::Resp(resp) => resp.answer(request, answer, now_ms, out),
+            Dialogue::Wire(wire) => wire.answer(request, answer, now_us, out),
+        };
+    }
+    hub.memory.note_appended(out.len() - queued);
+    recharge(&mut hub.memory, session);
+    let special = session.is_held() || session.half_closed || session.closing;
+    let has_reads = !session.reads.is_empty();
+    if let Some(settled) = settled {
+        hub.settle(settled);
+    }
+    if has_reads {
+        hub.queue_reads(conn);
+    }
+    if special {
+        hub.after_answers(io, conn);
+    }
+}
+
+const _: () = assert!(SMALL_BYTES < ROOM_BYTES_MAX);

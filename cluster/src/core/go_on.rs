@@ -1,0 +1,143 @@
+//! Kept reads go on when there is room for what they answer, and long commands with their next slice.
+//!
+//! The room for a kept read is taken before it is told to go on ([`Session::next_read`](crate::session::Session::next_read)), so that a value on its way from another
+//! core has its place here. A read that finds no room in the memory waits, in the order of arrival; those who hold the memory
+//! without going on make way meanwhile ([`super::room`]). After [`STARVED_MAX_US`] it is refused.
+
+use super::deliver::{SMALL_BYTES, SPENT_MAX, deliver};
+use super::owners::Owner;
+use super::room::LACK_US;
+use super::sockets::Sockets;
+use super::turn::Turn;
+use crate::session::Hold;
+use crate::session::waits::Wait;
+use pinion_engine::key::Keyspace;
+use pinion_engine::shard::request::{Answer, Op, Refusal, Request};
+use pinion_net::reactor::ConnId;
+
+/// How long a kept read waits for room in the memory, in microseconds.
+const STARVED_MAX_US: u64 = 10_000_000;
+
+/// Room that a read gets at least when it is told to go on: for several small values.
+const ROOM_BYTES_MIN: usize = 64 << 10;
+
+impl<S: Sockets> Turn<'_, S> {
+    /// Lets kept reads go on, as far as there is room and the turn has time.
+    pub fn go_on(&mut self) {
+        for (partition, read) in std::mem::take(&mut self.hub.forgotten) {
+            let request = Request { keyspace: Keyspace::default(), partition, op: Op::Forget { read } };
+            self.submit(Owner::Nobody.ticket(0), request);
+        }
+        self.feed_starved();
+        for _ in 0..self.hub.ready_reads.len() {
+            if self.hub.spent >= SPENT_MAX {
+                return;
+            }
+            let Some(conn) = self.hub.ready_reads.pop_front() else { return };
+            if let Some(session) = self.hub.sessions.get(conn) {
+                session.reads.is_queued = false;
+                self.go_on_with(conn);
+            }
+        }
+    }
+
+    fn go_on_with(&mut self, conn: ConnId) {
+        loop {
+            let Some(session) = self.hub.sessions.get(conn) else { return };
+            let is_over = self.io.is_over_budget(conn);
+            let Some((index, bytes)) = session.next_read(self.io.queued(conn), is_over) else {
+                if !session.reads.is_empty() && is_over {
+                    self.io.tell_when_drained(conn);
+                }
+                return;
+            };
+            if self.hub.spent >= SPENT_MAX {
+                return self.hub.queue_reads(conn);
+            }
+            if bytes > SMALL_BYTES && !self.hub.memory.has_room_for_answer(bytes) {
+                let until_us = self.hub.now.mono_us + STARVED_MAX_US;
+                session.reads.is_queued = true;
+                self.lack(bytes);
+                return self.hub.starved.push_back((until_us, conn));
+            }
+            self.grant(conn, index, bytes.max(ROOM_BYTES_MIN));
+        }
+    }
+
+    fn grant(&mut self, conn: ConnId, index: usize, room: usize) {
+        let Some(session) = self.hub.sessions.get(conn) else { return };
+        let Wait { request, partition, read, .. } = session.reads.go_on(index, room);
+        let answers = session.answers_due(request);
+        let owner = Owner::Connection { index: conn.index(), generation: conn.generation() };
+        let go_on = Request { keyspace: Keyspace::default(), partition, op: Op::GoOn { read } };
+        self.submit_for(owner.ticket(request), room, answers, go_on);
+    }
+
+    /// Connections whose reads waited for the memory: the first that finds room goes on, who waited too long is refused.
+    fn feed_starved(&mut self) {
+        while let Some(&(until_us, conn)) = self.hub.starved.front() {
+            let Some(session) = self.hub.sessions.get(conn) else {
+                self.hub.starved.pop_front();
+                continue;
+            };
+            let is_over = self.io.is_over_budget(conn);
+            let wanted = session.next_read(self.io.queued(conn), is_over);
+            let has_room = wanted.is_none_or(|(_, bytes)| self.hub.memory.has_room_for_answer(bytes));
+            if !has_room && self.hub.now.mono_us < until_us {
+                self.lack(wanted.map_or(0, |(_, bytes)| bytes));
+                return;
+            }
+            self.hub.starved.pop_front();
+            session.reads.is_queued = false;
+            match wanted {
+                Some((index, _)) if !has_room => self.refuse_read(conn, index),
+                _ => self.hub.queue_reads(conn),
+            }
+        }
+    }
+
+    /// Has those looked for who hold the memory without going on.
+    fn lack(&mut self, bytes: usize) {
+        self.hub.memory.lack(bytes, self.hub.now.mono_us + LACK_US);
+    }
+
+    fn refuse_read(&mut self, conn: ConnId, index: usize) {
+        let Some(session) = self.hub.sessions.get(conn) else { return };
+        let Wait { request, partition, read, .. } = session.reads.take(index);
+        self.hub.forgotten.push((partition, read));
+        let text = format!(
+            "the memory for connections of this core ({} KiB) is taken by answers that clients don't read, and that didn't \
+             change within {} s; ask again, read them, or raise --memory",
+            self.hub.memory.bytes_max() >> 10,
+            STARVED_MAX_US / 1_000_000
+        );
+        let owner = Owner::Connection { index: conn.index(), generation: conn.generation() };
+        let answer = Answer::Refused(Refusal::NoRoom(&text));
+        deliver(self.hub, self.io, owner.ticket(request), &answer);
+        self.hub.queue_reads(conn);
+    }
+
+    /// The client of a connection has taken what was queued for it.
+    pub fn drained(&mut self, conn: ConnId) {
+        self.hub.queue_reads(conn);
+    }
+
+    /// A long command of a connection goes on in the next turn, when what it has asked for is answered.
+    pub fn slice(&mut self, conn: ConnId) {
+        if self.hub.sessions.get(conn).is_some_and(|session| !session.has(Hold::Slice)) {
+            self.hub.hold(self.io, conn, Hold::Slice);
+            self.hub.sliced.push(conn);
+        }
+    }
+
+    /// Lets go those whose long command may go on.
+    pub fn next_slices(&mut self) {
+        for conn in std::mem::take(&mut self.hub.sliced) {
+            match self.hub.sessions.get(conn).map(|session| session.is_between_slices()) {
+                Some(true) => self.hub.lift(self.io, conn, Hold::Slice),
+                Some(false) => self.hub.sliced.push(conn),
+                None => {}
+            }
+        }
+    }
+}

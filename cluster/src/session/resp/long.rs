@@ -1,0 +1,293 @@
+//! Commands with more arguments than are done at a time: MGET, EXISTS, DEL, MSET and their kin, COMMAND INFO.
+//!
+//! 1. All of such a command is there and well-formed when it begins ([`Parsed::Long`](pinion_net::resp::Parsed::Long)). Its
+//!    arguments stay where they are, and are consumed as they are done.
+//! 2. Every argument is checked, some a turn, before anything is done.
+//! 3. Runs of [`RUN_ARGS_MAX`] arguments are done one after the other as commands of their own ([`super::many`]), one a turn,
+//!    each when the one before it is answered: so each is atomic within each partition, and other connections go on between.
+//! 4. The items of an array leave as they come; a sum or an OK comes at the end. If a run of what sums up fails, those behind
+//!    it aren't done, and the error says how far it came.
+//!
+//! It runs alone: earlier commands are answered before it begins, later ones are taken in when it is through.
+
+use super::many::{self, Run, Sum};
+use super::reply::{Shape, failure};
+use super::transaction::Transaction;
+use super::{Call, RespSession, Taken, alone, answer, with};
+use crate::core::hub::{Ending, Settled};
+use crate::core::sockets::Sockets;
+use crate::core::turn::Turn;
+use crate::stats::Class;
+use pinion_engine::shard::request::Answer;
+use pinion_net::reactor::ConnId;
+use pinion_net::resp::long::{RUN_ARGS_MAX, next_args};
+use pinion_net::resp::{Args, Command, CommandQuery, Encoder, Sequence, answer_info};
+
+/// Arguments that are checked in a turn.
+const CHECKED_ARGS: usize = 16 * RUN_ARGS_MAX;
+/// Names of COMMAND INFO that are answered at a time: some hundred KiB.
+const INFO_NAMES: usize = 256;
+
+/// A long command under way.
+#[derive(Debug)]
+pub struct Long {
+    kind: Kind,
+    stage: Stage,
+    /// Arguments, without the command's name, that aren't done, and their bytes.
+    args: usize,
+    bytes: usize,
+    /// So many are done.
+    done: usize,
+    started_us: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Many(Sum),
+    Infos,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// So many bytes of the arguments, and so many of these, are checked.
+    Checking { bytes: usize, args: usize },
+    /// All are fit.
+    Checked,
+    /// The reply of this sequence has begun.
+    Begun(Sequence),
+    /// The head of the reply, which needs no sequence, is written.
+    Writing,
+}
+
+/// Takes in the beginning of a command of `count` arguments, which lie in `whole`; returns how much of that was consumed.
+pub fn begin(
+    turn: &mut Turn<'_, impl Sockets>,
+    conn: ConnId,
+    whole: &[u8],
+    count: usize,
+    transaction: &mut Transaction,
+) -> usize {
+    let mut args = Args::new();
+    // As many as make whole pairs behind a name.
+    next_args(whole, RUN_ARGS_MAX - 1, &mut args);
+    if *transaction == Transaction::Refused
+        && let Some(verdict) = transaction.judge(&args)
+    {
+        answer(turn, conn, |reply| verdict.write(reply));
+        return whole.len();
+    }
+    let (kind, names) = match Command::parse(&args) {
+        Ok(Command::MGet(_)) => (Kind::Many(Sum::Values), 1),
+        Ok(Command::Exists(_)) => (Kind::Many(Sum::There), 1),
+        Ok(Command::Del(_)) => (Kind::Many(Sum::Existed), 1),
+        Ok(Command::MSet(_)) if count % 2 == 1 => (Kind::Many(Sum::AllDone), 1),
+        Ok(Command::MSet(_)) => {
+            answer(turn, conn, |reply| reply.error("ERR wrong number of arguments for 'mset' command"));
+            return whole.len();
+        }
+        Ok(Command::Command(CommandQuery::Info(_))) => (Kind::Infos, 2),
+        Ok(_) => {
+            let text =
+                format!("ERR {count} arguments are too many: this command takes {RUN_ARGS_MAX} at most");
+            answer(turn, conn, |reply| reply.error(&text));
+            return whole.len();
+        }
+        Err(error) => {
+            match transaction.judge(&args) {
+                Some(verdict) => answer(turn, conn, |reply| verdict.write(reply)),
+                None => answer(turn, conn, |reply| reply.error(&error)),
+            }
+            return whole.len();
+        }
+    };
+    let consumed = next_args(whole, names, &mut args);
+    let stage = Stage::Checking { bytes: 0, args: 0 };
+    let (args, bytes, started_us) = (count - names, whole.len() - consumed, turn.hub.now.mono_us);
+    with(turn, conn, |resp| {
+        resp.long = Some(Box::new(Long { kind, stage, args, bytes, done: 0, started_us }));
+    });
+    consumed
+}
+
+/// Goes on with a long command whose arguments `rest` begins with, if there is one; says how much of that was consumed.
+pub fn go_on(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, rest: &[u8]) -> Option<(Taken, usize)> {
+    let mut long = with(turn, conn, |resp| resp.long.take())??;
+    let (taken, consumed) = match (long.stage, long.kind) {
+        (Stage::Checking { bytes, args }, kind) => check(turn, conn, &mut long, (bytes, args), kind, rest),
+        (_, Kind::Infos) => infos(turn, conn, &mut long, rest),
+        (_, Kind::Many(sum)) => keys(turn, conn, &mut long, sum, rest),
+    };
+    if long.args > 0 {
+        with(turn, conn, |resp| resp.long = Some(long));
+    }
+    Some((taken, consumed))
+}
+
+/// Checks some arguments. One that isn't fit ends the command before anything is done.
+fn check(
+    turn: &mut Turn<'_, impl Sockets>,
+    conn: ConnId,
+    long: &mut Long,
+    (bytes, count): (usize, usize),
+    kind: Kind,
+    rest: &[u8],
+) -> (Taken, usize) {
+    let Kind::Many(sum @ (Sum::AllDone | Sum::Existed)) = kind else {
+        long.stage = Stage::Checked;
+        return (Taken::Yes, 0);
+    };
+    let mut args = Args::new();
+    let seen = next_args(&rest[bytes..], CHECKED_ARGS.min(long.args - count), &mut args);
+    if let Some(refusal) = many::first_fault(sum, &args, turn.hub.node.limits.value_bytes_max as usize) {
+        long.args = 0;
+        let text = failure(&Answer::Refused(refusal)).unwrap_or_default();
+        answer(turn, conn, |reply| reply.error(&text));
+        return (Taken::Yes, long.bytes);
+    }
+    let count = count + args.len();
+    if count == long.args {
+        long.stage = Stage::Checked;
+        return (Taken::Yes, 0);
+    }
+    long.stage = Stage::Checking { bytes: bytes + seen, args: count };
+    turn.slice(conn);
+    (Taken::NotYet, 0)
+}
+
+/// Answers some names of COMMAND INFO.
+fn infos(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, long: &mut Long, rest: &[u8]) -> (Taken, usize) {
+    if alone(turn, conn) == Taken::NotYet {
+        return (Taken::NotYet, 0);
+    }
+    let Some(protocol) = with(turn, conn, |resp| resp.replies.protocol()) else { return (Taken::Yes, 0) };
+    let mut args = Args::new();
+    let consumed = next_args(rest, INFO_NAMES.min(long.args), &mut args);
+    let mut reply = Encoder::new(turn.io.output(conn), protocol);
+    if long.stage != Stage::Writing {
+        long.stage = Stage::Writing;
+        reply.array(long.args);
+    }
+    args.iter().for_each(|name| answer_info(name, &mut reply));
+    long.take(args.len(), consumed);
+    if long.args == 0 {
+        let settled = Settled { class: Class::Server, started_us: long.started_us, ending: Ending::Done };
+        turn.hub.settle(settled);
+        return (Taken::Yes, consumed);
+    }
+    turn.slice(conn);
+    (Taken::NotYet, consumed)
+}
+
+/// Does a run of a command on keys.
+fn keys(
+    turn: &mut Turn<'_, impl Sockets>,
+    conn: ConnId,
+    long: &mut Long,
+    sum: Sum,
+    rest: &[u8],
+) -> (Taken, usize) {
+    let sequence = match long.stage {
+        Stage::Begun(sequence) => sequence,
+        _ if alone(turn, conn) == Taken::NotYet => return (Taken::NotYet, 0),
+        _ => match begin_reply(turn, conn, long, sum) {
+            Some(sequence) => sequence,
+            None => return (Taken::Yes, rest.len()),
+        },
+    };
+    let outcome = with(turn, conn, |resp| {
+        let many = resp.replies.context(sequence)?.many.as_deref()?;
+        let (total, error) = many.outcome();
+        Some((total, error.map(str::to_owned)))
+    });
+    let (total, error) = outcome.flatten().unwrap_or_default();
+    if let Some(error) = error {
+        return (Taken::Yes, give_up(turn, conn, long, sequence, &error));
+    }
+    let mut args = Args::new();
+    let consumed = next_args(rest, RUN_ARGS_MAX.min(long.args), &mut args);
+    let run = Run { of: Some(sequence), base: long.done, is_last: args.len() == long.args, total };
+    if many::run(turn, conn, (sum, run), &args) == Taken::NotYet {
+        return (Taken::NotYet, 0);
+    }
+    long.take(args.len(), consumed);
+    if long.args == 0 {
+        return (Taken::Yes, consumed);
+    }
+    turn.slice(conn);
+    (Taken::NotYet, consumed)
+}
+
+/// Begins the reply; an array leaves as it comes.
+fn begin_reply(
+    turn: &mut Turn<'_, impl Sockets>,
+    conn: ConnId,
+    long: &mut Long,
+    sum: Sum,
+) -> Option<Sequence> {
+    let class = if matches!(sum, Sum::Values | Sum::There) { Class::Read } else { Class::Write };
+    let call = Call { shape: Shape::Many, class, started_us: long.started_us, values: 0, many: None };
+    let items = long.args;
+    let sequence = with(turn, conn, |resp| {
+        let sequence = match sum {
+            Sum::Values => resp.replies.begin_long_array(call, items),
+            _ => resp.replies.begin(call),
+        };
+        resp.note(sequence)
+    })?;
+    if sum == Sum::Values {
+        let Some(session) = turn.hub.sessions.get(conn) else { return None };
+        if let super::Dialogue::Resp(resp) = &mut session.dialogue {
+            resp.replies.leave(sequence, turn.io.output(conn));
+        }
+    }
+    long.stage = Stage::Begun(sequence);
+    Some(sequence)
+}
+
+/// A run has failed: the reply is its error, and the rest isn't done.
+fn give_up(
+    turn: &mut Turn<'_, impl Sockets>,
+    conn: ConnId,
+    long: &mut Long,
+    sequence: Sequence,
+    error: &str,
+) -> usize {
+    let (done, all) = (long.done.saturating_sub(RUN_ARGS_MAX), long.done + long.args);
+    let text = format!(
+        "{error} (of {all} arguments the first {done} are done, of the next {RUN_ARGS_MAX} some may be)"
+    );
+    long.args = 0;
+    let Some(session) = turn.hub.sessions.get(conn) else { return long.bytes };
+    let mut settled = None;
+    if let super::Dialogue::Resp(resp) = &mut session.dialogue {
+        settled = resp.end_long(sequence, &text, turn.io.output(conn));
+    }
+    if let Some(settled) = settled {
+        turn.hub.settle(settled);
+    }
+    long.bytes
+}
+
+impl Long {
+    fn take(&mut self, args: usize, bytes: usize) {
+        self.args -= args;
+        self.done += args;
+        self.bytes -= bytes;
+    }
+}
+
+impl RespSession {
+    /// Whether all that a run of a long command has asked for is answered.
+    pub fn is_between_slices(&self) -> bool {
+        let Some(Stage::Begun(sequence)) = self.long.as_ref().map(|long| long.stage) else { return true };
+        let many = self.replies.context(sequence).and_then(|call| call.many.as_deref());
+        many.is_none_or(many::Many::is_complete)
+    }
+
+    fn end_long(&mut self, sequence: Sequence, error: &str, out: &mut Vec<u8>) -> Option<Settled> {
+        let call = self.replies.context(sequence)?;
+        let settled = Settled { class: call.class, started_us: call.started_us, ending: Ending::Refused };
+        self.replies.complete(sequence, out, |reply| reply.error(error));
+        Some(settled)
+    }
+}

@@ -1,0 +1,116 @@
+//! Reads that whoever asked has no room for.
+//!
+//! 1. Before a value of some size leaves, the shard asks [`Answers::has_room`]. Where there is none it keeps the rest of the
+//!    read, with the moment that it sees, and answers [`Answer::Waits`] with its name.
+//! 2. [`Op::GoOn`] with that name goes on where it stopped, at that same moment: whatever was written since, the read comes to
+//!    what it would have come to at once. [`Op::Forget`] ends it.
+//!
+//! So the keys of one partition are read at one moment however slowly their values leave, and a value takes no memory
+//! before there is room for it. Merges keep what kept reads can see, as for those that wait for blocks.
+
+use super::owned::OwnedOp;
+use super::parked::{OwnedRequest, Work};
+use super::partition::Place;
+use super::request::{Answer, Answers, Op, Refusal, Ticket};
+use super::{Flow, Moment, Reader, Shard, Stopped, Target};
+use crate::key::Version;
+use std::collections::HashMap;
+
+/// A read that stopped before a value.
+#[derive(Debug)]
+struct Kept {
+    target: Target,
+    /// What is left of it.
+    op: OwnedOp,
+    at: Moment,
+}
+
+impl Kept {
+    fn bytes(&self) -> usize {
+        size_of::<Kept>() + self.op.bytes()
+    }
+}
+
+/// All kept reads, by name.
+#[derive(Debug, Default)]
+pub(super) struct KeptReads {
+    reads: HashMap<u64, Kept>,
+    next: u64,
+    bytes: usize,
+}
+
+impl KeptReads {
+    #[cfg(test)]
+    pub fn is_empty(&self) -> bool {
+        self.reads.is_empty() && self.bytes == 0
+    }
+
+    fn insert(&mut self, kept: Kept) -> u64 {
+        self.next += 1;
+        self.bytes += kept.bytes();
+        self.reads.insert(self.next, kept);
+        self.next
+    }
+
+    fn remove(&mut self, read: u64) -> Option<Kept> {
+        let kept = self.reads.remove(&read)?;
+        self.bytes -= kept.bytes();
+        Some(kept)
+    }
+
+    /// The versions that merges must keep for them.
+    pub fn snapshots(&self) -> impl Iterator<Item = (Place, Version)> {
+        self.reads.values().map(|kept| (kept.target.place, kept.at.version))
+    }
+}
+
+impl Shard {
+    /// Puts the rest of a read aside: until its blocks are there, or until it is told to go on.
+    pub(super) fn put_aside(
+        &mut self,
+        target: Target,
+        mut op: OwnedOp,
+        stopped: Stopped,
+        out: &mut impl Answers,
+    ) {
+        let Stopped { from, at, cold, bytes } = stopped;
+        op.skip(from);
+        if !cold.is_empty() {
+            let waiting = self.parked.insert(OwnedRequest { target, work: Work::Op(op) }, at, Vec::new());
+            return self.wait_for_blocks(waiting, &cold, out);
+        }
+        if self.kept.bytes > self.budgets.parked {
+            self.counters.refused += 1;
+            return out.answer(target.ticket, Answer::Refused(Refusal::Busy));
+        }
+        let read = self.kept.insert(Kept { target, op, at });
+        let partition = self.partitions[target.place].id;
+        out.answer(target.ticket, Answer::Waits { read, partition, bytes });
+    }
+
+    /// Goes on with a kept read; its answers are for `ticket` now.
+    pub(super) fn go_on(&mut self, ticket: Ticket, read: u64, out: &mut impl Answers) {
+        let Some(Kept { target, op, at }) = self.kept.remove(read) else {
+            return out.answer(ticket, Answer::Refused(Refusal::Invalid("no read waits under this name")));
+        };
+        let target = Target { ticket, ..target };
+        match op.with(|op| self.dispatch(target, &op, Reader::At(at), out)) {
+            Flow::Done => {}
+            Flow::Cold(cold) => {
+                self.put_aside(target, op, Stopped { from: 0, at, cold, bytes: 0 }, out);
+            }
+            Flow::Stopped(stopped) => self.put_aside(target, op, *stopped, out),
+        }
+    }
+
+    /// Forgets a kept read, if it is there.
+    pub(super) fn forget(&mut self, ticket: Ticket, read: u64, out: &mut impl Answers) {
+        self.kept.remove(read);
+        out.answer(ticket, Answer::NotFound);
+    }
+
+    /// Takes a read that stopped on its way.
+    pub(super) fn stop(&mut self, target: Target, op: &Op<'_>, stopped: Stopped, out: &mut impl Answers) {
+        self.put_aside(target, OwnedOp::new(op), stopped, out);
+    }
+}
