@@ -9,8 +9,8 @@ use clap::builder::{OsStringValueParser, Resettable, TypedValueParser, ValuePars
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use pinion_net::wire::Level;
 
-use super::duration;
 use super::examples::{COUNT_EXAMPLES, EXAMPLES, GET_EXAMPLES, MPUT_EXAMPLES, PUT_EXAMPLES, RANGE_EXAMPLES};
+use super::{case, duration};
 
 /// The command line client of Pinion.
 #[derive(Debug, Parser)]
@@ -24,12 +24,15 @@ pub struct Kv {
     pub input: Option<Input>,
 }
 
-/// Reads the command line; ends the process where it is wrong. A variable that is set to nothing is as good as unset.
-pub fn parse_from(words: impl IntoIterator<Item = OsString>) -> Kv {
+/// Reads the command line; ends the process where it is wrong. The command may be in any case, and a variable that is set
+/// to nothing is as good as unset.
+pub fn parse_from(mut words: Vec<OsString>) -> Kv {
     let command = Kv::command().mut_args(|arg| match arg.get_env().and_then(std::env::var_os) {
         Some(text) if text.is_empty() => arg.env(Resettable::Reset),
         _ => arg,
     });
+    let arguments = words.split_off(words.len().min(1));
+    words.extend(case::lower(arguments, &command));
     let mut matches = command.get_matches_from(words);
     Kv::from_arg_matches_mut(&mut matches).unwrap_or_else(|error| error.exit())
 }

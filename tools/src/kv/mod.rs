@@ -13,12 +13,10 @@ pub mod output;
 pub mod run;
 pub mod shell;
 
-use std::ffi::OsString;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 
-use clap::CommandFactory;
 use pinion_net::client::{BlockingClient, Error, Options};
 use pinion_net::wire::ErrorCode;
 
@@ -32,10 +30,7 @@ const PORT: u16 = 7400;
 
 /// Runs `kv` with the arguments of this process.
 pub fn main() -> ExitCode {
-    let mut words: Vec<OsString> = std::env::args_os().collect();
-    let arguments = words.split_off(words.len().min(1));
-    words.extend(case::lower(arguments, &Kv::command()));
-    let Kv { options, input } = args::parse_from(words);
+    let Kv { options, input } = args::parse_from(std::env::args_os().collect());
     let command = match input {
         Some(Input::Command(command)) => Some(command),
         Some(Input::Exit) => return ExitCode::SUCCESS,

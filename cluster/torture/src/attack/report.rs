@@ -1,6 +1,7 @@
 //! The table at the end.
 
 use super::director::Row;
+use super::hostile::Attack;
 use super::stage::Stage;
 use super::verdict::Verdict;
 use std::collections::BTreeMap;
@@ -37,6 +38,15 @@ pub fn print(rows: &BTreeMap<&'static str, Row>, stage: &Stage, verdict: &Verdic
     if !verdict.broken.is_empty() {
         println!("kvd's last lines:");
         stage.log.last_lines().iter().for_each(|line| println!("    {line}"));
+    }
+}
+
+/// Names the attacks that the time wasn't enough for.
+pub fn print_left_out(attacks: &[&Attack], rows: &BTreeMap<&'static str, Row>) {
+    let names: Vec<_> =
+        attacks.iter().map(|attack| attack.name).filter(|name| !rows.contains_key(name)).collect();
+    if !names.is_empty() {
+        println!("not come to: {}", names.join(", "));
     }
 }
 
