@@ -78,6 +78,9 @@ pub struct Flags {
     /// Connections per core [default: 10000]
     #[arg(long, env = "PINION_CONNECTIONS_MAX", value_name = "N")]
     pub connections_max: Option<String>,
+    /// After a start in another boot that was refused because the clock shows over 24 hours more: they passed, or didn't
+    #[arg(long, env = "PINION_ACCEPT_TIME_JUMP", value_name = "follow|ignore")]
+    pub accept_time_jump: Option<String>,
     /// Log filter, such as info or pinion_cluster=debug; RUST_LOG comes before it [default: info]
     #[arg(long, env = "PINION_LOG", value_name = "FILTER")]
     pub log: Option<String>,
@@ -141,7 +144,7 @@ pub fn unknown_variables(names: impl IntoIterator<Item = String>) -> Vec<String>
 }
 
 impl Flags {
-    fn settings(self) -> [(&'static str, Option<String>); 16] {
+    fn settings(self) -> [(&'static str, Option<String>); 17] {
         [
             ("dir", self.dir),
             ("listen", self.listen),
@@ -156,6 +159,7 @@ impl Flags {
             ("join", self.join),
             ("value-max", self.value_max),
             ("connections-max", self.connections_max),
+            ("accept-time-jump", self.accept_time_jump),
             ("log", self.log),
             ("log-format", self.log_format),
             ("insecure", self.insecure),
@@ -164,7 +168,7 @@ impl Flags {
 }
 
 /// The names of all settings, as in the file.
-pub const NAMES: [&str; 16] = [
+pub const NAMES: [&str; 17] = [
     "dir",
     "listen",
     "resp-listen",
@@ -178,6 +182,7 @@ pub const NAMES: [&str; 16] = [
     "join",
     "value-max",
     "connections-max",
+    "accept-time-jump",
     "log",
     "log-format",
     "insecure",

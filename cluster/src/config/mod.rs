@@ -13,6 +13,7 @@ pub mod size;
 use crate::error::Error;
 use crate::placement::{PARTITIONS_DEFAULT, SLOTS};
 use machine::Machine;
+use pinion_engine::clock::TimeJump;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -108,6 +109,8 @@ pub struct Config {
     pub value_bytes_max: usize,
     /// Connections per core.
     pub connections_max: usize,
+    /// What to make of a wall clock that shows over 24 hours more than the store, in another boot.
+    pub time_jump: TimeJump,
     /// Log filter.
     pub log: String,
     /// How log lines look.
@@ -148,6 +151,7 @@ impl Config {
             node_id: None,
             value_bytes_max: VALUE_BYTES_MAX,
             connections_max: connections(&machine),
+            time_jump: TimeJump::Refuse,
             log: "info".to_owned(),
             log_format: LogFormat::Text,
             warnings: Vec::new(),
@@ -189,6 +193,11 @@ impl Config {
             bytes => Ok(bytes),
         })?;
         reader.set("connections-max", &mut config.connections_max, |text| number(text, 1, 1_000_000))?;
+        reader.set("accept-time-jump", &mut config.time_jump, |text| match text {
+            "follow" => Ok(TimeJump::Follow),
+            "ignore" => Ok(TimeJump::Ignore),
+            _ => Err(format!("{text:?} is neither follow nor ignore")),
+        })?;
         reader.set("log", &mut config.log, |text| Ok(text.to_owned()))?;
         reader.set("log-format", &mut config.log_format, |text| match text {
             "text" => Ok(LogFormat::Text),

@@ -14,8 +14,9 @@ use crate::session::walks::Walks;
 use crate::session::{Dialogue, Hold, Sessions};
 use crate::stats::published::Figure;
 use crate::stats::{Class, CoreStats};
-use pinion_engine::shard::Now;
-use pinion_engine::shard::request::{Answer, Answers, Refusal, Ticket};
+use pinion_engine::clock::{Clocks, Now};
+use pinion_engine::key::Expiry;
+use pinion_engine::shard::request::{Answer, Answers, Refusal, Ticket, Value};
 use pinion_net::reactor::ConnId;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -74,9 +75,8 @@ pub struct Hub {
     pub stats: CoreStats,
     /// When this turn began.
     pub now: Now,
-    /// The shard's time then, in milliseconds since the Unix epoch: what expiries are told against. The wall clock may
-    /// have gone back behind it.
-    pub clock_ms: u64,
+    /// The shard's clocks then: what expiries are told by.
+    pub clocks: Clocks,
     /// How long this core's writers are held back.
     pub delay_us: u32,
     /// Bytes that a forming commit may have before the next write waits for the one after it.
@@ -99,8 +99,8 @@ const COMMIT_BYTES_MIN: usize = 1 << 20;
 const COMMIT_BYTES_MAX: usize = 20 << 20;
 
 impl Hub {
-    /// The hub of a core that starts now, with its end of the mesh.
-    pub fn new(me: usize, node: Arc<NodeInfo>, port: Port, now: Now) -> Hub {
+    /// The hub of a core that starts now, with its end of the mesh and its shard's clocks.
+    pub fn new(me: usize, node: Arc<NodeInfo>, port: Port, now: Now, clocks: Clocks) -> Hub {
         let cores = node.placement.cores();
         let memory_bytes = node.config.memory_bytes as usize / cores;
         Hub {
@@ -113,7 +113,7 @@ impl Hub {
             cursors: Cursors::new(me, now.unix_us),
             stats: CoreStats::default(),
             now,
-            clock_ms: now.unix_us / 1000,
+            clocks,
             delay_us: 0,
             braked_until_us: 0,
             commit_bytes_max: (memory_bytes / 8).clamp(COMMIT_BYTES_MIN, COMMIT_BYTES_MAX),
@@ -264,11 +264,25 @@ fn answer_bytes(answer: &Answer<'_>) -> usize {
     }
 }
 
+/// The answer as a user is told it: by the wall clock. (Pages go to walks.)
+#[inline]
+fn told<'a>(answer: &Answer<'a>, clocks: &Clocks) -> Answer<'a> {
+    let told = |value: Value<'a>| Value { expiry: Expiry(clocks.told_ms(value.expiry)), ..value };
+    match *answer {
+        Answer::Value(value) => Answer::Value(told(value)),
+        Answer::Item { index, value } => Answer::Item { index, value: value.map(told) },
+        Answer::Written { version, existed, old } => Answer::Written { version, existed, old: old.map(told) },
+        Answer::NotMet { current } => Answer::NotMet { current: current.map(told) },
+        other => other,
+    }
+}
+
 /// Hands an answer to whoever asked, be it from this core's shard or from another's.
 pub fn deliver(hub: &mut Hub, io: &mut impl Sockets, ticket: Ticket, answer: &Answer<'_>) {
     match Owner::of(ticket) {
         Some(Owner::Connection { index, generation }) => {
-            let (now_ms, now_us) = (hub.clock_ms, hub.now.mono_us);
+            let (now_ms, now_us) = (hub.clocks.wall_ms(), hub.now.mono_us);
+            let answer = &told(answer, &hub.clocks);
             let Some(session) = hub.sessions.at(index, generation) else { return };
             let conn = session.conn;
             let bytes = answer_bytes(answer);
@@ -300,8 +314,8 @@ pub fn deliver(hub: &mut Hub, io: &mut impl Sockets, ticket: Ticket, answer: &An
             }
         }
         Some(Owner::Core(core)) => {
-            let port = hub.forwards.port();
-            port.answer(core, |batch| message::write_answer(batch, ticket.request, answer));
+            let (port, clocks) = (hub.forwards.port(), &hub.clocks);
+            port.answer(core, |batch| message::write_answer(batch, ticket.request, answer, clocks));
         }
         Some(Owner::Walk) => {
             let (key, lane) = Walks::parts(ticket.request);

@@ -12,6 +12,7 @@ use crate::node::listeners::Speaks;
 use crate::session::resp::{self, RespSession};
 use crate::session::wire::{self, WireSession};
 use crate::session::{Dialogue, Hold, Session};
+use pinion_engine::clock::LOOK_US;
 use pinion_engine::drive::BackgroundEvent;
 use pinion_engine::io::IoCompletion;
 use pinion_engine::shard::{Now, Shard};
@@ -42,7 +43,7 @@ impl CoreState {
     pub fn begin(&mut self, now: Now) {
         self.hub.now = now;
         self.shard.tick(now);
-        self.hub.clock_ms = self.shard.clocks().now_us / 1000;
+        self.hub.clocks = self.shard.clocks();
     }
 
     fn turn<'a, S: Sockets>(&'a mut self, io: &'a mut S) -> Turn<'a, S> {
@@ -200,6 +201,7 @@ impl CoreState {
         let shard = self.shard.next_deadline_us().map(until);
         let mail = self.hub.forwards.port().has_mail().then_some(MAIL_POLL);
         let down = (self.phase != Phase::Serving).then_some(POLL);
-        Next::Sleep([throttled, shard, mail, down].into_iter().flatten().min())
+        let look = Some(Duration::from_micros(LOOK_US));
+        Next::Sleep([throttled, shard, mail, down, look].into_iter().flatten().min())
     }
 }

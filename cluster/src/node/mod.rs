@@ -13,6 +13,7 @@ pub mod events;
 pub mod listeners;
 mod medium;
 mod store;
+pub mod time;
 
 use crate::admin::ask::{CONTROL_QUEUE, Control, CoreHandle};
 use crate::admin::{Admin, NodeFacts, NodeState};
@@ -25,7 +26,7 @@ use crate::session::wire;
 use crate::stats::published::Published;
 use events::{Event, Events};
 use listeners::{Addresses, Bound, bind};
-use pinion_engine::drive::StoreFile;
+use pinion_engine::drive::{StoreFile, SystemClock};
 use pinion_engine::shard::{self, ShardOptions};
 use pinion_net::reactor::{Waker, preflight};
 use pinion_net::wire::{Home, Limits, Map, NodePorts};
@@ -33,7 +34,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender, sync_channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 use store::OwnedStore;
 
 /// How long a node that stops waits for what is under way, and then for its shards to settle.
@@ -141,6 +142,7 @@ impl NodeInfo {
             memory_bytes: config.memory_bytes as usize / self.placement.cores(),
             direct,
             value_bytes_max: config.value_bytes_max,
+            time_jump: config.time_jump,
         }
     }
 
@@ -187,7 +189,8 @@ struct Starting {
 /// nothing.
 pub fn check(config: &Config) -> Result<(), Error> {
     check_machine(config)?;
-    listeners::check(config, store::inspect(config)?)
+    listeners::check(config, store::inspect(config)?)?;
+    time::check(config)
 }
 
 fn check_machine(config: &Config) -> Result<(), Error> {
@@ -216,8 +219,8 @@ impl Node {
         let store = store::take(&config)?;
         tell_start(&config, store.file.shards);
         let Bound { addresses, cores: sockets, admin } = bind(&config, store.file.shards as usize)?;
-        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let started_unix_us = wall.as_micros() as u64;
+        let clock = Arc::new(SystemClock::new());
+        let started_unix_us = clock.now().unix_us;
         let info = Arc::new(NodeInfo::new(config, addresses, &store.file, started_unix_us));
         let (sender, inbox) = mpsc::channel();
         let events = Events::new(sender);
@@ -227,8 +230,8 @@ impl Node {
         for (me, (listeners, port)) in sockets.into_iter().zip(ports).enumerate() {
             let (controls, inbox) = sync_channel(CONTROL_QUEUE);
             let cpu = info.config.pin.then(|| info.config.cpus[me % info.config.cpus.len()]);
-            let (node, events) = (Arc::clone(&info), events.clone());
-            let setup = CoreSetup { me, cpu, node, listeners, port, controls: inbox, events };
+            let (node, clock, events) = (Arc::clone(&info), Arc::clone(&clock), events.clone());
+            let setup = CoreSetup { me, cpu, node, clock, listeners, port, controls: inbox, events };
             starting.push(spawn(setup, controls, opened.clone())?);
         }
         drop(opened);

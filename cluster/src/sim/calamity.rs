@@ -5,13 +5,14 @@
 
 use crate::config::Durability;
 use crate::sim::disk::{Crash, Damage, DiskFaults, RotMix};
-use crate::sim::model::{Checked, Loss, Permits};
+use crate::sim::model::{Checked, Loss, Permits, SimTime};
 use crate::sim::node::{Node, Stage};
-use crate::sim::options::{Plan, Trouble};
+use crate::sim::options::{Plan, Trouble, jump_us};
 use crate::sim::performer::Moment;
 use crate::sim::trace::Event;
 use crate::sim::world::{Link, Up, World};
 use pinion_engine::Error;
+use pinion_engine::clock::TimeJump;
 use pinion_engine::io::FileName;
 use rand::Rng;
 use rand::rngs::SmallRng;
@@ -56,6 +57,10 @@ pub(super) struct Calamity {
     pub(super) calm: DiskFaults,
     /// Damage done to each shard's disk.
     pub damage: Vec<(usize, Damage)>,
+    /// By how much the wall clock is set back, and when.
+    set_back: Vec<(u64, i64)>,
+    /// Nobody asks for anything until then; 0: they do.
+    pub quiet_until_us: u64,
     /// Requests sent before this may be refused for trouble that is over.
     pub troubled_until_us: u64,
 }
@@ -84,6 +89,8 @@ impl Calamity {
             failed_us: None,
             calm: plan.disk_faults(rng),
             damage: Vec::new(),
+            set_back: Vec::new(),
+            quiet_until_us: 0,
             troubled_until_us: 0,
         }
     }
@@ -91,7 +98,14 @@ impl Calamity {
     /// When it has something to do although nothing happens.
     pub fn next_due_us(&self) -> Option<u64> {
         let times = [self.storm_until_us, self.flood_until_us, self.slow_until_us, self.restart_us];
-        times.into_iter().flatten().min()
+        let set_back = self.set_back.iter().map(|(us, _)| *us);
+        let quiet = Some(self.quiet_until_us).filter(|&us| us > 0);
+        times.into_iter().flatten().chain(set_back).chain(quiet).min()
+    }
+
+    /// Whether nobody asks for anything now.
+    pub fn is_quiet(&self, now_us: u64) -> bool {
+        now_us < self.quiet_until_us
     }
 
     /// Whether the disks are in trouble now.
@@ -109,6 +123,7 @@ impl World {
     /// Lets faults begin and end that are due.
     pub(super) fn strike(&mut self) -> Checked {
         self.end_storms();
+        self.set_clocks_back();
         self.operate()?;
         if let Some(armed) = &self.calamity.armed {
             let is_due = armed.latest_step <= self.steps;
@@ -185,10 +200,23 @@ impl World {
                 }
             }
             Trouble::Rot => self.rot(false),
-            Trouble::Jump { us } => {
+            Trouble::Jump { us, stands_us } => {
                 self.counters.count("clock jumps");
                 self.clock.jump(us);
+                self.calamity.set_back.extend(stands_us.map(|stands_us| (now_us + stands_us, -us)));
+            }
+            Trouble::Quiet { us } => {
+                self.counters.count("quiet times");
+                self.calamity.quiet_until_us = now_us + us;
+            }
+            Trouble::Sleep { us } => {
+                self.counters.count("sleeps of the machine");
+                self.clock.advance(us);
+                self.truth.slept(&self.clock);
                 self.look_at_clocks();
+                // Nobody had a chance to answer, or to come back.
+                self.calamity.troubled_until_us = self.clock.us();
+                self.calamity.failed_us = self.calamity.failed_us.map(|_| self.clock.us());
             }
         }
         Ok(())
@@ -231,6 +259,20 @@ impl World {
         self.calamity.damage.retain(|(_, damage)| is_table(damage.file));
     }
 
+    /// Ends the moments at which wall clocks are wrong, and quiet times.
+    fn set_clocks_back(&mut self) {
+        let now_us = self.clock.us();
+        if !self.calamity.is_quiet(now_us) {
+            self.calamity.quiet_until_us = 0;
+        }
+        let (due, rest) = self.calamity.set_back.iter().partition(|(at_us, _)| *at_us <= now_us);
+        self.calamity.set_back = rest;
+        for (_, us) in Vec::<(u64, i64)>::from_iter(due) {
+            self.counters.count("clocks set back");
+            self.clock.jump(us);
+        }
+    }
+
     fn trouble_begins(&mut self) {
         self.permits = Permits { read_only: true, damaged: true, ..Permits::default() };
         self.history.permit(self.permits);
@@ -268,6 +310,8 @@ impl World {
         let calamity = &mut self.calamity;
         (calamity.storm_until_us, calamity.flood_until_us, calamity.slow_until_us) = (None, None, None);
         (calamity.armed, calamity.again) = (None, None);
+        calamity.quiet_until_us = 0;
+        calamity.set_back.clear();
         calamity.next = self.plan.faults.len();
         self.soothe();
         self.disks.iter_mut().for_each(|disk| disk.set_space_left(None));
@@ -346,6 +390,9 @@ impl World {
     fn go_down(&mut self, crash: Crash, loss: Loss, down_us: u64) -> Checked {
         self.trace.add(Event::Down, self.clock.us(), down_us);
         self.look_at_clocks();
+        let loses = crash == Crash::Power && self.plan.node.durability != Durability::Sync;
+        self.truth.closed(&self.clock, crash == Crash::Power, loses);
+        self.reboot(crash);
         (self.calamity.restart_us, self.calamity.failed_us) = (None, None);
         self.calamity.stopped = None;
         let until_us = self.clock.us() + down_us;
@@ -386,11 +433,25 @@ impl World {
             }
             self.disconnect(index)?;
         }
-        self.history.crashed(loss, now);
+        // What no opening goes back behind.
+        let (least_us, _) = self.truth.bounds_us(&self.clock);
+        self.history.crashed(loss, SimTime { clock_ms_min: least_us / 1000, ..now });
         self.history.settled(now);
         self.orphaned_step = None;
         self.done_steps.clear();
         Ok(())
+    }
+
+    /// The machine starts again, if it went down with the node. Its wall clock may be set meanwhile.
+    fn reboot(&mut self, crash: Crash) {
+        if crash == Crash::Power {
+            self.counters.count("boots");
+            self.clock.reboot();
+        }
+        if self.plan.jumps_while_down && self.streams.faults.random_ratio(1, 3) {
+            self.counters.count("clock jumps while down");
+            self.clock.jump(jump_us(self.plan.goes_back, &mut self.streams.faults));
+        }
     }
 
     /// The node has stopped, as it was asked to.
@@ -429,14 +490,17 @@ impl World {
                 self.trace.add(Event::Up, self.clock.us(), 0);
                 self.up = Up::Yes(Box::new(node));
                 self.accept_damage();
-                self.look_at_clocks();
-                Ok(())
+                self.check_opened()
             }
             Err((shard, error)) => {
                 self.trace.add(Event::Refused, shard as u64, self.clock.us());
                 let crash = again.map_or(Crash::Process, |(crash, _)| crash);
                 for disk in &mut self.disks {
                     disk.crash(crash, &mut self.streams.disk);
+                }
+                self.truth.start_failed();
+                if crash == Crash::Power {
+                    self.clock.reboot();
                 }
                 self.up = Up::No { until_us: self.clock.us() + 1_000_000 };
                 if again.is_some() && shard == victim {
@@ -448,6 +512,31 @@ impl World {
         }
     }
 
+    /// The node is open: do its shards' clocks show what they should?
+    fn check_opened(&mut self) -> Checked {
+        let jump = std::mem::take(&mut self.plan.node.time_jump);
+        let Up::Yes(node) = &self.up else { return Ok(()) };
+        for (core, clocks) in node.cores.iter().map(|core| core.state.shard.clocks()).enumerate() {
+            if let Err(seen) = self.truth.opened(core, clocks, &self.clock, jump) {
+                let seen = format!("shard {core}: {seen}");
+                return Err(self.violation("an opening goes on by what passed", "that", seen));
+            }
+        }
+        self.look_at_clocks();
+        Ok(())
+    }
+
+    /// What an operator makes of a wall clock that shows much more than the store.
+    fn explain_time(&mut self) -> Checked {
+        self.counters.count("starts refused for a time jump");
+        match self.streams.faults.random_range(0..3) {
+            0 => self.plan.node.time_jump = TimeJump::Follow,
+            1 => self.plan.node.time_jump = TimeJump::Ignore,
+            _ => self.clock.jump(-self.clock.ahead_us()),
+        }
+        Ok(())
+    }
+
     /// Whether there is a reason that a shard can't be opened.
     fn refused(&mut self, shard: usize, error: &Error) -> Checked {
         let damaged =
@@ -456,6 +545,7 @@ impl World {
         match error {
             Error::Damaged { file, .. } if damaged(*file) => {}
             Error::Io { .. } if self.calamity.is_stormy() => return Ok(()),
+            Error::TimeJump { .. } if self.plan.jumps_while_down => return self.explain_time(),
             // Damage to a header can look like another version, or another shard's file.
             Error::Format { .. } | Error::Unusable(_) if is_damaged => {}
             _ => {

@@ -20,6 +20,7 @@ use crate::sim::performer::{Moment, Performing, Work};
 use crate::sim::rng::Streams;
 use crate::sim::trace::{Event, Trace};
 use pinion_engine::Error;
+use pinion_engine::clock::TimeJump;
 use pinion_engine::drive::StoreFile;
 use pinion_engine::shard::{Shard, Tuning};
 use pinion_net::reactor::{ConnId, Next};
@@ -49,6 +50,8 @@ pub struct NodeOptions {
     pub value_bytes_max: usize,
     /// Which directories count: one more with each reshard.
     pub layout: u32,
+    /// What the operator says of a wall clock that shows much more than the store, in another boot.
+    pub time_jump: TimeJump,
 }
 
 /// Memory that a shard is told it has; what it really takes is up to the tuning.
@@ -77,6 +80,7 @@ impl NodeOptions {
             durability: self.durability,
             memory_bytes: SHARD_MEMORY_BYTES * self.cores as u64,
             value_bytes_max: self.value_bytes_max,
+            time_jump: self.time_jump,
             ..Config::ephemeral("/sim")
         };
         NodeInfo::new(config, addresses, &self.store(), unix_us)
@@ -173,8 +177,8 @@ impl Node {
             shard.tick(now);
             cores.push(Core {
                 state: CoreState {
+                    hub: Hub::new(me, Arc::clone(&info), port, now, shard.clocks()),
                     shard,
-                    hub: Hub::new(me, Arc::clone(&info), port, now),
                     events: Events::new(sender.clone()),
                     phase: Phase::Serving,
                     failure: None,

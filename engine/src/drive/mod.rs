@@ -11,6 +11,7 @@
 
 mod background;
 pub mod blocking;
+mod clock;
 mod device;
 mod direct;
 mod files;
@@ -26,6 +27,7 @@ mod store_file;
 mod syscalls;
 
 pub use background::{Background, BackgroundEvent, BackgroundOptions};
+pub use clock::SystemClock;
 pub use device::LogSync;
 pub use files::{Files, OpenFile};
 pub use lock::StoreLock;

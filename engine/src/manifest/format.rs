@@ -2,13 +2,15 @@
 
 use super::state::{Edit, GroupState, TableEntry};
 use crate::aligned::{ALIGN, AlignedBuf};
+use crate::clock::{ClockStamp, STAMP_BYTES};
 use crate::key::{Incarnation, Partition, Version};
 use crate::log::LogPosition;
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-/// The version this build writes and reads.
-pub(super) const FORMAT_VERSION: u32 = 1;
+/// The version this build writes. It reads the one before too, whose edits carry no clocks.
+pub(super) const FORMAT_VERSION: u32 = 2;
+pub(super) const FORMAT_VERSION_MIN: u32 = 1;
 /// The file's header takes its first block; records follow, each at a multiple of this.
 pub(super) const BLOCK: u64 = ALIGN as u64;
 
@@ -17,6 +19,7 @@ const RECORD_MAGIC: u32 = u32::from_le_bytes(*b"PMrc");
 const RECORD_HEADER: usize = size_of::<RecordHeader>();
 const HAS_LOG_START: u32 = 1;
 const HAS_NEXT_FILE: u32 = 2;
+const HAS_CLOCK: u32 = 4;
 
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
@@ -176,15 +179,17 @@ pub(super) enum HeaderFault {
     Version(u32),
 }
 
-/// Reads a file's first block: the shard and number it was written for.
-pub(super) fn parse_header(block: &[u8]) -> Result<Place, HeaderFault> {
+/// Reads a file's first block: the shard and number it was written for, and its version.
+pub(super) fn parse_header(block: &[u8]) -> Result<(Place, u32), HeaderFault> {
     let Ok((header, _)) = FileHeader::ref_from_prefix(block) else { return Err(HeaderFault::Bad) };
     let crc = crc32c::crc32c_append(crc32c::crc32c(&block[..12]), &[0; 4]);
     if header.magic.get() != FILE_MAGIC || header.crc.get() != crc32c::crc32c_append(crc, &block[16..]) {
         return Err(HeaderFault::Bad);
     }
     match header.version.get() {
-        FORMAT_VERSION => Ok(Place { shard_id: header.shard_id, number: header.number.get() }),
+        version @ FORMAT_VERSION_MIN..=FORMAT_VERSION => {
+            Ok((Place { shard_id: header.shard_id, number: header.number.get() }, version))
+        }
         version => Err(HeaderFault::Version(version)),
     }
 }
@@ -196,7 +201,9 @@ fn count(len: usize) -> U32 {
 fn encode_edit(edit: &Edit, buf: &mut AlignedBuf) {
     let log_start = edit.log_start.unwrap_or_default();
     let flag = |set: bool, flag| if set { flag } else { 0 };
-    let flags = flag(edit.log_start.is_some(), HAS_LOG_START) | flag(edit.next_file.is_some(), HAS_NEXT_FILE);
+    let flags = flag(edit.log_start.is_some(), HAS_LOG_START)
+        | flag(edit.next_file.is_some(), HAS_NEXT_FILE)
+        | flag(edit.clock.is_some(), HAS_CLOCK);
     let header = EditHeader {
         log_generation: log_start.segment.into(),
         log_offset: log_start.offset.into(),
@@ -228,13 +235,21 @@ fn encode_edit(edit: &Edit, buf: &mut AlignedBuf) {
         };
         buf.extend_from_slice(raw.as_bytes());
     }
+    if let Some(clock) = &edit.clock {
+        buf.extend_from_slice(&clock.to_bytes());
+    }
 }
 
 fn parse_edit(bytes: &[u8]) -> Option<Edit> {
     let (header, rest) = EditHeader::ref_from_prefix(bytes).ok()?;
     let (added, rest) = <[RawTable]>::ref_from_prefix_with_elems(rest, header.added.get() as usize).ok()?;
     let (removed, rest) = <[U64]>::ref_from_prefix_with_elems(rest, header.removed.get() as usize).ok()?;
-    let groups = <[RawGroup]>::ref_from_bytes_with_elems(rest, header.groups.get() as usize).ok()?;
+    let (groups, rest) = <[RawGroup]>::ref_from_prefix_with_elems(rest, header.groups.get() as usize).ok()?;
+    let flags = header.flags.get();
+    let clock = match flags & HAS_CLOCK {
+        0 => rest.is_empty().then_some(None)?,
+        _ => Some(ClockStamp::from_bytes(<&[u8; STAMP_BYTES]>::try_from(rest).ok()?)),
+    };
     let log_start = LogPosition { segment: header.log_generation.get(), offset: header.log_offset.get() };
     let table = |raw: &RawTable| TableEntry {
         number: raw.number.get(),
@@ -250,12 +265,12 @@ fn parse_edit(bytes: &[u8]) -> Option<Edit> {
         floor: Version(raw.floor.get()),
         clock_us: raw.clock_us.get(),
     };
-    let flags = header.flags.get();
     Some(Edit {
         added: added.iter().map(table).collect(),
         removed: removed.iter().map(|number| number.get()).collect(),
         groups: groups.iter().map(group).collect(),
         log_start: (flags & HAS_LOG_START != 0).then_some(log_start),
         next_file: (flags & HAS_NEXT_FILE != 0).then_some(header.next_file.get()),
+        clock,
     })
 }

@@ -1,6 +1,6 @@
 //! Reading a manifest back.
 
-use super::format::{BLOCK, HeaderFault, ManifestRecord, Place, RecordKind, parse_header};
+use super::format::{BLOCK, FORMAT_VERSION, HeaderFault, ManifestRecord, Place, RecordKind, parse_header};
 use super::writer::encode_file;
 use super::{Manifest, ManifestState};
 use crate::Error;
@@ -14,7 +14,7 @@ const SEQUENCE_MAX: u64 = 1 << 62;
 impl Manifest {
     /// Reads the manifest of a shard's directory, or makes one in a directory that has no file of ours.
     ///
-    /// A torn last edit is cut (the state moves to a new file); leftovers of rewrites are removed. Fails
+    /// A torn last edit is cut, and a file of an older build is replaced (the state moves to a new file); leftovers of rewrites are removed. Fails
     /// with [`Error::Damaged`] where an edit that was durable can't be read, and with
     /// [`Error::Unusable`] where there are tables or log files but no manifest.
     pub fn recover(dir: &mut dyn Dir, shard_id: [u8; 16]) -> Result<(Manifest, ManifestState), Error> {
@@ -31,7 +31,8 @@ impl Manifest {
         }
         content.check_sequence(dir)?;
         let (place, sequence) = (content.place, content.sequence);
-        if content.bad.is_some() {
+        // What an older build began is gone on with in a file of our own version.
+        if content.bad.is_some() || content.version != FORMAT_VERSION {
             let place = Place { number: number + 1, ..place };
             return start_file(dir, place, sequence + 1, content.state, &names);
         }
@@ -49,6 +50,7 @@ impl Manifest {
 #[derive(Debug)]
 pub(super) struct Content {
     pub place: Place,
+    pub version: u32,
     pub state: ManifestState,
     /// Sequence number of the last sound record.
     pub sequence: u64,
@@ -82,10 +84,10 @@ impl Content {
         let wrap = |error| Error::io("read", file, dir.path(), error);
         let len = dir.len(file).map_err(wrap)?;
         let bytes = dir.read(file, 0, usize::try_from(len).unwrap_or(usize::MAX)).map_err(wrap)?;
-        let place = match bytes.get(..BLOCK as usize).map(parse_header) {
-            Some(Ok(place)) if place.number == number => place,
+        let (place, version) = match bytes.get(..BLOCK as usize).map(parse_header) {
+            Some(Ok((place, version))) if place.number == number => (place, version),
             Some(Err(HeaderFault::Version(found))) => {
-                return Err(Error::Format { file, found, supported: super::format::FORMAT_VERSION });
+                return Err(Error::Format { file, found, supported: FORMAT_VERSION });
             }
             _ => return Err(damaged(0, "its header can't be read")),
         };
@@ -97,6 +99,7 @@ impl Content {
         visit(BLOCK, &first);
         let mut content = Content {
             place,
+            version,
             state: ManifestState::default(),
             sequence: first.sequence,
             end: BLOCK + first.bytes,

@@ -1,5 +1,6 @@
 //! What a manifest says, and how edits change it.
 
+use crate::clock::ClockStamp;
 use crate::io::FileName;
 use crate::key::{Incarnation, Partition, Version};
 use crate::log::LogPosition;
@@ -31,7 +32,7 @@ pub struct GroupState {
     pub max_version: Version,
     /// Versions at or below it have no older write on the way: tombstones may be dropped.
     pub floor: Version,
-    /// Partition time: the largest clock applied, microseconds since the Unix epoch.
+    /// Partition time: the largest shard time applied, microseconds.
     pub clock_us: u64,
 }
 
@@ -49,6 +50,8 @@ pub struct Edit {
     pub log_start: Option<LogPosition>,
     /// The number for the next table file.
     pub next_file: Option<u64>,
+    /// The clocks as of [`Edit::groups`]: the log before its start, which goes, may have been the last that knew.
+    pub clock: Option<ClockStamp>,
 }
 
 /// All that a manifest says.
@@ -62,6 +65,8 @@ pub struct ManifestState {
     pub log_start: LogPosition,
     /// The number for the next table file: above every number in use.
     pub next_file: u64,
+    /// The clocks when the tables' groups were as they say; `None` if an older build wrote it, or nothing was written.
+    pub clock: Option<ClockStamp>,
 }
 
 impl Default for ManifestState {
@@ -71,6 +76,7 @@ impl Default for ManifestState {
             groups: BTreeMap::new(),
             log_start: LogPosition::default(),
             next_file: 1,
+            clock: None,
         }
     }
 }
@@ -85,6 +91,13 @@ impl ManifestState {
         self.groups.extend(edit.groups.iter().map(|group| (group.partition, *group)));
         self.log_start = edit.log_start.unwrap_or(self.log_start);
         self.next_file = edit.next_file.unwrap_or(self.next_file);
+        self.clock = edit.clock.or(self.clock);
+    }
+
+    /// The clocks before the log that is to be replayed: an older build's manifest knows one.
+    pub fn stamp(&self) -> Option<ClockStamp> {
+        let clock_us = self.groups.values().map(|group| group.clock_us).max().filter(|&us| us > 0);
+        clock_us.map_or(self.clock, |clock_us| ClockStamp::behind_entry(self.clock, clock_us))
     }
 
     /// Whether an edit fits this state; the error says why not.
@@ -118,6 +131,7 @@ impl ManifestState {
             groups: self.groups.values().copied().collect(),
             log_start: Some(self.log_start),
             next_file: Some(self.next_file),
+            clock: self.clock,
         }
     }
 }

@@ -8,6 +8,7 @@
 use super::format::{Place, RecordKind};
 use super::state::{Edit, ManifestState};
 use crate::aligned::AlignedBuf;
+use crate::dir::Dir;
 use crate::io::{FileName, IoCompletion, IoOutput, IoRequest, Token};
 use std::collections::VecDeque;
 use std::io;
@@ -112,6 +113,24 @@ impl Manifest {
         self.planned.apply(&edit);
         self.queue.push_back(edit);
         self.issue(requests);
+    }
+
+    /// Writes an edit by blocking calls, before anything else is under way. If that fails the manifest says what it said,
+    /// and goes on in a new file.
+    pub fn append_at_once(&mut self, dir: &mut dyn Dir, edit: &Edit) -> io::Result<()> {
+        let mut data = self.take_buffer();
+        self.place.encode(RecordKind::Edit, self.sequence + 1, edit, self.end, &mut data);
+        let file = self.file();
+        let written = dir.write(file, self.end, &data).and_then(|()| dir.sync(file));
+        self.is_doubtful |= written.is_err();
+        if written.is_ok() {
+            self.end += data.len() as u64;
+            self.sequence += 1;
+            self.state.apply(edit);
+            self.planned.apply(edit);
+        }
+        self.buffer = Some(data);
+        written
     }
 
     /// Takes the completion of one of the manifest's requests; goes on with what is queued.

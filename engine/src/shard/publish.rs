@@ -6,10 +6,11 @@
 use super::Shard;
 use super::background::{Install, RETRY_US, Running};
 use super::sources::Frozen;
+use crate::clock::ClockStamp;
 use crate::error::Error;
 use crate::io::FileName;
 use crate::job::{JobId, JobOutput, UnlinkJob};
-use crate::manifest::{Edit, TableEntry, is_without_room};
+use crate::manifest::{Edit, GroupState, TableEntry, is_without_room};
 use crate::table::Table;
 use std::any::Any;
 use std::collections::HashSet;
@@ -32,6 +33,7 @@ impl Shard {
                 self.publish(
                     Install { removed: inputs, added, log_start: None, is_flush: false },
                     Vec::new(),
+                    None,
                 );
             }
             (Running::Segment, Ok(JobOutput::Segment(file))) => {
@@ -87,12 +89,13 @@ impl Shard {
     fn flushed(&mut self, tables: Vec<Arc<Table>>, level: usize) {
         self.counters.flushes += 1;
         self.cleared_trouble();
-        let Some(Frozen { log_end, groups, .. }) = self.sources.frozen.front() else { return };
-        let (log_end, groups) = (*log_end, groups.clone());
+        let Some(Frozen { log_end, groups, clock, .. }) = self.sources.frozen.front() else { return };
+        let (log_end, groups, clock) = (*log_end, groups.clone(), *clock);
         let added = tables.into_iter().map(|table| (level, table)).collect();
         self.publish(
             Install { removed: Vec::new(), added, log_start: Some(log_end), is_flush: true },
             groups,
+            clock,
         );
     }
 
@@ -155,7 +158,7 @@ impl Shard {
     }
 
     /// Asks the manifest for an edit; [`Shard::install_next`] follows when it is durable.
-    pub(super) fn publish(&mut self, install: Install, groups: Vec<crate::manifest::GroupState>) {
+    pub(super) fn publish(&mut self, install: Install, groups: Vec<GroupState>, clock: Option<ClockStamp>) {
         let added = install.added.iter().map(|(level, table)| TableEntry {
             number: table.meta().number,
             level: u8::try_from(*level).expect("there are seven levels"),
@@ -167,6 +170,7 @@ impl Shard {
             groups,
             log_start: install.log_start,
             next_file: Some(self.background.next_file),
+            clock,
         };
         if let Err(what) = self.manifest.check(&edit) {
             let reason = format!("{what}: this is a defect, please report it; the shard takes no writes");

@@ -50,6 +50,7 @@ pub use local::LocalStore;
 pub use reply::{Item, Reply};
 pub use shared::Store;
 
+pub use crate::clock::TimeJump;
 use crate::error::Error;
 use crate::key::{Keyspace, Partition, Version};
 use crate::shard::request::{Condition, Op, PutExpiry, Request, Scan, Update};
@@ -67,6 +68,10 @@ pub struct StoreOptions {
     pub background_cpu: Option<usize>,
     /// How durable log writes are made. Default: as the directory's device is best at.
     pub log_sync: Option<LogSync>,
+    /// What to make of a wall clock that shows over 24 hours more than when the store was last written to, in another boot
+    /// of the machine, if values in it expire. Default: the store doesn't open ([`Error::TimeJump`]), so that a
+    /// clock that is wrong deletes nothing.
+    pub time_jump: TimeJump,
 }
 
 impl Default for StoreOptions {
@@ -76,6 +81,7 @@ impl Default for StoreOptions {
             memory_bytes: 256 << 20,
             background_cpu: None,
             log_sync: None,
+            time_jump: TimeJump::Refuse,
         }
     }
 }
@@ -100,6 +106,7 @@ impl StoreOptions {
             memory_bytes: self.memory_bytes,
             direct,
             value_bytes_max: ShardOptions::VALUE_BYTES_MAX,
+            time_jump: self.time_jump,
         }
     }
 }

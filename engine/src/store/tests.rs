@@ -4,7 +4,7 @@ use super::*;
 use std::collections::BTreeMap;
 
 fn small(durability: Durability) -> StoreOptions {
-    StoreOptions { durability, memory_bytes: 16 << 20, background_cpu: None, log_sync: None }
+    StoreOptions { durability, memory_bytes: 16 << 20, ..StoreOptions::default() }
 }
 
 #[test]

@@ -6,6 +6,7 @@ use super::progress::Progress;
 use super::runner::Runner;
 use super::target::{Shard, Target};
 use super::text::{Columns, size};
+use pinion_engine::clock::TimeJump;
 use pinion_engine::job::JobKind;
 use pinion_engine::manifest::Manifest;
 use pinion_engine::placement::Placement;
@@ -77,6 +78,7 @@ fn compact(shard: &Shard, partitions: &[Partition]) -> Result<Item, Error> {
         memory_bytes: MEMORY_BYTES,
         direct: false,
         value_bytes_max: ShardOptions::VALUE_BYTES_MAX,
+        time_jump: TimeJump::Refuse,
     };
     let mut dir = shard.dir.clone();
     let mut runner = Runner::open(&mut dir, options)?;

@@ -1,6 +1,7 @@
 //! `kvtool manifest`: the manifest's records, and the state they come to.
 
 use super::ToolError;
+use super::log::ClockItem;
 use super::output::Output;
 use super::target::{OneFile, Target};
 use super::text::{Columns, time};
@@ -32,6 +33,8 @@ struct RecordItem {
     log_start: Option<PositionItem>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_file: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clock: Option<ClockItem>,
 }
 
 #[derive(Serialize)]
@@ -176,6 +179,7 @@ fn record_item(record: &ManifestDump) -> RecordItem {
         groups: edit.groups.iter().map(GroupItem::from).collect(),
         log_start: edit.log_start.map(PositionItem::from),
         next_file: edit.next_file,
+        clock: edit.clock.map(ClockItem::from),
     }
 }
 
@@ -192,5 +196,12 @@ fn describe(edit: &Edit) -> String {
         parts.push(format!("log from {segment}:{offset}"));
     }
     parts.extend(edit.next_file.map(|number| format!("next file {number}")));
+    if let Some(clock) = edit.clock {
+        parts.push(format!(
+            "shard time {}, wall clock {}",
+            time(clock.shard_us / 1000),
+            time(clock.wall_us / 1000)
+        ));
+    }
     parts.join(", ")
 }

@@ -4,6 +4,7 @@ mod damage;
 
 use super::*;
 use crate::Error;
+use crate::clock::{BootId, BootTime, ClockStamp};
 use crate::dir::Dir;
 use crate::dir::testing::MemoryDir;
 use crate::drive::blocking::perform;
@@ -38,7 +39,13 @@ fn edit(n: u64) -> Edit {
         groups: vec![group],
         log_start: n.is_multiple_of(2).then_some(LogPosition { segment: n, offset: 4096 }),
         next_file: Some(n + 1),
+        clock: (n % 3 != 1).then(|| stamp(n)),
     }
+}
+
+fn stamp(n: u64) -> ClockStamp {
+    let boot = BootTime { id: BootId([5; 16]), us: n * 1000 + 2 };
+    ClockStamp { shard_us: n * 1000, wall_us: n * 1000 + 1, is_sure: true, boot }
 }
 
 fn state_after(edits: u64) -> ManifestState {
@@ -222,21 +229,55 @@ fn the_bytes_are_those_that_the_documentation_draws() {
     let u64s = |values: &[u64]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
     let u32s = |values: &[u32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
 
-    let mut header = [&b"PinMnfst"[..], &u32s(&[1, 0]), &SHARD, &u64s(&[1])].concat();
+    let mut header = [&b"PinMnfst"[..], &u32s(&[2, 0]), &SHARD, &u64s(&[1])].concat();
     header.resize(BLOCK, 0);
     let crc = crc32c::crc32c(&header).to_le_bytes();
     header[12..16].copy_from_slice(&crc);
     assert_eq!(bytes[..BLOCK], header);
 
-    // The third edit adds table 3, removes table 1 and changes partition 0; it moves no log start.
+    // The third edit adds table 3, removes table 1, changes partition 0 and tells the clocks; it moves no log start.
     let at = 4 * BLOCK;
-    let mut body = [u64s(&[4]), u32s(&[40 + 24 + 8 + 48, 4096]), u64s(&[2])].concat();
-    body.extend([u64s(&[0]), u32s(&[0, 2]), u64s(&[4]), u32s(&[1, 1, 1, 0])].concat());
+    let mut body = [u64s(&[4]), u32s(&[40 + 24 + 8 + 48 + 48, 4096]), u64s(&[2])].concat();
+    body.extend([u64s(&[0]), u32s(&[0, 2 | 4]), u64s(&[4]), u32s(&[1, 1, 1, 0])].concat());
     body.extend([u64s(&[3, 3 * 4096, 3, 1]), u32s(&[0, 1]), u64s(&[3, 1, 30, 30, 3000])].concat());
+    body.extend([u64s(&[3000, 3001, 3002]), vec![5; 16], u32s(&[1, 0])].concat());
     body.resize(BLOCK - 8, 0);
     let salt = [&SHARD[..], &u64s(&[1, at as u64])].concat();
     let crc = crc32c::crc32c(&[&salt[..], &body].concat());
     assert_eq!(bytes[at..], [&b"PMrc"[..], &crc.to_le_bytes(), &body].concat());
+}
+
+/// What an older build would have written: no clocks, and its version.
+fn as_version_1(dir: &mut MemoryDir, file: FileName) {
+    dir.tamper(file, |bytes| {
+        bytes[8..12].copy_from_slice(&1_u32.to_le_bytes());
+        bytes[12..16].fill(0);
+        let crc = crc32c::crc32c(&bytes[..BLOCK]).to_le_bytes();
+        bytes[12..16].copy_from_slice(&crc);
+    });
+}
+
+#[test]
+fn a_file_of_an_older_build_is_gone_on_with_in_one_of_our_own() {
+    let mut dir = MemoryDir::new();
+    let (mut manifest, _) = recover(&mut dir).unwrap();
+    for n in 1..=4 {
+        let mut requests = Vec::new();
+        manifest.append(Edit { clock: None, ..edit(n) }, &mut requests);
+        settle(&mut dir, &mut manifest, requests);
+    }
+    as_version_1(&mut dir, manifest.file());
+    let without_clocks = ManifestState { clock: None, ..state_after(4) };
+    assert_eq!(Manifest::read(&dir, SHARD).unwrap(), without_clocks);
+    let (mut manifest, state) = recover(&mut dir).unwrap();
+    assert_eq!(state, without_clocks);
+    assert_eq!(state.stamp(), Some(ClockStamp::of_one_clock(4000)), "the clock of its newest group");
+    assert_eq!(names(&dir), [FileName::Manifest(2)]);
+    let mut requests = Vec::new();
+    manifest.append(edit(5), &mut requests);
+    settle(&mut dir, &mut manifest, requests);
+    assert_eq!(recover(&mut dir).unwrap().1, state_after(5));
+    assert_eq!(dir.bytes(FileName::Manifest(2))[8], 2);
 }
 
 #[test]

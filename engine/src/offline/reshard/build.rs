@@ -3,7 +3,7 @@
 use super::{ReshardReport, Sources, Watch};
 use crate::dir::Dir;
 use crate::drive::blocking::publish;
-use crate::key::{Incarnation, Keyspace, Prefix, RangeTombstone};
+use crate::key::{Entry, Incarnation, Keyspace, Prefix, RangeTombstone};
 use crate::manifest::{Edit, Manifest};
 use crate::offline::TableSink;
 use crate::placement::Placement;
@@ -32,7 +32,8 @@ pub fn build(
     done.tables += tables.len() as u64;
     done.bytes += tables.iter().map(|table| table.file_bytes).sum::<u64>();
     let groups = sources.groups.values().filter(|group| owned.contains(&group.partition)).copied().collect();
-    let edit = Edit { added: tables, groups, next_file: Some(next_file), ..Edit::default() };
+    let clock = sources.time.clock;
+    let edit = Edit { added: tables, groups, next_file: Some(next_file), clock, ..Edit::default() };
     publish(dir, &mut manifest, edit)
 }
 
@@ -59,7 +60,8 @@ fn copy(
             continue;
         }
         watch.moved((entry.key.len() + entry.value.len()) as u64);
-        sink.add(entry)?;
+        let expiry = sources.expiry(prefix.partition(), entry.expiry);
+        sink.add(Entry { expiry, ..entry })?;
         merge.advance()?;
     }
     Ok(())

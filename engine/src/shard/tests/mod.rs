@@ -11,11 +11,13 @@ mod ordered;
 mod pipelining;
 mod settling;
 mod space;
+mod time;
 
-use super::options::{Durability, Now, ShardOptions, Tuning};
+use super::options::{Durability, ShardOptions, Tuning};
 use super::owned::OwnedOp;
 use super::request::{Answer, Answers, Condition, Op, PutExpiry, Refusal, Request, Scan, Ticket, Update};
-use super::{JobId, Shard};
+use super::{JobId, Now, Shard};
+use crate::clock::{BootId, BootTime, TimeJump};
 use crate::dir::testing::MemoryDir;
 use crate::drive::blocking::{perform, run_job};
 use crate::io::{IoCompletion, IoRequest};
@@ -111,6 +113,7 @@ fn options(durability: Durability, memory_mib: usize) -> ShardOptions {
         memory_bytes: memory_mib << 20,
         direct: false,
         value_bytes_max: 1 << 20,
+        time_jump: TimeJump::Refuse,
     }
 }
 
@@ -144,7 +147,8 @@ fn usual() -> Tuning {
 
 impl Hand {
     fn new(durability: Durability, tuning: Tuning) -> Hand {
-        let now = Now { unix_us: START_US, mono_us: 0 };
+        let boot = BootTime { id: BootId([1; 16]), us: 0 };
+        let now = Now { unix_us: START_US, mono_us: 0, boot };
         Hand::open(MemoryDir::new(), options(durability, 16), tuning, now)
     }
 
@@ -191,6 +195,7 @@ impl Hand {
     fn advance_ms(&mut self, ms: u64) {
         self.now.unix_us += ms * 1000;
         self.now.mono_us += ms * 1000;
+        self.now.boot.us += ms * 1000;
     }
 
     /// Ends the turn; what the shard asks for is held.
