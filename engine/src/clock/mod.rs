@@ -170,7 +170,7 @@ impl ShardClock {
         let logged_us = signed(stamp.wall_us) - signed(stamp.boot.us);
         let mut wall = if stamp.is_sure { Wall::sure(logged_us) } else { unsure() };
         wall.look(boot.us, offset_us(now));
-        ShardClock { us: stamp.shard_us + passed, boot, wall }
+        ShardClock { us: stamp.shard_us.min(CLOCK_US_MAX).saturating_add(passed), boot, wall }
     }
 
     /// Takes the time.

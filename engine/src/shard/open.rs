@@ -58,7 +58,7 @@ impl Shard {
         let places = partitions.iter().count();
         let is_full = sources.active.bytes() >= budgets.memtable;
         let clock = ShardClock::resume(stamp, &now, jump);
-        let mut kept_clock_us = stamp.map_or(0, |stamp| stamp.shard_us);
+        let mut kept_clock_us = stamp.map_or(0, |stamp| stamp.shard_us.min(clock.us()));
         if holds_expiring && stamp.is_some_and(|stamp| stamp.gap_us(&now).is_some()) {
             // Nobody may see what has passed by a wall clock that the next opening doesn't find any more.
             let edit = Edit { clock: Some(clock.stamp()), ..Edit::default() };

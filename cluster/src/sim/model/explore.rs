@@ -216,6 +216,8 @@ impl Search<'_> {
     ) {
         let mut config = config.clone();
         config.unmark(target.op.id);
+        // It is told later, when the wall clock may be another.
+        let clock = Clock { lead: target.op.sent.lead_until(&self.now), ..clock };
         if let Wanted::Seen(seen) = wanted {
             let told = told_version(seen);
             let is_right = fits(&outcome, seen, clock) && told.is_none_or(|told| version.has(told));
