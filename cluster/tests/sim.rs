@@ -28,15 +28,10 @@ fn seeds_of_every_profile_pass() {
 }
 
 /// Seeds that failed before a defect was mended.
-const REGRESSIONS: [(Profile, u64); 11] = [
-    // TTL was told by the wall clock.
-    (Profile::Expiry, 0),
-    (Profile::Expiry, 3),
+const REGRESSIONS: [(Profile, u64); 7] = [
     // A memtable that opening had filled was never frozen, and nothing answered.
-    (Profile::Swarm, 4),
     (Profile::Compaction, 7),
     // A page of a merged scan mixed two moments of a partition.
-    (Profile::Expiry, 12),
     (Profile::Compaction, 6),
     // A read of many keys lost one from the cache between looking for it and answering, and said that it wasn't there.
     (Profile::Enospc, 56),

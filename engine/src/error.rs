@@ -40,6 +40,18 @@ pub enum Error {
     /// The store can't be opened as asked; the text says why and what to do.
     #[error("{0}")]
     Unusable(String),
+    /// The wall clock shows much more than when the shard was last written, in another boot: whether so much time has
+    /// passed, somebody must say.
+    #[error(
+        "the wall clock shows {hours} hours more than when {dir} was last written to, in another boot of the machine, and \
+         values in it expire: set the clock right, or open it with TimeJump::Follow or TimeJump::Ignore"
+    )]
+    TimeJump {
+        /// The directory.
+        dir: String,
+        /// So much more.
+        hours: u64,
+    },
     /// An argument is over a limit; the text names the limit.
     #[error("{0}")]
     Limit(String),

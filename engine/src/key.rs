@@ -30,13 +30,15 @@ impl Version {
     }
 }
 
-/// Absolute expiry in milliseconds since the Unix epoch; [`Expiry::NEVER`] is none.
+/// Absolute expiry in milliseconds of shard time ([`crate::clock`]); [`Expiry::NEVER`] is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Expiry(pub u64);
 
 impl Expiry {
     /// The entry doesn't expire.
     pub const NEVER: Expiry = Expiry(0);
+    /// The latest there is.
+    pub const MAX: Expiry = Expiry(i64::MAX as u64);
 
     /// Whether an entry with this expiry is gone at `now_ms`.
     pub fn is_past(self, now_ms: u64) -> bool {

@@ -7,6 +7,7 @@
 //! stores that aren't open lives in [`offline`].
 
 pub mod aligned;
+pub mod clock;
 pub mod dir;
 pub mod drive;
 pub mod error;

@@ -83,6 +83,9 @@ pub struct Flags {
     /// How long clients have to take their answers when kvd stops [default: 10]
     #[arg(long, env = "PINION_DRAIN_TIMEOUT", value_name = "SECONDS")]
     pub drain_timeout: Option<String>,
+    /// After a start in another boot that was refused because the clock shows over 24 hours more: they passed, or didn't
+    #[arg(long, env = "PINION_ACCEPT_TIME_JUMP", value_name = "follow|ignore")]
+    pub accept_time_jump: Option<String>,
     /// Log filter, such as info or pinion_cluster=debug; RUST_LOG comes before it [default: info]
     #[arg(long, env = "PINION_LOG", value_name = "FILTER")]
     pub log: Option<String>,
@@ -154,7 +157,7 @@ pub fn unknown_variables(names: impl IntoIterator<Item = String>) -> Vec<String>
 }
 
 impl Flags {
-    fn settings(self) -> [(&'static str, Option<String>); 17] {
+    fn settings(self) -> [(&'static str, Option<String>); 18] {
         [
             ("dir", self.dir),
             ("listen", self.listen),
@@ -170,6 +173,7 @@ impl Flags {
             ("value-max", self.value_max),
             ("connections-max", self.connections_max),
             ("drain-timeout", self.drain_timeout),
+            ("accept-time-jump", self.accept_time_jump),
             ("log", self.log),
             ("log-format", self.log_format),
             ("insecure", self.insecure),
@@ -178,7 +182,7 @@ impl Flags {
 }
 
 /// The names of all settings, as in the file.
-pub const NAMES: [&str; 17] = [
+pub const NAMES: [&str; 18] = [
     "dir",
     "listen",
     "resp-listen",
@@ -193,6 +197,7 @@ pub const NAMES: [&str; 17] = [
     "value-max",
     "connections-max",
     "drain-timeout",
+    "accept-time-jump",
     "log",
     "log-format",
     "insecure",

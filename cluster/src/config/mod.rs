@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::placement::{PARTITIONS_DEFAULT, SLOTS};
 use listen::Listen;
 use machine::Machine;
+use pinion_engine::clock::TimeJump;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
@@ -114,6 +115,8 @@ pub struct Config {
     pub connections_max: usize,
     /// How long a node that stops waits until its clients have taken their answers.
     pub drain_timeout: Duration,
+    /// What to make of a wall clock that shows over 24 hours more than the store, in another boot.
+    pub time_jump: TimeJump,
     /// Log filter.
     pub log: String,
     /// How log lines look.
@@ -160,6 +163,7 @@ impl Config {
             value_bytes_max: VALUE_BYTES_MAX,
             connections_max: connections(&machine),
             drain_timeout: DRAIN_TIMEOUT,
+            time_jump: TimeJump::Refuse,
             log: "info".to_owned(),
             log_format: LogFormat::Text,
             warnings: Vec::new(),
@@ -208,6 +212,11 @@ impl Config {
         reader.set("connections-max", &mut config.connections_max, |text| number(text, 1, 1_000_000))?;
         reader.set("drain-timeout", &mut config.drain_timeout, |text| {
             number(text, 0, DRAIN_TIMEOUT_MAX_S).map(|seconds| Duration::from_secs(seconds as u64))
+        })?;
+        reader.set("accept-time-jump", &mut config.time_jump, |text| match text {
+            "follow" => Ok(TimeJump::Follow),
+            "ignore" => Ok(TimeJump::Ignore),
+            _ => Err(format!("{text:?} is neither follow nor ignore")),
         })?;
         reader.set("log", &mut config.log, |text| Ok(text.to_owned()))?;
         reader.set("log-format", &mut config.log_format, |text| match text {

@@ -90,8 +90,9 @@ mod tests {
     #[test]
     fn every_setting_is_either_fixed_or_taken_over() {
         let fixed = Config::defaults("data").fixed().map(|(key, _)| key);
-        // `join` is refused, and `insecure` only permits addresses: a running node keeps its own.
-        let others = ["join", "log", "insecure"];
+        // `join` is refused, and `insecure` only permits addresses: a running node keeps its own. `accept-time-jump` is about
+        // its start.
+        let others = ["join", "log", "insecure", "accept-time-jump"];
         let mut known: Vec<&str> = fixed.into_iter().chain(others).collect();
         let mut names = NAMES.to_vec();
         known.sort_unstable();

@@ -16,7 +16,9 @@ use crate::session::walks::Walks;
 use crate::session::{Dialogue, ROOM_BYTES_MAX};
 use crate::stats::Class;
 use crate::stats::tally::Tally;
-use pinion_engine::shard::request::{Answer, Answers, Ticket};
+use pinion_engine::clock::Clocks;
+use pinion_engine::key::Expiry;
+use pinion_engine::shard::request::{Answer, Answers, Ticket, Value};
 
 /// What the answers of one turn may cost before reads are put off to the next, in bytes copied.
 pub const SPENT_MAX: usize = 4 << 20;
@@ -77,6 +79,19 @@ fn answer_bytes(answer: &Answer<'_>) -> usize {
     }
 }
 
+/// The answer as a user is told it: by the wall clock. (Pages go to walks.)
+#[inline]
+fn told<'a>(answer: &Answer<'a>, clocks: &Clocks) -> Answer<'a> {
+    let told = |value: Value<'a>| Value { expiry: Expiry(clocks.told_ms(value.expiry)), ..value };
+    match *answer {
+        Answer::Value(value) => Answer::Value(told(value)),
+        Answer::Item { index, value } => Answer::Item { index, value: value.map(told) },
+        Answer::Written { version, existed, old } => Answer::Written { version, existed, old: old.map(told) },
+        Answer::NotMet { current } => Answer::NotMet { current: current.map(told) },
+        other => other,
+    }
+}
+
 /// Counts a key that a read found or didn't.
 #[inline]
 fn count_found(tally: &Tally, answer: &Answer<'_>, settled: Option<Settled>) {
@@ -99,8 +114,8 @@ pub fn deliver(hub: &mut Hub, io: &mut impl Sockets, ticket: Ticket, answer: &An
             to_connection(hub, io, (index, generation), (ticket.request, answer, bytes));
         }
         Some(Owner::Core { core, .. }) => {
-            let port = hub.forwards.port();
-            port.answer(core, |batch| message::write_answer(batch, ticket.request, answer));
+            let (port, clocks) = (hub.forwards.port(), &hub.clocks);
+            port.answer(core, |batch| message::write_answer(batch, ticket.request, answer, clocks));
         }
         Some(Owner::Walk) => {
             let (key, lane) = Walks::parts(ticket.request);
@@ -120,7 +135,8 @@ fn to_connection(
     (index, generation): (u32, u32),
     (request, answer, bytes): (u64, &Answer<'_>, usize),
 ) {
-    let (now_ms, now_us) = (hub.clock_ms, hub.now.mono_us);
+    let (now_ms, now_us) = (hub.clocks.wall_ms(), hub.now.mono_us);
+    let answer = &told(answer, &hub.clocks);
     let Some(session) = hub.sessions.at(index, generation) else {
         if let Answer::Waits { read, partition, .. } = *answer {
             hub.forgotten.push((partition, read));

@@ -218,11 +218,13 @@ mod tests {
                 });
             }
             for slot in there_answers.drain(..) {
-                there.answer(0, |batch| message::write_answer(batch, slot, &Answer::NotFound));
+                there.answer(0, |batch| {
+                    message::write_answer(batch, slot, &Answer::NotFound, &Default::default())
+                });
             }
             there.flush(|_| ());
             while let Some(batch) = here.port().take_answers(1) {
-                message::each_answer(&batch, &mut Default::default(), |slot, answer| {
+                message::each_answer(&batch, &mut Default::default(), &Default::default(), |slot, answer| {
                     here.answered(1, slot, &answer);
                 });
             }

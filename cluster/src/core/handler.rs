@@ -10,12 +10,14 @@ use crate::node::listeners::Speaks;
 use crate::stats::CoreStats;
 use crate::stats::published::Figure;
 use pinion_engine::aligned::AlignedBuf;
-use pinion_engine::shard::{Now, ShardStats};
+use pinion_engine::drive::SystemClock;
+use pinion_engine::shard::ShardStats;
 use pinion_net::reactor::{CloseReason, ConnId, Handler, Io, Next, Waker};
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::mpsc::Receiver;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 /// A core on its reactor. See [`super`].
 pub struct Core {
@@ -29,8 +31,8 @@ pub struct Core {
     pub listeners: Vec<(Speaks, bool)>,
     /// Wakes the other cores; its own place is unused.
     pub wakers: Vec<Waker>,
-    /// Where the monotonic clock begins.
-    pub epoch: Instant,
+    /// The machine's clocks.
+    pub clock: Arc<SystemClock>,
     /// The turn's clocks have been read.
     pub in_turn: bool,
     /// Time to leave to the background thread before the next turn, and when that was done last.
@@ -58,7 +60,7 @@ impl Core {
             std::thread::sleep(Duration::from_micros(self.yield_us));
             self.yield_us = 0;
         }
-        self.state.begin(io, now(self.epoch));
+        self.state.begin(io, self.clock.now());
     }
 
     /// Does what the node asks for.
@@ -82,7 +84,7 @@ impl Core {
         if hub.quick.iter().all(|&count| count == 0) {
             return;
         }
-        let us = now(self.epoch).mono_us - hub.now.mono_us;
+        let us = self.clock.soon().mono_us - hub.now.mono_us;
         for (count, class) in hub.quick.iter_mut().zip(&mut hub.stats.classes) {
             if *count > 0 {
                 class.latency.record(us, std::mem::take(count));
@@ -131,13 +133,6 @@ impl Core {
 /// What a shard's memory comes to.
 pub fn memory_bytes(stats: &ShardStats) -> u64 {
     (stats.memtable_bytes + stats.cache_bytes + stats.metadata_bytes) as u64
-}
-
-/// Reads the clocks.
-pub fn now(epoch: Instant) -> Now {
-    let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    // The monotonic clock starts at 1: 0 means "never" nowhere, but a difference to it should not be 0 either.
-    Now { unix_us: wall.as_micros() as u64, mono_us: epoch.elapsed().as_micros() as u64 + 1 }
 }
 
 impl Handler for Core {

@@ -16,8 +16,8 @@ use crate::session::{Hold, Session, Sessions};
 use crate::stats::published::Figure;
 use crate::stats::tally::{ErrorWord, Tally};
 use crate::stats::{Class, CoreStats};
+use pinion_engine::clock::{Clocks, Now};
 use pinion_engine::key::Partition;
-use pinion_engine::shard::Now;
 use pinion_engine::shard::request::{Answer, Refusal, Ticket};
 use pinion_net::reactor::ConnId;
 use pinion_net::resp::CommandId;
@@ -101,9 +101,8 @@ pub struct Hub {
     pub stats: CoreStats,
     /// When this turn began.
     pub now: Now,
-    /// The shard's time then, in milliseconds since the Unix epoch: what expiries are told against. The wall clock may
-    /// have gone back behind it.
-    pub clock_ms: u64,
+    /// The shard's clocks then: what expiries are told by.
+    pub clocks: Clocks,
     /// How long this core's writers are held back, or [`TAKES_NO_WRITES`].
     pub delay_us: u32,
     /// Bytes that a forming commit may have before the next write waits for the one after it.
@@ -147,8 +146,8 @@ const COMMIT_BYTES_MIN: usize = 1 << 20;
 const COMMIT_BYTES_MAX: usize = 20 << 20;
 
 impl Hub {
-    /// The hub of a core that starts now, with its end of the mesh.
-    pub fn new(me: usize, node: Arc<NodeInfo>, port: Port, now: Now) -> Hub {
+    /// The hub of a core that starts now, with its end of the mesh and its shard's clocks.
+    pub fn new(me: usize, node: Arc<NodeInfo>, port: Port, now: Now, clocks: Clocks) -> Hub {
         let cores = node.placement.cores();
         let memory_bytes = node.config.memory_bytes as usize / cores;
         Hub {
@@ -162,7 +161,7 @@ impl Hub {
             cursors: Cursors::new(me, now.unix_us),
             stats: CoreStats::default(),
             now,
-            clock_ms: now.unix_us / 1000,
+            clocks,
             delay_us: 0,
             braked_until_us: 0,
             commit_bytes_max: (memory_bytes / 8).clamp(COMMIT_BYTES_MIN, COMMIT_BYTES_MAX),

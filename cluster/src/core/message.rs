@@ -2,7 +2,8 @@
 
 use super::bytes::{Reader, Writer};
 use crate::session::listing::Wanted;
-use pinion_engine::key::{Expiry, Keyspace, Partition, Version};
+use pinion_engine::clock::Clocks;
+use pinion_engine::key::{Keyspace, Partition, Version};
 use pinion_engine::shard::request::{
     Answer, Condition, Count, ExpireCondition, Op, Page, PutExpiry, Refusal, Request, Scan, Update, Value,
 };
@@ -328,30 +329,31 @@ fn read_condition(fields: &mut Reader<'_>) -> Condition {
     }
 }
 
-/// Appends an answer to the request that its sender knows by `slot`.
-pub fn write_answer(batch: &mut Vec<u8>, slot: u64, answer: &Answer<'_>) {
+/// Appends an answer to the request that its sender knows by `slot`. Shards have times of their own: on its way an expiry
+/// is in BOOTTIME, by the clocks of the shard that answers.
+pub fn write_answer(batch: &mut Vec<u8>, slot: u64, answer: &Answer<'_>, clocks: &Clocks) {
     let mut out = Writer(batch);
     out.u64(slot);
     match *answer {
         Answer::Value(value) => {
             out.u8(0);
-            write_value(&mut out, value);
+            write_value(&mut out, value, clocks);
         }
         Answer::NotFound => out.u8(1),
         Answer::Item { index, value } => {
             out.u8(2);
             out.len(index);
-            write_optional(&mut out, value);
+            write_optional(&mut out, value, clocks);
         }
         Answer::Written { version, existed, old } => {
             out.u8(3);
             out.u64(version.0);
             out.len(existed as usize);
-            write_optional(&mut out, old);
+            write_optional(&mut out, old, clocks);
         }
         Answer::NotMet { current } => {
             out.u8(4);
-            write_optional(&mut out, current);
+            write_optional(&mut out, current, clocks);
         }
         Answer::Integer(number) => {
             out.u8(5);
@@ -364,7 +366,7 @@ pub fn write_answer(batch: &mut Vec<u8>, slot: u64, answer: &Answer<'_>) {
             out.len(page.len());
             for (key, value) in page.iter() {
                 out.bytes(key);
-                write_value(&mut out, value);
+                write_value(&mut out, value, clocks);
             }
         }
         Answer::Refused(refusal) => {
@@ -395,28 +397,29 @@ pub fn write_answer(batch: &mut Vec<u8>, slot: u64, answer: &Answer<'_>) {
     }
 }
 
-/// Takes every answer of a batch: slot and answer. `page` is reused for pages.
-pub fn each_answer(batch: &[u8], page: &mut Page, mut take: impl FnMut(u64, Answer<'_>)) {
+/// Takes every answer of a batch: slot and answer. `page` is reused for pages. Expiries are in the time of the shard that
+/// has these clocks.
+pub fn each_answer(batch: &[u8], page: &mut Page, clocks: &Clocks, mut take: impl FnMut(u64, Answer<'_>)) {
     let mut fields = Reader(batch);
     while !fields.is_empty() {
         let slot = fields.u64();
         let mut give = |answer: Answer<'_>| take(slot, answer);
         match fields.u8() {
-            0 => give(Answer::Value(read_value(&mut fields))),
+            0 => give(Answer::Value(read_value(&mut fields, clocks))),
             1 => give(Answer::NotFound),
-            2 => give(Answer::Item { index: fields.len(), value: read_optional(&mut fields) }),
+            2 => give(Answer::Item { index: fields.len(), value: read_optional(&mut fields, clocks) }),
             3 => {
                 let (version, existed) = (Version(fields.u64()), fields.len() as u32);
-                give(Answer::Written { version, existed, old: read_optional(&mut fields) });
+                give(Answer::Written { version, existed, old: read_optional(&mut fields, clocks) });
             }
-            4 => give(Answer::NotMet { current: read_optional(&mut fields) }),
+            4 => give(Answer::NotMet { current: read_optional(&mut fields, clocks) }),
             5 => give(Answer::Integer(fields.u64() as i64)),
             6 => {
                 let (more, next) = (fields.flag(), fields.bytes());
                 page.clear();
                 for _ in 0..fields.len() {
                     let key = fields.bytes();
-                    page.push(key, read_value(&mut fields));
+                    page.push(key, read_value(&mut fields, clocks));
                 }
                 give(Answer::Page { page, next: more.then_some(next) });
             }
@@ -438,25 +441,26 @@ pub fn each_answer(batch: &[u8], page: &mut Page, mut take: impl FnMut(u64, Answ
     }
 }
 
-fn write_value(out: &mut Writer<'_>, value: Value<'_>) {
+fn write_value(out: &mut Writer<'_>, value: Value<'_>, clocks: &Clocks) {
     out.bytes(value.bytes);
     out.u64(value.version.0);
-    out.u64(value.expiry.0);
+    out.u64(clocks.to_boot(value.expiry));
 }
 
-fn read_value<'a>(fields: &mut Reader<'a>) -> Value<'a> {
-    Value { bytes: fields.bytes(), version: Version(fields.u64()), expiry: Expiry(fields.u64()) }
+fn read_value<'a>(fields: &mut Reader<'a>, clocks: &Clocks) -> Value<'a> {
+    let (bytes, version) = (fields.bytes(), Version(fields.u64()));
+    Value { bytes, version, expiry: clocks.from_boot(fields.u64()) }
 }
 
-fn write_optional(out: &mut Writer<'_>, value: Option<Value<'_>>) {
+fn write_optional(out: &mut Writer<'_>, value: Option<Value<'_>>, clocks: &Clocks) {
     out.flag(value.is_some());
     if let Some(value) = value {
-        write_value(out, value);
+        write_value(out, value, clocks);
     }
 }
 
-fn read_optional<'a>(fields: &mut Reader<'a>) -> Option<Value<'a>> {
-    fields.flag().then(|| read_value(fields))
+fn read_optional<'a>(fields: &mut Reader<'a>, clocks: &Clocks) -> Option<Value<'a>> {
+    fields.flag().then(|| read_value(fields, clocks))
 }
 
 fn refusal_parts(refusal: Refusal<'_>) -> (u8, &str) {

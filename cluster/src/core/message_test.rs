@@ -1,6 +1,7 @@
 //! Requests and answers survive their batches.
 
 use super::*;
+use pinion_engine::key::Expiry;
 
 fn requests() -> Vec<Op<'static>> {
     let put = Update::Put {
@@ -76,10 +77,10 @@ fn answers_survive_their_batch() {
     ];
     let mut batch = Vec::new();
     for (slot, answer) in answers.iter().enumerate() {
-        write_answer(&mut batch, slot as u64, answer);
+        write_answer(&mut batch, slot as u64, answer, &Clocks::default());
     }
     let mut seen = 0;
-    each_answer(&batch, &mut Page::default(), |slot, read| {
+    each_answer(&batch, &mut Page::default(), &Clocks::default(), |slot, read| {
         assert_eq!(slot, seen);
         assert_eq!(format!("{read:?}"), format!("{:?}", answers[slot as usize]));
         seen += 1;

@@ -2,7 +2,7 @@
 
 use super::control::Phase;
 use super::driver::Driver;
-use super::handler::{Core, now};
+use super::handler::Core;
 use super::hub::Hub;
 use super::owners::CONNECTION_INDEX_END;
 use super::state::CoreState;
@@ -12,7 +12,8 @@ use crate::mesh::Port;
 use crate::node::NodeInfo;
 use crate::node::events::Events;
 use crate::node::listeners::CoreListeners;
-use pinion_engine::drive::{Background, BackgroundOptions, Files, OsDir};
+use crate::node::time;
+use pinion_engine::drive::{Background, BackgroundOptions, Files, OsDir, SystemClock};
 use pinion_engine::shard::Shard;
 use pinion_net::reactor::{Reactor, ReactorConfig, Waker};
 use std::sync::Arc;
@@ -27,6 +28,8 @@ pub struct CoreSetup {
     pub cpu: Option<usize>,
     /// The node.
     pub node: Arc<NodeInfo>,
+    /// The machine's clocks.
+    pub clock: Arc<SystemClock>,
     /// Its sockets.
     pub listeners: CoreListeners,
     /// Its end of the mesh.
@@ -49,21 +52,20 @@ pub struct OpenCore {
     shard: Shard,
     driver: Driver,
     setup: CoreSetup,
-    epoch: Instant,
 }
 
 impl CoreSetup {
     /// Opens the shard (replaying its log) and makes the reactor. Runs on the core's thread.
     pub fn open(mut self) -> Result<OpenCore, Error> {
-        let (me, epoch) = (self.me, Instant::now());
-        let failed = |source| Error::Shard { shard: me, source };
+        let (me, begun) = (self.me, Instant::now());
+        let failed = |source| time::explain(me, source);
         let dir = self.node.shard_dir(me);
         let mut os_dir = OsDir::create(&dir).map_err(failed)?;
         let direct = Files::new(&dir, true).map_err(failed)?.is_direct();
-        let mut shard =
-            Shard::open(&mut os_dir, self.node.shard_options(me, direct), now(epoch)).map_err(failed)?;
+        let mut shard = Shard::open(&mut os_dir, self.node.shard_options(me, direct), self.clock.now())
+            .map_err(failed)?;
         let (records, bytes) = shard.replayed();
-        let ms = epoch.elapsed().as_millis();
+        let ms = begun.elapsed().as_millis();
         tracing::info!(
             "shard {me} is open after {ms} ms: {records} records ({bytes} bytes) of its log were replayed"
         );
@@ -72,8 +74,8 @@ impl CoreSetup {
         let options = BackgroundOptions { cpu: self.cpu, wake: Arc::new(move || waker.wake()) };
         let background = Background::spawn(dir.clone(), options).map_err(failed)?;
         let driver = Driver::new(&dir, direct, background).map_err(failed)?;
-        shard.tick(now(epoch));
-        Ok(OpenCore { reactor, shard, driver, setup: self, epoch })
+        shard.tick(self.clock.now());
+        Ok(OpenCore { reactor, shard, driver, setup: self })
     }
 
     fn reactor(&mut self) -> Result<Reactor<Core>, Error> {
@@ -111,13 +113,12 @@ impl OpenCore {
 
     /// Runs until the node stops it, or it fails.
     pub fn run(self, wakers: Vec<Waker>) -> Result<(), Error> {
-        let OpenCore { mut reactor, shard, driver, setup, epoch } = self;
-        let me = setup.me;
-        let now = now(epoch);
+        let OpenCore { mut reactor, shard, driver, setup } = self;
+        let (me, now) = (setup.me, setup.clock.now());
         let listeners = setup.listeners.iter().map(|listener| (listener.speaks, listener.own)).collect();
         // The reactor has its own handles: with ours open, a drained node would go on listening.
         drop(setup.listeners);
-        let hub = Hub::new(me, setup.node, setup.port, now);
+        let hub = Hub::new(me, setup.node, setup.port, now, shard.clocks());
         let state = CoreState { shard, hub, events: setup.events, phase: Phase::Serving, failure: None };
         let mut core = Core {
             state,
@@ -125,7 +126,7 @@ impl OpenCore {
             controls: setup.controls,
             listeners,
             wakers,
-            epoch,
+            clock: setup.clock,
             in_turn: false,
             yield_us: 0,
             yielded_us: 0,

@@ -15,6 +15,7 @@ use crate::session::resp::{self, RespSession};
 use crate::session::wire::{self, WireSession};
 use crate::session::{Dialogue, Hold, Session, Taken};
 use crate::stats::published::Figure;
+use pinion_engine::clock::LOOK_US;
 use pinion_engine::drive::BackgroundEvent;
 use pinion_engine::io::IoCompletion;
 use pinion_engine::shard::{Now, Shard};
@@ -47,7 +48,7 @@ impl CoreState {
         self.hub.spent = 0;
         self.hub.memory.begin_turn(io.held_bytes());
         self.shard.tick(now);
-        self.hub.clock_ms = self.shard.clocks().now_us / 1000;
+        self.hub.clocks = self.shard.clocks();
     }
 
     fn turn<'a, S: Sockets>(&'a mut self, io: &'a mut S) -> Turn<'a, S> {
@@ -245,6 +246,8 @@ impl CoreState {
         let mail = self.hub.forwards.port().has_mail().then_some(MAIL_POLL);
         let look = self.hub.next_look_us().map(until);
         let down = (self.phase != Phase::Serving).then_some(POLL);
-        Next::Sleep([throttled, starved, shard, mail, look, down].into_iter().flatten().min())
+        let clock = Some(Duration::from_micros(LOOK_US));
+        let next = [throttled, starved, shard, mail, look, down, clock];
+        Next::Sleep(next.into_iter().flatten().min())
     }
 }

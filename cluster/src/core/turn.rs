@@ -195,9 +195,9 @@ impl<S: Sockets> Turn<'_, S> {
     pub fn take_mail(&mut self) {
         let peers = self.hub.forwards.port().peers();
         for core in peers {
-            let mut page = Page::default();
+            let (mut page, clocks) = (Page::default(), self.hub.clocks);
             while let Some(batch) = self.hub.forwards.port().take_answers(core) {
-                message::each_answer(&batch, &mut page, |slot, answer| {
+                message::each_answer(&batch, &mut page, &clocks, |slot, answer| {
                     let ticket = self.hub.forwards.answered(core, slot, &answer);
                     deliver(self.hub, self.io, ticket, &answer);
                 });
@@ -327,12 +327,13 @@ impl<S: Sockets> Turn<'_, S> {
     fn end_walk(&mut self, key: u64) {
         let Some(walk) = self.hub.walks.remove(key) else { return };
         let (conn, command, now_us) = (walk.conn, walk.command, self.hub.now.mono_us);
+        let clocks = self.hub.clocks;
         let Hub { sessions, cursors, .. } = &mut *self.hub;
         let Some(session) = sessions.get(conn) else { return };
         let out = self.io.output(conn);
         let settled = match &mut session.dialogue {
             Dialogue::Resp(resp) => resp.walked(command, walk.outcome(), cursors, out),
-            Dialogue::Wire(wire) => wire.walked(command, walk.outcome(), now_us, out),
+            Dialogue::Wire(wire) => wire.walked(command, walk.outcome(), now_us, &clocks, out),
         };
         if let Some(settled) = settled {
             self.hub.settle(settled);

@@ -19,6 +19,7 @@ pub mod run;
 mod spawn;
 mod stop;
 mod store;
+pub mod time;
 
 use crate::admin::ask::{CONTROL_QUEUE, CoreHandle};
 use crate::admin::{Admin, NodeFacts, NodeState};
@@ -35,7 +36,7 @@ use cpus::Cpus;
 use events::{Event, Events};
 use listeners::{Addresses, Bound, bind};
 use liveness::{Liveness, Watch};
-use pinion_engine::drive::StoreFile;
+use pinion_engine::drive::{StoreFile, SystemClock};
 use pinion_engine::shard::{self, ShardOptions};
 use pinion_net::reactor::{Seats, preflight};
 use pinion_net::resp;
@@ -46,7 +47,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, sync_channel};
 use std::thread::JoinHandle;
-use std::time::SystemTime;
 use store::OwnedStore;
 
 /// What all cores know of their node; it doesn't change while the node runs.
@@ -179,6 +179,7 @@ impl NodeInfo {
             value_bytes_max: config.value_bytes_max,
             membership: Some(self.store.membership(shard as u32)),
             is_made: self.store.is_made,
+            time_jump: self.config.time_jump,
         }
     }
 
@@ -243,7 +244,8 @@ pub struct Node {
 /// nothing.
 pub fn check(config: &Config) -> Result<(), Error> {
     check_machine(config)?;
-    listeners::check(config, store::inspect(config)?)
+    listeners::check(config, store::inspect(config)?)?;
+    time::check(config)
 }
 
 fn check_machine(config: &Config) -> Result<(), Error> {
@@ -281,8 +283,8 @@ impl Node {
             ),
         }
         let Bound { addresses, cores: sockets, admin } = bind(&config, shards)?;
-        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let started_unix_us = wall.as_micros() as u64;
+        let clock = Arc::new(SystemClock::new());
+        let started_unix_us = clock.now().unix_us;
         let value_bytes_max = config.value_bytes_max;
         let info = Arc::new(NodeInfo::new(config, addresses, &store.file, started_unix_us, RunId::draw()?));
         info.tell_limits(value_bytes_max);
@@ -294,8 +296,8 @@ impl Node {
         for (me, (listeners, port)) in sockets.into_iter().zip(ports).enumerate() {
             let (controls, inbox) = sync_channel(CONTROL_QUEUE);
             let cpu = cpus.as_ref().map(|cpus| cpus.of_shards[me]);
-            let (node, events) = (Arc::clone(&info), events.clone());
-            let setup = CoreSetup { me, cpu, node, listeners, port, controls: inbox, events };
+            let (node, clock, events) = (Arc::clone(&info), Arc::clone(&clock), events.clone());
+            let setup = CoreSetup { me, cpu, node, clock, listeners, port, controls: inbox, events };
             starting.push(spawn(setup, controls, opened.clone())?);
         }
         drop(opened);

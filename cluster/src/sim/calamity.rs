@@ -6,13 +6,14 @@
 use crate::config::Durability;
 use crate::sim::disk::{Crash, Damage, DiskFaults, RotMix};
 use crate::sim::lost::Vanished;
-use crate::sim::model::{Checked, Loss, Permits};
+use crate::sim::model::{Checked, Loss, Permits, SimTime};
 use crate::sim::node::{Node, Stage};
-use crate::sim::options::{Plan, Trouble};
+use crate::sim::options::{Plan, Trouble, jump_us};
 use crate::sim::performer::Moment;
 use crate::sim::trace::Event;
 use crate::sim::world::{Link, Up, World};
 use pinion_engine::Error;
+use pinion_engine::clock::TimeJump;
 use pinion_engine::io::FileName;
 use rand::Rng;
 use rand::rngs::SmallRng;
@@ -59,6 +60,10 @@ pub(super) struct Calamity {
     pub damage: Vec<(usize, Damage)>,
     /// What vanished while the node is down.
     pub(super) vanished: Option<Vanished>,
+    /// By how much the wall clock is set back, and when.
+    set_back: Vec<(u64, i64)>,
+    /// Nobody asks for anything until then; 0: they do.
+    pub quiet_until_us: u64,
     /// Requests sent before this may be refused for trouble that is over.
     pub troubled_until_us: u64,
 }
@@ -88,6 +93,8 @@ impl Calamity {
             calm: plan.disk_faults(rng),
             damage: Vec::new(),
             vanished: None,
+            set_back: Vec::new(),
+            quiet_until_us: 0,
             troubled_until_us: 0,
         }
     }
@@ -95,7 +102,14 @@ impl Calamity {
     /// When it has something to do although nothing happens.
     pub fn next_due_us(&self) -> Option<u64> {
         let times = [self.storm_until_us, self.flood_until_us, self.slow_until_us, self.restart_us];
-        times.into_iter().flatten().min()
+        let set_back = self.set_back.iter().map(|(us, _)| *us);
+        let quiet = Some(self.quiet_until_us).filter(|&us| us > 0);
+        times.into_iter().flatten().chain(set_back).chain(quiet).min()
+    }
+
+    /// Whether nobody asks for anything now.
+    pub fn is_quiet(&self, now_us: u64) -> bool {
+        now_us < self.quiet_until_us
     }
 
     /// Whether the disks are in trouble now.
@@ -113,6 +127,7 @@ impl World {
     /// Lets faults begin and end that are due.
     pub(super) fn strike(&mut self) -> Checked {
         self.end_storms();
+        self.set_clocks_back();
         self.operate()?;
         if let Some(armed) = &self.calamity.armed {
             let is_due = armed.latest_step <= self.steps;
@@ -189,10 +204,23 @@ impl World {
                 }
             }
             Trouble::Rot => self.rot(false),
-            Trouble::Jump { us } => {
+            Trouble::Jump { us, stands_us } => {
                 self.counters.count("clock jumps");
                 self.clock.jump(us);
+                self.calamity.set_back.extend(stands_us.map(|stands_us| (now_us + stands_us, -us)));
+            }
+            Trouble::Quiet { us } => {
+                self.counters.count("quiet times");
+                self.calamity.quiet_until_us = now_us + us;
+            }
+            Trouble::Sleep { us } => {
+                self.counters.count("sleeps of the machine");
+                self.clock.advance(us);
+                self.truth.slept(&self.clock);
                 self.look_at_clocks();
+                // Nobody had a chance to answer, or to come back.
+                self.calamity.troubled_until_us = self.clock.us();
+                self.calamity.failed_us = self.calamity.failed_us.map(|_| self.clock.us());
             }
         }
         Ok(())
@@ -235,6 +263,20 @@ impl World {
         self.calamity.damage.retain(|(_, damage)| is_table(damage.file));
     }
 
+    /// Ends the moments at which wall clocks are wrong, and quiet times.
+    fn set_clocks_back(&mut self) {
+        let now_us = self.clock.us();
+        if !self.calamity.is_quiet(now_us) {
+            self.calamity.quiet_until_us = 0;
+        }
+        let (due, rest) = self.calamity.set_back.iter().partition(|(at_us, _)| *at_us <= now_us);
+        self.calamity.set_back = rest;
+        for (_, us) in Vec::<(u64, i64)>::from_iter(due) {
+            self.counters.count("clocks set back");
+            self.clock.jump(us);
+        }
+    }
+
     fn trouble_begins(&mut self) {
         self.permits = Permits { read_only: true, damaged: true, ..Permits::default() };
         self.history.permit(self.permits);
@@ -272,6 +314,8 @@ impl World {
         let calamity = &mut self.calamity;
         (calamity.storm_until_us, calamity.flood_until_us, calamity.slow_until_us) = (None, None, None);
         (calamity.armed, calamity.again) = (None, None);
+        calamity.quiet_until_us = 0;
+        calamity.set_back.clear();
         calamity.next = self.plan.faults.len();
         self.soothe();
         self.disks.iter_mut().for_each(|disk| disk.set_space_left(None));
@@ -350,6 +394,9 @@ impl World {
     fn go_down(&mut self, crash: Crash, loss: Loss, down_us: u64) -> Checked {
         self.trace.add(Event::Down, self.clock.us(), down_us);
         self.look_at_clocks();
+        let loses = crash == Crash::Power && self.plan.node.durability != Durability::Sync;
+        self.truth.closed(&self.clock, crash == Crash::Power, loses);
+        self.reboot(crash);
         (self.calamity.restart_us, self.calamity.failed_us) = (None, None);
         self.calamity.stopped = None;
         let until_us = self.clock.us() + down_us;
@@ -397,11 +444,25 @@ impl World {
             self.look_for_owed(index)?;
             self.disconnect(index)?;
         }
-        self.history.crashed(loss, now);
+        // What no opening goes back behind.
+        let (least_us, _) = self.truth.bounds_us(&self.clock);
+        self.history.crashed(loss, SimTime { clock_ms_min: least_us / 1000, ..now });
         self.history.settled(now);
         self.orphaned_step = None;
         self.done_steps.clear();
         Ok(())
+    }
+
+    /// The machine starts again, if it went down with the node. Its wall clock may be set meanwhile.
+    fn reboot(&mut self, crash: Crash) {
+        if crash == Crash::Power {
+            self.counters.count("boots");
+            self.clock.reboot();
+        }
+        if self.plan.jumps_while_down && self.streams.faults.random_ratio(1, 3) {
+            self.counters.count("clock jumps while down");
+            self.clock.jump(jump_us(self.plan.goes_back, &mut self.streams.faults));
+        }
     }
 
     /// The node has stopped, as it was asked to.
@@ -445,7 +506,7 @@ impl World {
                 self.trace.add(Event::Up, self.clock.us(), 0);
                 self.up = Up::Yes(Box::new(node));
                 self.accept_damage();
-                self.look_at_clocks();
+                self.check_opened()?;
                 self.found_complete()
             }
             Err((shard, error)) => {
@@ -453,6 +514,10 @@ impl World {
                 let crash = again.map_or(Crash::Process, |(crash, _)| crash);
                 for disk in &mut self.disks {
                     disk.crash(crash, &mut self.streams.disk);
+                }
+                self.truth.start_failed();
+                if crash == Crash::Power {
+                    self.clock.reboot();
                 }
                 self.up = Up::No { until_us: self.clock.us() + 1_000_000 };
                 if again.is_some() && shard == victim {
@@ -464,6 +529,31 @@ impl World {
         }
     }
 
+    /// The node is open: do its shards' clocks show what they should?
+    fn check_opened(&mut self) -> Checked {
+        let jump = std::mem::take(&mut self.plan.node.time_jump);
+        let Up::Yes(node) = &self.up else { return Ok(()) };
+        for (core, clocks) in node.cores.iter().map(|core| core.state.shard.clocks()).enumerate() {
+            if let Err(seen) = self.truth.opened(core, clocks, &self.clock, jump) {
+                let seen = format!("shard {core}: {seen}");
+                return Err(self.violation("an opening goes on by what passed", "that", seen));
+            }
+        }
+        self.look_at_clocks();
+        Ok(())
+    }
+
+    /// What an operator makes of a wall clock that shows much more than the store.
+    fn explain_time(&mut self) -> Checked {
+        self.counters.count("starts refused for a time jump");
+        match self.streams.faults.random_range(0..3) {
+            0 => self.plan.node.time_jump = TimeJump::Follow,
+            1 => self.plan.node.time_jump = TimeJump::Ignore,
+            _ => self.clock.jump(-self.clock.ahead_us()),
+        }
+        Ok(())
+    }
+
     /// Whether there is a reason that a shard can't be opened.
     fn refused(&mut self, shard: usize, error: &Error) -> Checked {
         let damaged =
@@ -471,7 +561,8 @@ impl World {
         let is_damaged = self.calamity.damage.iter().any(|(other, _)| *other == shard);
         match error {
             Error::Damaged { file, .. } if damaged(*file) => {}
-            Error::Io { .. } if self.calamity.storm_until_us.is_some() => return Ok(()),
+            Error::Io { .. } if self.calamity.is_stormy() => return Ok(()),
+            Error::TimeJump { .. } if self.plan.jumps_while_down => return self.explain_time(),
             // Only what isn't there yet has to be made: a new log.
             Error::Io { .. } if self.calamity.flood_until_us.is_some() && !self.has_log(shard) => {
                 return Ok(());

@@ -30,5 +30,6 @@ pub mod rng;
 #[cfg(test)]
 mod tests;
 pub mod trace;
+pub mod truth;
 mod watch;
 pub mod world;

@@ -22,6 +22,7 @@ use crate::sim::performer::{Moment, Performing, Work};
 use crate::sim::rng::Streams;
 use crate::sim::trace::{Event, Trace};
 use pinion_engine::Error;
+use pinion_engine::clock::TimeJump;
 use pinion_engine::drive::StoreFile;
 use pinion_engine::shard::{Shard, Tuning};
 use pinion_net::reactor::{ConnId, Next};
@@ -55,6 +56,8 @@ pub struct NodeOptions {
     pub layout: u32,
     /// All shards were made: what `STORE` says from the first start on.
     pub is_made: bool,
+    /// What the operator says of a wall clock that shows much more than the store, in another boot.
+    pub time_jump: TimeJump,
 }
 
 /// Identity of the simulated store.
@@ -81,6 +84,7 @@ impl NodeOptions {
             durability: self.durability,
             memory_bytes: (self.memory_bytes * self.cores) as u64,
             value_bytes_max: self.value_bytes_max,
+            time_jump: self.time_jump,
             ..Config::ephemeral("/sim")
         };
         NodeInfo::new(config, addresses, &self.store(), unix_us, RunId::of_seed(unix_us))
@@ -184,8 +188,8 @@ impl Node {
             shard.tick(now);
             cores.push(Core {
                 state: CoreState {
+                    hub: Hub::new(me, Arc::clone(&info), port, now, shard.clocks()),
                     shard,
-                    hub: Hub::new(me, Arc::clone(&info), port, now),
                     events: Events::new(sender.clone()),
                     phase: Phase::Serving,
                     failure: None,

@@ -9,6 +9,7 @@ use crate::sim::node::NodeOptions;
 use crate::sim::performer::Moment;
 use crate::sim::profile::{Features, Profile};
 use crate::sim::rng::stream;
+use pinion_engine::clock::TimeJump;
 use pinion_engine::shard::Tuning;
 use rand::Rng;
 use rand::rngs::SmallRng;
@@ -106,6 +107,18 @@ pub enum Trouble {
     Jump {
         /// By so much.
         us: i64,
+        /// And set back after so long.
+        stands_us: Option<u64>,
+    },
+    /// Nobody asks for anything for so long.
+    Quiet {
+        /// So long.
+        us: u64,
+    },
+    /// The machine sleeps for so long.
+    Sleep {
+        /// So long.
+        us: u64,
     },
 }
 
@@ -152,8 +165,10 @@ pub struct Plan {
     pub pace: Pace,
     /// What goes wrong, in order.
     pub faults: Vec<Fault>,
-    /// Whether the wall clock may go back.
+    /// Whether the wall clock is set to and fro, also while the node is down; else it only goes forward, and stays so.
     pub goes_back: bool,
+    /// Whether it is set while the node is down.
+    pub jumps_while_down: bool,
     /// Whether data rots while the node is stopped.
     pub rots: bool,
     /// Whether the store gets other shards now and then.
@@ -204,6 +219,7 @@ impl Plan {
             pace,
             faults: Vec::new(),
             goes_back,
+            jumps_while_down: features.jumps > 0,
             rots: features.rots > 0,
             reshards: features.reshards > 0,
             losses: features.losses,
@@ -258,6 +274,7 @@ fn node(features: &Features, rng: &mut SmallRng) -> NodeOptions {
         memory_bytes: if features.hostile > 0 { *pick(&[2 * MIB, 4 * MIB], rng) } else { 16 * MIB },
         layout: 0,
         is_made: false,
+        time_jump: TimeJump::Refuse,
     }
 }
 
@@ -297,6 +314,9 @@ fn clients(
     let each = operations.div_ceil(count);
     let mut shape = WorkloadShape::draw(each, rng);
     shape.expiring = features.expiring;
+    if features.rests > 0 {
+        shape.expiry_ms_max = *pick(&[3_000, 30_000, 300_000], rng);
+    }
     if features.rots > 0 && rng.random_ratio(1, 2) {
         (shape.is_alike, shape.expiring) = (true, 0);
     }
@@ -347,10 +367,16 @@ fn faults(features: &Features, plan: &Plan, rng: &mut SmallRng) -> Vec<Fault> {
     }
     troubles.extend((0..features.rots).map(|_| Trouble::Rot));
     for _ in 0..features.jumps {
-        let span = *pick(&[500_000, 5_000_000, 3_600_000_000_i64], rng);
-        let us = rng.random_range(1..=span);
-        let back = plan.goes_back && rng.random_ratio(1, 2);
-        troubles.push(Trouble::Jump { us: if back { -us } else { us } });
+        let us = jump_us(plan.goes_back, rng);
+        let is_moment = plan.goes_back && rng.random_ratio(1, 2);
+        let most_us = *pick(&[300_000, 30_000_000, 90_000_000], rng);
+        let stands_us = is_moment.then(|| rng.random_range(1..=most_us));
+        troubles.push(Trouble::Jump { us, stands_us });
+    }
+    for _ in 0..features.rests {
+        let most_us = *pick(&[10_000_000, 100_000_000, 300_000_000], rng);
+        let us = rng.random_range(1_000_000..=most_us);
+        troubles.push(if rng.random_ratio(1, 4) { Trouble::Sleep { us } } else { Trouble::Quiet { us } });
     }
     // The first operations fill the store; what comes after the last would see little happen.
     let span = plan.run.operations.max(10);
@@ -358,8 +384,29 @@ fn faults(features: &Features, plan: &Plan, rng: &mut SmallRng) -> Vec<Fault> {
         .into_iter()
         .map(|trouble| Fault { at: rng.random_range(span / 20..span), trouble })
         .collect();
+    bring_together(&mut faults, rng);
     faults.sort_by_key(|fault| fault.at);
     faults
+}
+
+const YEAR_US: i64 = 365 * 24 * 3_600_000_000;
+
+/// By how much somebody sets the wall clock.
+pub fn jump_us(goes_back: bool, rng: &mut SmallRng) -> i64 {
+    let span = *pick(&[500_000, 5_000_000, 60_000_000, 3_600_000_000, 40 * 3_600_000_000, 10 * YEAR_US], rng);
+    let us = rng.random_range(span / 2..=span);
+    if goes_back && rng.random_ratio(1, 2) { -us } else { us }
+}
+
+/// Some of the jumps come right before a crash, or right behind it.
+fn bring_together(faults: &mut [Fault], rng: &mut SmallRng) {
+    let is_crash = |fault: &&Fault| matches!(fault.trouble, Trouble::Crash { .. } | Trouble::Stop { .. });
+    let crashes: Vec<u64> = faults.iter().filter(is_crash).map(|fault| fault.at).collect();
+    for fault in faults.iter_mut().filter(|fault| matches!(fault.trouble, Trouble::Jump { .. })) {
+        if rng.random_ratio(1, 2) && !crashes.is_empty() {
+            fault.at = pick(&crashes, rng).saturating_add_signed(rng.random_range(-3..=1));
+        }
+    }
 }
 
 #[cfg(test)]

@@ -26,6 +26,8 @@ pub enum Profile {
     Eio,
     /// Nearly everything expires, and the wall clock jumps.
     Expiry,
+    /// Clocks are set to and fro, for a moment and for good, while the node runs, crashes and starts; machines sleep.
+    Clocks,
     /// Small memtables, many deletes and clears: merges without end.
     Compaction,
     /// More requests than the node can take, over a mesh with few credits.
@@ -65,6 +67,8 @@ pub struct Features {
     pub jumps: u32,
     /// See `jumps`.
     pub goes_back: bool,
+    /// Times at which nobody asks for anything, or the machine sleeps.
+    pub rests: u32,
     /// Changes of the number of shards.
     pub reshards: u32,
     /// Share of stops and crashes behind which files vanish.
@@ -98,7 +102,7 @@ const CRASHES: [&str; 9] = [
 
 impl Profile {
     /// All profiles.
-    pub const ALL: [Profile; 13] = [
+    pub const ALL: [Profile; 14] = [
         Profile::Smoke,
         Profile::Crash,
         Profile::Torn,
@@ -106,6 +110,7 @@ impl Profile {
         Profile::Enospc,
         Profile::Eio,
         Profile::Expiry,
+        Profile::Clocks,
         Profile::Compaction,
         Profile::Overload,
         Profile::Reshard,
@@ -124,6 +129,7 @@ impl Profile {
             Profile::Enospc => "enospc",
             Profile::Eio => "eio",
             Profile::Expiry => "expiry",
+            Profile::Clocks => "clocks",
             Profile::Compaction => "compaction",
             Profile::Overload => "overload",
             Profile::Reshard => "reshard",
@@ -143,6 +149,9 @@ impl Profile {
             Profile::Enospc => "the disk fills up and is cleaned again",
             Profile::Eio => "reads, writes and syncs fail",
             Profile::Expiry => "nearly everything expires, and the wall clock jumps both ways",
+            Profile::Clocks => {
+                "clocks are set to and fro, for a moment and for good, over crashes and boots; machines sleep"
+            }
             Profile::Compaction => "small memtables, deletes and clears: merges without end",
             Profile::Overload => "more requests than the node can take, over a mesh with few credits",
             Profile::Reshard => "the number of shards changes between stops",
@@ -187,6 +196,17 @@ impl Profile {
                 is_churning: true,
                 ..calm
             },
+            Profile::Clocks => Features {
+                crashes: 8,
+                power: 600,
+                stops: 3,
+                expiring: 500,
+                jumps: 16,
+                goes_back: rng.random_ratio(7, 8),
+                rests: 8,
+                weak: 150,
+                ..calm
+            },
             Profile::Compaction => Features {
                 is_churning: true,
                 moments: vec![Moment::Merge, Moment::Flush, Moment::ManifestEdit, Moment::Any],
@@ -228,6 +248,15 @@ impl Profile {
             Profile::Enospc => &["full disks"],
             Profile::Eio => &["failed syncs", "failed writes", "failed reads", "failed logs"],
             Profile::Expiry => &["clock jumps", "expired keys compacted"],
+            Profile::Clocks => &[
+                "clock jumps",
+                "clock jumps while down",
+                "clocks set back",
+                "boots",
+                "quiet times",
+                "sleeps of the machine",
+                "starts refused for a time jump",
+            ],
             Profile::Compaction => &["crashes inside a merge", "range tombstones", "parked reads"],
             Profile::Overload => {
                 &["full mesh queues", "held writers", "full connections", "drains with answers queued"]
@@ -267,6 +296,7 @@ fn swarm(rng: &mut SmallRng) -> Features {
     let (crashes, stops, again) = (5 + some(500, 12), some(500, 3), some(400, 600));
     let (storms, floods, slow) = (some(250, 4), some(250, 4), some(300, 4));
     let (rots, jumps, reshards) = (some(150, 4), some(300, 10), some(150, 2));
+    let rests = some(250, 4);
     let (expiring, power) = (some(600, 900), some(900, 1000));
     let mut moments = Moment::ALL.to_vec();
     moments.retain(|_| rng.random_ratio(2, 3));
@@ -285,6 +315,7 @@ fn swarm(rng: &mut SmallRng) -> Features {
         rots,
         jumps,
         goes_back,
+        rests,
         reshards,
         losses: if rng.random_ratio(1, 6) { rng.random_range(1..=600) } else { 0 },
         expiring,

@@ -15,11 +15,12 @@ use crate::sim::client::{Client, Port};
 use crate::sim::clock::Clock;
 use crate::sim::counters::Counters;
 use crate::sim::disk::{Crash, Disk};
-use crate::sim::model::{Checked, History, HistoryOptions, Loss, Permits, SimTime, Violation};
+use crate::sim::model::{Checked, History, HistoryOptions, Lead, Loss, Permits, SimTime, Violation};
 use crate::sim::node::{Node, Stage};
 use crate::sim::options::{Plan, RunOptions};
 use crate::sim::rng::Streams;
 use crate::sim::trace::{Event, Trace};
+use crate::sim::truth::Truth;
 use pinion_engine::drive::BackgroundEvent;
 use pinion_engine::job::JobOutput;
 use pinion_net::reactor::ConnId;
@@ -85,8 +86,11 @@ pub struct World {
     pub(super) history: History,
     pub(super) permits: Permits,
     pub(super) calamity: Calamity,
-    /// The bounds of the shards' clocks, as of now.
+    /// What the shards' clocks may show, and how the wall clocks that count differ from them, with how often that changed.
+    pub(super) truth: Truth,
     pub(super) bounds_ms: (u64, u64),
+    pub(super) lead: Lead,
+    pub(super) lead_changes: u64,
     pub(super) steps: u64,
     /// The last step at which a connection of a vanished client was there, or something had an unknown outcome, unless all
     /// of that is settled.
@@ -145,7 +149,10 @@ impl World {
             history: History::new(options),
             permits: Permits::default(),
             calamity,
+            truth: Truth::new(plan.node.cores),
             bounds_ms: (0, 0),
+            lead: Lead::default(),
+            lead_changes: 0,
             steps: 0,
             orphaned_step: None,
             ghosts: 0,
@@ -192,7 +199,8 @@ impl World {
     /// The moment, as the model needs it.
     pub(super) fn now(&self) -> SimTime {
         let (clock_ms_min, clock_ms_max) = self.bounds_ms;
-        SimTime { us: self.clock.us(), clock_ms_min, clock_ms_max }
+        let (lead, lead_changes) = (self.lead, self.lead_changes);
+        SimTime { us: self.clock.us(), clock_ms_min, clock_ms_max, lead, lead_changes }
     }
 
     /// Operations that clients have begun.
@@ -257,17 +265,18 @@ impl World {
     }
 
     fn can_act(&self, index: usize) -> bool {
+        let is_quiet = self.calamity.is_quiet(self.clock.us());
         let seat = &self.seats[index];
         let Up::Yes(node) = &self.up else { return matches!(seat.link, Link::Closed { .. }) };
         match &seat.link {
             Link::None { retry_us } => {
-                *retry_us <= self.clock.us() && seat.wants_connection() && !node.is_stopping()
+                !is_quiet && *retry_us <= self.clock.us() && seat.wants_connection() && !node.is_stopping()
             }
             Link::Knocking { .. } => false,
             Link::Open { core, conn, is_finishing } => {
                 let net = &node.cores[*core].net;
                 net.to_client(*conn) > 0 && seat.client.reads()
-                    || !is_finishing && net.room(*conn) > 0 && seat.client.wants_to_send()
+                    || !is_quiet && !is_finishing && net.room(*conn) > 0 && seat.client.wants_to_send()
             }
             Link::Closed { .. } => true,
         }
@@ -286,7 +295,9 @@ impl World {
         });
         let start = if let Up::No { until_us } = self.up { Some(until_us) } else { None };
         let retries = self.seats.iter().filter_map(|seat| match seat.link {
-            Link::None { retry_us } if node.is_some() && seat.wants_connection() => Some(retry_us),
+            Link::None { retry_us } if node.is_some() && seat.wants_connection() => {
+                Some(retry_us.max(self.calamity.quiet_until_us))
+            }
             _ => None,
         });
         let due = cores.chain(start).chain(retries).chain(self.calamity.next_due_us()).min();
@@ -313,6 +324,11 @@ impl World {
         node.turn(core, &mut self.disks[core], &mut Stage { clock, streams, trace, counters }, &mut accepted);
         let remains = std::mem::take(&mut node.cores[core].net.remains);
         let is_stopping = node.is_stopping();
+        let clocks = node.cores[core].state.shard.clocks();
+        if let Err(seen) = self.truth.looked(core, clocks, &self.clock) {
+            let seen = format!("shard {core}: {seen}");
+            return Err(self.violation("a shard's time goes on by what passes", "that", seen));
+        }
         self.look_at_clocks();
         let now = self.now();
         for (client, conn) in accepted {
@@ -358,19 +374,13 @@ impl World {
 
     /// What the shards' clocks may show now.
     pub(super) fn look_at_clocks(&mut self) {
+        // Whatever is evaluated from now on reads the clocks first.
+        let (least_us, most_us) = self.truth.bounds_us(&self.clock);
+        self.bounds_ms = (least_us / 1000, most_us / 1000);
         let Up::Yes(node) = &self.up else { return };
-        let clocks = node.cores.iter().map(|core| core.state.shard.clocks());
-        let (mut least_us, mut most_us) = (u64::MAX, 0);
-        for clocks in clocks {
-            // Where the wall clock goes back, only what the log says survives a restart.
-            least_us = least_us.min(clocks.kept_us);
-            most_us = most_us.max(clocks.now_us);
-        }
-        if !self.plan.goes_back {
-            // Whatever is evaluated from now on reads the wall clock first.
-            least_us = self.clock.unix_us();
-        }
-        self.bounds_ms = (least_us / 1000, most_us.max(least_us) / 1000);
+        let lead = Truth::lead(node.cores.iter().map(|core| core.state.shard.clocks()));
+        self.lead_changes += u64::from(lead != self.lead);
+        self.lead = lead;
     }
 
     /// A broken promise that is about no key.

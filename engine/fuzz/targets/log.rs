@@ -6,16 +6,18 @@
 //! - A recovered log recovers again to the same records, and takes more, which are there the next time.
 //! - Repair leaves a sound log alone; a damaged log that was repaired recovers to the records that the report counts, a
 //!   prefix of which recovery had read.
-//! - Batches in records don't panic.
+//! - Batches and clocks in records don't panic; time that is read never goes back, nor does one that goes on from it.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use pinion_engine::clock::{CLOCK_US_MAX, ClockStamp, Now, ShardClock, TimeJump};
 use pinion_engine::dir::Dir;
 use pinion_engine::drive::blocking::perform;
 use pinion_engine::io::{FileName, IoRequest};
+use pinion_engine::key::Expiry;
 use pinion_engine::log::{
-    Batch, DumpItem, Log, LogEvent, LogOptions, LogPosition, Record, RecordKind, dump, recover, repair,
-    replay,
+    Batch, DumpItem, Log, LogEvent, LogOptions, LogPosition, Record, RecordKind, clock_behind, dump, recover,
+    repair, replay,
 };
 use pinion_engine::{Error, Partition};
 use pinion_engine_fuzz::memory_dir::MemoryDir;
@@ -71,12 +73,32 @@ fn later_start(dir: &MemoryDir) -> LogPosition {
 }
 
 fn visit(found: &mut Found) -> impl FnMut(Record<'_>, LogPosition) -> Result<(), Error> {
-    |record, position| {
+    let mut stamp = None;
+    move |record, position| {
+        if let Ok(Some(newer)) = clock_behind(stamp, &record) {
+            let before_us = stamp.map_or(0, |stamp| stamp.shard_us);
+            assert!(newer.shard_us >= before_us, "time goes back");
+            goes_on_in_time(newer);
+            stamp = Some(newer);
+        }
         if let Ok(batch) = Batch::parse(record.payload) {
             assert!(batch.ops().take_while(Result::is_ok).count() <= batch.len());
         }
         found.push((position, record.index, record.payload.to_vec()));
         Ok(())
+    }
+}
+
+/// Time goes on from any stamp, in another boot and in its own.
+fn goes_on_in_time(stamp: ClockStamp) {
+    let least_us = stamp.shard_us.min(CLOCK_US_MAX);
+    for now in [Now::default(), stamp.now()] {
+        let mut clock = ShardClock::resume(Some(stamp), &now, TimeJump::Follow);
+        assert!(clock.us() >= least_us, "an opening goes back");
+        clock.tick(&Now { unix_us: u64::MAX, ..now });
+        let clocks = clock.clocks(0);
+        clocks.told_ms(clocks.expiry_at(u64::MAX));
+        clocks.from_boot(clocks.to_boot(Expiry(u64::MAX)));
     }
 }
 

@@ -12,6 +12,7 @@
 
 mod background;
 pub mod blocking;
+mod clock;
 mod device;
 mod direct;
 mod files;
@@ -28,6 +29,7 @@ mod store_rebuild;
 mod syscalls;
 
 pub use background::{Background, BackgroundEvent, BackgroundOptions};
+pub use clock::SystemClock;
 pub use device::LogSync;
 pub use files::{Files, OpenFile};
 pub use limits::FILES_PER_SHARD;

@@ -49,19 +49,24 @@ impl BatchBuilder {
     /// What an operation takes beside its key and value, in bytes.
     pub const OP_BYTES: usize = size_of::<OpHeader>();
 
-    /// An empty batch; `clock_us` is the proposer's clock in microseconds since the Unix epoch.
+    /// An empty batch; `clock_us` is the proposer's shard time ([`crate::clock`]), microseconds.
     pub fn new(clock_us: u64) -> BatchBuilder {
         let mut builder = BatchBuilder { bytes: Vec::new(), ops: 0 };
         builder.clear(clock_us);
         builder
     }
 
-    /// Empties the batch, keeps its memory, and sets the proposer's clock.
+    /// Empties the batch, keeps its memory, and sets the proposer's shard time.
     pub fn clear(&mut self, clock_us: u64) {
         self.bytes.clear();
         self.ops = 0;
         let header = BatchHeader { clock_us: clock_us.into(), ops: 0.into(), zero: 0.into() };
         self.bytes.extend_from_slice(header.as_bytes());
+    }
+
+    /// Sets the proposer's shard time.
+    pub fn set_clock(&mut self, clock_us: u64) {
+        self.bytes[..8].copy_from_slice(&clock_us.to_le_bytes());
     }
 
     /// Sets a value.
@@ -159,7 +164,7 @@ impl<'a> Batch<'a> {
         Ok(Batch { clock_us: header.clock_us.get(), ops: header.ops.get(), body })
     }
 
-    /// The proposer's clock in microseconds since the Unix epoch.
+    /// The proposer's shard time, microseconds.
     pub fn clock_us(&self) -> u64 {
         self.clock_us
     }
@@ -269,7 +274,8 @@ mod tests {
     fn a_cleared_builder_starts_over() {
         let mut builder = BatchBuilder::new(1);
         builder.delete(Keyspace(0), b"k", Version(1));
-        builder.clear(2);
+        builder.clear(1);
+        builder.set_clock(2);
         assert!(builder.is_empty());
         let batch = Batch::parse(builder.bytes()).unwrap();
         assert_eq!((batch.clock_us(), batch.ops().count()), (2, 0));

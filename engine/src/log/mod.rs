@@ -18,6 +18,7 @@
 
 pub mod batch;
 mod begin;
+mod clock;
 mod cut;
 mod dump;
 mod flight;
@@ -34,6 +35,7 @@ mod segments;
 mod writer;
 
 pub use batch::{Batch, BatchBuilder, BatchOp, BatchOps};
+pub use clock::{clock_behind, clock_payload};
 pub use dump::{DumpItem, dump};
 pub use flight::{CommitId, LogEvent};
 pub use recovery::recover;
@@ -85,8 +87,7 @@ impl From<LogPosition> for Extent {
 pub enum RecordKind {
     /// A write batch at its term and index: the payload is a [`Batch`].
     Entry = 1,
-    /// A reading of the proposer's clock, so that time goes on while nothing is written: the payload is a
-    /// [`Batch`] without operations.
+    /// A reading of the proposer's clocks, so that time goes on while nothing is written: [`clock_payload`].
     Clock = 2,
     /// A group's term, vote and commit index.
     HardState = 3,

@@ -2,12 +2,13 @@
 
 use super::state::{Edit, GroupState, Membership, TableEntry};
 use crate::aligned::{ALIGN, AlignedBuf};
+use crate::clock::{ClockStamp, STAMP_BYTES};
 use crate::key::{Incarnation, Partition, Version};
 use crate::log::{LogPosition, Reached};
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-/// The version this build writes. It reads version 1 too, whose edits have no [`EditTail`].
+/// The version this build writes. It reads version 1 too, whose edits have no [`EditTail`] and carry no clocks.
 pub(super) const FORMAT_VERSION: u32 = 2;
 /// The file's header takes its first block; records follow, each at a multiple of this.
 pub(super) const BLOCK: u64 = ALIGN as u64;
@@ -19,6 +20,7 @@ const HAS_LOG_START: u32 = 1;
 const HAS_NEXT_FILE: u32 = 2;
 const HAS_LOG_REACHED: u32 = 4;
 const HAS_MEMBERSHIP: u32 = 8;
+const HAS_CLOCK: u32 = 16;
 
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
@@ -198,7 +200,7 @@ pub(super) enum HeaderFault {
     Version(u32),
 }
 
-/// Reads a file's first block: the shard and number it was written for.
+/// Reads a file's first block: the shard and number it was written for, and its version.
 pub(super) fn parse_header(block: &[u8]) -> Result<Place, HeaderFault> {
     let Ok((header, _)) = FileHeader::ref_from_prefix(block) else { return Err(HeaderFault::Bad) };
     let crc = crc32c::crc32c_append(crc32c::crc32c(&block[..12]), &[0; 4]);
@@ -223,7 +225,8 @@ fn encode_edit(edit: &Edit, version: u32, buf: &mut AlignedBuf) {
     let flags = flag(edit.log_start.is_some(), HAS_LOG_START)
         | flag(edit.next_file.is_some(), HAS_NEXT_FILE)
         | flag(edit.log_reached.is_some(), HAS_LOG_REACHED)
-        | flag(edit.membership.is_some(), HAS_MEMBERSHIP);
+        | flag(edit.membership.is_some(), HAS_MEMBERSHIP)
+        | flag(edit.clock.is_some(), HAS_CLOCK);
     let header = EditHeader {
         log_generation: log_start.segment.into(),
         log_offset: log_start.offset.into(),
@@ -257,6 +260,9 @@ fn encode_edit(edit: &Edit, version: u32, buf: &mut AlignedBuf) {
             clock_us: group.clock_us.into(),
         };
         buf.extend_from_slice(raw.as_bytes());
+    }
+    if let Some(clock) = &edit.clock {
+        buf.extend_from_slice(&clock.to_bytes());
     }
 }
 
@@ -294,7 +300,12 @@ fn parse_edit(bytes: &[u8], version: u32) -> Option<Edit> {
     };
     let (added, rest) = <[RawTable]>::ref_from_prefix_with_elems(rest, header.added.get() as usize).ok()?;
     let (removed, rest) = <[U64]>::ref_from_prefix_with_elems(rest, header.removed.get() as usize).ok()?;
-    let groups = <[RawGroup]>::ref_from_bytes_with_elems(rest, header.groups.get() as usize).ok()?;
+    let (groups, rest) = <[RawGroup]>::ref_from_prefix_with_elems(rest, header.groups.get() as usize).ok()?;
+    let flags = header.flags.get();
+    let clock = match flags & HAS_CLOCK {
+        0 => rest.is_empty().then_some(None)?,
+        _ => Some(ClockStamp::from_bytes(<&[u8; STAMP_BYTES]>::try_from(rest).ok()?)),
+    };
     let log_start = LogPosition { segment: header.log_generation.get(), offset: header.log_offset.get() };
     let table = |raw: &RawTable| TableEntry {
         number: raw.number.get(),
@@ -310,7 +321,6 @@ fn parse_edit(bytes: &[u8], version: u32) -> Option<Edit> {
         floor: Version(raw.floor.get()),
         clock_us: raw.clock_us.get(),
     };
-    let flags = header.flags.get();
     let tail_has = |flag| tail.filter(|_| flags & flag != 0);
     Some(Edit {
         added: added.iter().map(table).collect(),
@@ -320,5 +330,6 @@ fn parse_edit(bytes: &[u8], version: u32) -> Option<Edit> {
         log_reached: tail_has(HAS_LOG_REACHED).map(EditTail::reached),
         next_file: (flags & HAS_NEXT_FILE != 0).then_some(header.next_file.get()),
         membership: tail_has(HAS_MEMBERSHIP).map(EditTail::membership),
+        clock,
     })
 }

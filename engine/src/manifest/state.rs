@@ -1,5 +1,6 @@
 //! What a manifest says, and how edits change it.
 
+use crate::clock::ClockStamp;
 use crate::io::FileName;
 use crate::key::{Incarnation, Partition, Version};
 use crate::log::{Extent, LogPosition, Reached};
@@ -31,7 +32,7 @@ pub struct GroupState {
     pub max_version: Version,
     /// Versions at or below it have no older write on the way: tombstones may be dropped.
     pub floor: Version,
-    /// Partition time: the largest clock applied, microseconds since the Unix epoch.
+    /// Partition time: the largest shard time applied, microseconds.
     pub clock_us: u64,
 }
 
@@ -66,6 +67,8 @@ pub struct Edit {
     pub next_file: Option<u64>,
     /// Which shard of which store it is.
     pub membership: Option<Membership>,
+    /// The clocks as of [`Edit::groups`]: the log before its start, which goes, may have been the last that knew.
+    pub clock: Option<ClockStamp>,
 }
 
 /// All that a manifest says.
@@ -83,6 +86,8 @@ pub struct ManifestState {
     pub next_file: u64,
     /// Which shard of which store it is; `None` until it is told.
     pub membership: Option<Membership>,
+    /// The clocks when the tables' groups were as they say; `None` if an older build wrote it, or nothing was written.
+    pub clock: Option<ClockStamp>,
 }
 
 impl Default for ManifestState {
@@ -94,6 +99,7 @@ impl Default for ManifestState {
             log_reached: Reached::default(),
             next_file: 1,
             membership: None,
+            clock: None,
         }
     }
 }
@@ -110,11 +116,18 @@ impl ManifestState {
         self.log_reached = edit.log_reached.unwrap_or(self.log_reached);
         self.next_file = edit.next_file.unwrap_or(self.next_file);
         self.membership = edit.membership.or(self.membership);
+        self.clock = edit.clock.or(self.clock);
     }
 
     /// What it knows of the log.
     pub fn log(&self) -> Extent {
         Extent { start: self.log_start, reached: self.log_reached }
+    }
+
+    /// The clocks before the log that is to be replayed: an older build's manifest knows one.
+    pub fn stamp(&self) -> Option<ClockStamp> {
+        let clock_us = self.groups.values().map(|group| group.clock_us).max().filter(|&us| us > 0);
+        clock_us.map_or(self.clock, |clock_us| ClockStamp::behind_entry(self.clock, clock_us))
     }
 
     /// Whether an edit fits this state; the error says why not.
@@ -153,6 +166,7 @@ impl ManifestState {
             log_reached: Some(self.log_reached),
             next_file: Some(self.next_file),
             membership: self.membership,
+            clock: self.clock,
         }
     }
 }

@@ -5,9 +5,10 @@
 //! whatever became of it in the old one. That is tried when the owner says so ([`Manifest::retry`]), each
 //! time under a number of its own.
 
-use super::format::{Place, RecordKind};
+use super::format::{FORMAT_VERSION, Place, RecordKind};
 use super::state::{Edit, ManifestState};
 use crate::aligned::AlignedBuf;
+use crate::dir::Dir;
 use crate::io::{FileName, IoCompletion, IoOutput, IoRequest, Token};
 use std::collections::VecDeque;
 use std::io;
@@ -118,6 +119,27 @@ impl Manifest {
         self.planned.apply(&edit);
         self.queue.push_back(edit);
         self.issue(requests);
+    }
+
+    /// Writes an edit by blocking calls, before anything else is under way. If that fails the manifest says what it said,
+    /// and goes on in a new file.
+    pub fn append_at_once(&mut self, dir: &mut dyn Dir, edit: &Edit) -> io::Result<()> {
+        if self.place.version != FORMAT_VERSION {
+            return Err(io::Error::other("there was no room for a file of this build's format yet"));
+        }
+        let mut data = self.take_buffer();
+        self.place.encode(RecordKind::Edit, self.sequence + 1, edit, self.end, &mut data);
+        let file = self.file();
+        let written = dir.write(file, self.end, &data).and_then(|()| dir.sync(file));
+        self.is_doubtful |= written.is_err();
+        if written.is_ok() {
+            self.end += data.len() as u64;
+            self.sequence += 1;
+            self.state.apply(edit);
+            self.planned.apply(edit);
+        }
+        self.buffer = Some(data);
+        written
     }
 
     /// Takes the completion of one of the manifest's requests; goes on with what is queued.

@@ -1,9 +1,10 @@
 //! All that a shard holds: its tables, and what its log holds beyond them. Read-only.
 
 use super::merge::Merge;
+use crate::clock::ClockStamp;
 use crate::dir::Dir;
 use crate::key::{Entry, Kind, Prefix, RangeTombstone, Stamp};
-use crate::log::{Batch, BatchOp, Record, RecordKind, Replayed, replay};
+use crate::log::{Batch, BatchOp, Record, RecordKind, Replayed, clock_behind, replay};
 use crate::manifest::{GroupState, Manifest, ManifestState, TableEntry};
 use crate::memtable::Memtable;
 use crate::table::{Table, TableMeta};
@@ -48,8 +49,8 @@ pub struct Unflushed {
     pub is_replicated: bool,
     /// What was read.
     pub read: Replayed,
-    /// The highest clock logged, microseconds since the Unix epoch.
-    clock_us: u64,
+    /// The clocks as of the log's end; `None` if nothing was ever written.
+    pub clock: Option<ClockStamp>,
 }
 
 impl Contents {
@@ -116,7 +117,7 @@ impl Unflushed {
             groups: manifest.groups.clone(),
             is_replicated: false,
             read: Replayed::default(),
-            clock_us: manifest.groups.values().map(|group| group.clock_us).max().unwrap_or(0),
+            clock: manifest.stamp(),
         };
         let read = replay(dir, manifest.log(), shard_id, &mut |record, at| {
             unflushed.apply(record, gaps).map_err(|what| {
@@ -128,13 +129,14 @@ impl Unflushed {
         })?;
         unflushed.read = read;
         for group in unflushed.groups.values_mut() {
-            group.clock_us = group.clock_us.max(unflushed.clock_us);
+            group.clock_us = unflushed.clock.map_or(0, |clock| clock.shard_us);
         }
         Ok(unflushed)
     }
 
     /// Applies a record as a shard does when it opens.
     fn apply(&mut self, record: Record<'_>, gaps: Gaps) -> Result<(), String> {
+        self.clock = clock_behind(self.clock, &record)?;
         match record.kind {
             RecordKind::Entry | RecordKind::Clock => {}
             RecordKind::HardState | RecordKind::Copy => {
@@ -142,8 +144,6 @@ impl Unflushed {
                 return Ok(());
             }
         }
-        let batch = Batch::parse(record.payload)?;
-        self.clock_us = self.clock_us.max(batch.clock_us());
         let fresh = GroupState { partition: record.group, ..GroupState::default() };
         let known = self.groups.get(&record.group);
         if record.kind != RecordKind::Entry || known.is_some_and(|group| record.index <= group.applied_index)
@@ -155,7 +155,7 @@ impl Unflushed {
             record.check_follows(group.applied_index)?;
         }
         let mut newest = Version(0);
-        for op in batch.ops() {
+        for op in Batch::parse(record.payload)?.ops() {
             let op = op?;
             newest = newest.max(op.version);
             insert(&mut self.memtable, Prefix::new(op.keyspace, record.group, group.incarnation), &op);

@@ -8,8 +8,10 @@ mod contents;
 mod merge;
 mod reshard;
 mod sink;
+mod time;
 
 pub use contents::{Contents, TableInfo, Unflushed};
 pub use merge::Merge;
 pub use reshard::{Disk, OsDisk, ReshardReport, Watch, reshard};
 pub use sink::TableSink;
+pub use time::ShardTime;

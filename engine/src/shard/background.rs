@@ -137,19 +137,24 @@ impl Shard {
         if is_log_long && self.background.installs.is_empty() && self.defect.is_none() {
             let groups = self.group_states();
             let log_start = Some(self.logged_end);
-            self.publish(Install { removed: vec![], added: vec![], log_start, is_flush: false }, groups);
+            let clock = Some(self.clock.stamp());
+            self.publish(
+                Install { removed: vec![], added: vec![], log_start, is_flush: false },
+                groups,
+                clock,
+            );
         }
     }
 
     /// Freezes the memtable: everything before `logged_end` is in it or in older ones.
     pub(super) fn freeze(&mut self) {
         let groups = self.group_states();
-        self.sources.freeze(self.logged_end, groups);
+        self.sources.freeze(self.logged_end, groups, Some(self.clock.stamp()));
     }
 
     /// What the manifest is to know of the partitions once all that is applied is in tables.
     pub(super) fn group_states(&self) -> Vec<GroupState> {
-        self.partitions.iter().map(|state| state.group_state(self.clock_us)).collect()
+        self.partitions.iter().map(|state| state.group_state(self.clock.us())).collect()
     }
 
     /// Starts the jobs that are due.
@@ -258,7 +263,7 @@ impl Shard {
         let picking = Picking {
             options: &self.background.tree_options,
             busy: &self.background.busy,
-            now_ms: self.now_ms(),
+            now_ms: self.kept_ms(),
             snapshots: &snapshots,
             floor: Version::MAX,
         };
@@ -273,6 +278,7 @@ impl Shard {
         self.publish(
             Install { removed: plan.input_numbers().collect(), added, log_start: None, is_flush: false },
             Vec::new(),
+            None,
         );
     }
 
@@ -287,7 +293,7 @@ impl Shard {
         JobContext {
             numbers: first..first + numbers,
             snapshots: self.snapshots(),
-            now_ms: self.now_ms(),
+            now_ms: self.kept_ms(),
             // A solo group: nothing older is still to come.
             floor: Version::MAX,
             table_bytes: self.background.tree_options.table_bytes,

@@ -7,8 +7,8 @@ use super::partition::SOLO_TERM;
 use super::request::{Answer, Answers, Refusal};
 use super::{Shard, Since};
 use crate::io::IoCompletion;
-use crate::log::batch::BatchBuilder;
-use crate::log::{LogEvent, LogPosition, Record, RecordKind};
+use crate::key::Partition;
+use crate::log::{LogEvent, LogPosition, Record, RecordKind, clock_payload};
 use crate::manifest::ManifestEvent;
 
 /// While keys expire, the log learns the time at least this often.
@@ -34,18 +34,12 @@ impl Shard {
         }
         if !self.forming.is_empty() {
             std::mem::swap(&mut self.forming, &mut self.writing);
+            if self.logged_base != Some(self.clock.base()) {
+                self.append_clock();
+            }
             self.append_entries();
         } else if is_clock_due {
-            let clock = BatchBuilder::new(self.clock_us);
-            let group = self.partitions.iter().next().map_or(crate::key::Partition(0), |state| state.id);
-            self.log.append(Record {
-                group,
-                kind: RecordKind::Clock,
-                term: SOLO_TERM,
-                index: 0,
-                payload: clock.bytes(),
-            });
-            self.logged_clock_us = self.clock_us;
+            self.append_clock();
         } else {
             return;
         }
@@ -81,7 +75,23 @@ impl Shard {
         self.forming_since_us.filter(|_| can_be_written).map(|since_us| since_us + LAZY_COMMIT_US)
     }
 
+    /// Logs what all clocks show: entries carry on from there.
+    fn append_clock(&mut self) {
+        let payload = clock_payload(&self.clock.stamp());
+        let group = self.partitions.iter().next().map_or(Partition(0), |state| state.id);
+        self.log.append(Record {
+            group,
+            kind: RecordKind::Clock,
+            term: SOLO_TERM,
+            index: 0,
+            payload: &payload,
+        });
+        self.logged_clock_us = self.clock.us();
+        self.logged_base = Some(self.clock.base());
+    }
+
     fn append_entries(&mut self) {
+        self.writing.stamp(self.clock.us());
         for (place, payload) in self.writing.batches() {
             let state = &mut self.partitions[place];
             state.logged_index += 1;
@@ -94,7 +104,7 @@ impl Shard {
             };
             self.log.append(record);
         }
-        self.logged_clock_us = self.clock_us;
+        self.logged_clock_us = self.clock.us();
     }
 
     /// Under `interval` and `none`: syncs what was written, every so often, however much is being written.
@@ -125,7 +135,7 @@ impl Shard {
         if !self.holds_expiring || self.failure().is_some() || self.log.is_writing() {
             return None;
         }
-        Some(self.mono_us + (self.logged_clock_us + CLOCK_INTERVAL_US).saturating_sub(self.clock_us))
+        Some(self.mono_us + (self.logged_clock_us + CLOCK_INTERVAL_US).saturating_sub(self.clock.us()))
     }
 
     /// Takes the completion of a log write or sync.
@@ -174,7 +184,7 @@ impl Shard {
         let forming = self.forming.take_answers();
         let writing = self.writing.take_answers();
         self.is_unsynced = false;
-        self.logged_clock_us = 0;
+        (self.logged_clock_us, self.logged_base) = (0, None);
         self.forming.reset();
         self.writing.reset();
         self.partitions.forget_unapplied();

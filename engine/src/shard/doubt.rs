@@ -143,7 +143,12 @@ impl Shard {
         } else if self.sources.frozen.is_empty() && !self.background.is_moving_log_start() {
             let log_start = Some(self.logged_end);
             let groups = self.group_states();
-            self.publish(Install { removed: vec![], added: vec![], log_start, is_flush: false }, groups);
+            let clock = Some(self.clock.stamp());
+            self.publish(
+                Install { removed: vec![], added: vec![], log_start, is_flush: false },
+                groups,
+                clock,
+            );
         }
     }
 

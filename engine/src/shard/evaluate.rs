@@ -3,9 +3,13 @@
 //! The result is an effect (a value with an absolute expiry, or a delete), never the operation, so that
 //! applying it is the same everywhere.
 
+use super::Clocks;
 use super::options::ShardOptions;
 use super::request::{Condition, ExpireCondition, PutExpiry, Refusal, Update, Value};
 use crate::key::Expiry;
+
+/// What an expiry is refused with that no number holds.
+pub(super) const EXPIRY_LIMIT: &str = "the expiry lies beyond what 63 bits of milliseconds hold";
 
 /// What is to be logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +68,7 @@ pub(super) fn wants_old(update: &Update<'_>) -> bool {
 pub(super) fn evaluate<'a>(
     update: &Update<'a>,
     current: Option<Value<'_>>,
-    now_ms: u64,
+    now: &Clocks,
     value_bytes_max: usize,
     scratch: &'a mut Vec<u8>,
 ) -> Verdict<'a> {
@@ -73,12 +77,12 @@ pub(super) fn evaluate<'a>(
             if !is_met(condition, current) {
                 return Verdict::unchanged(Reply::NotMet);
             }
-            let expiry = match resolve(expiry, current, now_ms) {
+            let expiry = match resolve(expiry, current, now) {
                 Ok(expiry) => expiry,
                 Err(refusal) => return Verdict::unchanged(Reply::Refused(refusal)),
             };
             let reply = Reply::Written { existed: current.is_some() };
-            Verdict { effect: put_or_delete(value, expiry, now_ms), reply }
+            Verdict { effect: put_or_delete(value, expiry, now.now_ms()), reply }
         }
         Update::Delete { condition, want_existed, want_old } => {
             let reply = Reply::Written { existed: current.is_some() };
@@ -92,7 +96,7 @@ pub(super) fn evaluate<'a>(
         }
         Update::Increment { by } => increment(by, current, scratch),
         Update::Append { suffix } => append(suffix, current, value_bytes_max, scratch),
-        Update::Expire { expiry, condition, .. } => expire(expiry, condition, current, now_ms, scratch),
+        Update::Expire { expiry, condition, .. } => expire(expiry, condition, current, now, scratch),
     }
 }
 
@@ -105,17 +109,11 @@ fn is_met(condition: Condition, current: Option<Value<'_>>) -> bool {
     }
 }
 
-fn resolve(expiry: PutExpiry, current: Option<Value<'_>>, now_ms: u64) -> Result<Expiry, Refusal<'static>> {
+fn resolve(expiry: PutExpiry, current: Option<Value<'_>>, now: &Clocks) -> Result<Expiry, Refusal<'static>> {
     match expiry {
         PutExpiry::Never => Ok(Expiry::NEVER),
-        // 0 means "never" in storage, so the first moment of 1970 is stored as the second one.
-        PutExpiry::At(ms) => Ok(Expiry(ms.max(1))),
-        PutExpiry::After(ms) => {
-            let at = now_ms
-                .checked_add(ms)
-                .ok_or(Refusal::Limit("the expiry lies beyond what 64 bits of milliseconds hold"))?;
-            Ok(Expiry(at.max(1)))
-        }
+        PutExpiry::At(ms) => Ok(now.expiry_at(ms)),
+        PutExpiry::After(ms) => now.expiry_after(ms).ok_or(Refusal::Limit(EXPIRY_LIMIT)),
         PutExpiry::Keep => Ok(current.map_or(Expiry::NEVER, |value| value.expiry)),
     }
 }
@@ -161,11 +159,11 @@ fn expire<'a>(
     expiry: PutExpiry,
     condition: ExpireCondition,
     current: Option<Value<'_>>,
-    now_ms: u64,
+    now: &Clocks,
     scratch: &'a mut Vec<u8>,
 ) -> Verdict<'a> {
     let Some(value) = current else { return Verdict::unchanged(Reply::NotMet) };
-    let expiry = match resolve(expiry, current, now_ms) {
+    let expiry = match resolve(expiry, current, now) {
         Ok(expiry) => expiry,
         Err(refusal) => return Verdict::unchanged(Reply::Refused(refusal)),
     };
@@ -183,7 +181,7 @@ fn expire<'a>(
     }
     scratch.clear();
     scratch.extend_from_slice(value.bytes);
-    Verdict { effect: put_or_delete(scratch, expiry, now_ms), reply: Reply::Written { existed: true } }
+    Verdict { effect: put_or_delete(scratch, expiry, now.now_ms()), reply: Reply::Written { existed: true } }
 }
 
 /// A decimal integer as Redis takes it: no spaces, no plus sign, no leading zeros.
@@ -214,7 +212,8 @@ mod tests {
 
     fn run(update: Update<'_>, current: Option<Value<'_>>) -> (Option<(Vec<u8>, u64)>, bool, Reply) {
         let mut scratch = Vec::new();
-        let verdict = evaluate(&update, current, 1000, 100, &mut scratch);
+        let now = Clocks { now_us: 1_000_000, wall_us: 1_000_000, ..Clocks::default() };
+        let verdict = evaluate(&update, current, &now, 100, &mut scratch);
         match verdict.effect {
             Effect::None => (None, false, verdict.reply),
             Effect::Delete => (None, true, verdict.reply),

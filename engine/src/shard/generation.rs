@@ -235,15 +235,8 @@ impl Generation {
     }
 
     /// Adds a delete of every key of a keyspace.
-    pub fn clear_keyspace(
-        &mut self,
-        place: Place,
-        keyspace: Keyspace,
-        version: Version,
-        clock_us: u64,
-        visible: bool,
-    ) {
-        let start = self.touch(place, clock_us);
+    pub fn clear_keyspace(&mut self, place: Place, keyspace: Keyspace, version: Version, visible: bool) {
+        let start = self.touch(place);
         self.batches[place].delete_range(keyspace, &[], &[], version);
         self.bytes += self.batches[place].bytes().len() - start;
         if visible {
@@ -251,9 +244,16 @@ impl Generation {
         }
     }
 
-    fn touch(&mut self, place: Place, clock_us: u64) -> usize {
+    /// Says in every batch when it is logged, by shard time.
+    pub fn stamp(&mut self, clock_us: u64) {
+        for &place in &self.touched {
+            self.batches[place].set_clock(clock_us);
+        }
+    }
+
+    fn touch(&mut self, place: Place) -> usize {
         if self.batches[place].is_empty() {
-            self.batches[place].clear(clock_us);
+            self.batches[place].clear(0);
             self.touched.push(place);
         }
         self.batches[place].bytes().len()
@@ -261,7 +261,7 @@ impl Generation {
 
     fn begin(&mut self, write: &Write<'_>) -> usize {
         self.ops += 1;
-        self.touch(write.place, write.clock_us)
+        self.touch(write.place)
     }
 
     fn finish(&mut self, write: Write<'_>, offset: usize) {
@@ -326,7 +326,6 @@ pub(super) struct Write<'a> {
     pub place: Place,
     pub key: &'a [u8],
     pub hash: u64,
-    pub clock_us: u64,
     /// Whether it goes into the overlay (not where writes are applied at once).
     pub visible: bool,
 }

@@ -43,6 +43,7 @@ mod writes;
 #[cfg(test)]
 mod tests;
 
+use crate::clock::ShardClock;
 use crate::error::Error;
 use crate::io::{IoCompletion, IoRequest};
 use crate::job::{Job, JobId, JobOutput};
@@ -62,12 +63,10 @@ use scans::LargeScans;
 use sources::Sources;
 use stats::Counters;
 
+pub use crate::clock::{Clocks, Now, TimeJump};
 pub use inspect::check_files;
-pub use options::{Budgets, Clocks, Durability, Now, ShardOptions, Tuning};
+pub use options::{Budgets, Durability, ShardOptions, Tuning};
 pub use stats::ShardStats;
-
-/// The latest time that is taken for true, the year 3111: versions start from the clock and have 56 bits.
-const CLOCK_US_MAX: u64 = 1 << 55;
 
 /// One shard. See the module's text.
 pub struct Shard {
@@ -89,11 +88,12 @@ pub struct Shard {
     background: Background,
     io: Vec<IoRequest>,
     jobs: Vec<(JobId, Box<dyn Job>)>,
-    /// max(wall clock, highest logged time), microseconds.
-    clock_us: u64,
-    /// The time in the newest log record, microseconds.
+    clock: ShardClock,
+    /// Shard time in the newest log record, microseconds.
     logged_clock_us: u64,
-    /// The time in the newest log record whose write is done: no restart goes back behind it.
+    /// What the newest clock record said that entries don't carry on; `None` before the first of this opening.
+    logged_base: Option<(i64, bool)>,
+    /// Shard time in the newest log record whose write is done: no restart goes back behind it.
     kept_clock_us: u64,
     mono_us: u64,
     /// Whether any entry has an expiry: then the log must know the time.
@@ -125,7 +125,7 @@ impl Shard {
     /// Takes the time. Called at the start of every turn.
     pub fn tick(&mut self, now: Now) {
         self.mono_us = self.mono_us.max(now.mono_us);
-        self.clock_us = self.clock_us.max(now.unix_us.min(CLOCK_US_MAX));
+        self.clock.tick(&now);
     }
 
     /// Takes a request. Its answer goes to `out`, in this call or a later one.
@@ -226,7 +226,7 @@ impl Shard {
 
     /// The shard's time, which expiry goes by.
     pub fn clocks(&self) -> Clocks {
-        Clocks { now_us: self.clock_us, kept_us: self.kept_clock_us }
+        self.clock.clocks(self.kept_clock_us)
     }
 
     /// Bytes of writes that wait for the next log write.
@@ -270,8 +270,13 @@ impl Shard {
             && self.jobs.is_empty()
     }
 
+    /// The time by which flushes and merges judge what has expired: none that a crash could take back.
+    fn kept_ms(&self) -> u64 {
+        self.kept_clock_us / 1000
+    }
+
     fn now_ms(&self) -> u64 {
-        self.clock_us / 1000
+        self.clock.us() / 1000
     }
 
     /// What a read of a partition that arrives now sees, once it is applied.

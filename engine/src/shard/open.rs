@@ -6,18 +6,18 @@ use super::doubt::Backoff;
 use super::generation::Generation;
 use super::home::{self, Home};
 use super::inspect::{named, refuse_without_manifest};
-use super::options::{Budgets, Now, ShardOptions, Tuning};
+use super::options::{Budgets, ShardOptions, Tuning};
 use super::partition::Partitions;
 use super::sources::Sources;
 use super::stats::Counters;
 use super::trouble::Shortage;
-use super::{CLOCK_US_MAX, Durability, KeptReads, KeyLines, ParkedRequests, Shard};
+use super::{Durability, KeptReads, KeyLines, ParkedRequests, Shard};
+use crate::clock::{ClockStamp, GAP_US_MAX, GAP_US_REPORTED, Now, ShardClock, TimeJump};
 use crate::dir::Dir;
 use crate::error::Error;
 use crate::io::FileName;
-use crate::log::batch::Batch;
-use crate::log::{LogOptions, LogPosition, Record, RecordKind};
-use crate::manifest::{Manifest, ManifestState};
+use crate::log::{LogOptions, LogPosition, Record, RecordKind, clock_behind};
+use crate::manifest::{Edit, Manifest, ManifestState};
 use crate::table::Table;
 use crate::tree::Tree;
 use std::sync::Arc;
@@ -45,23 +45,35 @@ impl Shard {
         if options.is_made {
             refuse_without_manifest(dir)?;
         }
-        let (manifest, state) = Manifest::recover(dir, options.shard_id)?;
+        let (mut manifest, state) = Manifest::recover(dir, options.shard_id)?;
         let tree = open_tables(dir, &state).map_err(|error| home::at_open(error, &dir.path()))?;
         remove_orphans(dir, &state)?;
         let mut replay = Replay::new(&options, budgets, &state, tree)?;
         let direct = options.direct && options.durability == Durability::Sync;
         let log_options = LogOptions { segment_bytes, ..LogOptions::new(options.shard_id, direct) };
-        let mut counters = Counters::default();
+        let mut counters = Counters { last_write_us: now.mono_us, ..Counters::default() };
         let log = crate::log::recover(dir, state.log(), log_options, &mut |record, at| {
             counters.replayed_records += 1;
             counters.replayed_bytes += record.payload.len() as u64;
             replay.record(record, at)
         })?;
-        let Replay { partitions, sources, clock_us, holds_expiring, .. } = replay;
+        let Replay { partitions, sources, stamp, holds_expiring, .. } = replay;
+        let jump = options.time_jump;
+        if let Some(stamp) = &stamp {
+            tell_gap(stamp, &now, holds_expiring, jump, &dir.path())?;
+        }
         let places = partitions.iter().count();
         let is_full = sources.active.bytes() >= budgets.memtable;
-        let kept_clock_us = clock_us.min(CLOCK_US_MAX);
-        let clock_us = clock_us.max(now.unix_us).min(CLOCK_US_MAX);
+        let clock = ShardClock::resume(stamp, &now, jump);
+        let mut kept_clock_us = stamp.map_or(0, |stamp| stamp.shard_us.min(clock.us()));
+        if holds_expiring && stamp.is_some_and(|stamp| stamp.gap_us(&now).is_some()) {
+            // Nobody may see what has passed by a wall clock that the next opening doesn't find any more.
+            let edit = Edit { clock: Some(clock.stamp()), ..Edit::default() };
+            match manifest.append_at_once(dir, &edit) {
+                Ok(()) => kept_clock_us = clock.us(),
+                Err(error) => tracing::warn!("the manifest in {} isn't told the time: {error}", dir.path()),
+            }
+        }
         let mut background = Background::new(tree_options, state.next_file);
         background.debt_bytes = sources.tree.debt_bytes(&background.tree_options);
         background.shortage = log.is_failed().then_some(Shortage::Disk);
@@ -83,8 +95,9 @@ impl Shard {
             background,
             io: Vec::new(),
             jobs: Vec::new(),
-            clock_us,
+            clock,
             logged_clock_us: 0,
+            logged_base: None,
             kept_clock_us,
             mono_us: now.mono_us,
             holds_expiring,
@@ -134,7 +147,8 @@ struct Replay {
     budgets: Budgets,
     partitions: Partitions,
     sources: Sources,
-    clock_us: u64,
+    /// The clocks as of the newest record.
+    stamp: Option<ClockStamp>,
     holds_expiring: bool,
     /// The position of the newest record: memtables are frozen between commits.
     at: LogPosition,
@@ -148,30 +162,28 @@ impl Replay {
         tree: Tree,
     ) -> Result<Replay, Error> {
         let mut partitions = Partitions::new(&options.partitions);
-        let mut clock_us = 0;
         for group in state.groups.values() {
-            clock_us = clock_us.max(group.clock_us);
             if !partitions.restore(group) {
                 return Err(foreign(group.partition));
             }
         }
         let holds_expiring = tree.tables().any(|(_, table)| table.meta().expiring > 0);
         let sources = Sources::new(tree, budgets.cache);
-        Ok(Replay { budgets, partitions, sources, clock_us, holds_expiring, at: state.log_start })
+        let (stamp, at) = (state.stamp(), state.log_start);
+        Ok(Replay { budgets, partitions, sources, stamp, holds_expiring, at })
     }
 
     /// Takes one record of the log, in order.
     fn record(&mut self, record: Record<'_>, at: LogPosition) -> Result<(), Error> {
         if at != self.at && self.sources.active.bytes() >= self.budgets.memtable {
-            let clock_us = self.clock_us;
+            let clock_us = self.stamp.map_or(0, |stamp| stamp.shard_us);
             let groups = self.partitions.iter().map(|state| state.group_state(clock_us)).collect();
-            self.sources.freeze(at, groups);
+            self.sources.freeze(at, groups, self.stamp);
         }
         self.at = at;
         let bad =
             |what: String| Error::Unusable(format!("the log record at {at:?} can't be applied: {what}"));
-        let batch = Batch::parse(record.payload).map_err(bad)?;
-        self.clock_us = self.clock_us.max(batch.clock_us());
+        self.stamp = clock_behind(self.stamp, &record).map_err(bad)?;
         if record.kind != RecordKind::Entry {
             return Ok(());
         }
@@ -185,6 +197,39 @@ impl Replay {
         self.holds_expiring |= expires.map_err(bad)?;
         Ok(())
     }
+}
+
+/// Says what the wall clock did while the shard was closed, where only it knows how long that was. Refuses a long time that
+/// values would expire by, unless somebody said what to make of it.
+fn tell_gap(
+    stamp: &ClockStamp,
+    now: &Now,
+    holds_expiring: bool,
+    jump: TimeJump,
+    dir: &str,
+) -> Result<(), Error> {
+    let Some(gap_us) = stamp.gap_us(now) else { return Ok(()) };
+    let hours = gap_us.unsigned_abs() / GAP_US_REPORTED;
+    if gap_us > GAP_US_MAX as i64 && holds_expiring && jump == TimeJump::Refuse {
+        return Err(Error::TimeJump { dir: dir.to_owned(), hours });
+    }
+    if gap_us.unsigned_abs() <= GAP_US_REPORTED {
+        return Ok(());
+    }
+    if gap_us < 0 {
+        tracing::warn!(
+            "{dir}: the wall clock shows {hours} hours less than when this was last written to, in another boot: \
+             what expires does so later, by the time that the machine was down"
+        );
+    } else if gap_us > GAP_US_MAX as i64 && jump == TimeJump::Ignore {
+        tracing::warn!("{dir}: {hours} hours that the wall clock shows more than the log are ignored");
+    } else {
+        tracing::warn!(
+            "{dir}: {hours} hours have passed since this was last written to, by the wall clock: what would have \
+             expired meanwhile has"
+        );
+    }
+    Ok(())
 }
 
 fn foreign(partition: crate::key::Partition) -> Error {

@@ -1,5 +1,6 @@
 //! How a shard is set up, and how its memory is divided.
 
+use crate::clock::TimeJump;
 use crate::key::Partition;
 use crate::log::LogOptions;
 use crate::manifest::Membership;
@@ -14,25 +15,6 @@ pub enum Durability {
     IntervalMs(u64),
     /// When it is applied in memory; logged behind.
     None,
-}
-
-/// One reading of the clocks. The shard never asks for the time itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Now {
-    /// Wall clock, microseconds since the Unix epoch.
-    pub unix_us: u64,
-    /// A clock that never goes back, microseconds.
-    pub mono_us: u64,
-}
-
-/// The time by which a shard's entries expire, microseconds since the Unix epoch. It never goes back while a shard is
-/// open, whatever the wall clock does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Clocks {
-    /// Now.
-    pub now_us: u64,
-    /// What the log knows of it, as far as it is written: where a restart goes on if the wall clock shows less.
-    pub kept_us: u64,
 }
 
 /// What a shard is opened with.
@@ -54,6 +36,8 @@ pub struct ShardOptions {
     pub membership: Option<Membership>,
     /// The shard was made before, as `STORE` says: where none of its files is there, they are lost.
     pub is_made: bool,
+    /// What to make of a wall clock that shows much more than the log, in another boot.
+    pub time_jump: TimeJump,
 }
 
 impl ShardOptions {

@@ -33,7 +33,7 @@ impl PartitionState {
         }
     }
 
-    /// The version of the next write, at leader clock `clock_us`: above all before it.
+    /// The version of the next write, at wall clock `clock_us`: above all before it.
     pub fn assign(&mut self, clock_us: u64) -> Version {
         self.assigned = Version((self.assigned.0 + 1).max(clock_us));
         self.assigned
@@ -51,7 +51,7 @@ impl PartitionState {
         Prefix::new(keyspace, self.id, self.incarnation)
     }
 
-    /// What the manifest keeps beside the data. Solo: nothing older than `applied` is still to come, so it is the floor.
+    /// What the manifest keeps beside the data, at shard time `clock_us`. Solo: nothing older than `applied` is still to come, so it is the floor.
     pub fn group_state(&self, clock_us: u64) -> GroupState {
         GroupState {
             partition: self.id,

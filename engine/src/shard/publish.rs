@@ -7,10 +7,11 @@ use super::Shard;
 use super::background::{Install, RETRY_US, Retired, Running};
 use super::sources::Frozen;
 use super::trouble::Work;
+use crate::clock::ClockStamp;
 use crate::error::Error;
 use crate::io::FileName;
 use crate::job::{JobId, JobOutput, UnlinkJob};
-use crate::manifest::{Edit, TableEntry};
+use crate::manifest::{Edit, GroupState, TableEntry};
 use crate::table::Table;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -35,6 +36,7 @@ impl Shard {
                 self.publish(
                     Install { removed: inputs, added, log_start: None, is_flush: false },
                     Vec::new(),
+                    None,
                 );
             }
             (Running::Segment, Ok(JobOutput::Segment(file))) => {
@@ -85,12 +87,13 @@ impl Shard {
     fn flushed(&mut self, tables: Vec<Arc<Table>>, level: usize) {
         self.counters.flushes += 1;
         self.succeeded(Work::Flush);
-        let Some(Frozen { log_end, groups, .. }) = self.sources.frozen.front() else { return };
-        let (log_end, groups) = (*log_end, groups.clone());
+        let Some(Frozen { log_end, groups, clock, .. }) = self.sources.frozen.front() else { return };
+        let (log_end, groups, clock) = (*log_end, groups.clone(), *clock);
         let added = tables.into_iter().map(|table| (level, table)).collect();
         self.publish(
             Install { removed: Vec::new(), added, log_start: Some(log_end), is_flush: true },
             groups,
+            clock,
         );
     }
 
@@ -154,7 +157,7 @@ impl Shard {
     }
 
     /// Asks the manifest for an edit; [`Shard::install_next`] follows when it is durable.
-    pub(super) fn publish(&mut self, install: Install, groups: Vec<crate::manifest::GroupState>) {
+    pub(super) fn publish(&mut self, install: Install, groups: Vec<GroupState>, clock: Option<ClockStamp>) {
         let added = install.added.iter().map(|(level, table)| TableEntry {
             number: table.meta().number,
             level: u8::try_from(*level).expect("there are seven levels"),
@@ -168,6 +171,7 @@ impl Shard {
             log_reached: Some(self.log.reached()),
             next_file: Some(self.background.next_file),
             membership: self.options.membership,
+            clock,
         };
         if let Err(what) = self.manifest.check(&edit) {
             let reason = format!("{what}: this is a defect, please report it; the shard takes no writes");
@@ -189,7 +193,7 @@ impl Shard {
         if is_known && (self.options.membership.is_none() || known.membership == self.options.membership) {
             return;
         }
-        self.publish(Install::default(), Vec::new());
+        self.publish(Install::default(), Vec::new(), None);
     }
 
     /// Installs the oldest edit, which is durable now.

@@ -130,7 +130,7 @@ pub enum Update<'a> {
 pub enum PutExpiry {
     /// None.
     Never,
-    /// An absolute time, milliseconds since the Unix epoch. A past one deletes.
+    /// A time by the wall clock, milliseconds since the Unix epoch. A past one deletes.
     At(u64),
     /// So many milliseconds from the shard's now.
     After(u64),
@@ -262,7 +262,7 @@ pub struct Value<'a> {
     pub bytes: &'a [u8],
     /// Its version.
     pub version: Version,
-    /// Its expiry.
+    /// Its expiry, in the time of the shard that answers: [`super::Clocks`] translates it.
     pub expiry: Expiry,
 }
 

@@ -5,6 +5,7 @@
 
 use super::clears::Clears;
 use super::request::Value;
+use crate::clock::ClockStamp;
 use crate::error::Error;
 use crate::io::FileName;
 use crate::key::{Entry, Expiry, Kind, RangeTombstone, Stamp, Version};
@@ -24,6 +25,8 @@ pub(super) struct Frozen {
     /// The log before this is in this memtable or in older ones.
     pub log_end: LogPosition,
     pub groups: Vec<GroupState>,
+    /// The clocks then.
+    pub clock: Option<ClockStamp>,
 }
 
 /// What a point read came to.
@@ -112,9 +115,9 @@ impl Sources {
     }
 
     /// Freezes the active memtable.
-    pub fn freeze(&mut self, log_end: LogPosition, groups: Vec<GroupState>) {
+    pub fn freeze(&mut self, log_end: LogPosition, groups: Vec<GroupState>, clock: Option<ClockStamp>) {
         let memtable = Arc::new(std::mem::take(&mut self.active));
-        self.frozen.push_back(Frozen { memtable, log_end, groups });
+        self.frozen.push_back(Frozen { memtable, log_end, groups, clock });
     }
 
     /// Replaces the tree. The tables' blocks stay cached until their files go.

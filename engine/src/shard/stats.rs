@@ -112,7 +112,8 @@ impl Shard {
     /// When [`Shard::tick`] and [`Shard::end_turn`] want to run although nothing happened, on the clock of
     /// [`super::Now::mono_us`].
     ///
-    /// Jobs and I/O in flight need none: their ends are events. A shard at rest that holds nothing that expires has none.
+    /// Jobs and I/O in flight need none: their ends are events. A shard at rest that holds nothing that expires has none;
+    /// but it is to be shown the clocks every [`crate::clock::LOOK_US`], so that it sees somebody set one.
     pub fn next_deadline_us(&self) -> Option<u64> {
         let times = [
             self.commit_due_us(),

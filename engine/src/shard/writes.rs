@@ -1,7 +1,7 @@
 //! Updates: evaluated on arrival against the newest pending value; their effects join the forming commit.
 
 use super::apply::apply_clear;
-use super::evaluate::{Effect, Reply, evaluate, needs_current, wants_old};
+use super::evaluate::{EXPIRY_LIMIT, Effect, Reply, evaluate, needs_current, wants_old};
 use super::generation::{OwnedValue, Pending, PendingAnswer, Write};
 use super::options::Durability;
 use super::request::{Answer, Answers, Condition, PutExpiry, Refusal, Update, Value};
@@ -89,7 +89,7 @@ impl Shard {
         }
         self.counters.writes += updates.len() as u64;
         self.counters.last_write_us = self.mono_us;
-        let (now_ms, value_bytes_max) = (self.now_ms(), self.options.value_bytes_max);
+        let (now, value_bytes_max) = (self.clocks(), self.options.value_bytes_max);
         let mut total = Evaluated {
             reply: Reply::Written { existed: false },
             since,
@@ -100,7 +100,7 @@ impl Shard {
         for (key, update) in updates {
             let state = states.get(key).copied().flatten();
             let current = state.map(|expiry| Value { bytes: &[], version: Version(0), expiry });
-            let verdict = evaluate(update, current, now_ms, value_bytes_max, &mut unused);
+            let verdict = evaluate(update, current, &now, value_bytes_max, &mut unused);
             existed += u32::from(verdict.reply == Reply::Written { existed: true });
             if verdict.effect == Effect::None {
                 continue;
@@ -155,9 +155,9 @@ impl Shard {
                 return Err(Refusal::Invalid("the puts and deletes of a batch take no conditions"));
             }
             if let Update::Put { expiry: PutExpiry::After(ms), .. } = update
-                && self.now_ms().checked_add(*ms).is_none()
+                && self.clocks().expiry_after(*ms).is_none()
             {
-                return Err(Refusal::Limit("the expiry lies beyond what 64 bits of milliseconds hold"));
+                return Err(Refusal::Limit(EXPIRY_LIMIT));
             }
             self.admit(key, update)?;
             bytes += key.len() + value + BatchBuilder::OP_BYTES;
@@ -174,11 +174,11 @@ impl Shard {
             return self.refuse(target, refusal, out);
         }
         let keyspace = target.prefix.keyspace();
-        let version = self.partitions[target.place].assign(self.clock_us);
+        let version = self.partitions[target.place].assign(self.clock.wall_us());
         let visible = !self.applies_at_once();
         self.counters.writes += 1;
         self.counters.last_write_us = self.mono_us;
-        self.forming.clear_keyspace(target.place, keyspace, version, self.clock_us, visible);
+        self.forming.clear_keyspace(target.place, keyspace, version, visible);
         if !visible {
             apply_clear(&mut self.partitions, &mut self.sources, target.place, keyspace, version);
         }
@@ -236,7 +236,7 @@ impl Shard {
         self.counters.last_write_us = self.mono_us;
         target.prefix.stored_key(key, &mut self.key_scratch);
         let hash = key_hash(&self.key_scratch);
-        let (now_ms, value_bytes_max) = (self.now_ms(), self.options.value_bytes_max);
+        let (now, value_bytes_max) = (self.clocks(), self.options.value_bytes_max);
         let mut scratch = std::mem::take(&mut self.value_scratch);
         let (verdict, since, old) = if needs_current(update) {
             let (current, since) = match self.known(target, hash) {
@@ -250,14 +250,14 @@ impl Shard {
                     return Err(error);
                 }
             };
-            let verdict = evaluate(update, current, now_ms, value_bytes_max, &mut scratch);
+            let verdict = evaluate(update, current, &now, value_bytes_max, &mut scratch);
             // A condition that failed answers what is there; a put that was asked for the old value, what was.
             let old =
                 current.map(|value| if wants_old(update) { value } else { Value { bytes: &[], ..value } });
             let keep = wants_old(update) || verdict.reply == Reply::NotMet;
             (verdict, since, old.filter(|_| keep).map(|value| Box::new(OwnedValue::new(value))))
         } else {
-            let verdict = evaluate(update, None, now_ms, value_bytes_max, &mut scratch);
+            let verdict = evaluate(update, None, &now, value_bytes_max, &mut scratch);
             (verdict, Since::Applied, None)
         };
         let reply = verdict.reply;
@@ -292,10 +292,10 @@ impl Shard {
 
     /// Adds an effect on the key in `key_scratch` to the forming commit (and, under `none`, to the memtable).
     fn log_effect(&mut self, target: Target, hash: u64, effect: Effect<'_>) -> Version {
-        let version = self.partitions[target.place].assign(self.clock_us);
+        let version = self.partitions[target.place].assign(self.clock.wall_us());
         let visible = !self.applies_at_once();
         let key = self.key_scratch.as_slice();
-        let write = Write { place: target.place, key, hash, clock_us: self.clock_us, visible };
+        let write = Write { place: target.place, key, hash, visible };
         let (kind, expiry, value) = match effect {
             Effect::Put { value, expiry } => {
                 self.forming.put(write, version, expiry, value);

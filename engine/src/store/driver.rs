@@ -1,22 +1,23 @@
 //! What turns a shard into a running store: its ring, its background thread, its clock.
 
 use super::StoreOptions;
+use crate::clock::LOOK_US;
 use crate::drive::{
-    Background, BackgroundEvent, BackgroundOptions, OsDir, Ring, StoreFile, StoreLock, is_rare,
+    Background, BackgroundEvent, BackgroundOptions, OsDir, Ring, StoreFile, StoreLock, SystemClock, is_rare,
 };
 use crate::error::Error;
 use crate::shard::request::{Answers, Request, Ticket};
-use crate::shard::{Now, Shard, ShardStats};
+use crate::shard::{Shard, ShardStats};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 /// A shard with everything that performs for it, on the thread that calls it.
 pub(super) struct Driver {
     pub shard: Shard,
     ring: Ring,
     background: Background,
-    clock: Clock,
+    clock: SystemClock,
     _lock: StoreLock,
 }
 
@@ -47,9 +48,9 @@ impl Driver {
         if let Some(log_sync) = options.log_sync {
             ring.set_log_sync(log_sync);
         }
-        let mut clock = Clock::new();
+        let clock = SystemClock::new();
         let shard_options = options.shard(&file, ring.is_direct());
-        let shard = Shard::open(&mut OsDir::open(&path)?, shard_options, clock.read())?;
+        let shard = Shard::open(&mut OsDir::open(&path)?, shard_options, clock.now())?;
         file.mark_made(dir);
         let waker = ring.waker();
         let wake = Arc::new(move || waker.wake());
@@ -64,13 +65,13 @@ impl Driver {
 
     /// Hands a request to the shard, at the present time.
     pub fn request(&mut self, ticket: Ticket, request: Request<'_>, out: &mut impl Answers) {
-        self.shard.tick(self.clock.now());
+        self.shard.tick(self.clock.soon());
         self.shard.request(ticket, request, out);
     }
 
     /// One turn: hands on what the shard asks for, waits for up to `wait` if nothing has happened, takes what is done.
     pub fn turn(&mut self, wait: Option<Duration>, out: &mut impl Answers) -> Result<(), Error> {
-        self.shard.tick(self.clock.now());
+        self.shard.tick(self.clock.soon());
         self.shard.end_turn();
         self.hand_over();
         let waited = match wait {
@@ -78,7 +79,7 @@ impl Driver {
             Some(wait) => self.ring.wait(1, Some(wait)).map(drop),
         };
         waited.map_err(|error| Error::io("wait for", "the ring", "the store", error))?;
-        self.shard.tick(self.clock.read());
+        self.shard.tick(self.clock.now());
         while let Some(completion) = self.ring.try_next() {
             self.shard.complete(completion, out);
         }
@@ -112,11 +113,9 @@ impl Driver {
 
     /// How long a turn may wait when nobody asks for anything.
     pub fn idle_wait(&self) -> Duration {
-        let now_us = self.clock.now().mono_us;
-        match self.shard.next_deadline_us() {
-            Some(deadline_us) => Duration::from_micros(deadline_us.saturating_sub(now_us).max(1)),
-            None => Duration::from_secs(3600),
-        }
+        let now_us = self.clock.soon().mono_us;
+        let deadline_us = self.shard.next_deadline_us().unwrap_or(u64::MAX);
+        Duration::from_micros(deadline_us.saturating_sub(now_us).clamp(1, LOOK_US))
     }
 
     pub fn stats(&self) -> ShardStats {
@@ -141,30 +140,4 @@ impl Driver {
 fn create(path: &Path) -> Result<&Path, Error> {
     OsDir::create(path)?;
     Ok(path)
-}
-
-/// The clocks. The wall clock is read once a turn; in between it goes on with the other one.
-struct Clock {
-    started: Instant,
-    /// The wall clock when the other one was 0, microseconds.
-    unix_start_us: u64,
-}
-
-impl Clock {
-    fn new() -> Clock {
-        Clock { started: Instant::now(), unix_start_us: 0 }
-    }
-
-    /// Reads both.
-    fn read(&mut self) -> Now {
-        let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let (unix_us, mono_us) = (unix.as_micros() as u64, self.started.elapsed().as_micros() as u64);
-        self.unix_start_us = unix_us.saturating_sub(mono_us);
-        Now { unix_us, mono_us }
-    }
-
-    fn now(&self) -> Now {
-        let mono_us = self.started.elapsed().as_micros() as u64;
-        Now { unix_us: self.unix_start_us + mono_us, mono_us }
-    }
 }

@@ -3,6 +3,7 @@
 use super::driver::Driver;
 use super::reply::Gather;
 use super::{KeyValue, Reply, StoreOptions, request};
+use crate::clock::Clocks;
 use crate::error::Error;
 use crate::shard::ShardStats;
 use crate::shard::request::{Answer, Answers, Op, Ticket};
@@ -72,7 +73,7 @@ impl LocalStore {
 impl KeyValue for LocalStore {
     fn call(&mut self, op: Op<'_>) -> Result<Reply, Error> {
         loop {
-            let mut gather = Gather::new(&op);
+            let mut gather = Gather::new(&op, self.driver.shard.clocks());
             self.driver.request(Ticket::default(), request(op), &mut gather);
             while !gather.is_done() {
                 self.driver.turn(Some(Duration::from_millis(100)), &mut gather)?;
@@ -106,7 +107,7 @@ impl<R, F: FnOnce(Option<&[u8]>) -> R> Answers for Lend<F, R> {
         self.result = Some(match answer {
             Answer::Value(value) => Ok(take(Some(value.bytes))),
             Answer::NotFound => Ok(take(None)),
-            other => Reply::from_answer(other).checked().and(Err(Error::Closed)),
+            other => Reply::from_answer(other, &Clocks::default()).checked().and(Err(Error::Closed)),
         });
     }
 }

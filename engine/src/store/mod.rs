@@ -50,6 +50,7 @@ pub use local::LocalStore;
 pub use reply::{Item, Reply};
 pub use shared::Store;
 
+pub use crate::clock::TimeJump;
 use crate::drive::StoreFile;
 use crate::error::Error;
 use crate::key::{Keyspace, Partition, Version};
@@ -68,6 +69,10 @@ pub struct StoreOptions {
     pub background_cpu: Option<usize>,
     /// How durable log writes are made. Default: as the directory's device is best at.
     pub log_sync: Option<LogSync>,
+    /// What to make of a wall clock that shows over 24 hours more than when the store was last written to, in another boot
+    /// of the machine, if values in it expire. Default: the store doesn't open ([`Error::TimeJump`]), so that a
+    /// clock that is wrong deletes nothing.
+    pub time_jump: TimeJump,
 }
 
 impl Default for StoreOptions {
@@ -77,6 +82,7 @@ impl Default for StoreOptions {
             memory_bytes: 256 << 20,
             background_cpu: None,
             log_sync: None,
+            time_jump: TimeJump::Refuse,
         }
     }
 }
@@ -103,6 +109,7 @@ impl StoreOptions {
             value_bytes_max: ShardOptions::VALUE_BYTES_MAX,
             membership: Some(store.membership(0)),
             is_made: store.is_made,
+            time_jump: self.time_jump,
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Answers that own their bytes.
 
+use crate::clock::Clocks;
 use crate::error::Error;
-use crate::key::{Expiry, Partition, Version};
+use crate::key::{Partition, Version};
 use crate::shard::request::{Answer, Answers, Op, Refusal, Ticket, Value};
 
 /// A key, its value, and what is known of it.
@@ -13,13 +14,19 @@ pub struct Item {
     pub value: Vec<u8>,
     /// The value's version.
     pub version: Version,
-    /// The value's expiry.
-    pub expiry: Expiry,
+    /// When it expires, in milliseconds since the Unix epoch by the wall clock.
+    pub expires_at_ms: Option<u64>,
 }
 
 impl Item {
-    fn new(key: &[u8], value: Value<'_>) -> Item {
-        Item { key: key.to_vec(), value: value.bytes.to_vec(), version: value.version, expiry: value.expiry }
+    fn new(key: &[u8], value: Value<'_>, clocks: &Clocks) -> Item {
+        let told_ms = clocks.told_ms(value.expiry);
+        Item {
+            key: key.to_vec(),
+            value: value.bytes.to_vec(),
+            version: value.version,
+            expires_at_ms: (told_ms != 0).then_some(told_ms),
+        }
     }
 }
 
@@ -54,20 +61,19 @@ pub enum Reply {
 }
 
 impl Reply {
-    /// Copies an answer.
-    pub fn from_answer(answer: Answer<'_>) -> Reply {
+    /// Copies an answer of a shard with these clocks.
+    pub fn from_answer(answer: Answer<'_>, clocks: &Clocks) -> Reply {
+        let item = |value| Item::new(&[], value, clocks);
         match answer {
-            Answer::Value(value) | Answer::Item { value: Some(value), .. } => {
-                Reply::Value(Item::new(&[], value))
-            }
+            Answer::Value(value) | Answer::Item { value: Some(value), .. } => Reply::Value(item(value)),
             Answer::NotFound | Answer::Item { value: None, .. } => Reply::NotFound,
             Answer::Written { version, existed, old } => {
-                Reply::Written { version, existed, old: old.map(|value| Item::new(&[], value)) }
+                Reply::Written { version, existed, old: old.map(item) }
             }
-            Answer::NotMet { current } => Reply::NotMet(current.map(|value| Item::new(&[], value))),
+            Answer::NotMet { current } => Reply::NotMet(current.map(item)),
             Answer::Integer(number) => Reply::Integer(number),
             Answer::Page { page, next } => {
-                let items = page.iter().map(|(key, value)| Item::new(key, value)).collect();
+                let items = page.iter().map(|(key, value)| Item::new(key, value, clocks)).collect();
                 Reply::Page(items, next.map(<[u8]>::to_vec))
             }
             Answer::Counted { keys, next, .. } => {
@@ -134,6 +140,7 @@ impl Reply {
 
 /// Gathers the answers of one operation.
 pub(super) struct Gather {
+    clocks: Clocks,
     missing: usize,
     many: Vec<Option<Item>>,
     reply: Option<Reply>,
@@ -142,9 +149,10 @@ pub(super) struct Gather {
 }
 
 impl Gather {
-    pub fn new(op: &Op<'_>) -> Gather {
+    /// For an operation that a shard with these clocks is asked for.
+    pub fn new(op: &Op<'_>, clocks: Clocks) -> Gather {
         let missing = if let Op::GetMany { keys, .. } = op { keys.len() } else { 1 };
-        Gather { missing, many: Vec::new(), reply: None, is_busy: false }
+        Gather { clocks, missing, many: Vec::new(), reply: None, is_busy: false }
     }
 
     /// Takes one of the answers; `true` if it was the last one.
@@ -152,12 +160,12 @@ impl Gather {
         match answer {
             Answer::Refused(Refusal::Busy) => self.is_busy = true,
             Answer::Item { value, .. } => {
-                self.many.push(value.map(|value| Item::new(&[], value)));
+                self.many.push(value.map(|value| Item::new(&[], value, &self.clocks)));
                 if self.many.len() == self.missing {
                     self.reply = Some(Reply::Many(std::mem::take(&mut self.many)));
                 }
             }
-            answer => self.reply = Some(Reply::from_answer(answer)),
+            answer => self.reply = Some(Reply::from_answer(answer, &self.clocks)),
         }
         self.is_busy || self.reply.is_some()
     }

@@ -223,7 +223,8 @@ impl Owner {
         let calls = &mut self.calls;
         calls.next += 1;
         let ticket = Ticket { owner: 0, request: calls.next };
-        let gather = op.with(|op| Gather::new(&op));
+        let clocks = self.driver.shard.clocks();
+        let gather = op.with(|op| Gather::new(&op, clocks));
         calls.open.insert(ticket.request, Call { op: op.clone(), gather, reply });
         op.with(|op| self.driver.request(ticket, request(op), &mut self.calls));
     }

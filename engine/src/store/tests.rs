@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 fn small(durability: Durability) -> StoreOptions {
-    StoreOptions { durability, memory_bytes: 16 << 20, background_cpu: None, log_sync: None }
+    StoreOptions { durability, memory_bytes: 16 << 20, ..StoreOptions::default() }
 }
 
 #[test]

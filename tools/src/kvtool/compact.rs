@@ -6,6 +6,7 @@ use super::progress::Progress;
 use super::runner::Runner;
 use super::target::{Shard, Target};
 use super::text::{Columns, size};
+use pinion_engine::clock::TimeJump;
 use pinion_engine::job::JobKind;
 use pinion_engine::manifest::Manifest;
 use pinion_engine::shard::{Durability, ShardOptions};
@@ -73,6 +74,7 @@ fn compact(shard: &Shard, partitions: &[Partition], is_made: bool) -> Result<Ite
         value_bytes_max: ShardOptions::VALUE_BYTES_MAX,
         membership: None,
         is_made,
+        time_jump: TimeJump::Refuse,
     };
     let mut dir = shard.dir.clone();
     let mut runner = Runner::open(&mut dir, options)?;

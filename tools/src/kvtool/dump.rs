@@ -6,6 +6,8 @@ use super::log::{self, kind_name};
 use super::output::Output;
 use super::target::{OneFile, Shard, Target};
 use super::text::{self, Bytes, Key};
+use super::told;
+use pinion_engine::clock::Clocks;
 use pinion_engine::dir::Dir;
 use pinion_engine::io::FileName;
 use pinion_engine::key::{Entry, Incarnation, Kind, Prefix, RangeTombstone, user_key};
@@ -16,7 +18,6 @@ use pinion_engine::tree::RangeTombstones;
 use pinion_engine::{Keyspace, Partition, Version};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 type Groups = BTreeMap<Partition, GroupState>;
 
@@ -64,6 +65,7 @@ pub fn run(args: &Dump, output: &mut Output<'_>) -> Result<(), ToolError> {
 fn store_shard(shard: &Shard, printer: &mut Printer<'_, '_>) -> Result<(), ToolError> {
     let contents = Contents::read(&shard.dir, shard.id()?)?;
     let ranges: Vec<RangeTombstone> = contents.range_tombstones().cloned().collect();
+    printer.clocks = told::clocks_now(contents.unflushed.clock);
     printer.ranges(&ranges)?;
     printer.entries(contents.merge(&shard.dir), &ranges, &contents.unflushed.groups)
 }
@@ -72,6 +74,7 @@ fn one_table(shard: &Shard, number: u64, printer: &mut Printer<'_, '_>) -> Resul
     let dir: &dyn Dir = &shard.dir;
     let meta = Table::open(dir, number, false)?.meta().clone();
     let ranges = meta.range_tombstones.clone();
+    printer.clocks = told::clocks_beside(dir);
     printer.ranges(&ranges)?;
     let mut merge = Merge::new();
     merge.add_table(dir, &meta);
@@ -83,16 +86,16 @@ struct Printer<'p, 'w> {
     args: &'p Dump,
     output: &'p mut Output<'w>,
     width: usize,
-    now_ms: u64,
+    /// Of the shard whose entries are printed.
+    clocks: Clocks,
     left: u64,
 }
 
 impl<'p, 'w> Printer<'p, 'w> {
     fn new(args: &'p Dump, output: &'p mut Output<'w>) -> Printer<'p, 'w> {
         let width = args.width.unwrap_or(if output.is_json() { 0 } else { WIDTH });
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let left = args.limit.unwrap_or(u64::MAX);
-        Printer { args, output, width, now_ms: now.as_millis() as u64, left }
+        Printer { args, output, width, clocks: Clocks::default(), left }
     }
 
     fn is_full(&self) -> bool {
@@ -180,7 +183,7 @@ impl<'p, 'w> Printer<'p, 'w> {
         let deleted = ranges.covering(entry.key, Version::MAX);
         is_current
             && entry.stamp.kind() == Some(Kind::Value)
-            && !entry.expiry.is_past(self.now_ms)
+            && !entry.expiry.is_past(self.clocks.now_ms())
             && deleted.is_none_or(|version| version < entry.stamp.version())
     }
 
@@ -224,6 +227,7 @@ impl<'p, 'w> Printer<'p, 'w> {
         let kind = entry.stamp.kind().map_or("unknown", kind_name);
         let is_value = entry.stamp.kind() == Some(Kind::Value);
         let version = entry.stamp.version().0;
+        let told_ms = self.clocks.told_ms(entry.expiry);
         if self.output.is_json() {
             let shown =
                 if self.width == 0 { entry.value } else { &entry.value[..self.width.min(entry.value.len())] };
@@ -231,15 +235,15 @@ impl<'p, 'w> Printer<'p, 'w> {
                 key: entry.key.into(),
                 version,
                 kind,
-                expires_ms: Some(entry.expiry.0).filter(|&ms| ms != 0),
+                expires_ms: Some(told_ms).filter(|&ms| ms != 0),
                 value: (is_value && !self.args.keys_only).then(|| shown.into()),
                 value_bytes: is_value.then_some(entry.value.len()),
                 end: None,
             });
         }
         let mut line = format!("{}  version {version}  {kind}", text::key(entry.key));
-        if entry.expiry.0 != 0 {
-            line.push_str(&format!("  expires {}", text::expiry(entry.expiry)));
+        if told_ms != 0 {
+            line.push_str(&format!("  expires {}", text::time(told_ms)));
         }
         if is_value && !self.args.keys_only {
             line.push_str("  ");

@@ -110,7 +110,7 @@ fn properties(meta: &TableMeta, blocks: usize) -> Vec<String> {
             "  entries {} in {blocks} blocks, {} of them tombstones; keys {} bytes, values {} bytes",
             meta.entries, meta.tombstones, meta.key_bytes, meta.value_bytes
         ),
-        format!("  expiring {}, earliest {}", meta.expiring, expiry(meta.earliest_expiry)),
+        format!("  expiring {}, earliest {} by shard time", meta.expiring, expiry(meta.earliest_expiry)),
         format!("  keys {} .. {}", key(&meta.min_key), key(&meta.max_key)),
         format!("  versions {} .. {}", meta.min_version.0, meta.max_version.0),
     ];

@@ -5,10 +5,11 @@ use super::output::Output;
 use super::target::{OneFile, Target};
 use super::text::{self, Bytes};
 use pinion_engine::Error;
+use pinion_engine::clock::{ClockStamp, Clocks};
 use pinion_engine::dir::Dir;
 use pinion_engine::io::FileName;
-use pinion_engine::key::{Expiry, Kind};
-use pinion_engine::log::{Batch, BatchOp, DumpItem, LogPosition, Record, RecordKind, dump};
+use pinion_engine::key::Kind;
+use pinion_engine::log::{Batch, BatchOp, DumpItem, LogPosition, Record, RecordKind, clock_behind, dump};
 use serde::Serialize;
 
 /// Values are cut to so many bytes in text.
@@ -34,10 +35,35 @@ struct RecordItem {
     bytes: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     clock_us: Option<u64>,
+    /// All clocks, where the record says them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clocks: Option<ClockItem>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ops: Vec<OpItem>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+}
+
+/// What a clock record says, for programs; the boot's id in hexadecimal digits.
+#[derive(Serialize)]
+pub struct ClockItem {
+    shard_us: u64,
+    wall_us: u64,
+    boot_us: u64,
+    boot_id: String,
+    is_sure: bool,
+}
+
+impl From<ClockStamp> for ClockItem {
+    fn from(stamp: ClockStamp) -> ClockItem {
+        ClockItem {
+            shard_us: stamp.shard_us,
+            wall_us: stamp.wall_us,
+            boot_us: stamp.boot.us,
+            boot_id: stamp.boot.id.0.iter().map(|byte| format!("{byte:02x}")).collect(),
+            is_sure: stamp.is_sure,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -94,9 +120,9 @@ pub fn run(args: &super::args::LogArgs, output: &mut Output<'_>) -> Result<(), T
 
 /// Prints the log files of a directory.
 pub fn print(dir: &dyn Dir, shard: &str, ops: bool, output: &mut Output<'_>) -> Result<(), ToolError> {
-    let mut failure = None;
+    let (mut failure, mut stamp) = (None, None);
     let dumped = dump(dir, &mut |item| {
-        let item = convert(shard, item, ops);
+        let item = convert(shard, item, &mut stamp, ops);
         let printed = if output.is_json() { output.json(&item) } else { output.lines(lines(&item)) };
         // The engine's visitor only knows the engine's errors.
         printed.map_err(|error| {
@@ -110,7 +136,7 @@ pub fn print(dir: &dyn Dir, shard: &str, ops: bool, output: &mut Output<'_>) -> 
     }
 }
 
-fn convert(shard: &str, item: DumpItem<'_>, ops: bool) -> Item {
+fn convert(shard: &str, item: DumpItem<'_>, stamp: &mut Option<ClockStamp>, ops: bool) -> Item {
     match item {
         DumpItem::Segment { file, generation, previous, durable } => {
             let file = file.to_string();
@@ -120,13 +146,19 @@ fn convert(shard: &str, item: DumpItem<'_>, ops: bool) -> Item {
         DumpItem::Commit { at, bytes, records, durable } => {
             Item::Commit { at: at.into(), bytes, records, durable: durable.into() }
         }
-        DumpItem::Record { at, record } => Item::Record(record_item(at, record, ops)),
+        DumpItem::Record { at, record } => {
+            let before = *stamp;
+            // What can't be read is shown as an error of the record.
+            *stamp = clock_behind(before, &record).unwrap_or(before);
+            Item::Record(record_item(at, record, *stamp, ops))
+        }
         DumpItem::End { at, what } => Item::End { at: at.into(), why: what },
         DumpItem::Unused { file } => Item::Unused { file: file.to_string() },
     }
 }
 
-fn record_item(at: LogPosition, record: Record<'_>, with_ops: bool) -> RecordItem {
+/// `stamp`: the clocks behind the record, by which its expiries are told.
+fn record_item(at: LogPosition, record: Record<'_>, stamp: Option<ClockStamp>, with_ops: bool) -> RecordItem {
     let mut item = RecordItem {
         commit: at.into(),
         partition: record.group.0,
@@ -140,16 +172,21 @@ fn record_item(at: LogPosition, record: Record<'_>, with_ops: bool) -> RecordIte
         index: record.index,
         bytes: record.payload.len(),
         clock_us: None,
+        clocks: stamp.filter(|_| record.kind == RecordKind::Clock).map(ClockItem::from),
         ops: Vec::new(),
         error: None,
     };
     if !matches!(record.kind, RecordKind::Entry | RecordKind::Clock) {
         return item;
     }
+    let clocks = stamp.map(|stamp| stamp.clocks()).unwrap_or_default();
     let parsed = Batch::parse(record.payload).and_then(|batch| {
         item.clock_us = Some(batch.clock_us());
+        if record.kind == RecordKind::Clock {
+            return clock_behind(None, &record).map(|_| Vec::new());
+        }
         let ops = batch.ops().filter(|op| with_ops || op.is_err());
-        ops.map(|op| op.map(|op| op_item(&op))).collect::<Result<Vec<_>, _>>()
+        ops.map(|op| op.map(|op| op_item(&op, &clocks))).collect::<Result<Vec<_>, _>>()
     });
     match parsed {
         Ok(ops) => item.ops = ops,
@@ -167,10 +204,10 @@ pub fn kind_name(kind: Kind) -> &'static str {
     }
 }
 
-fn op_item(op: &BatchOp<'_>) -> OpItem {
-    let expires = match op.expiry {
-        Expiry::NEVER => String::new(),
-        expiry => format!(" expires {}", text::expiry(expiry)),
+fn op_item(op: &BatchOp<'_>, clocks: &Clocks) -> OpItem {
+    let expires = match clocks.told_ms(op.expiry) {
+        0 => String::new(),
+        told_ms => format!(" expires {}", text::time(told_ms)),
     };
     let (name, keyspace, version) = (kind_name(op.kind), op.keyspace.0, op.version.0);
     let (key, value) = (text::bytes(op.key, 0), text::bytes(op.value, WIDTH));
@@ -180,7 +217,7 @@ fn op_item(op: &BatchOp<'_>) -> OpItem {
         keyspace,
         key: op.key.into(),
         version,
-        expires_ms: Some(op.expiry.0).filter(|&ms| ms != 0),
+        expires_ms: Some(clocks.told_ms(op.expiry)).filter(|&ms| ms != 0),
         value: op.value.into(),
         line: line.trim_end().to_owned(),
     }
@@ -204,7 +241,11 @@ fn record_lines(record: &RecordItem) -> Vec<String> {
     let RecordItem { partition, kind, term, index, bytes, .. } = record;
     let mut line = format!("      {kind} partition {partition} term {term} index {index}: {bytes} bytes");
     if let Some(clock_us) = record.clock_us {
-        line.push_str(&format!(", clock {}", text::time(clock_us / 1000)));
+        line.push_str(&format!(", shard time {}", text::time(clock_us / 1000)));
+    }
+    if let Some(ClockItem { wall_us, boot_us, boot_id, .. }) = &record.clocks {
+        let (wall, boot_s) = (text::time(wall_us / 1000), boot_us / 1_000_000);
+        line.push_str(&format!(", wall clock {wall}, {boot_s} s into boot {boot_id}"));
     }
     let mut lines = vec![line];
     lines.extend(record.ops.iter().map(|op| format!("        {}", op.line)));

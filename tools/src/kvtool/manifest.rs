@@ -1,6 +1,7 @@
 //! `kvtool manifest`: the manifest's records, and the state they come to.
 
 use super::ToolError;
+use super::log::ClockItem;
 use super::output::Output;
 use super::target::{OneFile, Target};
 use super::text::{Columns, time};
@@ -41,6 +42,8 @@ struct RecordItem {
     next_file: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     store: Option<MembershipItem>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clock: Option<ClockItem>,
 }
 
 #[derive(Serialize)]
@@ -223,6 +226,7 @@ fn record_item(record: &ManifestDump) -> RecordItem {
         log_reached: edit.log_reached.map(ReachedItem::from),
         next_file: edit.next_file,
         store: edit.membership.map(MembershipItem::from),
+        clock: edit.clock.map(ClockItem::from),
     }
 }
 
@@ -241,6 +245,13 @@ fn describe(edit: &Edit) -> String {
     parts.extend(edit.log_reached.map(|it| format!("log reached {}", reached(it))));
     parts.extend(edit.next_file.map(|number| format!("next file {number}")));
     parts.extend(edit.membership.map(part_of));
+    if let Some(clock) = edit.clock {
+        parts.push(format!(
+            "shard time {}, wall clock {}",
+            time(clock.shard_us / 1000),
+            time(clock.wall_us / 1000)
+        ));
+    }
     parts.join(", ")
 }
 

@@ -19,6 +19,7 @@ pub mod runner;
 mod stats;
 pub mod target;
 pub mod text;
+mod told;
 mod verify;
 
 use args::{Cli, Command};

@@ -1,35 +1,42 @@
 //! Runs a shard on the calling thread, without a ring or a background thread: every request and job is done, by plain
 //! blocking calls, before the next turn. For work that nobody waits for beside.
+//!
+//! Time stands still for it where the shard's log ends: what expires is left to whoever opens it next, on whatever machine.
 
 use pinion_engine::Error;
+use pinion_engine::clock::Now;
 use pinion_engine::dir::Dir;
+use pinion_engine::drive::SystemClock;
 use pinion_engine::drive::blocking::{perform, run_job};
 use pinion_engine::io::IoRequest;
 use pinion_engine::job::Job;
+use pinion_engine::offline::ShardTime;
 use pinion_engine::shard::request::{Answers, Request, Ticket};
-use pinion_engine::shard::{Now, Shard, ShardOptions, ShardStats};
-use std::time::{SystemTime, UNIX_EPOCH};
+use pinion_engine::shard::{Shard, ShardOptions, ShardStats};
 
-/// The shard's clock goes on by so much a turn, microseconds: nothing that it puts off for quiet times is put off.
+/// The clock for what waits goes on by so much a turn, microseconds: nothing that is put off for quiet times is put off.
 const TURN_US: u64 = 10_000_000;
 
-/// A shard, and the clock that it is shown.
+/// A shard, and the clocks that it is shown.
 pub struct Runner<'d> {
     dir: &'d mut dyn Dir,
     shard: Shard,
-    mono_us: u64,
+    now: Now,
 }
 
 impl<'d> Runner<'d> {
     /// Opens the shard in `dir`.
     pub fn open(dir: &'d mut dyn Dir, options: ShardOptions) -> Result<Runner<'d>, Error> {
-        let shard = Shard::open(dir, options, now(0))?;
-        Ok(Runner { dir, shard, mono_us: 0 })
+        // What can't be read the shard will say when it is opened.
+        let time = ShardTime::read(&*dir, options.shard_id).unwrap_or_default();
+        let now = time.stamp.map_or_else(|| SystemClock::new().now(), |stamp| stamp.now());
+        let shard = Shard::open(dir, options, now)?;
+        Ok(Runner { dir, shard, now })
     }
 
     /// Takes a request; its answer has come when this returns.
     pub fn request(&mut self, request: Request<'_>, out: &mut impl Answers) -> Result<(), Error> {
-        self.shard.tick(now(self.mono_us));
+        self.shard.tick(self.now);
         self.shard.request(Ticket::default(), request, out);
         while !self.turn(out) {}
         self.check()
@@ -65,8 +72,8 @@ impl<'d> Runner<'d> {
 
     /// One turn; whether it found nothing to do.
     fn turn_with(&mut self, out: &mut impl Answers, on_job: &mut dyn FnMut(&dyn Job)) -> bool {
-        self.mono_us += TURN_US;
-        self.shard.tick(now(self.mono_us));
+        self.now.mono_us += TURN_US;
+        self.shard.tick(self.now);
         self.shard.end_turn();
         let requests: Vec<IoRequest> = self.shard.take_requests().collect();
         let jobs: Vec<_> = self.shard.take_jobs().collect();
@@ -96,9 +103,4 @@ struct Nobody;
 
 impl Answers for Nobody {
     fn answer(&mut self, _: Ticket, _: pinion_engine::shard::request::Answer<'_>) {}
-}
-
-fn now(mono_us: u64) -> Now {
-    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Now { unix_us: unix.as_micros() as u64, mono_us }
 }

@@ -4,6 +4,7 @@ use super::ToolError;
 use super::output::Output;
 use super::target::{Shard, Target};
 use super::text::{Columns, size, time};
+use super::told;
 use pinion_engine::Error;
 use pinion_engine::dir::Dir;
 use pinion_engine::io::FileName;
@@ -31,6 +32,7 @@ struct Sums {
     unflushed_entries: u64,
     max_version: u64,
     clock_us: u64,
+    wall_us: u64,
     levels: Vec<LevelSums>,
 }
 
@@ -104,9 +106,9 @@ fn print_total(total: &Sums, output: &mut Output<'_>) -> Result<(), ToolError> {
     output.line("")?;
     output.lines(columns.lines(0))?;
     output.line("")?;
-    let clock = time(total.clock_us / 1000);
+    let wall = time(total.wall_us / 1000);
     output.line(format!(
-        "partitions written {}, newest version {}, clock {clock}",
+        "partitions written {}, newest version {}, last written to {wall}",
         total.partitions, total.max_version
     ))?;
     if let Some(ms) = total.earliest_expiry_ms {
@@ -126,7 +128,8 @@ fn sums(shard: &Shard) -> Result<Sums, Error> {
         unflushed_entries: unflushed.memtable.len() as u64,
         range_tombstones: contents.range_tombstones().count() as u64,
         max_version: unflushed.groups.values().map(|group| group.max_version.0).max().unwrap_or(0),
-        clock_us: unflushed.groups.values().map(|group| group.clock_us).max().unwrap_or(0),
+        clock_us: unflushed.clock.map_or(0, |clock| clock.shard_us),
+        wall_us: unflushed.clock.map_or(0, |clock| clock.wall_us),
         ..Sums::default()
     };
     for name in dir.list().map_err(|source| Error::io("list", "files", dir.path(), source))? {
@@ -135,6 +138,7 @@ fn sums(shard: &Shard) -> Result<Sums, Error> {
             sums.log_bytes += dir.len(name).map_err(|source| Error::io("stat", name, dir.path(), source))?;
         }
     }
+    let clocks = told::clocks_now(unflushed.clock);
     for table in &contents.tables {
         let meta = &table.meta;
         sums.tables += 1;
@@ -145,7 +149,7 @@ fn sums(shard: &Shard) -> Result<Sums, Error> {
         sums.key_bytes += meta.key_bytes;
         sums.value_bytes += meta.value_bytes;
         if meta.earliest_expiry != Expiry::NEVER {
-            sums.expires_at(meta.earliest_expiry.0);
+            sums.expires_at(clocks.told_ms(meta.earliest_expiry));
         }
         let counted = sums.level(table.level);
         counted.tables += 1;
@@ -185,6 +189,7 @@ impl Sums {
         self.unflushed_entries += other.unflushed_entries;
         self.max_version = self.max_version.max(other.max_version);
         self.clock_us = self.clock_us.max(other.clock_us);
+        self.wall_us = self.wall_us.max(other.wall_us);
         if let Some(ms) = other.earliest_expiry_ms {
             self.expires_at(ms);
         }

@@ -1,6 +1,7 @@
 //! Stores to work on, and a way to run kvtool on them.
 
 use clap::Parser;
+use pinion_engine::clock::TimeJump;
 use pinion_engine::drive::{OsDir, StoreFile};
 use pinion_engine::key::{Keyspace, Partition};
 use pinion_engine::placement::Placement;
@@ -145,6 +146,7 @@ fn options(file: &StoreFile, shard: u32, partitions: Vec<Partition>) -> ShardOpt
         value_bytes_max: ShardOptions::VALUE_BYTES_MAX,
         membership: Some(file.membership(shard)),
         is_made: file.is_made,
+        time_jump: TimeJump::Refuse,
     }
 }
 

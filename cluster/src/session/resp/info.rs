@@ -84,7 +84,7 @@ fn text(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, sections: &[&[u8]]) -> 
     turn.hub.publish();
     let (node, me) = (&*turn.hub.node, turn.hub.me);
     node.published.set(me, Figure::Memory, memory_bytes(&turn.shard.stats()));
-    let scope = Scope { node, me, core: own_port.then_some(me), now_us: turn.hub.now.unix_us };
+    let scope = Scope { node, me, core: own_port.then_some(me), now_us: turn.hub.now.mono_us };
     let mut text = String::new();
     for (name, unasked, section) in SECTIONS {
         if is_wanted(sections, name, unasked) {
@@ -128,7 +128,7 @@ impl Scope<'_> {
 
 fn server(scope: &Scope<'_>) -> String {
     let node = scope.node;
-    let uptime = scope.now_us.saturating_sub(node.started_unix_us) / 1_000_000;
+    let uptime = scope.now_us / 1_000_000;
     let (port, whose) = match scope.core {
         Some(core) => (node.addresses.resp_cores.get(core).copied(), format!("core {core}")),
         None => (node.addresses.resp, "node".to_owned()),

@@ -5,6 +5,8 @@ use crate::core::hub::{Ending, Settled};
 use crate::session::waits::Wait;
 use crate::session::walk::{Outcome, refusal_text};
 use crate::stats::Class;
+use pinion_engine::clock::Clocks;
+use pinion_engine::key::Expiry;
 use pinion_engine::shard::request::{Answer, Refusal, Value};
 use pinion_net::resp::CommandId;
 use pinion_net::wire::{ErrorCode, Opcode, Responder, ValueRef};
@@ -95,6 +97,7 @@ impl WireSession {
         command: u64,
         outcome: Outcome,
         now_us: u64,
+        clocks: &Clocks,
         out: &mut Vec<u8>,
     ) -> Option<Settled> {
         let (place, _) = WireSession::parts(command);
@@ -114,7 +117,8 @@ impl WireSession {
                         rest = Some(key.to_vec());
                         break;
                     }
-                    page.push(out, key, value_ref(value));
+                    let expiry = Expiry(clocks.told_ms(value.expiry));
+                    page.push(out, key, value_ref(Value { expiry, ..value }));
                 }
                 let cursor = rest.map(|key| cursor::write(call.seal, &key));
                 page.finish(out, cursor.as_deref());
@@ -155,7 +159,7 @@ impl Call {
     }
 }
 
-/// A value as the protocol has it.
+/// A value as the protocol has it; its expiry is by the wall clock already.
 pub fn value_ref(value: Value<'_>) -> ValueRef<'_> {
     ValueRef { bytes: value.bytes, version: value.version.0, expiry: value.expiry.0 }
 }
@@ -219,7 +223,7 @@ mod tests {
         assert_eq!(walk.asks().len(), 1);
         walk.take(0, &Answer::Refused(refusal));
         let mut out = Vec::new();
-        session.walked(command, walk.outcome(), 0, &mut out);
+        session.walked(command, walk.outcome(), 0, &Clocks::default(), &mut out);
         let Parsed::Frame(frame, _) = parse(&out, &Limits::default()) else { panic!("no frame") };
         match Response::decode(&frame).unwrap().reply {
             Reply::Refused { code, text } => (code, text.to_owned()),

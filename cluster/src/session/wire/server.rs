@@ -81,7 +81,7 @@ fn info(turn: &mut Turn<'_, impl Sockets>) -> String {
         "partitions": node.placement.partitions(),
         "durability": node.config.durability.to_string(),
         "memory_bytes": node.config.memory_bytes,
-        "uptime_s": hub.now.unix_us.saturating_sub(node.started_unix_us) / 1_000_000,
+        "uptime_s": hub.now.mono_us / 1_000_000,
         "core": hub.me,
         "connections": hub.sessions.len(),
         "storage": crate::core::storage_stats(&turn.shard.stats()),

@@ -125,8 +125,8 @@ impl Chooser {
         let ms = if rng.random_range(0..3) == 0 { ms.div_ceil(1000) * 1000 } else { ms };
         match rng.random_range(0..5) {
             0..=2 => NewExpiry::After(ms),
-            3 => NewExpiry::At((now.clock_ms_max + ms).div_ceil(1000) * 1000),
-            _ => NewExpiry::At((now.clock_ms_max + ms).saturating_sub(20).max(1)),
+            3 => NewExpiry::At((now.lead.wall_of(now.clock_ms_max) + ms).div_ceil(1000) * 1000),
+            _ => NewExpiry::At((now.lead.wall_of(now.clock_ms_max) + ms).saturating_sub(20).max(1)),
         }
     }
 

@@ -223,7 +223,7 @@ impl At {
         match expiry {
             NewExpiry::Never => Span::NEVER,
             NewExpiry::Keep => found.map_or(Span::NEVER, |value| value.expiry),
-            NewExpiry::At(ms) => Span::exact(ms.max(1)),
+            NewExpiry::At(ms) => self.clock.lead.expiry_of(ms.max(1)),
             NewExpiry::After(ms) => Span {
                 from: self.clock.from.saturating_add(ms).max(1),
                 to: self.clock.to.saturating_add(ms).max(1),

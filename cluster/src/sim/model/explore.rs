@@ -216,6 +216,8 @@ impl Search<'_> {
     ) {
         let mut config = config.clone();
         config.unmark(target.op.id);
+        // It is told later, when the wall clock may be another.
+        let clock = Clock { lead: target.op.sent.lead_until(&self.now), ..clock };
         if let Wanted::Seen(seen) = wanted {
             let told = told_version(seen);
             let is_right = fits(&outcome, seen, clock) && told.is_none_or(|told| version.has(told));
@@ -237,7 +239,7 @@ impl Search<'_> {
     ) -> SmallVec<[(Config, Outcome); 2]> {
         // The clock of now may be of another life of the node.
         let clock = match open.seal {
-            Some(seal) => since(open, seal.clock_ms),
+            Some(seal) => since(open, seal.clock_ms, self.now),
             None => clock_of(open, self.now, u64::MAX),
         };
         let above = floor(config, open).max(open.op.version_after);
@@ -336,12 +338,12 @@ fn floor(config: &Config, open: &Pending) -> u64 {
 
 /// When an operation may have been evaluated.
 fn clock_of(open: &Pending, now: SimTime, until_ms: u64) -> Clock {
-    since(open, now.clock_ms_max.min(until_ms))
+    since(open, now.clock_ms_max.min(until_ms), now)
 }
 
-fn since(open: &Pending, until_ms: u64) -> Clock {
+fn since(open: &Pending, until_ms: u64, now: SimTime) -> Clock {
     let from = open.op.sent.clock_ms_min;
-    Span { from, to: until_ms.max(from) }
+    Clock { from, to: until_ms.max(from), lead: open.op.sent.lead_until(&now) }
 }
 
 /// The version that an answer tells of what was written.

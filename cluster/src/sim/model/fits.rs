@@ -47,7 +47,7 @@ pub fn value_fits(slot: Option<&Value>, seen: &SeenValue, clock: Clock) -> bool 
                 && version.is_none_or(|version| value.version.has(version))
                 && expiry.is_none_or(|expiry| match expiry {
                     0 => value.expiry == Span::NEVER,
-                    expiry => value.expiry != Span::NEVER && value.expiry.has(expiry),
+                    told => value.expiry != Span::NEVER && clock.lead.expiry_of(told).overlaps(value.expiry),
                 })
         }
     }
@@ -78,7 +78,7 @@ pub struct Lesson {
 pub fn lesson(place: usize, seen: &SeenValue, clock: Clock) -> Option<Lesson> {
     match seen {
         SeenValue::There { version, expiry, .. } if version.is_some() || expiry.is_some() => {
-            let expiry = expiry.filter(|expiry| *expiry > 0).map(Span::exact);
+            let expiry = expiry.filter(|told| *told > 0).map(|told| clock.lead.expiry_of(told));
             Some(Lesson { place, version: *version, expiry })
         }
         SeenValue::Ttl(unit, left) => {

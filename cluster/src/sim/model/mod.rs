@@ -29,7 +29,7 @@ mod tests;
 
 pub use history::{Ask, Checked, History, Ticket, Told};
 pub use scans::{About, Covered};
-pub use time::SimTime;
+pub use time::{Lead, SimTime};
 pub use violation::{Quoted, Violation};
 pub use window::Window;
 

@@ -19,7 +19,7 @@ pub enum NewExpiry {
     Keep,
     /// So many milliseconds from the shard's now.
     After(u64),
-    /// At this millisecond since the Unix epoch.
+    /// At this millisecond since the Unix epoch, by the wall clock.
     At(u64),
 }
 

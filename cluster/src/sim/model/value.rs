@@ -1,5 +1,6 @@
 //! What a key may hold: bytes that are known, a version and an expiry that may be known only within bounds.
 
+use super::time::Lead;
 use std::fmt;
 use std::rc::Rc;
 
@@ -143,7 +144,15 @@ impl Slots {
 }
 
 /// When something is evaluated: the clock of the shard lies between these, in milliseconds.
-pub type Clock = Span;
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clock {
+    /// The lowest.
+    pub from: u64,
+    /// The highest.
+    pub to: u64,
+    /// How far the wall clock is ahead of it.
+    pub lead: Lead,
+}
 
 /// What a key may hold at a clock: the value (with what its being alive tells of its expiry), nothing, or either.
 #[derive(Clone, Debug)]

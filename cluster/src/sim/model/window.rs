@@ -24,7 +24,9 @@ pub struct Window {
 
 impl Window {
     fn clock(self) -> Clock {
-        Span { from: self.from.clock_ms_min, to: self.now.clock_ms_max.max(self.from.clock_ms_min) }
+        let from = self.from.clock_ms_min;
+        let lead = self.from.lead_until(&self.now);
+        Clock { from, to: self.now.clock_ms_max.max(from), lead }
     }
 }
 

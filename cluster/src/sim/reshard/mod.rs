@@ -42,6 +42,11 @@ impl World {
         if self.calamity.is_stormy() || !self.calamity.damage.is_empty() || most == 1 {
             return Ok(());
         }
+        if !self.truth.is_one_time() {
+            // The new shards will have one; the model doesn't know which.
+            self.counters.count("reshards left out for times that differ");
+            return Ok(());
+        }
         let cores = if cores == self.plan.node.cores { cores % most + 1 } else { cores };
         for _ in 0..ATTEMPTS {
             let mishap = Mishap::draw(&mut self.streams.faults);
@@ -95,6 +100,7 @@ impl World {
         (self.plan.node.cores, self.plan.node.layout) = (cores, file.layout);
         self.plan.node.is_made = file.is_made;
         self.history.resharded(cores);
+        self.truth.resharded(cores);
     }
 }
 

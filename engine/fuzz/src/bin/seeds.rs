@@ -1,10 +1,13 @@
 //! Writes the seeds of the engine's targets: `seeds DIR` makes `DIR/TARGET/NAME`. Everything comes from the engine's own writers.
 
+use pinion_engine::clock::{BootId, BootTime, ClockStamp};
 use pinion_engine::drive::StoreFile;
 use pinion_engine::drive::blocking::perform;
 use pinion_engine::io::FileName;
 use pinion_engine::key::{Entry, Expiry, Incarnation, Kind, Prefix, RangeTombstone, Stamp};
-use pinion_engine::log::{BatchBuilder, Log, LogOptions, LogPosition, Record, RecordKind, recover};
+use pinion_engine::log::{
+    BatchBuilder, Log, LogOptions, LogPosition, Record, RecordKind, clock_payload, recover,
+};
 use pinion_engine::manifest::{Edit, GroupState, Manifest, TableEntry};
 use pinion_engine::table::{Compression, TableBuilder};
 use pinion_engine::{Keyspace, Partition, Version};
@@ -64,20 +67,27 @@ fn write_log(dir: &mut MemoryDir, direct: bool, commits: &[u64]) {
         recover(dir, LogPosition::default(), options, &mut |_, _| Ok(())).expect("the log is sound");
     for &records in commits {
         for index in 0..records {
-            let (batch, kind) = match index % 3 {
-                2 => (batch(0), RecordKind::Clock),
-                n => (batch(n + 1), RecordKind::Entry),
+            let (payload, kind) = match index % 4 {
+                // As builds did that logged one clock.
+                2 => (batch(0).bytes().to_vec(), RecordKind::Clock),
+                3 => (clock_payload(&stamp(index)), RecordKind::Clock),
+                n => (batch(n + 1).bytes().to_vec(), RecordKind::Entry),
             };
             log.append(Record {
                 group: Partition(index as u16),
                 kind,
                 term: 1,
                 index,
-                payload: batch.bytes(),
+                payload: &payload,
             });
         }
         write_commit(dir, &mut log);
     }
+}
+
+fn stamp(number: u64) -> ClockStamp {
+    let boot = BootTime { id: BootId([7; 16]), us: number };
+    ClockStamp { shard_us: 1_000 + number, wall_us: 2_000 + number, is_sure: number.is_multiple_of(2), boot }
 }
 
 fn write_commit(dir: &mut MemoryDir, log: &mut Log) {
@@ -133,6 +143,7 @@ fn manifests(dir: &Path) {
             groups: vec![group],
             log_start: (step % 2 == 0).then_some(LogPosition { segment: step << 32, offset: 4096 }),
             next_file: Some(step + 1),
+            clock: (step % 2 == 1).then(|| stamp(step)),
         };
         let mut requests = Vec::new();
         manifest.append(edit, &mut requests);

@@ -7,6 +7,7 @@ use super::writer::encode_file;
 use super::*;
 use crate::Error;
 use crate::aligned::AlignedBuf;
+use crate::clock::{BootId, BootTime, ClockStamp};
 use crate::dir::Dir;
 use crate::dir::testing::MemoryDir;
 use crate::drive::blocking::perform;
@@ -48,7 +49,13 @@ fn edit(n: u64) -> Edit {
             partitions: 64,
             layout: n as u32,
         }),
+        clock: (n % 3 != 1).then(|| stamp(n)),
     }
+}
+
+fn stamp(n: u64) -> ClockStamp {
+    let boot = BootTime { id: BootId([5; 16]), us: n * 1000 + 2 };
+    ClockStamp { shard_us: n * 1000, wall_us: n * 1000 + 1, is_sure: true, boot }
 }
 
 fn state_after(edits: u64) -> ManifestState {
@@ -238,13 +245,14 @@ fn the_bytes_are_those_that_the_documentation_draws() {
     header[12..16].copy_from_slice(&crc);
     assert_eq!(bytes[..BLOCK], header);
 
-    // The third edit adds table 3, removes table 1 and changes partition 0; it moves no log start, tells of segment 3 of
-    // the log in file 3, and nothing of the store.
+    // The third edit adds table 3, removes table 1, changes partition 0 and tells the clocks; it moves no log start, tells of
+    // segment 3 of the log in file 3, and nothing of the store.
     let at = 4 * BLOCK;
-    let mut body = [u64s(&[4]), u32s(&[40 + 32 + 24 + 8 + 48, 4096]), u64s(&[2])].concat();
-    body.extend([u64s(&[0]), u32s(&[0, 2 | 4]), u64s(&[4]), u32s(&[1, 1, 1, 0])].concat());
+    let mut body = [u64s(&[4]), u32s(&[40 + 32 + 24 + 8 + 48 + 48, 4096]), u64s(&[2])].concat();
+    body.extend([u64s(&[0]), u32s(&[0, 2 | 4 | 16]), u64s(&[4]), u32s(&[1, 1, 1, 0])].concat());
     body.extend([u64s(&[3, 3]), u32s(&[0, 0, 0, 0])].concat());
     body.extend([u64s(&[3, 3 * 4096, 3, 1]), u32s(&[0, 1]), u64s(&[3, 1, 30, 30, 3000])].concat());
+    body.extend([u64s(&[3000, 3001, 3002]), vec![5; 16], u32s(&[1, 0])].concat());
     body.resize(BLOCK - 8, 0);
     let salt = [&SHARD[..], &u64s(&[1, at as u64])].concat();
     let crc = crc32c::crc32c(&[&salt[..], &body].concat());
@@ -257,7 +265,7 @@ fn of_version_1() -> (MemoryDir, ManifestState) {
     let mut bytes = AlignedBuf::with_capacity(0);
     let mut state = ManifestState::default();
     encode_file(place, 1, &state, &mut bytes);
-    let edit = Edit { log_reached: None, membership: None, ..edit(2) };
+    let edit = Edit { log_reached: None, membership: None, clock: None, ..edit(2) };
     place.encode(RecordKind::Edit, 2, &edit, bytes.len() as u64, &mut bytes);
     state.apply(&edit);
     let mut dir = MemoryDir::new();
@@ -270,6 +278,7 @@ fn of_version_1() -> (MemoryDir, ManifestState) {
 fn a_manifest_of_the_first_version_is_read_and_moves_to_a_file_of_this_one() {
     let (mut dir, expected) = of_version_1();
     let (mut manifest, state) = recover(&mut dir).unwrap();
+    assert_eq!(state.stamp(), Some(ClockStamp::of_one_clock(2000)), "the clock of its newest group");
     assert_eq!((state, names(&dir)), (expected, vec![FileName::Manifest(2)]));
     let mut requests = Vec::new();
     manifest.append(edit(5), &mut requests);

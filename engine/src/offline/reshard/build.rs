@@ -4,7 +4,7 @@ use super::{ReshardReport, Sources, Watch};
 use crate::dir::Dir;
 use crate::drive::StoreFile;
 use crate::drive::blocking::publish;
-use crate::key::{Incarnation, Keyspace, Prefix, RangeTombstone};
+use crate::key::{Entry, Incarnation, Keyspace, Prefix, RangeTombstone};
 use crate::manifest::{Edit, Manifest};
 use crate::offline::TableSink;
 use crate::placement::Placement;
@@ -33,8 +33,9 @@ pub fn build(
     done.tables += tables.len() as u64;
     done.bytes += tables.iter().map(|table| table.file_bytes).sum::<u64>();
     let groups = sources.groups.values().filter(|group| owned.contains(&group.partition)).copied().collect();
-    let membership = Some(store.membership(shard));
-    let edit = Edit { added: tables, groups, next_file: Some(next_file), membership, ..Edit::default() };
+    let (membership, clock) = (Some(store.membership(shard)), sources.time.clock);
+    let edit =
+        Edit { added: tables, groups, next_file: Some(next_file), membership, clock, ..Edit::default() };
     publish(dir, &mut manifest, edit)
 }
 
@@ -61,7 +62,8 @@ fn copy(
             continue;
         }
         watch.moved((entry.key.len() + entry.value.len()) as u64);
-        sink.add(entry)?;
+        let expiry = sources.expiry(prefix.partition(), entry.expiry);
+        sink.add(Entry { expiry, ..entry })?;
         merge.advance()?;
     }
     Ok(())

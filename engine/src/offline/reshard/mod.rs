@@ -5,7 +5,8 @@
 //!    two above the store's, one shard's at a time, so that memory is bounded.
 //! 3. Each new shard is built in a directory of the next layout: for the partitions that the placement gives it,
 //!    every version, tombstone and range tombstone moves as it is into tables of the bottom level, and the groups'
-//!    states into its manifest. Everything is synced.
+//!    states into its manifest. Where the old shards' times differ, expiries are told in one ([`Meeting`](crate::clock::Meeting)). Everything is
+//!    synced.
 //! 4. `STORE` is replaced: from one moment to the next the new shards count.
 //! 5. The directories of all other layouts, the old shards among them, are removed.
 //!

@@ -1,10 +1,11 @@
 //! All that the old shards hold, as tables.
 
 use super::Disk;
+use crate::clock::{ClockStamp, Meeting};
 use crate::dir::Dir;
 use crate::drive::{StoreDir, shard_dir};
 use crate::io::FileName;
-use crate::key::RangeTombstone;
+use crate::key::{Expiry, RangeTombstone};
 use crate::manifest::GroupState;
 use crate::memtable::Memtable;
 use crate::offline::{Contents, Merge, TableInfo, TableSink};
@@ -20,6 +21,11 @@ pub struct Sources {
     pub ranges: Vec<RangeTombstone>,
     /// The state of every partition that was written.
     pub groups: BTreeMap<Partition, GroupState>,
+    /// The clocks of the old shards, which are one in the new ones.
+    pub time: Meeting,
+    /// Of each old shard, what it knows of the time; and in which of them a partition was.
+    clocks: Vec<Option<ClockStamp>>,
+    origins: BTreeMap<Partition, usize>,
     /// How the new tables are to be stored: as the old ones are.
     pub compression: Compression,
 }
@@ -37,6 +43,9 @@ impl Sources {
             parts: Vec::new(),
             ranges: Vec::new(),
             groups: BTreeMap::new(),
+            time: Meeting::default(),
+            clocks: Vec::new(),
+            origins: BTreeMap::new(),
             compression: Compression::None,
         };
         for shard in present_shards(disk, store)? {
@@ -44,6 +53,7 @@ impl Sources {
             let spill = shard_dir(&store.path, scratch, shard);
             sources.add_shard(disk, &path, &spill, store.file.shard_id(shard), store.file.partitions)?;
         }
+        sources.meet();
         let tables = || sources.parts.iter().flat_map(|part| &part.tables);
         let block_bytes: u64 = tables().map(|table| table.block_bytes).sum();
         // Blocks that take less than the values in them were compressed.
@@ -76,7 +86,9 @@ impl Sources {
             )));
         }
         self.ranges.extend(contents.range_tombstones().cloned());
+        self.clocks.push(unflushed.clock);
         for group in unflushed.groups.values() {
+            self.origins.insert(group.partition, self.clocks.len() - 1);
             let is_known = u32::from(group.partition.0) < partitions;
             if !is_known || self.groups.insert(group.partition, *group).is_some() {
                 return Err(Error::Unusable(format!(
@@ -95,6 +107,18 @@ impl Sources {
         }
         self.parts.push(Part { dir, tables: contents.tables });
         Ok(())
+    }
+
+    /// All shards have been read: their times become one.
+    fn meet(&mut self) {
+        self.time = Meeting::of(&self.clocks);
+        let clock_us = self.time.clock.map_or(0, |clock| clock.shard_us);
+        self.groups.values_mut().for_each(|group| group.clock_us = clock_us);
+    }
+
+    /// When an entry of a partition expires, in the time of the new shards.
+    pub fn expiry(&self, partition: Partition, expiry: Expiry) -> Expiry {
+        self.origins.get(&partition).map_or(expiry, |&shard| self.time.moved(shard, expiry))
     }
 
     /// Length of all keys and values.

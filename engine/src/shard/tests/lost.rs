@@ -86,7 +86,7 @@ fn a_shard_that_was_never_made_is_made_whatever_a_first_attempt_left() {
         let mut dir = MemoryDir::new();
         dir.fail_after(changes);
         let options = options(Durability::Sync, 16);
-        let now = Now { unix_us: START_US, mono_us: 0 };
+        let now = Now { unix_us: START_US, ..Now::default() };
         let first = Shard::open_tuned(&mut dir, options.clone(), small(), now);
         if first.is_ok() {
             return assert!(changes > 5, "an attempt takes more changes than {changes}");

@@ -14,11 +14,13 @@ mod pipelining;
 mod residency;
 mod settling;
 mod space;
+mod time;
 
-use super::options::{Durability, Now, ShardOptions, Tuning};
+use super::options::{Durability, ShardOptions, Tuning};
 use super::owned::OwnedOp;
 use super::request::{Answer, Answers, Condition, Op, PutExpiry, Refusal, Request, Scan, Ticket, Update};
-use super::{JobId, Shard};
+use super::{JobId, Now, Shard};
+use crate::clock::{BootId, BootTime, TimeJump};
 use crate::dir::testing::MemoryDir;
 use crate::drive::blocking::{perform, run_job};
 use crate::io::{IoCompletion, IoRequest};
@@ -118,6 +120,7 @@ fn options(durability: Durability, memory_mib: usize) -> ShardOptions {
         value_bytes_max: 1 << 20,
         membership: None,
         is_made: false,
+        time_jump: TimeJump::Refuse,
     }
 }
 
@@ -151,7 +154,8 @@ fn usual() -> Tuning {
 
 impl Hand {
     fn new(durability: Durability, tuning: Tuning) -> Hand {
-        let now = Now { unix_us: START_US, mono_us: 0 };
+        let boot = BootTime { id: BootId([1; 16]), us: 0 };
+        let now = Now { unix_us: START_US, mono_us: 0, boot };
         Hand::open(MemoryDir::new(), options(durability, 16), tuning, now)
     }
 
@@ -198,6 +202,7 @@ impl Hand {
     fn advance_ms(&mut self, ms: u64) {
         self.now.unix_us += ms * 1000;
         self.now.mono_us += ms * 1000;
+        self.now.boot.us += ms * 1000;
     }
 
     /// Ends the turn; what the shard asks for is held.

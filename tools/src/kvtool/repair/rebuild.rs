@@ -137,7 +137,13 @@ fn build(
     publish(
         dir,
         &mut manifest,
-        Edit { added: tables, groups, next_file: Some(next_file), ..Edit::default() },
+        Edit {
+            added: tables,
+            groups,
+            next_file: Some(next_file),
+            clock: contents.unflushed.clock,
+            ..Edit::default()
+        },
     )?;
     Ok(entries)
 }

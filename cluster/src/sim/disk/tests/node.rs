@@ -2,6 +2,7 @@
 
 use super::super::{Crash, Disk, DiskFaults};
 use super::history::{KEYS, State};
+use pinion_engine::clock::{BootId, BootTime, TimeJump};
 use pinion_engine::io::IoRequest;
 use pinion_engine::shard::options::Tuning;
 use pinion_engine::shard::request::{Answer, Answers, Op, Request, Scan, Ticket};
@@ -81,7 +82,8 @@ fn tuning(is_cold: bool) -> Tuning {
 }
 
 fn now(us: u64) -> Now {
-    Now { unix_us: START_US + us, mono_us: us }
+    let boot = BootTime { id: BootId([1; 16]), us };
+    Now { unix_us: START_US + us, mono_us: us, boot }
 }
 
 impl Node {
@@ -96,6 +98,7 @@ impl Node {
             value_bytes_max: 1 << 20,
             membership: None,
             is_made: false,
+            time_jump: TimeJump::Refuse,
         };
         let tuning = tuning(rng.random());
         let mut disk = Disk::new("store/shard-000");

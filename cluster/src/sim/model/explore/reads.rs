@@ -24,7 +24,7 @@ impl Search<'_> {
         let is_newest = glimpse.end == u32::MAX;
         for Branch { slots, outcome, .. } in evaluate(&target.op, &glimpse.slots, clock, Span::ANY) {
             // The reply may have been made later than the look.
-            let telling = Span { from: clock.from, to: self.now.clock_ms_max.max(clock.to) };
+            let telling = Clock { to: self.now.clock_ms_max.max(clock.to), ..clock };
             if let Wanted::Seen(seen) = wanted
                 && !fits(&outcome, seen, telling)
             {
