@@ -561,7 +561,7 @@ impl World {
         let is_damaged = self.calamity.damage.iter().any(|(other, _)| *other == shard);
         match error {
             Error::Damaged { file, .. } if damaged(*file) => {}
-            Error::Io { .. } if self.calamity.is_stormy() => return Ok(()),
+            Error::Io { .. } if self.calamity.storm_until_us.is_some() => return Ok(()),
             Error::TimeJump { .. } if self.plan.jumps_while_down => return self.explain_time(),
             // Only what isn't there yet has to be made: a new log.
             Error::Io { .. } if self.calamity.flood_until_us.is_some() && !self.has_log(shard) => {
