@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::resp::Reply;
+use common::resp::{Reply, Resp};
 use common::{Kvd, store_dir};
 use std::collections::{BTreeSet, HashMap};
 
