@@ -175,12 +175,10 @@ fn a_client_at_the_wrong_port_is_told_so_in_its_own_protocol() {
         connect_timeout: DEADLINE,
         ..pinion_net::client::Options::default()
     };
-    let begun = Instant::now();
     let refused = pinion_net::client::BlockingClient::connect([kvd.resp.clone()], options);
     let told = refused.expect_err("RESP is spoken there").to_string();
     let kv_port = port(&kvd.kv);
     assert!(told.contains(&format!("the binary protocol is on port {kv_port}")), "{told}");
-    assert!(begun.elapsed() < DEADLINE, "it is told, not left to wait");
 }
 
 #[test]
