@@ -63,7 +63,6 @@ impl Shard {
         let clock_us = clock_us.max(now.unix_us).min(CLOCK_US_MAX);
         let mut background = Background::new(tree_options, state.next_file);
         background.debt_bytes = sources.tree.debt_bytes(&background.tree_options);
-        background.is_disk_full = log.is_failed();
         let doubt = log.is_failed().then(|| Shard::doubt_for_room(&dir.path()));
         Ok(Shard {
             home: Home::new(dir.path()),
