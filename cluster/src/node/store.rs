@@ -90,6 +90,9 @@ fn failed(error: pinion_engine::Error) -> Error {
             io::ErrorKind::ReadOnlyFilesystem => {
                 "; its file system is mounted read-only: remount it, or choose another --dir"
             }
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                "; free some space, or choose another --dir"
+            }
             _ => "",
         },
         _ => "",

@@ -14,6 +14,8 @@ pub const DIRECT: u8 = 2;
 pub const SAME_GENERATION: u8 = 4;
 /// Flag of an input: the log start lies behind the first commit of the oldest file.
 pub const LATER_START: u8 = 8;
+/// Flag of an input: the manifest heard of the newest segment.
+pub const HEARD_OF: u8 = 16;
 /// Flag of a file: it is zero-filled to a segment's size.
 pub const PREPARED: u8 = 1;
 /// Bytes of a segment: the least that is possible.

@@ -16,7 +16,7 @@ use pinion_engine::drive::blocking::perform;
 use pinion_engine::io::{FileName, IoRequest};
 use pinion_engine::key::Expiry;
 use pinion_engine::log::{
-    Batch, DumpItem, Log, LogEvent, LogOptions, LogPosition, Record, RecordKind, clock_behind, dump, recover,
+    Batch, DumpItem, Extent, Log, LogEvent, LogOptions, LogPosition, Reached, Record, RecordKind, clock_behind, dump, recover,
     repair, replay,
 };
 use pinion_engine::{Error, Partition};
@@ -35,18 +35,20 @@ fn run(input: &[u8]) {
         segment_bytes: log_image::SEGMENT_BYTES as u32,
         ..LogOptions::new(SHARD, flags & log_image::DIRECT != 0)
     };
-    let from = if flags & log_image::LATER_START != 0 { later_start(&dir) } else { LogPosition::default() };
+    let start = if flags & log_image::LATER_START != 0 { later_start(&dir) } else { LogPosition::default() };
+    let reached = if flags & log_image::HEARD_OF != 0 { newest(&dir) } else { Reached::default() };
+    let known = Extent { start, reached };
     let dumped = dump_all(&dir);
-    let (replayed, replayed_found) = replay_all(&dir, from);
+    let (replayed, replayed_found) = replay_all(&dir, known);
     let mut recovered = dir.clone();
-    match recover_all(&mut recovered, from, options) {
+    match recover_all(&mut recovered, known, options) {
         (Ok(log), found) => {
             assert_eq!(replayed.expect("what recovers replays"), found.len() as u64);
             assert_eq!(replayed_found, found, "replay reads what recovery reads");
             // A dump reads every segment from its beginning, and ends where a commit is bad.
-            assert!(from != LogPosition::default() || dumped >= found.len(), "a dump shows at least the log");
-            leaves_a_sound_log_alone(&dir, from, options, &found);
-            goes_on(recovered, log, from, options, found);
+            assert!(start != LogPosition::default() || dumped >= found.len(), "a dump shows at least the log");
+            leaves_a_sound_log_alone(&dir, known, options, &found);
+            goes_on(recovered, log, known, options, found);
         }
         (Err(error), found) => {
             assert_eq!(recovered, dir, "a recovery that fails changes nothing: {error}");
@@ -57,9 +59,20 @@ fn run(input: &[u8]) {
                     "recovery: {error}; replay: {replayed:?}"
                 );
             }
-            mends(dir, from, options, &error, &found);
+            mends(dir, known, options, &error, &found);
         }
     }
+}
+
+/// The segment with the highest generation, by what its file says.
+fn newest(dir: &MemoryDir) -> Reached {
+    let segments = dir.files.iter().filter(|(_, bytes)| bytes.len() > BLOCK);
+    let newest = segments.max_by_key(|(_, bytes)| number(bytes, 40, 8));
+    newest.map_or(Reached::default(), |(name, bytes)| Reached {
+        // One at the end of all generations would end every repair.
+        generation: number(bytes, 40, 8).min(1 << 62),
+        file: name.number(),
+    })
 }
 
 /// Behind the first commit of the segment with the lowest generation.
@@ -102,15 +115,15 @@ fn goes_on_in_time(stamp: ClockStamp) {
     }
 }
 
-fn recover_all(dir: &mut MemoryDir, from: LogPosition, options: LogOptions) -> (Result<Log, Error>, Found) {
+fn recover_all(dir: &mut MemoryDir, known: Extent, options: LogOptions) -> (Result<Log, Error>, Found) {
     let mut found = Found::new();
-    let log = recover(dir, from, options, &mut visit(&mut found));
+    let log = recover(dir, known, options, &mut visit(&mut found));
     (log, found)
 }
 
-fn replay_all(dir: &MemoryDir, from: LogPosition) -> (Result<u64, Error>, Found) {
+fn replay_all(dir: &MemoryDir, known: Extent) -> (Result<u64, Error>, Found) {
     let mut found = Found::new();
-    let replayed = replay(dir, from, SHARD, &mut visit(&mut found));
+    let replayed = replay(dir, known, SHARD, &mut visit(&mut found));
     (replayed.map(|replayed| replayed.records), found)
 }
 
@@ -138,16 +151,16 @@ fn check_error(error: &Error) {
     }
 }
 
-fn leaves_a_sound_log_alone(dir: &MemoryDir, from: LogPosition, options: LogOptions, found: &Found) {
+fn leaves_a_sound_log_alone(dir: &MemoryDir, known: Extent, options: LogOptions, found: &Found) {
     let mut repaired = dir.clone();
-    let report = repair(&mut repaired, from, options).expect("a log that recovers can be repaired");
+    let report = repair(&mut repaired, known, options).expect("a log that recovers can be repaired");
     assert!(report.damage.is_empty(), "it recovers but is damaged: {:?}", report.damage);
     assert_eq!(report.kept_records, found.len() as u64);
     assert_eq!(repaired, *dir, "the repair of a sound log changes nothing");
 }
 
-fn goes_on(mut dir: MemoryDir, mut log: Log, from: LogPosition, options: LogOptions, mut found: Found) {
-    let (again, same) = recover_all(&mut dir.clone(), from, options);
+fn goes_on(mut dir: MemoryDir, mut log: Log, known: Extent, options: LogOptions, mut found: Found) {
+    let (again, same) = recover_all(&mut dir.clone(), known, options);
     if !recovers(again) {
         return;
     }
@@ -165,7 +178,7 @@ fn goes_on(mut dir: MemoryDir, mut log: Log, from: LogPosition, options: LogOpti
     log.write(true, &mut requests).expect("something was appended");
     settle(&mut dir, &mut log, requests);
     found.push((at, 77, payload));
-    let (again, longer) = recover_all(&mut dir, from, options);
+    let (again, longer) = recover_all(&mut dir, known, options);
     if !recovers(again) {
         return;
     }
@@ -189,9 +202,9 @@ fn settle(dir: &mut MemoryDir, log: &mut Log, mut requests: Vec<IoRequest>) {
     }
 }
 
-fn mends(mut dir: MemoryDir, from: LogPosition, options: LogOptions, error: &Error, found: &Found) {
+fn mends(mut dir: MemoryDir, known: Extent, options: LogOptions, error: &Error, found: &Found) {
     let before = dir.clone();
-    let report = match repair(&mut dir, from, options) {
+    let report = match repair(&mut dir, known, options) {
         Ok(report) => report,
         Err(refused) => {
             let refused_text = refused.to_string();
@@ -210,13 +223,13 @@ fn mends(mut dir: MemoryDir, from: LogPosition, options: LogOptions, error: &Err
         return assert!(!matches!(error, Error::Damaged { .. }), "damage that repair doesn't see: {error}");
     }
     // The repair may start elsewhere only if nothing of the log from there on is left.
-    let (again, kept) = recover_all(&mut dir.clone(), from, options);
+    let (again, kept) = recover_all(&mut dir.clone(), known, options);
     if let Err(error) = again {
         if is_at_its_end(&error) {
             return;
         }
         assert!(report.kept_records == 0, "repaired, and it doesn't recover: {error}");
-        let (again, kept) = recover_all(&mut dir, LogPosition::default(), options);
+        let (again, kept) = recover_all(&mut dir, Extent { start: LogPosition::default(), ..known }, options);
         return assert!(!recovers(again) || kept.is_empty());
     }
     assert_eq!(kept.len() as u64, report.kept_records, "the report counts what stays");

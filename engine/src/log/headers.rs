@@ -112,9 +112,13 @@ fn header_of(
                 }
                 !is_given_again
             })?;
-            let goes_on = first.iter().any(|(group, &index)| last.get(group) == Some(&(index - 1)));
-            let is_next = header.generation + 1 == generation || durable.segment == header.generation;
-            if !goes_on && !is_next {
+            let follows = |(group, &index): (&Partition, &u64)| {
+                last.get(group).is_some_and(|&last: &u64| last.checked_add(1) == Some(index))
+            };
+            let goes_on = first.iter().any(follows);
+            let is_next = generation - header.generation == 1 || durable.segment == header.generation;
+            let is_before_start = known.start > LogPosition { segment: header.generation, offset: end };
+            if !(goes_on || is_next) || is_before_start {
                 return Ok(None);
             }
             Previous { generation: header.generation, file: header.file, end }

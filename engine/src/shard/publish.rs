@@ -163,14 +163,16 @@ impl Shard {
             level: u8::try_from(*level).expect("there are seven levels"),
             file_bytes: table.meta().file_bytes,
         });
+        let known = self.manifest.planned();
+        let reached = self.log.reached();
         let edit = Edit {
             added: added.collect(),
             removed: install.removed.clone(),
             groups,
             log_start: install.log_start,
-            log_reached: Some(self.log.reached()),
+            log_reached: (reached.generation > known.log_reached.generation).then_some(reached),
             next_file: Some(self.background.next_file),
-            membership: self.options.membership,
+            membership: self.options.membership.filter(|_| known.membership != self.options.membership),
             clock,
         };
         if let Err(what) = self.manifest.check(&edit) {

@@ -142,9 +142,12 @@ fn check_directory(dir: &Path) -> Option<Problem> {
     let made = options.write(true).create(true).truncate(true).mode(0o600).open(&probe);
     let written =
         made.and_then(|mut file| file.write_all(b"pinion")).and_then(|()| std::fs::remove_file(&probe));
-    written.err().map(|error| {
-        // Of a full disk the empty file may be left.
-        let _ = std::fs::remove_file(&probe);
+    let error = written.err()?;
+    // Of a full disk the empty file may be left.
+    let _ = std::fs::remove_file(&probe);
+    // Without room a store can still be read; what needs some says so itself.
+    let is_full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+    (!is_full).then(|| {
         Problem::new(format!("{shown} can't be written to: {error}"), unwritable_remedy(existing, &error))
     })
 }
@@ -162,8 +165,7 @@ fn unwritable_remedy(dir: &Path, error: &io::Error) -> String {
             "its file system is mounted read-only: run `mount -o remount,rw` on it, or choose another --dir"
                 .to_owned()
         }
-        io::ErrorKind::StorageFull => "free some space, or choose another --dir".to_owned(),
-        _ => "fix its owner, mode or space, or choose another --dir".to_owned(),
+        _ => "fix its owner or mode, or choose another --dir".to_owned(),
     }
 }
 

@@ -6,9 +6,9 @@ use pinion_engine::drive::blocking::perform;
 use pinion_engine::io::FileName;
 use pinion_engine::key::{Entry, Expiry, Incarnation, Kind, Prefix, RangeTombstone, Stamp};
 use pinion_engine::log::{
-    BatchBuilder, Log, LogOptions, LogPosition, Record, RecordKind, clock_payload, recover,
+    BatchBuilder, Log, LogOptions, LogPosition, Reached, Record, RecordKind, clock_payload, recover,
 };
-use pinion_engine::manifest::{Edit, GroupState, Manifest, TableEntry};
+use pinion_engine::manifest::{Edit, GroupState, Manifest, Membership, TableEntry};
 use pinion_engine::table::{Compression, TableBuilder};
 use pinion_engine::{Keyspace, Partition, Version};
 use pinion_engine_fuzz::memory_dir::MemoryDir;
@@ -142,8 +142,10 @@ fn manifests(dir: &Path) {
             removed: if step > 2 { vec![step - 2] } else { Vec::new() },
             groups: vec![group],
             log_start: (step % 2 == 0).then_some(LogPosition { segment: step << 32, offset: 4096 }),
+            log_reached: Some(Reached { generation: step << 32, file: step }),
             next_file: Some(step + 1),
             clock: (step % 2 == 1).then(|| stamp(step)),
+            membership: (step == 1).then_some(Membership { shard: 0, shards: 2, partitions: 64, layout: 0 }),
         };
         let mut requests = Vec::new();
         manifest.append(edit, &mut requests);
