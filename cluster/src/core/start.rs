@@ -17,7 +17,7 @@ use pinion_engine::shard::Shard;
 use pinion_net::reactor::{Reactor, ReactorConfig, Waker};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// What a core is made from.
 pub struct CoreSetup {
@@ -39,9 +39,6 @@ pub struct CoreSetup {
 
 /// A reactor keeps this much input of one connection: the longest command with its framing, and a little.
 const INPUT_BYTES_MAX: usize = (32 << 20) + (1 << 20);
-
-/// How long a core of several looks for work before it sleeps: another core's message comes within that time if it comes.
-const SPIN: Duration = Duration::from_micros(0);
 
 /// A core whose shard is open.
 pub struct OpenCore {
@@ -89,7 +86,6 @@ impl CoreSetup {
             listeners: listeners.collect::<Result<_, _>>().map_err(failed)?,
             connections_max: self.node.config.connections_max.min(CONNECTION_INDEX_END as usize / 2),
             input_bytes_max: INPUT_BYTES_MAX,
-            spin: SPIN,
             ..ReactorConfig::default()
         };
         Reactor::new(config).map_err(failed)

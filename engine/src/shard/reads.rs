@@ -95,12 +95,18 @@ impl Shard {
             let value = match self.sources.get(&self.key_scratch, hash, at.version, at.now_ms) {
                 Ok(Point::Value(value)) => Some(value),
                 Ok(Point::Absent) => None,
-                Ok(Point::NeedsRead(_)) | Err(_) => {
-                    debug_assert!(
-                        false,
-                        "what was read stays while the cache holds it; what is resident is there"
-                    );
-                    None
+                // What was read stays while the cache holds it, and what is resident is there. Should that ever be
+                // wrong, nothing is said of the keys that are left.
+                Ok(Point::NeedsRead(block)) => {
+                    let what = "a block that was read is not in memory; this is a defect, please report it";
+                    let file = Sources::file_of(block);
+                    let error = Error::Unusable(format!("{file} at offset {}: {what}", block.offset));
+                    self.refuse_damaged(ticket, &error, out);
+                    return Flow::Done;
+                }
+                Err(error) => {
+                    self.refuse_damaged(ticket, &error, out);
+                    return Flow::Done;
                 }
             };
             out.answer(ticket, Answer::Item { index, value });
