@@ -4,6 +4,8 @@ mod common;
 
 use common::Kvd;
 use common::resp::Reply;
+use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
@@ -40,12 +42,14 @@ impl Drop for Small {
 }
 
 fn fill(path: &Path) -> PathBuf {
-    use std::io::Write;
     let ballast = path.join("ballast");
-    let mut file = std::fs::File::create(&ballast).expect("a file can be made");
+    fill_up(File::create(&ballast).expect("a file can be made"));
+    ballast
+}
+
+fn fill_up(mut file: File) {
     let block = vec![1; 64 << 10];
     while file.write_all(&block).is_ok() {}
-    ballast
 }
 
 #[test]
@@ -144,4 +148,57 @@ fn a_start_on_a_full_disk_serves_reads_leaves_nothing_and_takes_writes_when_ther
         assert_eq!(kvd.resp().call(&["GET", key]), Reply::bulk("x"));
     }
     assert_eq!(kvd.stop().code(), Some(0));
+}
+
+/// A file that others fill and empty, as on a disk that is nearly full all day.
+#[test]
+fn a_shard_without_room_refuses_at_once_says_so_once_and_answers_the_reads_behind() {
+    let Some(small) = Small::mount(300) else { return };
+    let kvd = Kvd::start(&small.path().join("store"), &["--shards", "2", "--memory", "64MB"]);
+    let mut resp = kvd.resp();
+    let value = vec![b'v'; 256 << 10];
+    let ballast = fill(small.path());
+    // Both shards run out of room.
+    let until = Instant::now() + common::DEADLINE;
+    while kvd.log().matches("takes no writes: the disk is full").count() < 2 {
+        assert!(Instant::now() < until, "a full disk takes writes for ever: {}", kvd.log());
+        for number in 0..64 {
+            let key = format!("key{number}");
+            resp.call(&[b"SET", key.as_bytes(), &value]);
+        }
+    }
+    let info = |resp: &mut common::resp::Resp| match resp.call(&["INFO", "persistence"]) {
+        Reply::Bulk(text) => String::from_utf8(text).expect("INFO is text"),
+        other => panic!("INFO is answered {other:?}"),
+    };
+    let said = info(&mut resp);
+    assert!(said.contains("aof_last_write_status:err\r\nread_only_shards:2"), "{said}");
+    for round in 0..50 {
+        // Room for less than a table comes and goes: it changes nothing.
+        let file = File::options().append(true).open(&ballast).expect("the ballast is ours");
+        let len = file.metadata().expect("it is open").len();
+        file.set_len(len - (1 << 20)).expect("it gets shorter");
+        fill_up(file);
+        for number in 0..20 {
+            let key = format!("new{round}-{number}");
+            let refused = resp.call(&[b"SET", key.as_bytes(), &value]);
+            assert!(
+                matches!(&refused, Reply::Error(text) if text.contains("the disk is full")),
+                "{refused:?}"
+            );
+            assert_eq!(resp.call(&["EXISTS", &key]), Reply::Integer(0));
+        }
+    }
+    let log = kvd.log();
+    assert_eq!(log.matches("takes no writes").count(), 2, "{log}");
+    assert_eq!(log.matches("takes writes again").count(), 0, "{log}");
+    let told = log.lines().filter(|line| line.contains("ERROR") || line.contains("WARN")).count();
+    assert!(told < 20, "{log}");
+    std::fs::remove_file(ballast).expect("the ballast is ours");
+    let until = Instant::now() + common::DEADLINE;
+    while !info(&mut resp).contains("aof_last_write_status:ok\r\nread_only_shards:0") {
+        assert!(Instant::now() < until, "writes don't come back; kvd says: {}", kvd.log());
+        std::thread::yield_now();
+    }
+    assert_eq!(resp.call(&["SET", "after", "x"]), Reply::ok());
 }

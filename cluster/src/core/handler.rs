@@ -132,7 +132,7 @@ impl Core {
 
 /// What a shard's memory comes to.
 pub fn memory_bytes(stats: &ShardStats) -> u64 {
-    (stats.memtable_bytes + stats.cache_bytes + stats.metadata_bytes) as u64
+    (stats.memtable_bytes + stats.cache_bytes + stats.metadata_bytes) as u64 + stats.resident_bytes
 }
 
 impl Handler for Core {

@@ -18,7 +18,7 @@ use pinion_engine::shard::Shard;
 use pinion_net::reactor::{Reactor, ReactorConfig, Waker};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// What a core is made from.
 pub struct CoreSetup {
@@ -42,9 +42,6 @@ pub struct CoreSetup {
 
 /// A reactor keeps this much input of one connection: the longest command with its framing, and a little.
 const INPUT_BYTES_MAX: usize = (32 << 20) + (1 << 20);
-
-/// How long a core of several looks for work before it sleeps: another core's message comes within that time if it comes.
-const SPIN: Duration = Duration::from_micros(0);
 
 /// A core whose shard is open.
 pub struct OpenCore {
@@ -98,7 +95,6 @@ impl CoreSetup {
             input_bytes_max: INPUT_BYTES_MAX,
             pool_bytes_max: split.spare_bytes_max().min(defaults.pool_bytes_max),
             receive_buffers: receive_buffers.clamp(16, usize::from(defaults.receive_buffers)) as u16,
-            spin: SPIN,
             ..defaults
         };
         Reactor::new(config).map_err(failed)

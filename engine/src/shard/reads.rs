@@ -141,13 +141,14 @@ impl Shard {
                 Ok(Point::Value(value)) if values => Some(value),
                 Ok(Point::Value(value)) => Some(Value { bytes: &[], ..value }),
                 Ok(Point::Absent) => None,
-                Ok(Point::NeedsRead(_)) | Err(_) => {
-                    debug_assert!(
-                        false,
-                        "what was read stays while the cache holds it; what is resident is there"
-                    );
-                    None
+                // What was read stays while the cache holds it, and what is resident is there. Should that ever be
+                // wrong, nothing is said of the keys that are left.
+                Ok(Point::NeedsRead(block)) => {
+                    let what = "a block that was read is not in memory; this is a defect, please report it";
+                    let file = Sources::file_of(block);
+                    return Err(Error::Unusable(format!("{file} at offset {}: {what}", block.offset)));
                 }
+                Err(error) => return Err(error),
             };
             let bytes = ITEM_BYTES + value.map_or(0, |value| value.bytes.len());
             if *given + bytes > ROOM_BYTES && !out.has_room(ticket, *given, bytes) {
