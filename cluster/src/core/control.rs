@@ -32,7 +32,7 @@ impl CoreState {
         let (me, left) = (self.hub.me, self.hub.sessions.len());
         if left > 0 && self.phase == Phase::Draining {
             tracing::warn!(
-                "core {me}: {left} connections haven't taken their answers within --drain-timeout and are cut off"
+                "core {me}: clients that haven't taken their answers within --drain-timeout are cut off, {left} of them"
             );
         }
         self.shard.begin_shutdown();
