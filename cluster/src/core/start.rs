@@ -92,6 +92,7 @@ impl CoreSetup {
             cpu: self.cpu,
             listeners: listeners.collect::<Result<_, _>>().map_err(failed)?,
             connections_max: connections_max.min(CONNECTION_INDEX_END as usize / 2),
+            budget_bytes: split.budget_bytes(),
             input_bytes_max: INPUT_BYTES_MAX,
             pool_bytes_max: split.spare_bytes_max().min(defaults.pool_bytes_max),
             receive_buffers: receive_buffers.clamp(16, usize::from(defaults.receive_buffers)) as u16,
