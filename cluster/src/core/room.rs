@@ -161,8 +161,8 @@ impl Hub {
         self.memory.note_sockets(io.held_bytes());
         if self.relief.closed > 0 && now_us >= self.relief.told_us {
             self.relief.told_us = now_us + TELL_US;
-            let Relief { closed, closed_bytes, .. } = std::mem::take(&mut self.relief);
-            self.relief = Relief { looked_us: now_us, told_us: now_us + TELL_US, ..Relief::default() };
+            let closed = std::mem::take(&mut self.relief.closed);
+            let closed_bytes = std::mem::take(&mut self.relief.closed_bytes);
             tracing::warn!(
                 "core {}: {closed} connections that held {closed_bytes} bytes of the memory for connections ({}) without \
                  going on were closed, because others waited for it",
