@@ -188,7 +188,8 @@ mod tests {
         let mut ports = mesh(2, limits);
         let mut there = ports.pop().unwrap();
         let mut here = Forwards::new(ports.pop().unwrap(), 2);
-        let sent: Vec<bool> = (0..5).map(|n| here.send(1, Owner::Walk.ticket(n), 1, &get(&[n as u8]))).collect();
+        let sent: Vec<bool> =
+            (0..5).map(|n| here.send(1, Owner::Walk.ticket(n), 1, &get(&[n as u8]))).collect();
         assert_eq!(sent, [true, true, false, false, false]);
         let (mut seen, mut there_answers) = (Vec::new(), Vec::new());
         while !here.is_idle() {

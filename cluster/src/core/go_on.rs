@@ -9,8 +9,8 @@ use super::owners::Owner;
 use super::room::LACK_US;
 use super::sockets::Sockets;
 use super::turn::Turn;
-use crate::session::waits::Wait;
 use crate::session::Hold;
+use crate::session::waits::Wait;
 use pinion_engine::key::Keyspace;
 use pinion_engine::shard::request::{Answer, Op, Refusal, Request};
 use pinion_net::reactor::ConnId;
@@ -54,7 +54,7 @@ impl<S: Sockets> Turn<'_, S> {
             if bytes > SMALL_BYTES && !self.hub.memory.has_room_for_answer(bytes) {
                 let until_us = self.hub.now.mono_us + LACK_US;
                 session.reads.is_queued = true;
-                self.hub.memory.lack(bytes, until_us);
+                self.lack(bytes);
                 return self.hub.starved.push_back((until_us, conn));
             }
             self.grant(conn, index, bytes.max(ROOM_BYTES_MIN));
@@ -81,9 +81,7 @@ impl<S: Sockets> Turn<'_, S> {
             let wanted = session.next_read(self.io.queued(conn), is_over);
             let has_room = wanted.is_none_or(|(_, bytes)| self.hub.memory.has_room_for_answer(bytes));
             if !has_room && self.hub.now.mono_us < until_us {
-                if let Some((_, bytes)) = wanted {
-                    self.hub.memory.lack(bytes, until_us);
-                }
+                self.lack(wanted.map_or(0, |(_, bytes)| bytes));
                 return;
             }
             self.hub.starved.pop_front();
@@ -93,6 +91,11 @@ impl<S: Sockets> Turn<'_, S> {
                 _ => self.hub.queue_reads(conn),
             }
         }
+    }
+
+    /// Has those looked for who hold the memory without going on.
+    fn lack(&mut self, bytes: usize) {
+        self.hub.memory.lack(bytes, self.hub.now.mono_us + LACK_US);
     }
 
     fn refuse_read(&mut self, conn: ConnId, index: usize) {

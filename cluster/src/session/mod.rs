@@ -184,7 +184,10 @@ impl Session {
     /// What it waits for, for reports of the simulator.
     pub fn describe(&self) -> String {
         let (in_flight, holds, window) = (self.in_flight(), self.holds, self.window);
-        format!("{in_flight} in flight of {window}, holds {holds:08b}, leftover {}, kept {:?}", self.leftover, self.reads)
+        format!(
+            "{in_flight} in flight of {window}, holds {holds:08b}, leftover {}, kept {:?}",
+            self.leftover, self.reads
+        )
     }
 
     /// Requests that are not answered.
@@ -253,9 +256,7 @@ impl Session {
         };
         let Some(takes_value) = takes_value else { return false };
         let going = self.reads.going_bytes();
-        !takes_value
-            || queued + self.held_bytes() + going + bytes <= ROOM_BYTES_MAX
-            || may_pass && going == 0
+        !takes_value || queued + self.held_bytes() + going + bytes <= ROOM_BYTES_MAX || may_pass && going == 0
     }
 
     /// Whether the next answer of a request would leave at once.

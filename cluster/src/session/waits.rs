@@ -104,7 +104,10 @@ mod tests {
         waits.push(wait(1, 100));
         waits.push(wait(2, 50));
         assert_eq!(waits.go_on(0, 100).request, 1);
-        assert_eq!((waits.going_bytes(), waits.is_granted(1, 100), waits.is_granted(2, 50)), (100, true, false));
+        assert_eq!(
+            (waits.going_bytes(), waits.is_granted(1, 100), waits.is_granted(2, 50)),
+            (100, true, false)
+        );
         assert!(!waits.is_granted(1, 101));
         waits.answered(2);
         assert_eq!(waits.going_bytes(), 100);

@@ -246,7 +246,9 @@ impl Shard {
         let bare = stored(&[]);
         let mut lines: Vec<Box<[u8]>> = match op {
             Op::Get { key } if matches!(why, Why::Turn) => vec![stored(key)],
-            Op::GetMany { keys, .. } if matches!(why, Why::Turn) => keys.iter().map(|key| stored(key)).collect(),
+            Op::GetMany { keys, .. } if matches!(why, Why::Turn) => {
+                keys.iter().map(|key| stored(key)).collect()
+            }
             Op::Get { .. }
             | Op::GetMany { .. }
             | Op::Scan(_)

@@ -88,7 +88,8 @@ pub fn begin(
         }
         Ok(Command::Command(CommandQuery::Info(_))) => (Kind::Infos, 2),
         Ok(_) => {
-            let text = format!("ERR {count} arguments are too many: this command takes {RUN_ARGS_MAX} at most");
+            let text =
+                format!("ERR {count} arguments are too many: this command takes {RUN_ARGS_MAX} at most");
             answer(turn, conn, |reply| reply.error(&text));
             return whole.len();
         }
@@ -155,12 +156,7 @@ fn check(
 }
 
 /// Answers some names of COMMAND INFO.
-fn infos(
-    turn: &mut Turn<'_, impl Sockets>,
-    conn: ConnId,
-    long: &mut Long,
-    rest: &[u8],
-) -> (Taken, usize) {
+fn infos(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, long: &mut Long, rest: &[u8]) -> (Taken, usize) {
     if alone(turn, conn) == Taken::NotYet {
         return (Taken::NotYet, 0);
     }
@@ -258,7 +254,9 @@ fn give_up(
     error: &str,
 ) -> usize {
     let (done, all) = (long.done.saturating_sub(RUN_ARGS_MAX), long.done + long.args);
-    let text = format!("{error} (of {all} arguments the first {done} are done, of the next {RUN_ARGS_MAX} some may be)");
+    let text = format!(
+        "{error} (of {all} arguments the first {done} are done, of the next {RUN_ARGS_MAX} some may be)"
+    );
     long.args = 0;
     let Some(session) = turn.hub.sessions.get(conn) else { return long.bytes };
     let mut settled = None;

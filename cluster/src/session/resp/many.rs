@@ -104,12 +104,7 @@ pub fn first_fault(sum: Sum, args: &[&[u8]], value_bytes_max: usize) -> Option<R
 }
 
 /// Runs a command, or a run of one: `args` are its keys, or keys and values in turn.
-pub fn run(
-    turn: &mut Turn<'_, impl Sockets>,
-    conn: ConnId,
-    (sum, run): (Sum, Run),
-    args: &[&[u8]],
-) -> Taken {
+pub fn run(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, (sum, run): (Sum, Run), args: &[&[u8]]) -> Taken {
     match sum {
         Sum::Values | Sum::There => read(turn, conn, args, (sum, run)),
         Sum::Existed => {
@@ -162,12 +157,7 @@ fn checked(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, sum: Sum, args: &[&[
     run(turn, conn, (sum, Run::WHOLE), args)
 }
 
-fn read(
-    turn: &mut Turn<'_, impl Sockets>,
-    conn: ConnId,
-    keys: &[&[u8]],
-    (sum, run): (Sum, Run),
-) -> Taken {
+fn read(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, keys: &[&[u8]], (sum, run): (Sum, Run)) -> Taken {
     let Some(groups) = group(turn, conn, keys.iter().copied()) else { return Taken::NotYet };
     let Some(sequence) = begin(turn, conn, Class::Read, (sum, run), &groups) else { return Taken::Yes };
     let values = sum == Sum::Values;
@@ -220,7 +210,8 @@ fn has_long_part(groups: &Groups, updates: &[(&[u8], Update<'_>)]) -> bool {
         })
 }
 
-const LONG_PART: &str = "the values for one partition are over the limit of 24 MiB together; set them one by one";
+const LONG_PART: &str =
+    "the values for one partition are over the limit of 24 MiB together; set them one by one";
 
 /// About how many bytes updates write.
 fn bytes_of(updates: &[(&[u8], Update<'_>)]) -> usize {
