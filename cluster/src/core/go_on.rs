@@ -2,7 +2,7 @@
 //!
 //! The room for a kept read is taken before it is told to go on ([`Session::next_read`](crate::session::Session::next_read)), so that a value on its way from another
 //! core has its place here. A read that finds no room in the memory waits, in the order of arrival; those who hold the memory
-//! without going on make way meanwhile ([`super::room`]). After [`STARVED_MAX_US`] it is refused.
+//! without going on make way meanwhile ([`super::room`]). After [`LACK_US`] it is refused.
 
 use super::deliver::{SMALL_BYTES, SPENT_MAX, deliver};
 use super::owners::Owner;
@@ -14,9 +14,6 @@ use crate::session::waits::Wait;
 use pinion_engine::key::Keyspace;
 use pinion_engine::shard::request::{Answer, Op, Refusal, Request};
 use pinion_net::reactor::ConnId;
-
-/// How long a kept read waits for room in the memory, in microseconds.
-const STARVED_MAX_US: u64 = 10_000_000;
 
 /// Room that a read gets at least when it is told to go on: for several small values.
 const ROOM_BYTES_MIN: usize = 64 << 10;
@@ -55,7 +52,7 @@ impl<S: Sockets> Turn<'_, S> {
                 return self.hub.queue_reads(conn);
             }
             if bytes > SMALL_BYTES && !self.hub.memory.has_room_for_answer(bytes) {
-                let until_us = self.hub.now.mono_us + STARVED_MAX_US;
+                let until_us = self.hub.now.mono_us + LACK_US;
                 session.reads.is_queued = true;
                 self.lack(bytes);
                 return self.hub.starved.push_back((until_us, conn));
@@ -109,7 +106,7 @@ impl<S: Sockets> Turn<'_, S> {
             "the memory for connections of this core ({} KiB) is taken by answers that clients don't read, and that didn't \
              change within {} s; ask again, read them, or raise --memory",
             self.hub.memory.bytes_max() >> 10,
-            STARVED_MAX_US / 1_000_000
+            LACK_US / 1_000_000
         );
         let owner = Owner::Connection { index: conn.index(), generation: conn.generation() };
         let answer = Answer::Refused(Refusal::NoRoom(&text));

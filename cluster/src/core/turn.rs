@@ -27,6 +27,9 @@ const BRAKE_MAX_US: u64 = 30_000_000;
 /// under way it stays below what a shard takes into one commit.
 const TAKEN_OVER_BYTES_MAX: usize = 3 << 20;
 
+/// Writes that a forming commit may have before the next waits for the one after it: all of a commit are applied in one turn.
+const COMMIT_OPS_MAX: usize = 4096;
+
 /// A core at work.
 pub struct Turn<'a, S> {
     /// Its shard.
@@ -133,6 +136,7 @@ impl<S: Sockets> Turn<'_, S> {
             let forming = self.shard.forming_bytes();
             self.shard.write_delay_us() >= BRAKE_DELAY_US
                 || (forming > 0 && forming + bytes > self.hub.commit_bytes_max)
+                || self.shard.forming_ops() >= COMMIT_OPS_MAX
         } else {
             u64::from(self.hub.forwards.delay_us(core)) >= BRAKE_DELAY_US
         };
@@ -212,6 +216,7 @@ impl<S: Sockets> Turn<'_, S> {
     fn takes_over(&mut self, core: usize) -> bool {
         let most = self.hub.commit_bytes_max.min(TAKEN_OVER_BYTES_MAX);
         self.shard.forming_bytes() < most
+            && self.shard.forming_ops() < COMMIT_OPS_MAX
             && self.shard.write_delay_us() < BRAKE_DELAY_US
             && self.hub.forwards.port().keeps_up(core)
     }

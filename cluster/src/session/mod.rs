@@ -305,6 +305,13 @@ impl Session {
         Ok(())
     }
 
+    /// The node goes down, and nothing more is taken in: also not the rest of a long command.
+    pub fn abandon_long(&mut self, io: &mut impl Sockets) {
+        if let Dialogue::Resp(resp) = &mut self.dialogue {
+            resp.abandon_long(io.output(self.conn));
+        }
+    }
+
     /// Whether all that a slice of a long command has asked for is answered.
     pub fn is_between_slices(&self) -> bool {
         match &self.dialogue {

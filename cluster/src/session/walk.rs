@@ -17,6 +17,7 @@ use crate::core::turn::Turn;
 use pinion_engine::key::{Keyspace, Partition};
 use pinion_engine::shard::request::{Answer, Count, Op, Page, Refusal, Request, Scan};
 use pinion_net::reactor::ConnId;
+use pinion_net::resp::glob::matches_within;
 use pinion_net::slot::Slot;
 use pinion_net::wire::ErrorCode;
 use smallvec::SmallVec;
@@ -24,6 +25,8 @@ use std::rc::Rc;
 
 /// Items and bytes of a page of one partition that a walk asks for.
 const PAGE_ITEMS: usize = 256;
+/// Bytes that a pattern may be compared with for one page: a millisecond or two.
+const PATTERN_STEPS: usize = 1 << 20;
 const PAGE_BYTES: usize = 128 << 10;
 
 /// Bytes that a walk may collect before it is refused.
@@ -347,10 +350,21 @@ impl Walk {
             }
             Task::Collect { pattern, seen, items, .. } => {
                 *seen += page.len();
-                let fits = |key: &[u8]| {
-                    pattern.as_deref().is_none_or(|pattern| pinion_net::resp::glob::matches(pattern, key))
-                };
-                page.iter().filter(|(key, _)| fits(key)).for_each(|(key, value)| items.push(key, value));
+                let mut steps = PATTERN_STEPS;
+                for (key, value) in page.iter() {
+                    let fits = pattern
+                        .as_deref()
+                        .map_or(Some(true), |pattern| matches_within(pattern, key, &mut steps));
+                    match fits {
+                        Some(true) => items.push(key, value),
+                        Some(false) => {}
+                        None => {
+                            let text = "the pattern takes too long to compare with keys as long as these";
+                            self.refusal = Some((ErrorCode::LIMIT, text.to_owned()));
+                            break;
+                        }
+                    }
+                }
                 if items.bytes() > COLLECTED_BYTES_MAX {
                     let text = "the reply is over the limit of 64 MiB; use SCAN".to_owned();
                     self.refusal = Some((ErrorCode::LIMIT, text));

@@ -166,6 +166,7 @@ pub(super) struct Generation {
     answers: Vec<PendingAnswer>,
     answer_bytes: usize,
     bytes: usize,
+    ops: usize,
 }
 
 impl Generation {
@@ -181,6 +182,11 @@ impl Generation {
     /// Bytes of the batches.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// How many writes it has.
+    pub fn ops(&self) -> usize {
+        self.ops
     }
 
     /// Memory of the answers that wait, bytes.
@@ -254,6 +260,7 @@ impl Generation {
     }
 
     fn begin(&mut self, write: &Write<'_>) -> usize {
+        self.ops += 1;
         self.touch(write.place, write.clock_us)
     }
 
@@ -308,7 +315,7 @@ impl Generation {
         self.overlay.clear();
         self.overlay.shrink_to(KEPT_SLOTS, |slot| slot.hash);
         self.clears.clear();
-        self.bytes = 0;
+        (self.bytes, self.ops) = (0, 0);
         debug_assert!(self.answers.is_empty(), "answers leave before a generation is used again");
     }
 }

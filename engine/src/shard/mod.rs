@@ -229,6 +229,11 @@ impl Shard {
         self.forming.bytes()
     }
 
+    /// How many writes wait for the next log write: all of them are applied at once when it is done.
+    pub fn forming_ops(&self) -> usize {
+        self.forming.ops()
+    }
+
     /// Whether a commit is being written to the log.
     pub fn is_writing(&self) -> bool {
         !self.writing.is_empty()

@@ -302,7 +302,7 @@ pub trait Answers {
 }
 
 /// Answers of a request up to this many bytes leave without asking for room.
-pub const ROOM_BYTES: usize = 1 << 10;
+pub const ROOM_BYTES: usize = 4 << 10;
 
 /// The items of a scan's page, packed in one buffer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -2,22 +2,31 @@
 //!
 //! `*` any bytes, `?` any byte, `[abc]`, `[a-z]`, `[^a]` classes, `\` takes the next byte literally. A class that
 //! isn't closed ends with the pattern. Matching is iterative: only the last `*` is ever retried, so the cost is
-//! at most pattern times text, whatever the pattern.
+//! at most pattern times text, whatever the pattern. That can still be much, so [`matches_within`] gives up.
 
 /// Whether the whole of `text` matches `pattern`.
 pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
+    matches_within(pattern, text, &mut { usize::MAX }).unwrap_or(false)
+}
+
+/// As [`matches`], in no more than `steps` bytes compared, which are counted down; `None`: they didn't suffice.
+pub fn matches_within(pattern: &[u8], text: &[u8], steps: &mut usize) -> Option<bool> {
     let (mut p, mut t) = (0, 0);
     let mut retry: Option<(usize, usize)> = None; // after the last star; first byte it hasn't swallowed
     loop {
         if pattern.get(p) == Some(&b'*') {
             p += 1;
+            *steps = steps.checked_sub(1)?;
             retry = Some((p, t));
             continue;
         }
         let step = match text.get(t) {
-            Some(&byte) => match_one(&pattern[p..], byte),
-            None if p == pattern.len() => return true,
-            None => return false,
+            Some(&byte) => {
+                let cost = if pattern.get(p) == Some(&b'[') { class_len(&pattern[p..]) } else { 1 };
+                *steps = steps.checked_sub(cost)?;
+                match_one(&pattern[p..], byte)
+            }
+            None => return Some(p == pattern.len()),
         };
         match (step, &mut retry) {
             (Some(advance), _) => {
@@ -28,7 +37,7 @@ pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
                 *swallowed += 1;
                 (p, t) = (*star, *swallowed);
             }
-            (None, None) => return false,
+            (None, None) => return Some(false),
         }
     }
 }
@@ -48,6 +57,11 @@ fn match_one(pattern: &[u8], byte: u8) -> Option<usize> {
         [b'\\', literal, ..] => (*literal == byte).then_some(2),
         [literal, ..] => (*literal == byte).then_some(1),
     }
+}
+
+/// About how long a class is: what comparing a byte with it costs.
+fn class_len(pattern: &[u8]) -> usize {
+    pattern.iter().position(|&byte| byte == b']').unwrap_or(pattern.len()) + 1
 }
 
 fn match_class(pattern: &[u8], byte: u8) -> Option<usize> {
@@ -82,6 +96,18 @@ fn match_class(pattern: &[u8], byte: u8) -> Option<usize> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_pattern_that_takes_long_is_given_up() {
+        let (stars, text) = ([b"*a".repeat(100), b"b".to_vec()].concat(), vec![b'a'; 60_000]);
+        let mut steps = 1_000_000;
+        assert_eq!(matches_within(&stars, &text, &mut steps), Some(false));
+        let tail = [b"*".to_vec(), vec![b'a'; 20_000], b"b".to_vec()].concat();
+        assert_eq!(matches_within(&tail, &text, &mut steps), None);
+        let class = [b"*[".to_vec(), vec![b'x'; 20_000], b"]".to_vec()].concat();
+        assert_eq!(matches_within(&class, &text, &mut 1_000_000), None);
+        assert_eq!(matches_within(b"a*b", b"aXb", &mut 10), Some(true));
+    }
 
     #[track_caller]
     fn check(pattern: &str, yes: &[&str], no: &[&str]) {

@@ -10,7 +10,8 @@
 //!
 //! It runs alone: earlier commands are answered before it begins, later ones are taken in when it is through.
 
-use super::many::{self, Run, Sum};
+use super::gather::{Many, Run, Sum};
+use super::many;
 use super::reply::{Shape, failure};
 use super::transaction::Transaction;
 use super::{Call, RespSession, Taken, alone, answer, with};
@@ -21,7 +22,7 @@ use crate::stats::Class;
 use pinion_engine::shard::request::Answer;
 use pinion_net::reactor::ConnId;
 use pinion_net::resp::long::{RUN_ARGS_MAX, next_args};
-use pinion_net::resp::{Args, Command, CommandQuery, Encoder, Sequence, answer_info};
+use pinion_net::resp::{Args, Command, CommandQuery, Encoder, ReplyQueue, Sequence, answer_info};
 
 /// Arguments that are checked in a turn.
 const CHECKED_ARGS: usize = 16 * RUN_ARGS_MAX;
@@ -281,7 +282,20 @@ impl RespSession {
     pub fn is_between_slices(&self) -> bool {
         let Some(Stage::Begun(sequence)) = self.long.as_ref().map(|long| long.stage) else { return true };
         let many = self.replies.context(sequence).and_then(|call| call.many.as_deref());
-        many.is_none_or(many::Many::is_complete)
+        many.is_none_or(Many::is_complete)
+    }
+
+    /// The node goes down in the middle of a long command: its reply says so, unless it has begun to leave.
+    pub fn abandon_long(&mut self, out: &mut Vec<u8>) {
+        let Some(long) = self.long.take() else { return };
+        let Stage::Begun(sequence) = long.stage else { return };
+        if self.replies.is_leaving(sequence) {
+            self.replies = ReplyQueue::default();
+            return;
+        }
+        let all = long.done + long.args;
+        let text = format!("ERR the server is shutting down; of {all} arguments the first {} are done", long.done);
+        self.end_long(sequence, &text, out);
     }
 
     fn end_long(&mut self, sequence: Sequence, error: &str, out: &mut Vec<u8>) -> Option<Settled> {

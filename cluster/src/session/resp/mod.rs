@@ -6,6 +6,7 @@
 
 mod cluster;
 pub mod cursors;
+mod gather;
 mod info;
 mod keys;
 mod long;
@@ -21,8 +22,8 @@ use crate::core::owners::Owner;
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
 use crate::stats::Class;
+use gather::Many;
 use long::Long;
-use many::Many;
 use pinion_engine::shard::request::Ticket;
 use pinion_net::reactor::ConnId;
 use pinion_net::resp::long::RUN_ARGS_MAX;

@@ -1,7 +1,7 @@
 //! Answers of partitions as replies to commands.
 
 use super::cursors::Cursors;
-use super::{RespSession, many};
+use super::{RespSession, gather};
 use crate::core::hub::{Ending, Settled};
 use crate::session::walk::{Outcome, refusal_text};
 use pinion_engine::key::Expiry;
@@ -59,7 +59,7 @@ impl RespSession {
         let settled = Settled { class: call.class, started_us: call.started_us, ending: Ending::of(answer) };
         let values = call.values as usize;
         let is_over = match call.shape {
-            Shape::Many => many::answer(self, sequence, part, answer, out),
+            Shape::Many => gather::answer(self, sequence, part, answer, out),
             shape => self.replies.complete(sequence, out, |reply| write(reply, shape, answer, now_ms)),
         };
         if is_over {

@@ -55,7 +55,7 @@ impl Hand {
 const KEYS: [&[u8]; 5] = [b"a", b"b", b"c", b"d", b"e"];
 
 fn value(version: u8) -> Vec<u8> {
-    vec![version; 4 << 10]
+    vec![version; 8 << 10]
 }
 
 fn reads_at_one_moment(tuning: Tuning) {
@@ -63,7 +63,7 @@ fn reads_at_one_moment(tuning: Tuning) {
     KEYS.iter().for_each(|key| drop(hand.put(key, &value(1))));
     hand.shard.flush();
     hand.settle();
-    let mut narrow = Narrow { room: 9 << 10, seen: Vec::new() };
+    let mut narrow = Narrow { room: 17 << 10, seen: Vec::new() };
     hand.ask_narrowly(Op::GetMany { keys: &KEYS, values: true }, &mut narrow);
     let mut all = Vec::new();
     for round in 2.. {
@@ -94,7 +94,7 @@ fn a_value_waits_for_room_and_one_that_nobody_waits_for_is_forgotten() {
     hand.put(b"a", &value(1));
     let mut narrow = Narrow { room: 0, seen: Vec::new() };
     hand.ask_narrowly(Op::Get { key: b"a" }, &mut narrow);
-    assert_eq!(narrow.seen.pop(), Some(Seen::Waits { read: 1, bytes: 4 << 10 }));
+    assert_eq!(narrow.seen.pop(), Some(Seen::Waits { read: 1, bytes: 8 << 10 }));
     assert!(!hand.shard.kept.is_empty());
     hand.ask_narrowly(Op::GoOn { read: 1 }, &mut narrow);
     assert_eq!(narrow.take(), (vec![], Some(2)), "there is no room yet");
