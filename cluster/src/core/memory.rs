@@ -38,9 +38,9 @@ impl Split {
         self.connections / 16 * 9
     }
 
-    /// The longest command that is taken, with its framing, bytes.
+    /// The longest command that is taken, with its framing, bytes: it fits beside idle connections and what is spare.
     pub fn command_bytes_max(self) -> usize {
-        self.connections / 4 * 3
+        self.connections / 8 * 5
     }
 
     /// The most arguments of a command: each is remembered while it runs.
@@ -60,7 +60,7 @@ impl Split {
 
     /// Memory of sockets that is kept for reuse, bytes.
     pub fn spare_bytes_max(self) -> usize {
-        self.connections / 8
+        self.connections / 16
     }
 }
 
@@ -125,11 +125,11 @@ impl Memory {
         (self.bytes_max - self.reserve).saturating_sub(self.used())
     }
 
-    /// Whether `bytes` more may be taken by something large. What is larger than the room must go through some time, so
-    /// one at a time may where any room is left.
+    /// Whether `bytes` more may be taken by something large. What is larger than the room must go through some time: one
+    /// command at a time may have what is left for small ones, too.
     #[inline]
     pub fn has_room(&self, bytes: usize) -> bool {
-        bytes <= self.room() || self.claimed == 0 && !self.is_tight()
+        bytes <= self.room() || self.claimed == 0 && self.used() + bytes <= self.bytes_max
     }
 
     /// Whether large requests have used up their part, so that only small ones go on.

@@ -33,7 +33,7 @@ fn a_part_is_left_for_what_is_small() {
 #[test]
 fn what_is_larger_than_the_room_goes_alone() {
     let mut memory = Memory::new(8 * MIB);
-    memory.charge(3 * MIB);
+    memory.charge(2 * MIB);
     assert!(memory.has_room(6 * MIB));
     memory.claim(6 * MIB);
     memory.note_sockets(6 * MIB);
@@ -41,7 +41,7 @@ fn what_is_larger_than_the_room_goes_alone() {
     memory.unclaim(6 * MIB);
     memory.note_sockets(0);
     assert!(memory.has_room(6 * MIB));
-    memory.charge(3 * MIB);
+    memory.charge(MIB);
     assert!(!memory.has_room(6 * MIB));
 }
 
@@ -94,6 +94,8 @@ fn the_two_parts_are_the_whole_and_the_limits_fit() {
         let split = Split::of(bytes);
         assert_eq!(split.shard + split.connections, bytes);
         assert!(split.command_bytes_max() > split.value_bytes_max() + (64 << 10));
+        let idle = split.connections_max() * CONNECTION_BYTES + split.spare_bytes_max();
+        assert!(idle + split.connections / 32 + split.command_bytes_max() <= split.connections);
         assert!(split.connections_max() >= 1024);
     }
 }

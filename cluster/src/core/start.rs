@@ -86,7 +86,7 @@ impl CoreSetup {
         };
         let split = self.node.split;
         let defaults = ReactorConfig::default();
-        let receive_buffers = split.connections / 16 / defaults.receive_buffer_bytes as usize;
+        let receive_buffers = split.connections / 32 / defaults.receive_buffer_bytes as usize;
         let connections_max = self.node.config.connections_max.min(split.connections_max());
         let config = ReactorConfig {
             cpu: self.cpu,
