@@ -57,6 +57,7 @@ struct Holder {
     conn: ConnId,
     bytes: usize,
     moved_in: u64,
+    is_to_blame: bool,
 }
 
 impl Hub {
@@ -138,7 +139,10 @@ impl Hub {
         let is_exhausted = self.memory.standing() >= self.memory.bytes_max();
         let mut holders = self.holders(io, is_exhausted);
         if is_exhausted {
-            holders.sort_unstable_by_key(|holder| (holder.moved_in, Reverse(holder.bytes), holder.conn));
+            // Those last whom the core itself keeps waiting.
+            holders.sort_unstable_by_key(|holder| {
+                (!holder.is_to_blame, holder.moved_in, Reverse(holder.bytes), holder.conn)
+            });
         } else {
             holders.sort_unstable_by_key(|holder| (Reverse(holder.bytes), holder.conn));
         }
@@ -157,8 +161,8 @@ impl Hub {
         self.memory.note_sockets(io.held_bytes());
         if self.relief.closed > 0 && now_us >= self.relief.told_us {
             self.relief.told_us = now_us + TELL_US;
-            let Relief { closed, closed_bytes, .. } = std::mem::take(&mut self.relief);
-            self.relief = Relief { looked_us: now_us, told_us: now_us + TELL_US, ..Relief::default() };
+            let closed = std::mem::take(&mut self.relief.closed);
+            let closed_bytes = std::mem::take(&mut self.relief.closed_bytes);
             tracing::warn!(
                 "core {}: {closed} connections that held {closed_bytes} bytes of the memory for connections ({}) without \
                  going on were closed, because others waited for it",
@@ -186,7 +190,7 @@ impl Hub {
             let is_stuck = is_to_blame && now_us >= session.moved_us + PATIENCE_US;
             if holding.bytes > 0 && (is_stuck || is_exhausted) {
                 let (conn, bytes, moved_in) = (session.conn, holding.bytes, holding.moved_in);
-                holders.push(Holder { conn, bytes, moved_in });
+                holders.push(Holder { conn, bytes, moved_in, is_to_blame });
             }
         }
         holders

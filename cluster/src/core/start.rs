@@ -85,13 +85,14 @@ impl CoreSetup {
         };
         let split = self.node.split;
         let defaults = ReactorConfig::default();
-        let receive_buffers = split.connections / 16 / defaults.receive_buffer_bytes as usize;
+        let receive_buffers = split.connections / 32 / defaults.receive_buffer_bytes as usize;
         let connections_max = self.node.config.connections_max.min(split.connections_max());
         let config = ReactorConfig {
             cpu: self.cpu,
             listeners: listeners.collect::<Result<_, _>>().map_err(failed)?,
             connections_max: connections_max.min(CONNECTION_INDEX_END as usize / 2),
             seats: Some(Arc::clone(&self.node.seats)),
+            budget_bytes: split.budget_bytes(),
             input_bytes_max: INPUT_BYTES_MAX,
             pool_bytes_max: split.spare_bytes_max().min(defaults.pool_bytes_max),
             receive_buffers: receive_buffers.clamp(16, usize::from(defaults.receive_buffers)) as u16,

@@ -115,7 +115,7 @@ impl NodeInfo {
         let map = Map { epoch: 1, nodes: vec![ports], homes: placement.all().map(home).collect() };
         NodeInfo {
             split,
-            resp_limits: resp_limits(config.value_bytes_max, split),
+            resp_limits: resp_limits(split),
             limits: wire::limits(config.value_bytes_max, split.command_bytes_max()),
             node_id: config.node_id.clone().unwrap_or_else(|| hex(&store.id)),
             store_id: store.id,
@@ -210,11 +210,11 @@ impl NodeInfo {
     }
 }
 
-/// Limits of the Redis protocol where values may be so long. Keys and other arguments may be as long as a key at least.
-fn resp_limits(value_bytes_max: usize, split: Split) -> resp::Limits {
+/// Limits of the Redis protocol: what lies between the limit on values and this gets an error and the connection goes on.
+fn resp_limits(split: Split) -> resp::Limits {
     let most = resp::Limits::default();
     resp::Limits {
-        bulk_bytes_max: value_bytes_max.max(ShardOptions::KEY_BYTES_MAX).min(most.bulk_bytes_max),
+        bulk_bytes_max: split.value_bytes_max().min(most.bulk_bytes_max),
         args_max: split.arguments_max().min(most.args_max),
         command_bytes_max: split.command_bytes_max().min(most.command_bytes_max),
         ..most

@@ -96,6 +96,8 @@ pub(super) struct Connection {
     pub touched: bool,
     /// Was over its budget and hasn't been told that it drained.
     pub stalled: bool,
+    /// The handler paused it before it had taken all that was presented.
+    pub backed_up: bool,
     /// `drained` is owed to the handler.
     pub owes_drained: bool,
     /// The client will send no more.
@@ -147,6 +149,7 @@ impl Connection {
             sending: Sending::Idle,
             touched: false,
             stalled: false,
+            backed_up: false,
             owes_drained: false,
             finished: false,
             told_finished: false,
@@ -219,7 +222,9 @@ impl Connection {
             Phase::Open => {
                 let client_is_slow = self.sending == Sending::Waiting && self.queued() > budget;
                 let client_is_greedy = self.stalled && self.kept.len() > budget;
-                !self.finished && self.pauses == 0 && !client_is_slow && !client_is_greedy
+                // Between two pauses so much could arrive each time that what is kept would grow without end.
+                let is_behind = self.backed_up && self.kept.len() > budget.max(self.wanted);
+                !self.finished && self.pauses == 0 && !client_is_slow && !client_is_greedy && !is_behind
             }
             // Until the output is sent nothing changes; after that the client's end is awaited.
             Phase::Closing => self.receiving == Receiving::Armed,
@@ -269,5 +274,11 @@ mod tests {
         connection.stalled = false;
         connection.pauses = 1;
         assert!(!connection.wants_receive(5));
+        connection.pauses = 0;
+        connection.backed_up = true;
+        assert!(!connection.wants_receive(5));
+        assert!(connection.wants_receive(10));
+        connection.wanted = 20;
+        assert!(connection.wants_receive(5));
     }
 }

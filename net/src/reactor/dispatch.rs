@@ -112,6 +112,7 @@ impl<B> Io<B> {
             return;
         }
         connection.kept.append(bytes, connection.wanted, &mut self.pool);
+        connection.backed_up |= connection.pauses > 0;
         self.recharge(id.index());
         self.note_stall(id.index());
         let connection = &self.connections[id.index() as usize];
@@ -239,11 +240,13 @@ impl<H: Handler> Reactor<H> {
         let connection = &mut self.io.connections[id.index() as usize];
         let is_gone = connection.generation != id.generation() || connection.phase != Phase::Open;
         if is_gone || kept.is_empty() {
+            connection.backed_up = false;
             kept.release(&mut self.io.pool);
             return self.io.recharge(id.index());
         }
         let is_too_long = kept.len() > self.io.input_bytes_max;
         connection.kept = kept;
+        connection.backed_up = connection.pauses > 0;
         self.io.recharge(id.index());
         self.io.note_stall(id.index());
         if is_too_long && self.io.may_present(id) {

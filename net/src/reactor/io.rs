@@ -212,6 +212,7 @@ impl<B> Io<B> {
             connection.phase = Phase::Closing;
             let mut kept = std::mem::take(&mut connection.kept);
             kept.release(&mut self.pool);
+            self.recharge(conn.index());
             self.touch(conn.index());
         }
     }

@@ -206,3 +206,61 @@ fn input_left_while_a_small_send_waits_is_presented_when_the_output_has_drained(
     assert_eq!(taken.load(Ordering::SeqCst), asked + 600);
     server.stop();
 }
+
+/// Asks for the room that a frame needs, and swallows it when it is whole. Tells what its connections hold.
+struct Counting {
+    held: Arc<AtomicUsize>,
+    connections: Vec<ConnId>,
+}
+
+const RECEIVE_BYTES: usize = 64 * (16 << 10);
+
+impl Handler for Counting {
+    type Buf = Vec<u8>;
+
+    fn accepted(&mut self, _: &mut Io<Vec<u8>>, conn: ConnId, _: usize, _: SocketAddr) {
+        self.connections.push(conn);
+    }
+
+    fn received(&mut self, io: &mut Io<Vec<u8>>, conn: ConnId, bytes: &[u8]) -> usize {
+        if let Ok((_, len)) = parse(bytes) {
+            return len;
+        }
+        if let Some(len) = bytes.first_chunk::<4>() {
+            io.wants(conn, 4 + u32::from_le_bytes(*len) as usize);
+        }
+        0
+    }
+
+    fn drained(&mut self, _: &mut Io<Vec<u8>>, _: ConnId) {}
+    fn closed(&mut self, _: &mut Io<Vec<u8>>, _: ConnId, _: CloseReason) {}
+    fn file_done(&mut self, _: &mut Io<Vec<u8>>, _: u64, _: std::io::Result<usize>, _: Vec<u8>) {}
+    fn woken(&mut self, _: &mut Io<Vec<u8>>) {}
+
+    fn end_turn(&mut self, io: &mut Io<Vec<u8>>) -> Next {
+        let each = self.connections.iter().map(|conn| io.holding(*conn).bytes).sum::<usize>();
+        assert_eq!(io.buffer_bytes(), RECEIVE_BYTES + each, "the sum follows what each holds");
+        self.held.store(each, Ordering::SeqCst);
+        Next::Sleep(None)
+    }
+}
+
+#[test]
+fn the_room_for_a_frame_is_counted_before_it_comes_and_given_back_behind_it() {
+    let held = Arc::new(AtomicUsize::new(0));
+    let counting = Counting { held: held.clone(), connections: Vec::new() };
+    let server =
+        Server::start_with(ReactorConfig { pool_bytes_max: 0, ..ReactorConfig::default() }, counting);
+    let holds = |bytes: usize| held.load(Ordering::SeqCst) == bytes;
+    let whole = frame(&vec![7; 1_000_000]);
+    let (mut one, mut other) = (server.connect(), server.connect());
+    one.write_all(&whole[..5_000]).unwrap();
+    wait_until("the room for one frame is counted", || holds(whole.len()));
+    other.write_all(&whole[..300_000]).unwrap();
+    wait_until("the room for both is counted", || holds(2 * whole.len()));
+    one.write_all(&whole[5_000..]).unwrap();
+    wait_until("one is through", || holds(whole.len()));
+    drop(other);
+    wait_until("the other is gone", || holds(0));
+    server.stop();
+}

@@ -10,7 +10,8 @@
 //!
 //! It runs alone: earlier commands are answered before it begins, later ones are taken in when it is through.
 
-use super::many::{self, Run, Sum};
+use super::gather::{Many, Run, Sum};
+use super::many;
 use super::reply::{Shape, failure};
 use super::transaction::Transaction;
 use super::{Call, RespSession, Taken, alone, fail, give_verdict, with};
@@ -240,7 +241,7 @@ fn begin_reply(
         resp.note(sequence)
     })?;
     if sum == Sum::Values {
-        let Some(session) = turn.hub.sessions.get(conn) else { return None };
+        let session = turn.hub.sessions.get(conn)?;
         if let super::Dialogue::Resp(resp) = &mut session.dialogue {
             resp.replies.leave(sequence, turn.io.output(conn));
         }
@@ -286,7 +287,7 @@ impl RespSession {
     pub fn is_between_slices(&self) -> bool {
         let Some(Stage::Begun(sequence)) = self.long.as_ref().map(|long| long.stage) else { return true };
         let many = self.replies.context(sequence).and_then(|call| call.many.as_deref());
-        many.is_none_or(many::Many::is_complete)
+        many.is_none_or(Many::is_complete)
     }
 
     /// The node goes down in the middle of a long command: its reply says so, unless it has begun to leave.

@@ -4,9 +4,9 @@
 //! don't fit what a connection may have waiting: then they leave in order, as they come. A command of very many keys comes here
 //! in runs ([`super::long`]).
 
+use super::gather::{Many, Run, Sum};
 use super::reply::{Shape, failure};
-use super::{Call, RespSession, Taken, alone, ticket, with};
-use crate::core::hub::Settled;
+use super::{Call, Taken, alone, ticket, with};
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
 use crate::session::ROOM_BYTES_MAX;
@@ -20,100 +20,12 @@ use pinion_net::resp::long::RUN_ARGS_MAX;
 use pinion_net::resp::{Pairs, Sequence};
 use std::ops::Range;
 
-/// What is remembered of a command on many keys.
-#[derive(Debug)]
-pub struct Many {
-    /// Places of the keys in the command, sorted by partition.
-    order: Vec<u32>,
-    /// Where each part begins in `order`, and the end of the last.
-    starts: Vec<u32>,
-    /// For each part how many of its keys are answered.
-    answered: Vec<u32>,
-    sum: Sum,
-    /// Answers that are missing.
-    missing: usize,
-    /// The sum so far.
-    total: i64,
-    error: Option<String>,
-    /// Where this run of a long command begins in the whole.
-    base: usize,
-    /// Nothing of the command comes behind this.
-    is_last: bool,
-}
-
-/// What a command on many keys answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sum {
-    /// An array of values.
-    Values,
-    /// How many are there.
-    There,
-    /// How many were there.
-    Existed,
-    /// OK when all is done.
-    AllDone,
-}
-
-impl Sum {
-    fn is_by_key(self) -> bool {
-        matches!(self, Sum::Values | Sum::There)
-    }
-}
-
-impl Many {
-    fn new(groups: &Groups, sum: Sum, run: Run) -> Many {
-        let (keys, parts) = (groups.order.len(), groups.parts.len());
-        let starts =
-            groups.parts.iter().map(|(_, places)| places.start as u32).chain([keys as u32]).collect();
-        let missing = if sum.is_by_key() { keys } else { parts };
-        let (order, answered) = (groups.order.clone(), vec![0; parts]);
-        let Run { base, is_last, total, .. } = run;
-        Many { order, starts, answered, sum, missing, total, error: None, base, is_last }
-    }
-
-    /// Places of those keys of a part that aren't answered.
-    fn rest(&self, part: usize) -> Range<usize> {
-        (self.starts[part] + self.answered[part]) as usize..self.starts[part + 1] as usize
-    }
-
-    /// The place in the reply of the next item of a part.
-    fn next_place(&self, part: usize) -> Option<usize> {
-        self.rest(part).next().map(|index| self.base + self.order[index] as usize)
-    }
-
-    /// Whether all of this run is answered.
-    pub fn is_complete(&self) -> bool {
-        self.missing == 0
-    }
-
-    /// How far the sum has come, and the first error.
-    pub fn outcome(&self) -> (i64, Option<&str>) {
-        (self.total, self.error.as_deref())
-    }
-}
-
-/// A run of a long command, or a whole one.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Run {
-    /// The command whose reply has begun.
-    pub of: Option<Sequence>,
-    /// Where it begins in the whole.
-    pub base: usize,
-    /// Nothing comes behind it.
-    pub is_last: bool,
-    /// The sum of those before it.
-    pub total: i64,
-}
-
-impl Run {
-    /// All of a command.
-    pub const WHOLE: Run = Run { of: None, base: 0, is_last: true, total: 0 };
-}
-
 /// Keys by partition: for each the partition and the places of its keys.
-struct Groups {
-    order: Vec<u32>,
-    parts: Vec<(Partition, Range<usize>)>,
+pub struct Groups {
+    /// Places of the keys in the command, sorted by partition.
+    pub order: Vec<u32>,
+    /// Each partition, and where its keys are in `order`.
+    pub parts: Vec<(Partition, Range<usize>)>,
 }
 
 /// Groups keys; `None` if a core they need has no room yet (then the connection is held).
@@ -331,120 +243,4 @@ fn slowest(turn: &Turn<'_, impl Sockets>, partitions: impl Iterator<Item = Parti
     let delay =
         |core: usize| if core == turn.hub.me { turn.hub.delay_us } else { turn.hub.forwards.delay_us(core) };
     partitions.map(|partition| turn.hub.node.placement.core_of(partition)).max_by_key(|&core| delay(core))
-}
-
-/// Takes in the answer of a part; `true` if nothing of the command is missing any more.
-pub fn answer(
-    resp: &mut RespSession,
-    sequence: Sequence,
-    part: usize,
-    answer: &Answer<'_>,
-    out: &mut Vec<u8>,
-) -> bool {
-    let Some(many) = resp.replies.context_mut(sequence).and_then(|call| call.many.as_deref_mut()) else {
-        return true;
-    };
-    match *answer {
-        Answer::Item { value, .. } => {
-            let place = many.next_place(part);
-            many.answered[part] += 1;
-            many.missing -= 1;
-            many.total += i64::from(value.is_some());
-            if many.sum == Sum::Values
-                && let Some(place) = place
-            {
-                resp.replies
-                    .item(sequence, place, out, |reply| reply.bulk_or_null(value.map(|value| value.bytes)));
-            }
-        }
-        Answer::Written { existed, .. } => {
-            many.missing -= 1;
-            many.total += i64::from(existed);
-        }
-        _ => {
-            let text = failure(answer).unwrap_or_else(|| format!("ERR internal error: answered {answer:?}"));
-            fail(resp, sequence, part, &text, out);
-        }
-    }
-    finish(resp, sequence, out)
-}
-
-/// What is left of a part has failed. Of an array that is leaving, its items are the error; else the whole reply will be.
-fn fail(resp: &mut RespSession, sequence: Sequence, part: usize, text: &str, out: &mut Vec<u8>) {
-    let is_leaving = resp.replies.is_leaving(sequence);
-    let Some(many) = resp.replies.context_mut(sequence).and_then(|call| call.many.as_deref_mut()) else {
-        return;
-    };
-    if !many.sum.is_by_key() {
-        many.missing -= 1;
-        many.error.get_or_insert_with(|| text.to_owned());
-        return;
-    }
-    let rest = many.rest(part);
-    many.missing -= rest.len();
-    many.answered[part] += rest.len() as u32;
-    if !(is_leaving && many.sum == Sum::Values) {
-        many.error.get_or_insert_with(|| text.to_owned());
-        return;
-    }
-    let places: Vec<usize> = many.order[rest].iter().map(|&place| many.base + place as usize).collect();
-    for place in places {
-        resp.replies.item(sequence, place, out, |reply| reply.error(text));
-    }
-}
-
-/// Completes the reply, if this was the last answer. Complete arrays have left by themselves.
-fn finish(resp: &mut RespSession, sequence: Sequence, out: &mut Vec<u8>) -> bool {
-    let Some(many) = resp.replies.context_mut(sequence).and_then(|call| call.many.as_deref_mut()) else {
-        return true;
-    };
-    if many.missing > 0 || !many.is_last {
-        return false;
-    }
-    let (sum, total) = (many.sum, many.total);
-    match (many.error.take(), sum) {
-        (Some(error), _) => resp.replies.complete(sequence, out, |reply| reply.error(&error)),
-        (None, Sum::AllDone) => resp.replies.complete(sequence, out, |reply| reply.ok()),
-        (None, Sum::There | Sum::Existed) => {
-            resp.replies.complete(sequence, out, |reply| reply.integer(total))
-        }
-        (None, Sum::Values) => true,
-    };
-    true
-}
-
-impl RespSession {
-    /// A read of this request is kept for want of room. What is there of its reply leaves meanwhile; if the reply is an
-    /// error anyway, the read is of no use.
-    pub fn wait(&mut self, request: u64, out: &mut Vec<u8>) -> Result<(), Option<Settled>> {
-        let (sequence, _) = self.parts(request);
-        let Some(call) = self.replies.context(sequence) else { return Err(None) };
-        match &call.many {
-            Some(many) if many.error.is_some() => {
-                Err(self.answer(request, &Answer::Refused(Refusal::Busy), 0, out))
-            }
-            Some(_) => {
-                self.replies.leave(sequence, out);
-                Ok(())
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// Whether the next answer of a request would leave at once.
-    pub fn is_next(&self, request: u64) -> bool {
-        let (sequence, part) = self.parts(request);
-        let many = self.replies.context(sequence).and_then(|call| call.many.as_deref());
-        let is_first = many.is_none_or(|many| {
-            many.sum != Sum::Values || many.next_place(part) == self.replies.next_item(sequence)
-        });
-        is_first && self.replies.is_head(sequence)
-    }
-
-    /// Answers that a request still has to come.
-    pub fn answers_due(&self, request: u64) -> usize {
-        let (sequence, part) = self.parts(request);
-        let many = self.replies.context(sequence).and_then(|call| call.many.as_deref());
-        many.map_or(1, |many| many.rest(part).len())
-    }
 }

@@ -2,7 +2,7 @@
 
 use super::clients::NO_SUCH_CLIENT;
 use super::cursors::Cursors;
-use super::{RespSession, info, many};
+use super::{RespSession, gather, info};
 use crate::core::hub::{Ending, Settled};
 use crate::session::walk::{Outcome, refusal_text};
 use pinion_engine::key::Expiry;
@@ -71,7 +71,7 @@ impl RespSession {
         let settled = call.settled(Ending::of(answer));
         let values = call.values as usize;
         let is_over = match call.shape {
-            Shape::Many => many::answer(self, sequence, part, answer, out),
+            Shape::Many => gather::answer(self, sequence, part, answer, out),
             shape => self.replies.complete(sequence, out, |reply| write(reply, shape, answer, now_ms)),
         };
         if is_over {
