@@ -267,12 +267,18 @@ fn a_multi_get_answers_as_many_values_as_one_response_takes_and_the_memory_allow
             .map(|mut stream| {
                 std::thread::spawn(move || {
                     let bytes = response(&mut stream);
-                    let Parsed::Frame(frame, _) = parse(&bytes, &Limits::default()) else { panic!("no frame") };
+                    let Parsed::Frame(frame, _) = parse(&bytes, &Limits::default()) else {
+                        panic!("no frame")
+                    };
                     let response = Response::decode(&frame).expect("a response");
-                    let pinion_net::wire::Reply::Values(results) = response.reply else { panic!("no values") };
-                    let is_left_out =
-                        |result: &KeyResult<'_>| matches!(result, KeyResult::Refused { code: ErrorCode::LIMIT, .. });
-                    let values = results.iter().filter(|result| matches!(result, KeyResult::Value(_))).count();
+                    let pinion_net::wire::Reply::Values(results) = response.reply else {
+                        panic!("no values")
+                    };
+                    let is_left_out = |result: &KeyResult<'_>| {
+                        matches!(result, KeyResult::Refused { code: ErrorCode::LIMIT, .. })
+                    };
+                    let values =
+                        results.iter().filter(|result| matches!(result, KeyResult::Value(_))).count();
                     (values, results.iter().filter(is_left_out).count())
                 })
             })

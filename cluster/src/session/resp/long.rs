@@ -236,7 +236,7 @@ fn begin_reply(
         resp.note(sequence)
     })?;
     if sum == Sum::Values {
-        let Some(session) = turn.hub.sessions.get(conn) else { return None };
+        let session = turn.hub.sessions.get(conn)?;
         if let super::Dialogue::Resp(resp) = &mut session.dialogue {
             resp.replies.leave(sequence, turn.io.output(conn));
         }
@@ -294,7 +294,8 @@ impl RespSession {
             return;
         }
         let all = long.done + long.args;
-        let text = format!("ERR the server is shutting down; of {all} arguments the first {} are done", long.done);
+        let text =
+            format!("ERR the server is shutting down; of {all} arguments the first {} are done", long.done);
         self.end_long(sequence, &text, out);
     }
 

@@ -384,7 +384,6 @@ pub fn limits(value_bytes_max: usize, command_bytes_max: usize) -> Limits {
         value_bytes_max: value_bytes_max as u32, // the configuration allows 16 MiB at most
         batch_bytes_max: command_bytes_max.min(Limits::BYTES_MAX as usize) as u32,
         in_flight_max: super::IN_FLIGHT_MAX as u32,
-        ..Limits::default()
     }
 }
 
