@@ -8,6 +8,7 @@
 //! - anybody: so much in a turn ([`SPENT_MAX`]) that other connections don't wait long.
 
 use super::hub::{Hub, Settled, recharge};
+use super::memory::Memory;
 use super::message;
 use super::owners::{Owner, ROOM_KIB_MAX};
 use super::sockets::Sockets;
@@ -52,15 +53,25 @@ impl<S: Sockets> Answers for Sink<'_, S> {
                     return true;
                 }
                 let request = ticket.request;
+                let is_gathered = session.is_gathered(request);
                 let queued = self.io.queued(session.conn);
                 let may_pass = !self.io.is_over_budget(session.conn) && session.is_next(request);
                 self.hub.spent < SPENT_MAX
                     && session.has_room_for(request, queued, bytes, may_pass)
-                    && (bytes <= SMALL_BYTES || self.hub.memory.has_room_for_answer(bytes))
+                    && has_memory(&self.hub.memory, is_gathered, bytes)
             }
             Some(Owner::Walk | Owner::Nobody) | None => true,
         }
     }
+}
+
+/// Whether the memory has room for a value. One that is gathered beside others is there twice for a moment, and can be asked
+/// for again: it doesn't take the last.
+fn has_memory(memory: &Memory, is_gathered: bool, bytes: usize) -> bool {
+    if is_gathered {
+        return 2 * bytes <= memory.room();
+    }
+    bytes <= SMALL_BYTES || memory.has_room_for_answer(bytes)
 }
 
 /// Values up to this length don't wait for the memory: the limits on each connection bound them.
@@ -152,7 +163,8 @@ fn to_connection(
         // What will come is known now: it counts for how much more is asked for at a time.
         session.note_answer(bytes);
         let wait = Wait { request, partition, read, bytes };
-        match session.wait(wait, hub.memory.has_room_for_answer(bytes), now_us, out) {
+        let has_memory = has_memory(&hub.memory, session.is_gathered(request), bytes);
+        match session.wait(wait, has_memory, now_us, out) {
             Ok(()) => {}
             Err(ended) => {
                 settled = ended;

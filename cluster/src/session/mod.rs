@@ -263,6 +263,14 @@ impl Session {
         !takes_value || queued + self.held_bytes() + going + bytes <= ROOM_BYTES_MAX || may_pass && going == 0
     }
 
+    /// Whether the values of a request are gathered before they leave, and some are there.
+    pub fn is_gathered(&self, request: u64) -> bool {
+        match &self.dialogue {
+            Dialogue::Wire(wire) => wire.is_gathered(request),
+            Dialogue::Resp(_) => false,
+        }
+    }
+
     /// Whether the next answer of a request would leave at once.
     pub fn is_next(&self, request: u64) -> bool {
         match &self.dialogue {

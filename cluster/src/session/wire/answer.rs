@@ -61,6 +61,13 @@ impl WireSession {
         }
     }
 
+    /// Whether the values of a request are gathered before they leave, and some are there.
+    pub fn is_gathered(&self, request: u64) -> bool {
+        let (place, _) = WireSession::parts(request);
+        let gather = self.calls.get(place).and_then(|call| call.as_ref()?.gather.as_ref());
+        gather.is_some_and(|gather| gather.bytes() > 0)
+    }
+
     /// Answers that a request still has to come.
     pub fn answers_due(&self, request: u64) -> usize {
         let (place, part) = WireSession::parts(request);

@@ -5,7 +5,6 @@
 
 use super::answer::{refused, value_ref};
 use super::{Call, Taken, condition, put_expiry, ticket, with};
-use crate::core::deliver::SMALL_BYTES;
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
 use crate::session::ROOM_BYTES_MAX;
@@ -57,8 +56,7 @@ impl Gather {
     /// Whether a read of a part that is kept for want of room is of use. Else its keys are left out; `true` if nothing is
     /// missing then.
     pub fn wait(&mut self, part: usize, wait: &Wait, has_memory: bool) -> Result<(), bool> {
-        let is_lean = wait.bytes <= SMALL_BYTES || self.bytes.is_empty();
-        if self.fits(wait.bytes) && (has_memory || is_lean) {
+        if self.fits(wait.bytes) && (has_memory || self.bytes.is_empty()) {
             return Ok(());
         }
         Err(self.fill(part, || Part::LeftOut))
