@@ -30,6 +30,7 @@ mod publish;
 mod queue;
 mod reads;
 pub mod request;
+mod resume;
 mod scans;
 mod sources;
 mod stats;
