@@ -19,7 +19,7 @@ const RECORD_MAGIC: u32 = u32::from_le_bytes(*b"PMrc");
 const RECORD_HEADER: usize = size_of::<RecordHeader>();
 const HAS_LOG_START: u32 = 1;
 const HAS_NEXT_FILE: u32 = 2;
-const HAS_CLOCK: u32 = 4;
+const HAS_CLOCK: u32 = 16;
 
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]

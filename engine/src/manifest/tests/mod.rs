@@ -238,7 +238,7 @@ fn the_bytes_are_those_that_the_documentation_draws() {
     // The third edit adds table 3, removes table 1, changes partition 0 and tells the clocks; it moves no log start.
     let at = 4 * BLOCK;
     let mut body = [u64s(&[4]), u32s(&[40 + 24 + 8 + 48 + 48, 4096]), u64s(&[2])].concat();
-    body.extend([u64s(&[0]), u32s(&[0, 2 | 4]), u64s(&[4]), u32s(&[1, 1, 1, 0])].concat());
+    body.extend([u64s(&[0]), u32s(&[0, 2 | 16]), u64s(&[4]), u32s(&[1, 1, 1, 0])].concat());
     body.extend([u64s(&[3, 3 * 4096, 3, 1]), u32s(&[0, 1]), u64s(&[3, 1, 30, 30, 3000])].concat());
     body.extend([u64s(&[3000, 3001, 3002]), vec![5; 16], u32s(&[1, 0])].concat());
     body.resize(BLOCK - 8, 0);
