@@ -75,8 +75,10 @@ pub struct Hub {
     pub stats: CoreStats,
     /// When this turn began.
     pub now: Now,
-    /// The shard's clocks then: what expiries are told by.
+    /// The shard's clocks then, by which expiries are told; and the wall clock among them, milliseconds.
     pub clocks: Clocks,
+    /// See `clocks`.
+    pub wall_ms: u64,
     /// How long this core's writers are held back.
     pub delay_us: u32,
     /// Bytes that a forming commit may have before the next write waits for the one after it.
@@ -114,6 +116,7 @@ impl Hub {
             stats: CoreStats::default(),
             now,
             clocks,
+            wall_ms: clocks.wall_ms(),
             delay_us: 0,
             braked_until_us: 0,
             commit_bytes_max: (memory_bytes / 8).clamp(COMMIT_BYTES_MIN, COMMIT_BYTES_MAX),
@@ -281,7 +284,7 @@ fn told<'a>(answer: &Answer<'a>, clocks: &Clocks) -> Answer<'a> {
 pub fn deliver(hub: &mut Hub, io: &mut impl Sockets, ticket: Ticket, answer: &Answer<'_>) {
     match Owner::of(ticket) {
         Some(Owner::Connection { index, generation }) => {
-            let (now_ms, now_us) = (hub.clocks.wall_ms(), hub.now.mono_us);
+            let (now_ms, now_us) = (hub.wall_ms, hub.now.mono_us);
             let answer = &told(answer, &hub.clocks);
             let Some(session) = hub.sessions.at(index, generation) else { return };
             let conn = session.conn;

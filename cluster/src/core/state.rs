@@ -44,6 +44,7 @@ impl CoreState {
         self.hub.now = now;
         self.shard.tick(now);
         self.hub.clocks = self.shard.clocks();
+        self.hub.wall_ms = self.hub.clocks.wall_ms();
     }
 
     fn turn<'a, S: Sockets>(&'a mut self, io: &'a mut S) -> Turn<'a, S> {
