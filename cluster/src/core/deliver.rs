@@ -146,7 +146,7 @@ fn to_connection(
     (index, generation): (u32, u32),
     (request, answer, bytes): (u64, &Answer<'_>, usize),
 ) {
-    let (now_ms, now_us) = (hub.clocks.wall_ms(), hub.now.mono_us);
+    let (now_ms, now_us) = (hub.wall_ms, hub.now.mono_us);
     let answer = &told(answer, &hub.clocks);
     let Some(session) = hub.sessions.at(index, generation) else {
         if let Answer::Waits { read, partition, .. } = *answer {

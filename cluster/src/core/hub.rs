@@ -101,8 +101,10 @@ pub struct Hub {
     pub stats: CoreStats,
     /// When this turn began.
     pub now: Now,
-    /// The shard's clocks then: what expiries are told by.
+    /// The shard's clocks then, by which expiries are told; and the wall clock among them, milliseconds.
     pub clocks: Clocks,
+    /// See `clocks`.
+    pub wall_ms: u64,
     /// How long this core's writers are held back, or [`TAKES_NO_WRITES`].
     pub delay_us: u32,
     /// Bytes that a forming commit may have before the next write waits for the one after it.
@@ -162,6 +164,7 @@ impl Hub {
             stats: CoreStats::default(),
             now,
             clocks,
+            wall_ms: clocks.wall_ms(),
             delay_us: 0,
             braked_until_us: 0,
             commit_bytes_max: (memory_bytes / 8).clamp(COMMIT_BYTES_MIN, COMMIT_BYTES_MAX),

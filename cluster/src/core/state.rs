@@ -49,6 +49,7 @@ impl CoreState {
         self.hub.memory.begin_turn(io.held_bytes());
         self.shard.tick(now);
         self.hub.clocks = self.shard.clocks();
+        self.hub.wall_ms = self.hub.clocks.wall_ms();
     }
 
     fn turn<'a, S: Sockets>(&'a mut self, io: &'a mut S) -> Turn<'a, S> {

@@ -3,17 +3,18 @@
 //! One fault is under way at a time, but storms (failing, full or slow disks) last while others strike. A node whose
 //! shard takes no more writes until it is restarted is restarted, as its operator would.
 
+mod clocks;
+
 use crate::config::Durability;
 use crate::sim::disk::{Crash, Damage, DiskFaults, RotMix};
 use crate::sim::lost::Vanished;
 use crate::sim::model::{Checked, Loss, Permits, SimTime};
 use crate::sim::node::{Node, Stage};
-use crate::sim::options::{Plan, Trouble, jump_us};
+use crate::sim::options::{Plan, Trouble};
 use crate::sim::performer::Moment;
 use crate::sim::trace::Event;
 use crate::sim::world::{Link, Up, World};
 use pinion_engine::Error;
-use pinion_engine::clock::TimeJump;
 use pinion_engine::io::FileName;
 use rand::Rng;
 use rand::rngs::SmallRng;
@@ -213,15 +214,7 @@ impl World {
                 self.counters.count("quiet times");
                 self.calamity.quiet_until_us = now_us + us;
             }
-            Trouble::Sleep { us } => {
-                self.counters.count("sleeps of the machine");
-                self.clock.advance(us);
-                self.truth.slept(&self.clock);
-                self.look_at_clocks();
-                // Nobody had a chance to answer, or to come back.
-                self.calamity.troubled_until_us = self.clock.us();
-                self.calamity.failed_us = self.calamity.failed_us.map(|_| self.clock.us());
-            }
+            Trouble::Sleep { us } => self.sleep(us),
         }
         Ok(())
     }
@@ -261,20 +254,6 @@ impl World {
         let is_table = |file| matches!(file, FileName::Table(_));
         self.disks.iter_mut().for_each(|disk| disk.accept(|file| !is_table(file)));
         self.calamity.damage.retain(|(_, damage)| is_table(damage.file));
-    }
-
-    /// Ends the moments at which wall clocks are wrong, and quiet times.
-    fn set_clocks_back(&mut self) {
-        let now_us = self.clock.us();
-        if !self.calamity.is_quiet(now_us) {
-            self.calamity.quiet_until_us = 0;
-        }
-        let (due, rest) = self.calamity.set_back.iter().partition(|(at_us, _)| *at_us <= now_us);
-        self.calamity.set_back = rest;
-        for (_, us) in Vec::<(u64, i64)>::from_iter(due) {
-            self.counters.count("clocks set back");
-            self.clock.jump(us);
-        }
     }
 
     fn trouble_begins(&mut self) {
@@ -453,18 +432,6 @@ impl World {
         Ok(())
     }
 
-    /// The machine starts again, if it went down with the node. Its wall clock may be set meanwhile.
-    fn reboot(&mut self, crash: Crash) {
-        if crash == Crash::Power {
-            self.counters.count("boots");
-            self.clock.reboot();
-        }
-        if self.plan.jumps_while_down && self.streams.faults.random_ratio(1, 3) {
-            self.counters.count("clock jumps while down");
-            self.clock.jump(jump_us(self.plan.goes_back, &mut self.streams.faults));
-        }
-    }
-
     /// The node has stopped, as it was asked to.
     fn stopped(&mut self) -> Checked {
         let Up::Yes(node) = &self.up else { return Ok(()) };
@@ -527,31 +494,6 @@ impl World {
                 self.refused(shard, &error)
             }
         }
-    }
-
-    /// The node is open: do its shards' clocks show what they should?
-    fn check_opened(&mut self) -> Checked {
-        let jump = std::mem::take(&mut self.plan.node.time_jump);
-        let Up::Yes(node) = &self.up else { return Ok(()) };
-        for (core, clocks) in node.cores.iter().map(|core| core.state.shard.clocks()).enumerate() {
-            if let Err(seen) = self.truth.opened(core, clocks, &self.clock, jump) {
-                let seen = format!("shard {core}: {seen}");
-                return Err(self.violation("an opening goes on by what passed", "that", seen));
-            }
-        }
-        self.look_at_clocks();
-        Ok(())
-    }
-
-    /// What an operator makes of a wall clock that shows much more than the store.
-    fn explain_time(&mut self) -> Checked {
-        self.counters.count("starts refused for a time jump");
-        match self.streams.faults.random_range(0..3) {
-            0 => self.plan.node.time_jump = TimeJump::Follow,
-            1 => self.plan.node.time_jump = TimeJump::Ignore,
-            _ => self.clock.jump(-self.clock.ahead_us()),
-        }
-        Ok(())
     }
 
     /// Whether there is a reason that a shard can't be opened.

@@ -48,9 +48,11 @@ impl SystemClock {
     /// Somebody set the clock, or this thread was held up between the two readings.
     #[cold]
     fn look_again(&self) {
-        let offset_us = read_offset_us();
-        if offset_us.abs_diff(self.offset_us.load(Ordering::Relaxed)) > JITTER_US {
-            self.offset_us.store(offset_us, Ordering::Relaxed);
+        let (known_us, offset_us) = (self.offset_us.load(Ordering::Relaxed), read_offset_us());
+        if offset_us.abs_diff(known_us) > JITTER_US {
+            // Whoever is first says what it is now: all are to see the same.
+            let _ =
+                self.offset_us.compare_exchange(known_us, offset_us, Ordering::Relaxed, Ordering::Relaxed);
         }
     }
 

@@ -34,6 +34,7 @@ mod random;
 mod reads;
 pub mod request;
 mod residency;
+mod resume;
 mod scans;
 mod sources;
 mod stats;

@@ -8,16 +8,17 @@ use super::home::{self, Home};
 use super::inspect::{named, refuse_without_manifest};
 use super::options::{Budgets, ShardOptions, Tuning};
 use super::partition::Partitions;
+use super::resume::Closed;
 use super::sources::Sources;
 use super::stats::Counters;
 use super::trouble::Shortage;
 use super::{Durability, KeptReads, KeyLines, ParkedRequests, Shard};
-use crate::clock::{ClockStamp, GAP_US_MAX, GAP_US_REPORTED, Now, ShardClock, TimeJump};
+use crate::clock::{ClockStamp, Now};
 use crate::dir::Dir;
 use crate::error::Error;
 use crate::io::FileName;
 use crate::log::{LogOptions, LogPosition, Record, RecordKind, clock_behind};
-use crate::manifest::{Edit, Manifest, ManifestState};
+use crate::manifest::{Manifest, ManifestState};
 use crate::table::Table;
 use crate::tree::Tree;
 use std::sync::Arc;
@@ -58,22 +59,10 @@ impl Shard {
             replay.record(record, at)
         })?;
         let Replay { partitions, sources, stamp, holds_expiring, .. } = replay;
-        let jump = options.time_jump;
-        if let Some(stamp) = &stamp {
-            tell_gap(stamp, &now, holds_expiring, jump, &dir.path())?;
-        }
+        let closed = Closed { stamp, holds_expiring };
+        let (clock, kept_clock_us) = closed.resume(dir, &mut manifest, &now, options.time_jump)?;
         let places = partitions.iter().count();
         let is_full = sources.active.bytes() >= budgets.memtable;
-        let clock = ShardClock::resume(stamp, &now, jump);
-        let mut kept_clock_us = stamp.map_or(0, |stamp| stamp.shard_us.min(clock.us()));
-        if holds_expiring && stamp.is_some_and(|stamp| stamp.gap_us(&now).is_some()) {
-            // Nobody may see what has passed by a wall clock that the next opening doesn't find any more.
-            let edit = Edit { clock: Some(clock.stamp()), ..Edit::default() };
-            match manifest.append_at_once(dir, &edit) {
-                Ok(()) => kept_clock_us = clock.us(),
-                Err(error) => tracing::warn!("the manifest in {} isn't told the time: {error}", dir.path()),
-            }
-        }
         let mut background = Background::new(tree_options, state.next_file);
         background.debt_bytes = sources.tree.debt_bytes(&background.tree_options);
         background.shortage = log.is_failed().then_some(Shortage::Disk);
@@ -197,39 +186,6 @@ impl Replay {
         self.holds_expiring |= expires.map_err(bad)?;
         Ok(())
     }
-}
-
-/// Says what the wall clock did while the shard was closed, where only it knows how long that was. Refuses a long time that
-/// values would expire by, unless somebody said what to make of it.
-fn tell_gap(
-    stamp: &ClockStamp,
-    now: &Now,
-    holds_expiring: bool,
-    jump: TimeJump,
-    dir: &str,
-) -> Result<(), Error> {
-    let Some(gap_us) = stamp.gap_us(now) else { return Ok(()) };
-    let hours = gap_us.unsigned_abs() / GAP_US_REPORTED;
-    if gap_us > GAP_US_MAX as i64 && holds_expiring && jump == TimeJump::Refuse {
-        return Err(Error::TimeJump { dir: dir.to_owned(), hours });
-    }
-    if gap_us.unsigned_abs() <= GAP_US_REPORTED {
-        return Ok(());
-    }
-    if gap_us < 0 {
-        tracing::warn!(
-            "{dir}: the wall clock shows {hours} hours less than when this was last written to, in another boot: \
-             what expires does so later, by the time that the machine was down"
-        );
-    } else if gap_us > GAP_US_MAX as i64 && jump == TimeJump::Ignore {
-        tracing::warn!("{dir}: {hours} hours that the wall clock shows more than the log are ignored");
-    } else {
-        tracing::warn!(
-            "{dir}: {hours} hours have passed since this was last written to, by the wall clock: what would have \
-             expired meanwhile has"
-        );
-    }
-    Ok(())
 }
 
 fn foreign(partition: crate::key::Partition) -> Error {

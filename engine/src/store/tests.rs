@@ -1,8 +1,14 @@
 //! Both faces over real files.
 
 use super::*;
+use crate::clock::{BootId, BootTime, ClockStamp, GAP_US_MAX};
+use crate::drive::blocking::publish;
+use crate::drive::{OsDir, StoreFile};
+use crate::manifest::{Edit, Manifest};
+use crate::offline::ShardTime;
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::path::Path;
 
 fn small(durability: Durability) -> StoreOptions {
     StoreOptions { durability, memory_bytes: 16 << 20, ..StoreOptions::default() }
@@ -155,4 +161,41 @@ fn bits_that_flip_behind_a_table_in_memory_are_never_read_as_data() {
             Err(error) => assert!(error.to_string().contains("damaged"), "{number}: {error}"),
         }
     }
+}
+
+/// Makes a store say that it was last written to two days ago, in another boot.
+fn as_of_another_boot(dir: &Path) {
+    let file = StoreFile::read(dir).unwrap().unwrap();
+    let (path, id) = (file.shard_dir(dir, 0), file.shard_id(0));
+    let mut shard_dir = OsDir::open(&path).unwrap();
+    let stamp = ShardTime::read(&shard_dir, id).unwrap().stamp.unwrap();
+    let later = ClockStamp {
+        shard_us: stamp.shard_us + 1,
+        wall_us: stamp.wall_us - 2 * GAP_US_MAX,
+        boot: BootTime { id: BootId([9; 16]), us: 1 },
+        ..stamp
+    };
+    let (mut manifest, _) = Manifest::recover(&mut shard_dir, id).unwrap();
+    publish(&mut shard_dir, &mut manifest, Edit { clock: Some(later), ..Edit::default() }).unwrap();
+}
+
+#[test]
+fn a_jump_of_the_clock_is_refused_until_somebody_says_what_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = LocalStore::open(dir.path(), small(Durability::Sync)).unwrap();
+    store.put_with_ttl(b"k", b"v", Duration::from_secs(3600)).unwrap();
+    store.close().unwrap();
+    as_of_another_boot(dir.path());
+    let refused = LocalStore::open(dir.path(), small(Durability::Sync)).err();
+    assert!(matches!(refused, Some(Error::TimeJump { hours: 48, .. })), "{refused:?}");
+    let ignoring = StoreOptions { time_jump: TimeJump::Ignore, ..small(Durability::Sync) };
+    let mut store = LocalStore::open(dir.path(), ignoring).unwrap();
+    assert_eq!(store.get(b"k").unwrap().as_deref(), Some(&b"v"[..]));
+    store.close().unwrap();
+    let mut store = LocalStore::open(dir.path(), small(Durability::Sync)).unwrap();
+    assert!(store.get(b"k").unwrap().is_some(), "what was said once is written down");
+    store.close().unwrap();
+    as_of_another_boot(dir.path());
+    let following = StoreOptions { time_jump: TimeJump::Follow, ..small(Durability::Sync) };
+    assert_eq!(LocalStore::open(dir.path(), following).unwrap().get(b"k").unwrap(), None);
 }

@@ -204,7 +204,7 @@ pub fn batch(
         responder.outcomes(turn.io.output(conn)).finish(turn.io.output(conn));
         return Taken::Yes;
     }
-    if updates.iter().any(|(_, update)| expires_too_late(update, turn.hub.clocks.wall_ms())) {
+    if updates.iter().any(|(_, update)| expires_too_late(update, turn.hub.wall_ms)) {
         let text = "an expiry lies beyond what 64 bits of milliseconds hold; nothing of the batch was done";
         responder.refused(turn.io.output(conn), ErrorCode::LIMIT, text);
         return Taken::Yes;
