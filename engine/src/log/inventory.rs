@@ -91,6 +91,12 @@ impl Inventory {
         self.headers().map(|(header, _)| header.generation).max().unwrap_or(0)
     }
 
+    /// Where the segment that follows says that this one ended.
+    pub fn end_of(&self, generation: u64) -> Option<u32> {
+        let follower = self.headers().find(|(header, _)| header.previous.generation == generation);
+        follower.map(|(header, _)| header.previous.end)
+    }
+
     fn headers(&self) -> impl Iterator<Item = (SegmentHeader, u64)> {
         self.files.iter().filter_map(|file| file.header.ok().map(|header| (header, file.len)))
     }

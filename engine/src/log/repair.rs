@@ -16,6 +16,7 @@ use super::{Extent, LogOptions, LogPosition};
 use crate::Error;
 use crate::dir::Dir;
 use crate::io::FileName;
+use std::cmp::Ordering;
 
 /// What a repair found and did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -152,7 +153,8 @@ fn longest_chain(
     }
 }
 
-/// Counts what lies behind the end that is kept, in any file.
+/// Counts what lies behind the end that is kept, in any file: what its segment's header and its follower's make log, and
+/// commits that are newer than their header. What an opening cut off, or an earlier life left, isn't lost now.
 fn count_dropped(
     dir: &dyn Dir,
     options: &LogOptions,
@@ -169,9 +171,16 @@ fn count_dropped(
         let from = if last.is_some() { end.offset } else { SEGMENT_HEADER };
         let name = FileName::Log(file.number);
         let mut dropped = Dropped { file: name, offset: from.into(), commits: 0, records: 0 };
+        let generation = file.header.map_or(0, |header| header.generation);
+        let ended = inventory.end_of(generation);
         let mut reader = SegmentReader::new(dir, options.shard_id, file.number, file.len, 0);
         reader.scan(from, None, &mut |offset, commit| {
-            if (LogPosition { segment: commit.generation, offset }) >= end {
+            let is_log = match commit.generation.cmp(&generation) {
+                Ordering::Less => false,
+                Ordering::Equal => ended.is_none_or(|end| offset < end),
+                Ordering::Greater => true,
+            };
+            if is_log && (LogPosition { segment: commit.generation, offset }) >= end {
                 dropped.commits += 1;
                 dropped.records += u64::from(commit.records);
             }
