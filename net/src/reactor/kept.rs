@@ -2,6 +2,9 @@
 
 use super::pool::Pool;
 
+/// Memory grows by so much at once at most: what comes behind a long command must not double it.
+const STEP_BYTES_MAX: usize = 1 << 20;
+
 /// Bytes that are appended at one end and consumed at the other; no memory while empty.
 #[derive(Default)]
 pub(super) struct Kept {
@@ -37,7 +40,7 @@ impl Kept {
         let (there, needed) = (self.bytes.len(), self.bytes.len() + bytes.len());
         if needed > self.bytes.capacity() {
             let whole = self.from + wanted;
-            let doubled = 2 * self.bytes.capacity();
+            let doubled = (2 * self.bytes.capacity()).min(self.bytes.capacity() + STEP_BYTES_MAX);
             let grown = if whole >= needed { doubled.min(whole) } else { doubled };
             self.bytes.reserve_exact(grown.max(needed) - there);
         }
@@ -95,5 +98,8 @@ mod tests {
         }
         kept.append(&piece, wanted, &mut pool);
         assert_eq!(kept.len(), 101_000);
+        kept.append(&vec![0; 16 << 20], 0, &mut pool);
+        kept.append(&piece, 0, &mut pool);
+        assert!(kept.capacity() <= kept.len() + STEP_BYTES_MAX);
     }
 }
