@@ -63,7 +63,7 @@ impl<S: Sockets> Answers for Sink<'_, S> {
 
 /// Whether the memory has room for a value beside those `gathered` for the same response. Such values are there twice for a
 /// moment, and can be asked for again: together they take an eighth at most, and not the last.
-fn has_memory(memory: &Memory, gathered: usize, bytes: usize) -> bool {
+pub(super) fn has_memory(memory: &Memory, gathered: usize, bytes: usize) -> bool {
     if gathered > 0 {
         return gathered + bytes <= memory.bytes_max() / 8 && 2 * (gathered + bytes) <= memory.room();
     }

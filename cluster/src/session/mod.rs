@@ -259,6 +259,11 @@ impl Session {
         !takes_value || queued + self.held_bytes() + going + bytes <= ROOM_BYTES_MAX || may_pass && going == 0
     }
 
+    /// Bytes of values that are gathered for the request of a kept read.
+    pub fn gathered_bytes_at(&self, index: usize) -> usize {
+        self.reads.iter().nth(index).map_or(0, |wait| self.gathered_bytes(wait.request))
+    }
+
     /// Bytes of values that are gathered for a request, and leave together.
     pub fn gathered_bytes(&self, request: u64) -> usize {
         match &self.dialogue {
