@@ -210,7 +210,7 @@ const LARGE: usize = 16 << 20;
 #[test]
 fn a_request_that_waited_beyond_its_deadline_is_refused_and_one_that_has_time_is_done() {
     let (_root, dir) = store_dir();
-    let kvd = Kvd::start(&dir, &["--shards", "1"]);
+    let kvd = Kvd::start(&dir, &["--shards", "1", "--memory", "256MB"]);
     let client = kvd.client();
     client.put("large", vec![7; LARGE]).unwrap();
     let mut wire = Wire::greeted(&kvd);

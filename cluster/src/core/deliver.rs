@@ -53,23 +53,23 @@ impl<S: Sockets> Answers for Sink<'_, S> {
                     return true;
                 }
                 let request = ticket.request;
-                let is_gathered = session.is_gathered(request);
+                let gathered = session.gathered_bytes(request);
                 let queued = self.io.queued(session.conn);
                 let may_pass = !self.io.is_over_budget(session.conn) && session.is_next(request);
                 self.hub.spent < SPENT_MAX
                     && session.has_room_for(request, queued, bytes, may_pass)
-                    && has_memory(&self.hub.memory, is_gathered, bytes)
+                    && has_memory(&self.hub.memory, gathered, bytes)
             }
             Some(Owner::Walk | Owner::Nobody) | None => true,
         }
     }
 }
 
-/// Whether the memory has room for a value. One that is gathered beside others is there twice for a moment, and can be asked
-/// for again: it doesn't take the last.
-fn has_memory(memory: &Memory, is_gathered: bool, bytes: usize) -> bool {
-    if is_gathered {
-        return 2 * bytes <= memory.room();
+/// Whether the memory has room for a value beside those `gathered` for the same response. Such values are there twice for a
+/// moment, and can be asked for again: together they take an eighth at most, and not the last.
+pub(super) fn has_memory(memory: &Memory, gathered: usize, bytes: usize) -> bool {
+    if gathered > 0 {
+        return gathered + bytes <= memory.bytes_max() / 8 && 2 * (gathered + bytes) <= memory.room();
     }
     bytes <= SMALL_BYTES || memory.has_room_for_answer(bytes)
 }
@@ -163,7 +163,7 @@ fn to_connection(
         // What will come is known now: it counts for how much more is asked for at a time.
         session.note_answer(bytes);
         let wait = Wait { request, partition, read, bytes };
-        let has_memory = has_memory(&hub.memory, session.is_gathered(request), bytes);
+        let has_memory = has_memory(&hub.memory, session.gathered_bytes(request), bytes);
         match session.wait(wait, has_memory, now_us, out) {
             Ok(()) => {}
             Err(ended) => {

@@ -4,7 +4,7 @@
 //! core has its place here. A read that finds no room in the memory waits, in the order of arrival; those who hold the memory
 //! without going on make way meanwhile ([`super::room`]). After [`LACK_US`] it is refused.
 
-use super::deliver::{SMALL_BYTES, SPENT_MAX, deliver};
+use super::deliver::{SMALL_BYTES, SPENT_MAX, deliver, has_memory};
 use super::owners::Owner;
 use super::room::LACK_US;
 use super::sockets::Sockets;
@@ -50,6 +50,15 @@ impl<S: Sockets> Turn<'_, S> {
             };
             if self.hub.spent >= SPENT_MAX {
                 return self.hub.queue_reads(conn);
+            }
+            let gathered = session.gathered_bytes_at(index);
+            if gathered > 0 && !has_memory(&self.hub.memory, gathered, bytes) {
+                // It is left out of its response, which has others.
+                let Wait { request, partition, read, bytes } = session.reads.take(index);
+                let owner = Owner::Connection { index: conn.index(), generation: conn.generation() };
+                let waits = Answer::Waits { read, partition, bytes };
+                deliver(self.hub, self.io, owner.ticket(request), &waits);
+                continue;
             }
             if bytes > SMALL_BYTES && !self.hub.memory.has_room_for_answer(bytes) {
                 let until_us = self.hub.now.mono_us + LACK_US;

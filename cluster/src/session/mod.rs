@@ -263,11 +263,16 @@ impl Session {
         !takes_value || queued + self.held_bytes() + going + bytes <= ROOM_BYTES_MAX || may_pass && going == 0
     }
 
-    /// Whether the values of a request are gathered before they leave, and some are there.
-    pub fn is_gathered(&self, request: u64) -> bool {
+    /// Bytes of values that are gathered for the request of a kept read.
+    pub fn gathered_bytes_at(&self, index: usize) -> usize {
+        self.reads.iter().nth(index).map_or(0, |wait| self.gathered_bytes(wait.request))
+    }
+
+    /// Bytes of values that are gathered for a request, and leave together.
+    pub fn gathered_bytes(&self, request: u64) -> usize {
         match &self.dialogue {
-            Dialogue::Wire(wire) => wire.is_gathered(request),
-            Dialogue::Resp(_) => false,
+            Dialogue::Wire(wire) => wire.gathered_bytes(request),
+            Dialogue::Resp(_) => 0,
         }
     }
 

@@ -61,11 +61,11 @@ impl WireSession {
         }
     }
 
-    /// Whether the values of a request are gathered before they leave, and some are there.
-    pub fn is_gathered(&self, request: u64) -> bool {
+    /// Bytes of values that are gathered for a request, and leave together.
+    pub fn gathered_bytes(&self, request: u64) -> usize {
         let (place, _) = WireSession::parts(request);
         let gather = self.calls.get(place).and_then(|call| call.as_ref()?.gather.as_ref());
-        gather.is_some_and(|gather| gather.bytes() > 0)
+        gather.map_or(0, |gather| gather.bytes())
     }
 
     /// Answers that a request still has to come.

@@ -104,6 +104,8 @@ pub fn told(request: &Request, reply: &Reply<'_>) -> Option<Told> {
             let results = results.iter().map(|result| match result {
                 KeyResult::Value(found) => Ok(value(found, true)),
                 KeyResult::NotFound => Ok(SeenValue::Absent),
+                // The memory had no room for the value beside others: it is to be asked for again.
+                KeyResult::Refused { code: ErrorCode::LIMIT, .. } => Err(Refusal::Busy),
                 KeyResult::Refused { code, .. } => Err(refusal(code)),
             });
             return Some(Told::PerKey(results.collect()));
