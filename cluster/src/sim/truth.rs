@@ -113,7 +113,7 @@ impl Truth {
         }
         let allowed = shard.allowed(clock, jump);
         let fits = |&(from, to): &(u64, u64)| (from..=to).contains(&us);
-        if !std::mem::take(&mut shard.is_uncertain) && !allowed.iter().any(fits) {
+        if !shard.is_uncertain && !allowed.iter().any(fits) {
             return Err(format!("time is {us}, which is in none of {allowed:?}; {:?}", shard.lives.last()));
         }
         let lead = lead_us(&clocks);
@@ -152,8 +152,13 @@ impl Truth {
             let Some(Open { mut life, .. }) = shard.open.take() else { continue };
             life.now_us = clock.boot().us.saturating_add_signed(life.ahead_us);
             life.has_lost = loses;
+            // What an unseen opening left counts until something newer is logged.
+            shard.is_uncertain &= !life.is_logged();
+            // Where nothing expires an opening needn't write down what it made of the time.
+            let is_written_down = life.is_logged() || life.opened_kept_us >= life.opened_us;
             shard.least_us = match (reboots, loses) {
-                (false, _) => life.now_us,
+                (false, _) if is_written_down => life.now_us,
+                (false, _) => shard.least_us,
                 (true, false) => life.now_us.min(life.kept_us + MARGIN_US),
                 (true, true) => 0,
             };

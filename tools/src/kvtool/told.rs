@@ -5,10 +5,13 @@ use pinion_engine::dir::Dir;
 use pinion_engine::drive::SystemClock;
 use pinion_engine::manifest::Manifest;
 
-/// A shard's clocks as they would be if it were opened now, given those at the end of its log. What a start would ask about,
-/// a long time in another boot, is taken not to have passed.
+/// A shard's time as it would be if it were opened now, and the wall clock as it counted at the end of its log: expiries are
+/// told as the server told them. What a start would ask about, a long time in another boot, is taken not to have passed.
 pub fn clocks_now(stamp: Option<ClockStamp>) -> Clocks {
-    ShardClock::resume(stamp, &SystemClock::new().now(), TimeJump::Ignore).clocks(0)
+    let now = ShardClock::resume(stamp, &SystemClock::new().now(), TimeJump::Ignore).clocks(0);
+    let Some(then) = stamp.map(|stamp| stamp.clocks()) else { return now };
+    let lead_us = then.wall_us as i64 - then.now_us as i64;
+    Clocks { wall_us: now.now_us.saturating_add_signed(lead_us), ..now }
 }
 
 /// The same for a single file, where the manifest beside it can be read.

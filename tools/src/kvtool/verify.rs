@@ -16,7 +16,7 @@ use super::text::{Columns, runs};
 use pinion_engine::Error;
 use pinion_engine::dir::Dir;
 use pinion_engine::io::FileName;
-use pinion_engine::log::{Batch, RecordKind, replay};
+use pinion_engine::log::{Batch, RecordKind, clock_behind, replay};
 use pinion_engine::manifest::{Manifest, ManifestState};
 use serde::Serialize;
 
@@ -160,10 +160,11 @@ impl Check<'_> {
         let id = self.shard.id()?;
         let (dir, mut unreadable) = (&self.shard.dir, Vec::new());
         let replayed = replay(dir, state.log(), id, &mut |record, at| {
-            if matches!(record.kind, RecordKind::Entry | RecordKind::Clock)
-                && let Err(what) =
-                    Batch::parse(record.payload).and_then(|batch| batch.ops().try_for_each(|op| op.map(drop)))
-            {
+            let parsed = clock_behind(None, &record).and_then(|_| match record.kind {
+                RecordKind::Entry => Batch::parse(record.payload)?.ops().try_for_each(|op| op.map(drop)),
+                _ => Ok(()),
+            });
+            if let Err(what) = parsed {
                 unreadable.push((
                     at,
                     format!(

@@ -35,14 +35,20 @@ fn snapshot(store: &TestStore) -> Snapshot {
         merge.seek(b"").unwrap();
         while let Some(entry) = merge.entry() {
             let at = (entry.key.to_vec(), entry.stamp.0);
-            let before = all.entries.insert(at, (entry.expiry.0, entry.value.to_vec()));
+            // The shards were made one after the other, with times of their own; the new ones have one.
+            let told_s = contents
+                .unflushed
+                .clock
+                .map_or(0, |clock| clock.clocks().told_ms(entry.expiry).saturating_add(500) / 1000);
+            let before = all.entries.insert(at, (told_s, entry.value.to_vec()));
             assert_eq!(before, None, "an entry is there twice");
             merge.advance().unwrap();
         }
         let ranges = contents.range_tombstones();
         all.ranges.extend(ranges.map(|range| (range.start.clone(), range.end.clone(), range.version.0)));
         for (&partition, group) in &contents.unflushed.groups {
-            assert_eq!(all.groups.insert(partition, *group), None, "two shards hold {partition:?}");
+            let group = GroupState { clock_us: 0, ..*group };
+            assert_eq!(all.groups.insert(partition, group), None, "two shards hold {partition:?}");
         }
     }
     all
