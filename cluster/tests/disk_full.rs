@@ -125,7 +125,10 @@ fn a_start_on_a_full_disk_serves_reads_leaves_nothing_and_takes_writes_when_ther
         let kvd = Kvd::start(&dir, &["--memory", "64MB"]);
         assert_eq!(kvd.resp().call(&["GET", "before"]), Reply::bulk("x"));
         let ready = kvd.http("/ready");
-        assert!(ready.starts_with("HTTP/1.1 503") && ready.contains("there is no room for the log"), "{ready}");
+        assert!(
+            ready.starts_with("HTTP/1.1 503") && ready.contains("there is no room for the log"),
+            "{ready}"
+        );
         assert!(kvd.log().contains("there is no room for the log in"), "{}", kvd.log());
         kvd.kill();
         assert_eq!(files(), before, "an attempt leaves nothing");

@@ -63,8 +63,7 @@ fn two_stores_and_two_shards_have_different_ids() {
 
 #[test]
 fn impossible_numbers_are_refused_with_the_limit() {
-    for (shards, partitions, named) in [(0, 64, "at least 1"), (2, 1, "no more"), (1, 48, "power of two")]
-    {
+    for (shards, partitions, named) in [(0, 64, "at least 1"), (2, 1, "no more"), (1, 48, "power of two")] {
         let error = StoreFile::new(shards, partitions).unwrap_err().to_string();
         assert!(error.contains(named), "{error}");
     }
