@@ -23,13 +23,14 @@ fn stopped() -> (tempfile::TempDir, PathBuf) {
 }
 
 fn state(dir: &Path, shard: u32) -> ManifestState {
-    let file = StoreFile::read(dir).unwrap().unwrap();
-    let shard_dir = OsDir::open(file.shard_dir(dir, shard)).unwrap();
-    Manifest::read(&shard_dir, file.shard_id(shard)).unwrap()
+    let file = StoreFile::read(dir).expect("STORE can be read").expect("there is a store");
+    let shard_dir = OsDir::open(file.shard_dir(dir, shard)).expect("the shard is there");
+    Manifest::read(&shard_dir, file.shard_id(shard)).expect("its manifest is sound")
 }
 
 fn paths(dir: &Path, extension: &str) -> Vec<PathBuf> {
-    let paths = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let paths =
+        std::fs::read_dir(dir).expect("the shard is there").map(|entry| entry.expect("a name").path());
     paths.filter(|path| path.extension().is_some_and(|found| found == extension)).collect()
 }
 
