@@ -5,6 +5,7 @@
 //! without going on make way meanwhile ([`super::room`]). After [`LACK_US`] it is refused.
 
 use super::deliver::{SMALL_BYTES, SPENT_MAX, deliver, has_memory};
+use super::hub::recharge;
 use super::owners::Owner;
 use super::room::LACK_US;
 use super::sockets::Sockets;
@@ -74,6 +75,8 @@ impl<S: Sockets> Turn<'_, S> {
         let Some(session) = self.hub.sessions.get(conn) else { return };
         let Wait { request, partition, read, .. } = session.reads.go_on(index, room);
         let answers = session.answers_due(request);
+        // A value on its way from another core has its room here from now on.
+        recharge(&mut self.hub.memory, session);
         let owner = Owner::Connection { index: conn.index(), generation: conn.generation() };
         let go_on = Request { keyspace: Keyspace::default(), partition, op: Op::GoOn { read } };
         self.submit_for(owner.ticket(request), room, answers, go_on);

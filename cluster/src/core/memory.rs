@@ -158,6 +158,11 @@ impl Memory {
         self.lacking_until_us = until_us;
     }
 
+    /// Whether an answer lacks room.
+    pub fn is_lacking(&self) -> bool {
+        self.lacking > 0
+    }
+
     /// Whoever lacked room before this moment lacks it no more.
     pub fn forget_lack(&mut self, now_us: u64) {
         if now_us > self.lacking_until_us || self.has_room_for_answer(self.lacking) {

@@ -5,6 +5,7 @@
 //!    there is none, nothing more is received of the connection (its client feels the back-pressure of TCP), in order.
 //! 2. While memory is tight, a connection that has output waiting, or that is answered with much, is presented nothing
 //!    ([`Hub::must_wait`]). The others go on until all is used up.
+//!    Room that comes back goes to answers that wait for it before it goes to commands: they leave soon, if their clients read.
 //! 3. A connection that holds memory and makes no progress for [`PATIENCE_US`] while others wait is closed, with an error
 //!    where one can be said. If all is used up, those are closed first that have not moved for the longest.
 //!
@@ -220,19 +221,25 @@ impl CoreState {
         let hub = &mut self.hub;
         hub.memory.note_sockets(io.held_bytes());
         hub.memory.forget_lack(hub.now.mono_us);
-        hub.let_go_on(io);
+        if hub.starved.is_empty() {
+            hub.let_go_on(io);
+        }
         let is_due = hub.memory.has_waiting() && hub.now.mono_us >= hub.relief.looked_us + LOOK_US;
         if is_due || hub.memory.standing() >= hub.memory.bytes_max() {
             hub.look_for_room(io);
-            hub.let_go_on(io);
+            if hub.starved.is_empty() {
+                hub.let_go_on(io);
+            }
         }
     }
 }
 
 impl Hub {
-    /// When memory is to be looked at again, if somebody waits: at once where what is waited for leaves with this turn.
+    /// When memory is to be looked at again, if somebody waits: at once where what is waited for leaves with this turn, or
+    /// where an answer that lacked room finds it.
     pub fn next_look_us(&self) -> Option<u64> {
-        let at_us = if self.memory.appended() > 0 { 0 } else { self.relief.looked_us + LOOK_US };
-        self.memory.has_waiting().then_some(at_us)
+        let is_fed = !self.starved.is_empty() && !self.memory.is_lacking();
+        let at_us = if is_fed || self.memory.appended() > 0 { 0 } else { self.relief.looked_us + LOOK_US };
+        (is_fed || self.memory.has_waiting()).then_some(at_us)
     }
 }

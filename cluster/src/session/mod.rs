@@ -234,7 +234,7 @@ impl Session {
             Dialogue::Wire(wire) => wire.memory_bytes(),
             Dialogue::Resp(resp) => resp.memory_bytes(),
         };
-        CONNECTION_BYTES + dialogue + self.reads.bytes()
+        CONNECTION_BYTES + dialogue + self.reads.bytes() + self.reads.going_bytes()
     }
 
     /// Bytes of replies that wait for earlier ones, or for the rest of themselves.

@@ -39,9 +39,8 @@ impl StoreLock {
             .map_err(|source| failed("open", source))?;
         settle(dir, file.try_lock()).map_err(|refused| refused.unwrap_or_else(|e| failed("lock", e)))?;
         // Only for the message that the next one gets; the lock is flock's. So a full disk keeps nobody out.
-        let noted = file
-            .set_len(0)
-            .and_then(|()| file.write_all(format!("{}\n", std::process::id()).as_bytes()));
+        let noted =
+            file.set_len(0).and_then(|()| file.write_all(format!("{}\n", std::process::id()).as_bytes()));
         noted.or_else(|error| if is_without_room(&error) { Ok(()) } else { Err(failed("write", error)) })?;
         Ok(StoreLock { dir: handle, file: Some(file), is_shared: false })
     }
