@@ -59,7 +59,7 @@ pub struct Manifest {
 enum Step {
     Idle,
     Append {
-        edit: Edit,
+        edit: Box<Edit>,
         bytes: u64,
     },
     /// Making the temporary file of a rewrite.
@@ -247,7 +247,7 @@ impl Manifest {
         let mut data = self.take_buffer();
         self.place.encode(RecordKind::Edit, self.sequence + 1, &edit, self.end, &mut data);
         let (token, file) = (self.next_token(), self.file());
-        self.step = Step::Append { edit, bytes: data.len() as u64 };
+        self.step = Step::Append { edit: Box::new(edit), bytes: data.len() as u64 };
         requests.push(IoRequest::Write { token, file, offset: self.end, data, sync: true });
     }
 
@@ -262,7 +262,7 @@ impl Manifest {
                 self.state.apply(&edit);
                 self.end += bytes;
                 self.sequence += 1;
-                return Some(ManifestEvent::Durable(edit));
+                return Some(ManifestEvent::Durable(*edit));
             }
             Step::Create => {
                 let mut data = self.take_buffer();
@@ -309,7 +309,7 @@ impl Manifest {
                 false
             }
             Step::Append { edit, .. } => {
-                self.queue.push_front(edit);
+                self.queue.push_front(*edit);
                 false
             }
             Step::Idle => return None,

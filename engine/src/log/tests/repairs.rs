@@ -107,7 +107,7 @@ fn a_restored_header_keeps_what_was_cut_off_cut_off() {
     Written { index: 6, len: 70 }.append_to(&mut log);
     let mut requests = Vec::new();
     log.write(true, &mut requests).unwrap();
-    for request in requests.drain(..).collect::<Vec<_>>() {
+    for request in std::mem::take(&mut requests) {
         let mut completion = perform(&mut dir, request);
         completion.result = Err(std::io::Error::other("EIO"));
         log.complete(completion, &mut requests);
