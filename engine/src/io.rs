@@ -129,6 +129,21 @@ pub enum IoRequest {
     },
 }
 
+impl IoRequest {
+    /// What comes back in its completion.
+    pub fn token(&self) -> Token {
+        match *self {
+            IoRequest::Create { token, .. }
+            | IoRequest::Write { token, .. }
+            | IoRequest::Read { token, .. }
+            | IoRequest::Sync { token, .. }
+            | IoRequest::SyncDir { token }
+            | IoRequest::Rename { token, .. }
+            | IoRequest::Unlink { token, .. } => token,
+        }
+    }
+}
+
 /// What became of a request.
 #[derive(Debug)]
 pub struct IoCompletion {

@@ -1,16 +1,41 @@
 //! Performs what the shard asks for: reads, writes and syncs on the reactor's ring, the rare rest in the background.
+//!
+//! A read whose file isn't open waits for the background thread to open it, together with all others that come for the
+//! file meanwhile. What the cache of descriptors has no room for is closed there too: with more files than the cache keeps
+//! open, cold reads would otherwise open and close all the time on the hot thread. The log and the manifest are opened
+//! here: that is rare, and what they are written for waits anyway.
 
 use super::sockets::Performer;
 use pinion_engine::Error;
 use pinion_engine::aligned::AlignedBuf;
-use pinion_engine::drive::{Background, BackgroundEvent, Files, LogSync, OpenFile, ReadSpan, is_rare};
-use pinion_engine::io::{IoCompletion, IoOutput, IoRequest, Token};
+use pinion_engine::drive::{
+    Background, BackgroundEvent, Files, LogSync, OpenFile, Opened, ReadSpan, is_rare,
+};
+use pinion_engine::io::{FileName, IoCompletion, IoOutput, IoRequest, Token};
 use pinion_engine::job::{Job, JobId};
 use pinion_net::reactor::{FileSync, Io};
+use std::collections::HashMap;
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::path::Path;
 use std::sync::Arc;
+
+/// Takes operations on files to the kernel. Their ends come to [`Driver::done`].
+pub trait FileRing {
+    /// Writes all of `data`.
+    fn write_file(&mut self, slot: u64, fd: RawFd, offset: u64, data: AlignedBuf, sync: FileSync);
+    /// Fills `buf`, if the file is long enough.
+    fn read_file(&mut self, slot: u64, fd: RawFd, offset: u64, buf: AlignedBuf);
+    /// Syncs a file's data.
+    fn sync_file(&mut self, slot: u64, fd: RawFd);
+}
+
+/// A read that waits for its file.
+struct Read {
+    token: Token,
+    offset: u64,
+    len: usize,
+}
 
 /// An operation that the kernel works on. Keeps its file open.
 struct Op {
@@ -31,6 +56,9 @@ pub struct Driver {
     background: Background,
     ops: Vec<Option<Op>>,
     free: Vec<u32>,
+    /// The files that are being opened, with the reads that wait for them. Reads are of tables, which stay what they are
+    /// under their names: a descriptor is still right when it comes.
+    opening: HashMap<FileName, Vec<Read>>,
     /// Requests that failed before they reached the kernel.
     failed: Vec<IoCompletion>,
 }
@@ -39,7 +67,14 @@ impl Driver {
     /// The driver of the shard in `dir`.
     pub fn new(dir: &Path, direct: bool, background: Background) -> Result<Driver, Error> {
         let files = Files::new(dir, direct)?;
-        Ok(Driver { files, background, ops: Vec::new(), free: Vec::new(), failed: Vec::new() })
+        Ok(Driver {
+            files,
+            background,
+            ops: Vec::new(),
+            free: Vec::new(),
+            opening: HashMap::new(),
+            failed: Vec::new(),
+        })
     }
 
     /// How durable log writes are made.
@@ -47,7 +82,7 @@ impl Driver {
         self.files.log_sync()
     }
 
-    fn start_hot(&mut self, ring: &mut Io<AlignedBuf>, request: IoRequest) -> io::Result<()> {
+    fn start_hot(&mut self, ring: &mut impl FileRing, request: IoRequest) -> io::Result<()> {
         match request {
             IoRequest::Write { token, file: name, offset, data, sync } => {
                 let file = self.files.for_write(name, offset, data.len())?;
@@ -63,20 +98,56 @@ impl Driver {
                 ring.write_file(slot, fd, offset, data, sync);
             }
             IoRequest::Read { token, file, offset, len } => {
-                let file = self.files.get(file)?;
-                let (fd, span) = (file.as_raw_fd(), ReadSpan::new(offset, len));
-                let slot = self.note(Op { token, file, kind: OpKind::Read(span) });
-                ring.read_file(slot, fd, span.offset, AlignedBuf::zeroed(span.len));
+                let read = Read { token, offset, len };
+                match self.files.find(file) {
+                    Some(open) => self.read(ring, open, &read),
+                    None => self.wait_for(file, read),
+                }
             }
             IoRequest::Sync { token, file } => {
                 let file = self.files.get(file)?;
                 let fd = file.as_raw_fd();
                 let slot = self.note(Op { token, file, kind: OpKind::Sync });
-                ring.sync_file(slot, fd, AlignedBuf::with_capacity(0));
+                ring.sync_file(slot, fd);
             }
             other => self.background.submit(other),
         }
         Ok(())
+    }
+
+    fn read(&mut self, ring: &mut impl FileRing, file: Arc<OpenFile>, read: &Read) {
+        let (fd, span) = (file.as_raw_fd(), ReadSpan::new(read.offset, read.len));
+        let slot = self.note(Op { token: read.token, file, kind: OpKind::Read(span) });
+        ring.read_file(slot, fd, span.offset, AlignedBuf::zeroed(span.len));
+    }
+
+    /// Has a file opened, unless it is being opened already.
+    fn wait_for(&mut self, file: FileName, read: Read) {
+        let waiting = self.opening.entry(file).or_default();
+        if waiting.is_empty() {
+            self.background.open(file, self.files.is_direct());
+        }
+        waiting.push(read);
+    }
+
+    /// Starts the reads that waited for a file, or ends them if it couldn't be opened.
+    fn opened(&mut self, ring: &mut impl FileRing, Opened { file, result }: Opened) {
+        let reads = self.opening.remove(&file).unwrap_or_default();
+        match result {
+            Ok(open) => {
+                let open = self.files.insert(file, open);
+                reads.iter().for_each(|read| self.read(ring, Arc::clone(&open), read));
+                self.files.let_go(open);
+            }
+            Err(error) => self.failed.extend(
+                reads.iter().map(|read| IoCompletion { token: read.token, result: Err(another(&error)) }),
+            ),
+        }
+    }
+
+    /// Has the background thread close what nobody needs open any more.
+    fn close_dropped(&mut self) {
+        self.background.close(self.files.take_dropped());
     }
 
     fn note(&mut self, op: Op) -> u64 {
@@ -103,24 +174,21 @@ impl Driver {
             OpKind::Read(_) => Err(io::ErrorKind::UnexpectedEof.into()),
             OpKind::Sync => Ok(IoOutput::Done),
         });
-        drop(op.file);
+        self.files.let_go(op.file);
+        self.close_dropped();
         IoCompletion { token: op.token, result }
     }
 }
 
-impl Performer<Io<AlignedBuf>> for Driver {
-    fn start(&mut self, ring: &mut Io<AlignedBuf>, request: IoRequest) {
+impl<R: FileRing> Performer<R> for Driver {
+    fn start(&mut self, ring: &mut R, request: IoRequest) {
         self.files.observe(&request);
+        // Before the name goes: whoever closes a removed file last gives its space back, which takes long.
+        self.close_dropped();
+        let token = request.token();
         if is_rare(&request) {
-            return self.background.submit(request);
-        }
-        let token = match &request {
-            IoRequest::Write { token, .. }
-            | IoRequest::Read { token, .. }
-            | IoRequest::Sync { token, .. } => *token,
-            _ => return self.background.submit(request),
-        };
-        if let Err(error) = self.start_hot(ring, request) {
+            self.background.submit(request);
+        } else if let Err(error) = self.start_hot(ring, request) {
             self.failed.push(IoCompletion { token, result: Err(error) });
         }
     }
@@ -130,7 +198,11 @@ impl Performer<Io<AlignedBuf>> for Driver {
     }
 
     /// The descriptors of files that a job removed are closed, so that their space comes back.
-    fn next_event(&mut self) -> Option<BackgroundEvent> {
+    fn next_event(&mut self, ring: &mut R) -> Option<BackgroundEvent> {
+        while let Some(opened) = self.background.next_opened() {
+            self.opened(ring, opened);
+        }
+        self.close_dropped();
         let event = self.background.try_next()?;
         if matches!(event, BackgroundEvent::JobDone(..)) {
             self.background.close_later(self.files.take_unlinked());
@@ -143,10 +215,39 @@ impl Performer<Io<AlignedBuf>> for Driver {
     }
 
     fn is_idle(&self) -> bool {
-        self.ops.len() == self.free.len() && self.failed.is_empty()
+        self.ops.len() == self.free.len() && self.opening.is_empty() && self.failed.is_empty()
     }
 
     fn is_dead(&mut self) -> bool {
         self.background.is_dead()
     }
 }
+
+impl FileRing for Io<AlignedBuf> {
+    #[inline]
+    fn write_file(&mut self, slot: u64, fd: RawFd, offset: u64, data: AlignedBuf, sync: FileSync) {
+        Io::write_file(self, slot, fd, offset, data, sync);
+    }
+
+    #[inline]
+    fn read_file(&mut self, slot: u64, fd: RawFd, offset: u64, buf: AlignedBuf) {
+        Io::read_file(self, slot, fd, offset, buf);
+    }
+
+    #[inline]
+    fn sync_file(&mut self, slot: u64, fd: RawFd) {
+        Io::sync_file(self, slot, fd, AlignedBuf::with_capacity(0));
+    }
+}
+
+/// The same error once more.
+fn another(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => io::Error::new(error.kind(), error.to_string()),
+    }
+}
+
+#[cfg(test)]
+#[path = "driver_test.rs"]
+mod tests;

@@ -48,8 +48,8 @@ pub trait Performer<S> {
     fn start(&mut self, io: &mut S, request: IoRequest);
     /// Starts a job, which ends as an event.
     fn start_job(&mut self, id: JobId, job: Box<dyn Job>);
-    /// What has ended in the background, if anything.
-    fn next_event(&mut self) -> Option<BackgroundEvent>;
+    /// What has ended in the background, if anything. Starts what waited for it.
+    fn next_event(&mut self, io: &mut S) -> Option<BackgroundEvent>;
     /// The next request that failed before it was under way.
     fn next_failed(&mut self) -> Option<IoCompletion>;
     /// Whether nothing that the log depends on is under way.

@@ -152,7 +152,7 @@ impl CoreState {
     /// Another core has sent something, or something in the background has ended.
     pub fn woken<S: Sockets>(&mut self, io: &mut S, performer: &mut impl Performer<S>) {
         self.turn(io).take_mail();
-        while let Some(event) = performer.next_event() {
+        while let Some(event) = performer.next_event(io) {
             match event {
                 BackgroundEvent::JobDone(id, result) => self.shard.job_done(id, result),
                 BackgroundEvent::Io(completion) => self.completed(io, completion),

@@ -229,7 +229,7 @@ impl Performer<Net> for Performing<'_> {
         self.disk.start_job(id, job);
     }
 
-    fn next_event(&mut self) -> Option<BackgroundEvent> {
+    fn next_event(&mut self, _: &mut Net) -> Option<BackgroundEvent> {
         self.work.events.pop_front()
     }
 

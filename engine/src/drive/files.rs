@@ -2,7 +2,11 @@
 //!
 //! A driver asks for a file's descriptor, keeps the [`OpenFile`] for as long as the kernel may use it,
 //! and tells the cache of requests that make descriptors stale ([`Files::observe`]). The cache is
-//! bounded; a file that is dropped from it stays open until its last user lets go.
+//! bounded; a file that is dropped from it stays open until its last user lets go ([`Files::let_go`]).
+//!
+//! Nothing is closed here: the driver has the background thread close what is left over
+//! ([`Files::take_dropped`]). Whether that thread opens the files for reads as well is the driver's choice:
+//! it asks with [`Files::find`], and brings what was opened with [`Files::insert`].
 
 use super::device::LogSync;
 use super::direct::probe;
@@ -31,6 +35,15 @@ pub struct OpenFile {
 }
 
 impl OpenFile {
+    /// Opens a file of the shard's directory `dir`. Blocks.
+    pub(super) fn open(dir: &Path, file: FileName, direct: bool) -> Result<OpenFile> {
+        let flags = if direct { libc::O_DIRECT } else { 0 };
+        let opened =
+            OpenOptions::new().read(true).write(true).custom_flags(flags).open(rare::path(dir, file))?;
+        let len = opened.metadata()?.len();
+        Ok(OpenFile { file: opened, direct, len })
+    }
+
     /// Whether it was opened with O_DIRECT, so that offsets and lengths must be multiples of [`ALIGN`].
     pub fn is_direct(&self) -> bool {
         self.direct
@@ -51,6 +64,8 @@ pub struct Files {
     log_sync: LogSync,
     open: HashMap<(FileName, bool), Cached>,
     uses: u64,
+    /// Out of the cache, without a user, and still to be closed.
+    dropped: Vec<OpenFile>,
 }
 
 #[derive(Debug)]
@@ -64,7 +79,14 @@ impl Files {
     pub fn new(dir: &Path, direct: bool) -> std::result::Result<Files, Error> {
         let direct = direct && probe(dir)?.is_some();
         let log_sync = if direct { LogSync::of(dir) } else { LogSync::Linked };
-        Ok(Files { dir: dir.to_owned(), direct, log_sync, open: HashMap::new(), uses: 0 })
+        Ok(Files {
+            dir: dir.to_owned(),
+            direct,
+            log_sync,
+            open: HashMap::new(),
+            uses: 0,
+            dropped: Vec::new(),
+        })
     }
 
     /// How durable log writes are made: as the directory's device is best at, unless it was set.
@@ -97,6 +119,36 @@ impl Files {
         self.open(file, self.direct)
     }
 
+    /// The file that [`Files::get`] gives, if it is open.
+    pub fn find(&mut self, file: FileName) -> Option<Arc<OpenFile>> {
+        self.cached(file, self.direct)
+    }
+
+    /// Takes in a file that was opened elsewhere.
+    pub fn insert(&mut self, file: FileName, opened: OpenFile) -> Arc<OpenFile> {
+        if self.open.len() >= OPEN_MAX {
+            self.evict();
+        }
+        self.uses += 1;
+        let direct = opened.direct;
+        let opened = Arc::new(opened);
+        let cached = Cached { file: Arc::clone(&opened), last_use: self.uses };
+        if let Some(older) = self.open.insert((file, direct), cached) {
+            self.let_go(older.file);
+        }
+        opened
+    }
+
+    /// Takes a file back from a user.
+    pub fn let_go(&mut self, file: Arc<OpenFile>) {
+        self.dropped.extend(Arc::into_inner(file));
+    }
+
+    /// Takes the files that nobody needs open any more. Close them in the background.
+    pub fn take_dropped(&mut self) -> Vec<OpenFile> {
+        std::mem::take(&mut self.dropped)
+    }
+
     /// The file for a write: one without O_DIRECT if the write isn't aligned.
     pub fn for_write(&mut self, file: FileName, offset: u64, len: usize) -> Result<Arc<OpenFile>> {
         self.open(file, self.direct && is_aligned(offset, len))
@@ -116,37 +168,34 @@ impl Files {
 
     /// Drops the descriptors of a file.
     pub fn forget(&mut self, file: FileName) {
-        self.open.remove(&(file, false));
-        self.open.remove(&(file, true));
+        for direct in [false, true] {
+            if let Some(cached) = self.open.remove(&(file, direct)) {
+                self.let_go(cached.file);
+            }
+        }
     }
 
     /// Takes out the descriptors of files whose name is gone. Call it after a job, which may have removed files, and drop
     /// them in the background: closing the last one gives the file's space back, which takes up to a second.
-    pub fn take_unlinked(&mut self) -> Vec<Arc<OpenFile>> {
+    pub fn take_unlinked(&mut self) -> Vec<OpenFile> {
         let is_gone =
             |cached: &mut Cached| cached.file.file.metadata().map_or(true, |meta| meta.nlink() == 0);
-        self.open.extract_if(|_, cached| is_gone(cached)).map(|(_, cached)| cached.file).collect()
+        let gone = self.open.extract_if(|_, cached| is_gone(cached));
+        gone.filter_map(|(_, cached)| Arc::into_inner(cached.file)).collect()
     }
 
     fn open(&mut self, file: FileName, direct: bool) -> Result<Arc<OpenFile>> {
+        match self.cached(file, direct) {
+            Some(open) => Ok(open),
+            None => OpenFile::open(&self.dir, file, direct).map(|opened| self.insert(file, opened)),
+        }
+    }
+
+    fn cached(&mut self, file: FileName, direct: bool) -> Option<Arc<OpenFile>> {
         self.uses += 1;
-        if let Some(cached) = self.open.get_mut(&(file, direct)) {
-            cached.last_use = self.uses;
-            return Ok(Arc::clone(&cached.file));
-        }
-        let flags = if direct { libc::O_DIRECT } else { 0 };
-        let opened = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .custom_flags(flags)
-            .open(rare::path(&self.dir, file))?;
-        if self.open.len() >= OPEN_MAX {
-            self.evict();
-        }
-        let len = opened.metadata()?.len();
-        let opened = Arc::new(OpenFile { file: opened, direct, len });
-        self.open.insert((file, direct), Cached { file: Arc::clone(&opened), last_use: self.uses });
-        Ok(opened)
+        let cached = self.open.get_mut(&(file, direct))?;
+        cached.last_use = self.uses;
+        Some(Arc::clone(&cached.file))
     }
 
     /// Drops the less recently used half.
@@ -154,7 +203,8 @@ impl Files {
         let mut uses: Vec<u64> = self.open.values().map(|cached| cached.last_use).collect();
         let (_, median, _) = uses.select_nth_unstable(OPEN_MAX / 2);
         let median = *median;
-        self.open.retain(|_, cached| cached.last_use >= median);
+        let evicted = self.open.extract_if(|_, cached| cached.last_use < median);
+        self.dropped.extend(evicted.filter_map(|(_, cached)| Arc::into_inner(cached.file)));
     }
 }
 
@@ -164,82 +214,5 @@ pub(super) fn is_aligned(offset: u64, len: usize) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::io::Token;
-    use std::fs;
-
-    #[test]
-    fn a_descriptor_is_shared_until_the_file_is_replaced() {
-        let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("000001.log"), b"old").unwrap();
-        let mut files = Files::new(dir.path(), false).unwrap();
-        let first = files.get(FileName::Log(1)).unwrap();
-        assert!(Arc::ptr_eq(&first, &files.get(FileName::Log(1)).unwrap()));
-        files.observe(&IoRequest::Create { token: Token(0), file: FileName::Log(1) });
-        assert!(!Arc::ptr_eq(&first, &files.get(FileName::Log(1)).unwrap()));
-    }
-
-    #[test]
-    fn a_file_that_somebody_removed_is_let_go() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut files = Files::new(dir.path(), false).unwrap();
-        for number in [1, 2] {
-            fs::write(dir.path().join(FileName::Table(number).to_string()), b"").unwrap();
-            files.get(FileName::Table(number)).unwrap();
-        }
-        fs::remove_file(dir.path().join("000001.sst")).unwrap();
-        assert_eq!(files.take_unlinked().len(), 1);
-        assert_eq!(files.open.keys().collect::<Vec<_>>(), [&(FileName::Table(2), false)]);
-    }
-
-    #[test]
-    fn unaligned_writes_get_a_descriptor_without_o_direct() {
-        let dir = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
-        fs::write(dir.path().join("000001.log"), b"").unwrap();
-        let mut files = Files::new(dir.path(), true).unwrap();
-        let direct = files.is_direct();
-        assert_eq!(files.for_write(FileName::Log(1), 4096, 8192).unwrap().is_direct(), direct);
-        assert!(!files.for_write(FileName::Log(1), 8, 4096).unwrap().is_direct());
-        assert!(!files.for_write(FileName::Log(1), 4096, 8).unwrap().is_direct());
-    }
-
-    #[test]
-    fn only_direct_log_writes_into_prepared_space_write_through() {
-        let dir = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
-        for name in ["000001.log", "000001.manifest"] {
-            fs::write(dir.path().join(name), [0; 8192]).unwrap();
-        }
-        let mut files = Files::new(dir.path(), true).unwrap();
-        let (log, manifest) = (FileName::Log(1), FileName::Manifest(1));
-        let file = files.for_write(log, 0, 4096).unwrap();
-        files.set_log_sync(LogSync::Linked);
-        assert!(!files.writes_through(log, &file, 4096, 4096));
-        files.set_log_sync(LogSync::WriteThrough);
-        assert_eq!(files.writes_through(log, &file, 4096, 4096), files.is_direct());
-        assert!(!files.writes_through(log, &file, 8192, 4096), "the file has to grow");
-        assert!(!files.writes_through(manifest, &file, 4096, 4096));
-        let buffered = files.for_write(log, 8, 8).unwrap();
-        assert!(!files.writes_through(log, &buffered, 8, 8));
-    }
-
-    #[test]
-    fn a_directory_in_memory_has_no_o_direct() {
-        if let Ok(dir) = tempfile::tempdir_in("/dev/shm") {
-            assert!(!Files::new(dir.path(), true).unwrap().is_direct());
-            assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
-        }
-    }
-
-    #[test]
-    fn the_number_of_open_files_is_bounded_and_the_newest_stay() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut files = Files::new(dir.path(), false).unwrap();
-        for number in 1..=2 * OPEN_MAX as u64 {
-            fs::write(dir.path().join(FileName::Table(number).to_string()), b"").unwrap();
-            files.get(FileName::Table(number)).unwrap();
-            assert!(files.open.len() <= OPEN_MAX);
-        }
-        assert!(files.open.contains_key(&(FileName::Table(2 * OPEN_MAX as u64), false)));
-    }
-}
+#[path = "files_test.rs"]
+mod tests;

@@ -28,7 +28,7 @@ mod store_file;
 mod store_rebuild;
 mod syscalls;
 
-pub use background::{Background, BackgroundEvent, BackgroundOptions};
+pub use background::{Background, BackgroundEvent, BackgroundOptions, Opened};
 pub use clock::SystemClock;
 pub use device::LogSync;
 pub use files::{Files, OpenFile};

@@ -99,8 +99,10 @@ impl Driver {
 
     fn hand_over(&mut self) {
         for request in self.shard.take_requests() {
+            self.ring.observe(&request);
+            // Before the name goes: whoever closes a removed file last gives its space back, which takes long.
+            self.background.close(self.ring.take_dropped());
             if is_rare(&request) {
-                self.ring.observe(&request);
                 self.background.submit(request);
             } else {
                 self.ring.submit(request);

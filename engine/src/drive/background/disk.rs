@@ -14,7 +14,7 @@ use glommio::sync::Semaphore;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io::{self, ErrorKind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -56,6 +56,11 @@ impl Disk {
             DmaFile::open(path).await.map_err(failed)?.close().await.map_err(failed)?;
         }
         Ok(Disk { direct: probe.is_some(), dir: Arc::new(dir) })
+    }
+
+    /// Where its files are.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// Performs a request.

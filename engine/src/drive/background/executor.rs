@@ -1,8 +1,8 @@
 //! The background thread itself: set-up, and the loop that turns commands into tasks.
 
 use super::disk::Disk;
-use super::tasks::{Tasks, run_job, run_loose};
-use super::{BackgroundEvent, BackgroundOptions, Command, Shared};
+use super::tasks::{Outboxes, Tasks, close_files, open_file, run_job, run_loose};
+use super::{BackgroundOptions, Command, Shared};
 use crate::drive::{limits, syscalls};
 use crate::error::Error;
 use crate::job::JobKind;
@@ -38,12 +38,12 @@ pub(super) struct Setup {
     pub(super) options: BackgroundOptions,
     pub(super) shared: Arc<Shared>,
     pub(super) inbox: Receiver<Command>,
-    pub(super) outbox: Sender<BackgroundEvent>,
+    pub(super) outboxes: Outboxes,
 }
 
 /// The thread's main function: reports once over `ready`, then works until it is told to stop.
 pub(super) fn run(setup: Setup, ready: &Sender<Result<(), Error>>) {
-    let Setup { dir, options, shared, inbox, outbox } = setup;
+    let Setup { dir, options, shared, inbox, outboxes } = setup;
     let executor = match prepare(options.cpu) {
         Ok(executor) => executor,
         Err(error) => return report(ready, Err(error)),
@@ -54,7 +54,7 @@ pub(super) fn run(setup: Setup, ready: &Sender<Result<(), Error>>) {
         let disk = Disk::open(dir).await;
         beat.cancel().await;
         match disk {
-            Ok(disk) => serve(Tasks::new(disk, outbox, &options, &shared), inbox, &shared, ready).await,
+            Ok(disk) => serve(Tasks::new(disk, outboxes, &options, &shared), inbox, &shared, ready).await,
             Err(error) => report(ready, Err(error)),
         }
     });
@@ -136,6 +136,11 @@ async fn serve(tasks: Tasks, inbox: Receiver<Command>, shared: &Shared, ready: &
         match command {
             Command::Start(id, job) => queues.spawn(job.kind(), run_job(tasks, id, job)),
             Command::Submit(request) => queues.spawn(JobKind::Segment, run_loose(tasks, request)),
+            // One queue for both, so that they keep their order.
+            Command::Open { file, direct } => {
+                queues.spawn(JobKind::Segment, open_file(tasks, file, direct));
+            }
+            Command::Close(files) => queues.spawn(JobKind::Segment, close_files(tasks, files)),
             Command::DropLater(thing) => queues.spawn(JobKind::Housekeeping, tasks.drop_thing(thing)),
         }
         glommio::yield_if_needed().await;

@@ -5,7 +5,7 @@
 //! events come back over another, followed by a call of the owner's `wake`. The hot thread never waits
 //! for a lock that the background thread may hold while it is preempted.
 //!
-//! Every job and request that was handed over yields exactly one event, unless this is dropped first:
+//! Every job, request and file to open that was handed over yields exactly one event, unless this is dropped first:
 //! a panic in a job is an error event, and should the thread itself end, what was outstanding fails.
 //!
 //! Glommio 0.9 leaves one eventfd open per executor, so a process that opens and closes stores without
@@ -13,6 +13,7 @@
 
 mod disk;
 mod executor;
+mod shared;
 mod sleep;
 mod tasks;
 #[cfg(test)]
@@ -21,24 +22,25 @@ mod tests;
 use super::files::OpenFile;
 use super::limits;
 use crate::error::Error;
-use crate::io::{IoCompletion, IoRequest, Token};
+use crate::io::{FileName, IoCompletion, IoRequest, Token};
 use crate::job::{Job, JobId, JobOutput};
-use sleep::Sleep;
+use shared::Shared;
 use std::any::Any;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Mutex, PoisonError};
-use std::task::Waker;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// How long a thread that starts has until another one is tried: at first, and the last time.
 const START_PATIENCE_MIN: Duration = Duration::from_millis(250);
 const START_PATIENCE_MAX: Duration = Duration::from_secs(30);
+
+/// Why nothing more comes of what was handed over.
+const ENDED: &str = "the background thread ended after an internal error; restart the process";
 
 /// Called on the background thread after each event is queued.
 pub type Wake = Arc<dyn Fn() + Send + Sync>;
@@ -61,47 +63,34 @@ pub enum BackgroundEvent {
     Io(IoCompletion),
 }
 
+/// What became of a file that was to be opened.
+#[derive(Debug)]
+pub struct Opened {
+    /// Its name.
+    pub file: FileName,
+    /// The open file.
+    pub result: io::Result<OpenFile>,
+}
+
 /// A handle to the background thread. Dropping it stops the thread at the next step of its jobs, which
 /// are abandoned, and joins it.
 pub struct Background {
     commands: Sender<Command>,
     events: Receiver<BackgroundEvent>,
+    opened: Receiver<Opened>,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
     jobs: Vec<JobId>,
     requests: Vec<Token>,
+    opens: Vec<FileName>,
 }
 
 enum Command {
     Start(JobId, Box<dyn Job>),
     Submit(IoRequest),
+    Open { file: FileName, direct: bool },
+    Close(Vec<OpenFile>),
     DropLater(Box<dyn Any + Send>),
-}
-
-/// What both threads see.
-struct Shared {
-    /// Whether the executor wants to be woken for a command.
-    sleep: Sleep,
-    stopping: AtomicBool,
-    /// The executor panicked: no further event comes.
-    dead: AtomicBool,
-    /// Wakes the executor. Taken only by a sender that found it sleeping, and at the thread's end.
-    waker: Mutex<Option<Waker>>,
-}
-
-impl Shared {
-    fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::SeqCst)
-    }
-
-    /// Call it after what it is to be woken for is visible.
-    fn wake(&self) {
-        if self.sleep.must_wake()
-            && let Some(waker) = &*self.waker.lock().unwrap_or_else(PoisonError::into_inner)
-        {
-            waker.wake_by_ref();
-        }
-    }
 }
 
 impl Background {
@@ -134,15 +123,12 @@ impl Background {
     ) -> Result<Option<Background>, Error> {
         let (commands, inbox) = channel();
         let (outbox, events) = channel();
+        let (opened_outbox, opened) = channel();
         let (ready, started) = channel();
-        let shared = Arc::new(Shared {
-            sleep: Sleep::new(),
-            stopping: AtomicBool::new(false),
-            dead: AtomicBool::new(false),
-            waker: Mutex::new(None),
-        });
+        let shared = Arc::new(Shared::new());
         let (dir, options) = (dir.to_owned(), options.clone());
-        let setup = executor::Setup { dir, options, shared: Arc::clone(&shared), inbox, outbox };
+        let outboxes = (outbox, opened_outbox);
+        let setup = executor::Setup { dir, options, shared: Arc::clone(&shared), inbox, outboxes };
         let thread = std::thread::Builder::new()
             .name("pinion-back".to_owned())
             .spawn(move || executor::run(setup, &ready))
@@ -161,10 +147,12 @@ impl Background {
         Ok(Some(Background {
             commands,
             events,
+            opened,
             shared,
             thread: Some(thread),
             jobs: Vec::new(),
             requests: Vec::new(),
+            opens: Vec::new(),
         }))
     }
 
@@ -176,7 +164,7 @@ impl Background {
 
     /// Hands a request over, of any kind but meant for rare ones. [`BackgroundEvent::Io`] follows.
     pub fn submit(&mut self, request: IoRequest) {
-        self.requests.push(token_of(&request));
+        self.requests.push(request.token());
         self.send(Command::Submit(request));
     }
 
@@ -185,14 +173,27 @@ impl Background {
         self.send(Command::DropLater(thing));
     }
 
-    /// Closes files on the background thread, one by one: each may take long, and requests go between.
-    pub fn close_later(&mut self, files: Vec<Arc<OpenFile>>) {
+    /// Opens a file. [`Background::next_opened`] gives it.
+    pub fn open(&mut self, file: FileName, direct: bool) {
+        self.opens.push(file);
+        self.send(Command::Open { file, direct });
+    }
+
+    /// Closes files before the next one is opened, so that no more are open at a time than their owner keeps.
+    pub fn close(&mut self, files: Vec<OpenFile>) {
+        if !files.is_empty() {
+            self.send(Command::Close(files));
+        }
+    }
+
+    /// Closes files whose names are gone, one by one: each may take long, and requests go between.
+    pub fn close_later(&mut self, files: Vec<OpenFile>) {
         files.into_iter().for_each(|file| self.drop_later(Box::new(file)));
     }
 
     /// The next event, if there is one.
     pub fn try_next(&mut self) -> Option<BackgroundEvent> {
-        let dead = self.shared.dead.load(Ordering::Acquire);
+        let dead = self.is_dead();
         match self.events.try_recv() {
             Ok(event) => {
                 self.settle(&event);
@@ -203,14 +204,29 @@ impl Background {
         }
     }
 
+    /// The next file that was opened, or couldn't be, if there is one.
+    pub fn next_opened(&mut self) -> Option<Opened> {
+        let dead = self.is_dead();
+        match self.opened.try_recv() {
+            Ok(opened) => {
+                remove_first(&mut self.opens, &opened.file);
+                Some(opened)
+            }
+            Err(_) if dead => {
+                self.opens.pop().map(|file| Opened { file, result: Err(io::Error::other(ENDED)) })
+            }
+            Err(_) => None,
+        }
+    }
+
     /// Whether the thread has ended by itself: nothing that is handed over is done any more.
     pub fn is_dead(&self) -> bool {
         self.shared.dead.load(Ordering::Acquire)
     }
 
-    /// How many jobs and requests have yielded no event yet.
+    /// How many jobs, requests and files to open have yielded nothing yet.
     pub fn outstanding(&self) -> usize {
-        self.jobs.len() + self.requests.len()
+        self.jobs.len() + self.requests.len() + self.opens.len()
     }
 
     fn send(&self, command: Command) {
@@ -228,7 +244,6 @@ impl Background {
     }
 
     fn fail_next(&mut self) -> Option<BackgroundEvent> {
-        const ENDED: &str = "the background thread ended after an internal error; restart the process";
         if let Some(id) = self.jobs.pop() {
             return Some(BackgroundEvent::JobDone(id, Err(Error::Unusable(ENDED.to_owned()))));
         }
@@ -258,17 +273,5 @@ impl fmt::Debug for Background {
 fn remove_first<T: PartialEq>(list: &mut Vec<T>, item: &T) {
     if let Some(at) = list.iter().position(|other| other == item) {
         list.swap_remove(at);
-    }
-}
-
-fn token_of(request: &IoRequest) -> Token {
-    match *request {
-        IoRequest::Create { token, .. }
-        | IoRequest::Write { token, .. }
-        | IoRequest::Read { token, .. }
-        | IoRequest::Sync { token, .. }
-        | IoRequest::SyncDir { token }
-        | IoRequest::Rename { token, .. }
-        | IoRequest::Unlink { token, .. } => token,
     }
 }

@@ -1,12 +1,13 @@
-//! The executor's tasks: one per job, one per request.
+//! The executor's tasks: one per job, one per request, one per file to open or files to close.
 //!
 //! A job's task steps it, spawns its requests, and yields its queue after every step. However the job
 //! ends, its requests are waited for before it is dropped, so nothing it lent is still in use.
 
 use super::disk::{Disk, OpenFiles};
-use super::{BackgroundEvent, BackgroundOptions, Shared, Wake};
+use super::{BackgroundEvent, BackgroundOptions, Opened, Shared, Wake};
+use crate::drive::files::OpenFile;
 use crate::error::Error;
-use crate::io::{IoCompletion, IoRequest};
+use crate::io::{FileName, IoCompletion, IoRequest};
 use crate::job::{Job, JobId, JobKind, JobOutput, JobStep};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -20,10 +21,14 @@ use std::task::{Poll, Waker};
 /// How much data a job works on before others have their turn, in bytes.
 const STEP_BYTES: usize = 256 << 10;
 
+/// Where events go, and open files.
+pub(super) type Outboxes = (Sender<BackgroundEvent>, Sender<Opened>);
+
 /// What all tasks of the executor share.
 pub(super) struct Tasks {
     disk: Disk,
     outbox: Sender<BackgroundEvent>,
+    opened: Sender<Opened>,
     wake: Wake,
     shared: Arc<Shared>,
     alive: Cell<usize>,
@@ -33,13 +38,14 @@ pub(super) struct Tasks {
 impl Tasks {
     pub(super) fn new(
         disk: Disk,
-        outbox: Sender<BackgroundEvent>,
+        (outbox, opened): Outboxes,
         options: &BackgroundOptions,
         shared: &Arc<Shared>,
     ) -> Tasks {
         Tasks {
             disk,
             outbox,
+            opened,
             wake: Arc::clone(&options.wake),
             shared: Arc::clone(shared),
             alive: Cell::new(0),
@@ -93,6 +99,21 @@ pub(super) async fn run_loose(tasks: Rc<Tasks>, request: IoRequest) {
     let _alive = Alive::new(&tasks);
     let completion = tasks.disk.perform(request, &OpenFiles::default()).await;
     tasks.tell(BackgroundEvent::Io(completion));
+}
+
+/// Opens a file for the hot thread. Here and not on the helper thread, which may be closing a file that takes a second.
+pub(super) async fn open_file(tasks: Rc<Tasks>, file: FileName, direct: bool) {
+    let _alive = Alive::new(&tasks);
+    let result = OpenFile::open(tasks.disk.dir(), file, direct);
+    if tasks.opened.send(Opened { file, result }).is_ok() {
+        (tasks.wake)();
+    }
+}
+
+/// Closes files that the hot thread has no room for.
+pub(super) async fn close_files(tasks: Rc<Tasks>, files: Vec<OpenFile>) {
+    let _alive = Alive::new(&tasks);
+    drop(files);
 }
 
 /// Steps a job to its end and tells what it made, unless the thread is being stopped.

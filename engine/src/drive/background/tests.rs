@@ -4,8 +4,9 @@ use crate::io::{FileName, IoOutput};
 use crate::job::{JobKind, JobStep};
 use std::fs;
 use std::path::Path;
-use std::sync::Condvar;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::RecvTimeoutError;
+use std::sync::{Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -59,6 +60,16 @@ impl Driver {
         }
     }
 
+    fn next_opened(&mut self) -> Opened {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.background.next_opened() {
+                Some(opened) => return opened,
+                None => self.bell.wait(deadline),
+            }
+        }
+    }
+
     fn next_job(&mut self) -> (JobId, Result<JobOutput, Error>) {
         match self.next() {
             BackgroundEvent::JobDone(id, result) => (id, result),
@@ -67,7 +78,7 @@ impl Driver {
     }
 
     fn perform(&mut self, request: IoRequest) -> io::Result<IoOutput> {
-        let token = token_of(&request);
+        let token = request.token();
         self.background.submit(request);
         match self.next() {
             BackgroundEvent::Io(completion) if completion.token == token => completion.result,
@@ -332,6 +343,34 @@ fn an_impossible_cpu_is_named_with_the_remedy() {
 }
 
 #[test]
+fn files_are_opened_and_closed_in_the_order_of_the_commands() {
+    let dir = tempfile::tempdir().unwrap();
+    let (there, missing) = (FileName::Table(1), FileName::Table(2));
+    fs::write(dir.path().join(there.to_string()), b"here").unwrap();
+    let mut driver = Driver::new(dir.path());
+    for file in [there, missing] {
+        driver.background.open(file, false);
+    }
+    let opened = driver.next_opened();
+    assert_eq!(opened.file, there);
+    driver.background.close(vec![opened.result.unwrap()]);
+    let failed = driver.next_opened();
+    assert_eq!((failed.file, failed.result.unwrap_err().kind()), (missing, io::ErrorKind::NotFound));
+    driver.background.open(there, false);
+    let descriptor = driver.next_opened().result.unwrap();
+    assert_eq!(descriptors_of(dir.path()), 1, "the first one was closed before");
+    drop(descriptor);
+}
+
+/// How many descriptors of files in `dir` this process has.
+fn descriptors_of(dir: &Path) -> usize {
+    let dir = dir.canonicalize().unwrap();
+    let links =
+        fs::read_dir("/proc/self/fd").unwrap().filter_map(|fd| fs::read_link(fd.unwrap().path()).ok());
+    links.filter(|link| link.parent() == Some(&*dir)).count()
+}
+
+#[test]
 fn a_missing_directory_is_named() {
     let error = Driver::on_cpu(Path::new("/nonexistent/pinion"), None).err().unwrap().to_string();
     assert!(error.contains("/nonexistent/pinion"), "{error}");
@@ -349,6 +388,7 @@ fn a_dead_thread_fails_what_is_outstanding() {
     driver.background = Background::spawn(dir.path().to_owned(), broken).unwrap();
     driver.background.submit(IoRequest::SyncDir { token: Token(1) });
     driver.background.start(JobId(1), TestJob::new(JobKind::Flush, |_, _| JobStep::More));
+    driver.background.open(FileName::Table(1), false);
     let deadline = Instant::now() + PATIENCE;
     let mut events = Vec::new();
     while events.len() < 2 {
@@ -359,4 +399,7 @@ fn a_dead_thread_fails_what_is_outstanding() {
         }
     }
     assert!(events.iter().any(|event| matches!(event, BackgroundEvent::JobDone(JobId(1), Err(_)))));
+    let opened = driver.background.next_opened().unwrap();
+    assert!(opened.file == FileName::Table(1) && opened.result.is_err());
+    assert_eq!(driver.background.outstanding(), 0);
 }

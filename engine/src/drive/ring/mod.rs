@@ -134,8 +134,13 @@ impl Ring {
     }
 
     /// See [`Files::take_unlinked`].
-    pub fn take_unlinked(&mut self) -> Vec<Arc<OpenFile>> {
+    pub fn take_unlinked(&mut self) -> Vec<OpenFile> {
         self.files.take_unlinked()
+    }
+
+    /// See [`Files::take_dropped`].
+    pub fn take_dropped(&mut self) -> Vec<OpenFile> {
+        self.files.take_dropped()
     }
 
     /// How many requests have neither completed nor failed.
