@@ -13,7 +13,7 @@ const BIG: usize = 16 << 20;
 /// A server that has a large value.
 fn serve(arguments: &[&str]) -> (tempfile::TempDir, Kvd) {
     let (root, dir) = store_dir();
-    let kvd = Kvd::start(&dir, &[&["--shards", "2"], arguments].concat());
+    let kvd = Kvd::start(&dir, &[&["--shards", "2", "--memory", "512MB"], arguments].concat());
     let value = vec![b'v'; BIG];
     assert_eq!(kvd.resp().call(&[b"SET", b"big", value.as_slice()]), Reply::ok());
     (root, kvd)

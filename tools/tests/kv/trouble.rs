@@ -43,8 +43,10 @@ fn the_first_address_that_answers_is_taken() {
 fn the_port_of_another_protocol_is_recognized() {
     let server = Server::start();
     let complaint = run(command(&server.resp_address()).arg("ping"), b"").fails(3);
-    assert!(complaint.contains("doesn't speak this protocol"), "{complaint}");
-    assert!(complaint.contains("ready line"), "{complaint}");
+    assert!(
+        complaint.contains("this port speaks RESP (Redis); the binary protocol is on port "),
+        "{complaint}"
+    );
 }
 
 #[test]

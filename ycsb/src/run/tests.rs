@@ -29,6 +29,13 @@ fn options(kind: Store, targets: Vec<String>) -> Options {
     Options { kind, targets, is_direct: false, threads: 2, embedded, null_record: vec![b'x'; 100] }
 }
 
+/// What precedes every run: kvbench asks whether RESP is spoken.
+fn answer_ping(stream: &mut std::net::TcpStream) {
+    let mut ping = [0; b"*1\r\n$4\r\nPING\r\n".len()];
+    stream.read_exact(&mut ping).unwrap();
+    stream.write_all(b"+PONG\r\n").unwrap();
+}
+
 /// A server that keeps values in a map and speaks RESP, on a free port.
 fn resp_server() -> String {
     use pinion_net::resp::{Command, Flow, Parser, ReplyQueue};
@@ -55,6 +62,7 @@ fn resp_server() -> String {
                                 let value = data.get(key).map(Vec::as_slice);
                                 replies.answer((), &mut out, |reply| reply.bulk_or_null(value));
                             }
+                            Ok(Command::Ping(_)) => replies.answer((), &mut out, |reply| reply.ok()),
                             _ => replies.answer((), &mut out, |reply| reply.error("ERR what")),
                         }
                         Flow::Continue
@@ -107,10 +115,15 @@ fn a_server_that_stays_away_ends_the_run_with_its_reason() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let server = std::thread::spawn(move || {
-        // Takes every connection, reads a little of each and closes; then nobody listens any more.
-        for stream in listener.incoming().take(4) {
-            let _ = stream.unwrap().read(&mut [0; 10]);
-        }
+        // Takes every connection, greets it, reads a little and closes; then nobody listens any more.
+        let connections = listener.incoming().take(4).map(|stream| {
+            std::thread::spawn(move || {
+                let mut stream = stream.unwrap();
+                answer_ping(&mut stream);
+                let _ = stream.read(&mut [0; 10]);
+            })
+        });
+        connections.collect::<Vec<_>>().into_iter().for_each(|connection| connection.join().unwrap());
     });
     let database = Database::find(&options(Store::Resp, vec![address.clone()])).unwrap();
     let plan = Plan::load(workload("a", &["recordcount=1000"]));
@@ -188,6 +201,7 @@ fn a_stall_counts_for_all_that_was_due_meanwhile() {
     let address = listener.local_addr().unwrap().to_string();
     std::thread::spawn(move || {
         let mut stream = listener.accept().unwrap().0;
+        answer_ping(&mut stream);
         let (mut buffer, mut is_first) = ([0; 4096], true);
         while let Ok(read @ 1..) = stream.read(&mut buffer) {
             if std::mem::take(&mut is_first) {
