@@ -26,6 +26,7 @@ mod ring;
 mod span;
 mod store_file;
 mod store_rebuild;
+mod store_shards;
 mod syscalls;
 
 pub use background::{Background, BackgroundEvent, BackgroundOptions, Opened};

@@ -9,7 +9,7 @@
 //!
 //! A store is made in two steps: `STORE` is written before its shards are made, and again, saying so, when all of them
 //! are there. So a first start that was cut off anywhere is made up by the next one, and a shard that is missing
-//! afterwards is lost. `STORE` itself can be made anew from what the shards' manifests say (`store_rebuild.rs`).
+//! afterwards is lost (`store_shards.rs`). `STORE` itself can be made anew from what the shards' manifests say (`store_rebuild.rs`).
 
 use super::os_dir::sync_dir;
 use super::owned;
@@ -121,27 +121,6 @@ impl StoreFile {
         Ok(file)
     }
 
-    /// Refuses a store of which a shard's directory is missing, though it was made. Names all that are.
-    pub fn check_shards(&self, dir: &Path) -> Result<(), Error> {
-        let missing = self.missing_shards(dir);
-        if missing.is_empty() || !self.is_made {
-            return Ok(());
-        }
-        let are = if missing.len() == 1 { "is" } else { "are" };
-        Err(Error::Unusable(format!(
-            "{} {are} missing from {}, and with it every key of its partitions; put it back, or {}",
-            missing.join(", "),
-            dir.display(),
-            remedy(dir)
-        )))
-    }
-
-    /// The names of the shards' directories that aren't there.
-    pub fn missing_shards(&self, dir: &Path) -> Vec<String> {
-        let paths = (0..self.shards).map(|shard| self.shard_dir(dir, shard)).filter(|path| !path.is_dir());
-        paths.filter_map(|path| Some(path.file_name()?.to_str()?.to_owned())).collect()
-    }
-
     /// Says durably that all shards were made: they are. Should that not be possible now, the next start says it.
     pub fn mark_made(&mut self, dir: &Path) {
         if self.is_made {
@@ -239,7 +218,7 @@ impl StoreFile {
 }
 
 /// What makes up for files of a store.
-fn remedy(dir: &Path) -> String {
+pub(super) fn remedy(dir: &Path) -> String {
     format!("`kvtool repair {}` makes up for it as far as possible", dir.display())
 }
 

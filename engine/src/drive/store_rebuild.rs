@@ -63,11 +63,16 @@ fn of_layout(
     shards: &[(u32, &ShardWord)],
     partitions: Option<u32>,
 ) -> Result<StoreFile, String> {
+    let said = |(shard, word): &(u32, &ShardWord)| {
+        word.membership.filter(|said| (said.shard, said.layout) == (*shard, layout))
+    };
+    // Who never heard of the store is believed to be of the one that the others know.
+    let anyone = shards.iter().find_map(said);
     let mut agreed: Option<StoreFile> = None;
     for (shard, word) in shards {
         let Some(shard_id) = word.shard_id else { continue };
         let id = StoreFile::id_of(shard_id, *shard, layout);
-        let said = word.membership.filter(|said| (said.shard, said.layout) == (*shard, layout));
+        let said = said(&(*shard, word)).or(anyone);
         let file = StoreFile {
             id,
             shards: said.map_or(shards.len() as u32, |said| said.shards),
@@ -126,6 +131,18 @@ mod tests {
         said.iter_mut().for_each(|word| word.membership = None);
         assert!(rebuild(&said, None).unwrap_err().contains("--partitions N"));
         assert_eq!(rebuild(&said, Some(64)), Ok(store(0)));
+    }
+
+    #[test]
+    fn a_shard_that_never_heard_of_the_store_takes_the_others_word_but_has_to_be_of_it() {
+        for silent in 0..3 {
+            let mut said = words(&store(0));
+            said[silent].membership = None;
+            said.remove((silent + 1) % 3);
+            assert_eq!(rebuild(&said, None), Ok(store(0)));
+            said.iter_mut().find(|word| word.membership.is_none()).unwrap().shard_id = Some([9; 16]);
+            assert!(rebuild(&said, None).unwrap_err().contains("is of another store"));
+        }
     }
 
     #[test]

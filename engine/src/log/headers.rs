@@ -4,10 +4,10 @@
 //!
 //! 1. The file is known by its name; the generation by the segment's first commit, or by the header that follows.
 //! 2. The predecessor is the newest segment of a lower generation. That there was none in between is shown by the
-//!    generations, by the first commit (it says how far the log was durable), or by the entries: a group's indices go
-//!    on without a gap.
+//!    generations, by the first commit (it says how far the log was durable), or by the entries: the indices of every
+//!    group go on without a gap, in this segment or a later one.
 //! 3. The predecessor ended at its last whole commit, or, where the log was cut after a failed write, before the first
-//!    one whose indices are given again behind it.
+//!    one whose indices are given again, in whatever segment behind it.
 //!
 //! What can't be shown isn't restored: the log ends there, as it did.
 
@@ -23,6 +23,9 @@ use std::collections::BTreeMap;
 /// The first generation of a log.
 const FIRST: u64 = 1 << 32;
 
+/// The first index of each group.
+type Indices = BTreeMap<Partition, u64>;
+
 /// A damaged header's segment, as its commits tell it.
 struct Hidden {
     file: LogFile,
@@ -30,7 +33,7 @@ struct Hidden {
     /// What its first commit says was durable.
     durable: LogPosition,
     /// The first index of each group in it.
-    first: BTreeMap<Partition, u64>,
+    first: Indices,
 }
 
 /// Puts the headers that are damaged, and can be known, back into the inventory; they are returned, to be written.
@@ -45,10 +48,21 @@ pub(super) fn restore(
     for file in inventory.files.iter().filter(is_hidden) {
         hidden.extend(look(dir, options, inventory, known, *file)?);
     }
+    if hidden.is_empty() {
+        return Ok(Vec::new());
+    }
     hidden.sort_by_key(|hidden| hidden.generation);
+    let mut segments: Vec<(u64, Indices)> = Vec::new();
+    for file in &inventory.files {
+        if let Ok(header) = file.header {
+            segments.push((header.generation, first_of(dir, options, *file, header.generation)?));
+        }
+    }
+    segments.extend(hidden.iter().map(|hidden| (hidden.generation, hidden.first.clone())));
     let mut restored = Vec::new();
     for hidden in hidden {
-        let Some(header) = header_of(dir, options, inventory, known, &hidden)? else { continue };
+        let given = given_since(&segments, hidden.generation);
+        let Some(header) = header_of(dir, options, inventory, known, &hidden, &given)? else { continue };
         let place = inventory.files.iter_mut().find(|file| file.number == header.file);
         let place = place.expect("the file was found in the inventory");
         place.header = Ok(header);
@@ -80,55 +94,96 @@ fn look(
         return Ok(None);
     };
     let durable = first_commit.map_or(LogPosition::default(), |commit| commit.durable);
-    let mut first = BTreeMap::new();
+    let first = first_of(dir, options, file, generation)?;
+    Ok(Some(Hidden { file, generation, durable, first }))
+}
+
+/// The first index of each group in a segment.
+fn first_of(dir: &dyn Dir, options: &LogOptions, file: LogFile, generation: u64) -> Result<Indices, Error> {
+    let mut first = Indices::new();
     walk(dir, options, file, generation, &mut |group, index| {
         first.entry(group).or_insert(index);
         true
     })?;
-    Ok(Some(Hidden { file, generation, durable, first }))
+    Ok(first)
 }
 
-/// The header of a hidden segment, if its place in the log can be shown.
+/// The first index of each group in the segments from a generation on. The lowest is the first: what a later segment
+/// gives is above all that was log when it was begun.
+fn given_since(segments: &[(u64, Indices)], generation: u64) -> Indices {
+    let mut given = Indices::new();
+    for (_, first) in segments.iter().filter(|(of, _)| *of >= generation) {
+        for (&group, &index) in first {
+            given.entry(group).and_modify(|known| *known = index.min(*known)).or_insert(index);
+        }
+    }
+    given
+}
+
+/// The header of a hidden segment, if its place in the log can be shown. `given` are the first indices in it and
+/// behind it.
 fn header_of(
     dir: &dyn Dir,
     options: &LogOptions,
     inventory: &Inventory,
     known: Extent,
     hidden: &Hidden,
+    given: &Indices,
 ) -> Result<Option<SegmentHeader>, Error> {
     let Hidden { file, generation, durable, ref first } = *hidden;
     let before = inventory.files.iter().filter_map(|file| Some((*file, file.header.ok()?)));
     let before = before.filter(|(_, header)| header.generation < generation);
+    let begins_all = || !first.is_empty() && first.values().all(|&index| index == 1);
     let previous = match before.max_by_key(|(_, header)| header.generation) {
-        _ if known.start.segment == generation => Previous::default(),
-        None if generation == FIRST || first.values().all(|&index| index == 1) => Previous::default(),
-        None => return Ok(None),
+        _ if known.start.segment == generation => Some(Previous::default()),
+        None if generation == FIRST => Some(Previous::default()),
+        None if known.start.segment == 0 && begins_all() => Some(Previous::default()),
+        None => None,
         Some((file, header)) => {
-            let mut last = BTreeMap::new();
-            let end = walk(dir, options, file, header.generation, &mut |group, index| {
-                let is_given_again = first.get(&group).is_some_and(|&first| first <= index);
-                if !is_given_again {
-                    last.insert(group, index);
-                }
-                !is_given_again
-            })?;
-            let follows = |(group, &index): (&Partition, &u64)| {
-                last.get(group).is_some_and(|&last: &u64| last.checked_add(1) == Some(index))
-            };
-            let goes_on = first.iter().any(follows);
-            let is_next = generation - header.generation == 1 || durable.segment == header.generation;
-            let is_before_start = known.start > LogPosition { segment: header.generation, offset: end };
-            if !(goes_on || is_next) || is_before_start {
-                return Ok(None);
-            }
-            Previous { generation: header.generation, file: header.file, end }
+            let previous = end_before(dir, options, (file, header), hidden, given)?;
+            let end = |previous: &Previous| LogPosition { segment: header.generation, offset: previous.end };
+            previous.filter(|previous| known.start <= end(previous))
         }
     };
     let durable = if durable.segment < generation { durable } else { LogPosition::default() };
     let is_full = file.len == u64::from(options.segment_bytes);
     let prepared_bytes = if is_full { file.len } else { 0 };
-    let shard_id = options.shard_id;
-    Ok(Some(SegmentHeader { shard_id, file: file.number, generation, previous, prepared_bytes, durable }))
+    let (shard_id, file) = (options.shard_id, file.number);
+    Ok(previous.map(|previous| SegmentHeader {
+        shard_id,
+        file,
+        generation,
+        previous,
+        prepared_bytes,
+        durable,
+    }))
+}
+
+/// Where the newest segment known before a hidden one ended, if it is shown to be the one before it.
+fn end_before(
+    dir: &dyn Dir,
+    options: &LogOptions,
+    (file, header): (LogFile, SegmentHeader),
+    hidden: &Hidden,
+    given: &Indices,
+) -> Result<Option<Previous>, Error> {
+    let Hidden { generation, durable, ref first, .. } = *hidden;
+    let mut last = Indices::new();
+    let end = walk(dir, options, file, header.generation, &mut |group, index| {
+        let is_given_again = given.get(&group).is_some_and(|&given| given <= index);
+        if !is_given_again {
+            last.insert(group, index);
+        }
+        !is_given_again
+    })?;
+    let follows = |indices: &Indices, group, last: u64| Some(*indices.get(group)? == last.checked_add(1)?);
+    let goes_on = last.iter().any(|(group, &last)| follows(first, group, last) == Some(true));
+    let has_gap = last.iter().any(|(group, &last)| follows(given, group, last) == Some(false));
+    // The log was durable in a segment between the two, which isn't there.
+    let is_one_missing = durable.segment > header.generation && durable.segment < generation;
+    let is_said = (goes_on || durable.segment == header.generation) && !has_gap && !is_one_missing;
+    let is_next = is_said || generation - header.generation == 1;
+    Ok(is_next.then_some(Previous { generation: header.generation, file: header.file, end }))
 }
 
 /// Shows the entries of a segment's sound commits, group and index, until `goes_on` is false; where the last commit of

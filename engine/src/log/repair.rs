@@ -2,8 +2,8 @@
 //!
 //! The log is an order; entries behind a hole can't be applied without those in it. So what is kept is the
 //! longest sound prefix. The cut is made as every opening makes it: a new generation whose header says
-//! where its predecessor ended. A header that alone is damaged is put together again. Files that are dropped become spares; copy the directory first if what is
-//! in them matters.
+//! where its predecessor ended; without room for that the repair fails, to be repeated. A header that alone is damaged is
+//! put together again. Files that are dropped become spares; copy the directory first if what is in them matters.
 
 use super::batch::Batch;
 use super::begin::begin_generation;
@@ -84,7 +84,14 @@ pub fn repair(
     }
     let newest = inventory.newest_generation().max(newest_stray);
     let newest = newest.max(known.start.segment).max(known.reached.generation);
-    begin_generation(dir, options, newest, &inventory, kept, ended.proved, ended.position)?;
+    let log = begin_generation(dir, options, newest, &inventory, kept, ended.proved, ended.position)?;
+    if log.is_failed() {
+        return Err(Error::Unusable(format!(
+            "the log in {} isn't cut: there is no room for its next segment of {} bytes; free some space, and repair again",
+            dir.path(),
+            options.segment_bytes
+        )));
+    }
     Ok(report)
 }
 

@@ -25,7 +25,7 @@ impl ShardTime {
         for &number in manifest.tables.keys() {
             time.holds_expiring |= Table::open(dir, number, false)?.meta().expiring > 0;
         }
-        replay(dir, manifest.log_start, shard_id, &mut |record, at| {
+        replay(dir, manifest.log(), shard_id, &mut |record, at| {
             let bad = |what| Error::Unusable(format!("the log record at {at:?} in {}: {what}", dir.path()));
             time.stamp = clock_behind(time.stamp, &record).map_err(bad)?;
             if record.kind == RecordKind::Entry && !time.holds_expiring {

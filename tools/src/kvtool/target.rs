@@ -41,6 +41,8 @@ pub struct Target {
     pub shards: Vec<Shard>,
     /// Shards that `STORE` counts but whose directories aren't there.
     pub missing: Vec<String>,
+    /// Those of them that were made, so that what they held is lost; empty ones, too, where only the others show that.
+    pub lost: Vec<String>,
     /// The file, if one was named.
     pub file: Option<FileName>,
     is_whole: bool,
@@ -131,7 +133,7 @@ impl Target {
 
     fn of_store(path: PathBuf, file: StoreFile, access: Access) -> Result<Target, ToolError> {
         let lock = Some(access.lock(&path)?);
-        let missing = file.missing_shards(&path);
+        let (missing, lost) = (file.missing_shards(&path), file.lost_shards(&path)?);
         let mut shards = Vec::new();
         for number in 0..file.shards {
             let dir = file.shard_dir(&path, number);
@@ -140,12 +142,12 @@ impl Target {
             }
         }
         let store = Some(StoreDir { path, file });
-        Ok(Target { store, shards, missing, file: None, is_whole: true, _lock: lock })
+        Ok(Target { store, shards, missing, lost, file: None, is_whole: true, _lock: lock })
     }
 
     fn of_shard(path: &Path, file: Option<FileName>, access: Access) -> Result<Target, ToolError> {
-        let (shards, missing) = (Vec::new(), Vec::new());
-        let mut target = Target { store: None, shards, missing, file, is_whole: false, _lock: None };
+        let (shards, missing, lost) = (Vec::new(), Vec::new(), Vec::new());
+        let mut target = Target { store: None, shards, missing, lost, file, is_whole: false, _lock: None };
         let parent = path.parent().unwrap_or(path);
         let mut id = None;
         if let Some(store) = StoreFile::read(parent)? {

@@ -83,7 +83,7 @@ pub fn run(target: &Target, output: &mut Output<'_>) -> Result<(), ToolError> {
 
 /// What it costs that a shard isn't there.
 pub(super) fn means_missing(target: &Target, name: &str) -> String {
-    if target.store.as_ref().is_some_and(|store| !store.file.is_made) {
+    if !target.lost.iter().any(|lost| lost == name) {
         return "nothing, if the server's first start was cut off: the next one makes it".to_owned();
     }
     let partitions = target.partitions(name).unwrap_or_default();

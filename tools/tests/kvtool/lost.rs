@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const KEYS: u32 = 400;
 
 /// Two shards with tables, and newer entries in their logs; all of it made by a node that served.
-fn store() -> TestStore {
+pub fn store() -> TestStore {
     let store = TestStore::new(2, 8);
     let keys =
         |from: u32| (from..from + KEYS / 2).map(|i| put_of((i % 8) as u16, &format!("key{i:04}"), "v"));
@@ -19,7 +19,7 @@ fn store() -> TestStore {
     store
 }
 
-fn files(store: &TestStore, shard: u32, extension: &str) -> Vec<PathBuf> {
+pub fn files(store: &TestStore, shard: u32, extension: &str) -> Vec<PathBuf> {
     let mut paths: Vec<_> =
         std::fs::read_dir(store.shard(shard)).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.retain(|path| path.extension().is_some_and(|found| found == extension));
@@ -27,7 +27,7 @@ fn files(store: &TestStore, shard: u32, extension: &str) -> Vec<PathBuf> {
     paths
 }
 
-fn live(store: &TestStore) -> Vec<String> {
+pub fn live(store: &TestStore) -> Vec<String> {
     let (text, outcome) = store.kvtool(&["dump", "--live", "--keys-only"]);
     outcome.unwrap();
     text.lines().map(|line| line.split("  ").next().unwrap().to_owned()).collect()
@@ -35,7 +35,7 @@ fn live(store: &TestStore) -> Vec<String> {
 
 /// Verify names it, with exit code 1.
 #[track_caller]
-fn missed(store: &TestStore, named: &str) -> String {
+pub fn missed(store: &TestStore, named: &str) -> String {
     let (text, outcome) = store.kvtool(&["verify"]);
     let told = format!("{text}{}", outcome.unwrap_err());
     assert!(told.contains(named), "{named:?} isn't in {told}");
@@ -44,7 +44,7 @@ fn missed(store: &TestStore, named: &str) -> String {
 
 /// Repair mends it, and says so; a second look finds nothing.
 #[track_caller]
-fn repaired(store: &TestStore) -> String {
+pub fn repaired(store: &TestStore) -> String {
     let (text, outcome) = store.kvtool(&["repair", "--yes"]);
     outcome.unwrap();
     let (report, outcome) = store.kvtool(&["verify"]);

@@ -9,6 +9,8 @@ mod damage;
 #[cfg(test)]
 mod lost;
 #[cfg(test)]
+mod lost_shards;
+#[cfg(test)]
 mod reading;
 #[cfg(test)]
 mod reshard;

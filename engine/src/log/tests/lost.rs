@@ -127,3 +127,18 @@ fn a_log_without_room_is_read_leaves_nothing_behind_and_goes_on_when_there_is() 
     let known = Extent { reached: log.reached(), ..known };
     assert_eq!(reopen(&mut dir, known, options).unwrap().1.len(), 13);
 }
+
+#[test]
+fn a_repair_that_finds_no_room_for_the_cut_fails_and_is_made_up_for_when_there_is() {
+    let (mut dir, known, options) = full();
+    // All files stay log, so the cut needs a new one; the commit behind proves that this one was durable.
+    log_files(&dir).into_iter().skip(4).for_each(|spare| dir.unlink(spare).unwrap());
+    dir.flip(FileName::Log(4), 8192 + 60, 3);
+    dir.fill_after(0);
+    let error = repair(&mut dir, known, options).unwrap_err().to_string();
+    assert!(error.contains("free some space, and repair again"), "{error}");
+    dir.heal();
+    let report = repair(&mut dir, known, options).unwrap();
+    assert_eq!((report.kept_commits, report.lost_behind.is_some()), (10, true));
+    assert_eq!(reopen(&mut dir, known, options).unwrap().1.len(), 10);
+}

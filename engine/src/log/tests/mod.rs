@@ -2,6 +2,7 @@
 
 mod crashes;
 mod damage;
+mod headers;
 mod lost;
 mod repairs;
 mod stale;

@@ -6,13 +6,13 @@ use crate::dir::Dir;
 use crate::drive::{StoreDir, shard_dir};
 use crate::io::FileName;
 use crate::key::{Expiry, RangeTombstone};
-use crate::manifest::GroupState;
+use crate::manifest::{GroupState, without_manifest};
 use crate::memtable::Memtable;
 use crate::offline::{Contents, Merge, TableInfo, TableSink};
 use crate::table::{Compression, Table};
 use crate::{Error, Partition};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::PathBuf;
 
 /// The tables of all old shards, those written for their logs included.
 pub struct Sources {
@@ -36,6 +36,12 @@ struct Part {
     tables: Vec<TableInfo>,
 }
 
+/// Where an old shard is, and where tables made for its log go.
+struct Place {
+    path: PathBuf,
+    spill: PathBuf,
+}
+
 impl Sources {
     /// Reads the old shards; what is only in their logs becomes tables in directories of layout `scratch`.
     pub fn gather(disk: &mut dyn Disk, store: &StoreDir, scratch: u32) -> Result<Sources, Error> {
@@ -48,10 +54,24 @@ impl Sources {
             origins: BTreeMap::new(),
             compression: Compression::None,
         };
+        let mut blank = None;
         for shard in present_shards(disk, store)? {
             let path = store.file.shard_dir(&store.path, shard);
+            let dir = disk.open_shard(&path)?;
+            let names = dir.list().map_err(|source| Error::io("list", "files", dir.path(), source))?;
+            if names.iter().all(|name| matches!(name, FileName::ManifestTemp(_))) {
+                blank.get_or_insert_with(|| without_manifest(dir.as_ref(), &names));
+                continue;
+            }
             let spill = shard_dir(&store.path, scratch, shard);
-            sources.add_shard(disk, &path, &spill, store.file.shard_id(shard), store.file.partitions)?;
+            let (id, partitions) = (store.file.shard_id(shard), store.file.partitions);
+            sources.add_shard(disk, dir, Place { path, spill }, id, partitions)?;
+        }
+        // What a first start that was cut off leaves is no data; but nothing was written before it came to its end.
+        let is_written = !sources.groups.is_empty() || sources.clocks.iter().any(Option::is_some);
+        let is_made = store.file.is_made || is_written;
+        if let Some(error) = blank.filter(|_| is_made) {
+            return Err(error);
         }
         sources.meet();
         let tables = || sources.parts.iter().flat_map(|part| &part.tables);
@@ -66,17 +86,12 @@ impl Sources {
     fn add_shard(
         &mut self,
         disk: &mut dyn Disk,
-        path: &Path,
-        spill: &Path,
+        dir: Box<dyn Dir>,
+        place: Place,
         id: [u8; 16],
         partitions: u32,
     ) -> Result<(), Error> {
-        let dir = disk.open_shard(path)?;
-        // What a first start that was cut off leaves is no data.
-        let names = dir.list().map_err(|source| Error::io("list", "files", dir.path(), source))?;
-        if names.iter().all(|name| matches!(name, FileName::ManifestTemp(_))) {
-            return Ok(());
-        }
+        let Place { path, spill } = place;
         let contents = Contents::read(dir.as_ref(), id)?;
         let unflushed = &contents.unflushed;
         if unflushed.is_replicated {
@@ -100,8 +115,8 @@ impl Sources {
             }
         }
         if !unflushed.memtable.is_empty() {
-            disk.place_like(spill, path)?;
-            let mut scratch = disk.create_shard(spill)?;
+            disk.place_like(&spill, &path)?;
+            let mut scratch = disk.create_shard(&spill)?;
             write_memtable(scratch.as_mut(), &unflushed.memtable)?;
             self.parts.push(Part { tables: describe_all(scratch.as_ref())?, dir: scratch });
         }

@@ -4,6 +4,8 @@ use super::*;
 use crate::Error;
 use crate::dir::Dir;
 use crate::io::FileName;
+use crate::manifest::Manifest;
+use crate::offline::ShardTime;
 use crate::shard::check_files;
 
 const KEYS: u32 = 600;
@@ -62,6 +64,17 @@ fn every_file_that_is_missing_is_named_and_refused_unless_nothing_was_in_it() {
         }
     }
     assert!(logs > 1 && tables > 0, "{logs} segments and {tables} tables were missed");
+}
+
+#[test]
+fn the_time_isnt_read_from_a_log_whose_newest_segment_is_missing() {
+    let mut hand = closed();
+    let id = hand.options.shard_id;
+    assert!(ShardTime::read(&hand.dir, id).is_ok());
+    let reached = Manifest::read(&hand.dir, id).unwrap().log_reached;
+    hand.dir.unlink(FileName::Log(reached.file)).unwrap();
+    let error = ShardTime::read(&hand.dir, id).unwrap_err().to_string();
+    assert!(error.contains(&format!("{}, log segment", FileName::Log(reached.file))), "{error}");
 }
 
 #[test]

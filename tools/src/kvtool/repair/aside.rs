@@ -8,6 +8,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+/// What the directories `repair-TIME` are called.
+const PREFIX: &str = "repair-";
+/// Where in a shard's part of it the shard is built anew, and where the old one goes.
+pub const REBUILT: &str = "rebuilt";
+pub const BEFORE: &str = "before";
+
 /// A directory `repair-TIME` in a store.
 #[derive(Debug)]
 pub struct Aside {
@@ -20,7 +26,7 @@ impl Aside {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let stamp: String =
             time(now.as_millis() as u64).chars().filter(char::is_ascii_alphanumeric).collect();
-        let path = root.join(format!("repair-{stamp}"));
+        let path = root.join(format!("{PREFIX}{stamp}"));
         create_dir(&path)
             .and_then(|()| sync(root))
             .map_err(|source| Error::io("create", path.display(), root.display(), source))?;
@@ -93,6 +99,26 @@ impl ShardAside {
             .and_then(|()| sync(&self.path))
             .map_err(|source| Error::io(operation, from.display(), self.path.display(), source))
     }
+}
+
+/// Refuses to make a missing shard anew that an earlier repair had built, and was cut off before it put it in place.
+pub fn refuse_unfinished(root: &Path, shard: &str) -> Result<(), Error> {
+    let failed = |source| Error::io("list", "repairs", root.display(), source);
+    for entry in fs::read_dir(root).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let part = entry.path().join(shard);
+        let (rebuilt, before) = (part.join(REBUILT), part.join(BEFORE));
+        let is_repair = entry.file_name().to_string_lossy().starts_with(PREFIX);
+        if is_repair && rebuilt.is_dir() && before.is_dir() {
+            return Err(Error::Unusable(format!(
+                "{shard} isn't lost: a repair was cut off that had built it anew from {}; `mv {} {}` completes it",
+                before.display(),
+                rebuilt.display(),
+                root.join(shard).display()
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Makes the names in a directory durable.

@@ -6,7 +6,8 @@
 //! 4. Damaged tables are rewritten, under their number and in their level, from the blocks that are sound; tables
 //!    of which nothing is left, or that are missing, leave the manifest.
 //! 5. The log is cut before its first bad or missing commit; a segment whose header alone is damaged stays.
-//! 6. A shard whose manifest is damaged or lost is built anew from all its tables and its log; one that is missing, empty.
+//! 6. A shard whose manifest is damaged or lost is built anew from all its tables and its log; one that is missing, empty,
+//!    unless a repair that was cut off has it.
 //! 7. The store is verified again.
 //!
 //! It says what it dropped: tables, key ranges, commits and records. A lost block may have held a deletion:
@@ -74,7 +75,6 @@ pub fn run(args: &args::Repair, output: &mut Output<'_>) -> Result<(), ToolError
 
 /// The shards that are lost. Before all of them were made none is: the server makes those that aren't there.
 fn missing_shards(target: &Target) -> Vec<Finding> {
-    let is_made = target.store.as_ref().is_some_and(|store| store.file.is_made);
     let finding = |name: &String| Finding {
         shard: name.clone(),
         file: name.clone(),
@@ -82,7 +82,7 @@ fn missing_shards(target: &Target) -> Vec<Finding> {
         what: "the shard's directory is missing".to_owned(),
         means: means_missing(target, name),
     };
-    target.missing.iter().filter(|_| is_made).map(finding).collect()
+    target.missing.iter().filter(|name| target.lost.contains(name)).map(finding).collect()
 }
 
 fn find_damage(target: &Target) -> Result<Vec<(&Shard, Report)>, ToolError> {
@@ -121,6 +121,9 @@ fn repair(
     output: &mut Output<'_>,
 ) -> Result<(), ToolError> {
     let root = target.store.as_ref().map_or_else(|| args_path(target), |store| store.path.clone());
+    for finding in missing {
+        aside::refuse_unfinished(&root, &finding.shard)?;
+    }
     let aside = Aside::create(&root)?;
     report.kept_in = Some(aside.path().display().to_string());
     if !output.is_json() {

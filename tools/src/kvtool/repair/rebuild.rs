@@ -6,9 +6,10 @@
 //! was just being replaced when the shard stopped; if it was, and tombstones had been merged away, keys deleted in it are
 //! visible again.
 //!
-//! The shard is built anew in a directory beside, which then takes the old one's place; the old one is kept.
+//! The shard is built anew in a directory beside, which then takes the old one's place; the old one is kept. Between the
+//! two renames the shard is missing: a repair that is cut off there names both (`aside.rs`).
 
-use super::aside::{Aside, ShardAside};
+use super::aside::{Aside, BEFORE, REBUILT, ShardAside};
 use super::salvage::{TableRepair, rewrite};
 use crate::kvtool::target::Shard;
 use pinion_engine::dir::Dir;
@@ -48,10 +49,10 @@ pub fn rebuild(shard: &Shard, id: [u8; 16], known: &ManifestState, aside: &Aside
     // Every entry of the log is taken: which of them are in tables is what nobody knows.
     state.groups.values_mut().for_each(|group| group.applied_index = 0);
     let contents = Contents::of(&shard.dir, id, state)?;
-    let made = originals.scratch("rebuilt");
+    let made = originals.scratch(REBUILT);
     let mut dir = OsDir::create(&made)?;
     rebuilt.entries = build(&mut dir, id, &contents, &shard.dir, known)?;
-    replace(Path::new(&shard.dir.path()), &made, &originals.scratch("before"))?;
+    replace(Path::new(&shard.dir.path()), &made, &originals.scratch(BEFORE))?;
     Ok(rebuilt)
 }
 
@@ -142,6 +143,7 @@ fn build(
             groups,
             next_file: Some(next_file),
             clock: contents.unflushed.clock,
+            membership: known.membership,
             ..Edit::default()
         },
     )?;
