@@ -63,7 +63,7 @@ impl CoreState {
             self.events.drained(self.hub.me);
         }
         if self.phase == Phase::Stopping && performer.is_idle() && self.shard.is_idle() {
-            if let Some(reason) = self.shard.failure() {
+            if let Some(reason) = self.shard.failure_at_stop() {
                 self.failure.get_or_insert_with(|| reason.to_owned());
             }
             io.stop();

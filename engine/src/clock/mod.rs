@@ -122,10 +122,17 @@ impl ClockStamp {
         other.filter(|other| other.shard_us > self.shard_us).unwrap_or(self)
     }
 
+    /// What BOOTTIME says has passed since, microseconds; `None` if this was in another boot. A reading of this very moment
+    /// ([`ClockStamp::now`]) is in the same one, whether anybody knows which that was.
+    fn passed_us(&self, now: &Now) -> Option<u64> {
+        let is_this = (now.boot, now.unix_us) == (self.boot, self.wall_us);
+        if is_this { Some(0) } else { now.boot.since(&self.boot) }
+    }
+
     /// What the wall clock says has passed since, microseconds, if nothing else knows: this was in another boot.
     /// Negative if it shows less now.
     pub fn gap_us(&self, now: &Now) -> Option<i64> {
-        let is_known = now.boot.since(&self.boot).is_some();
+        let is_known = self.passed_us(now).is_some();
         (!is_known).then(|| signed(now.unix_us) - signed(self.wall_us))
     }
 
@@ -160,7 +167,7 @@ impl ShardClock {
             let us = now.unix_us.min(CLOCK_US_MAX);
             return ShardClock { us: aligned(us, boot.us), boot, wall: unsure() };
         };
-        let Some(passed) = boot.since(&stamp.boot) else {
+        let Some(passed) = stamp.passed_us(now) else {
             let gap_us = signed(now.unix_us) - signed(stamp.wall_us);
             let is_ignored = jump == TimeJump::Ignore && gap_us > signed(GAP_US_MAX);
             let passed = if is_ignored { 0 } else { u64::try_from(gap_us).unwrap_or(0) };

@@ -226,9 +226,22 @@ fn another_boot_is_told_by_its_id_by_a_boottime_that_went_back_and_by_none() {
     let earlier = Now { boot: BootTime { us: now.boot.us - 1, ..now.boot }, ..now };
     assert_eq!(stamp.gap_us(&earlier), Some(0), "a virtual machine that went back to a snapshot");
     assert_eq!(ClockStamp::of_one_clock(stamp.shard_us).gap_us(&now), Some(0));
-    let nowhere = Now { boot: BootTime { id: BootId::UNKNOWN, ..now.boot }, ..now };
-    let stamp = ClockStamp { boot: nowhere.boot, ..stamp };
+    let nowhere = Now { boot: BootTime { id: BootId::UNKNOWN, us: now.boot.us + 1 }, ..now };
+    let stamp = ClockStamp { boot: BootTime { us: now.boot.us, ..nowhere.boot }, ..stamp };
     assert_eq!(stamp.gap_us(&nowhere), Some(0));
+}
+
+#[test]
+fn the_moment_of_a_stamp_is_no_other_boot_whether_that_is_known_or_not() {
+    let known = Seen::settled().clock.stamp();
+    for stamp in [known, ClockStamp::of_one_clock(known.shard_us + 7)] {
+        assert_eq!(stamp.gap_us(&stamp.now()), None);
+        let clock = ShardClock::resume(Some(stamp), &stamp.now(), TimeJump::Refuse);
+        assert_eq!((clock.us(), clock.wall_us()), (stamp.shard_us, stamp.wall_us));
+        // Another shard of the store was last written to a second later.
+        let later = Now { unix_us: stamp.wall_us + 1_000_000, boot: BootTime::default(), ..stamp.now() };
+        assert_eq!(stamp.gap_us(&later), Some(1_000_000));
+    }
 }
 
 #[test]

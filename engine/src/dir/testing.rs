@@ -29,6 +29,8 @@ pub struct MemoryDir {
     /// One in so many changes of these kinds fails.
     flaky: Option<(u64, Vec<Change>)>,
     chance: u64,
+    /// There is no room to remove this file.
+    irremovable: Option<FileName>,
 }
 
 /// A kind of change.
@@ -199,8 +201,14 @@ impl MemoryDir {
         self.flaky = Some((one_in, kinds));
     }
 
+    /// From now on there is no room to remove this file: where a removal is written down before space comes back.
+    pub fn keep(&mut self, file: FileName) {
+        self.irremovable = Some(file);
+    }
+
     /// Ends the failures.
     pub fn heal(&mut self) {
+        self.irremovable = None;
         self.changes_left = None;
         self.flaky = None;
     }
@@ -355,6 +363,9 @@ impl Dir for MemoryDir {
 
     fn unlink(&mut self, file: FileName) -> Result<()> {
         self.find(file)?;
+        if self.irremovable == Some(file) {
+            return Err(ErrorKind::StorageFull.into());
+        }
         self.try_name(Change::Unlink, false, NameChange::Unlink(file))
     }
 

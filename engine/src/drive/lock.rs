@@ -19,7 +19,7 @@ const FILE: &str = "LOCK";
 #[derive(Debug)]
 pub struct StoreLock {
     dir: File,
-    /// `DIR/LOCK`; a reader has none where there is none.
+    /// `DIR/LOCK`; a reader has none where there is none, nor has anybody on a full disk.
     file: Option<File>,
     is_shared: bool,
 }
@@ -28,15 +28,17 @@ impl StoreLock {
     /// Takes the store in `dir`, which must exist; refused while anybody else has it.
     pub fn acquire(dir: &Path) -> Result<StoreLock, Error> {
         let failed = |operation, source| Error::io(operation, FILE, dir.display(), source);
-        let handle = lock_dir(dir, File::try_lock)?;
-        let mut file = OpenOptions::new()
+        let (handle, is_locked) = lock_dir(dir, File::try_lock)?;
+        let opened = OpenOptions::new()
             .create(true)
             .truncate(false)
             .read(true)
             .write(true)
             .mode(owned::FILE_MODE)
-            .open(dir.join(FILE))
-            .map_err(|source| failed("open", source))?;
+            .open(dir.join(FILE));
+        let Some(mut file) = unless_full(opened, is_locked).map_err(|source| failed("open", source))? else {
+            return Ok(StoreLock { dir: handle, file: None, is_shared: false });
+        };
         settle(dir, file.try_lock()).map_err(|refused| refused.unwrap_or_else(|e| failed("lock", e)))?;
         // Only for the message that the next one gets; the lock is flock's. So a full disk keeps nobody out.
         let noted =
@@ -54,7 +56,7 @@ impl StoreLock {
     /// Writes nothing, so the medium may be read-only.
     pub fn acquire_shared(dir: &Path) -> Result<StoreLock, Error> {
         let failed = |operation, source| Error::io(operation, FILE, dir.display(), source);
-        let handle = lock_dir(dir, File::try_lock_shared)?;
+        let (handle, _) = lock_dir(dir, File::try_lock_shared)?;
         let file = match File::open(dir.join(FILE)) {
             Ok(file) => Some(file),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -95,16 +97,23 @@ impl Drop for StoreLock {
     }
 }
 
-/// Opens a directory and locks it. A file system that has no locks for directories leaves that to `DIR/LOCK`.
-fn lock_dir(dir: &Path, lock: fn(&File) -> Result<(), TryLockError>) -> Result<File, Error> {
+/// `DIR/LOCK`, or none where a full disk has no room for its name: the directory's own lock does without it, if there is one.
+fn unless_full(opened: io::Result<File>, is_dir_locked: bool) -> io::Result<Option<File>> {
+    match opened {
+        Err(error) if is_dir_locked && is_without_room(&error) => Ok(None),
+        opened => opened.map(Some),
+    }
+}
+
+/// Opens a directory and locks it; `false` if its file system has no locks for directories and leaves that to `DIR/LOCK`.
+fn lock_dir(dir: &Path, lock: fn(&File) -> Result<(), TryLockError>) -> Result<(File, bool), Error> {
     let handle = File::open(dir).map_err(|source| Error::io("open", "directory", dir.display(), source))?;
     match settle(dir, lock(&handle)) {
-        Err(Err(error)) if has_no_locks(&error) => {}
-        Err(Err(source)) => return Err(Error::io("lock", "directory", dir.display(), source)),
-        Err(Ok(in_use)) => return Err(in_use),
-        Ok(()) => {}
+        Err(Err(error)) if has_no_locks(&error) => Ok((handle, false)),
+        Err(Err(source)) => Err(Error::io("lock", "directory", dir.display(), source)),
+        Err(Ok(in_use)) => Err(in_use),
+        Ok(()) => Ok((handle, true)),
     }
-    Ok(handle)
 }
 
 fn has_no_locks(error: &io::Error) -> bool {
@@ -237,6 +246,21 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let lock = StoreLock::acquire(dir.path()).unwrap();
         let _copies = [lock.dir.try_clone().unwrap(), lock.file.as_ref().unwrap().try_clone().unwrap()];
+        drop(lock);
+        StoreLock::acquire(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn a_full_disk_keeps_nobody_from_a_store_whose_directory_is_locked() {
+        let dir = tempfile::tempdir().unwrap();
+        let full = || Err(io::ErrorKind::StorageFull.into());
+        assert!(unless_full(full(), true).unwrap().is_none());
+        assert!(unless_full(full(), false).is_err(), "nothing else would keep others out");
+        assert!(unless_full(Err(io::ErrorKind::PermissionDenied.into()), true).is_err());
+        let (handle, is_locked) = lock_dir(dir.path(), File::try_lock).unwrap();
+        assert!(is_locked);
+        let lock = StoreLock { dir: handle, file: None, is_shared: false };
+        assert!(StoreLock::acquire(dir.path()).is_err());
         drop(lock);
         StoreLock::acquire(dir.path()).unwrap();
     }

@@ -44,7 +44,7 @@ impl Manifest {
         rewrite(dir, file, 0..content.end)
             .map_err(|error| Error::io("make durable", file, dir.path(), error))?;
         dir.sync_dir().map_err(|error| Error::io("sync", "names", dir.path(), error))?;
-        remove_leftovers(dir, &names, file)?;
+        remove_leftovers(dir, &names, file);
         let mut manifest = Manifest::new(place, content.end, sequence, content.state.clone());
         if must_move {
             manifest.move_before_next_edit(number + 2);
@@ -246,18 +246,22 @@ pub(super) fn start_file(
         .and_then(|()| dir.rename(temp, file))
         .and_then(|()| dir.sync_dir());
     written.map_err(|error| Error::io("write", file, dir.path(), error))?;
-    remove_leftovers(dir, names, file)?;
+    remove_leftovers(dir, names, file);
     Ok((Manifest::new(place, buf.len() as u64, sequence, state.clone()), state))
 }
 
-/// Removes every manifest file of `names` but `keep`.
-fn remove_leftovers(dir: &mut dyn Dir, names: &[FileName], keep: FileName) -> Result<(), Error> {
+/// Removes every manifest file of `names` but `keep`, which is durable and counts whether the others go or not: one that
+/// can't be removed goes at the next opening.
+fn remove_leftovers(dir: &mut dyn Dir, names: &[FileName], keep: FileName) {
     for &name in names {
         let manifest = matches!(name, FileName::Manifest(_) | FileName::ManifestTemp(_));
         let gone = keep == FileName::Manifest(name.number()) && matches!(name, FileName::ManifestTemp(_));
-        if manifest && name != keep && !gone {
-            dir.unlink(name).map_err(|error| Error::io("remove", name, dir.path(), error))?;
+        if manifest
+            && name != keep
+            && !gone
+            && let Err(error) = dir.unlink(name)
+        {
+            tracing::warn!("{name} in {}, which {keep} replaced, can't be removed: {error}", dir.path());
         }
     }
-    Ok(())
 }

@@ -116,7 +116,8 @@ impl ManifestState {
         self.log_reached = edit.log_reached.unwrap_or(self.log_reached);
         self.next_file = edit.next_file.unwrap_or(self.next_file);
         self.membership = edit.membership.or(self.membership);
-        self.clock = edit.clock.or(self.clock);
+        // A memtable that a replay froze tells its clocks after the opening has told later ones.
+        self.clock = edit.clock.map(|clock| clock.or_newer(self.clock)).or(self.clock);
     }
 
     /// What it knows of the log.

@@ -122,10 +122,10 @@ impl Manifest {
     }
 
     /// Writes an edit by blocking calls, before anything else is under way. If that fails the manifest says what it said,
-    /// and goes on in a new file.
+    /// and goes on in a new file; so it fails where one is due already.
     pub fn append_at_once(&mut self, dir: &mut dyn Dir, edit: &Edit) -> io::Result<()> {
-        if self.place.version != FORMAT_VERSION {
-            return Err(io::Error::other("there was no room for a file of this build's format yet"));
+        if self.is_doubtful || self.place.version != FORMAT_VERSION {
+            return Err(io::Error::other("there was no room yet for the new file that edits go to"));
         }
         let mut data = self.take_buffer();
         self.place.encode(RecordKind::Edit, self.sequence + 1, edit, self.end, &mut data);

@@ -18,6 +18,9 @@ use std::io;
 /// The longest pause between two attempts.
 const PAUSE_US_MAX: u64 = 30_000_000;
 
+/// What a shard does about a log write that failed.
+const UNSETTLED: &str = "the shard takes no writes until it has settled that, by itself";
+
 /// When something that failed is tried again.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Backoff {
@@ -49,38 +52,63 @@ pub(super) struct Doubt {
     pub reason: String,
     /// Nothing but room is wanting.
     pub is_full: bool,
+    /// The shard was opened with it: nothing has been written, so nothing can be lost.
+    is_unwritten: bool,
     /// Attempts to cut the log that failed.
     attempts: u32,
     /// One is on its way.
     is_cutting: bool,
 }
 
+/// Why a shard takes no writes that was opened where a segment of the log found no room.
+fn no_room(dir: &str) -> String {
+    format!(
+        "there is no room for the log in {dir}; the shard takes no writes until there is: free some space, it goes on by \
+         itself"
+    )
+}
+
 impl Shard {
     /// A log write or sync failed, or an attempt to cut the log.
     pub(super) fn note_doubt(&mut self, error: &io::Error) {
         let seconds = self.log_backoff.failed(self.mono_us, error);
+        let (is_full, is_unwritten) = (is_without_room(error), self.is_unwritten());
         let reason = match &self.doubt {
-            None => format!("a log write failed ({error})"),
-            Some(_) => format!("a log write failed, and what it left can't be settled ({error})"),
+            Some(_) if is_unwritten && is_full => no_room(self.home.dir()),
+            Some(_) if is_unwritten => {
+                format!("the log can't be begun ({error}); the shard takes no writes until it can, by itself")
+            }
+            None => format!("a log write failed ({error}); {UNSETTLED}"),
+            Some(_) => {
+                format!("a log write failed, and what it left can't be settled ({error}); {UNSETTLED}")
+            }
         };
-        let reason = format!("{reason}; the shard takes no writes until it has settled that, by itself");
         // What goes on failing in the same way is told once.
         if self.doubt.as_ref().is_none_or(|doubt| doubt.reason != reason) {
             tracing::error!("{reason}; it tries in {seconds} s, later if that fails");
         }
         let attempts = self.doubt.as_ref().map_or(0, |doubt| doubt.attempts + 1);
-        self.doubt = Some(Doubt { reason, is_full: is_without_room(error), attempts, is_cutting: false });
+        self.doubt = Some(Doubt { reason, is_full, is_unwritten, attempts, is_cutting: false });
         self.hurry_before_closing();
     }
 
     /// There was no room to begin a segment of the log when the shard was opened: it serves reads until there is.
     pub(super) fn doubt_for_room(dir: &str) -> Doubt {
-        let reason = format!(
-            "there is no room for the log in {dir}; the shard takes no writes until there is: free some space, it goes on \
-             by itself"
-        );
+        let reason = no_room(dir);
         tracing::error!("{reason}");
-        Doubt { reason, is_full: true, attempts: 0, is_cutting: false }
+        Doubt { reason, is_full: true, is_unwritten: true, attempts: 0, is_cutting: false }
+    }
+
+    /// Whether the log that takes no writes is one that nothing was written to since the shard was opened.
+    fn is_unwritten(&self) -> bool {
+        self.doubt.as_ref().is_some_and(|doubt| doubt.is_unwritten)
+    }
+
+    /// Why something that the shard took in may be lost, now that it has closed: [`Shard::failure`], but for a shard that has
+    /// had no room to take anything in.
+    pub fn failure_at_stop(&self) -> Option<&str> {
+        let is_idle = self.doubt.as_ref().is_some_and(|doubt| doubt.is_unwritten && doubt.is_full);
+        self.failure().filter(|_| self.defect.is_some() || !is_idle)
     }
 
     /// A shard that closes makes its only attempt at once, whatever failed before.
@@ -110,11 +138,17 @@ impl Shard {
             }
         } else if self.is_saved() {
             self.log.resume();
+            let is_unwritten = self.is_unwritten();
             self.doubt = None;
             self.synced_mono_us = self.mono_us;
             // Every cut adds a segment: a log that is cut again and again is let go of as any long one.
             self.freeze_if_full();
-            tracing::warn!("what a failed log write left is settled: the shard takes writes again");
+            let what = if is_unwritten {
+                "there is room for the log"
+            } else {
+                "what a failed log write left is settled"
+            };
+            tracing::warn!("{what}: the shard takes writes again");
         } else {
             self.save();
         }

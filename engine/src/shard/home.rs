@@ -16,6 +16,11 @@ impl Home {
         Home { dir, damage: None }
     }
 
+    /// The shard's directory, for messages.
+    pub fn dir(&self) -> &str {
+        &self.dir
+    }
+
     /// What was met first, if anything.
     pub fn damage(&self) -> Option<&str> {
         self.damage.as_deref()

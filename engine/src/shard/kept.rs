@@ -6,7 +6,8 @@
 //!    what it would have come to at once. [`Op::Forget`] ends it.
 //!
 //! So the keys of one partition are read at one moment however slowly their values leave, and a value takes no memory
-//! before there is room for it. Merges keep what kept reads can see, as for those that wait for blocks.
+//! before there is room for it. Flushes and merges keep what kept reads can see, as for those that wait for blocks; and they
+//! share the memory for requests that wait.
 
 use super::owned::OwnedOp;
 use super::parked::{OwnedRequest, Work};
@@ -58,6 +59,16 @@ impl KeptReads {
         Some(kept)
     }
 
+    /// Memory that they take, bytes.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The earliest time that one of them sees, milliseconds.
+    pub fn oldest_ms(&self) -> Option<u64> {
+        self.reads.values().map(|kept| kept.at.now_ms).min()
+    }
+
     /// The versions that merges must keep for them.
     pub fn snapshots(&self) -> impl Iterator<Item = (Place, Version)> {
         self.reads.values().map(|kept| (kept.target.place, kept.at.version))
@@ -65,7 +76,7 @@ impl KeptReads {
 }
 
 impl Shard {
-    /// Puts the rest of a read aside: until its blocks are there, or until it is told to go on.
+    /// Puts the rest of a read aside that may wait: until its blocks are there, or until it is told to go on.
     pub(super) fn put_aside(
         &mut self,
         target: Target,
@@ -78,10 +89,6 @@ impl Shard {
         if !cold.is_empty() {
             let waiting = self.parked.insert(OwnedRequest { target, work: Work::Op(op) }, at, Vec::new());
             return self.wait_for_blocks(waiting, &cold, out);
-        }
-        if self.kept.bytes > self.budgets.parked {
-            self.counters.refused += 1;
-            return out.answer(target.ticket, Answer::Refused(Refusal::Busy));
         }
         let read = self.kept.insert(Kept { target, op, at });
         let partition = self.partitions[target.place].id;
@@ -109,8 +116,13 @@ impl Shard {
         out.answer(ticket, Answer::NotFound);
     }
 
-    /// Takes a read that stopped on its way.
+    /// Takes a read that stopped on its way and hasn't waited yet. Where too many wait it is refused, behind what it has
+    /// answered; one that has waited goes on, for it takes no more than it did.
     pub(super) fn stop(&mut self, target: Target, op: &Op<'_>, stopped: Stopped, out: &mut impl Answers) {
+        if self.has_too_many_parked() {
+            self.counters.refused += 1;
+            return out.answer(target.ticket, Answer::Refused(Refusal::Busy));
+        }
         self.put_aside(target, OwnedOp::new(op), stopped, out);
     }
 }

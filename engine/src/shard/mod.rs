@@ -271,9 +271,11 @@ impl Shard {
             && self.jobs.is_empty()
     }
 
-    /// The time by which flushes and merges judge what has expired: none that a crash could take back.
+    /// The time by which flushes and merges judge what has expired: none that a crash could take back, and none that a read
+    /// which waits hasn't come to.
     fn kept_ms(&self) -> u64 {
-        self.kept_clock_us / 1000
+        let waiting = self.parked.oldest_ms().into_iter().chain(self.kept.oldest_ms());
+        waiting.fold(self.kept_clock_us / 1000, u64::min)
     }
 
     fn now_ms(&self) -> u64 {

@@ -94,7 +94,8 @@ pub struct Budgets {
     pub resident: usize,
     /// What one commit may gather.
     pub commit: usize,
-    /// Requests that wait for a read or another request; and as much again for answers that wait for a commit.
+    /// Requests that wait: for blocks, another request, or room for their answer; and as much again for answers that wait for
+    /// a commit.
     pub parked: usize,
     /// The log is cut by a freeze when it reaches this length.
     pub log: u64,

@@ -234,6 +234,11 @@ impl ParkedRequests {
         parked.missing == 0
     }
 
+    /// The earliest time that a waiting read sees, milliseconds.
+    pub fn oldest_ms(&self) -> Option<u64> {
+        self.requests.values().map(|parked| parked.at.now_ms).min()
+    }
+
     /// The versions that merges must keep for waiting reads.
     pub fn snapshots(&self) -> impl Iterator<Item = (Place, Version)> {
         self.requests.values().flat_map(|parked| {

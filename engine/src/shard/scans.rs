@@ -89,7 +89,7 @@ impl Shard {
     /// to be refused because of it.
     pub(super) fn has_too_many_parked(&self) -> bool {
         let large = self.large_scans.now.and_then(|waiting| self.parked.get(waiting));
-        self.parked.bytes() - large.map_or(0, Parked::pinned_bytes) > self.budgets.parked
+        self.parked.bytes() + self.kept.bytes() - large.map_or(0, Parked::pinned_bytes) > self.budgets.parked
     }
 
     /// Whether a page may hold these blocks now. One page at a time may hold more than [`PINNED_BYTES_MAX`].

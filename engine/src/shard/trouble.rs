@@ -105,7 +105,11 @@ impl Shard {
             None if failing.keeps_memory() && memory > self.budgets.memtables / 10 * 9 => {
                 Some(Shortage::Tables)
             }
-            Some(Shortage::Disk) if !is_log_short && !self.log.lacks_spare() && memory <= memtable => None,
+            Some(Shortage::Disk)
+                if self.doubt.is_none() && !is_log_short && !self.log.lacks_spare() && memory <= memtable =>
+            {
+                None
+            }
             Some(Shortage::Tables) if memory <= 2 * memtable => None,
             as_before => as_before,
         };

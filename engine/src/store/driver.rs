@@ -130,13 +130,17 @@ impl Driver {
         while !self.shard.is_idle() {
             self.turn(Some(Duration::from_millis(10)), out)?;
         }
-        self.check()
+        refused(self.shard.failure_at_stop())
     }
 
     /// Whether the shard can still write.
     pub fn check(&self) -> Result<(), Error> {
-        self.shard.failure().map_or(Ok(()), |why| Err(Error::ReadOnly(why.into())))
+        refused(self.shard.failure())
     }
+}
+
+fn refused(why: Option<&str>) -> Result<(), Error> {
+    why.map_or(Ok(()), |why| Err(Error::ReadOnly(why.into())))
 }
 
 fn create(path: &Path) -> Result<&Path, Error> {

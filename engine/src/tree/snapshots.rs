@@ -30,12 +30,13 @@ impl Snapshots {
 
     /// Whether some snapshot of the partition sees `older` but not `newer`.
     pub fn keeps(&self, partition: Partition, older: Version, newer: Version) -> bool {
-        self.of(partition).iter().any(|&(_, at)| older <= at && at < newer)
+        let oldest = self.pinned.partition_point(|&at| at < (partition, older));
+        self.pinned.get(oldest).is_some_and(|&at| at < (partition, newer))
     }
 
     /// Whether some snapshot of the partition doesn't see `version`.
     pub fn any_below(&self, partition: Partition, version: Version) -> bool {
-        self.of(partition).first().is_some_and(|&(_, oldest)| oldest < version)
+        self.keeps(partition, Version(0), version)
     }
 
     /// Whether a snapshot of any partition lies in `versions`.
@@ -43,30 +44,26 @@ impl Snapshots {
         self.pinned.iter().any(|(_, at)| versions.contains(at))
     }
 
-    /// The snapshots that can look into `start..end`: those of its partition where it lies within one
-    /// prefix, else all of them.
-    fn of_range(&self, start: &[u8], end: &[u8]) -> &[(Partition, Version)] {
-        match Prefix::of(start) {
-            Some(prefix) if end <= prefix.end().as_slice() => self.of(prefix.partition()),
-            _ => &self.pinned,
-        }
-    }
-
     /// As [`Snapshots::keeps`], for a range of stored keys.
     pub fn range_keeps(&self, start: &[u8], end: &[u8], older: Version, newer: Version) -> bool {
-        self.of_range(start, end).iter().any(|&(_, at)| older <= at && at < newer)
+        match one_partition(start, end) {
+            Some(partition) => self.keeps(partition, older, newer),
+            None => self.any_within(older..newer),
+        }
     }
 
     /// As [`Snapshots::any_below`], for a range of stored keys.
     pub fn range_any_below(&self, start: &[u8], end: &[u8], version: Version) -> bool {
-        self.of_range(start, end).iter().any(|&(_, at)| at < version)
+        match one_partition(start, end) {
+            Some(partition) => self.any_below(partition, version),
+            None => self.pinned.iter().any(|&(_, at)| at < version),
+        }
     }
+}
 
-    fn of(&self, partition: Partition) -> &[(Partition, Version)] {
-        let from = self.pinned.partition_point(|&(p, _)| p < partition);
-        let rest = &self.pinned[from..];
-        &rest[..rest.partition_point(|&(p, _)| p == partition)]
-    }
+/// The partition whose snapshots alone can look into `start..end`: it lies within one prefix.
+fn one_partition(start: &[u8], end: &[u8]) -> Option<Partition> {
+    Prefix::of(start).filter(|prefix| end <= prefix.end().as_slice()).map(Prefix::partition)
 }
 
 #[cfg(test)]
@@ -83,6 +80,23 @@ mod tests {
         assert!(!snapshots.keeps(Partition(2), Version(1), Version(20)));
         assert!(snapshots.any_below(Partition(3), Version(6)));
         assert!(!snapshots.any_below(Partition(3), Version(5)));
+        assert!(!snapshots.any_below(Partition(2), Version(20)));
+    }
+
+    #[test]
+    fn what_is_kept_is_what_looking_at_every_snapshot_would_say() {
+        let pinned = [(1, 3), (4, 9), (1, 7), (2, 5), (1, 7)].map(|(p, v)| (Partition(p), Version(v)));
+        let snapshots = Snapshots::new(pinned.to_vec());
+        for (partition, older, newer) in (0..6 * 11 * 11).map(|n| (n / 121, n / 11 % 11, n % 11)) {
+            let (partition, older, newer) =
+                (Partition(partition), Version(older.into()), Version(newer.into()));
+            let of = || pinned.iter().filter(|(p, _)| *p == partition);
+            assert_eq!(
+                snapshots.keeps(partition, older, newer),
+                of().any(|(_, at)| (older..newer).contains(at))
+            );
+            assert_eq!(snapshots.any_below(partition, newer), of().any(|(_, at)| *at < newer));
+        }
     }
 
     #[test]

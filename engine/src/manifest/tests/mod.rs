@@ -306,6 +306,44 @@ fn a_manifest_that_must_move_and_has_no_room_is_read_and_moves_before_the_next_e
 }
 
 #[test]
+fn a_manifest_that_has_moved_counts_although_there_is_no_room_to_remove_the_old_one() {
+    let (mut dir, expected) = of_version_1();
+    dir.keep(FileName::Manifest(1));
+    let (mut manifest, state) = recover(&mut dir).unwrap();
+    assert_eq!((state, manifest.file()), (expected, FileName::Manifest(2)));
+    let mut requests = Vec::new();
+    manifest.append(edit(5), &mut requests);
+    settle(&mut dir, &mut manifest, requests);
+    assert_eq!(recover(&mut dir).unwrap().1.log_reached.generation, 5);
+    dir.crash_losing_all();
+    assert_eq!(recover(&mut dir).unwrap().1.log_reached.generation, 5);
+    assert_eq!(names(&dir), [FileName::Manifest(2)]);
+}
+
+#[test]
+fn an_edit_at_once_is_not_written_over_a_tear() {
+    let (mut dir, manifest) = sample(4);
+    let file = manifest.file();
+    let torn = dir.bytes(file).len() - BLOCK + 100;
+    dir.flip(file, torn, 0);
+    dir.fill_after(0);
+    let (mut manifest, state) = recover(&mut dir).unwrap();
+    let before = dir.bytes(file).to_vec();
+    let edit = Edit { clock: Some(stamp(9)), ..Edit::default() };
+    assert!(manifest.append_at_once(&mut dir, &edit).is_err());
+    assert_eq!((dir.bytes(file), manifest.state()), (before.as_slice(), &state));
+}
+
+#[test]
+fn the_clocks_of_a_manifest_do_not_go_back() {
+    let mut state = state_after(5);
+    for (told, kept) in [(3, 5), (6, 6), (4, 6)] {
+        state.apply(&Edit { clock: Some(stamp(told)), ..Edit::default() });
+        assert_eq!(state.clock, Some(stamp(kept)));
+    }
+}
+
+#[test]
 fn an_edit_that_forgets_a_segment_of_the_log_is_refused() {
     let state = state_after(4);
     let forgetful = Edit { log_reached: Some(Reached { generation: 3, file: 1 }), ..Edit::default() };

@@ -113,3 +113,95 @@ fn keys_whose_values_nobody_wants_need_no_room_for_them() {
     hand.ask_narrowly(Op::GetMany { keys: &[b"a", b"z"], values: false }, &mut narrow);
     assert_eq!(narrow.seen, [Seen::Item(0, Some(vec![])), Seen::Item(1, None)]);
 }
+
+fn reads_what_expires_meanwhile(tuning: Tuning, is_flushed: bool) {
+    let mut hand = Hand::new(Durability::Sync, tuning);
+    KEYS.iter().for_each(|key| drop(hand.ask(put_expiring(key, &value(1), PutExpiry::After(5_000)))));
+    if is_flushed {
+        hand.shard.flush();
+        hand.settle();
+    }
+    let mut narrow = Narrow { room: 17 << 10, seen: Vec::new() };
+    hand.ask_narrowly(Op::GetMany { keys: &KEYS, values: true }, &mut narrow);
+    let mut all = Vec::new();
+    loop {
+        hand.settle_narrowly(&mut narrow);
+        let (values, waits) = narrow.take();
+        all.extend(values);
+        let Some(read) = waits else { break };
+        // Meanwhile the log learns that they have expired, and what lies there is flushed and merged.
+        for _ in 0..12 {
+            hand.advance_ms(1_000);
+            hand.put(b"z", b"v");
+            hand.shard.flush();
+            hand.settle();
+        }
+        assert_eq!(hand.get(b"e"), Seen::NotFound);
+        hand.ask_narrowly(Op::GoOn { read }, &mut narrow);
+    }
+    assert_eq!(all, vec![value(1); KEYS.len()]);
+    for _ in 0..12 {
+        hand.advance_ms(1_000);
+        hand.settle();
+    }
+    assert!(hand.shard.stats().expired > 0, "nobody waits for them any more");
+}
+
+#[test]
+fn a_key_that_expires_while_others_of_its_read_wait_for_room_is_in_the_answer() {
+    for is_flushed in [false, true] {
+        reads_what_expires_meanwhile(small(), is_flushed);
+        reads_what_expires_meanwhile(cold(), is_flushed);
+    }
+}
+
+/// A shard that lets one request wait, with [`KEYS`] on disk.
+fn crowded() -> Hand {
+    let mut tuning = cold();
+    tuning.budgets.parked = 0;
+    let mut hand = Hand::new(Durability::Sync, tuning);
+    KEYS.iter().for_each(|key| drop(hand.put(key, &value(1))));
+    hand
+}
+
+#[test]
+fn a_read_that_needs_blocks_behind_its_first_keys_is_refused_where_too_many_wait() {
+    let mut hand = crowded();
+    let warm: Vec<[u8; 3]> = (0..64).map(|number| [b'A', number / 8, number % 8]).collect();
+    warm.iter().for_each(|key| drop(hand.put(key, b"v")));
+    hand.shard.flush();
+    hand.settle();
+    let mut keys: Vec<&[u8]> = warm.iter().map(<[u8; 3]>::as_slice).collect();
+    hand.ask(Op::GetMany { keys: &keys, values: true });
+    keys.push(b"c");
+    let [first, second] = [(); 2].map(|()| hand.send(Op::GetMany { keys: &keys, values: true }));
+    let of = |hand: &Hand, number| -> Vec<Seen> {
+        hand.answered.0.iter().filter(|(n, _)| *n == number).map(|(_, seen)| seen.clone()).collect()
+    };
+    assert_eq!((of(&hand, first).len(), hand.shard.parked.len()), (64, 1));
+    assert_eq!(of(&hand, second)[64..], [Seen::Refused("Busy".into())]);
+    hand.settle();
+    assert_eq!(of(&hand, first)[64..], [Seen::Item(0, Some(value(1)))], "the first of what was left");
+}
+
+#[test]
+fn reads_that_wait_for_room_and_requests_that_wait_for_blocks_share_the_memory_for_that() {
+    let mut hand = crowded();
+    hand.shard.flush();
+    hand.settle();
+    hand.put(b"new", &value(2));
+    let mut narrow = Narrow { room: 0, seen: Vec::new() };
+    hand.ask_narrowly(Op::Get { key: b"new" }, &mut narrow);
+    let (_, Some(read)) = narrow.take() else { panic!("there is room") };
+    let busy = Seen::Refused("Busy".into());
+    assert_eq!(hand.get(b"a"), busy);
+    hand.ask_narrowly(Op::Get { key: b"new" }, &mut narrow);
+    assert_eq!(narrow.seen.pop(), Some(busy.clone()));
+    hand.ask_narrowly(Op::Forget { read }, &mut narrow);
+    narrow.seen.clear();
+    let sent = hand.send(Op::Get { key: b"a" });
+    hand.ask_narrowly(Op::Get { key: b"new" }, &mut narrow);
+    assert_eq!((hand.answer(sent), narrow.seen.pop()), (None, Some(busy)));
+    hand.settle();
+    assert_eq!(hand.answer(sent), Some(&Seen::Value(value(1))));
+}

@@ -1,5 +1,6 @@
 //! Files of a shard that were there and aren't, and a disk that is full when a shard is opened.
 
+use super::super::trouble::Shortage;
 use super::*;
 use crate::Error;
 use crate::dir::Dir;
@@ -112,10 +113,9 @@ fn a_shard_that_was_never_made_is_made_whatever_a_first_attempt_left() {
     panic!("no attempt was whole");
 }
 
-#[test]
-fn a_shard_opened_on_a_full_disk_serves_reads_and_takes_writes_when_there_is_room() {
+/// A shard that was closed, and no file is left for the next segment of its log.
+fn without_spares() -> Hand {
     let mut hand = closed();
-    // No file is left for the next segment of the log.
     for file in hand.dir.list().unwrap() {
         let mut dir = hand.dir.clone();
         dir.unlink(file).unwrap();
@@ -123,6 +123,35 @@ fn a_shard_opened_on_a_full_disk_serves_reads_and_takes_writes_when_there_is_roo
             hand.dir = dir;
         }
     }
+    hand
+}
+
+#[test]
+fn a_shard_that_never_had_room_to_write_says_only_that_and_ends_without_a_failure() {
+    let mut hand = without_spares();
+    hand.dir.fill_after(0);
+    let mut hand = hand.reopen();
+    let said = hand.shard.failure().map(str::to_owned);
+    assert!(said.as_ref().is_some_and(|why| why.contains("there is no room for the log in store/shard-000")));
+    for _ in 0..3 {
+        hand.advance_ms(1100);
+        hand.end_turn();
+        hand.perform_held();
+        assert_eq!(hand.shard.failure(), said.as_deref(), "no write has failed");
+        assert_eq!(hand.shard.background.shortage, Some(Shortage::Disk));
+    }
+    hand.shard.begin_shutdown();
+    for _ in 0..3 {
+        hand.end_turn();
+        hand.perform_held();
+    }
+    assert!(hand.shard.is_idle());
+    assert_eq!((hand.shard.failure(), hand.shard.failure_at_stop()), (said.as_deref(), None));
+}
+
+#[test]
+fn a_shard_opened_on_a_full_disk_serves_reads_and_takes_writes_when_there_is_room() {
+    let mut hand = without_spares();
     let files = hand.dir.list().unwrap();
     hand.dir.fill_after(0);
     for _ in 0..3 {

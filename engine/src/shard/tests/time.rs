@@ -259,15 +259,13 @@ fn the_log_says_all_clocks_when_it_begins_when_the_wall_clock_is_set_and_every_s
     assert!(stamps.iter().any(|stamp| !stamp.is_sure) && stamps.last().unwrap().is_sure);
 }
 
-#[test]
-fn what_an_older_build_left_frozen_in_the_future_expires_again() {
+/// What an older build left, whose one clock, which it kept with the groups, had gone so far.
+fn of_one_clock(frozen_us: u64) -> Hand {
     let mut hand = Hand::new(Durability::Sync, usual());
-    hand.put(b"a", b"1");
+    hand.set_after(b"for long", 1 << 40);
     hand.shard.flush();
     hand.settle();
     let state = Manifest::read(&hand.dir, [7; 16]).unwrap();
-    // Older builds kept one clock, with the groups: here one that had gone ten years ahead.
-    let frozen_us = START_US + YEARS_US as u64;
     let groups =
         state.groups.values().map(|group| crate::manifest::GroupState { clock_us: frozen_us, ..*group });
     let groups = groups.collect();
@@ -275,7 +273,45 @@ fn what_an_older_build_left_frozen_in_the_future_expires_again() {
     let clock = Some(ClockStamp::of_one_clock(frozen_us));
     let edit = crate::manifest::Edit { groups, clock, ..Default::default() };
     crate::drive::blocking::publish(&mut hand.dir, &mut manifest, edit).unwrap();
-    let mut hand = hand.reopen();
+    hand
+}
+
+#[test]
+fn a_shard_of_an_older_build_stands_still_for_whoever_opens_it_at_the_moment_it_was_left() {
+    let mut hand = of_one_clock(START_US + HOUR_US + 7);
+    let stamp = ShardTime::read(&hand.dir, [7; 16]).unwrap().stamp.unwrap();
+    hand.now = stamp.now();
+    let bytes = |hand: &Hand| hand.dir.bytes(hand.shard.manifest.file()).to_vec();
+    let before = bytes(&hand);
+    for _ in 0..2 {
+        hand = hand.reopen();
+        assert_eq!(hand.shard.clocks().now_us, stamp.shard_us);
+        assert!(bytes(&hand) == before, "nothing has passed that had to be told");
+    }
+}
+
+#[test]
+fn a_time_that_an_opening_told_stays_although_memtables_from_before_it_are_flushed_behind_it() {
+    let mut tuning = usual();
+    tuning.budgets.memtable = 48 << 10;
+    let mut hand = Hand::new(Durability::Sync, tuning);
+    for number in 0..150_u32 {
+        hand.ask(put_expiring(&number.to_be_bytes(), &[7; 1000], PutExpiry::After(1 << 40)));
+    }
+    let mut hand = hand.reboot(HOUR_US);
+    let clock_us =
+        |hand: &Hand| Manifest::read(&hand.dir, [7; 16]).unwrap().clock.map(|clock| clock.shard_us);
+    let told_us = clock_us(&hand);
+    assert!(told_us >= Some(START_US + HOUR_US));
+    hand.settle();
+    assert!(hand.shard.stats().flushes > 0);
+    assert!(clock_us(&hand) >= told_us);
+}
+
+#[test]
+fn what_an_older_build_left_frozen_in_the_future_expires_again() {
+    let frozen_us = START_US + YEARS_US as u64;
+    let mut hand = of_one_clock(frozen_us).reopen();
     assert!(hand.shard.clocks().now_us >= frozen_us + MARGIN_US);
     hand.set_after(b"k", 1000);
     let in_a_minute = hand.now.unix_us / 1000 + 60_000;
