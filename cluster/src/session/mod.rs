@@ -322,7 +322,7 @@ impl Session {
         Ok(())
     }
 
-    /// The node goes down, and nothing more is taken in: also not the rest of a long command.
+    /// The node goes down, and nothing more is taken in: also not the rest of a long command, which is between two slices.
     pub fn abandon_long(&mut self, io: &mut impl Sockets) {
         if let Dialogue::Resp(resp) = &mut self.dialogue {
             resp.abandon_long(io.output(self.conn));
