@@ -138,6 +138,22 @@ fn the_keyspace_section_counts_live_keys_of_the_node_or_of_the_core() {
         keys += &value(&mut core, "keyspace", "db0").expect("every core has keys");
     }
     assert_eq!(sizes, 30);
+    // It goes on to see all that there is to list, and RESET ends the rest.
+    assert_eq!(resp.call(&["KEYS", "*"]).items().len(), 30);
+    assert_eq!(resp.call(&["SCAN", "0", "COUNT", "1000"]).items()[1].clone().items().len(), 30);
+    let others: Vec<Resp> = (0..12)
+        .map(|_| {
+            let mut other = kvd.resp();
+            other.call(&["PING"]);
+            other
+        })
+        .collect();
+    let listed = String::from_utf8(resp.call(&["CLIENT", "LIST"]).bytes()).expect("text");
+    assert_eq!(listed.lines().count(), 1 + others.len());
+    assert!(resp.call(&["DBSIZE"]).integer() < 30);
+    resp.call(&["RESET"]);
+    assert_eq!(resp.call(&["DBSIZE"]), Reply::Integer(30));
+    assert_eq!(value(&mut resp, "server", "figures_of").as_deref(), Some("node"));
     assert_eq!(keys.matches("keys=").count(), 3);
     assert_eq!(
         kvd.resp().call(&["DBSIZE"]),

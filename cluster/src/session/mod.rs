@@ -82,8 +82,7 @@ pub struct Session {
     pub conn: ConnId,
     /// What it speaks, and where it stands.
     pub dialogue: Dialogue,
-    /// It came in on the port of this core, or asked for CLUSTER NODES and was told that it talks to this core: it is told
-    /// about this core as about a node of its own.
+    /// It came in on the port of this core: it is told about this core as about a node of its own.
     pub own_port: bool,
     /// The client will send no more.
     pub half_closed: bool,
