@@ -175,3 +175,27 @@ fn two_runs_of_one_node_have_different_names() {
     assert_ne!(first, second);
     assert_eq!((first.len(), second.len()), (40, 40));
 }
+
+#[test]
+fn words_and_patterns_of_any_length_are_answered_or_refused() {
+    let (_root, dir) = store_dir();
+    let kvd = Kvd::start(&dir, &SHARDS);
+    let mut resp = kvd.resp();
+    let is_refused =
+        |reply: Reply| matches!(reply, Reply::Error(text) if text.starts_with("ERR the pattern is too long"));
+    let stars = "*".repeat(1 << 20);
+    assert!(is_refused(resp.call(&["COMMAND", "LIST", "FILTERBY", "PATTERN", &stars])));
+    assert!(is_refused(resp.call(&["CONFIG", "GET", &stars])));
+    // Each is short enough, all of them take too long.
+    let class = format!("*[{}]", "x".repeat(1000));
+    let many = [vec!["CONFIG", "GET"], vec![class.as_str(); 1000]].concat();
+    assert!(is_refused(resp.call(&many)));
+    let items = resp.call(&["CONFIG", "GET", "MAX*", "nope", "save"]).items();
+    assert_eq!(
+        items.iter().step_by(2).cloned().collect::<Vec<_>>(),
+        ["maxclients", "maxmemory", "maxmemory-policy", "save"].map(Reply::bulk)
+    );
+    assert_eq!(resp.call(&["INFO", &stars]), Reply::bulk(""));
+    let clusters = resp.call(&["INFO", &stars, "CLUSTER"]);
+    assert_eq!(clusters, Reply::bulk("# Cluster\r\ncluster_enabled:1\r\n"));
+}

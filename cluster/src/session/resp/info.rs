@@ -103,10 +103,9 @@ fn text(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, sections: &[&[u8]]) -> 
 
 /// Whether a section is among those asked for.
 fn is_wanted(asked: &[&[u8]], name: &str, unasked: bool) -> bool {
-    let fits = |asked: &&[u8]| match asked.to_ascii_lowercase().as_slice() {
-        b"all" | b"everything" => true,
-        b"default" => unasked,
-        asked => asked.eq_ignore_ascii_case(name.as_bytes()),
+    let fits = |asked: &&[u8]| {
+        let is = |word: &str| asked.eq_ignore_ascii_case(word.as_bytes());
+        is("all") || is("everything") || is(name) || unasked && is("default")
     };
     if asked.is_empty() { unasked } else { asked.iter().any(fits) }
 }

@@ -27,7 +27,14 @@ use pinion_net::resp::{Args, Command, CommandId, CommandQuery, Encoder, ReplyQue
 /// Arguments that are checked in a turn.
 const CHECKED_ARGS: usize = 16 * RUN_ARGS_MAX;
 /// Names of COMMAND INFO that are answered at a time: some hundred KiB.
-const INFO_NAMES: usize = 256;
+pub const INFO_NAMES: usize = 256;
+
+/// Whether a command that the parser has collected names so much that it is done in slices all the same.
+pub fn is_long(args: &[&[u8]]) -> bool {
+    args.len() > INFO_NAMES + 2
+        && args[0].eq_ignore_ascii_case(b"command")
+        && args[1].eq_ignore_ascii_case(b"info")
+}
 
 /// A long command under way.
 #[derive(Debug)]
