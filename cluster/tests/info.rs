@@ -138,6 +138,22 @@ fn the_keyspace_section_counts_live_keys_of_the_node_or_of_the_core() {
         keys += &value(&mut core, "keyspace", "db0").expect("every core has keys");
     }
     assert_eq!(sizes, 30);
+    // It goes on to see all that there is to list, and RESET ends the rest.
+    assert_eq!(resp.call(&["KEYS", "*"]).items().len(), 30);
+    assert_eq!(resp.call(&["SCAN", "0", "COUNT", "1000"]).items()[1].clone().items().len(), 30);
+    let others: Vec<Resp> = (0..12)
+        .map(|_| {
+            let mut other = kvd.resp();
+            other.call(&["PING"]);
+            other
+        })
+        .collect();
+    let listed = String::from_utf8(resp.call(&["CLIENT", "LIST"]).bytes()).expect("text");
+    assert_eq!(listed.lines().count(), 1 + others.len());
+    assert!(resp.call(&["DBSIZE"]).integer() < 30);
+    resp.call(&["RESET"]);
+    assert_eq!(resp.call(&["DBSIZE"]), Reply::Integer(30));
+    assert_eq!(value(&mut resp, "server", "figures_of").as_deref(), Some("node"));
     assert_eq!(keys.matches("keys=").count(), 3);
     assert_eq!(
         kvd.resp().call(&["DBSIZE"]),
@@ -158,4 +174,28 @@ fn two_runs_of_one_node_have_different_names() {
     let (first, second) = (name(), name());
     assert_ne!(first, second);
     assert_eq!((first.len(), second.len()), (40, 40));
+}
+
+#[test]
+fn words_and_patterns_of_any_length_are_answered_or_refused() {
+    let (_root, dir) = store_dir();
+    let kvd = Kvd::start(&dir, &SHARDS);
+    let mut resp = kvd.resp();
+    let is_refused =
+        |reply: Reply| matches!(reply, Reply::Error(text) if text.starts_with("ERR the pattern is too long"));
+    let stars = "*".repeat(1 << 20);
+    assert!(is_refused(resp.call(&["COMMAND", "LIST", "FILTERBY", "PATTERN", &stars])));
+    assert!(is_refused(resp.call(&["CONFIG", "GET", &stars])));
+    // Each is short enough, all of them take too long.
+    let class = format!("*[{}]", "x".repeat(1000));
+    let many = [vec!["CONFIG", "GET"], vec![class.as_str(); 1000]].concat();
+    assert!(is_refused(resp.call(&many)));
+    let items = resp.call(&["CONFIG", "GET", "MAX*", "nope", "save"]).items();
+    assert_eq!(
+        items.iter().step_by(2).cloned().collect::<Vec<_>>(),
+        ["maxclients", "maxmemory", "maxmemory-policy", "save"].map(Reply::bulk)
+    );
+    assert_eq!(resp.call(&["INFO", &stars]), Reply::bulk(""));
+    let clusters = resp.call(&["INFO", &stars, "CLUSTER"]);
+    assert_eq!(clusters, Reply::bulk("# Cluster\r\ncluster_enabled:1\r\n"));
 }

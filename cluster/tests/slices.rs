@@ -174,6 +174,23 @@ fn commands_of_very_many_keys_are_done_in_runs_and_others_go_on_between() {
         args.push(if number == 0 { "INFO" } else { "client" }.to_owned());
     };
     assert_eq!(in_slices(&kvd, &named("COMMAND", infos)).items().len(), KEYS - 1);
+    // Some hundred names are already too much for one turn.
+    let (before, _) = turns(&kvd);
+    let few = kvd.resp().call(&[vec!["command", "info"], vec!["client"; 4000]].concat()).items();
+    assert_eq!((few.len(), few.iter().all(|info| *info == few[0])), (4000, true));
+    let (after, _) = turns(&kvd);
+    assert!(after - before >= 4000.0 / 256.0, "{} turns", after - before);
+    for subcommand in ["DOCS", "GETKEYS", "GETKEYSANDFLAGS"] {
+        let query = |names: usize| {
+            kvd.resp().call(&[vec!["COMMAND", subcommand, "mget"], vec!["get"; names]].concat())
+        };
+        assert!(matches!(query(255), Reply::Array(_)), "{subcommand}");
+        let refused = query(256);
+        assert!(matches!(&refused, Reply::Error(text) if text.contains("at most 256")), "{refused:?}");
+    }
+    let mut resp = kvd.resp();
+    resp.send_bytes(format!("COMMAND INFO{}\r\n", " get".repeat(300)).as_bytes());
+    assert!(matches!(resp.reply(), Reply::Error(text) if text.contains("in an array")));
     // What others can't be done in runs is refused.
     let refused = kvd.resp().call(&[vec!["CONFIG", "GET"], vec!["*"; 5000]].concat());
     assert!(matches!(refused, Reply::Error(text) if text.contains("4096")));

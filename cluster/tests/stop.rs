@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::resp::Reply;
+use common::resp::{Reply, encode};
 use common::{Kvd, store_dir, wait_until};
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -95,4 +95,38 @@ fn a_stop_waits_for_no_client_that_asks_nothing() {
     assert_eq!(idle.call(&["PING"]), Reply::Simple("PONG".to_owned()));
     assert_eq!(kvd.stop().code(), Some(0));
     assert!(idle.is_at_end());
+}
+
+#[test]
+fn a_long_command_ends_between_two_runs_and_says_how_far_it_came() {
+    const ARGS: usize = 200_000;
+    let (_root, dir) = store_dir();
+    let mut kvd = Kvd::start(&dir, &["--shards", "2", "--drain-timeout", "3600"]);
+    let mut resp = kvd.resp();
+    let (mut sender, exists) = (resp.try_clone(), encode(&[vec!["EXISTS"], vec!["k"; ARGS]].concat()));
+    // One after the other, until the node goes: one of them is under way when it is told to.
+    let sends = std::thread::spawn(move || while sender.try_send(&exists).is_ok() {});
+    assert_eq!(resp.reply(), Reply::Integer(0));
+    kvd.signal("TERM");
+    let last = std::iter::from_fn(|| resp.try_reply().ok()).find(|reply| *reply != Reply::Integer(0));
+    let Some(Reply::Error(text)) = last else { panic!("{last:?}") };
+    let told = text.strip_prefix(&format!("ERR the server is shutting down; of {ARGS} arguments the first "));
+    let done = told.and_then(|told| told.strip_suffix(" are done")).expect("it says how far it came");
+    assert_eq!(done.parse::<usize>().expect("a number") % 4096, 0, "whole runs are done");
+    assert!(resp.is_at_end());
+    sends.join().expect("the node has closed the connection");
+    wait_until("it ends", || kvd.ended().is_some());
+}
+
+#[test]
+fn a_long_reply_that_nobody_reads_on_keeps_no_node_from_its_end() {
+    let (_root, mut kvd) = serve(&["--drain-timeout", "3600"]);
+    assert_eq!(kvd.resp().call(&["SET", "large", &"v".repeat(100 << 10)]), Reply::ok());
+    let stream = ask(&kvd, &encode(&[vec!["MGET"], vec!["large"; 10_000]].concat()));
+    kvd.signal("TERM");
+    wait_until("nobody listens any more", || TcpStream::connect(&kvd.resp).is_err());
+    // What had been asked for comes to its end; what hadn't, doesn't.
+    assert!(read_slowly(stream) < 5000 * (100 << 10));
+    wait_until("it ends", || kvd.ended().is_some());
+    assert!(!kvd.log().contains("are cut off"), "{}", kvd.log());
 }

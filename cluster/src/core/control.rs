@@ -1,8 +1,8 @@
 //! What a core is told from outside, and how it goes down in two steps.
 //!
-//! 1. *Drain*: no new connections, no new input; everything taken in is answered. A connection is closed when its client
-//!    has been sent its answers, and the core has drained when none is left. It goes on serving other cores, which drain
-//!    too.
+//! 1. *Drain*: no new connections, no new input; everything taken in is answered, of a long command what is done so far. A
+//!    connection is closed when its client has been sent its answers, and the core has drained when none is left. It goes on
+//!    serving other cores, which drain too.
 //! 2. *Stop*, when every core has drained or the time for it has passed: the shard settles its log, then its loop ends.
 
 use super::sockets::{Performer, Sockets};
@@ -52,6 +52,10 @@ impl CoreState {
                 io.pause(session.conn);
             }
             session.go_down();
+            // One that is in the middle of a slice ends behind it.
+            if session.is_between_slices() {
+                session.abandon_long(io);
+            }
             session.close_if_over(io);
         }
     }

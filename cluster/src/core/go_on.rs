@@ -139,13 +139,17 @@ impl<S: Sockets> Turn<'_, S> {
         }
     }
 
-    /// Lets go those whose long command may go on.
+    /// Lets go those whose long command may go on; where the node goes down, they have come to their end.
     pub fn next_slices(&mut self) {
         for conn in std::mem::take(&mut self.hub.sliced) {
-            match self.hub.sessions.get(conn).map(|session| session.is_between_slices()) {
-                Some(true) => self.hub.lift(self.io, conn, Hold::Slice),
-                Some(false) => self.hub.sliced.push(conn),
-                None => {}
+            let Some(session) = self.hub.sessions.get(conn) else { continue };
+            if !session.is_between_slices() {
+                self.hub.sliced.push(conn);
+            } else if self.hub.draining {
+                session.abandon_long(self.io);
+                session.close_if_over(self.io);
+            } else {
+                self.hub.lift(self.io, conn, Hold::Slice);
             }
         }
     }

@@ -97,7 +97,6 @@ impl CoreState {
         let Some(session) = self.hub.sessions.get(conn) else { return bytes.len() };
         if session.closing {
             // It said its last word, or the node goes down: what follows is for nobody.
-            session.abandon_long(io);
             session.close_if_over(io);
             return bytes.len();
         }

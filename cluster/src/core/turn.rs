@@ -328,13 +328,16 @@ impl<S: Sockets> Turn<'_, S> {
         let Some(walk) = self.hub.walks.remove(key) else { return };
         let (conn, command, now_us) = (walk.conn, walk.command, self.hub.now.mono_us);
         let clocks = self.hub.clocks;
-        let Hub { sessions, cursors, .. } = &mut *self.hub;
+        let Hub { sessions, cursors, memory, .. } = &mut *self.hub;
         let Some(session) = sessions.get(conn) else { return };
         let out = self.io.output(conn);
+        let queued = out.len();
         let settled = match &mut session.dialogue {
             Dialogue::Resp(resp) => resp.walked(command, walk.outcome(), cursors, out),
             Dialogue::Wire(wire) => wire.walked(command, walk.outcome(), now_us, &clocks, out),
         };
+        // What the walk was charged for lies in the output now.
+        memory.note_appended(out.len() - queued);
         if let Some(settled) = settled {
             self.hub.settle(settled);
         }

@@ -33,15 +33,38 @@ pub struct Limits {
     pub request_bytes: usize,
     /// Bytes of answers that the other core has not taken in.
     pub answer_bytes: usize,
+    /// Memory of emptied batches that a core keeps for reuse.
+    pub spare_bytes: usize,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { requests: 1024, request_bytes: 4 << 20, answer_bytes: 4 << 20 }
+        Limits {
+            requests: 1024,
+            request_bytes: BYTES_MAX,
+            answer_bytes: BYTES_MAX,
+            spare_bytes: SPARES_MAX * SPARE_BYTES_MAX,
+        }
     }
 }
 
-/// How many emptied batches a core keeps for reuse, and how large one may be to be kept.
+impl Limits {
+    /// What fits where the connections of each of `cores` cores may take so many bytes: an eighth of that lies between it and
+    /// all others, in each direction. One request, and one answer, of any length fits in any case.
+    pub fn of(connection_bytes: usize, cores: usize) -> Limits {
+        let peers = cores.saturating_sub(1).max(1);
+        let bytes = (connection_bytes / 8 / peers).clamp(BYTES_MIN, BYTES_MAX);
+        let most = Limits::default();
+        let spare_bytes = (connection_bytes / 32).min(most.spare_bytes);
+        Limits { request_bytes: bytes, answer_bytes: bytes, spare_bytes, ..most }
+    }
+}
+
+/// Bytes under way between two cores in one direction, at least and at most.
+const BYTES_MIN: usize = 256 << 10;
+const BYTES_MAX: usize = 4 << 20;
+
+/// How many emptied batches a core keeps for reuse at most, and how large one may be to be kept.
 const SPARES_MAX: usize = 16;
 const SPARE_BYTES_MAX: usize = 256 << 10;
 
@@ -70,6 +93,8 @@ pub struct Port {
     links: Vec<Option<Link>>,
     limits: Limits,
     spares: Vec<Batch>,
+    /// Their memory.
+    spare_bytes: usize,
     /// For each core how long it wants writers to be held back: a mailbox for one number, written by that core.
     delays_us: Arc<[AtomicU32]>,
 }
@@ -83,6 +108,7 @@ pub fn mesh(cores: usize, limits: Limits) -> Vec<Port> {
             links: (0..cores).map(|_| None).collect(),
             limits,
             spares: Vec::new(),
+            spare_bytes: 0,
             delays_us: Arc::clone(&delays_us),
         })
         .collect();
@@ -208,7 +234,9 @@ impl Port {
                 [(&mut link.requests, &mut link.requests_out), (&mut link.answers, &mut link.answers_out)]
             {
                 if !batch.is_empty() {
-                    let full = std::mem::replace(batch, self.spares.pop().unwrap_or_default());
+                    let empty = self.spares.pop().unwrap_or_default();
+                    self.spare_bytes -= empty.capacity();
+                    let full = std::mem::replace(batch, empty);
                     queue.push(full).expect("there are never more batches than credits");
                     sent = true;
                 }
@@ -254,8 +282,11 @@ impl Port {
 
     /// Takes back an emptied batch for reuse.
     pub fn recycle(&mut self, mut batch: Batch) {
-        if self.spares.len() < SPARES_MAX && batch.capacity() <= SPARE_BYTES_MAX {
+        let bytes = batch.capacity();
+        let fits = bytes <= SPARE_BYTES_MAX && self.spare_bytes + bytes <= self.limits.spare_bytes;
+        if self.spares.len() < SPARES_MAX && fits {
             batch.clear();
+            self.spare_bytes += bytes;
             self.spares.push(batch);
         }
     }
@@ -267,7 +298,42 @@ mod tests {
     use proptest::prelude::*;
 
     fn small() -> Limits {
-        Limits { requests: 4, request_bytes: 1000, answer_bytes: 40 }
+        Limits { requests: 4, request_bytes: 1000, answer_bytes: 40, spare_bytes: 1000 }
+    }
+
+    #[test]
+    fn what_lies_between_the_cores_scales_with_the_memory_of_their_connections() {
+        const MIB: usize = 1 << 20;
+        for (connections, cores) in [(4 * MIB, 1), (8 * MIB, 2), (64 * MIB, 4), (1024 * MIB, 16)] {
+            let limits = Limits::of(connections, cores);
+            let all = limits.request_bytes * (cores - 1);
+            assert!(all <= connections / 8 || limits.request_bytes == BYTES_MIN, "{limits:?}");
+            assert!(limits.spare_bytes <= connections / 32 && limits.answer_bytes >= BYTES_MIN);
+        }
+        let plenty = Limits::of(1024 * MIB, 2);
+        assert_eq!((plenty.request_bytes, plenty.spare_bytes), (4 * MIB, 4 * MIB));
+    }
+
+    #[test]
+    fn one_message_over_the_limits_passes_and_spares_stay_within_theirs() {
+        let mut ports = mesh(2, small());
+        assert!(ports[0].has_credit(1));
+        ports[0].request(1, |batch| batch.extend_from_slice(&[1; 5000]));
+        assert!(!ports[0].has_credit(1));
+        ports[0].flush(|_| ());
+        let batch = ports[1].take_requests(0).expect("it was sent");
+        assert_eq!(batch.len(), 5000);
+        ports[1].answer(0, |batch| batch.extend_from_slice(&[2; 5000]));
+        ports[1].flush(|_| ());
+        assert!(!ports[1].keeps_up(0));
+        assert_eq!(ports[0].take_answers(1).map(|batch| batch.len()), Some(5000));
+        assert!(ports[1].keeps_up(0));
+        ports[1].recycle(batch);
+        (0..8).for_each(|_| ports[1].recycle(Batch::with_capacity(300)));
+        assert_eq!((ports[1].spares.len(), ports[1].spare_bytes), (3, 900));
+        ports[1].answer(0, |batch| batch.push(1));
+        ports[1].flush(|_| ());
+        assert_eq!((ports[1].spares.len(), ports[1].spare_bytes), (2, 600));
     }
 
     /// One random action of a core: send a request if there is a credit, answer, take answers, or flush.

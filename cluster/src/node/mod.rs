@@ -291,7 +291,8 @@ impl Node {
         let (sender, inbox) = mpsc::channel();
         let events = Events::new(sender);
         let (opened, results) = mpsc::channel();
-        let ports = mesh(sockets.len(), mesh::Limits::default());
+        let limits = mesh::Limits::of(info.split.connections, sockets.len());
+        let ports = mesh(sockets.len(), limits);
         let mut starting = Vec::with_capacity(sockets.len());
         for (me, (listeners, port)) in sockets.into_iter().zip(ports).enumerate() {
             let (controls, inbox) = sync_channel(CONTROL_QUEUE);

@@ -82,8 +82,7 @@ pub struct Session {
     pub conn: ConnId,
     /// What it speaks, and where it stands.
     pub dialogue: Dialogue,
-    /// It came in on the port of this core, or asked for CLUSTER NODES and was told that it talks to this core: it is told
-    /// about this core as about a node of its own.
+    /// It came in on the port of this core: it is told about this core as about a node of its own.
     pub own_port: bool,
     /// The client will send no more.
     pub half_closed: bool,
@@ -322,7 +321,7 @@ impl Session {
         Ok(())
     }
 
-    /// The node goes down, and nothing more is taken in: also not the rest of a long command.
+    /// The node goes down, and nothing more is taken in: also not the rest of a long command, which is between two slices.
     pub fn abandon_long(&mut self, io: &mut impl Sockets) {
         if let Dialogue::Resp(resp) = &mut self.dialogue {
             resp.abandon_long(io.output(self.conn));

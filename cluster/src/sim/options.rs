@@ -249,9 +249,9 @@ fn node(features: &Features, rng: &mut SmallRng) -> NodeOptions {
     };
     let mesh = if features.is_tight {
         let requests = rng.random_range(2..=8);
-        Limits { requests, request_bytes: 64 << 10, answer_bytes: 64 << 10 }
+        Limits { requests, request_bytes: 64 << 10, answer_bytes: 64 << 10, ..Limits::default() }
     } else {
-        Limits { requests: 256, request_bytes: MIB, answer_bytes: MIB }
+        Limits { requests: 256, request_bytes: MIB, answer_bytes: MIB, ..Limits::default() }
     };
     let mut net = NetOptions {
         budget_bytes: if features.is_tight { 4 << 10 } else { *pick(&[16 << 10, 256 << 10], rng) },

@@ -103,7 +103,7 @@ pub struct Budgets {
 
 impl Budgets {
     /// Divides `memory_bytes`: three eighths for memtables at most, a quarter for blocks, a quarter for resident tables
-    /// (half where there is plenty), the rest for connections, commits and merges.
+    /// (half where there is plenty), the rest for scans, commits and merges.
     pub fn new(memory_bytes: usize) -> Budgets {
         const MIB: usize = 1 << 20;
         let memory = memory_bytes.max(ShardOptions::MEMORY_BYTES_MIN);

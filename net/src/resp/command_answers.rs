@@ -9,6 +9,15 @@ use super::reply::{Encoder, Protocol};
 use std::sync::LazyLock;
 
 impl CommandQuery<'_> {
+    /// How many names or arguments the reply is about: it grows with them.
+    pub fn names(&self) -> usize {
+        match self {
+            CommandQuery::Info(names) | CommandQuery::Docs(names) => names.len(),
+            CommandQuery::GetKeys(args) | CommandQuery::GetKeysAndFlags(args) => args.len(),
+            CommandQuery::All | CommandQuery::Count | CommandQuery::List(_) => 0,
+        }
+    }
+
     /// Writes the whole reply.
     pub fn answer(&self, reply: &mut Encoder<'_>) {
         match self {
@@ -18,9 +27,18 @@ impl CommandQuery<'_> {
             }
             CommandQuery::Count => reply.integer(COMMANDS.len() as i64),
             CommandQuery::List(filter) => {
-                let names: Vec<CommandId> = CommandId::all().filter(|id| filter.takes(*id)).collect();
-                reply.array(names.len());
-                names.iter().for_each(|name| reply.bulk(name.to_string().as_bytes()));
+                let steps = &mut { glob::NAME_STEPS };
+                let taken = CommandId::all().filter_map(|id| match filter.takes(id, steps) {
+                    Some(is_taken) => is_taken.then_some(Some(id)),
+                    None => Some(None),
+                });
+                match taken.collect::<Option<Vec<CommandId>>>() {
+                    Some(names) => {
+                        reply.array(names.len());
+                        names.iter().for_each(|name| reply.bulk(name.to_string().as_bytes()));
+                    }
+                    None => reply.error(TOO_LONG),
+                }
             }
             CommandQuery::Info(names) => {
                 reply.array(names.len());
@@ -44,20 +62,24 @@ impl CommandQuery<'_> {
     }
 }
 
+/// What is said of a pattern that is too long for a name, or takes too long to compare.
+pub const TOO_LONG: &str =
+    "ERR the pattern is too long, or has too much in it to compare: at most 1,024 bytes";
+
 impl CommandFilter<'_> {
-    fn takes(&self, id: CommandId) -> bool {
-        let Some((info, sub)) = id.info() else { return false };
+    /// Whether a command is one of them; `None` if comparing it takes more than `steps`, which are counted down.
+    fn takes(&self, id: CommandId, steps: &mut usize) -> Option<bool> {
+        let Some((info, sub)) = id.info() else { return Some(false) };
         match self {
-            CommandFilter::All => true,
+            CommandFilter::All => Some(true),
             // There are no modules, so none has a command.
-            CommandFilter::Module => false,
+            CommandFilter::Module => Some(false),
             CommandFilter::Category(category) => {
                 let flags = sub.map_or(info.flags, |sub| sub.flags);
-                categories(info, flags).any(|each| category.eq_ignore_ascii_case(&each.as_bytes()[1..]))
+                let mut each = categories(info, flags);
+                Some(each.any(|each| category.eq_ignore_ascii_case(&each.as_bytes()[1..])))
             }
-            CommandFilter::Pattern(pattern) => {
-                glob::matches(&pattern.to_ascii_lowercase(), id.to_string().as_bytes())
-            }
+            CommandFilter::Pattern(pattern) => glob::matches_name(pattern, id.to_string().as_bytes(), steps),
         }
     }
 }
@@ -320,6 +342,9 @@ mod tests {
             "Redis takes the name without the sign"
         );
         assert!(names(&[b"FILTERBY", b"MODULE", b"json"]).is_empty());
+        let long = vec![b'*'; glob::NAME_PATTERN_BYTES_MAX + 1];
+        let out = answer(&[b"COMMAND", b"LIST", b"FILTERBY", b"PATTERN", &long], Protocol::Resp2);
+        assert!(out.starts_with(b"-ERR the pattern is too long"));
         let out = answer(&[b"COMMAND", b"INFO", b"client|list", b"client|nope"], Protocol::Resp2);
         let (Reply::Array(infos), _) = decode(&out).unwrap().unwrap() else { panic!() };
         let Reply::Array(list) = &infos[0] else { panic!() };

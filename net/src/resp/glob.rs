@@ -9,6 +9,21 @@ pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
     matches_within(pattern, text, &mut { usize::MAX }).unwrap_or(false)
 }
 
+/// The longest pattern that is compared with names of the server's own.
+pub const NAME_PATTERN_BYTES_MAX: usize = 1 << 10;
+/// Bytes that all patterns of one command may be compared with for such names: a millisecond or two.
+pub const NAME_STEPS: usize = 1 << 20;
+
+/// Whether a name in lower case matches a pattern in any case, in no more than `steps`, which are counted down; `None`: they
+/// didn't suffice, or the pattern is longer than [`NAME_PATTERN_BYTES_MAX`].
+pub fn matches_name(pattern: &[u8], name: &[u8], steps: &mut usize) -> Option<bool> {
+    if pattern.len() > NAME_PATTERN_BYTES_MAX {
+        return None;
+    }
+    *steps = steps.checked_sub(pattern.len())?;
+    matches_within(&pattern.to_ascii_lowercase(), name, steps)
+}
+
 /// As [`matches`], in no more than `steps` bytes compared, which are counted down; `None`: they didn't suffice.
 pub fn matches_within(pattern: &[u8], text: &[u8], steps: &mut usize) -> Option<bool> {
     let (mut p, mut t) = (0, 0);
@@ -22,9 +37,11 @@ pub fn matches_within(pattern: &[u8], text: &[u8], steps: &mut usize) -> Option<
         }
         let step = match text.get(t) {
             Some(&byte) => {
-                let cost = if pattern.get(p) == Some(&b'[') { class_len(&pattern[p..]) } else { 1 };
+                // Of a class no more is looked at than there are steps for.
+                let end = p.saturating_add(*steps).saturating_add(1).min(pattern.len());
+                let (cost, step) = match_one(&pattern[p..end], byte);
                 *steps = steps.checked_sub(cost)?;
-                match_one(&pattern[p..], byte)
+                step
             }
             None => return Some(p == pattern.len()),
         };
@@ -48,23 +65,23 @@ pub fn literal_prefix(pattern: &[u8]) -> &[u8] {
     &pattern[..end]
 }
 
-/// Matches one byte against the first element of the pattern (not a star): its length if it fits.
-fn match_one(pattern: &[u8], byte: u8) -> Option<usize> {
+/// Matches one byte against the first element of the pattern (not a star): how much of it was looked at, and the element's
+/// length if it fits.
+fn match_one(pattern: &[u8], byte: u8) -> (usize, Option<usize>) {
     match pattern {
-        [] => None,
-        [b'?', ..] => Some(1),
-        [b'[', ..] => match_class(pattern, byte),
-        [b'\\', literal, ..] => (*literal == byte).then_some(2),
-        [literal, ..] => (*literal == byte).then_some(1),
+        [] => (1, None),
+        [b'?', ..] => (1, Some(1)),
+        [b'[', ..] => {
+            let (length, fits) = match_class(pattern, byte);
+            (length, fits.then_some(length))
+        }
+        [b'\\', literal, ..] => (1, (*literal == byte).then_some(2)),
+        [literal, ..] => (1, (*literal == byte).then_some(1)),
     }
 }
 
-/// About how long a class is: what comparing a byte with it costs.
-fn class_len(pattern: &[u8]) -> usize {
-    pattern.iter().position(|&byte| byte == b']').unwrap_or(pattern.len()) + 1
-}
-
-fn match_class(pattern: &[u8], byte: u8) -> Option<usize> {
+/// The length of the class that the pattern begins with, and whether the byte is in it.
+fn match_class(pattern: &[u8], byte: u8) -> (usize, bool) {
     let negated = pattern.get(1) == Some(&b'^');
     let mut at = if negated { 2 } else { 1 };
     let mut found = false;
@@ -89,7 +106,7 @@ fn match_class(pattern: &[u8], byte: u8) -> Option<usize> {
             }
         }
     }
-    (found != negated).then_some(at)
+    (at, found != negated)
 }
 
 #[cfg(test)]
@@ -106,7 +123,27 @@ mod tests {
         assert_eq!(matches_within(&tail, &text, &mut steps), None);
         let class = [b"*[".to_vec(), vec![b'x'; 20_000], b"]".to_vec()].concat();
         assert_eq!(matches_within(&class, &text, &mut 1_000_000), None);
+        // A class that isn't closed, or whose brackets are escaped, is charged as it is looked at, and no further.
+        for class in
+            [[b"[".to_vec(), vec![b'x'; 20_000]].concat(), [b"[".to_vec(), b"\\]".repeat(10_000)].concat()]
+        {
+            let mut steps = 30_000;
+            assert_eq!(matches_within(&class, b"a", &mut steps), Some(false));
+            assert!((9_998..=10_000).contains(&steps), "{steps} steps are left");
+            assert_eq!(matches_within(&class, b"a", &mut 20_000), None);
+        }
         assert_eq!(matches_within(b"a*b", b"aXb", &mut 10), Some(true));
+    }
+
+    #[test]
+    fn names_are_compared_with_short_patterns_in_any_case_while_there_are_steps() {
+        let mut steps = 10_000;
+        assert_eq!(matches_name(b"Max*", b"maxmemory", &mut steps), Some(true));
+        assert_eq!(matches_name(b"x*", b"maxmemory", &mut steps), Some(false));
+        assert_eq!(matches_name(&[b'*'; NAME_PATTERN_BYTES_MAX + 1], b"maxmemory", &mut steps), None);
+        let stars = [b'*'; NAME_PATTERN_BYTES_MAX];
+        let compared = std::iter::from_fn(|| matches_name(&stars, b"maxmemory", &mut steps)).count();
+        assert_eq!(compared, 4, "of 10,000 steps each takes two for every byte");
     }
 
     #[track_caller]
@@ -160,7 +197,7 @@ mod tests {
             ([], []) => true,
             ([b'*', rest @ ..], _) => (0..=text.len()).any(|skip| model(rest, &text[skip..])),
             (_, [byte, after @ ..]) => {
-                match_one(pattern, *byte).is_some_and(|advance| model(&pattern[advance..], after))
+                match_one(pattern, *byte).1.is_some_and(|advance| model(&pattern[advance..], after))
             }
             _ => false,
         }

@@ -64,7 +64,7 @@ pub use command::{
     Config, ExpireCondition, Hello, NewExpiry, Pairs, Scan, Set, SetCondition, SetReply, TtlForm,
     value_range,
 };
-pub use command_answers::answer_info;
+pub use command_answers::{TOO_LONG, answer_info};
 pub use command_id::CommandId;
 pub use order::{ReplyQueue, Sequence};
 pub use parser::{Args, Drained, Flow, Limits, Parsed, Parser, ProtocolError, Stop};

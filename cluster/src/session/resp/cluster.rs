@@ -19,19 +19,25 @@ use std::sync::Arc;
 pub fn run(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, command: Cluster<'_>) -> Taken {
     let node = Arc::clone(&turn.hub.node);
     let me = turn.hub.me;
-    let reached = with(turn, conn, |resp| resp.facts.host()).flatten();
     match command {
-        Cluster::Slots => answer(turn, conn, |reply| slots(reply, &node, reached)),
-        Cluster::Shards => answer(turn, conn, |reply| shards(reply, &node, reached)),
+        Cluster::Slots => {
+            let reached = with(turn, conn, |resp| resp.facts.host()).flatten();
+            answer(turn, conn, |reply| slots(reply, &node, reached));
+        }
+        Cluster::Shards => {
+            let reached = with(turn, conn, |resp| resp.facts.host()).flatten();
+            answer(turn, conn, |reply| shards(reply, &node, reached));
+        }
         Cluster::KeySlot(key) => answer(turn, conn, |reply| reply.integer(i64::from(Slot::of(key).number()))),
         Cluster::Info => answer(turn, conn, |reply| reply.text(&info(&node))),
         Cluster::Nodes => {
-            // It is told "you talk to this core": what it asks from now on is answered so. redis-cli --cluster info adds up
-            // what each node has, of which this connection is one.
-            if let Some(session) = turn.hub.sessions.get(conn) {
-                session.own_port = true;
-            }
-            answer(turn, conn, |reply| reply.text(&nodes(&node, me, reached)));
+            // It is told "you talk to this core": how much there is it is told of this core from now on. redis-cli --cluster
+            // info adds up what each node has, of which this connection is one.
+            let reached = with(turn, conn, |resp| {
+                resp.facts.told_as_core = true;
+                resp.facts.host()
+            });
+            answer(turn, conn, |reply| reply.text(&nodes(&node, me, reached.flatten())));
         }
         Cluster::MyId => answer(turn, conn, |reply| reply.bulk(node.core_id(me).as_bytes())),
         Cluster::MyShardId => answer(turn, conn, |reply| reply.bulk(node.shard_name(me).as_bytes())),

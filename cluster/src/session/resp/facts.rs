@@ -17,6 +17,8 @@ pub struct Facts {
     pub name: Vec<u8>,
     /// CLIENT SETINFO: the library's name and version.
     pub library: (Vec<u8>, Vec<u8>),
+    /// It asked for CLUSTER NODES, and was told that it talks to this core: DBSIZE and INFO tell it of this core.
+    pub told_as_core: bool,
     /// What INFO says before it has counted the keys.
     pub info: String,
 }
@@ -34,10 +36,11 @@ impl Facts {
         reached.or_else(|| source_towards(self.peer?)).map(|ip| ip.to_canonical())
     }
 
-    /// RESET: what it said about itself is forgotten.
+    /// RESET: what it said about itself, and was told, is forgotten.
     pub fn reset(&mut self) {
         self.name.clear();
         self.library = Default::default();
+        self.told_as_core = false;
     }
 }
 

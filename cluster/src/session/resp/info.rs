@@ -43,6 +43,12 @@ const SECTIONS: [Section; 10] = [
 /// Entries up to which INFO counts the keys unasked: counting more would take longer than a look at the figures should.
 const COUNTED_UNASKED_MAX: u64 = 250_000;
 
+/// Whether a connection is told how much there is on this core: it came in on its port, or was told that it talks to it.
+pub(super) fn is_of_core(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) -> bool {
+    let own_port = turn.hub.sessions.get(conn).is_some_and(|session| session.own_port);
+    own_port || with(turn, conn, |resp| resp.facts.told_as_core).unwrap_or_default()
+}
+
 /// INFO: the sections that were asked for, or those that are told unasked.
 pub(super) fn run(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, sections: &[&[u8]]) -> Taken {
     let counts = counts_keys(turn, conn, sections);
@@ -60,11 +66,11 @@ pub(super) fn run(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, sections: &[&
 
 /// Whether the section Keyspace is told: where it is asked for by its name, or where counting takes but a moment.
 fn counts_keys(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, sections: &[&[u8]]) -> bool {
-    let own_port = turn.hub.sessions.get(conn).is_some_and(|session| session.own_port);
+    let of_core = is_of_core(turn, conn);
     let (node, me) = (&turn.hub.node, turn.hub.me);
     node.published.set(me, Figure::Entries, turn.shard.entries());
     let is_named = sections.iter().any(|asked| asked.eq_ignore_ascii_case(b"keyspace"));
-    let entries = node.published.get(own_port.then_some(me), Figure::Entries);
+    let entries = node.published.get(of_core.then_some(me), Figure::Entries);
     is_named || is_wanted(sections, "keyspace", true) && entries <= COUNTED_UNASKED_MAX
 }
 
@@ -79,12 +85,12 @@ pub fn with_keyspace(mut text: String, keys: u64, expiring: u64) -> String {
 }
 
 fn text(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, sections: &[&[u8]]) -> String {
-    let own_port = turn.hub.sessions.get(conn).is_some_and(|session| session.own_port);
+    let of_core = is_of_core(turn, conn);
     // This core's own are told as they are now.
     turn.hub.publish();
     let (node, me) = (&*turn.hub.node, turn.hub.me);
     node.published.set(me, Figure::Memory, memory_bytes(&turn.shard.stats()));
-    let scope = Scope { node, me, core: own_port.then_some(me), now_us: turn.hub.now.mono_us };
+    let scope = Scope { node, me, core: of_core.then_some(me), now_us: turn.hub.now.mono_us };
     let mut text = String::new();
     for (name, unasked, section) in SECTIONS {
         if is_wanted(sections, name, unasked) {
@@ -97,10 +103,9 @@ fn text(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, sections: &[&[u8]]) -> 
 
 /// Whether a section is among those asked for.
 fn is_wanted(asked: &[&[u8]], name: &str, unasked: bool) -> bool {
-    let fits = |asked: &&[u8]| match asked.to_ascii_lowercase().as_slice() {
-        b"all" | b"everything" => true,
-        b"default" => unasked,
-        asked => asked.eq_ignore_ascii_case(name.as_bytes()),
+    let fits = |asked: &&[u8]| {
+        let is = |word: &str| asked.eq_ignore_ascii_case(word.as_bytes());
+        is("all") || is("everything") || is(name) || unasked && is("default")
     };
     if asked.is_empty() { unasked } else { asked.iter().any(fits) }
 }

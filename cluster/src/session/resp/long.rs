@@ -27,7 +27,14 @@ use pinion_net::resp::{Args, Command, CommandId, CommandQuery, Encoder, ReplyQue
 /// Arguments that are checked in a turn.
 const CHECKED_ARGS: usize = 16 * RUN_ARGS_MAX;
 /// Names of COMMAND INFO that are answered at a time: some hundred KiB.
-const INFO_NAMES: usize = 256;
+pub const INFO_NAMES: usize = 256;
+
+/// Whether a command that the parser has collected names so much that it is done in slices all the same.
+pub fn is_long(args: &[&[u8]]) -> bool {
+    args.len() > INFO_NAMES + 2
+        && args[0].eq_ignore_ascii_case(b"command")
+        && args[1].eq_ignore_ascii_case(b"info")
+}
 
 /// A long command under way.
 #[derive(Debug)]
@@ -258,10 +265,7 @@ fn give_up(
     sequence: Sequence,
     error: &str,
 ) -> usize {
-    let (done, all) = (long.done.saturating_sub(RUN_ARGS_MAX), long.done + long.args);
-    let text = format!(
-        "{error} (of {all} arguments the first {done} are done, of the next {RUN_ARGS_MAX} some may be)"
-    );
+    let text = long.failure(error);
     long.args = 0;
     let Some(session) = turn.hub.sessions.get(conn) else { return long.bytes };
     let mut settled = None;
@@ -280,6 +284,14 @@ impl Long {
         self.done += args;
         self.bytes -= bytes;
     }
+
+    /// What is said if the last run has failed.
+    fn failure(&self, error: &str) -> String {
+        let (done, all) = (self.done.saturating_sub(RUN_ARGS_MAX), self.done + self.args);
+        format!(
+            "{error} (of {all} arguments the first {done} are done, of the next {RUN_ARGS_MAX} some may be)"
+        )
+    }
 }
 
 impl RespSession {
@@ -290,7 +302,7 @@ impl RespSession {
         many.is_none_or(Many::is_complete)
     }
 
-    /// The node goes down in the middle of a long command: its reply says so, unless it has begun to leave.
+    /// The node goes down between two runs of a long command: its reply says so, unless it has begun to leave.
     pub fn abandon_long(&mut self, out: &mut Vec<u8>) {
         let Some(long) = self.long.take() else { return };
         let Stage::Begun(sequence) = long.stage else { return };
@@ -298,9 +310,14 @@ impl RespSession {
             self.replies = ReplyQueue::default();
             return;
         }
-        let all = long.done + long.args;
-        let text =
-            format!("ERR the server is shutting down; of {all} arguments the first {} are done", long.done);
+        let many = self.replies.context(sequence).and_then(|call| call.many.as_deref());
+        let text = match many.and_then(|many| many.outcome().1) {
+            Some(error) => long.failure(error),
+            None => {
+                let (done, all) = (long.done, long.done + long.args);
+                format!("ERR the server is shutting down; of {all} arguments the first {done} are done")
+            }
+        };
         self.end_long(sequence, &text, out);
     }
 

@@ -183,6 +183,11 @@ pub fn received(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, bytes: &[u8]) -
             continue;
         }
         let (taken, consumed) = match parser.next(rest, &mut args) {
+            Parsed::Command { consumed } if long::is_long(&args) => {
+                let start = rest.iter().position(|&byte| byte == b'$').unwrap_or(consumed);
+                let whole = &rest[start..consumed];
+                (Taken::Yes, start + long::begin(turn, conn, whole, args.len(), &mut transaction))
+            }
             Parsed::Command { consumed } => (run(turn, conn, &args, &mut transaction), consumed),
             Parsed::Long { start, count, consumed } => {
                 let whole = &rest[start..consumed];

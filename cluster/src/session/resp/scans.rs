@@ -5,7 +5,7 @@
 
 use super::cursors::core_of;
 use super::reply::Shape;
-use super::{Call, RespSession, Taken, alone, answer, fail, stay_alone, with};
+use super::{Call, RespSession, Taken, alone, answer, fail, info, stay_alone, with};
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
 use crate::session::sampling::Sampling;
@@ -81,9 +81,10 @@ pub fn count(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, slot: Option<Slot>
     count_all(turn, conn, Shape::Count)
 }
 
-/// Counts every key that this connection sees; it must be alone.
+/// Counts the keys of the node, or of the core if this connection is told of that; it must be alone.
 pub(super) fn count_all(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, shape: Shape) -> Taken {
-    let partitions = visible(turn, conn);
+    let of_core = info::is_of_core(turn, conn);
+    let partitions = partitions(turn, of_core);
     let groups = by_core(turn, &partitions);
     let Some(whom) = begin(turn, conn, shape) else { return Taken::Yes };
     turn.start_walk(Walk::counted(whom, Keyspace(0), groups, Vec::new()));
@@ -145,8 +146,13 @@ fn by_weight(weights: &[u64], dice: u64) -> usize {
 /// The partitions that this connection sees.
 fn visible(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) -> Vec<Partition> {
     let own_port = turn.hub.sessions.get(conn).is_some_and(|session| session.own_port);
+    partitions(turn, own_port)
+}
+
+/// The partitions of this core, or all.
+fn partitions(turn: &Turn<'_, impl Sockets>, of_core: bool) -> Vec<Partition> {
     let placement = &turn.hub.node.placement;
-    if own_port { placement.partitions_of(turn.hub.me) } else { placement.all().collect() }
+    if of_core { placement.partitions_of(turn.hub.me) } else { placement.all().collect() }
 }
 
 /// The place where every scan begins.

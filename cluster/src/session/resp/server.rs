@@ -1,11 +1,12 @@
 //! Commands about the connection and the server: they touch no key, so they are answered at once, in their turn.
 
+use super::long::INFO_NAMES;
 use super::{Taken, answer, clients, close, fail, info, with};
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
 use crate::session::wrong_port;
 use pinion_net::reactor::ConnId;
-use pinion_net::resp::{Client, Command, Config, Hello, Protocol, glob};
+use pinion_net::resp::{Client, Command, Config, Hello, Protocol, TOO_LONG, glob};
 
 /// The version of Redis whose commands these are.
 pub const REDIS_VERSION: &str = "7.4.0";
@@ -42,6 +43,12 @@ pub fn run(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, command: Command<'_>
                 reply.bulk((us / 1_000_000).to_string().as_bytes());
                 reply.bulk((us % 1_000_000).to_string().as_bytes());
             });
+        }
+        Command::Command(query) if query.names() > INFO_NAMES => {
+            let text = format!(
+                "ERR at most {INFO_NAMES} names or arguments at a time here; COMMAND INFO takes more in an array"
+            );
+            fail(turn, conn, text);
         }
         Command::Command(query) => answer(turn, conn, |reply| query.answer(reply)),
         Command::Config(config) => self::config(turn, conn, config),
@@ -124,14 +131,15 @@ fn config(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, config: Config<'_>) {
     match config {
         Config::Get(patterns) => {
             let parameters = info::parameters(&turn.hub.node);
-            let wanted: Vec<_> = parameters
-                .iter()
-                .filter(|(name, _)| {
-                    let fits =
-                        |pattern: &&[u8]| glob::matches(&pattern.to_ascii_lowercase(), name.as_bytes());
-                    patterns.iter().any(fits)
-                })
-                .collect();
+            let steps = &mut { glob::NAME_STEPS };
+            let mut wanted = Vec::new();
+            for parameter in &parameters {
+                match fits(patterns, parameter.0, steps) {
+                    Some(true) => wanted.push(parameter),
+                    Some(false) => {}
+                    None => return fail(turn, conn, TOO_LONG),
+                }
+            }
             answer(turn, conn, |reply| {
                 reply.map(wanted.len());
                 for (name, value) in wanted {
@@ -150,4 +158,14 @@ fn config(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, config: Config<'_>) {
             answer(turn, conn, |reply| reply.ok());
         }
     }
+}
+
+/// Whether a parameter matches one of the patterns; `None` if they take too long to compare.
+fn fits(patterns: &[&[u8]], name: &str, steps: &mut usize) -> Option<bool> {
+    for pattern in patterns {
+        if glob::matches_name(pattern, name.as_bytes(), steps)? {
+            return Some(true);
+        }
+    }
+    Some(false)
 }

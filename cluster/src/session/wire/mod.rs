@@ -252,8 +252,7 @@ pub fn received(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, bytes: &[u8]) -
 pub fn too_many_connections() -> &'static [u8] {
     static NOTICE: LazyLock<Vec<u8>> = LazyLock::new(|| {
         let mut notice = Vec::new();
-        let text = "the core has as many connections as it may; use another core's port, close some, or raise \
-                    --connections-max";
+        let text = "the node has as many connections as it may; close some, or raise --connections-max";
         Responder::notice().refused(&mut notice, ErrorCode::TOO_MANY_CONNECTIONS, text);
         notice
     });
