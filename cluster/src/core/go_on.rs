@@ -99,7 +99,7 @@ impl<S: Sockets> Turn<'_, S> {
             self.hub.starved.pop_front();
             session.reads.is_queued = false;
             match wanted {
-                Some((index, _)) if !has_room => self.refuse_read(conn, index),
+                Some(_) if !has_room => self.refuse_reads(conn),
                 _ => self.hub.queue_reads(conn),
             }
         }
@@ -110,10 +110,8 @@ impl<S: Sockets> Turn<'_, S> {
         self.hub.memory.lack(bytes, self.hub.now.mono_us + LACK_US);
     }
 
-    fn refuse_read(&mut self, conn: ConnId, index: usize) {
-        let Some(session) = self.hub.sessions.get(conn) else { return };
-        let Wait { request, partition, read, .. } = session.reads.take(index);
-        self.hub.forgotten.push((partition, read));
+    /// Refuses what a connection has waited for too long, and all of that size which would have to wait next.
+    fn refuse_reads(&mut self, conn: ConnId) {
         let text = format!(
             "the memory for connections of this core ({} KiB) is taken by answers that clients don't read, and that didn't \
              change within {} s; ask again, read them, or raise --memory",
@@ -122,7 +120,13 @@ impl<S: Sockets> Turn<'_, S> {
         );
         let owner = Owner::Connection { index: conn.index(), generation: conn.generation() };
         let answer = Answer::Refused(Refusal::NoRoom(&text));
-        deliver(self.hub, self.io, owner.ticket(request), &answer);
+        while let Some(session) = self.hub.sessions.get(conn)
+            && let Some(index) = session.reads.first_over(SMALL_BYTES)
+        {
+            let Wait { request, partition, read, .. } = session.reads.take(index);
+            self.hub.forgotten.push((partition, read));
+            deliver(self.hub, self.io, owner.ticket(request), &answer);
+        }
         self.hub.queue_reads(conn);
     }
 

@@ -7,7 +7,8 @@
 //!    under way). The sockets keep their own sum, which is noted here; what is appended to outputs within a turn is added
 //!    until the sockets tell anew; sessions are charged by what changed.
 //! 3. What is large asks first ([`Memory::has_room`]) and waits its turn ([`Memory::wait_for_claim`]), in order. A part is
-//!    left for what is small, so that small commands never wait behind large ones.
+//!    left for what is small, so that small commands never wait behind large ones; commands of middle length have a queue of
+//!    their own, and half of that part.
 //!
 //! Everything here takes the same time however many connections there are. What is done with it is in [`super::room`].
 
@@ -64,6 +65,23 @@ impl Split {
     }
 }
 
+/// A command that waits for room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Whose it is.
+    pub conn: ConnId,
+    /// How much it lacks, bytes.
+    pub bytes: usize,
+    /// How much it was given already.
+    pub has: usize,
+}
+
+/// Claims up to this size don't wait for larger ones, bytes.
+const SHORT_CLAIM_BYTES: usize = 256 << 10;
+
+/// Room is made for so many commands at once.
+const CLAIMS_AT_ONCE: usize = 8;
+
 /// See the module's text.
 #[derive(Debug)]
 pub struct Memory {
@@ -77,9 +95,13 @@ pub struct Memory {
     appended: usize,
     /// Room that commands which are coming in were given; the sockets count it.
     claimed: usize,
-    /// Connections whose command waits for room, and how much.
-    claims: VecDeque<(ConnId, usize)>,
-    /// Connections whose input waits until output is taken.
+    /// What of all that belongs to connections that are ending, and goes back by itself.
+    leaving: usize,
+    /// Commands that wait for room: short and long ones.
+    short_claims: VecDeque<Claim>,
+    claims: VecDeque<Claim>,
+    /// Connections whose input waits until anything is free; and until output is taken.
+    small: VecDeque<ConnId>,
     others: VecDeque<ConnId>,
     /// What an answer lacked that was refused or put off, and until when that counts, by the clock of the turns.
     lacking: usize,
@@ -96,7 +118,10 @@ impl Memory {
             sockets: 0,
             appended: 0,
             claimed: 0,
+            leaving: 0,
+            short_claims: VecDeque::new(),
             claims: VecDeque::new(),
+            small: VecDeque::new(),
             others: VecDeque::new(),
             lacking: 0,
             lacking_until_us: 0,
@@ -125,11 +150,24 @@ impl Memory {
         (self.bytes_max - self.reserve).saturating_sub(self.used())
     }
 
-    /// Whether `bytes` more may be taken by something large. What is larger than the room must go through some time: one
-    /// command at a time may have what is left for small ones, too.
+    /// Whether a command that was given `has` may have `bytes` more. What is larger than the room must go through some
+    /// time: one command at a time may have most of what is left for small ones, too; short ones may have half of it.
     #[inline]
-    pub fn has_room(&self, bytes: usize) -> bool {
-        bytes <= self.room() || self.claimed == 0 && self.used() + bytes <= self.bytes_max
+    pub fn has_room(&self, bytes: usize, has: usize) -> bool {
+        let most = if self.claimed == has {
+            self.large_max()
+        } else if has + bytes <= SHORT_CLAIM_BYTES {
+            self.bytes_max - self.reserve / 2
+        } else {
+            self.bytes_max - self.reserve
+        };
+        self.used() + bytes <= most
+    }
+
+    /// What may be used before the last is left for what is small, which must go on whatever one command or answer takes.
+    #[inline]
+    fn large_max(&self) -> usize {
+        self.bytes_max - self.bytes_max / 32
     }
 
     /// Whether large requests have used up their part, so that only small ones go on.
@@ -144,12 +182,18 @@ impl Memory {
         self.used() >= self.bytes_max
     }
 
-    /// Whether an answer of so many bytes may still be given. Where half is free any may: values may be longer than
-    /// what is free, where they were written with more memory.
+    /// Whether all is used up, but for output of this turn and for what goes back by itself: somebody has to go.
+    #[inline]
+    pub fn is_used_up(&self) -> bool {
+        self.standing() >= self.bytes_max + self.leaving
+    }
+
+    /// Whether an answer of so many bytes may still be given. Where half is free one may that never fits beside others:
+    /// values may be longer than what is taken now, where they were written with more memory.
     #[inline]
     pub fn has_room_for_answer(&self, bytes: usize) -> bool {
         let used = self.used();
-        used + bytes <= self.bytes_max || used <= self.bytes_max / 2
+        used + bytes <= self.large_max() || used <= self.bytes_max / 2 && bytes > self.bytes_max / 16 * 9
     }
 
     /// There was no room for an answer of so many bytes; it is looked for until then.
@@ -208,6 +252,12 @@ impl Memory {
         self.sockets = bytes;
     }
 
+    /// Notes what of all that goes back by itself, because its connections are ending.
+    #[inline]
+    pub fn note_leaving(&mut self, bytes: usize) {
+        self.leaving = bytes;
+    }
+
     /// Bytes appended to outputs in this turn.
     #[inline]
     pub fn appended(&self) -> usize {
@@ -231,42 +281,79 @@ impl Memory {
         self.claimed = self.claimed.saturating_sub(bytes);
     }
 
-    /// Puts a connection at the end of those whose commands wait for so much room. The caller holds it.
-    pub fn wait_for_claim(&mut self, conn: ConnId, bytes: usize) {
-        self.claims.push_back((conn, bytes));
+    /// Whether no command that is coming in has room.
+    pub fn is_unclaimed(&self) -> bool {
+        self.claimed == 0
     }
 
-    /// Puts a connection among those that wait until memory isn't tight. The caller holds it.
-    pub fn wait(&mut self, conn: ConnId) {
-        self.others.push_back(conn);
+    /// Whether a command may have room at once: there is some, and nobody waits for it who came before.
+    pub fn may_claim(&self, bytes: usize, has: usize) -> bool {
+        let is_first = has > 0 || self.queue_of(bytes).is_empty();
+        is_first && self.has_room(bytes, has)
     }
 
-    /// How much has to be given back for the first that waits to go on; or, if all is used up, for a part to be free.
-    pub fn missing(&self, is_exhausted: bool) -> usize {
-        if is_exhausted {
-            return self.standing().saturating_sub(self.bytes_max / 8 * 7);
+    fn queue_of(&self, bytes: usize) -> &VecDeque<Claim> {
+        if bytes <= SHORT_CLAIM_BYTES { &self.short_claims } else { &self.claims }
+    }
+
+    /// Has a command wait for room, at the end; one that was given some goes first, as others wait for that. The caller
+    /// holds its connection.
+    pub fn wait_for_claim(&mut self, claim: Claim) {
+        let is_short = claim.bytes <= SHORT_CLAIM_BYTES;
+        let queue = if is_short { &mut self.short_claims } else { &mut self.claims };
+        if claim.has > 0 { queue.push_front(claim) } else { queue.push_back(claim) }
+    }
+
+    /// Has a connection wait until anything is free, if it is small, else until memory isn't tight. The caller holds it.
+    pub fn wait(&mut self, conn: ConnId, is_small: bool) {
+        let queue = if is_small { &mut self.small } else { &mut self.others };
+        queue.push_back(conn);
+    }
+
+    /// How much has to be given back for the first that wait to go on; or, if all is used up, for a part to be free. What
+    /// goes back by itself isn't missing.
+    pub fn missing(&self, is_used_up: bool) -> usize {
+        if is_used_up {
+            return self.standing().saturating_sub(self.bytes_max / 8 * 7 + self.leaving);
         }
-        let claim = self.claims.front().map_or(1, |&(_, bytes)| bytes.min(self.bytes_max / 2));
-        let for_claim = (self.used() + claim).saturating_sub(self.bytes_max - self.reserve);
-        let for_answer = (self.used() + self.lacking.min(self.bytes_max / 2)).saturating_sub(self.bytes_max);
-        if self.lacking > 0 { for_claim.max(for_answer) } else { for_claim }
+        let claims = self.short_claims.iter().chain(&self.claims).take(CLAIMS_AT_ONCE);
+        let claimed: usize = claims.map(|claim| claim.bytes).sum();
+        let for_claims = (self.used() + claimed.clamp(1, self.bytes_max / 2))
+            .saturating_sub(self.bytes_max - self.reserve + self.leaving);
+        let for_answer = (self.used() + self.lacking.min(self.bytes_max / 2))
+            .saturating_sub(self.large_max() + self.leaving);
+        if self.lacking > 0 { for_claims.max(for_answer) } else { for_claims }
     }
 
     /// Whether somebody waits.
     #[inline]
     pub fn has_waiting(&self) -> bool {
-        !self.claims.is_empty() || !self.others.is_empty() || self.lacking > 0
+        let is_empty = self.claims.is_empty() && self.short_claims.is_empty();
+        !is_empty || !self.others.is_empty() || !self.small.is_empty() || self.lacking > 0
     }
 
-    /// The first command that waits, and whether there is room for it now.
-    pub fn first_claim(&self) -> Option<(ConnId, usize, bool)> {
-        let &(conn, bytes) = self.claims.front()?;
-        Some((conn, bytes, self.has_room(bytes)))
+    /// The next command that waits, and whether there is room for it now: the first of the short ones, and while there is
+    /// none for that, the first of the long ones.
+    pub fn next_claim(&self) -> Option<(Claim, bool)> {
+        let with_room = |claim: &Claim| (*claim, self.has_room(claim.bytes, claim.has));
+        let short = self.short_claims.front().map(with_room);
+        let long = self.claims.front().map(with_room);
+        short.filter(|&(_, has_room)| has_room).or(long).or(short)
     }
 
-    /// The first that waits has got its room, or is gone.
-    pub fn drop_first_claim(&mut self) {
-        self.claims.pop_front();
+    /// A command that waited has got its room, or is gone. It was [`Memory::next_claim`].
+    pub fn drop_claim(&mut self, claim: Claim) {
+        for queue in [&mut self.short_claims, &mut self.claims] {
+            if queue.front() == Some(&claim) {
+                queue.pop_front();
+                return;
+            }
+        }
+    }
+
+    /// The first of the small ones, if it may go on.
+    pub fn next_small(&mut self) -> Option<ConnId> {
+        if self.is_exhausted() { None } else { self.small.pop_front() }
     }
 
     /// The first of the others, if it may go on.

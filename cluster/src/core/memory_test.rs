@@ -23,9 +23,14 @@ fn a_part_is_left_for_what_is_small() {
     let mut memory = Memory::new(8 * MIB);
     memory.claim(MIB);
     memory.charge(5 * MIB);
-    assert!(memory.has_room(MIB) && !memory.has_room(MIB + 1));
+    assert!(memory.has_room(MIB, 0) && !memory.has_room(MIB + 1, 0));
     memory.charge(MIB);
     assert!(memory.is_tight() && !memory.is_exhausted());
+    // Of that, short commands have a half.
+    assert!(memory.has_room(SHORT_CLAIM_BYTES, 0) && !memory.has_room(SHORT_CLAIM_BYTES + 1, 0));
+    memory.charge(MIB);
+    assert!(!memory.has_room(SHORT_CLAIM_BYTES, 0));
+    memory.release(MIB);
     memory.charge(2 * MIB);
     assert!(memory.is_exhausted());
 }
@@ -33,16 +38,17 @@ fn a_part_is_left_for_what_is_small() {
 #[test]
 fn what_is_larger_than_the_room_goes_alone() {
     let mut memory = Memory::new(8 * MIB);
-    memory.charge(2 * MIB);
-    assert!(memory.has_room(6 * MIB));
-    memory.claim(6 * MIB);
-    memory.note_sockets(6 * MIB);
-    assert!(!memory.has_room(1));
-    memory.unclaim(6 * MIB);
-    memory.note_sockets(0);
-    assert!(memory.has_room(6 * MIB));
     memory.charge(MIB);
-    assert!(!memory.has_room(6 * MIB));
+    assert!(memory.has_room(6 * MIB, 0));
+    memory.claim(4 * MIB);
+    memory.note_sockets(4 * MIB);
+    assert!(!memory.has_room(2 * MIB, 0) && memory.has_room(2 * MIB, 4 * MIB));
+    memory.unclaim(4 * MIB);
+    memory.note_sockets(0);
+    assert!(memory.has_room(6 * MIB, 0));
+    // The last is left for small ones.
+    memory.charge(MIB);
+    assert!(!memory.has_room(6 * MIB, 0));
 }
 
 #[test]
@@ -50,7 +56,10 @@ fn an_answer_is_given_while_it_fits_or_half_is_free() {
     let mut memory = Memory::new(8 * MIB);
     assert!(memory.has_room_for_answer(16 * MIB));
     memory.charge(5 * MIB);
-    assert!(memory.has_room_for_answer(3 * MIB) && !memory.has_room_for_answer(3 * MIB + 1));
+    let free = 3 * MIB - MIB / 4;
+    assert!(memory.has_room_for_answer(free) && !memory.has_room_for_answer(free + 1));
+    memory.release(MIB);
+    assert!(!memory.has_room_for_answer(4 * MIB));
 }
 
 #[test]
@@ -60,32 +69,87 @@ fn what_an_answer_lacks_is_looked_for_until_it_is_there_or_nobody_wants_it() {
     memory.lack(4 * MIB, 1000);
     memory.forget_lack(1000);
     assert!(memory.has_waiting());
-    assert_eq!(memory.missing(false), MIB);
-    memory.release(MIB);
+    assert_eq!(memory.missing(false), MIB + MIB / 4);
+    memory.note_leaving(MIB);
+    assert_eq!(memory.missing(false), MIB / 4);
+    memory.release(2 * MIB);
     memory.forget_lack(1000);
     assert!(!memory.has_waiting());
-    memory.charge(MIB);
+    memory.charge(2 * MIB);
     memory.lack(4 * MIB, 1000);
     memory.forget_lack(1001);
     assert!(!memory.has_waiting());
+}
+
+fn claim(conn: u64, bytes: usize, has: usize) -> Claim {
+    Claim { conn: ConnId::from_u64(conn), bytes, has }
 }
 
 #[test]
 fn small_ones_that_wait_do_not_wait_for_large_ones() {
     let mut memory = Memory::new(8 * MIB);
     memory.claim(MIB);
-    memory.charge(6 * MIB);
-    let (large, small) = (ConnId::from_u64(1), ConnId::from_u64(2));
-    memory.wait_for_claim(large, 4 * MIB);
-    memory.wait(small);
-    assert_eq!((memory.next_admissible(), memory.first_claim()), (None, Some((large, 4 * MIB, false))));
-    memory.release(MIB);
-    assert_eq!(memory.next_admissible(), Some(small));
-    assert_eq!(memory.first_claim(), Some((large, 4 * MIB, false)));
-    memory.release(3 * MIB);
-    assert_eq!(memory.first_claim(), Some((large, 4 * MIB, true)));
-    memory.drop_first_claim();
+    memory.charge(8 * MIB);
+    let (large, small, other) = (claim(1, 4 * MIB, 0), ConnId::from_u64(2), ConnId::from_u64(3));
+    memory.wait_for_claim(large);
+    memory.wait(small, true);
+    memory.wait(other, false);
+    assert_eq!((memory.next_small(), memory.next_admissible()), (None, None));
+    memory.release(1);
+    assert_eq!((memory.next_small(), memory.next_admissible()), (Some(small), None));
+    memory.release(2 * MIB);
+    assert_eq!(memory.next_admissible(), Some(other));
+    assert_eq!(memory.next_claim(), Some((large, false)));
+    memory.release(4 * MIB);
+    assert_eq!(memory.next_claim(), Some((large, true)));
+    memory.drop_claim(large);
     assert!(!memory.has_waiting());
+}
+
+#[test]
+fn a_short_claim_does_not_wait_for_long_ones() {
+    let mut memory = Memory::new(8 * MIB);
+    memory.claim(MIB);
+    memory.charge(6 * MIB);
+    let (long, short) = (claim(1, 4 * MIB, 0), claim(2, 40 << 10, 0));
+    memory.wait_for_claim(long);
+    assert!(memory.may_claim(short.bytes, 0));
+    memory.wait_for_claim(short);
+    assert!(!memory.may_claim(short.bytes, 0), "one waits that came before");
+    assert_eq!(memory.next_claim(), Some((short, true)));
+    memory.drop_claim(short);
+    assert_eq!(memory.next_claim(), Some((long, false)));
+}
+
+#[test]
+fn a_command_that_has_room_goes_before_those_that_have_none() {
+    let mut memory = Memory::new(8 * MIB);
+    memory.claim(5 * MIB);
+    memory.charge(5 * MIB);
+    let (first, second) = (claim(1, 2 * MIB, 0), claim(2, 2 * MIB, 3 * MIB));
+    memory.wait_for_claim(first);
+    memory.wait_for_claim(second);
+    assert_eq!(memory.next_claim(), Some((second, false)));
+    memory.unclaim(2 * MIB);
+    assert_eq!(memory.next_claim(), Some((second, true)));
+}
+
+#[test]
+fn room_is_made_for_several_at_once_and_not_for_what_goes_back_by_itself() {
+    let mut memory = Memory::new(8 * MIB);
+    memory.charge(6 * MIB);
+    for conn in 0..20 {
+        memory.wait_for_claim(claim(conn, MIB / 4 + 1, 0));
+    }
+    assert_eq!(memory.missing(false), 8 * (MIB / 4 + 1));
+    memory.wait_for_claim(claim(20, 4 * MIB, 1));
+    assert_eq!(memory.missing(false), 4 * MIB);
+    memory.charge(3 * MIB);
+    assert!(memory.is_used_up());
+    assert_eq!(memory.missing(true), 2 * MIB);
+    memory.note_leaving(2 * MIB);
+    assert!(!memory.is_used_up());
+    assert_eq!(memory.missing(true), 0);
 }
 
 #[test]

@@ -4,14 +4,16 @@
 //!    room for the whole ([`Hub::make_room`]): it is charged from then on, though memory is taken only as the bytes come. While
 //!    there is none, nothing more is received of the connection (its client feels the back-pressure of TCP), in order.
 //! 2. While memory is tight, a connection that has output waiting, or that is answered with much, is presented nothing
-//!    ([`Hub::must_wait`]). The others go on until all is used up.
+//!    ([`Hub::must_wait`]). The others go on until all is used up, and are the first to go on then.
 //!    Room that comes back goes to answers that wait for it before it goes to commands: they leave soon, if their clients read.
 //! 3. A connection that holds memory and makes no progress for [`PATIENCE_US`] while others wait is closed, with an error
-//!    where one can be said. If all is used up, those are closed first that have not moved for the longest.
+//!    where one can be said. If all is used up, those are closed that have not moved for the longest; of such that are
+//!    held, only who waits for memory itself.
 //!
 //! Only the last looks at all connections, now and then, and only while memory is tight.
 
 use super::hub::Hub;
+use super::memory::{CONNECTION_BYTES, Claim};
 use super::sockets::Sockets;
 use super::state::CoreState;
 use crate::session::Hold;
@@ -24,14 +26,22 @@ pub const SMALL_BYTES: usize = 32 << 10;
 /// How long a connection may hold memory without progress while others wait for it, in microseconds.
 pub const PATIENCE_US: u64 = 3_000_000;
 
-/// To move less than this within [`PATIENCE_US`], and less than what is held, is no progress, bytes.
+/// To move less than this within [`PATIENCE_US`], and less than what is held, is no progress, bytes. Nor is it to move less
+/// than such a part of what is held.
 const PROGRESS_BYTES: usize = 64 << 10;
+const PROGRESS_PART: usize = 8;
+
+/// What a session that does nothing may keep for its next requests, bytes.
+const IDLE_BYTES: usize = 8 << 10;
 
 /// Room for an answer that was put off is looked for so long, in microseconds.
 pub const LACK_US: u64 = 2 * PATIENCE_US;
 
 /// Connections are looked at so often while memory is tight, in microseconds.
 const LOOK_US: u64 = 250_000;
+
+/// And so often while it is used up: what a look has freed must have gone back before the next.
+const USED_UP_LOOK_US: u64 = 10_000;
 
 /// Answers up to this size are small.
 const SMALL_ANSWER_BYTES: usize = 16 << 10;
@@ -81,12 +91,12 @@ impl Hub {
             session.claim = wanted;
             return io.wants(conn, wanted);
         }
-        let more = wanted - session.claim;
+        let (bytes, has) = (wanted - session.claim, session.claim);
         self.memory.note_sockets(io.held_bytes());
-        if self.memory.has_room(more) {
-            self.grant(io, conn, more);
+        if self.memory.may_claim(bytes, has) {
+            self.grant(io, conn, bytes);
         } else {
-            self.memory.wait_for_claim(conn, more);
+            self.memory.wait_for_claim(Claim { conn, bytes, has });
             self.hold(io, conn, Hold::Memory);
         }
     }
@@ -103,6 +113,10 @@ impl Hub {
     #[cold]
     pub fn must_wait(&mut self, io: &mut impl Sockets, conn: ConnId) -> bool {
         let Some(session) = self.sessions.get(conn) else { return true };
+        if session.claim > 0 {
+            // Its command has its room and is there: to run it gives that back.
+            return false;
+        }
         let is_small = io.queued(conn) == 0
             && session.held_bytes() <= SMALL_ANSWER_BYTES
             && session.usual_answer_bytes() <= SMALL_ANSWER_BYTES;
@@ -110,7 +124,7 @@ impl Hub {
             return false;
         }
         if !session.has(Hold::Memory) {
-            self.memory.wait(conn);
+            self.memory.wait(conn, is_small);
             self.hold(io, conn, Hold::Memory);
         }
         true
@@ -118,36 +132,47 @@ impl Hub {
 
     /// Lets go on whom there is room for.
     fn let_go_on(&mut self, io: &mut impl Sockets) {
-        while let Some((conn, bytes, has_room)) = self.memory.first_claim() {
+        while let Some(conn) = self.memory.next_small() {
+            self.lift(io, conn, Hold::Memory);
+        }
+        if !self.starved.is_empty() {
+            return;
+        }
+        while let Some(conn) = self.memory.next_admissible() {
+            self.lift(io, conn, Hold::Memory);
+        }
+        while let Some((claim, has_room)) = self.memory.next_claim() {
+            let Claim { conn, bytes, .. } = claim;
             let is_there = self.sessions.get(conn).is_some_and(|session| session.has(Hold::Memory));
             if is_there && !has_room {
                 break;
             }
-            self.memory.drop_first_claim();
+            self.memory.drop_claim(claim);
             if is_there {
                 self.grant(io, conn, bytes);
                 self.lift(io, conn, Hold::Memory);
             }
-        }
-        while let Some(conn) = self.memory.next_admissible() {
-            self.lift(io, conn, Hold::Memory);
         }
     }
 
     /// Closes connections that hold what others wait for.
     fn look_for_room(&mut self, io: &mut impl Sockets) {
         let now_us = self.now.mono_us;
-        let is_exhausted = self.memory.standing() >= self.memory.bytes_max();
-        let mut holders = self.holders(io, is_exhausted);
-        if is_exhausted {
-            // Those last whom the core itself keeps waiting.
+        let is_used_up = self.memory.is_used_up();
+        let mut holders = self.holders(io, is_used_up);
+        if is_used_up {
+            let last = holders.iter().map(|holder| holder.moved_in).max().unwrap_or(0);
+            // Those last who hold next to nothing, and before them those whom the core itself keeps waiting. How long one
+            // rests is told by powers of two, so that of two that rest about as long the one goes that holds more.
             holders.sort_unstable_by_key(|holder| {
-                (!holder.is_to_blame, holder.moved_in, Reverse(holder.bytes), holder.conn)
+                let rests_for = (last - holder.moved_in + 1).ilog2();
+                let is_idle = holder.bytes <= IDLE_BYTES;
+                (is_idle, !holder.is_to_blame, Reverse(rests_for), Reverse(holder.bytes), holder.conn)
             });
         } else {
             holders.sort_unstable_by_key(|holder| (Reverse(holder.bytes), holder.conn));
         }
-        let wanted = self.memory.missing(is_exhausted);
+        let wanted = self.memory.missing(is_used_up);
         let mut freed = 0;
         for holder in holders {
             if freed >= wanted {
@@ -173,26 +198,48 @@ impl Hub {
         }
     }
 
-    /// Who may have to go: where all is used up everybody that holds something, else who made no progress.
-    fn holders(&mut self, io: &impl Sockets, is_exhausted: bool) -> Vec<Holder> {
+    /// Who may have to go: who made no progress; where all is used up everybody that holds something, unless the core keeps
+    /// it waiting for something else than memory. Notes what those hold that are about to be gone.
+    fn holders(&mut self, io: &impl Sockets, is_used_up: bool) -> Vec<Holder> {
         let now_us = self.now.mono_us;
         // What was seen while memory was tight another time says nothing of now.
         let is_anew = self.relief.looked_us == 0 || now_us > self.relief.looked_us + PATIENCE_US;
         self.relief.looked_us = now_us;
-        let mut holders = Vec::new();
+        let (mut holders, mut leaving) = (Vec::new(), io.ending_bytes());
+        let (mut waiting, mut going) = (Vec::new(), 0);
         for session in self.sessions.iter() {
+            if session.dismissed {
+                leaving += session.charged;
+                continue;
+            }
             let holding = io.holding(session.conn);
-            // Whoever is held because of others can't go on, unless it is output that its client doesn't take.
-            let is_to_blame = holding.queued > 0 || !session.is_held();
-            let progress = holding.bytes.min(PROGRESS_BYTES) as u64;
+            let bytes = holding.bytes + session.charged - CONNECTION_BYTES;
+            // Whoever is held because of others can't go on, unless it is output that its client doesn't take, or a command
+            // that has room, which others wait for, and wants more.
+            let wants_more = session.claim > 0 && session.has(Hold::Memory);
+            let is_to_blame = holding.queued > 0 || wants_more || !session.is_held();
+            let progress = (bytes / PROGRESS_PART).max(bytes.min(PROGRESS_BYTES)) as u64;
             if is_anew || !is_to_blame || holding.moved >= session.moved + progress {
                 (session.moved, session.moved_us) = (holding.moved, now_us);
             }
             let is_stuck = is_to_blame && now_us >= session.moved_us + PATIENCE_US;
-            if holding.bytes > 0 && (is_stuck || is_exhausted) {
-                let (conn, bytes, moved_in) = (session.conn, holding.bytes, holding.moved_in);
-                holders.push(Holder { conn, bytes, moved_in, is_to_blame });
+            let holds_others_up = is_stuck && (holding.bytes > 0 || bytes > IDLE_BYTES);
+            let may_go = is_used_up && bytes > 0 && (is_to_blame || session.has(Hold::Memory));
+            let holder = Holder { conn: session.conn, bytes, moved_in: holding.moved_in, is_to_blame };
+            if holds_others_up || may_go {
+                holders.push(holder);
+            } else if session.has(Hold::Memory) && !is_to_blame {
+                waiting.push(holder);
+            } else {
+                going += bytes;
             }
+        }
+        self.memory.note_leaving(leaving);
+        let stuck: usize = holders.iter().map(|holder| holder.bytes).sum();
+        if self.memory.is_unclaimed() && stuck + going < self.memory.missing(is_used_up) {
+            // Those who wait hold the room that they wait for: all but the first make way.
+            let first = self.memory.next_claim().map(|(claim, _)| claim.conn);
+            holders.extend(waiting.into_iter().filter(|holder| Some(holder.conn) != first));
         }
         holders
     }
@@ -201,7 +248,7 @@ impl Hub {
     fn dismiss(&mut self, io: &mut impl Sockets, conn: ConnId) {
         let Some(session) = self.sessions.get(conn) else { return };
         let hears = io.queued(conn) == 0 && session.in_flight() == 0 && !session.closing;
-        session.closing = true;
+        (session.closing, session.dismissed) = (true, true);
         if hears { session.dismiss(io, DISMISSED) } else { io.abort(conn) }
     }
 }
@@ -220,26 +267,28 @@ impl CoreState {
     fn find_room(&mut self, io: &mut impl Sockets) {
         let hub = &mut self.hub;
         hub.memory.note_sockets(io.held_bytes());
+        hub.memory.note_leaving(io.ending_bytes());
         hub.memory.forget_lack(hub.now.mono_us);
-        if hub.starved.is_empty() {
-            hub.let_go_on(io);
-        }
-        let is_due = hub.memory.has_waiting() && hub.now.mono_us >= hub.relief.looked_us + LOOK_US;
-        if is_due || hub.memory.standing() >= hub.memory.bytes_max() {
+        hub.let_go_on(io);
+        let has_cause = hub.memory.has_waiting() || hub.memory.is_used_up();
+        if has_cause && hub.now.mono_us >= hub.look_at_us() {
             hub.look_for_room(io);
-            if hub.starved.is_empty() {
-                hub.let_go_on(io);
-            }
+            hub.let_go_on(io);
         }
     }
 }
 
 impl Hub {
-    /// When memory is to be looked at again, if somebody waits: at once where what is waited for leaves with this turn, or
-    /// where an answer that lacked room finds it.
+    /// When connections may be looked at again.
+    fn look_at_us(&self) -> u64 {
+        self.relief.looked_us + if self.memory.is_used_up() { USED_UP_LOOK_US } else { LOOK_US }
+    }
+
+    /// When memory is to be looked at again, if somebody waits or all is used up: at once where what is waited for leaves with
+    /// this turn, or where an answer that lacked room finds it.
     pub fn next_look_us(&self) -> Option<u64> {
         let is_fed = !self.starved.is_empty() && !self.memory.is_lacking();
-        let at_us = if is_fed || self.memory.appended() > 0 { 0 } else { self.relief.looked_us + LOOK_US };
-        (is_fed || self.memory.has_waiting()).then_some(at_us)
+        let at_us = if is_fed || self.memory.appended() > 0 { 0 } else { self.look_at_us() };
+        (is_fed || self.memory.has_waiting() || self.memory.is_used_up()).then_some(at_us)
     }
 }

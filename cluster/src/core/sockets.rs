@@ -28,6 +28,8 @@ pub trait Sockets {
     /// What all connections hold, and the room that they were given, in bytes; what is appended to outputs is in it from the
     /// next turn on.
     fn held_bytes(&self) -> usize;
+    /// What of that goes back by itself, because its connections are ending, in bytes.
+    fn ending_bytes(&self) -> usize;
     /// Input of a connection that waits for the rest of its command, in bytes.
     fn kept(&self, conn: ConnId) -> usize;
     /// What one connection holds.
@@ -96,6 +98,10 @@ impl Sockets for Io<AlignedBuf> {
     #[inline]
     fn held_bytes(&self) -> usize {
         Io::buffer_bytes(self)
+    }
+
+    fn ending_bytes(&self) -> usize {
+        Io::ending_bytes(self)
     }
 
     fn kept(&self, conn: ConnId) -> usize {

@@ -9,7 +9,7 @@ use crate::session::listing::Wanted;
 use crate::session::resp::clients;
 use crate::session::walk::{Inquiry, Place, place_bytes};
 use crate::session::walks::{Admission, Walks};
-use crate::session::{Dialogue, Hold};
+use crate::session::{Dialogue, Hold, ROOM_PER_READ_MIN};
 use pinion_engine::key::Partition;
 use pinion_engine::shard::Shard;
 use pinion_engine::shard::request::{Answer, Page, Request, Ticket};
@@ -97,10 +97,12 @@ impl<S: Sockets> Turn<'_, S> {
         }
     }
 
-    /// Room that a connection has for the answer to one read of another core, bytes.
+    /// Room that a connection has for the answer to one read of another core, bytes. Such an answer comes unasked and is
+    /// charged when it is here, so it is a small part of what is free.
     #[inline]
     pub fn room_per_read(&mut self, conn: ConnId) -> usize {
-        self.hub.sessions.get(conn).map_or(0, |session| session.room_per_read())
+        let most = (self.hub.memory.room() / 16).max(ROOM_PER_READ_MIN);
+        self.hub.sessions.get(conn).map_or(0, |session| session.room_per_read().min(most))
     }
 
     /// Whether a connection's input must wait. Holds it if it has too much under way.

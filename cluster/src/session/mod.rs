@@ -57,7 +57,7 @@ const VALUES_START: usize = 8;
 pub const ROOM_BYTES_MAX: usize = 1 << 20;
 
 /// Room that a read has at least in the answer of another core, bytes.
-const ROOM_PER_READ_MIN: usize = 4 << 10;
+pub const ROOM_PER_READ_MIN: usize = 4 << 10;
 
 /// What a connection speaks.
 pub enum Dialogue {
@@ -88,6 +88,8 @@ pub struct Session {
     pub half_closed: bool,
     /// Close when everything is answered.
     pub closing: bool,
+    /// It was told to go for the memory that it held, and is about to be gone.
+    pub dismissed: bool,
     /// Input was left that waits for a hold to be lifted.
     pub leftover: bool,
     /// Its requests that wait in a backlog for credits.
@@ -119,6 +121,7 @@ impl Session {
             own_port,
             half_closed: false,
             closing: false,
+            dismissed: false,
             leftover: false,
             backlogged: 0,
             reads: Waits::default(),

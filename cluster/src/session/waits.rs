@@ -62,6 +62,11 @@ impl Waits {
         wait
     }
 
+    /// The first that is for a value of more than so many bytes.
+    pub fn first_over(&self, bytes: usize) -> Option<usize> {
+        self.waiting.iter().position(|wait| wait.bytes > bytes)
+    }
+
     /// One is not kept any more.
     pub fn take(&mut self, index: usize) -> Wait {
         let wait = self.waiting.remove(index);
@@ -103,6 +108,10 @@ mod tests {
         let mut waits = Waits::default();
         waits.push(wait(1, 100));
         waits.push(wait(2, 50));
+        assert_eq!(
+            (waits.first_over(49), waits.first_over(50), waits.first_over(100)),
+            (Some(0), Some(0), None)
+        );
         assert_eq!(waits.go_on(0, 100).request, 1);
         assert_eq!(
             (waits.going_bytes(), waits.is_granted(1, 100), waits.is_granted(2, 50)),

@@ -489,6 +489,11 @@ impl Sockets for Net {
         self.sockets().map(|socket| socket.input_charged + socket.output_charged).sum()
     }
 
+    /// What a connection held is given back where it is thrown away.
+    fn ending_bytes(&self) -> usize {
+        0
+    }
+
     fn holding(&self, conn: ConnId) -> Holding {
         self.find(conn).map_or_else(Holding::default, |socket| Holding {
             bytes: socket.input_charged + socket.output.len(),

@@ -120,8 +120,10 @@ pub(super) struct Connection {
     pub filling: Vec<u8>,
     /// Received, not consumed.
     pub kept: Kept,
-    /// What of its memory is in the reactor's sum.
+    /// What of its memory is in the reactor's sum, and what of `filling` is in that: it is brought in line at the end of a
+    /// turn, until when whoever appends counts.
     pub charged: usize,
+    pub filling_charged: usize,
     /// Bytes received and sent, and the turn in which that was last.
     pub moved: u64,
     pub moved_in: u64,
@@ -130,7 +132,7 @@ pub(super) struct Connection {
 /// What a connection holds of the memory, and whether it goes on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Holding {
-    /// Its buffers, and the room that it was given ([`super::Io::wants`]), in bytes.
+    /// Its buffers, and the room that it was given ([`super::Io::wants`]), in bytes; but for output of this turn.
     pub bytes: usize,
     /// Output that the kernel hasn't taken, in bytes.
     pub queued: usize,
@@ -162,6 +164,7 @@ impl Connection {
             filling: Vec::new(),
             kept: Kept::default(),
             charged: 0,
+            filling_charged: 0,
             moved: 0,
             moved_in: 0,
         }
@@ -183,16 +186,16 @@ impl Connection {
         self.outgoing.get().len() - self.sent + self.filling.len()
     }
 
-    /// Memory of its buffers, and of what it was given room for.
-    pub fn buffer_bytes(&self) -> usize {
+    /// Memory of its buffers but for what was appended in this turn, and of what it was given room for.
+    pub fn bytes_to_charge(&self) -> usize {
         let wanted = if self.phase == Phase::Open { self.wanted } else { 0 };
-        self.outgoing.get().capacity() + self.filling.capacity() + self.kept.capacity().max(wanted)
+        self.outgoing.get().capacity() + self.filling_charged + self.kept.capacity().max(wanted)
     }
 
     /// See [`Holding`].
     pub fn holding(&self) -> Holding {
         Holding {
-            bytes: self.buffer_bytes(),
+            bytes: self.bytes_to_charge(),
             queued: self.queued(),
             moved: self.moved,
             moved_in: self.moved_in,

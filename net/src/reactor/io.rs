@@ -28,6 +28,8 @@ pub struct Io<B> {
     pub(super) pool: Pool,
     /// Memory of all connections' buffers, as of their last change.
     pub(super) buffered: usize,
+    /// What of it belongs to connections that are ending.
+    ending_bytes: usize,
     /// Memory of the receive buffers.
     receive_bytes: usize,
     pub(super) waker: Waker,
@@ -86,6 +88,7 @@ impl<B> Io<B> {
             listeners,
             pool: Pool::new(config.pool_bytes_max),
             buffered: 0,
+            ending_bytes: 0,
             receive_bytes: config.receive_memory(),
             waker: Waker::new()?,
             peers: Vec::new(),
@@ -241,11 +244,19 @@ impl<B> Io<B> {
         self.receive_bytes + self.pool.bytes() + self.buffered
     }
 
+    /// What of [`Io::buffer_bytes`] belongs to connections that are ending: it goes back as soon as the kernel lets go of it.
+    pub fn ending_bytes(&self) -> usize {
+        self.ending_bytes
+    }
+
     /// Brings the sum in line with a connection's buffers.
     pub(super) fn recharge(&mut self, index: u32) {
         let connection = &mut self.connections[index as usize];
-        let bytes = connection.buffer_bytes();
+        let bytes = connection.bytes_to_charge();
         self.buffered = self.buffered + bytes - connection.charged;
+        if connection.phase == Phase::Ending {
+            self.ending_bytes = self.ending_bytes + bytes - connection.charged;
+        }
         connection.charged = bytes;
     }
 
@@ -311,8 +322,10 @@ impl<B> Io<B> {
             Phase::Open | Phase::Closing | Phase::Lingering => {}
         }
         connection.phase = Phase::Ending;
+        self.ending_bytes += connection.charged;
         connection.kept.release(&mut self.pool);
         self.pool.put(std::mem::take(&mut connection.filling));
+        connection.filling_charged = 0;
         self.recharge(index);
         self.touch(index);
     }

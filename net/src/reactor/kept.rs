@@ -5,6 +5,9 @@ use super::pool::Pool;
 /// Memory grows by so much at once at most: what comes behind a long command must not double it.
 const STEP_BYTES_MAX: usize = 1 << 20;
 
+/// Memory above this size shrinks when most of it has become idle.
+const KEEP_BYTES_MAX: usize = 64 << 10;
+
 /// Bytes that are appended at one end and consumed at the other; no memory while empty.
 #[derive(Default)]
 pub(super) struct Kept {
@@ -55,6 +58,9 @@ impl Kept {
         } else if self.from >= self.len() {
             self.bytes.drain(..self.from);
             self.from = 0;
+            if self.bytes.capacity() > KEEP_BYTES_MAX.max(4 * self.bytes.len()) {
+                self.bytes.shrink_to(2 * self.bytes.len());
+            }
         }
     }
 
@@ -86,6 +92,16 @@ mod tests {
                 prop_assert!(!kept.is_empty() || kept.bytes.capacity() == 0);
             }
         }
+    }
+
+    #[test]
+    fn what_follows_a_long_command_does_not_keep_its_memory() {
+        let (mut kept, mut pool) = (Kept::default(), Pool::new(0));
+        kept.append(&vec![7; 4 << 20], 0, &mut pool);
+        kept.append(b"0123456789", 0, &mut pool);
+        kept.consume(4 << 20, &mut pool);
+        assert_eq!(kept.as_slice(), b"0123456789");
+        assert!(kept.capacity() <= KEEP_BYTES_MAX, "{} bytes for 10", kept.capacity());
     }
 
     #[test]

@@ -51,6 +51,7 @@ impl<B> Io<B> {
             // It was offered an output and said nothing.
             self.pool.put(std::mem::take(&mut connection.filling));
         }
+        connection.filling_charged = connection.filling.capacity();
         if self.connections[index as usize].phase == Phase::Ending {
             self.try_release(index);
         }
@@ -129,6 +130,8 @@ impl<B> Io<B> {
             return;
         }
         self.pool.put(std::mem::take(connection.outgoing.get_mut()));
+        self.recharge(index);
+        let connection = &mut self.connections[index as usize];
         connection.phase = Phase::Vacant;
         connection.generation = connection.generation.wrapping_add(1);
         self.descriptors_used -= 1;

@@ -25,7 +25,7 @@ pub(super) struct Held {
 }
 
 /// An empty buffer above this size is given back.
-const KEEP_BYTES_MAX: usize = 64 << 10;
+pub(super) const KEEP_BYTES_MAX: usize = 4 << 10;
 
 impl Held {
     /// Stores what `write` appends.
@@ -56,6 +56,11 @@ impl Held {
     /// Bytes in memory, garbage included.
     pub(super) fn bytes(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// Memory behind them.
+    pub(super) fn capacity(&self) -> usize {
+        self.bytes.capacity()
     }
 
     /// Whether so much is garbage that visiting `slots` slots to compact it is paid for.

@@ -10,7 +10,8 @@
 //! - An array that is too long to be held whole may *leave* before it is complete ([`ReplyQueue::leave`]): from then on its
 //!   items are written as they come, in order, and what fails of it is an item.
 //! - A reply is written in the protocol that was spoken when its command came.
-//! - [`ReplyQueue::held_bytes`] is what the connection's budget is charged.
+//! - [`ReplyQueue::held_bytes`] is what the connection's budget is charged, [`ReplyQueue::memory_bytes`] what it costs; an
+//!   idle queue keeps little of that.
 //!
 //! `C` is whatever the caller must remember to write a reply (which command it was, its options).
 //!
@@ -75,7 +76,7 @@ impl State {
 }
 
 /// A queue above this capacity gives its memory back when it empties.
-const KEEP_SLOTS_MAX: usize = 256;
+const KEEP_SLOTS_MAX: usize = 16;
 
 impl<C> Default for ReplyQueue<C> {
     fn default() -> Self {
@@ -118,6 +119,11 @@ impl<C> ReplyQueue<C> {
     /// Memory behind replies that are owed or wait for an earlier one.
     pub fn held_bytes(&self) -> usize {
         self.held.bytes() + self.parts_bytes + self.slots.len() * size_of::<Slot<C>>()
+    }
+
+    /// All memory that the queue has, in use or kept for the next replies.
+    pub fn memory_bytes(&self) -> usize {
+        self.held.capacity() + self.parts_bytes + self.slots.capacity() * size_of::<Slot<C>>()
     }
 
     /// What the caller stored with a command, while its reply is owed.

@@ -184,3 +184,16 @@ fn an_array_that_has_failed_does_not_leave_before_its_error() {
     queue.item(array, 1, &mut out, |reply| reply.bulk(b"b"));
     assert_eq!(text(&out), "-ERR damaged\r\n");
 }
+
+#[test]
+fn an_idle_queue_keeps_little_memory_and_tells_all_of_it() {
+    let (mut queue, mut out) = (ReplyQueue::new(), Vec::new());
+    let sequences: Vec<Sequence> = (0..200).map(|_| queue.begin(())).collect();
+    for &sequence in sequences.iter().rev() {
+        assert!(queue.complete(sequence, &mut out, |reply| reply.bulk(&[7; 1000])));
+        assert!(queue.memory_bytes() >= queue.held_bytes());
+    }
+    assert!(queue.is_empty());
+    let most = KEEP_SLOTS_MAX * size_of::<Slot<()>>() + super::super::held::KEEP_BYTES_MAX;
+    assert!(queue.memory_bytes() <= most, "{} bytes are kept", queue.memory_bytes());
+}

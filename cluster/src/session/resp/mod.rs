@@ -133,7 +133,7 @@ impl RespSession {
     #[inline]
     pub fn memory_bytes(&self) -> usize {
         let (library, version) = &self.facts.library;
-        self.replies.held_bytes() + self.facts.name.capacity() + library.capacity() + version.capacity()
+        self.replies.memory_bytes() + self.facts.name.capacity() + library.capacity() + version.capacity()
     }
 
     fn note(&mut self, sequence: Sequence) -> Sequence {

@@ -98,7 +98,7 @@ pub struct WireSession {
 const WALKS_MAX: usize = 4;
 
 /// A table of calls above this size gives its memory back when it empties.
-const KEEP_CALLS_MAX: usize = 64;
+const KEEP_CALLS_MAX: usize = 8;
 
 const PART_BITS: u32 = 24;
 
@@ -139,7 +139,8 @@ impl WireSession {
     /// All memory that it holds.
     #[inline]
     pub fn memory_bytes(&self) -> usize {
-        self.gathered_bytes + self.calls.capacity() * size_of::<Option<Call>>()
+        let calls = self.calls.capacity() * size_of::<Option<Call>>();
+        self.gathered_bytes + calls + self.free.capacity() * size_of::<u32>()
     }
 
     /// Has the client told why its connection is closed.
