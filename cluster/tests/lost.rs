@@ -90,6 +90,24 @@ fn whatever_is_missing_is_named_with_the_command_also_by_check_and_put_back_it_s
     assert_eq!(kvd.resp().call(&["DBSIZE"]), common::resp::Reply::Integer(KEYS as i64));
 }
 
+/// An earlier build's `STORE` doesn't say that the shards were made; what the others hold does.
+#[test]
+fn a_shard_that_is_missing_or_empty_when_an_earlier_builds_store_is_taken_over_is_missed() {
+    let (root, dir) = stopped();
+    let file = StoreFile::read(&dir).unwrap().unwrap();
+    StoreFile { is_made: false, ..file }.write(&dir).unwrap();
+    let (shard, aside) = (dir.join("shard-001"), root.path().join("aside"));
+    std::fs::rename(&shard, &aside).unwrap();
+    missed(&dir, "shard-001 is missing from");
+    std::fs::create_dir(&shard).unwrap();
+    missed(&dir, "shard-001 is missing from");
+    std::fs::remove_dir(&shard).unwrap();
+    std::fs::rename(&aside, &shard).unwrap();
+    let kvd = Kvd::start(&dir, &[]);
+    assert_eq!(kvd.resp().call(&["DBSIZE"]), common::resp::Reply::Integer(KEYS as i64));
+    assert!(StoreFile::read(&dir).unwrap().unwrap().is_made);
+}
+
 #[test]
 fn a_first_start_that_was_cut_off_is_made_up_for_by_the_next() {
     let (_root, dir) = store_dir();
