@@ -56,7 +56,7 @@ pub fn million_keys(assault: &Assault<'_>, _: &mut SmallRng) {
     }
 }
 
-/// BATCHes with as many deletes as a frame holds, nearly a million.
+/// BATCHes of as many deletes as one may have, nearly a million in all.
 pub fn batch_of_deletes(assault: &Assault<'_>, _: &mut SmallRng) {
     for bytes_max in [assault.size(Limits::BYTES_MAX as usize, 4 << 20), 1 << 20] {
         deletes(assault, bytes_max, assault.size(3, 2));
@@ -67,7 +67,7 @@ pub fn batch_of_deletes(assault: &Assault<'_>, _: &mut SmallRng) {
 pub fn deletes(assault: &Assault<'_>, bytes_max: usize, connections: usize) {
     let mut batch = BatchBuilder::default();
     for at in 0_u32.. {
-        if batch.bytes() + 64 > bytes_max {
+        if batch.bytes() + 64 > bytes_max || at as usize == Limits::OPS_MAX {
             break;
         }
         batch.delete(&at.to_be_bytes()[1..]).expect("the key is short");
@@ -76,7 +76,7 @@ pub fn deletes(assault: &Assault<'_>, bytes_max: usize, connections: usize) {
     drop(batch);
     assault.at_once(connections, |_| {
         let Some(mut hostile) = assault.connect_kv() else { return };
-        hostile.send(request.chunks(64 << 10));
+        hostile.send(std::iter::repeat_n(&request, (bytes_max / request.len()).max(1)));
         hostile.answer(READ_MAX);
         hostile.drain(READ_MAX);
     });

@@ -4,7 +4,7 @@ use super::Assault;
 use super::socket::{Hostile, frame};
 use super::stream::{head, pieces};
 use super::value::{largest, store};
-use pinion_net::wire::{Command, KeyListBuilder};
+use pinion_net::wire::{Command, KeyListBuilder, Limits};
 use rand::rngs::SmallRng;
 use std::time::Duration;
 
@@ -24,15 +24,15 @@ pub fn mget(assault: &Assault<'_>, _: &mut SmallRng) {
     });
 }
 
-/// With MULTI_GET.
+/// With MULTI_GET, as often as it takes: a request has a limit.
 pub fn multi_get(assault: &Assault<'_>, _: &mut SmallRng) {
     store(assault, KEY, KEY_BYTES.min(largest(assault)));
     let mut keys = KeyListBuilder::default();
-    (0..TIMES).for_each(|_| keys.push(KEY).expect("a request may name so many"));
+    (0..Limits::KEYS_MAX).for_each(|_| keys.push(KEY).expect("a request may name so many"));
     let request = frame(2, Command::MultiGet { keys: keys.list() });
     assault.at_once(assault.size(4, 2), |at| {
         let Some(mut hostile) = assault.connect_kv() else { return };
-        hostile.send([&request]);
+        hostile.send(std::iter::repeat_n(&request, TIMES.div_ceil(Limits::KEYS_MAX)));
         leave(assault, &mut hostile, at);
     });
 }
