@@ -64,6 +64,17 @@ fn a_failing_disk_loses_nothing_that_was_acknowledged() {
     }
 }
 
+/// Whether a write is refused at once, in two turns that let a tenth of a second pass.
+fn is_refused_now(hand: &mut Hand, number: u32, value: &[u8]) -> bool {
+    let sent = hand.send(put(&number.to_be_bytes(), value));
+    hand.end_turn();
+    hand.perform_held();
+    hand.run_jobs();
+    hand.advance_ms(100);
+    hand.end_turn();
+    matches!(hand.answer(sent), Some(Seen::Refused(_)))
+}
+
 /// What fails is tried every second; a shard that changed its mind with each try would take and refuse writes by turns.
 #[test]
 fn a_shard_that_cannot_write_tables_refuses_once_and_before_it_holds_writers() {
@@ -72,13 +83,7 @@ fn a_shard_that_cannot_write_tables_refuses_once_and_before_it_holds_writers() {
     hand.settle();
     hand.dir.fail_now_and_then(1, 1, vec![crate::dir::testing::Change::Create]);
     for number in 0..4000_u32 {
-        let sent = hand.send(put(&number.to_be_bytes(), &value));
-        hand.end_turn();
-        hand.perform_held();
-        hand.run_jobs();
-        hand.advance_ms(100);
-        hand.end_turn();
-        let is_refused = matches!(hand.answer(sent), Some(Seen::Refused(_)));
+        let is_refused = is_refused_now(&mut hand, number, &value);
         changes += u32::from(is_refused != refused);
         refused = is_refused;
         assert!(hand.shard.write_delay_us() < 15_000, "writers are held that can only be refused");
@@ -104,13 +109,7 @@ fn a_full_disk_that_small_files_still_fit_on_does_not_make_a_shard_change_its_mi
             // A little room comes and goes.
             hand.dir.fill_after(3);
         }
-        let sent = hand.send(put(&number.to_be_bytes(), &value));
-        hand.end_turn();
-        hand.perform_held();
-        hand.run_jobs();
-        hand.advance_ms(100);
-        hand.end_turn();
-        let is_refused = matches!(hand.answer(sent), Some(Seen::Refused(_)));
+        let is_refused = is_refused_now(&mut hand, number, &value);
         changes += u32::from(is_refused != refused);
         refused = is_refused;
     }
