@@ -1,5 +1,9 @@
 //! Byte buffers aligned for O_DIRECT.
+//!
+//! Large ones are anonymous maps: what wasn't written takes no memory, they grow without being copied, and when they are
+//! gone nothing of them stays in the allocator.
 
+use memmap2::{MmapMut, RemapOptions};
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -7,6 +11,9 @@ use std::ptr::NonNull;
 
 /// Alignment of buffers, and of offsets and lengths in direct I/O, in bytes.
 pub const ALIGN: usize = 4096;
+
+/// Buffers from this capacity on are maps, bytes.
+const MAPPED_BYTES_MIN: usize = 128 << 10;
 
 /// Rounds up to a multiple of [`ALIGN`].
 pub const fn align_up(len: usize) -> usize {
@@ -18,6 +25,8 @@ pub struct AlignedBuf {
     memory: NonNull<u8>,
     capacity: usize,
     len: usize,
+    /// Whose `memory` is, if it isn't the allocator's.
+    map: Option<MmapMut>,
 }
 
 // SAFETY: the buffer owns its memory exclusively, as a Vec<u8> does.
@@ -29,7 +38,11 @@ impl AlignedBuf {
     /// An empty buffer with room for at least `capacity` bytes.
     pub fn with_capacity(capacity: usize) -> AlignedBuf {
         let capacity = align_up(capacity.max(1));
-        AlignedBuf { memory: allocate(capacity), capacity, len: 0 }
+        if capacity < MAPPED_BYTES_MIN {
+            return AlignedBuf { memory: allocate(capacity), capacity, len: 0, map: None };
+        }
+        let map = MmapMut::map_anon(capacity).unwrap_or_else(|_| handle_alloc_error(layout(capacity)));
+        AlignedBuf { memory: start(&map), capacity, len: 0, map: Some(map) }
     }
 
     /// `len` zero bytes.
@@ -91,11 +104,23 @@ impl AlignedBuf {
         if needed <= self.capacity {
             return;
         }
-        let mut grown = AlignedBuf::with_capacity(needed.max(self.capacity * 2));
+        let capacity = align_up(needed.max(self.capacity * 2));
+        if let Some(map) = &mut self.map {
+            // SAFETY: nobody has a reference into the map: they would have borrowed this buffer.
+            let grown = unsafe { map.remap(capacity, RemapOptions::new().may_move(true)) };
+            grown.unwrap_or_else(|_| handle_alloc_error(layout(capacity)));
+            (self.memory, self.capacity) = (start(map), capacity);
+            return;
+        }
+        let mut grown = AlignedBuf::with_capacity(capacity);
         grown.len = self.len;
         grown.copy_from_slice(self);
         *self = grown;
     }
+}
+
+fn start(map: &MmapMut) -> NonNull<u8> {
+    NonNull::new(map.as_ptr().cast_mut()).expect("nothing is mapped at address 0")
 }
 
 fn layout(capacity: usize) -> Layout {
@@ -112,6 +137,9 @@ fn allocate(capacity: usize) -> NonNull<u8> {
 
 impl Drop for AlignedBuf {
     fn drop(&mut self) {
+        if self.map.is_some() {
+            return;
+        }
         // SAFETY: the memory was allocated with this very layout and is not used afterwards.
         unsafe { dealloc(self.memory.as_ptr(), layout(self.capacity)) }
     }
@@ -177,6 +205,20 @@ mod tests {
         assert!(buf[12_000..].iter().all(|&b| b == 0));
         buf.drain_front(11_996);
         assert_eq!(buf[..4], 2999_u32.to_le_bytes());
+    }
+
+    #[test]
+    fn a_large_buffer_grows_into_more_memory_that_is_aligned_and_zero() {
+        let mut buf = AlignedBuf::with_capacity(MAPPED_BYTES_MIN - ALIGN);
+        buf.extend_from_slice(b"first");
+        for len in [MAPPED_BYTES_MIN, 3 * MAPPED_BYTES_MIN + 1, 100 * MAPPED_BYTES_MIN] {
+            buf.resize(len);
+            assert_eq!((buf.as_ptr() as usize % ALIGN, buf.capacity() % ALIGN), (0, 0));
+            assert!(&buf[..5] == b"first" && buf[5..].iter().all(|&byte| byte == 0), "{len}");
+            *buf.last_mut().expect("it isn't empty") = 0;
+        }
+        let moved = std::thread::spawn(move || buf.len()).join().expect("a buffer may go to another thread");
+        assert_eq!(moved, 100 * MAPPED_BYTES_MIN);
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub struct JobContext {
     /// How much of the new tables may be made resident before they are handed over, in bytes of their files. What goes
     /// beyond it stays paged.
     pub resident_bytes: u64,
+    /// About how long its writes are, bytes.
+    pub write_bytes: usize,
     /// How blocks are stored.
     pub compression: Compression,
 }

@@ -19,6 +19,7 @@ fn context(first_number: u64) -> JobContext {
         floor: Version::MAX,
         table_bytes: 1 << 20,
         resident_bytes: 0,
+        write_bytes: 1 << 20,
         compression: Compression::None,
     }
 }

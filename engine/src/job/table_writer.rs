@@ -1,7 +1,7 @@
 //! Writes sorted entries as tables: the part of flushes and merges that emits requests.
 //!
 //! 1. A table's file is created when its first entry arrives; writes wait for that completion.
-//! 2. Finished bytes leave in chunks of 1 MiB, at most four of them in flight over all tables. The caller
+//! 2. Finished bytes leave in chunks of [`JobContext::write_bytes`], at most four of them in flight over all tables. The caller
 //!    asks [`TableWriter::has_room`] before adding more, which bounds memory.
 //! 3. A full table is written to its end and synced while the next one is being built.
 //! 4. When all are synced the directory is synced once, then tables that shall be resident are read back whole, one
@@ -19,8 +19,6 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Writes are about so long.
-const WRITE_BYTES: usize = 1 << 20;
 /// So many writes may be in flight.
 const WRITES_MAX: usize = 4;
 /// Tokens of a writer have this bit, so that their owner can tell them from its own.
@@ -72,6 +70,7 @@ pub(super) struct TableWriter {
     table_bytes: u64,
     /// Bytes that may still be made resident.
     resident_bytes: u64,
+    write_bytes: usize,
     compression: Compression,
     expected_entries: usize,
     builder: Option<TableBuilder>,
@@ -93,6 +92,7 @@ impl TableWriter {
             numbers: context.numbers.clone(),
             table_bytes: context.table_bytes,
             resident_bytes: context.resident_bytes,
+            write_bytes: context.write_bytes,
             compression: context.compression,
             expected_entries,
             builder: None,
@@ -124,7 +124,7 @@ impl TableWriter {
 
     /// Hands finished bytes of the growing table on. To be called every so many entries.
     pub fn flush_output(&mut self, requests: &mut Vec<IoRequest>) {
-        while let Some(output) = self.builder.as_mut().and_then(|b| b.take_output(WRITE_BYTES)) {
+        while let Some(output) = self.builder.as_mut().and_then(|b| b.take_output(self.write_bytes)) {
             if let Some(file) = self.files.last_mut() {
                 file.queue.push_back(output);
                 self.queued += 1;

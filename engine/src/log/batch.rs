@@ -124,6 +124,11 @@ impl BatchBuilder {
         &self.bytes
     }
 
+    /// Memory that it holds, bytes.
+    pub fn memory_bytes(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// Gives memory beyond `bytes_max` back, after an exceptionally large batch.
     pub fn shrink(&mut self, bytes_max: usize) {
         self.bytes.shrink_to(bytes_max);

@@ -145,6 +145,8 @@ pub struct LogOptions {
     /// Size of a segment in bytes, a multiple of 4096; at least twice the largest record, or large records
     /// get segments of their own size that aren't recycled.
     pub segment_bytes: u32,
+    /// Buffers up to this size are kept for reuse, bytes.
+    pub kept_bytes: usize,
 }
 
 impl LogOptions {
@@ -153,7 +155,8 @@ impl LogOptions {
 
     /// The defaults.
     pub fn new(shard_id: [u8; 16], direct: bool) -> LogOptions {
-        LogOptions { shard_id, direct, segment_bytes: LogOptions::SEGMENT_BYTES }
+        let segment_bytes = LogOptions::SEGMENT_BYTES;
+        LogOptions { shard_id, direct, segment_bytes, kept_bytes: 4 << 20 }
     }
 
     /// Refuses sizes that can't work.

@@ -9,7 +9,7 @@ use crate::io::{FileName, IoCompletion, IoOutput, IoRequest, Token};
 use crate::job::{Job, JobKind, JobOutput, JobStep};
 use crate::{Error, error};
 
-const CHUNK_BYTES: u64 = 1 << 20;
+const CHUNK_BYTES: u64 = 256 << 10;
 const WRITES_MAX: usize = 2;
 
 /// The job: create, fill in chunks, sync, sync the directory.

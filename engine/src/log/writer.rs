@@ -16,9 +16,8 @@ use crate::aligned::AlignedBuf;
 use crate::io::{FileName, IoRequest};
 use std::collections::VecDeque;
 
-/// So many buffers are kept for reuse, none of them larger than this.
+/// So many buffers are kept for reuse.
 const BUFFERS_MAX: usize = 2;
-const BUFFER_BYTES_MAX: usize = 4 << 20;
 const BUFFER_BYTES_MIN: usize = 64 << 10;
 const PAYLOAD_BYTES_MAX: usize = 1 << 30;
 
@@ -211,7 +210,7 @@ impl Log {
 
     /// Keeps a buffer for the next part.
     pub(super) fn reuse(&mut self, buf: AlignedBuf) {
-        if self.buffers.len() < BUFFERS_MAX && buf.capacity() <= BUFFER_BYTES_MAX {
+        if self.buffers.len() < BUFFERS_MAX && buf.capacity() <= self.options.kept_bytes {
             self.buffers.push(buf);
         }
     }

@@ -298,6 +298,7 @@ impl Shard {
             floor: Version::MAX,
             table_bytes: self.background.tree_options.table_bytes,
             resident_bytes,
+            write_bytes: self.budgets.write,
             compression,
         }
     }

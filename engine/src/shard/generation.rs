@@ -12,8 +12,6 @@ use crate::key::{Expiry, Keyspace, Kind, Version, user_key};
 use crate::log::batch::{BatchBuilder, BatchOp};
 use hashbrown::HashTable;
 
-/// Memory of all batches together that an emptied generation keeps, bytes.
-const KEPT_BYTES: usize = 1 << 20;
 /// Places for keys, and for answers, that it keeps.
 const KEPT_SLOTS: usize = 4096;
 
@@ -167,11 +165,17 @@ pub(super) struct Generation {
     answer_bytes: usize,
     bytes: usize,
     ops: usize,
+    /// Memory of empty batches, and the most that there is to be, bytes.
+    kept: usize,
+    kept_max: usize,
 }
 
 impl Generation {
-    pub fn new(places: usize) -> Generation {
-        Generation { batches: (0..places).map(|_| BatchBuilder::new(0)).collect(), ..Generation::default() }
+    /// One for so many places, which keeps so many bytes of memory where it is empty.
+    pub fn new(places: usize, kept_max: usize) -> Generation {
+        let batches: Vec<_> = (0..places).map(|_| BatchBuilder::new(0)).collect();
+        let kept = batches.iter().map(BatchBuilder::memory_bytes).sum();
+        Generation { batches, kept, kept_max, ..Generation::default() }
     }
 
     /// Whether nothing is to be logged.
@@ -253,6 +257,7 @@ impl Generation {
 
     fn touch(&mut self, place: Place) -> usize {
         if self.batches[place].is_empty() {
+            self.kept -= self.batches[place].memory_bytes();
             self.batches[place].clear(0);
             self.touched.push(place);
         }
@@ -308,8 +313,12 @@ impl Generation {
     /// Empties it, and keeps as much memory as usual commits need.
     pub fn reset(&mut self) {
         for &place in &self.touched {
-            self.batches[place].clear(0);
-            self.batches[place].shrink(KEPT_BYTES / self.touched.len());
+            let batch = &mut self.batches[place];
+            batch.clear(0);
+            if self.kept + batch.memory_bytes() > self.kept_max {
+                batch.shrink(0);
+            }
+            self.kept += batch.memory_bytes();
         }
         self.touched.clear();
         self.overlay.clear();

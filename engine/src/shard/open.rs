@@ -51,7 +51,9 @@ impl Shard {
         remove_orphans(dir, &state)?;
         let mut replay = Replay::new(&options, budgets, &state, tree)?;
         let direct = options.direct && options.durability == Durability::Sync;
-        let log_options = LogOptions { segment_bytes, ..LogOptions::new(options.shard_id, direct) };
+        let kept_bytes = budgets.kept;
+        let log_options =
+            LogOptions { segment_bytes, kept_bytes, ..LogOptions::new(options.shard_id, direct) };
         let mut counters = Counters { last_write_us: now.mono_us, ..Counters::default() };
         let log = crate::log::recover(dir, state.log(), log_options, &mut |record, at| {
             counters.replayed_records += 1;
@@ -72,8 +74,8 @@ impl Shard {
             budgets,
             partitions,
             sources,
-            forming: Generation::new(places),
-            writing: Generation::new(places),
+            forming: Generation::new(places, kept_bytes),
+            writing: Generation::new(places, kept_bytes),
             logged_end: log.end(),
             log,
             manifest,

@@ -81,6 +81,9 @@ impl Tuning {
     }
 }
 
+/// What commits, flushes and merges of ordinary values have under way at once, bytes.
+const JOBS_BYTES: usize = 8 << 20;
+
 /// Shares of the memory budget, bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budgets {
@@ -97,21 +100,28 @@ pub struct Budgets {
     /// Requests that wait: for blocks, another request, or room for their answer; and as much again for answers that wait for
     /// a commit.
     pub parked: usize,
+    /// What each of the buffers that commits are formed and written in may keep between two of them.
+    pub kept: usize,
+    /// About how long each write of a flush or a merge is; several are under way.
+    pub write: usize,
     /// The log is cut by a freeze when it reaches this length.
     pub log: u64,
 }
 
 impl Budgets {
     /// Divides `memory_bytes`: three eighths for memtables at most, a quarter for blocks, a quarter for resident tables
-    /// (half where there is plenty), the rest for scans, commits and merges.
+    /// (half where there is plenty), the rest for scans, commits, flushes and merges. These need more than a small part of
+    /// a small budget, at the cost of blocks and resident tables.
     pub fn new(memory_bytes: usize) -> Budgets {
         const MIB: usize = 1 << 20;
         let memory = memory_bytes.max(ShardOptions::MEMORY_BYTES_MIN);
         let memtable = (memory / 8).clamp(2 * MIB, 64 * MIB);
         let memtables = memtable * 3;
-        let cache = memory / if memory > 1024 * MIB { 8 } else { 4 };
-        let resident = memory.saturating_sub(memtables + cache) * 2 / 3;
         let parked = (memory / 16).clamp(MIB, 64 * MIB);
+        let jobs = (memory / 4).min(JOBS_BYTES).max(memory / 16);
+        let tables = memory.saturating_sub(memtables + parked + jobs);
+        let cache = (memory / if memory > 1024 * MIB { 8 } else { 4 }).min(tables / 2);
+        let resident = (memory.saturating_sub(memtables + cache) * 2 / 3).min(tables - cache);
         Budgets {
             memtable,
             memtables,
@@ -119,6 +129,8 @@ impl Budgets {
             resident,
             commit: (memory / 4).min(24 * MIB),
             parked,
+            kept: (memory / 64).clamp(64 << 10, 4 * MIB),
+            write: (memory / 128).clamp(128 << 10, MIB),
             log: (memtable as u64 * 4).max(256 << 20),
         }
     }
@@ -134,9 +146,11 @@ mod tests {
             let memory = mib << 20;
             let budgets = Budgets::new(memory);
             assert!(
-                budgets.memtables + budgets.cache + budgets.resident + budgets.parked <= memory,
+                budgets.memtables + budgets.cache + budgets.resident + budgets.parked <= memory / 16 * 15,
                 "{mib} MiB: {budgets:?}"
             );
+            let under_way = 4 * budgets.kept + 8 * budgets.write;
+            assert!(under_way <= memory / 4, "{mib} MiB: {budgets:?}");
         }
     }
 }

@@ -36,7 +36,6 @@ pub struct TableBuilder {
     output: AlignedBuf,
     taken: u64,
     raw: Vec<u8>,
-    compressed: Vec<u8>,
 }
 
 /// A table whose last bytes are still to be written.
@@ -66,7 +65,6 @@ impl TableBuilder {
             output: AlignedBuf::with_capacity(OUTPUT_BYTES),
             taken: 0,
             raw: Vec::new(),
-            compressed: Vec::new(),
         }
     }
 
@@ -184,17 +182,16 @@ impl TableBuilder {
 
     fn finish_block(&mut self) {
         let start = self.end();
-        self.raw.clear();
         let first_key = self.block.first_key().to_vec();
         let (last_key, last_version) = self.block.last();
         let last = (last_key.to_vec(), last_version);
         self.block.finish(&mut self.raw);
-        let stored = match self.compression {
-            Compression::Lz4 if compress(&self.raw, &mut self.compressed) => &self.compressed,
-            _ => &self.raw,
-        };
-        self.output.extend_from_slice(stored);
-        self.output.extend_from_slice(&checksum(self.meta.number, start, stored).to_le_bytes());
+        let place = self.output.len();
+        if self.compression != Compression::Lz4 || !compress(&self.raw, &mut self.output) {
+            self.output.extend_from_slice(&self.raw);
+        }
+        let checksum = checksum(self.meta.number, start, &self.output[place..]);
+        self.output.extend_from_slice(&checksum.to_le_bytes());
         let end = self.end();
         self.index.add(
             self.before.as_ref().map(|(key, version)| (key.as_slice(), *version)),
@@ -203,8 +200,8 @@ impl TableBuilder {
         );
         self.before = Some(last);
         // One huge value must not hold its memory for the rest of the table.
+        self.raw.clear();
         self.raw.shrink_to(OUTPUT_BYTES);
-        self.compressed.shrink_to(OUTPUT_BYTES);
     }
 
     /// Appends a part at the next aligned place; returns where, and its checksum.
@@ -234,13 +231,18 @@ impl FinishedTable {
     }
 }
 
-/// Compresses a raw block into `out`; `false` if that doesn't save an eighth.
-fn compress(raw: &[u8], out: &mut Vec<u8>) -> bool {
-    out.clear();
-    out.resize(LZ4_HEADER + lz4_flex::block::get_maximum_output_size(raw.len()), 0);
-    let Ok(len) = lz4_flex::block::compress_into(raw, &mut out[LZ4_HEADER..]) else { return false };
-    out.truncate(LZ4_HEADER + len);
-    out[..4].copy_from_slice(&[LZ4, 0, 0, 0]);
-    out[4..LZ4_HEADER].copy_from_slice(&(raw.len() as u32).to_le_bytes());
-    out.len() <= raw.len() - raw.len() / 8
+/// Appends a raw block to `out`, compressed; `false` and nothing if that doesn't save an eighth.
+fn compress(raw: &[u8], out: &mut AlignedBuf) -> bool {
+    let start = out.len();
+    let body = start + LZ4_HEADER;
+    out.resize(body + lz4_flex::block::get_maximum_output_size(raw.len()));
+    let len = lz4_flex::block::compress_into(raw, &mut out[body..]);
+    let Some(len) = len.ok().filter(|len| LZ4_HEADER + len <= raw.len() - raw.len() / 8) else {
+        out.truncate(start);
+        return false;
+    };
+    out.truncate(body + len);
+    out[start..start + 4].copy_from_slice(&[LZ4, 0, 0, 0]);
+    out[start + 4..body].copy_from_slice(&(raw.len() as u32).to_le_bytes());
+    true
 }

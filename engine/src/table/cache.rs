@@ -3,7 +3,8 @@
 //! CLOCK with a small counter: a hit raises a block's counter, the hand lowers it and takes blocks at zero. A
 //! block enters at zero, so what a scan reads once leaves before what point reads came back for. One
 //! insertion looks at a bounded number of blocks and then takes the coldest it saw. A block that somebody
-//! else holds is never evicted: that would free nothing. The newest block always stays, even over budget.
+//! else holds is never evicted: that would free nothing. The newest block always stays, even over budget. A large one,
+//! which would drive all others out, stays beside the budget and only until the next block comes.
 
 use super::{Block, BlockRef, Found};
 use crate::key::{Expiry, Stamp};
@@ -18,6 +19,8 @@ const HOT: u8 = 3;
 const LOOKS: usize = 64;
 /// Memory of a block besides its own: slot, look-up table, allocation.
 const OVERHEAD: usize = 96;
+/// A block of more than this part of the budget is large.
+const LARGE_PART: usize = 8;
 /// End of a list of slots.
 const NONE: u32 = u32::MAX;
 
@@ -43,6 +46,8 @@ impl CachedEntry {
 pub struct BlockCache {
     capacity: usize,
     bytes: usize,
+    /// A large block that came last, and its bytes.
+    large: Option<(BlockRef, usize)>,
     /// Without gaps: the last one moves into the place of one that leaves.
     slots: Vec<Slot>,
     /// Slots by table and offset.
@@ -72,6 +77,7 @@ impl BlockCache {
         BlockCache {
             capacity: capacity_bytes,
             bytes: 0,
+            large: None,
             slots: Vec::new(),
             places: HashTable::new(),
             tables: HashMap::new(),
@@ -131,6 +137,7 @@ impl BlockCache {
     /// Changes the budget; what is over it leaves.
     pub fn set_capacity(&mut self, capacity_bytes: usize) {
         self.capacity = capacity_bytes;
+        self.drop_large();
         self.shrink(false);
     }
 
@@ -190,7 +197,10 @@ impl BlockCache {
     }
 
     fn add(&mut self, at: BlockRef, block: Arc<Block>) {
-        self.bytes += block.memory_bytes() + OVERHEAD;
+        self.drop_large();
+        let bytes = block.memory_bytes() + OVERHEAD;
+        self.bytes += bytes;
+        self.large = (bytes > self.capacity / LARGE_PART).then_some((at, bytes));
         let first = self.tables.get(&at.table).copied().unwrap_or(NONE);
         let index = self.slots.len() as u32;
         self.slots.push(Slot { at, block, heat: 0, previous: NONE, next: first });
@@ -205,6 +215,15 @@ impl BlockCache {
         });
     }
 
+    /// Drops the large block that came last, if nobody else holds it; else it is one like others.
+    fn drop_large(&mut self) {
+        let Some((at, _)) = self.large.take() else { return };
+        let place = self.place(at.table, at.offset).map(|place| place as usize);
+        if let Some(place) = place.filter(|&place| Arc::strong_count(&self.slots[place].block) == 1) {
+            self.remove(place);
+        }
+    }
+
     fn remove(&mut self, index: usize) {
         self.unlink(index, NONE);
         let last = self.slots.len() - 1;
@@ -213,6 +232,7 @@ impl BlockCache {
         }
         let removed = self.slots.swap_remove(index);
         self.bytes -= removed.block.memory_bytes() + OVERHEAD;
+        self.large.take_if(|(at, _)| *at == removed.at);
     }
 
     /// Makes everything that leads to a slot lead to `instead`, or past it if that is nothing.
@@ -242,7 +262,7 @@ impl BlockCache {
     fn shrink(&mut self, keep_newest: bool) -> usize {
         // The newest is the last slot; a removal moves the last slot into the place that became free.
         let mut newest = self.slots.len().wrapping_sub(1);
-        while self.bytes > self.capacity {
+        while self.bytes - self.large.map_or(0, |(_, bytes)| bytes) > self.capacity {
             let keep = if keep_newest { newest } else { usize::MAX };
             let Some(victim) = self.coldest(keep) else { break };
             if newest == self.slots.len() - 1 {
@@ -348,7 +368,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_while_it_holds_stays_whatever_comes() {
-        let mut cache = BlockCache::new(5000);
+        let mut cache = BlockCache::new(10_000);
         put(&mut cache, 1, 0);
         cache.hold();
         let slot = cache.find(1, 0).expect("it was just put in");
@@ -359,9 +379,26 @@ mod tests {
             assert!(has(&cache, 1, 0));
         }
         cache.let_go();
-        assert!(cache.bytes() <= 5000);
+        assert!(cache.bytes() <= 10_000);
         (100..200).for_each(|i| drop(put(&mut cache, 2, i)));
         assert!(!has(&cache, 1, 0));
+    }
+
+    #[test]
+    fn a_large_block_drives_no_others_out_and_goes_when_the_next_comes() {
+        let mut cache = BlockCache::new(20_000);
+        (0..14).for_each(|i| drop(put(&mut cache, 1, i)));
+        for i in 0..100 {
+            let at = BlockRef { table: 2, offset: i, len: 100_000 };
+            let mut bytes = vec![0, 0, 1, 0, 0, 0, 9, 0, 0];
+            bytes.extend_from_slice(&[1, 1, 0, 0, 0, 0, 0, 0, 0]);
+            bytes.resize(100_000, 7);
+            let slot = cache.insert_at(at, Block::owned(at, bytes.into()).expect("the block is well-formed"));
+            assert_eq!(cache.at(slot).map(Block::at), Some(at));
+            assert!((0..14).all(|i| has(&cache, 1, i)) && cache.bytes() < 125_000, "{i}");
+        }
+        put(&mut cache, 1, 14);
+        assert!((0..15).all(|i| has(&cache, 1, i)) && cache.bytes() <= 20_000);
     }
 
     #[test]

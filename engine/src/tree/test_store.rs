@@ -143,6 +143,7 @@ impl TestStore {
             floor: Version::MAX,
             table_bytes: self.options.table_bytes,
             resident_bytes: if self.resident { u64::MAX } else { 0 },
+            write_bytes: 1 << 20,
             compression: self.options.compression_of(1, self.resident),
         }
     }
