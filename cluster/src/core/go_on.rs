@@ -6,9 +6,11 @@
 
 use super::deliver::{SMALL_BYTES, SPENT_MAX, deliver, has_memory};
 use super::hub::recharge;
+use super::memory::SHORT_BYTES;
 use super::owners::Owner;
 use super::room::LACK_US;
 use super::sockets::Sockets;
+use super::starved::Waiter;
 use super::turn::Turn;
 use crate::session::Hold;
 use crate::session::waits::Wait;
@@ -65,7 +67,7 @@ impl<S: Sockets> Turn<'_, S> {
                 let until_us = self.hub.now.mono_us + LACK_US;
                 session.reads.is_queued = true;
                 self.lack(bytes);
-                return self.hub.starved.push_back((until_us, conn));
+                return self.hub.starved.push(Waiter { conn, until_us }, bytes);
             }
             self.grant(conn, index, bytes.max(ROOM_BYTES_MIN));
         }
@@ -84,19 +86,33 @@ impl<S: Sockets> Turn<'_, S> {
 
     /// Connections whose reads waited for the memory: the first that finds room goes on, who waited too long is refused.
     fn feed_starved(&mut self) {
-        while let Some(&(until_us, conn)) = self.hub.starved.front() {
+        if !self.hub.starved.is_empty() {
+            self.feed(true);
+            self.feed(false);
+        }
+    }
+
+    /// Feeds those with short answers, or the others.
+    fn feed(&mut self, is_short: bool) {
+        while let Some(&Waiter { conn, until_us }) = self.hub.starved.queue(is_short).front() {
             let Some(session) = self.hub.sessions.get(conn) else {
-                self.hub.starved.pop_front();
+                self.hub.starved.queue(is_short).pop_front();
                 continue;
             };
             let is_over = self.io.is_over_budget(conn);
             let wanted = session.next_read(self.io.queued(conn), is_over);
-            let has_room = wanted.is_none_or(|(_, bytes)| self.hub.memory.has_room_for_answer(bytes));
-            if !has_room && self.hub.now.mono_us < until_us {
-                self.lack(wanted.map_or(0, |(_, bytes)| bytes));
-                return;
+            let bytes = wanted.map_or(0, |(_, bytes)| bytes);
+            let has_room = wanted.is_none() || self.hub.memory.has_room_for_answer(bytes);
+            let is_early = self.hub.now.mono_us < until_us;
+            if !has_room && is_early && (bytes <= SHORT_BYTES) == is_short {
+                return self.lack(bytes);
             }
-            self.hub.starved.pop_front();
+            self.hub.starved.queue(is_short).pop_front();
+            if !has_room && is_early {
+                // What it would go on with is of the other kind now.
+                self.hub.starved.push(Waiter { conn, until_us }, bytes);
+                continue;
+            }
             session.reads.is_queued = false;
             match wanted {
                 Some(_) if !has_room => self.refuse_reads(conn),

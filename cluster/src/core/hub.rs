@@ -8,6 +8,7 @@ use super::memory::Memory;
 use super::owners::Owner;
 use super::room::Relief;
 use super::sockets::Sockets;
+use super::starved::Starved;
 use crate::mesh::Port;
 use crate::node::NodeInfo;
 use crate::session::resp::cursors::Cursors;
@@ -120,7 +121,7 @@ pub struct Hub {
     /// Connections with kept reads, one of which may go on.
     pub ready_reads: VecDeque<ConnId>,
     /// Connections whose kept reads find no room in the memory, and until when they wait for it.
-    pub starved: VecDeque<(u64, ConnId)>,
+    pub starved: Starved,
     /// Kept reads that nobody waits for any more.
     pub forgotten: Vec<(Partition, u64)>,
     /// Connections that are in the middle of a long command, which goes on in the next turn.
@@ -172,7 +173,7 @@ impl Hub {
             draining: false,
             takes_no_writes: false,
             ready_reads: VecDeque::new(),
-            starved: VecDeque::new(),
+            starved: Starved::default(),
             forgotten: Vec::new(),
             sliced: Vec::new(),
             spent: 0,

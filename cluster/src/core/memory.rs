@@ -8,7 +8,7 @@
 //!    until the sockets tell anew; sessions are charged by what changed.
 //! 3. What is large asks first ([`Memory::has_room`]) and waits its turn ([`Memory::wait_for_claim`]), in order. A part is
 //!    left for what is small, so that small commands never wait behind large ones; commands of middle length have a queue of
-//!    their own, and half of that part.
+//!    their own, and nearly all of that part.
 //!
 //! Everything here takes the same time however many connections there are. What is done with it is in [`super::room`].
 
@@ -76,8 +76,12 @@ pub struct Claim {
     pub has: usize,
 }
 
-/// Claims up to this size don't wait for larger ones, bytes.
-const SHORT_CLAIM_BYTES: usize = 256 << 10;
+/// Commands and answers up to this size don't wait for larger ones, bytes.
+pub const SHORT_BYTES: usize = 256 << 10;
+
+/// What takes at most such a part of what is left is small, and so is what takes so many bytes at most.
+const SMALL_PART: usize = 8;
+const SMALL_BYTES_MIN: usize = 16 << 10;
 
 /// Room is made for so many commands at once.
 const CLAIMS_AT_ONCE: usize = 8;
@@ -151,23 +155,29 @@ impl Memory {
     }
 
     /// Whether a command that was given `has` may have `bytes` more. What is larger than the room must go through some
-    /// time: one command at a time may have most of what is left for small ones, too; short ones may have half of it.
+    /// time: one command at a time may have half of what is left for small ones, too; short ones may have nearly all of it.
     #[inline]
     pub fn has_room(&self, bytes: usize, has: usize) -> bool {
-        let most = if self.claimed == has {
-            self.large_max()
-        } else if has + bytes <= SHORT_CLAIM_BYTES {
-            self.bytes_max - self.reserve / 2
+        let most = if has + bytes <= SHORT_BYTES {
+            self.short_max()
+        } else if self.claimed == has {
+            self.long_max()
         } else {
             self.bytes_max - self.reserve
         };
         self.used() + bytes <= most
     }
 
-    /// What may be used before the last is left for what is small, which must go on whatever one command or answer takes.
+    /// What may be used before the last is left for what is small, which must go on whatever is asked for.
     #[inline]
-    fn large_max(&self) -> usize {
+    fn short_max(&self) -> usize {
         self.bytes_max - self.bytes_max / 32
+    }
+
+    /// What may be used before the rest is left for short commands and answers, and for what is small.
+    #[inline]
+    fn long_max(&self) -> usize {
+        self.bytes_max - self.reserve / 2
     }
 
     /// Whether large requests have used up their part, so that only small ones go on.
@@ -182,18 +192,24 @@ impl Memory {
         self.used() >= self.bytes_max
     }
 
+    /// What a request and its answer may take to be small, bytes: the less, the less is left.
+    pub fn small_max(&self) -> usize {
+        (self.bytes_max.saturating_sub(self.used()) / SMALL_PART).max(SMALL_BYTES_MIN)
+    }
+
     /// Whether all is used up, but for output of this turn and for what goes back by itself: somebody has to go.
     #[inline]
     pub fn is_used_up(&self) -> bool {
         self.standing() >= self.bytes_max + self.leaving
     }
 
-    /// Whether an answer of so many bytes may still be given. Where half is free one may that never fits beside others:
-    /// values may be longer than what is taken now, where they were written with more memory.
+    /// Whether an answer of so many bytes may still be given; long ones leave room for short ones. Where half is free one may
+    /// that never fits beside others: values may be longer than what is taken now, where they were written with more memory.
     #[inline]
     pub fn has_room_for_answer(&self, bytes: usize) -> bool {
         let used = self.used();
-        used + bytes <= self.large_max() || used <= self.bytes_max / 2 && bytes > self.bytes_max / 16 * 9
+        let most = if bytes <= SHORT_BYTES { self.short_max() } else { self.long_max() };
+        used + bytes <= most || used <= self.bytes_max / 2 && bytes > self.bytes_max / 16 * 9
     }
 
     /// There was no room for an answer of so many bytes; it is looked for until then.
@@ -293,13 +309,13 @@ impl Memory {
     }
 
     fn queue_of(&self, bytes: usize) -> &VecDeque<Claim> {
-        if bytes <= SHORT_CLAIM_BYTES { &self.short_claims } else { &self.claims }
+        if bytes <= SHORT_BYTES { &self.short_claims } else { &self.claims }
     }
 
     /// Has a command wait for room, at the end; one that was given some goes first, as others wait for that. The caller
     /// holds its connection.
     pub fn wait_for_claim(&mut self, claim: Claim) {
-        let is_short = claim.bytes <= SHORT_CLAIM_BYTES;
+        let is_short = claim.bytes <= SHORT_BYTES;
         let queue = if is_short { &mut self.short_claims } else { &mut self.claims };
         if claim.has > 0 { queue.push_front(claim) } else { queue.push_back(claim) }
     }
@@ -321,7 +337,7 @@ impl Memory {
         let for_claims = (self.used() + claimed.clamp(1, self.bytes_max / 2))
             .saturating_sub(self.bytes_max - self.reserve + self.leaving);
         let for_answer = (self.used() + self.lacking.min(self.bytes_max / 2))
-            .saturating_sub(self.large_max() + self.leaving);
+            .saturating_sub(self.long_max() + self.leaving);
         if self.lacking > 0 { for_claims.max(for_answer) } else { for_claims }
     }
 

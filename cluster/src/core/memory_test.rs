@@ -26,13 +26,27 @@ fn a_part_is_left_for_what_is_small() {
     assert!(memory.has_room(MIB, 0) && !memory.has_room(MIB + 1, 0));
     memory.charge(MIB);
     assert!(memory.is_tight() && !memory.is_exhausted());
-    // Of that, short commands have a half.
-    assert!(memory.has_room(SHORT_CLAIM_BYTES, 0) && !memory.has_room(SHORT_CLAIM_BYTES + 1, 0));
-    memory.charge(MIB);
-    assert!(!memory.has_room(SHORT_CLAIM_BYTES, 0));
-    memory.release(MIB);
+    // Of that, short commands have nearly all.
+    assert!(memory.has_room(SHORT_BYTES, 0) && !memory.has_room(SHORT_BYTES + 1, 0));
+    memory.charge(MIB + MIB / 2);
+    assert!(memory.has_room(SHORT_BYTES, 0) && !memory.has_room(SHORT_BYTES + 1, MIB));
+    memory.charge(1);
+    assert!(!memory.has_room(SHORT_BYTES, 0));
+    memory.release(MIB + MIB / 2 + 1);
     memory.charge(2 * MIB);
     assert!(memory.is_exhausted());
+}
+
+#[test]
+fn the_less_is_left_the_less_is_small() {
+    let mut memory = Memory::new(8 * MIB);
+    memory.charge(6 * MIB);
+    assert!(memory.is_tight());
+    assert_eq!(memory.small_max(), MIB / 4);
+    memory.charge(MIB);
+    assert_eq!(memory.small_max(), MIB / 8);
+    memory.charge(2 * MIB);
+    assert_eq!(memory.small_max(), SMALL_BYTES_MIN);
 }
 
 #[test]
@@ -52,12 +66,20 @@ fn what_is_larger_than_the_room_goes_alone() {
 }
 
 #[test]
+fn a_short_answer_is_given_where_a_long_one_is_not() {
+    let mut memory = Memory::new(8 * MIB);
+    memory.charge(7 * MIB);
+    assert!(memory.has_room_for_answer(SHORT_BYTES) && !memory.has_room_for_answer(SHORT_BYTES + 1));
+    memory.charge(MIB / 2 + 1);
+    assert!(!memory.has_room_for_answer(SHORT_BYTES));
+}
+
+#[test]
 fn an_answer_is_given_while_it_fits_or_half_is_free() {
     let mut memory = Memory::new(8 * MIB);
     assert!(memory.has_room_for_answer(16 * MIB));
     memory.charge(5 * MIB);
-    let free = 3 * MIB - MIB / 4;
-    assert!(memory.has_room_for_answer(free) && !memory.has_room_for_answer(free + 1));
+    assert!(memory.has_room_for_answer(2 * MIB) && !memory.has_room_for_answer(2 * MIB + 1));
     memory.release(MIB);
     assert!(!memory.has_room_for_answer(4 * MIB));
 }
@@ -69,9 +91,9 @@ fn what_an_answer_lacks_is_looked_for_until_it_is_there_or_nobody_wants_it() {
     memory.lack(4 * MIB, 1000);
     memory.forget_lack(1000);
     assert!(memory.has_waiting());
-    assert_eq!(memory.missing(false), MIB + MIB / 4);
+    assert_eq!(memory.missing(false), 2 * MIB);
     memory.note_leaving(MIB);
-    assert_eq!(memory.missing(false), MIB / 4);
+    assert_eq!(memory.missing(false), MIB);
     memory.release(2 * MIB);
     memory.forget_lack(1000);
     assert!(!memory.has_waiting());

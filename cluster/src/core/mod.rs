@@ -21,6 +21,7 @@ pub mod owners;
 pub mod room;
 pub mod sockets;
 pub mod start;
+mod starved;
 pub mod state;
 pub mod turn;
 

@@ -3,8 +3,8 @@
 //! 1. The beginning of a command of up to [`SMALL_BYTES`] is kept without asking. For a longer one its connection needs
 //!    room for the whole ([`Hub::make_room`]): it is charged from then on, though memory is taken only as the bytes come. While
 //!    there is none, nothing more is received of the connection (its client feels the back-pressure of TCP), in order.
-//! 2. While memory is tight, a connection that has output waiting, or that is answered with much, is presented nothing
-//!    ([`Hub::must_wait`]). The others go on until all is used up, and are the first to go on then.
+//! 2. While memory is tight, a connection that has much output waiting is presented nothing ([`Hub::must_wait`]). The others
+//!    go on until all is used up, and are the first to go on then: what they are answered asks for its own room.
 //!    Room that comes back goes to answers that wait for it before it goes to commands: they leave soon, if their clients read.
 //! 3. A connection that holds memory and makes no progress for [`PATIENCE_US`] while others wait is closed, with an error
 //!    where one can be said. If all is used up, those are closed that have not moved for the longest; of such that are
@@ -42,9 +42,6 @@ const LOOK_US: u64 = 250_000;
 
 /// And so often while it is used up: what a look has freed must have gone back before the next.
 const USED_UP_LOOK_US: u64 = 10_000;
-
-/// Answers up to this size are small.
-const SMALL_ANSWER_BYTES: usize = 16 << 10;
 
 /// A line in the log at most this often, in microseconds.
 const TELL_US: u64 = 10_000_000;
@@ -117,9 +114,7 @@ impl Hub {
             // Its command has its room and is there: to run it gives that back.
             return false;
         }
-        let is_small = io.queued(conn) == 0
-            && session.held_bytes() <= SMALL_ANSWER_BYTES
-            && session.usual_answer_bytes() <= SMALL_ANSWER_BYTES;
+        let is_small = io.queued(conn) + session.held_bytes() <= self.memory.small_max();
         if is_small && !self.memory.is_exhausted() {
             return false;
         }

@@ -241,7 +241,7 @@ impl CoreState {
         let now_us = self.hub.now.mono_us;
         let until = |deadline_us: u64| Duration::from_micros(deadline_us.saturating_sub(now_us));
         let throttled = self.hub.throttled.peek().map(|&Reverse((until_us, _))| until(until_us));
-        let starved = self.hub.starved.front().map(|&(until_us, _)| until(until_us));
+        let starved = self.hub.starved.next_us().map(until);
         let shard = self.shard.next_deadline_us().map(until);
         let mail = self.hub.forwards.port().has_mail().then_some(MAIL_POLL);
         let look = self.hub.next_look_us().map(until);

@@ -213,11 +213,6 @@ impl Session {
         self.window = (self.window + 1).min(fitting).clamp(1, IN_FLIGHT_MAX);
     }
 
-    /// The size of answers that this reckons with, bytes.
-    pub fn usual_answer_bytes(&self) -> usize {
-        self.answer_bytes
-    }
-
     /// Says why the connection is closed, and closes it. Nothing is under way.
     pub fn dismiss(&mut self, io: &mut impl Sockets, reason: &str) {
         match &mut self.dialogue {

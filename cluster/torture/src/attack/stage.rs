@@ -57,6 +57,7 @@ const LOG_SIGNALS: usize = 100;
 
 /// See the module.
 pub struct Stage {
+    pub began: Instant,
     pub target: Target,
     pub size: Size,
     /// The server's `--connections-max`.
@@ -80,6 +81,7 @@ impl Stage {
     pub fn new(kvd: &mut Kvd, size: Size, connections_max: usize, log: &Path) -> Result<Stage, String> {
         let stderr = kvd.stderr.take().ok_or("its log isn't piped")?;
         Ok(Stage {
+            began: Instant::now(),
             target: Target::of(kvd)?,
             size,
             connections_max,

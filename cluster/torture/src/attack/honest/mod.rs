@@ -98,9 +98,10 @@ impl Client<'_> {
 
     /// Asks, and takes care of all answers that are none.
     fn ask(&mut self, ask: &Ask, due: Instant) -> Result<Option<Said>, String> {
+        let sent = Instant::now();
         let said = self.wire.ask(ask)?;
         if !matches!(ask, Ask::Names(_)) {
-            self.tally.answered(due.elapsed());
+            self.tally.answered(ask.name(), due.elapsed(), sent.elapsed());
         }
         match said {
             Said::Refused(text) => {

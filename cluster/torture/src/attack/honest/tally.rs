@@ -3,19 +3,31 @@
 use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Refusals that are told apart, at most.
 const TEXTS_MAX: usize = 20;
+
+/// The slowest requests that are told, at most.
+const SLOWEST_MAX: usize = 8;
 
 /// Shared by the clients.
 #[derive(Default)]
 pub struct Tally(Mutex<Seen>);
 
+/// A request and how long it took from when it was sent.
+pub struct Slow {
+    pub what: &'static str,
+    pub took: Duration,
+    pub ended: Instant,
+}
+
 /// Everything that was seen.
 pub struct Seen {
     /// Latencies of single requests, microseconds.
     pub requests: Histogram<u64>,
+    /// Those that took longest by themselves, the slowest first.
+    pub slowest: Vec<Slow>,
     /// Latencies of scans, all their pages.
     pub scans: Histogram<u64>,
     /// Refusals and unknown outcomes by text.
@@ -27,7 +39,13 @@ pub struct Seen {
 impl Default for Seen {
     fn default() -> Seen {
         let latencies = || Histogram::new_with_bounds(1, 3_600_000_000, 3).expect("the bounds are in order");
-        Seen { requests: latencies(), scans: latencies(), refusals: BTreeMap::new(), losses: BTreeMap::new() }
+        Seen {
+            requests: latencies(),
+            slowest: Vec::new(),
+            scans: latencies(),
+            refusals: BTreeMap::new(),
+            losses: BTreeMap::new(),
+        }
     }
 }
 
@@ -37,8 +55,15 @@ impl Tally {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn answered(&self, latency: Duration) {
-        self.seen().requests.saturating_record(latency.as_micros() as u64);
+    /// A request is answered, so long after it was due and so long after it was sent.
+    pub fn answered(&self, what: &'static str, latency: Duration, took: Duration) {
+        let mut seen = self.seen();
+        seen.requests.saturating_record(latency.as_micros() as u64);
+        let place = seen.slowest.partition_point(|slow| slow.took >= took);
+        if place < SLOWEST_MAX {
+            seen.slowest.truncate(SLOWEST_MAX - 1);
+            seen.slowest.insert(place, Slow { what, took, ended: Instant::now() });
+        }
     }
 
     pub fn scanned(&self, latency: Duration) {

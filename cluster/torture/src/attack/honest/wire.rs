@@ -16,6 +16,19 @@ pub enum Ask {
     Names(Vec<u8>),
 }
 
+impl Ask {
+    pub fn name(&self) -> &'static str {
+        match self {
+            Ask::Set(..) => "SET",
+            Ask::Get(_) => "GET",
+            Ask::Delete(_) => "DEL",
+            Ask::Count(_) => "INCR",
+            Ask::GetMany(_) => "MGET",
+            Ask::Names(_) => "SCAN",
+        }
+    }
+}
+
 /// What came of it.
 pub enum Said {
     /// Written.
