@@ -199,3 +199,14 @@ fn words_and_patterns_of_any_length_are_answered_or_refused() {
     let clusters = resp.call(&["INFO", &stars, "CLUSTER"]);
     assert_eq!(clusters, Reply::bulk("# Cluster\r\ncluster_enabled:1\r\n"));
 }
+
+#[test]
+fn as_many_clients_are_promised_as_there_is_memory_for() {
+    let (_root, dir) = store_dir();
+    let kvd = Kvd::start(&dir, &["--shards", "2", "--memory", "32MiB", "--connections-max", "5000"]);
+    let mut resp = kvd.resp();
+    let promised = resp.call(&["CONFIG", "GET", "maxclients"]).items();
+    assert_eq!(promised, ["maxclients", "2048"].map(Reply::bulk));
+    let Reply::Bulk(clients) = resp.call(&["INFO", "clients"]) else { panic!("INFO answers a text") };
+    assert!(String::from_utf8_lossy(&clients).contains("maxclients:2048\r\n"));
+}

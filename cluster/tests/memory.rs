@@ -290,3 +290,26 @@ fn idle_connections_are_small_and_counted() {
     drop(clients);
     siege.end();
 }
+
+#[test]
+fn long_values_on_their_way_to_the_disk_stay_within_the_memory() {
+    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let siege = Siege::begin(64);
+    let (mut ordinary, mut long) = (siege.kvd.resp(), siege.kvd.resp());
+    for round in 0..12_usize {
+        for number in 0..4000_usize {
+            let value = vec![round as u8; 1 + number * 7 % 1024];
+            ordinary.send(&[b"SET".to_vec(), format!("ordinary{number}").into_bytes(), value]);
+        }
+        // What doesn't compress is there in one form more.
+        let mut state = round as u64 + 1;
+        let noise = std::iter::repeat_with(|| {
+            state = state.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(0x1405_7B7E_F767_814F);
+            (state >> 56) as u8
+        });
+        let value: Vec<u8> = noise.take(15 * MIB / 4).collect();
+        assert_eq!(long.call(&[b"SET", format!("long{}", round % 4).as_bytes(), &value]), Reply::ok());
+        (0..4000).for_each(|_| assert_eq!(ordinary.reply(), Reply::ok()));
+    }
+    siege.end();
+}

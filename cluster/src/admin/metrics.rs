@@ -29,6 +29,9 @@ const COUNTERS: &[Figure] = &[
     ("pinion_received_bytes", "Bytes received from clients", |core| core.received_bytes),
     ("pinion_sent_bytes", "Bytes sent to clients", |core| core.sent_bytes),
     ("pinion_connections_accepted", "Connections accepted", |core| core.connections_accepted),
+    ("pinion_connections_refused", "Connections refused because there were too many", |core| {
+        core.connections_refused
+    }),
     ("pinion_forwarded", "Requests sent on to the core that owns the key", |core| core.forwarded),
     ("pinion_taken_over", "Requests received from other cores", |core| core.taken_over),
     ("pinion_stall_microseconds", "Time that writers were held back, summed over connections", |core| {

@@ -124,6 +124,7 @@ impl Core {
         stats.clients_bytes_max = hub.memory.bytes_max() as u64;
         stats.turns.take_log2_ns(&reactor.turn_ns_buckets, reactor.turn_ns_sum, reactor.turn_ns_max);
         stats.stalled_turns = reactor.stalls;
+        stats.connections_refused = reactor.refused;
         stats.log_sync = self.driver.log_sync().name();
         stats.storage = super::storage_stats(&shard.stats());
         stats

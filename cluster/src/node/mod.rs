@@ -99,6 +99,14 @@ impl NodeInfo {
         let placement = Placement::new(store.partitions as usize, store.shards as usize);
         let split = Split::of(config.memory_bytes as usize / placement.cores());
         config.value_bytes_max = config.value_bytes_max.min(split.value_bytes_max());
+        let connections_max = placement.cores() * split.connections_max();
+        if config.connections_max > connections_max {
+            tracing::info!(
+                "at most {connections_max} connections are served at once, not {}: more would take too much of --memory",
+                config.connections_max
+            );
+            config.connections_max = connections_max;
+        }
         let home = |partition| Home { node: 0, core: placement.core_of(partition) as u16 };
         // Without a host, clients keep to the address that they reached.
         let host = match addresses.kv.ip() {

@@ -107,6 +107,8 @@ pub struct CoreStats {
     pub connections: u64,
     /// Connections ever accepted.
     pub connections_accepted: u64,
+    /// Connections refused because there were too many.
+    pub connections_refused: u64,
     /// Requests sent on to other cores.
     pub forwarded: u64,
     /// Requests received from other cores.
