@@ -2,8 +2,8 @@
 
 mod common;
 
-use common::{Kvd, command, refused, stderr};
 use common::resp::Reply;
+use common::{Kvd, command, refused, stderr};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
