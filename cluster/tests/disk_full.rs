@@ -2,8 +2,8 @@
 
 mod common;
 
-use common::Kvd;
 use common::resp::Reply;
+use common::{Kvd, command, refused, stderr};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -18,10 +18,13 @@ struct Small {
 impl Small {
     /// `None`, with a line that says why, where file systems can't be mounted.
     fn mount(mib: usize) -> Option<Small> {
+        Small::mount_with(&format!("size={mib}m"))
+    }
+
+    fn mount_with(options: &str) -> Option<Small> {
         let root = tempfile::tempdir().expect("a temporary directory");
-        let options = format!("size={mib}m");
         let mounted =
-            Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(root.path()).output();
+            Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(root.path()).output();
         if mounted.is_ok_and(|output| output.status.success()) {
             Some(Small { root })
         } else {
@@ -32,6 +35,16 @@ impl Small {
 
     fn path(&self) -> &Path {
         self.root.path()
+    }
+
+    /// A directory for a store on it, by a name elsewhere: the server's messages are written beside that, not to the disk that
+    /// is full.
+    fn store(&self) -> (tempfile::TempDir, PathBuf) {
+        let elsewhere = tempfile::tempdir().expect("a temporary directory");
+        let dir = elsewhere.path().join("store");
+        std::fs::create_dir(self.path().join("store")).expect("the file system is ours");
+        std::os::unix::fs::symlink(self.path().join("store"), &dir).expect("a link can be made");
+        (elsewhere, dir)
     }
 }
 
@@ -109,11 +122,7 @@ fn a_full_disk_refuses_writes_serves_reads_and_recovers_by_itself() {
 #[test]
 fn a_start_on_a_full_disk_serves_reads_leaves_nothing_and_takes_writes_when_there_is_room() {
     let Some(small) = Small::mount(120) else { return };
-    let elsewhere = tempfile::tempdir().expect("a temporary directory");
-    // The server's messages are written beside this name: not to the disk that is full.
-    let dir = elsewhere.path().join("store");
-    std::fs::create_dir(small.path().join("store")).expect("the file system is ours");
-    std::os::unix::fs::symlink(small.path().join("store"), &dir).expect("a link can be made");
+    let (_elsewhere, dir) = small.store();
     let kvd = Kvd::start(&dir, &["--shards", "1", "--memory", "64MB"]);
     assert_eq!(kvd.resp().call(&["SET", "before", "x"]), Reply::ok());
     assert_eq!(kvd.stop().code(), Some(0));
@@ -210,4 +219,39 @@ fn a_shard_without_room_refuses_at_once_says_so_once_and_answers_the_reads_behin
         std::thread::yield_now();
     }
     assert_eq!(resp.call(&["SET", "after", "x"]), Reply::ok());
+}
+
+/// A disk may have bytes left and no file to put them in.
+#[test]
+fn a_disk_without_room_for_a_name_keeps_nobody_from_a_store_whose_lock_file_is_gone_but_a_second_server() {
+    let Some(small) = Small::mount_with("size=300m,nr_inodes=200") else { return };
+    let (_elsewhere, dir) = small.store();
+    let kvd = Kvd::start(&dir, &["--shards", "1", "--memory", "64MB"]);
+    assert_eq!(kvd.resp().call(&["SET", "before", "x"]), Reply::ok());
+    assert_eq!(kvd.stop().code(), Some(0));
+    std::fs::remove_file(dir.join("LOCK")).expect("the store is ours");
+    let ballast = small.path().join("ballast");
+    std::fs::create_dir(&ballast).expect("the file system is ours");
+    let made = (0..200).take_while(|number| File::create(ballast.join(number.to_string())).is_ok()).count();
+    assert!(made < 200, "there is no room for more names");
+    let kvd = Kvd::start(&dir, &["--memory", "64MB"]);
+    assert!(!dir.join("LOCK").exists());
+    assert_eq!(kvd.resp().call(&["GET", "before"]), Reply::bulk("x"));
+    let second = refused(&mut command(&dir));
+    assert_eq!(second.status.code(), Some(1));
+    assert!(stderr(&second).contains("in use by another process"), "{}", stderr(&second));
+    std::fs::remove_dir_all(ballast).expect("the ballast is ours");
+    let mut resp = kvd.resp();
+    let until = Instant::now() + common::DEADLINE;
+    while resp.call(&["SET", "after", "x"]) != Reply::ok() {
+        assert!(Instant::now() < until, "writes don't come back; kvd says: {}", kvd.log());
+        std::thread::yield_now();
+    }
+    assert_eq!(kvd.stop().code(), Some(0));
+    let kvd = Kvd::start(&dir, &["--memory", "64MB"]);
+    for key in ["before", "after"] {
+        assert_eq!(kvd.resp().call(&["GET", key]), Reply::bulk("x"));
+    }
+    assert!(dir.join("LOCK").exists());
+    assert_eq!(kvd.stop().code(), Some(0));
 }

@@ -8,8 +8,9 @@
 //!    A lane whose next block isn't in memory has only a bound from then on, and is read when that is the least.
 //!
 //! Work is bounded: a page ends when it is full or when enough was looked at, whatever came of it, and says where to
-//! go on. Memory is bounded: a call asks for [`READ_BYTES_MAX`] of blocks or for one lane's, and once a lane's first
-//! key is known its blocks may go ([`Scan::has_progressed`]).
+//! go on: further on than where it began, unless its first item is too long for it. Memory is bounded: a call asks for
+//! [`READ_BYTES_MAX`] of blocks or for one lane's, and once a lane's first key is known its blocks may go
+//! ([`Scan::has_progressed`]).
 
 use super::stream::{ScanData, ScanRange, Stand, Stream};
 use crate::Error;
@@ -157,6 +158,11 @@ impl Scan {
             let lane = &mut lanes[winner];
             if page.len() >= limits.items {
                 return Ok(ScanStep::Page { next: Some(lane.bound().to_vec()) });
+            }
+            // A lane that was found by an earlier call goes to its item anew. If what the others took of this page's work didn't
+            // leave enough for that, the page would end where it began.
+            if page.is_empty() && lane.stream.is_none() {
+                reader.work = reader.work.max(WORK_MIN);
             }
             match lane.stand(&mut reader)? {
                 Stand::Entry if lane.has_moved => {

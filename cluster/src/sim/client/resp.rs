@@ -150,7 +150,7 @@ pub fn told(request: &Request, reply: &Reply<'_>) -> Option<Told> {
             one(SeenValue::Ttl(*unit, u64::try_from(*left).ok()?))
         }
         (Request::MultiGet(keys), Reply::Array(replies)) if replies.len() == keys.len() => {
-            Seen::Values(replies.iter().map(value).collect::<Option<_>>()?)
+            return Some(Told::PerKey(replies.iter().map(item).collect::<Option<_>>()?));
         }
         (Request::Set { reply: SetReply::Ok, .. }, Reply::Simple(b"OK")) => written,
         (Request::Set { reply: SetReply::Ok, .. }, Reply::Null) => Seen::NotMet { current: None },
@@ -173,6 +173,16 @@ fn value(reply: &Reply<'_>) -> Option<SeenValue> {
             Some(SeenValue::There { bytes: Some((*bytes).into()), version: None, expiry: None })
         }
         Reply::Null => Some(SeenValue::Absent),
+        _ => None,
+    }
+}
+
+/// An item of MGET: of an array that was already leaving, what can't be read is an error in its place. Only what hinders a
+/// read may stand there.
+fn item(reply: &Reply<'_>) -> Option<Result<SeenValue, Refusal>> {
+    let Reply::Error(text) = reply else { return value(reply).map(Ok) };
+    match error(text) {
+        Seen::Refused(refusal @ (Refusal::Busy | Refusal::Damaged)) => Some(Err(refusal)),
         _ => None,
     }
 }

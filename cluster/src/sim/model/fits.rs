@@ -35,7 +35,7 @@ pub fn fits(outcome: &Outcome, seen: &Seen, clock: Clock) -> bool {
 /// Whether a key that holds this may be told like that.
 pub fn value_fits(slot: Option<&Value>, seen: &SeenValue, clock: Clock) -> bool {
     match (slot, seen) {
-        (None, SeenValue::Absent | SeenValue::Length(0)) => true,
+        (_, SeenValue::Untold) | (None, SeenValue::Absent | SeenValue::Length(0)) => true,
         (None, _) | (Some(_), SeenValue::Absent) => false,
         (Some(value), SeenValue::Length(length)) => value.bytes.len() == *length,
         (Some(value), SeenValue::NoExpiry) => value.expiry == Span::NEVER,

@@ -34,6 +34,8 @@ pub enum SeenValue {
     NoExpiry,
     /// It is there for so long.
     Ttl(TtlUnit, u64),
+    /// Nothing was told of it: it was refused beside others.
+    Untold,
 }
 
 impl SeenValue {
@@ -112,6 +114,7 @@ impl fmt::Display for SeenValue {
                     _ => Ok(()),
                 }
             }
+            SeenValue::Untold => write!(f, "not told"),
             SeenValue::Length(length) => write!(f, "length {length}"),
             SeenValue::NoExpiry => write!(f, "never expires"),
             SeenValue::Ttl(TtlUnit::Seconds, left) => write!(f, "expires in {left} s"),

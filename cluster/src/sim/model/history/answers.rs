@@ -100,6 +100,7 @@ impl History {
         self.check(part, done, "a count of keys that can't be right", &count.to_string(), now)
     }
 
+    /// Every refusal must have a reason, and what was told beside it is held against the keys like any other read.
     fn tell_per_key(
         &mut self,
         parts: &[Part],
@@ -110,15 +111,18 @@ impl History {
             let mut seen = SmallVec::new();
             let mut refused = None;
             for asked in &part.asked {
-                match values.get(*asked) {
-                    Some(Ok(value)) => seen.push(value.clone()),
-                    Some(Err(refusal)) => refused = Some(*refusal),
-                    None => refused = Some(Refusal::Other),
+                match values.get(*asked).unwrap_or(&Err(Refusal::Other)) {
+                    Ok(value) => seen.push(value.clone()),
+                    Err(refusal) => {
+                        self.check_permitted(&Seen::Refused(*refusal), std::slice::from_ref(part), now)?;
+                        refused = Some(*refusal);
+                        seen.push(SeenValue::Untold);
+                    }
                 }
             }
-            let seen = refused.map_or(Seen::Values(seen), Seen::Refused);
-            self.check_permitted(&seen, std::slice::from_ref(part), now)?;
-            self.tell(part, &seen, now)?;
+            let is_told = seen.iter().any(|seen| *seen != SeenValue::Untold);
+            let refused = refused.filter(|_| !is_told);
+            self.tell(part, &refused.map_or(Seen::Values(seen), Seen::Refused), now)?;
         }
         Ok(())
     }

@@ -176,3 +176,32 @@ fn a_count_over_several_keys_is_one_that_can_be() {
     }
     story.tell(open, ok()).unwrap();
 }
+
+#[test]
+fn a_key_that_was_refused_beside_others_needs_a_reason_and_the_others_are_checked() {
+    let per_key = |told: &[Result<&str, Refusal>]| {
+        Told::PerKey(told.iter().map(|told| told.map(|value| there(value, None))).collect())
+    };
+    let names = ["a{t}", "b{t}", "c"];
+    let damaged = Refusal::Damaged;
+    for (first, third, may_be_damaged, is_right) in [
+        (Ok("1"), Ok("3"), true, true),
+        (Ok("1"), Err(damaged), true, true),
+        (Err(damaged), Ok("3"), true, true),
+        (Ok("1"), Ok("3"), false, false),
+        (Ok("2"), Ok("3"), true, false),
+        (Err(damaged), Ok("2"), true, false),
+    ] {
+        let mut story = Story::new();
+        for (name, value) in names.into_iter().zip(["1", "2", "3"]) {
+            story.has_put(name, value);
+        }
+        story.history.permit(Permits { damaged: may_be_damaged, ..Permits::default() });
+        let read = story.read(1, &names);
+        let told = story.tell(read, per_key(&[first, Err(damaged), third]));
+        assert_eq!(told.is_ok(), is_right, "{first:?}, {third:?}, may be damaged: {may_be_damaged}");
+        if is_right {
+            story.sees(&names, &["1", "2", "3"]).unwrap();
+        }
+    }
+}
