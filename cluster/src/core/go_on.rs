@@ -133,6 +133,7 @@ impl<S: Sockets> Turn<'_, S> {
     /// The client of a connection has taken what was queued for it.
     pub fn drained(&mut self, conn: ConnId) {
         self.hub.queue_reads(conn);
+        self.hub.queue_leaving(conn);
     }
 
     /// A long command of a connection goes on in the next turn, when what it has asked for is answered.

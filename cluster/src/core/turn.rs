@@ -338,11 +338,12 @@ impl<S: Sockets> Turn<'_, S> {
             Dialogue::Resp(resp) => resp.walked(command, walk.outcome(), cursors, out),
             Dialogue::Wire(wire) => wire.walked(command, walk.outcome(), now_us, &clocks, out),
         };
-        // What the walk was charged for lies in the output now.
+        // What the walk was charged for lies in the output now, or leaves from its session in pieces.
         memory.note_appended(out.len() - queued);
         if let Some(settled) = settled {
             self.hub.settle(settled);
         }
+        self.hub.queue_leaving(conn);
         self.hub.after_answers(self.io, conn);
     }
 

@@ -12,6 +12,7 @@
 use super::counting::Counting;
 use super::listing::{Listing, Slice};
 use super::merge::Merge;
+use super::pieces::Pieces;
 use super::sampling::{Need, Sampling};
 use super::wire::refused;
 use crate::core::sockets::Sockets;
@@ -120,6 +121,8 @@ pub enum Outcome {
     Count(u64, u64),
     /// These items, and where the next page begins.
     Items(Page, Option<Place>),
+    /// A list for a reply in RESP, and where the next page begins.
+    Listed(Pieces, Option<Place>),
     /// A cursor that another core should have kept isn't there any more.
     NoCursor,
     /// Refused: why, and in words.
@@ -146,7 +149,7 @@ pub enum Task {
         /// Looked at so far.
         seen: usize,
         /// Those that match.
-        items: Page,
+        items: Pieces,
     },
     /// A page in the order of keys.
     Merge(Merge),
@@ -249,8 +252,8 @@ impl Walk {
     /// Bytes of memory that it takes, or may take before it is asked again.
     pub fn charge(&self) -> usize {
         match &self.task {
-            Task::Collect { items, .. } => items.bytes(),
-            Task::Clients(listing) => listing.bytes(),
+            Task::Collect { items, .. } => items.memory_bytes(),
+            Task::Clients(listing) => listing.found().memory_bytes(),
             Task::Sample(sampling) => sampling.bytes(),
             _ => self.budget,
         }
@@ -380,7 +383,7 @@ impl Walk {
             (Answer::Page { next, .. }, Task::FindCursor { .. }) => self.found_cursor(*next),
             (Answer::Page { page, next }, Task::Clients(listing)) => {
                 listing.take(page, *next);
-                if listing.bytes() > COLLECTED_BYTES_MAX {
+                if listing.found().bytes() > COLLECTED_BYTES_MAX {
                     let text = "the reply is over the limit of 64 MiB; ask for fewer connections".to_owned();
                     self.refusal = Some((ErrorCode::LIMIT, text));
                 }
@@ -439,10 +442,10 @@ impl Walk {
             }
             Task::Collect { keys, limit, seen, items } => {
                 let mut steps = PATTERN_STEPS;
-                for (key, value) in page.iter() {
+                for (key, _) in page.iter() {
                     match keys.takes(key, &mut steps) {
                         Some(true) if keys.is_limit_of_found() && items.len() >= *limit => break,
-                        Some(true) => items.push(key, value),
+                        Some(true) => items.push_bulk(key),
                         Some(false) => {}
                         None => {
                             let text = "the pattern takes too long to compare with keys as long as these";
@@ -484,14 +487,14 @@ impl Walk {
             }
             (None, Task::Collect { items, .. }) => {
                 let next = self.partitions.get(self.at).map(|&partition| (partition, self.from));
-                Outcome::Items(items, next)
+                Outcome::Listed(items, next)
             }
             (None, Task::Merge(merge)) => {
                 let (items, rest) = merge.into_page();
                 Outcome::Items(items, rest.map(|key| (Partition(0), key)))
             }
             (None, Task::FindCursor { .. }) => Outcome::NoCursor,
-            (None, Task::Clients(listing)) => Outcome::Items(listing.into_page(), None),
+            (None, Task::Clients(listing)) => Outcome::Listed(listing.into_found(), None),
             (None, Task::Sample(sampling)) => Outcome::Items(sampling.into_page(), None),
         }
     }
