@@ -16,6 +16,9 @@ use pinion_engine::key::Keyspace;
 use pinion_engine::shard::request::{Answer, Op, Refusal, Request};
 use pinion_net::reactor::ConnId;
 
+/// Long commands that go on in one turn.
+const SLICES_PER_TURN: usize = 2;
+
 /// Room that a read gets at least when it is told to go on: for several small values.
 const ROOM_BYTES_MIN: usize = 64 << 10;
 
@@ -144,16 +147,18 @@ impl<S: Sockets> Turn<'_, S> {
         }
     }
 
-    /// Lets go those whose long command may go on; where the node goes down, they have come to their end.
+    /// Lets go the first of those whose long command may go on; where the node goes down, all have come to their end.
     pub fn next_slices(&mut self) {
+        let mut lifted = 0;
         for conn in std::mem::take(&mut self.hub.sliced) {
             let Some(session) = self.hub.sessions.get(conn) else { continue };
-            if !session.is_between_slices() {
+            if !session.is_between_slices() || lifted == SLICES_PER_TURN {
                 self.hub.sliced.push(conn);
             } else if self.hub.draining {
                 session.abandon_long(self.io);
                 session.close_if_over(self.io);
             } else {
+                lifted += 1;
                 self.hub.lift(self.io, conn, Hold::Slice);
             }
         }

@@ -28,8 +28,9 @@ use std::rc::Rc;
 
 /// Items and bytes of a page of one partition that a walk asks for.
 const PAGE_ITEMS: usize = 256;
-/// Bytes that a pattern may be compared with for one page: a millisecond or two.
+/// Bytes that a pattern may be compared with for one page: a millisecond or two. What one costs, in bytes copied.
 const PATTERN_STEPS: usize = 1 << 20;
+const STEP_COST: usize = 4;
 const PAGE_BYTES: usize = 128 << 10;
 
 /// Bytes that a walk may collect before it is refused.
@@ -188,6 +189,8 @@ pub struct Walk {
     /// Bytes that it may take, as long as it collects nothing.
     budget: usize,
     waiting: bool,
+    /// What comparing keys has cost since it was asked last, in bytes copied.
+    cost: usize,
     task: Task,
     /// Why it ends early; [`ErrorCode::BAD_CURSOR`] for a cursor that isn't there.
     refusal: Option<(ErrorCode, String)>,
@@ -217,6 +220,7 @@ impl Walk {
             groups: Vec::new(),
             budget: 0,
             waiting: false,
+            cost: 0,
             task,
             refusal: None,
         }
@@ -367,6 +371,11 @@ impl Walk {
         self.waiting = true;
     }
 
+    /// What it has cost since this was asked last, beside its answers, in bytes copied in the same time.
+    pub fn take_cost(&mut self) -> usize {
+        std::mem::take(&mut self.cost)
+    }
+
     /// Takes in an answer to the ask of `lane`.
     pub fn take(&mut self, lane: usize, answer: &Answer<'_>) {
         match (answer, &mut self.task) {
@@ -454,6 +463,7 @@ impl Walk {
                         }
                     }
                 }
+                self.cost += STEP_COST * (PATTERN_STEPS - steps);
                 if keys.is_limit_of_found() {
                     *seen = items.len();
                 } else {

@@ -21,6 +21,7 @@ mod server;
 mod transaction;
 
 use super::{self as session, Dialogue, Hold, wrong_port};
+use crate::core::deliver::ANSWER_COST;
 use crate::core::hub::{Ending, Settled};
 use crate::core::owners::Owner;
 use crate::core::sockets::Sockets;
@@ -375,6 +376,7 @@ fn answer(
     let (started_us, command) = (turn.hub.now.mono_us, turn.hub.command);
     let call = Call { shape: Shape::Ok, class: Class::Server, started_us, command, values: 0, many: None };
     let settled = call.settled(Ending::Done);
+    turn.hub.spent += ANSWER_COST / 2;
     let Some(session) = turn.hub.sessions.get(conn) else { return };
     if let Dialogue::Resp(resp) = &mut session.dialogue {
         resp.next += 1;

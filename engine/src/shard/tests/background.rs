@@ -18,6 +18,40 @@ fn what_is_written_all_the_time_is_synced_all_the_same() {
     assert!((15..=25).contains(&syncs), "{syncs} syncs in a second");
 }
 
+/// Whether the turn that ends now begins to write the log.
+fn writes_log(hand: &mut Hand) -> bool {
+    hand.shard.end_turn();
+    hand.held.extend(hand.shard.take_requests());
+    hand.held.iter().any(|request| matches!(request, IoRequest::Write { .. }))
+}
+
+#[test]
+fn a_long_commit_is_written_in_a_turn_of_its_own() {
+    for durability in [Durability::Sync, Durability::IntervalMs(50), Durability::None] {
+        let mut hand = Hand::new(durability, usual());
+        let long = vec![b'v'; 3 << 20];
+        hand.put(b"first", b"makes the log begin");
+        hand.settle();
+        // Whatever comes meanwhile, it is put off once.
+        for turn in 0..2 {
+            hand.shard.tick(hand.now);
+            hand.send(put(b"long", &long));
+            assert_eq!(writes_log(&mut hand), turn == 1, "turn {turn} under {durability:?}");
+            let due_us = hand.shard.next_deadline_us();
+            assert!(turn == 1 || due_us == Some(hand.now.mono_us), "the next turn comes at once");
+        }
+        hand.settle();
+        assert_eq!(hand.get(b"long"), Seen::Value(long));
+        // A short one isn't put off, nor one that is the last.
+        hand.shard.tick(hand.now);
+        hand.send(put(b"short", &[b'v'; 1 << 20]));
+        assert!(writes_log(&mut hand), "under {durability:?}");
+        hand.settle();
+        hand.shard.begin_shutdown();
+        hand.settle();
+    }
+}
+
 #[test]
 fn a_shard_is_idle_only_when_its_last_sync_is_done() {
     let mut hand = Hand::new(Durability::None, usual());
