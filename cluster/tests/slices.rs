@@ -196,6 +196,50 @@ fn commands_of_very_many_keys_are_done_in_runs_and_others_go_on_between() {
     assert!(matches!(refused, Reply::Error(text) if text.contains("4096")));
 }
 
+/// Waits until the core has nothing to do but tell that; says how many turns it has had.
+fn turns_at_rest(kvd: &Kvd) -> f64 {
+    let (mut last, mut same, until) = (0.0, 0, Instant::now() + DEADLINE);
+    while same < 5 && Instant::now() < until {
+        let (now, _) = turns(kvd);
+        same = if now - last <= 4.0 { same + 1 } else { 0 };
+        last = now;
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
+    last
+}
+
+#[test]
+fn a_long_list_leaves_in_pieces_as_its_client_reads() {
+    let (_root, dir) = store_dir();
+    let kvd = Kvd::start(&dir, &["--shards", "1", "--durability", "none", "--memory", "512MB"]);
+    let key = |number: usize| format!("key:{number:096}");
+    let pairs = |number: usize, args: &mut Vec<String>| args.extend([key(number), String::new()]);
+    let mut resp = kvd.resp();
+    resp.send_bytes(&named("MSET", pairs));
+    assert_eq!(resp.reply(), Reply::ok());
+    for command in [vec!["KEYS", "*"], vec!["SCAN", "0", "COUNT", "10000"]] {
+        let mut deaf = kvd.resp();
+        deaf.send(&command);
+        let before = turns_at_rest(&kvd);
+        assert_eq!(resp.call(&["GET", &key(7)]), Reply::bulk(""));
+        let mut keys = deaf.reply().items();
+        if command[0] == "SCAN" {
+            keys = keys.swap_remove(1).items();
+            assert_eq!(keys.len(), 10_000);
+            continue;
+        }
+        let (after, _) = turns(&kvd);
+        // What the kernel holds for both ends has left already.
+        let waited = (KEYS * 107 - (8 << 20)) / (256 << 10);
+        assert!(after - before >= waited as f64, "{} turns, {waited} at least", after - before);
+        let mut keys: Vec<Vec<u8>> = keys.into_iter().map(Reply::bytes).collect();
+        keys.sort_unstable();
+        assert!(keys.len() == KEYS && (0..KEYS).all(|number| keys[number] == key(number).as_bytes()));
+        // The next command of this connection comes behind all of it.
+        assert_eq!(deaf.call(&["GET", "nothing"]), Reply::Null);
+    }
+}
+
 #[test]
 fn commands_behind_one_of_very_many_keys_come_after_all_of_it() {
     let (_root, dir) = store_dir();

@@ -24,8 +24,11 @@ use pinion_engine::shard::request::{Answer, Answers, Ticket, Value};
 /// What the answers of one turn may cost before reads are put off to the next, in bytes copied.
 pub const SPENT_MAX: usize = 4 << 20;
 
+/// What they may cost before further input is left for the next turn: some ten thousand small ones, some milliseconds.
+pub const TURN_SPENT_MAX: usize = 4 * SPENT_MAX;
+
 /// What an answer costs beside its bytes, in bytes copied in the same time.
-const ANSWER_COST: usize = 1 << 10;
+pub const ANSWER_COST: usize = 1 << 10;
 
 /// Where a shard's answers go.
 pub struct Sink<'a, S> {
@@ -132,6 +135,7 @@ pub fn deliver(hub: &mut Hub, io: &mut impl Sockets, ticket: Ticket, answer: &An
             let (key, lane) = Walks::parts(ticket.request);
             if let Some(walk) = hub.walks.get(key) {
                 walk.take(lane, answer);
+                hub.spent += walk.take_cost();
                 hub.queue_walk(key);
             }
         }

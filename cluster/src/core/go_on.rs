@@ -18,6 +18,9 @@ use pinion_engine::key::Keyspace;
 use pinion_engine::shard::request::{Answer, Op, Refusal, Request};
 use pinion_net::reactor::ConnId;
 
+/// Long commands that go on in one turn.
+const SLICES_PER_TURN: usize = 2;
+
 /// Room that a read gets at least when it is told to go on: for several small values.
 const ROOM_BYTES_MIN: usize = 64 << 10;
 
@@ -149,6 +152,7 @@ impl<S: Sockets> Turn<'_, S> {
     /// The client of a connection has taken what was queued for it.
     pub fn drained(&mut self, conn: ConnId) {
         self.hub.queue_reads(conn);
+        self.hub.queue_leaving(conn);
     }
 
     /// A long command of a connection goes on in the next turn, when what it has asked for is answered.
@@ -159,16 +163,18 @@ impl<S: Sockets> Turn<'_, S> {
         }
     }
 
-    /// Lets go those whose long command may go on; where the node goes down, they have come to their end.
+    /// Lets go the first of those whose long command may go on; where the node goes down, all have come to their end.
     pub fn next_slices(&mut self) {
+        let mut lifted = 0;
         for conn in std::mem::take(&mut self.hub.sliced) {
             let Some(session) = self.hub.sessions.get(conn) else { continue };
-            if !session.is_between_slices() {
+            if !session.is_between_slices() || lifted == SLICES_PER_TURN {
                 self.hub.sliced.push(conn);
             } else if self.hub.draining {
                 session.abandon_long(self.io);
                 session.close_if_over(self.io);
             } else {
+                lifted += 1;
                 self.hub.lift(self.io, conn, Hold::Slice);
             }
         }

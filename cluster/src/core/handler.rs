@@ -3,6 +3,7 @@
 //!
 //! A turn begins with its first event: then the clocks are read, once.
 
+use super::deliver::TURN_SPENT_MAX;
 use super::driver::Driver;
 use super::state::CoreState;
 use crate::admin::ask::Control;
@@ -179,6 +180,10 @@ impl Handler for Core {
         self.begin(io);
         self.state.woken(io, &mut self.driver);
         self.obey(io);
+    }
+
+    fn has_time(&self) -> bool {
+        self.state.hub.spent < TURN_SPENT_MAX
     }
 
     fn end_turn(&mut self, io: &mut Io<AlignedBuf>) -> Next {

@@ -126,6 +126,8 @@ pub struct Hub {
     pub forgotten: Vec<(Partition, u64)>,
     /// Connections that are in the middle of a long command, which goes on in the next turn.
     pub sliced: Vec<ConnId>,
+    /// Connections whose reply leaves in pieces, and may go on.
+    pub leaving: VecDeque<ConnId>,
     /// What answers of this turn have cost, in bytes copied.
     pub spent: usize,
     /// The RESP command that is being taken in.
@@ -176,6 +178,7 @@ impl Hub {
             starved: Starved::default(),
             forgotten: Vec::new(),
             sliced: Vec::new(),
+            leaving: VecDeque::new(),
             spent: 0,
             command: CommandId::NONE,
             clients: 0,

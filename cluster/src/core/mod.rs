@@ -15,6 +15,7 @@ pub mod forward;
 mod go_on;
 pub mod handler;
 pub mod hub;
+pub mod leave;
 pub mod memory;
 pub mod message;
 pub mod owners;

@@ -175,6 +175,7 @@ impl CoreState {
             self.turn(io).take_mail();
         }
         self.turn(io).walk();
+        self.turn(io).leave();
         self.turn(io).go_on();
         self.turn(io).next_slices();
         self.release_writers(io);
@@ -235,7 +236,8 @@ impl CoreState {
 
     /// What comes after a turn: another one, or sleep until something happens or so much time has passed.
     pub fn next(&mut self) -> Next {
-        if !self.hub.ready_walks.is_empty() || !self.hub.ready_reads.is_empty() {
+        let (walks, reads, leaving) = (&self.hub.ready_walks, &self.hub.ready_reads, &self.hub.leaving);
+        if !walks.is_empty() || !reads.is_empty() || !leaving.is_empty() {
             return Next::Now;
         }
         let now_us = self.hub.now.mono_us;

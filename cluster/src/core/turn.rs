@@ -1,6 +1,6 @@
 //! What sessions work with during a turn: the shard, the hub and the sockets, and how requests get to their shard.
 
-use super::deliver::{Sink, deliver};
+use super::deliver::{SPENT_MAX, Sink, deliver};
 use super::hub::{Hub, TAKES_NO_WRITES};
 use super::message::{self, Incoming};
 use super::owners::{Owner, ROOM_KIB_MAX};
@@ -286,7 +286,10 @@ impl<S: Sockets> Turn<'_, S> {
 
     /// Lets walks go on, some pages a turn.
     pub fn walk(&mut self) {
-        for _ in 0..WALK_STEPS_PER_TURN {
+        for step in 0..WALK_STEPS_PER_TURN {
+            if step > 0 && self.hub.spent >= SPENT_MAX {
+                break;
+            }
             let Some(key) = self.hub.ready_walks.pop_front() else { break };
             self.walk_on(key);
         }
@@ -338,11 +341,12 @@ impl<S: Sockets> Turn<'_, S> {
             Dialogue::Resp(resp) => resp.walked(command, walk.outcome(), cursors, out),
             Dialogue::Wire(wire) => wire.walked(command, walk.outcome(), now_us, &clocks, out),
         };
-        // What the walk was charged for lies in the output now.
+        // What the walk was charged for lies in the output now, or leaves from its session in pieces.
         memory.note_appended(out.len() - queued);
         if let Some(settled) = settled {
             self.hub.settle(settled);
         }
+        self.hub.queue_leaving(conn);
         self.hub.after_answers(self.io, conn);
     }
 

@@ -3,6 +3,7 @@
 //! A slice is so many places of one core's table of connections, so that no core is held up by how many there are. A
 //! connection that comes or goes meanwhile may be told of or not.
 
+use super::pieces::Pieces;
 use pinion_engine::shard::request::Page;
 use std::ops::Range;
 use std::rc::Rc;
@@ -42,13 +43,13 @@ pub struct Listing {
     /// Cores that are still to be asked, the first from a place on.
     cores: Range<usize>,
     from: u32,
-    found: Page,
+    found: Pieces,
 }
 
 impl Listing {
     /// A visit of all that these cores have.
     pub fn new(wanted: Wanted, cores: Range<usize>) -> Listing {
-        Listing { wanted: Rc::new(wanted), cores, from: 0, found: Page::default() }
+        Listing { wanted: Rc::new(wanted), cores, from: 0, found: Pieces::default() }
     }
 
     /// Whom to ask next.
@@ -58,7 +59,7 @@ impl Listing {
 
     /// Takes in a slice: an item for each connection, and where its core goes on.
     pub fn take(&mut self, page: &Page, next: Option<&[u8]>) {
-        page.iter().for_each(|(line, value)| self.found.push(line, value));
+        page.iter().for_each(|(line, _)| self.found.push(line));
         match next.and_then(|next| next.first_chunk()) {
             Some(place) => self.from = u32::from_le_bytes(*place),
             None => {
@@ -68,9 +69,9 @@ impl Listing {
         }
     }
 
-    /// Bytes that were collected.
-    pub fn bytes(&self) -> usize {
-        self.found.bytes()
+    /// What was collected.
+    pub fn found(&self) -> &Pieces {
+        &self.found
     }
 
     /// Whether every core was asked.
@@ -79,7 +80,7 @@ impl Listing {
     }
 
     /// An item for each connection.
-    pub fn into_page(self) -> Page {
+    pub fn into_found(self) -> Pieces {
         self.found
     }
 }
@@ -103,6 +104,6 @@ mod tests {
         }
         assert_eq!(asked, [(0, 0), (0, 7), (1, 0)]);
         assert!(listing.is_done());
-        assert_eq!(listing.into_page().len(), 3);
+        assert_eq!(listing.into_found().len(), 3);
     }
 }

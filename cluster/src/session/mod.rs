@@ -7,6 +7,7 @@
 mod counting;
 pub mod listing;
 mod merge;
+pub mod pieces;
 pub mod resp;
 mod sampling;
 pub mod waits;

@@ -12,6 +12,7 @@
 use super::counting::Counting;
 use super::listing::{Listing, Slice};
 use super::merge::Merge;
+use super::pieces::Pieces;
 use super::sampling::{Need, Sampling};
 use super::wire::refused;
 use crate::core::sockets::Sockets;
@@ -27,8 +28,9 @@ use std::rc::Rc;
 
 /// Items and bytes of a page of one partition that a walk asks for.
 const PAGE_ITEMS: usize = 256;
-/// Bytes that a pattern may be compared with for one page: a millisecond or two.
+/// Bytes that a pattern may be compared with for one page: a millisecond or two. What one costs, in bytes copied.
 const PATTERN_STEPS: usize = 1 << 20;
+const STEP_COST: usize = 4;
 const PAGE_BYTES: usize = 128 << 10;
 
 /// Bytes that a walk may collect before it is refused.
@@ -120,6 +122,8 @@ pub enum Outcome {
     Count(u64, u64),
     /// These items, and where the next page begins.
     Items(Page, Option<Place>),
+    /// A list for a reply in RESP, and where the next page begins.
+    Listed(Pieces, Option<Place>),
     /// A cursor that another core should have kept isn't there any more.
     NoCursor,
     /// Refused: why, and in words.
@@ -146,7 +150,7 @@ pub enum Task {
         /// Looked at so far.
         seen: usize,
         /// Those that match.
-        items: Page,
+        items: Pieces,
     },
     /// A page in the order of keys.
     Merge(Merge),
@@ -185,6 +189,8 @@ pub struct Walk {
     /// Bytes that it may take, as long as it collects nothing.
     budget: usize,
     waiting: bool,
+    /// What comparing keys has cost since it was asked last, in bytes copied.
+    cost: usize,
     task: Task,
     /// Why it ends early; [`ErrorCode::BAD_CURSOR`] for a cursor that isn't there.
     refusal: Option<(ErrorCode, String)>,
@@ -214,6 +220,7 @@ impl Walk {
             groups: Vec::new(),
             budget: 0,
             waiting: false,
+            cost: 0,
             task,
             refusal: None,
         }
@@ -249,8 +256,8 @@ impl Walk {
     /// Bytes of memory that it takes, or may take before it is asked again.
     pub fn charge(&self) -> usize {
         match &self.task {
-            Task::Collect { items, .. } => items.bytes(),
-            Task::Clients(listing) => listing.bytes(),
+            Task::Collect { items, .. } => items.memory_bytes(),
+            Task::Clients(listing) => listing.found().memory_bytes(),
             Task::Sample(sampling) => sampling.bytes(),
             _ => self.budget,
         }
@@ -364,6 +371,11 @@ impl Walk {
         self.waiting = true;
     }
 
+    /// What it has cost since this was asked last, beside its answers, in bytes copied in the same time.
+    pub fn take_cost(&mut self) -> usize {
+        std::mem::take(&mut self.cost)
+    }
+
     /// Takes in an answer to the ask of `lane`.
     pub fn take(&mut self, lane: usize, answer: &Answer<'_>) {
         match (answer, &mut self.task) {
@@ -380,7 +392,7 @@ impl Walk {
             (Answer::Page { next, .. }, Task::FindCursor { .. }) => self.found_cursor(*next),
             (Answer::Page { page, next }, Task::Clients(listing)) => {
                 listing.take(page, *next);
-                if listing.bytes() > COLLECTED_BYTES_MAX {
+                if listing.found().bytes() > COLLECTED_BYTES_MAX {
                     let text = "the reply is over the limit of 64 MiB; ask for fewer connections".to_owned();
                     self.refusal = Some((ErrorCode::LIMIT, text));
                 }
@@ -439,10 +451,10 @@ impl Walk {
             }
             Task::Collect { keys, limit, seen, items } => {
                 let mut steps = PATTERN_STEPS;
-                for (key, value) in page.iter() {
+                for (key, _) in page.iter() {
                     match keys.takes(key, &mut steps) {
                         Some(true) if keys.is_limit_of_found() && items.len() >= *limit => break,
-                        Some(true) => items.push(key, value),
+                        Some(true) => items.push_bulk(key),
                         Some(false) => {}
                         None => {
                             let text = "the pattern takes too long to compare with keys as long as these";
@@ -451,6 +463,7 @@ impl Walk {
                         }
                     }
                 }
+                self.cost += STEP_COST * (PATTERN_STEPS - steps);
                 if keys.is_limit_of_found() {
                     *seen = items.len();
                 } else {
@@ -484,14 +497,14 @@ impl Walk {
             }
             (None, Task::Collect { items, .. }) => {
                 let next = self.partitions.get(self.at).map(|&partition| (partition, self.from));
-                Outcome::Items(items, next)
+                Outcome::Listed(items, next)
             }
             (None, Task::Merge(merge)) => {
                 let (items, rest) = merge.into_page();
                 Outcome::Items(items, rest.map(|key| (Partition(0), key)))
             }
             (None, Task::FindCursor { .. }) => Outcome::NoCursor,
-            (None, Task::Clients(listing)) => Outcome::Items(listing.into_page(), None),
+            (None, Task::Clients(listing)) => Outcome::Listed(listing.into_found(), None),
             (None, Task::Sample(sampling)) => Outcome::Items(sampling.into_page(), None),
         }
     }

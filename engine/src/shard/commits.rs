@@ -18,6 +18,9 @@ const CLOCK_INTERVAL_US: u64 = 1_000_000;
 const LAZY_COMMIT_BYTES: usize = 64 << 10;
 const LAZY_COMMIT_US: u64 = 2_000;
 
+/// A commit of so many bytes isn't written in a turn that has copied as much already: it costs about a millisecond.
+const LONG_BYTES: usize = 2 << 20;
+
 impl Shard {
     /// Turns the forming commit into one log write, if none is in flight.
     pub(super) fn start_commit(&mut self) {
@@ -29,7 +32,7 @@ impl Shard {
             return;
         }
         let is_clock_due = self.clock_due_us().is_some_and(|due_us| due_us <= self.mono_us);
-        if self.is_commit_early(is_clock_due) {
+        if self.is_commit_early(is_clock_due) || self.is_commit_long() {
             return;
         }
         if !self.forming.is_empty() {
@@ -69,10 +72,19 @@ impl Shard {
         is_early
     }
 
-    /// When a commit that nobody waits for is to be written.
+    /// Whether the forming commit is left for the next turn, because it is long and this one has taken in or applied as much:
+    /// what is copied on its way to the log comes in a turn of its own. Once, or writes without end would put it off for ever.
+    fn is_commit_long(&mut self) -> bool {
+        let is_long = self.copied_bytes >= LONG_BYTES && self.forming.bytes() >= LONG_BYTES;
+        self.is_put_off = is_long && !self.is_put_off && !self.is_closing;
+        self.is_put_off
+    }
+
+    /// When a commit that nobody waits for, or that was put off, is to be written.
     pub(super) fn commit_due_us(&self) -> Option<u64> {
         let can_be_written = !self.log.is_failed() && !self.log.is_writing();
-        self.forming_since_us.filter(|_| can_be_written).map(|since_us| since_us + LAZY_COMMIT_US)
+        let lazy_us = self.forming_since_us.map(|since_us| since_us + LAZY_COMMIT_US);
+        if self.is_put_off { Some(self.mono_us) } else { lazy_us }.filter(|_| can_be_written)
     }
 
     /// Logs what all clocks show: entries carry on from there.
@@ -162,6 +174,7 @@ impl Shard {
             if at_once {
                 self.partitions[place].applied_index = index;
             } else {
+                self.copied_bytes += payload.len();
                 let applied = apply_entry(&mut self.partitions, &mut self.sources, place, index, payload);
                 self.holds_expiring |= applied.expect("an entry that was encoded here decodes");
             }

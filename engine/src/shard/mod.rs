@@ -110,6 +110,9 @@ pub struct Shard {
     is_closing: bool,
     /// When a forming commit that nobody waits for was first put off, by the monotonic clock.
     forming_since_us: Option<u64>,
+    /// Bytes of writes that this turn has taken in or applied, and whether the forming commit was put off for that.
+    copied_bytes: usize,
+    is_put_off: bool,
     /// A log write failed, and what it left isn't settled.
     doubt: Option<Doubt>,
     log_backoff: Backoff,
@@ -127,6 +130,7 @@ impl Shard {
     pub fn tick(&mut self, now: Now) {
         self.mono_us = self.mono_us.max(now.mono_us);
         self.clock.tick(&now);
+        self.copied_bytes = 0;
     }
 
     /// Takes a request. Its answer goes to `out`, in this call or a later one.

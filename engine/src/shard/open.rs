@@ -98,6 +98,8 @@ impl Shard {
             wants_flush: is_full,
             is_closing: false,
             forming_since_us: None,
+            copied_bytes: 0,
+            is_put_off: false,
             doubt,
             log_backoff: Backoff::default(),
             manifest_backoff: Backoff::default(),

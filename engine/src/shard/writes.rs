@@ -307,6 +307,7 @@ impl Shard {
             }
         };
         self.counters.written_bytes += (key.len() + value.len()) as u64;
+        self.copied_bytes += value.len();
         if !visible {
             self.sources.insert(key, version, kind, expiry, value);
             self.holds_expiring |= expiry != Expiry::NEVER;

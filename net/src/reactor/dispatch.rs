@@ -128,14 +128,17 @@ fn may_retry(error: &io::Error) -> bool {
 }
 
 impl<H: Handler> Reactor<H> {
-    /// Hands all collected events to the handler.
+    /// Hands the collected events to the handler, in order, as many as it has time for.
     pub(super) fn dispatch(&mut self, handler: &mut H) {
         self.report_ended(handler);
-        for i in 0..self.completions.len() {
-            self.handle(handler, self.completions[i]);
+        let mut handled = 0;
+        // With one in any case, and with all where nothing comes after this.
+        while handled < self.completions.len() && (handled == 0 || self.io.stopping || handler.has_time()) {
+            self.handle(handler, self.completions[handled]);
             self.report_ended(handler);
+            handled += 1;
         }
-        self.completions.clear();
+        self.completions.drain(..handled);
         self.buffers.publish();
         // What becomes ready meanwhile is for the next turn, which then comes at once.
         std::mem::swap(&mut self.ready, &mut self.io.ready);

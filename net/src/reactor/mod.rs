@@ -148,7 +148,13 @@ pub trait Handler {
     /// Another core or thread called [`Waker::wake`] since the last call; many wakes may make one call.
     fn woken(&mut self, io: &mut Io<Self::Buf>);
 
-    /// All events of the turn were handled; the ring is entered next.
+    /// Whether the turn may go on with what further connections sent. What is left comes first in the next one, which comes at
+    /// once.
+    fn has_time(&self) -> bool {
+        true
+    }
+
+    /// The events of the turn were handled; the ring is entered next.
     fn end_turn(&mut self, io: &mut Io<Self::Buf>) -> Next;
 
     /// What a connection beyond [`ReactorConfig::connections_max`] is told before it is closed.

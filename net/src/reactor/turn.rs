@@ -28,7 +28,7 @@ pub struct Reactor<H: Handler> {
     /// Before the receive buffers, so that the ring is closed before their memory is freed.
     pub(super) io: Io<H::Buf>,
     pub(super) buffers: ReceiveBuffers,
-    /// What the last enter brought.
+    /// What enters have brought and isn't handled.
     pub(super) completions: Vec<Completion>,
     /// Connections to go on with in this turn.
     pub(super) ready: Vec<ConnId>,
@@ -166,7 +166,7 @@ impl<H: Handler> Reactor<H> {
         let Next::Sleep(timeout) = next else {
             return Ok(Wait::No);
         };
-        if !self.io.ready.is_empty() || !self.io.ended.is_empty() {
+        if !self.io.ready.is_empty() || !self.io.ended.is_empty() || !self.completions.is_empty() {
             return Ok(Wait::No);
         }
         let timeout = [timeout, self.io.own_timeout()].into_iter().flatten().min();

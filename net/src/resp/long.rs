@@ -9,6 +9,9 @@ use super::parser::{Args, Bulk, bulk};
 /// Arguments that are collected at a time.
 pub const RUN_ARGS_MAX: usize = 4096;
 
+/// Arguments that are looked at at a time while a command arrives: a millisecond or less.
+pub const LOOK_ARGS_MAX: usize = 8 * RUN_ARGS_MAX;
+
 /// Collects up to `most` arguments at the start of `bytes`; returns how many bytes they take. They are part of a command that
 /// the parser has found to be well-formed ([`super::Parsed::Long`]).
 pub fn next_args<'a>(bytes: &'a [u8], most: usize, args: &mut Args<'a>) -> usize {
@@ -34,6 +37,37 @@ mod tests {
             bytes.extend_from_slice(format!("${}\r\n{text}\r\n", text.len()).as_bytes());
         });
         bytes
+    }
+
+    #[test]
+    fn a_long_command_that_is_there_at_once_is_looked_at_in_several_calls() {
+        let limits = Limits { run_args_max: 50, look_args_max: 100, ..Limits::default() };
+        let mut parser = Parser::new(limits);
+        for count in [100, 101, 950] {
+            let whole = [command(count).as_slice(), b"PING\r\n"].concat();
+            let mut args = Args::new();
+            for _ in 0..count.div_ceil(100) - 1 {
+                assert_eq!(parser.next(&whole, &mut args), Parsed::Unfinished);
+            }
+            let Parsed::Long { start, count: found, consumed } = parser.next(&whole, &mut args) else {
+                panic!("it is there")
+            };
+            assert_eq!((start, found, consumed), (format!("*{count}\r\n").len(), count, whole.len() - 6));
+            // What follows is looked at from its beginning.
+            assert!(matches!(parser.next(&whole[consumed..], &mut args), Parsed::Inline { .. }));
+        }
+        // One that isn't all there goes on where it was.
+        let (whole, mut args) = (command(250), Args::new());
+        assert_eq!(parser.next(&whole[..whole.len() - 1], &mut args), Parsed::Unfinished);
+        assert_eq!(parser.next(&whole[..whole.len() - 1], &mut args), Parsed::Unfinished);
+        let incomplete = Parsed::Incomplete { need: whole.len() };
+        assert_eq!(parser.next(&whole[..whole.len() - 1], &mut args), incomplete);
+        assert!(matches!(parser.next(&whole, &mut args), Parsed::Long { count: 250, .. }));
+        // What is wrong behind is found when it is looked at.
+        let damaged = [b"*151\r\n", &command(150)["*150\r\n".len()..], b"?1\r\n"].concat();
+        let mut args = Args::new();
+        assert_eq!(parser.next(&damaged, &mut args), Parsed::Unfinished);
+        assert!(matches!(parser.next(&damaged, &mut args), Parsed::Invalid(_)));
     }
 
     #[test]

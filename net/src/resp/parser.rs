@@ -42,6 +42,9 @@ pub struct Limits {
     pub command_bytes_max: usize,
     /// Arguments that are collected at a time: a command with more is [`Parsed::Long`].
     pub run_args_max: usize,
+    /// Arguments that one call looks at, no fewer than are collected: in a command with more the next call goes on
+    /// ([`Parsed::Unfinished`]).
+    pub look_args_max: usize,
 }
 
 impl Default for Limits {
@@ -52,6 +55,7 @@ impl Default for Limits {
             args_max: 1 << 20,
             command_bytes_max: 32 << 20,
             run_args_max: long::RUN_ARGS_MAX,
+            look_args_max: long::LOOK_ARGS_MAX,
         }
     }
 }
@@ -166,6 +170,9 @@ pub enum Parsed {
         /// Bytes that must be there at least.
         need: usize,
     },
+    /// As many arguments as one call looks at are there and well-formed, and more follows: the next call, with the same bytes,
+    /// goes on behind them. Others come first.
+    Unfinished,
     /// Not a command.
     Invalid(ProtocolError),
 }
@@ -196,6 +203,10 @@ const LENGTH_BYTES_MAX: usize = 22;
 impl Parser {
     /// A parser with these limits.
     pub fn new(limits: Limits) -> Parser {
+        debug_assert!(
+            limits.run_args_max <= limits.look_args_max,
+            "what is collected is looked at in one piece"
+        );
         Parser { limits, progress: Progress::default() }
     }
 
@@ -221,6 +232,7 @@ impl Parser {
                     Err(error) => break Stop::Invalid(error),
                 },
                 Parsed::Empty { consumed } => (consumed, Flow::Continue),
+                Parsed::Unfinished => continue,
                 Parsed::Incomplete { need } => break Stop::NeedMore { need },
                 Parsed::Invalid(error) => break Stop::Invalid(error),
             };
@@ -252,8 +264,9 @@ impl Parser {
                 self.progress.need = need;
                 Parsed::Incomplete { need }
             }
+            Parsed::Unfinished => Parsed::Unfinished,
             done => {
-                if self.progress.need > 0 {
+                if self.progress.need > 0 || self.progress.at > 0 {
                     self.progress = Progress::default();
                 }
                 done
@@ -303,7 +316,8 @@ impl Parser {
         mut missing: usize,
         mut visit: impl FnMut(&'a [u8]),
     ) -> Parsed {
-        while missing > 0 {
+        let enough = missing.saturating_sub(self.limits.look_args_max);
+        while missing > enough {
             match bulk(bytes, at, self.limits.bulk_bytes_max) {
                 Bulk::Is(bulk, next) => {
                     visit(bulk);
@@ -316,6 +330,10 @@ impl Parser {
                 }
                 Bulk::Invalid(error) => return Parsed::Invalid(error),
             }
+        }
+        if missing > 0 {
+            self.progress = Progress { at, missing, need: 0 };
+            return Parsed::Unfinished;
         }
         Parsed::Command { consumed: at }
     }

@@ -62,6 +62,16 @@ fn a_command_over_the_limit_is_refused_before_it_is_buffered() {
     assert_eq!(drained.stop, Stop::Invalid(ProtocolError::CommandTooBig(100)));
 }
 
+/// What comes of bytes when as many calls look at them as it takes.
+fn finished<'a>(parser: &mut Parser, bytes: &'a [u8], args: &mut Args<'a>) -> Parsed {
+    loop {
+        match parser.next(bytes, args) {
+            Parsed::Unfinished => {}
+            parsed => return parsed,
+        }
+    }
+}
+
 #[test]
 fn many_arguments_in_small_pieces_are_read_a_bounded_number_of_times() {
     let mut bytes = b"*100001\r\n$4\r\nMGET\r\n".to_vec();
@@ -71,14 +81,14 @@ fn many_arguments_in_small_pieces_are_read_a_bounded_number_of_times() {
     for end in (1..bytes.len()).step_by(64) {
         let before = parser.progress.at;
         let mut args = Args::new();
-        assert!(matches!(parser.next(&bytes[..end], &mut args), Parsed::Incomplete { .. }));
+        assert!(matches!(finished(&mut parser, &bytes[..end], &mut args), Parsed::Incomplete { .. }));
         assert!(args.capacity() <= 8 || before == 0, "only the first look collects");
         steps += parser.progress.at - before;
     }
     assert!(steps <= bytes.len(), "each byte is checked once");
     let mut args = Args::new();
     assert_eq!(
-        parser.next(&bytes, &mut args),
+        finished(&mut parser, &bytes, &mut args),
         Parsed::Long { start: 9, count: 100_001, consumed: bytes.len() }
     );
     assert!(args.is_empty(), "so many aren't collected at once");

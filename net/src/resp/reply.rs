@@ -156,13 +156,18 @@ impl<'o> Encoder<'o> {
 
     /// Text for people (INFO, CLIENT LIST): a verbatim string to RESP3 clients.
     pub fn text(&mut self, text: &str) {
+        self.text_head(text.len());
+        self.out.extend_from_slice(text.as_bytes());
+        self.end_line();
+    }
+
+    /// The head of a text of so many bytes; these and a line break follow, as [`Encoder::elements`].
+    pub fn text_head(&mut self, bytes: usize) {
         match self.protocol {
-            Protocol::Resp2 => self.bulk(text.as_bytes()),
+            Protocol::Resp2 => self.header(b'$', bytes),
             Protocol::Resp3 => {
-                self.header(b'=', text.len() + 4);
+                self.header(b'=', bytes + 4);
                 self.out.extend_from_slice(b"txt:");
-                self.out.extend_from_slice(text.as_bytes());
-                self.end_line();
             }
         }
     }

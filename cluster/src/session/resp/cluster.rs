@@ -59,56 +59,68 @@ pub fn run(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, command: Cluster<'_>
     Taken::Yes
 }
 
-/// The host of a core; empty (clients read it as "the one you used") only where it isn't known what was reached.
-fn host(node: &NodeInfo, core: usize, reached: Option<IpAddr>) -> String {
-    let bound = node.addresses.resp_of(Some(core)).map(|addr| addr.ip());
-    bound.or(reached).map_or(String::new(), |ip| ip.to_string())
+/// What clients are told of a core: made once for a reply, which names it once for each of its runs of slots.
+struct Told {
+    id: String,
+    /// Empty (clients read it as "the one you used") only where it isn't known what was reached.
+    host: String,
+    port: i64,
+    /// Runs of slots.
+    runs: Vec<Range<u32>>,
 }
 
-fn port(node: &NodeInfo, core: usize) -> i64 {
-    node.addresses.resp_cores.get(core).map_or(0, |addr| i64::from(addr.port()))
-}
-
-/// The runs of slots of one core.
-fn runs_of(node: &NodeInfo, core: usize) -> Vec<Range<u32>> {
-    node.placement.slot_runs().into_iter().filter(|&(_, owner)| owner == core).map(|(run, _)| run).collect()
+/// What is told of each core.
+fn told(node: &NodeInfo, reached: Option<IpAddr>) -> Vec<Told> {
+    let core = |core| {
+        let bound = node.addresses.resp_of(Some(core)).map(|addr| addr.ip());
+        Told {
+            id: node.core_id(core),
+            host: bound.or(reached).map_or(String::new(), |ip| ip.to_string()),
+            port: node.addresses.resp_cores.get(core).map_or(0, |addr| i64::from(addr.port())),
+            runs: Vec::new(),
+        }
+    };
+    let mut cores: Vec<Told> = (0..node.placement.cores()).map(core).collect();
+    for (run, core) in node.placement.slot_runs() {
+        cores[core].runs.push(run);
+    }
+    cores
 }
 
 fn slots(reply: &mut Encoder<'_>, node: &NodeInfo, reached: Option<IpAddr>) {
-    let runs = node.placement.slot_runs();
+    let (cores, runs) = (told(node, reached), node.placement.slot_runs());
     reply.array(runs.len());
     for (run, core) in runs {
+        let core = &cores[core];
         reply.array(3);
         reply.integer(i64::from(run.start));
         reply.integer(i64::from(run.end) - 1);
         reply.array(4);
-        reply.bulk(host(node, core, reached).as_bytes());
-        reply.integer(port(node, core));
-        reply.bulk(node.core_id(core).as_bytes());
+        reply.bulk(core.host.as_bytes());
+        reply.integer(core.port);
+        reply.bulk(core.id.as_bytes());
         reply.array(0);
     }
 }
 
 fn shards(reply: &mut Encoder<'_>, node: &NodeInfo, reached: Option<IpAddr>) {
     reply.array(node.placement.cores());
-    for core in 0..node.placement.cores() {
-        let runs = runs_of(node, core);
+    for core in told(node, reached) {
         reply.map(2);
         reply.bulk(b"slots");
-        reply.array(runs.len() * 2);
-        for run in runs {
+        reply.array(core.runs.len() * 2);
+        for run in core.runs {
             reply.integer(i64::from(run.start));
             reply.integer(i64::from(run.end) - 1);
         }
         reply.bulk(b"nodes");
         reply.array(1);
-        let host = host(node, core, reached);
         let texts = [
-            ("id", node.core_id(core)),
-            ("ip", host.clone()),
-            ("endpoint", host),
-            ("role", "master".to_owned()),
-            ("health", "online".to_owned()),
+            ("id", core.id.as_str()),
+            ("ip", &core.host),
+            ("endpoint", &core.host),
+            ("role", "master"),
+            ("health", "online"),
         ];
         reply.map(texts.len() + 2);
         for (name, text) in texts {
@@ -116,7 +128,7 @@ fn shards(reply: &mut Encoder<'_>, node: &NodeInfo, reached: Option<IpAddr>) {
             reply.bulk(text.as_bytes());
         }
         reply.bulk(b"port");
-        reply.integer(port(node, core));
+        reply.integer(core.port);
         reply.bulk(b"replication-offset");
         reply.integer(0);
     }
@@ -133,12 +145,11 @@ fn info(node: &NodeInfo) -> String {
 
 fn nodes(node: &NodeInfo, me: usize, reached: Option<IpAddr>) -> String {
     let mut text = String::new();
-    for core in 0..node.placement.cores() {
+    for (core, told) in told(node, reached).into_iter().enumerate() {
         let flags = if core == me { "myself,master" } else { "master" };
-        let port = port(node, core);
-        let host = host(node, core, reached);
-        let _ = write!(text, "{} {host}:{port}@0 {flags} - 0 0 1 connected", node.core_id(core));
-        for run in runs_of(node, core) {
+        let Told { id, host, port, runs } = told;
+        let _ = write!(text, "{id} {host}:{port}@0 {flags} - 0 0 1 connected");
+        for run in runs {
             let _ = match run.len() {
                 1 => write!(text, " {}", run.start),
                 _ => write!(text, " {}-{}", run.start, run.end - 1),

@@ -12,6 +12,7 @@ mod gather;
 mod info;
 mod info_stats;
 mod keys;
+mod leaving;
 mod long;
 mod many;
 mod reply;
@@ -20,6 +21,7 @@ mod server;
 mod transaction;
 
 use super::{self as session, Dialogue, Hold, wrong_port};
+use crate::core::deliver::ANSWER_COST;
 use crate::core::hub::{Ending, Settled};
 use crate::core::owners::Owner;
 use crate::core::sockets::Sockets;
@@ -28,6 +30,7 @@ use crate::stats::Class;
 use crate::stats::tally::ErrorWord;
 use facts::Facts;
 use gather::Many;
+use leaving::Leaving;
 use long::Long;
 use pinion_engine::shard::request::Ticket;
 use pinion_net::reactor::ConnId;
@@ -67,6 +70,8 @@ pub struct RespSession {
     replies: ReplyQueue<Call>,
     /// A long command that isn't through.
     long: Option<Box<Long>>,
+    /// A reply that leaves in pieces.
+    leaving: Option<Box<Leaving>>,
     /// Sum of [`Call::values`].
     values_due: usize,
     /// The sequence of the next command.
@@ -133,7 +138,9 @@ impl RespSession {
     #[inline]
     pub fn memory_bytes(&self) -> usize {
         let (library, version) = &self.facts.library;
-        self.replies.memory_bytes() + self.facts.name.capacity() + library.capacity() + version.capacity()
+        let leaving = self.leaving.as_ref().map_or(0, |leaving| leaving.memory_bytes());
+        let names = self.facts.name.capacity() + library.capacity() + version.capacity();
+        self.replies.memory_bytes() + leaving + names
     }
 
     fn note(&mut self, sequence: Sequence) -> Sequence {
@@ -209,6 +216,12 @@ pub fn received(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, bytes: &[u8]) -
             Parsed::Empty { consumed } => (Taken::Yes, consumed),
             Parsed::Incomplete { need: bytes } => {
                 need = bytes;
+                break;
+            }
+            Parsed::Unfinished => {
+                turn.slice(conn);
+                // It has its room already.
+                need = turn.hub.sessions.get(conn).map_or(0, |session| session.claim);
                 break;
             }
             Parsed::Invalid(error) => (refuse(turn, conn, &error.to_string()), rest.len()),
@@ -363,6 +376,7 @@ fn answer(
     let (started_us, command) = (turn.hub.now.mono_us, turn.hub.command);
     let call = Call { shape: Shape::Ok, class: Class::Server, started_us, command, values: 0, many: None };
     let settled = call.settled(Ending::Done);
+    turn.hub.spent += ANSWER_COST / 2;
     let Some(session) = turn.hub.sessions.get(conn) else { return };
     if let Dialogue::Resp(resp) = &mut session.dialogue {
         resp.next += 1;

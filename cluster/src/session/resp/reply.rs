@@ -101,48 +101,48 @@ impl RespSession {
         let values = call.values as usize;
         let refused = match &outcome {
             Outcome::Refused(..) | Outcome::NoCursor => true,
-            Outcome::Items(page, _) => shape == Shape::KilledOne && page.is_empty(),
-            Outcome::Count(..) => false,
+            Outcome::Listed(found, _) => shape == Shape::KilledOne && found.is_empty(),
+            Outcome::Items(..) | Outcome::Count(..) => false,
         };
         let settled = call.settled(if refused { Ending::Refused } else { Ending::Done });
+        self.values_due -= values;
+        if let Outcome::Listed(list, next) = outcome {
+            let cursor = (shape == Shape::ScanPage).then(|| next.map_or(0, |place| cursors.keep(place)));
+            return match shape {
+                Shape::Killed | Shape::KilledOne => {
+                    self.replies.complete(sequence, out, |reply| write_killed(reply, shape, list.len()));
+                    Some(settled)
+                }
+                _ => self.begin_leaving((sequence, shape, settled), list, cursor, out),
+            };
+        }
         let before = std::mem::take(&mut self.facts.info);
         self.replies.complete(sequence, out, |reply| match (shape, outcome) {
             (Shape::Keyspace, Outcome::Count(keys, expiring)) => {
                 reply.text(&info::with_keyspace(before, keys, expiring));
             }
-            (_, outcome) => write_outcome(reply, shape, outcome, cursors),
+            (_, outcome) => write_outcome(reply, outcome),
         });
-        self.values_due -= values;
         Some(settled)
     }
 }
 
-fn write_outcome(reply: &mut Encoder<'_>, shape: Shape, outcome: Outcome, cursors: &mut Cursors) {
+fn write_outcome(reply: &mut Encoder<'_>, outcome: Outcome) {
     match outcome {
         Outcome::Count(count, _) => reply.integer(i64::try_from(count).unwrap_or(i64::MAX)),
         Outcome::NoCursor => reply.error(NO_CURSOR),
         Outcome::Refused(_, text) => reply.error(format!("ERR {text}")),
-        Outcome::Items(page, _) if shape == Shape::OneKey => {
-            reply.bulk_or_null(page.iter().next().map(|(key, _)| key));
-        }
-        Outcome::Items(page, _) if shape == Shape::Clients => {
-            let text: Vec<u8> = page.iter().flat_map(|(line, _)| line).copied().collect();
-            reply.text(&String::from_utf8_lossy(&text));
-        }
-        Outcome::Items(page, _) if shape == Shape::Killed => reply.integer(page.len() as i64),
-        Outcome::Items(page, _) if shape == Shape::KilledOne => match page.is_empty() {
-            true => reply.error(NO_SUCH_CLIENT),
-            false => reply.ok(),
-        },
-        Outcome::Items(page, next) => {
-            if shape == Shape::ScanPage {
-                let cursor = next.map_or(0, |place| cursors.keep(place));
-                reply.array(2);
-                reply.bulk(cursor.to_string().as_bytes());
-            }
-            reply.array(page.len());
-            page.iter().for_each(|(key, _)| reply.bulk(key));
-        }
+        // RANDOMKEY.
+        Outcome::Items(page, _) => reply.bulk_or_null(page.iter().next().map(|(key, _)| key)),
+        Outcome::Listed(..) => reply.error("ERR internal error: a list was answered as something else"),
+    }
+}
+
+fn write_killed(reply: &mut Encoder<'_>, shape: Shape, count: usize) {
+    match (shape, count) {
+        (Shape::KilledOne, 0) => reply.error(NO_SUCH_CLIENT),
+        (Shape::KilledOne, _) => reply.ok(),
+        _ => reply.integer(count as i64),
     }
 }
 

@@ -8,12 +8,12 @@ use super::reply::Shape;
 use super::{Call, RespSession, Taken, alone, answer, fail, info, stay_alone, with};
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
+use crate::session::pieces::Pieces;
 use crate::session::sampling::Sampling;
 use crate::session::walk::{Keys, Place, Task, Walk, by_core};
 use crate::stats::Class;
 use crate::stats::published::Figure;
 use pinion_engine::key::{Keyspace, Partition};
-use pinion_engine::shard::request::Page;
 use pinion_net::reactor::ConnId;
 use pinion_net::resp::Scan;
 use pinion_net::slot::Slot;
@@ -32,7 +32,7 @@ pub fn scan(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, scan: Scan<'_>) -> 
         keys: pattern.map_or(Keys::All, |pattern| Keys::Matching(pattern.into())),
         limit: scan.count.min(SCAN_COUNT_MAX),
         seen: 0,
-        items: Page::default(),
+        items: Pieces::default(),
     };
     let cores = turn.hub.node.placement.cores();
     let partitions = visible(turn, conn);
@@ -61,7 +61,7 @@ pub fn keys(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, pattern: &[u8]) -> 
         return Taken::NotYet;
     }
     let keys = Keys::Matching(pattern.into());
-    let task = Task::Collect { keys, limit: usize::MAX, seen: 0, items: Page::default() };
+    let task = Task::Collect { keys, limit: usize::MAX, seen: 0, items: Pieces::default() };
     let partitions = visible(turn, conn);
     start(turn, conn, Shape::AllKeys, (partitions, first(), task), None)
 }
@@ -103,7 +103,7 @@ pub fn keys_of_slot(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, slot: Slot,
     let home = turn.hub.node.placement.partition_of_slot(slot.number());
     let mut partitions = visible(turn, conn);
     partitions.retain(|&partition| partition == home);
-    let task = Task::Collect { keys: Keys::OfSlot(slot), limit: most, seen: 0, items: Page::default() };
+    let task = Task::Collect { keys: Keys::OfSlot(slot), limit: most, seen: 0, items: Pieces::default() };
     start(turn, conn, Shape::AllKeys, (partitions, first(), task), None)
 }
 

@@ -134,6 +134,10 @@ impl WireSession {
                 ending = Ending::Refused;
                 call.responder.refused(out, code, &text);
             }
+            Outcome::Listed(..) => {
+                ending = Ending::Refused;
+                call.responder.refused(out, ErrorCode::INTERNAL, "a scan was answered with a list");
+            }
             Outcome::NoCursor => {
                 ending = Ending::Refused;
                 call.responder.refused(out, ErrorCode::BAD_CURSOR, "");

@@ -16,6 +16,7 @@ mod log;
 mod monitor;
 mod report;
 mod stage;
+mod turns;
 mod verdict;
 
 use crate::cgroup::Cgroup;

@@ -3,6 +3,7 @@
 use super::Arguments;
 use super::monitor::Monitor;
 use super::stage::Stage;
+use super::turns::Turns;
 use crate::cgroup::Cgroup;
 use std::time::Duration;
 
@@ -37,6 +38,10 @@ impl Verdict {
             }
             None => {
                 verdict.broken.extend(wrong);
+                match Turns::of(stage) {
+                    Ok(turns) => verdict.measured.push(turns.describe()),
+                    Err(what) => verdict.broken.push(what),
+                }
                 let stopped = monitor.stop();
                 stage.log.read(true);
                 match stopped {

@@ -18,6 +18,47 @@ fn what_is_written_all_the_time_is_synced_all_the_same() {
     assert!((15..=25).contains(&syncs), "{syncs} syncs in a second");
 }
 
+/// Whether the turn that ends now begins to write a commit.
+fn writes_log(hand: &mut Hand) -> bool {
+    let before = hand.shard.stats().commits;
+    hand.shard.end_turn();
+    hand.held.extend(hand.shard.take_requests());
+    hand.shard.stats().commits > before
+}
+
+#[test]
+fn a_long_commit_is_written_in_a_turn_of_its_own() {
+    let value = vec![b'v'; 1 << 20];
+    let put_one =
+        Update::Put { value: &value, expiry: PutExpiry::Never, condition: Condition::None, want_old: false };
+    let updates = [b"a", b"b", b"c"].map(|key| (&key[..], put_one));
+    let long = Op::UpdateMany { updates: &updates };
+    for durability in [Durability::Sync, Durability::IntervalMs(50), Durability::None] {
+        let mut hand = Hand::new(durability, Tuning { segment_bytes: 8 << 20, ..Tuning::new(256 << 20) });
+        hand.put(b"first", b"the log has its segments");
+        hand.end_turn_late();
+        hand.settle();
+        // Whatever comes meanwhile, it is put off once.
+        for turn in 0..2 {
+            hand.send(long);
+            assert_eq!(writes_log(&mut hand), turn == 1, "turn {turn} under {durability:?}");
+            let due_us = hand.shard.next_deadline_us();
+            let is_due = due_us.is_some_and(|due_us| due_us <= hand.now.mono_us);
+            assert!(turn == 1 || is_due, "the next turn comes at once, not at {due_us:?}");
+        }
+        hand.settle();
+        assert_eq!(hand.get(b"c"), Seen::Value(value.clone()));
+        // A short one isn't put off, nor is the last.
+        hand.send(put(b"short", &value));
+        assert!(writes_log(&mut hand), "under {durability:?}");
+        hand.settle();
+        hand.shard.begin_shutdown();
+        hand.send(long);
+        assert!(writes_log(&mut hand), "under {durability:?}");
+        hand.settle();
+    }
+}
+
 #[test]
 fn a_shard_is_idle_only_when_its_last_sync_is_done() {
     let mut hand = Hand::new(Durability::None, usual());

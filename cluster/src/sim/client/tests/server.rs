@@ -108,7 +108,9 @@ impl Conn {
                 self.closes = true;
                 consumed
             }
-            resp::Parsed::Long { .. } => unreachable!("these clients name few keys"),
+            resp::Parsed::Long { .. } | resp::Parsed::Unfinished => {
+                unreachable!("these clients name few keys")
+            }
             resp::Parsed::Empty { consumed } => consumed,
             resp::Parsed::Incomplete { .. } => 0,
             resp::Parsed::Invalid(error) => {
