@@ -206,7 +206,7 @@ fn as_many_clients_are_promised_as_there_is_memory_for() {
     let kvd = Kvd::start(&dir, &["--shards", "2", "--memory", "32MiB", "--connections-max", "5000"]);
     let mut resp = kvd.resp();
     let promised = resp.call(&["CONFIG", "GET", "maxclients"]).items();
-    assert_eq!(promised, ["maxclients", "2048"].map(Reply::bulk));
+    assert_eq!(promised, ["maxclients", "1792"].map(Reply::bulk));
     let Reply::Bulk(clients) = resp.call(&["INFO", "clients"]) else { panic!("INFO answers a text") };
-    assert!(String::from_utf8_lossy(&clients).contains("maxclients:2048\r\n"));
+    assert!(String::from_utf8_lossy(&clients).contains("maxclients:1792\r\n"));
 }

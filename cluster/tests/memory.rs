@@ -292,6 +292,33 @@ fn idle_connections_are_small_and_counted() {
 }
 
 #[test]
+fn old_values_that_nobody_reads_stay_within_the_memory() {
+    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut siege = Siege::begin(64);
+    let mut resp = siege.kvd.resp();
+    for number in 0..8_u8 {
+        let key = format!("long{number}");
+        assert_eq!(resp.call(&[b"SET", key.as_bytes(), &vec![number; 7 * MIB / 2]]), Reply::ok());
+    }
+    let address = siege.kvd.resp.clone();
+    for number in 0..40 {
+        let key = format!("long{}", number % 8);
+        // What isn't set is answered, and so is what only gets another expiry.
+        let set = encode(&["SET", &key, "other", "NX", "GET"]);
+        let expire = encode(&["GETEX", &key, "EX", "10000"]);
+        siege.attack(&address, if number % 2 == 0 { set } else { expire }.repeat(50));
+    }
+    siege.serve(300);
+    // Alone, the longest has room.
+    siege.wait("somebody who reads is answered", |siege| {
+        let reply = siege.kvd.resp().call(&["SET", "long0", "other", "NX", "GET"]);
+        assert!(matches!(reply, Reply::Bulk(_) | Reply::Error(_)), "{reply:?}");
+        reply == Reply::bulk(vec![0; 7 * MIB / 2])
+    });
+    siege.end();
+}
+
+#[test]
 fn long_values_on_their_way_to_the_disk_stay_within_the_memory() {
     let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let siege = Siege::begin(64);

@@ -66,6 +66,14 @@ impl<S: Sockets> Answers for Sink<'_, S> {
             Some(Owner::Walk | Owner::Nobody) | None => true,
         }
     }
+
+    fn has_room_for_old(&mut self, ticket: Ticket, bytes: usize) -> bool {
+        match Owner::of(ticket) {
+            Some(Owner::Core { room_kib, .. }) => bytes <= (room_kib as usize) << 10,
+            Some(Owner::Connection { .. }) => has_memory(&self.hub.memory, 0, bytes),
+            Some(Owner::Walk | Owner::Nobody) | None => true,
+        }
+    }
 }
 
 /// Whether the memory has room for a value beside those `gathered` for the same response. Such values are there twice for a

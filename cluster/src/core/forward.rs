@@ -11,19 +11,36 @@ use pinion_engine::shard::request::{Answer, Op, Request, Ticket};
 use pinion_net::reactor::ConnId;
 use std::collections::VecDeque;
 
+/// What comes back for a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Parcel {
+    /// There is room for so many KiB of values in its answers.
+    pub room_kib: u32,
+    /// Answers still to come: one, but for [`Op::GetMany`].
+    pub answers: usize,
+    /// Room that was promised for them, bytes.
+    pub promised: usize,
+}
+
+impl Parcel {
+    /// Nothing is promised.
+    pub fn new(room_kib: u32, answers: usize) -> Parcel {
+        Parcel { room_kib, answers, promised: 0 }
+    }
+}
+
 /// A request that another core works on.
 #[derive(Clone, Copy, Debug)]
 struct Sent {
     ticket: Ticket,
     bytes: usize,
-    /// Answers still to come: one, but for [`Op::GetMany`].
-    answers: usize,
+    parcel: Parcel,
 }
 
 /// A request that waits for a credit; its bytes begin with room for its slot.
 struct Delayed {
     ticket: Ticket,
-    answers: usize,
+    parcel: Parcel,
     message: Vec<u8>,
 }
 
@@ -84,57 +101,54 @@ impl Forwards {
             Op::GetMany { keys, .. } => keys.len().max(1),
             _ => 1,
         };
-        self.send_for(core, ticket, room_kib, answers, request)
+        self.send_for(core, ticket, Parcel::new(room_kib, answers), request)
     }
 
-    /// As [`Forwards::send`], for a request that is answered so many times.
-    pub fn send_for(
-        &mut self,
-        core: usize,
-        ticket: Ticket,
-        room_kib: u32,
-        answers: usize,
-        request: &Request<'_>,
-    ) -> bool {
-        self.send_encoded(core, ticket, answers, |batch, slot| {
-            message::write_request(batch, slot, room_kib, request);
+    /// As [`Forwards::send`], for a request that such a parcel answers.
+    pub fn send_for(&mut self, core: usize, ticket: Ticket, parcel: Parcel, request: &Request<'_>) -> bool {
+        self.send_encoded(core, ticket, parcel, |batch, slot| {
+            message::write_request(batch, slot, parcel.room_kib, request);
         })
     }
 
     /// Asks another core for a place in a scan that it keeps.
     pub fn send_cursor(&mut self, core: usize, ticket: Ticket, cursor: u64) -> bool {
-        self.send_encoded(core, ticket, 1, |batch, slot| message::write_cursor(batch, slot, cursor))
+        self.send_encoded(core, ticket, Parcel::new(0, 1), |batch, slot| {
+            message::write_cursor(batch, slot, cursor)
+        })
     }
 
     /// Asks another core for a slice of its connections.
     pub fn send_clients(&mut self, ticket: Ticket, slice: &Slice) -> bool {
-        self.send_encoded(slice.core, ticket, 1, |batch, slot| {
+        self.send_encoded(slice.core, ticket, Parcel::new(0, 1), |batch, slot| {
             message::write_clients(batch, slot, &slice.wanted, slice.from)
         })
     }
 
     /// Asks another core for the place of a key that `dice` chooses.
     pub fn send_random(&mut self, core: usize, ticket: Ticket, dice: u64) -> bool {
-        self.send_encoded(core, ticket, 1, |batch, slot| message::write_random(batch, slot, dice))
+        self.send_encoded(core, ticket, Parcel::new(0, 1), |batch, slot| {
+            message::write_random(batch, slot, dice)
+        })
     }
 
     fn send_encoded(
         &mut self,
         core: usize,
         ticket: Ticket,
-        answers: usize,
+        parcel: Parcel,
         encode: impl FnOnce(&mut Vec<u8>, u64),
     ) -> bool {
         self.count += 1;
         if self.has_room(core) {
             let slot = self.take_slot();
             let bytes = self.port.request(core, |batch| encode(batch, slot as u64));
-            self.sent[slot] = Some(Sent { ticket, bytes, answers });
+            self.sent[slot] = Some(Sent { ticket, bytes, parcel });
             return true;
         }
         let mut message = Vec::new();
         encode(&mut message, 0);
-        self.backlogs[core].push_back(Delayed { ticket, answers, message });
+        self.backlogs[core].push_back(Delayed { ticket, parcel, message });
         false
     }
 
@@ -148,32 +162,35 @@ impl Forwards {
         }
     }
 
-    /// Takes in an answer from `core`: the ticket it is for. The credit comes back with the last answer.
-    pub fn answered(&mut self, core: usize, slot: u64, answer: &Answer<'_>) -> Ticket {
+    /// Takes in an answer from `core`: the ticket it is for, and the promised room that it ends. The credit comes back with
+    /// the last answer.
+    pub fn answered(&mut self, core: usize, slot: u64, answer: &Answer<'_>) -> (Ticket, usize) {
         let place = slot as usize;
         let sent = self.sent[place].as_mut().expect("a core answers a request as often as it asks for");
-        let ticket = sent.ticket;
+        let (ticket, parcel) = (sent.ticket, &mut sent.parcel);
         // A refusal answers for all items, and one that waits has named those that are left.
-        sent.answers = if matches!(answer, Answer::Item { .. }) { sent.answers - 1 } else { 0 };
-        if sent.answers == 0 {
+        parcel.answers = if matches!(answer, Answer::Item { .. }) { parcel.answers - 1 } else { 0 };
+        let mut promised = 0;
+        if parcel.answers == 0 {
+            promised = parcel.promised;
             let bytes = sent.bytes;
             self.sent[place] = None;
             self.free.push(slot as u32);
             self.port.credit(core, bytes);
         }
-        ticket
+        (ticket, promised)
     }
 
     /// Sends what credits allow of the backlog to `core`; each ticket that leaves it is passed to `left`.
     pub fn pump(&mut self, core: usize, mut left: impl FnMut(Ticket)) {
         while self.port.has_credit(core) {
-            let Some(Delayed { ticket, answers, mut message }) = self.backlogs[core].pop_front() else {
+            let Some(Delayed { ticket, parcel, mut message }) = self.backlogs[core].pop_front() else {
                 return;
             };
             let slot = self.take_slot();
             message::set_slot(&mut message, slot as u64);
             let bytes = self.port.request(core, |batch| batch.extend_from_slice(&message));
-            self.sent[slot] = Some(Sent { ticket, bytes, answers });
+            self.sent[slot] = Some(Sent { ticket, bytes, parcel });
             left(ticket);
         }
     }

@@ -24,14 +24,18 @@ pub struct Split {
     pub connections: usize,
 }
 
+/// What a core takes that is in no account, bytes: stacks, rings, the buffers of its background thread.
+const OWN_BYTES: usize = 2 << 20;
+
 /// What a connection costs that does nothing, bytes: its places in the reactor and among the sessions.
 pub const CONNECTION_BYTES: usize = 1 << 10;
 
 impl Split {
-    /// Of so many bytes, a quarter is for connections.
+    /// Of so many bytes a little is what a core takes in any case; of the rest, a quarter is for connections.
     pub fn of(core_bytes: usize) -> Split {
-        let connections = core_bytes / 4;
-        Split { shard: core_bytes - connections, connections }
+        let to_divide = core_bytes - OWN_BYTES.min(core_bytes / 8);
+        let connections = to_divide / 4;
+        Split { shard: to_divide - connections, connections }
     }
 
     /// The longest value that is taken, bytes: one may come in while another leaves.
@@ -97,6 +101,8 @@ pub struct Memory {
     /// What the sockets hold, as they last said, and what was appended to outputs since.
     sockets: usize,
     appended: usize,
+    /// Room that other cores may use unasked for the old values of updates.
+    promised: usize,
     /// Room that commands which are coming in were given; the sockets count it.
     claimed: usize,
     /// What of all that belongs to connections that are ending, and goes back by itself.
@@ -121,6 +127,7 @@ impl Memory {
             sessions: 0,
             sockets: 0,
             appended: 0,
+            promised: 0,
             claimed: 0,
             leaving: 0,
             short_claims: VecDeque::new(),
@@ -207,9 +214,32 @@ impl Memory {
     /// that never fits beside others: values may be longer than what is taken now, where they were written with more memory.
     #[inline]
     pub fn has_room_for_answer(&self, bytes: usize) -> bool {
-        let used = self.used();
-        let most = if bytes <= SHORT_BYTES { self.short_max() } else { self.long_max() };
-        used + bytes <= most || used <= self.bytes_max / 2 && bytes > self.bytes_max / 16 * 9
+        if bytes <= SHORT_BYTES {
+            return self.used() + bytes <= self.short_max();
+        }
+        let used = self.used() + self.promised;
+        used + bytes <= self.long_max() || used <= self.bytes_max / 2 && bytes > self.value_max()
+    }
+
+    /// The longest value that is taken, bytes.
+    fn value_max(&self) -> usize {
+        self.bytes_max / 16 * 9
+    }
+
+    /// Room for the old value that an update on another core may answer, whose length nobody here knows: for the longest if
+    /// it is the first that is promised, else for a short one, as far as there is some. It counts against what is long until
+    /// it is given back.
+    pub fn promise(&mut self) -> usize {
+        let most = if self.promised == 0 { self.value_max() } else { SHORT_BYTES };
+        let promise = most.min(self.long_max().saturating_sub(self.used() + self.promised));
+        self.promised += promise;
+        promise
+    }
+
+    /// The answer that something was promised for is here, or none comes.
+    pub fn keep_promise(&mut self, bytes: usize) {
+        debug_assert!(bytes <= self.promised, "what is given back was promised");
+        self.promised = self.promised.saturating_sub(bytes);
     }
 
     /// There was no room for an answer of so many bytes; it is looked for until then.

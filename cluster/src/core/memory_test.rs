@@ -103,6 +103,21 @@ fn what_an_answer_lacks_is_looked_for_until_it_is_there_or_nobody_wants_it() {
     assert!(!memory.has_waiting());
 }
 
+#[test]
+fn what_is_promised_counts_against_what_is_long_until_it_is_here() {
+    let mut memory = Memory::new(8 * MIB);
+    let longest = 8 * MIB / 16 * 9;
+    assert_eq!(memory.promise(), longest);
+    assert!(memory.has_room_for_answer(2 * MIB) && !memory.has_room_for_answer(3 * MIB));
+    // One that is long, and short ones as far as they go.
+    let short: Vec<_> = (0..12).map(|_| memory.promise()).collect();
+    assert!(short[..10].iter().all(|&bytes| bytes == SHORT_BYTES) && short[11] == 0, "{short:?}");
+    assert!(!memory.has_room_for_answer(SHORT_BYTES + 1) && memory.has_room_for_answer(SHORT_BYTES));
+    assert!(!memory.is_tight(), "what is small goes on");
+    short.into_iter().chain([longest]).for_each(|bytes| memory.keep_promise(bytes));
+    assert!(memory.has_room_for_answer(7 * MIB));
+}
+
 fn claim(conn: u64, bytes: usize, has: usize) -> Claim {
     Claim { conn: ConnId::from_u64(conn), bytes, has }
 }
@@ -178,10 +193,11 @@ fn room_is_made_for_several_at_once_and_not_for_what_goes_back_by_itself() {
 fn the_two_parts_are_the_whole_and_the_limits_fit() {
     for bytes in [16 * MIB, 32 * MIB + 3, 1 << 40] {
         let split = Split::of(bytes);
-        assert_eq!(split.shard + split.connections, bytes);
+        let own = bytes - split.shard - split.connections;
+        assert!(own == OWN_BYTES && split.shard >= 3 * split.connections, "{split:?}");
         assert!(split.command_bytes_max() > split.value_bytes_max() + (64 << 10));
         let idle = split.connections_max() * CONNECTION_BYTES + split.spare_bytes_max();
         assert!(idle + split.connections / 32 + split.command_bytes_max() <= split.connections);
-        assert!(split.connections_max() >= 1024);
+        assert!(split.connections_max() >= 896);
     }
 }

@@ -1,6 +1,7 @@
 //! What sessions work with during a turn: the shard, the hub and the sockets, and how requests get to their shard.
 
 use super::deliver::{SPENT_MAX, Sink, deliver};
+use super::forward::Parcel;
 use super::hub::{Hub, TAKES_NO_WRITES};
 use super::message::{self, Incoming};
 use super::owners::{Owner, ROOM_KIB_MAX};
@@ -12,7 +13,7 @@ use crate::session::walks::{Admission, Walks};
 use crate::session::{Dialogue, Hold, ROOM_PER_READ_MIN};
 use pinion_engine::key::Partition;
 use pinion_engine::shard::Shard;
-use pinion_engine::shard::request::{Answer, Page, Request, Ticket};
+use pinion_engine::shard::request::{Answer, Op, Page, Request, Ticket};
 use pinion_net::reactor::ConnId;
 use pinion_net::slot::Slot;
 use std::cmp::Reverse;
@@ -83,8 +84,25 @@ impl<S: Sockets> Turn<'_, S> {
     /// As [`Turn::submit_read`], for a request on one key of a connection.
     #[inline]
     pub fn submit_single(&mut self, conn: ConnId, core: usize, ticket: Ticket, request: Request<'_>) {
-        let room = if core == self.hub.me { 0 } else { self.room_per_read(conn) };
-        self.submit_read(ticket, room, request);
+        match request.op {
+            _ if core == self.hub.me => self.submit_read(ticket, 0, request),
+            Op::Update { update, .. } if update.wants_old() => self.submit_promising(core, ticket, &request),
+            _ => {
+                let room = self.room_per_read(conn);
+                self.submit_read(ticket, room, request);
+            }
+        }
+    }
+
+    /// Sends another core an update that answers the value before it: how long that is nobody here knows.
+    #[cold]
+    fn submit_promising(&mut self, core: usize, ticket: Ticket, request: &Request<'_>) {
+        let promised = self.hub.memory.promise();
+        let room = promised.max(ROOM_PER_READ_MIN);
+        let parcel = Parcel { room_kib: room_kib(room), answers: 1, promised };
+        if !self.hub.forwards.send_for(core, ticket, parcel, request) {
+            self.hub.backlogged(self.io, ticket);
+        }
     }
 
     /// As [`Turn::submit_read`], for a request that is answered so many times.
@@ -92,7 +110,7 @@ impl<S: Sockets> Turn<'_, S> {
         let core = self.hub.node.placement.core_of(request.partition);
         if core == self.hub.me {
             self.shard.request(ticket, request, &mut Sink { hub: self.hub, io: self.io });
-        } else if !self.hub.forwards.send_for(core, ticket, room_kib(room), answers, &request) {
+        } else if !self.hub.forwards.send_for(core, ticket, Parcel::new(room_kib(room), answers), &request) {
             self.hub.backlogged(self.io, ticket);
         }
     }
@@ -200,7 +218,8 @@ impl<S: Sockets> Turn<'_, S> {
             let (mut page, clocks) = (Page::default(), self.hub.clocks);
             while let Some(batch) = self.hub.forwards.port().take_answers(core) {
                 message::each_answer(&batch, &mut page, &clocks, |slot, answer| {
-                    let ticket = self.hub.forwards.answered(core, slot, &answer);
+                    let (ticket, promised) = self.hub.forwards.answered(core, slot, &answer);
+                    self.hub.memory.keep_promise(promised);
                     deliver(self.hub, self.io, ticket, &answer);
                 });
                 self.hub.forwards.port().recycle(batch);

@@ -54,16 +54,6 @@ pub(super) fn needs_current(update: &Update<'_>) -> bool {
     }
 }
 
-/// Whether the answer carries the old value.
-pub(super) fn wants_old(update: &Update<'_>) -> bool {
-    matches!(
-        update,
-        Update::Put { want_old: true, .. }
-            | Update::Delete { want_old: true, .. }
-            | Update::Expire { want_old: true, .. }
-    )
-}
-
 /// Evaluates `update` against the live value `current`. `scratch` holds values that are made here.
 pub(super) fn evaluate<'a>(
     update: &Update<'a>,

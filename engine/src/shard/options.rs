@@ -114,7 +114,8 @@ impl Budgets {
     /// a small budget, at the cost of blocks and resident tables.
     pub fn new(memory_bytes: usize) -> Budgets {
         const MIB: usize = 1 << 20;
-        let memory = memory_bytes.max(ShardOptions::MEMORY_BYTES_MIN);
+        // What is below goes on all the same.
+        let memory = memory_bytes.max(8 * MIB);
         let memtable = (memory / 8).clamp(2 * MIB, 64 * MIB);
         let memtables = memtable * 3;
         let parked = (memory / 16).clamp(MIB, 64 * MIB);
@@ -142,7 +143,7 @@ mod tests {
 
     #[test]
     fn the_shares_never_exceed_the_budget() {
-        for mib in [16, 64, 256, 1024, 16 * 1024] {
+        for mib in [10, 16, 64, 256, 1024, 16 * 1024] {
             let memory = mib << 20;
             let budgets = Budgets::new(memory);
             assert!(

@@ -125,6 +125,18 @@ pub enum Update<'a> {
     },
 }
 
+impl Update<'_> {
+    /// Whether the answer carries the old value.
+    pub fn wants_old(&self) -> bool {
+        matches!(
+            self,
+            Update::Put { want_old: true, .. }
+                | Update::Delete { want_old: true, .. }
+                | Update::Expire { want_old: true, .. }
+        )
+    }
+}
+
 /// The expiry a put leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PutExpiry {
@@ -299,6 +311,13 @@ pub trait Answers {
     #[inline]
     fn has_room(&mut self, ticket: Ticket, given: usize, bytes: usize) -> bool {
         let _ = (ticket, given, bytes);
+        true
+    }
+
+    /// Whether an update may answer an old value of so many bytes. Asked where that is longer than [`ROOM_BYTES`], before
+    /// anything is changed. If not, the update is refused.
+    fn has_room_for_old(&mut self, ticket: Ticket, bytes: usize) -> bool {
+        let _ = (ticket, bytes);
         true
     }
 }

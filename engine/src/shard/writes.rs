@@ -1,10 +1,10 @@
 //! Updates: evaluated on arrival against the newest pending value; their effects join the forming commit.
 
 use super::apply::apply_clear;
-use super::evaluate::{EXPIRY_LIMIT, Effect, Reply, evaluate, needs_current, wants_old};
+use super::evaluate::{EXPIRY_LIMIT, Effect, Reply, evaluate, needs_current};
 use super::generation::{OwnedValue, Pending, PendingAnswer, Write};
 use super::options::Durability;
-use super::request::{Answer, Answers, Condition, PutExpiry, Refusal, Update, Value};
+use super::request::{Answer, Answers, Condition, PutExpiry, ROOM_BYTES, Refusal, Update, Value};
 use super::sources::Point;
 use super::{Flow, Shard, ShardOptions, Since, Target};
 use crate::error::Error;
@@ -16,6 +16,10 @@ use std::collections::HashMap;
 
 /// The buffer for values that updates make keeps so much memory.
 const SCRATCH_BYTES_MAX: usize = 64 << 10;
+
+/// Why an update isn't done whose answer would carry too long a value.
+const NO_ROOM_FOR_OLD: &str = "the old value has no room beside other answers now; nothing was changed: read other replies, \
+                               then ask again, or raise --memory";
 
 /// The newest state of a key, pending writes included.
 enum Known<'a> {
@@ -54,7 +58,8 @@ impl Shard {
         if let Err(refusal) = self.admit(key, update) {
             return self.refuse(target, refusal, out);
         }
-        match self.apply_update(target, key, update) {
+        match self.apply_update(target, key, update, out) {
+            Ok(Step::NoRoom) => self.refuse(target, Refusal::NoRoom(NO_ROOM_FOR_OLD), out),
             Ok(Step::Cold(block)) => Flow::Cold(SmallVec::from_slice(&[block])),
             Ok(Step::Done(evaluated)) => {
                 self.answer_update(target, evaluated, out);
@@ -224,14 +229,20 @@ impl Shard {
         is_commit_full || self.written_bytes() > self.budgets.memtables || self.is_waiting_room_full()
     }
 
-    /// Memory of what was written and isn't in a table: memtables, and what is on its way to them.
+    /// Memory of what was written and isn't in a table: memtables, and commits, which are there as batches and as what is
+    /// written to the log.
     pub(super) fn written_bytes(&self) -> usize {
-        let pending = if self.applies_at_once() { 0 } else { self.forming.bytes() + self.writing.bytes() };
-        self.sources.memtable_bytes() + pending
+        self.sources.memtable_bytes() + 2 * (self.forming.bytes() + self.writing.bytes())
     }
 
     /// Evaluates one update and logs its effect.
-    fn apply_update(&mut self, target: Target, key: &[u8], update: &Update<'_>) -> Result<Step, Error> {
+    fn apply_update(
+        &mut self,
+        target: Target,
+        key: &[u8],
+        update: &Update<'_>,
+        out: &mut impl Answers,
+    ) -> Result<Step, Error> {
         self.counters.writes += 1;
         self.counters.last_write_us = self.mono_us;
         target.prefix.stored_key(key, &mut self.key_scratch);
@@ -253,9 +264,15 @@ impl Shard {
             let verdict = evaluate(update, current, &now, value_bytes_max, &mut scratch);
             // A condition that failed answers what is there; a put that was asked for the old value, what was.
             let old =
-                current.map(|value| if wants_old(update) { value } else { Value { bytes: &[], ..value } });
-            let keep = wants_old(update) || verdict.reply == Reply::NotMet;
-            (verdict, since, old.filter(|_| keep).map(|value| Box::new(OwnedValue::new(value))))
+                current.map(|value| if update.wants_old() { value } else { Value { bytes: &[], ..value } });
+            let keep = update.wants_old() || verdict.reply == Reply::NotMet;
+            let old = old.filter(|_| keep);
+            let bytes = old.map_or(0, |value| value.bytes.len());
+            if bytes > ROOM_BYTES && !out.has_room_for_old(target.ticket, bytes) {
+                self.value_scratch = scratch;
+                return Ok(Step::NoRoom);
+            }
+            (verdict, since, old.map(|value| Box::new(OwnedValue::new(value))))
         } else {
             let verdict = evaluate(update, None, &now, value_bytes_max, &mut scratch);
             (verdict, Since::Applied, None)
@@ -354,4 +371,6 @@ impl Shard {
 enum Step {
     Done(Evaluated),
     Cold(BlockRef),
+    /// The answer would carry a value that there is no room for. Nothing is done.
+    NoRoom,
 }

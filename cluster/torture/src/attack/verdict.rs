@@ -38,6 +38,10 @@ impl Verdict {
             }
             None => {
                 verdict.broken.extend(wrong);
+                let lost: u64 = stage.honest.seen().losses.values().sum();
+                if lost > 0 {
+                    verdict.broken.push(format!("honest connections were closed: {lost}"));
+                }
                 match Turns::of(stage) {
                     Ok(turns) => verdict.measured.push(turns.describe()),
                     Err(what) => verdict.broken.push(what),

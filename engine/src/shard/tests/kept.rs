@@ -16,6 +16,10 @@ impl Answers for Narrow {
     fn has_room(&mut self, _: Ticket, given: usize, bytes: usize) -> bool {
         given + bytes <= self.room
     }
+
+    fn has_room_for_old(&mut self, _: Ticket, bytes: usize) -> bool {
+        bytes <= self.room
+    }
 }
 
 impl Narrow {
@@ -103,6 +107,31 @@ fn a_value_waits_for_room_and_one_that_nobody_waits_for_is_forgotten() {
     assert!(hand.shard.kept.is_empty());
     hand.ask_narrowly(Op::GoOn { read: 2 }, &mut narrow);
     assert!(matches!(narrow.seen.pop(), Some(Seen::Refused(_))));
+}
+
+/// What an update of `a` that answers the old value comes to where there is room for so many bytes of it.
+fn updated_narrowly(hand: &mut Hand, room: usize) -> Seen {
+    let update =
+        Update::Put { value: b"new", expiry: PutExpiry::Never, condition: Condition::None, want_old: true };
+    let mut narrow = Narrow { room, seen: Vec::new() };
+    hand.ask_narrowly(Op::Update { key: b"a", update }, &mut narrow);
+    hand.settle_narrowly(&mut narrow);
+    narrow.seen.pop().expect("it settled")
+}
+
+#[test]
+fn an_update_whose_old_value_has_no_room_changes_nothing() {
+    for tuning in [small(), cold()] {
+        let mut hand = Hand::new(Durability::Sync, tuning);
+        hand.put(b"a", &value(1));
+        hand.shard.flush();
+        hand.settle();
+        assert!(matches!(updated_narrowly(&mut hand, 8191), Seen::Refused(_)));
+        assert_eq!(hand.get(b"a"), Seen::Value(value(1)));
+        let old = Some(value(1));
+        assert_eq!(updated_narrowly(&mut hand, 8192), Seen::Written { existed: 1, old });
+        assert_eq!(updated_narrowly(&mut hand, 0), Seen::Written { existed: 1, old: Some(b"new".to_vec()) });
+    }
 }
 
 #[test]

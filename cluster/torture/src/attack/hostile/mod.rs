@@ -40,6 +40,7 @@ pub const ATTACKS: &[Attack] = &[
     Attack { name: "unread-mget", round: unread::mget },
     Attack { name: "unread-multi-get", round: unread::multi_get },
     Attack { name: "unread-gets", round: unread::gets },
+    Attack { name: "unread-old-values", round: unread::old_values },
     Attack { name: "repeated-mget", round: multiply::mget },
     Attack { name: "repeated-multi-get", round: multiply::multi_get },
     Attack { name: "command-info", round: long::command_info },

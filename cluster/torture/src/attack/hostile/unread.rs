@@ -14,6 +14,7 @@ const LARGE: [&[u8]; 4] = [b"hostile:large:0", b"hostile:large:1", b"hostile:lar
 const ASKED_BYTES: usize = 60 << 20;
 const MEDIUM_BYTES: usize = 1 << 20;
 const PIPELINE: usize = 600;
+const OLD_VALUES: usize = 50;
 
 /// Sets the large values; how often each has to be named in a request for [`ASKED_BYTES`].
 fn store_large(assault: &Assault<'_>) -> usize {
@@ -79,4 +80,22 @@ pub fn gets(assault: &Assault<'_>, _: &mut SmallRng) {
             assault.stage.hold(hold_time(assault));
         }
     });
+}
+
+/// Pipelines of updates that answer the value before: of such as change nothing, and of such as change its expiry.
+pub fn old_values(assault: &Assault<'_>, _: &mut SmallRng) {
+    store_large(assault);
+    let mut hostiles: Vec<_> = (0..CONNECTIONS).filter_map(|_| assault.connect_resp()).collect();
+    for (at, hostile) in hostiles.iter_mut().enumerate() {
+        let key = LARGE[at % LARGE.len()];
+        let unchanged: [&[u8]; 5] = [b"SET", key, b"other", b"NX", b"GET"];
+        let expiring: [&[u8]; 4] = [b"GETEX", key, b"EX", b"10000"];
+        let words = if at.is_multiple_of(2) { &unchanged[..] } else { &expiring[..] };
+        let request = head(words.len(), words);
+        hostile.send(pieces(OLD_VALUES, |_, out| out.extend_from_slice(&request)));
+    }
+    assault.stage.hold(hold_time(assault));
+    for hostile in &mut hostiles {
+        hostile.answer(Duration::from_millis(50));
+    }
 }
