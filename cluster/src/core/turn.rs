@@ -83,8 +83,13 @@ impl<S: Sockets> Turn<'_, S> {
     /// As [`Turn::submit_read`], for a request on one key of a connection.
     #[inline]
     pub fn submit_single(&mut self, conn: ConnId, core: usize, ticket: Ticket, request: Request<'_>) {
-        let room = if core == self.hub.me { 0 } else { self.room_per_read(conn) };
-        self.submit_read(ticket, room, request);
+        if core == self.hub.me {
+            return self.shard.request(ticket, request, &mut Sink { hub: self.hub, io: self.io });
+        }
+        let room = self.room_per_read(conn);
+        if !self.hub.forwards.send(core, ticket, room_kib(room), &request) {
+            self.hub.backlogged(self.io, ticket);
+        }
     }
 
     /// As [`Turn::submit_read`], for a request that is answered so many times.

@@ -100,6 +100,12 @@ impl Name {
         Name::of_packed(u128::from_le_bytes(bytes))
     }
 
+    /// The command that arguments begin with, if there is such a command.
+    #[inline]
+    pub fn first_of(args: &[&[u8]]) -> Option<Name> {
+        Name::of(args.first()?)
+    }
+
     /// What is known of it.
     #[inline]
     pub fn info(self) -> &'static CommandInfo {
