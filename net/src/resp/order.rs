@@ -322,13 +322,19 @@ impl<C> ReplyQueue<C> {
         self.push(context, State::Parts(Box::new(parts)))
     }
 
+    #[inline]
     fn push(&mut self, context: C, state: State) -> Sequence {
         let sequence = Sequence(self.first + self.slots.len() as u64);
         if self.slots.capacity() == 0 {
-            self.slots.reserve_exact(self.slots_next);
+            self.make_slots();
         }
         self.slots.push_back(Slot { context, protocol: self.protocol, state });
         sequence
+    }
+
+    #[cold]
+    fn make_slots(&mut self) {
+        self.slots.reserve_exact(self.slots_next);
     }
 
     fn index(&self, sequence: Sequence) -> Option<usize> {
