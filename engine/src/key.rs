@@ -82,6 +82,7 @@ impl Stamp {
     }
 
     /// The version.
+    #[inline]
     pub fn version(self) -> Version {
         Version(self.0 >> 8)
     }
@@ -106,6 +107,7 @@ impl Prefix {
     }
 
     /// The encoded form, which sorts as the number does.
+    #[inline]
     pub fn to_bytes(self) -> [u8; Prefix::LEN] {
         self.0.to_be_bytes()
     }
@@ -139,6 +141,7 @@ impl Prefix {
     }
 
     /// Writes prefix and user key into `out`, which is cleared first.
+    #[inline]
     pub fn stored_key(self, user_key: &[u8], out: &mut Vec<u8>) {
         out.clear();
         out.extend_from_slice(&self.to_bytes());

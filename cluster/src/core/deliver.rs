@@ -101,8 +101,20 @@ fn answer_bytes(answer: &Answer<'_>) -> usize {
     }
 }
 
-/// The answer as a user is told it: by the wall clock. (Pages go to walks.)
+/// Whether an answer names a time. (Pages go to walks.)
 #[inline]
+fn names_time(answer: &Answer<'_>) -> bool {
+    match answer {
+        Answer::Value(value)
+        | Answer::Item { value: Some(value), .. }
+        | Answer::Written { old: Some(value), .. }
+        | Answer::NotMet { current: Some(value) } => value.expiry != Expiry::NEVER,
+        _ => false,
+    }
+}
+
+/// The answer as a user is told it: by the wall clock.
+#[cold]
 fn told<'a>(answer: &Answer<'a>, clocks: &Clocks) -> Answer<'a> {
     let told = |value: Value<'a>| Value { expiry: Expiry(clocks.told_ms(value.expiry)), ..value };
     match *answer {
@@ -159,7 +171,13 @@ fn to_connection(
     (request, answer, bytes): (u64, &Answer<'_>, usize),
 ) {
     let (now_ms, now_us) = (hub.wall_ms, hub.now.mono_us);
-    let answer = &told(answer, &hub.clocks);
+    let by_wall;
+    let answer = if names_time(answer) {
+        by_wall = told(answer, &hub.clocks);
+        &by_wall
+    } else {
+        answer
+    };
     let Some(session) = hub.sessions.at(index, generation) else {
         if let Answer::Waits { read, partition, .. } = *answer {
             hub.forgotten.push((partition, read));

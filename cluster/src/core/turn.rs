@@ -84,13 +84,15 @@ impl<S: Sockets> Turn<'_, S> {
     /// As [`Turn::submit_read`], for a request on one key of a connection.
     #[inline]
     pub fn submit_single(&mut self, conn: ConnId, core: usize, ticket: Ticket, request: Request<'_>) {
-        match request.op {
-            _ if core == self.hub.me => self.submit_read(ticket, 0, request),
-            Op::Update { update, .. } if update.wants_old() => self.submit_promising(core, ticket, &request),
-            _ => {
-                let room = self.room_per_read(conn);
-                self.submit_read(ticket, room, request);
-            }
+        if core == self.hub.me {
+            return self.shard.request(ticket, request, &mut Sink { hub: self.hub, io: self.io });
+        }
+        if matches!(request.op, Op::Update { update, .. } if update.wants_old()) {
+            return self.submit_promising(core, ticket, &request);
+        }
+        let room = self.room_per_read(conn);
+        if !self.hub.forwards.send(core, ticket, room_kib(room), &request) {
+            self.hub.backlogged(self.io, ticket);
         }
     }
 

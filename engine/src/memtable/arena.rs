@@ -34,10 +34,12 @@ impl Ref {
         Ref(self.0 + (bytes / UNIT) as u32)
     }
 
+    #[inline]
     fn chunk(self) -> usize {
         (self.0 >> OFFSET_BITS) as usize
     }
 
+    #[inline]
     fn offset(self) -> usize {
         (self.0 & ((1 << OFFSET_BITS) - 1)) as usize * UNIT
     }
@@ -70,17 +72,20 @@ impl Arena {
     }
 
     /// The bytes from a reference to the end of its chunk.
+    #[inline]
     pub(super) fn tail(&self, at: Ref) -> &[u8] {
         &self.chunks[at.chunk()][at.offset()..]
     }
 
     /// `len` bytes that begin `skip` bytes after a reference.
+    #[inline]
     pub(super) fn slice(&self, at: Ref, skip: usize, len: usize) -> &[u8] {
         let start = at.offset() + skip;
         &self.chunks[at.chunk()][start..start + len]
     }
 
     /// The 32-bit word `skip` bytes after a reference.
+    #[inline]
     pub(super) fn word(&self, at: Ref, skip: usize) -> u32 {
         let bytes = self.slice(at, skip, 4);
         u32::from_le_bytes(bytes.try_into().expect("the slice has 4 bytes"))

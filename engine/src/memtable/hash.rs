@@ -29,6 +29,7 @@ impl HashIndex {
     }
 
     /// The cell with this hash that `is_it` recognises.
+    #[inline]
     pub(super) fn find(&self, hash: u64, is_it: impl Fn(Ref) -> bool) -> Option<Ref> {
         let slots = self.tables[hash as usize % TABLES].slots.as_slice();
         let mask = slots.len().checked_sub(1)?;

@@ -128,6 +128,7 @@ impl Memtable {
         self.len == 0 && self.range_tombstones.is_empty()
     }
 
+    #[inline]
     fn cell(&self, key: &[u8], hash: u64) -> Option<Ref> {
         self.index.find(hash, |cell| record::key(&self.arena, cell) == key)
     }

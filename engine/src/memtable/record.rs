@@ -29,12 +29,14 @@ const REST: usize = 24;
 const EXPIRES: u32 = 1 << 31;
 
 /// The key of a cell.
+#[inline]
 pub(super) fn key(arena: &Arena, cell: Ref) -> &[u8] {
     let tail = arena.tail(cell);
     &tail[KEY..KEY + word(tail, KEY_LEN) as usize]
 }
 
 /// The newest version of a cell.
+#[inline]
 pub(super) fn newest(arena: &Arena, cell: Ref) -> Ref {
     Ref(arena.word(cell, NEWEST))
 }
@@ -50,6 +52,7 @@ pub(super) fn older(arena: &Arena, at: Ref) -> Ref {
 }
 
 /// An entry, given its cell's key and its version.
+#[inline]
 pub(super) fn entry<'a>(arena: &'a Arena, key: &'a [u8], at: Ref) -> Entry<'a> {
     let tail = arena.tail(at);
     let stamp = Stamp(long(tail, 0));
@@ -63,6 +66,7 @@ pub(super) fn entry<'a>(arena: &'a Arena, key: &'a [u8], at: Ref) -> Entry<'a> {
 }
 
 /// The newest version of a cell at or below `at`, or [`Ref::NONE`].
+#[inline]
 pub(super) fn find(arena: &Arena, cell: Ref, at: Version) -> Ref {
     let newest = newest(arena, cell);
     if version(arena, newest) <= at {
@@ -166,14 +170,17 @@ fn write_version(chunk: &mut Vec<u8>, entry: Entry<'_>, links: Links) {
     chunk.extend_from_slice(entry.value);
 }
 
+#[inline]
 fn version(arena: &Arena, at: Ref) -> Version {
     Stamp(long(arena.tail(at), 0)).version()
 }
 
+#[inline]
 fn word(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes(bytes[at..at + 4].try_into().expect("the slice has 4 bytes"))
 }
 
+#[inline]
 fn long(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(bytes[at..at + 8].try_into().expect("the slice has 8 bytes"))
 }

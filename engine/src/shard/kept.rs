@@ -96,12 +96,13 @@ impl Shard {
     }
 
     /// Goes on with a kept read; its answers are for `ticket` now.
+    #[inline(never)]
     pub(super) fn go_on(&mut self, ticket: Ticket, read: u64, out: &mut impl Answers) {
         let Some(Kept { target, op, at }) = self.kept.remove(read) else {
             return out.answer(ticket, Answer::Refused(Refusal::Invalid("no read waits under this name")));
         };
         let target = Target { ticket, ..target };
-        match op.with(|op| self.dispatch(target, &op, Reader::At(at), out)) {
+        match op.with(|op| self.dispatch(&target, &op, Reader::At(at), out)) {
             Flow::Done => {}
             Flow::Cold(cold) => {
                 self.put_aside(target, op, Stopped { from: 0, at, cold, bytes: 0 }, out);
@@ -118,6 +119,7 @@ impl Shard {
 
     /// Takes a read that stopped on its way and hasn't waited yet. Where too many wait it is refused, behind what it has
     /// answered; one that has waited goes on, for it takes no more than it did.
+    #[inline(never)]
     pub(super) fn stop(&mut self, target: Target, op: &Op<'_>, stopped: Stopped, out: &mut impl Answers) {
         if self.has_too_many_parked() {
             self.counters.refused += 1;

@@ -139,22 +139,18 @@ impl Shard {
             return out.answer(ticket, Answer::Refused(Refusal::WrongShard));
         };
         let target = Target { ticket, place, prefix: self.partitions[place].prefix(request.keyspace) };
-        match request.op {
-            Op::GoOn { read } => return self.go_on(ticket, read, out),
-            Op::Forget { read } => return self.forget(ticket, read, out),
-            _ => {}
-        }
         if !self.lines.is_empty() && self.stands_in_line(target.prefix, &request.op) {
             return self.park(target, &request.op, Why::Turn, out);
         }
-        match self.dispatch(target, &request.op, Reader::Newest, out) {
+        match self.dispatch(&target, &request.op, Reader::Newest, out) {
             Flow::Done => {}
             Flow::Cold(blocks) => self.park(target, &request.op, Why::Blocks(&blocks), out),
             Flow::Stopped(stopped) => self.stop(target, &request.op, *stopped, out),
         }
     }
 
-    fn dispatch(&mut self, target: Target, op: &Op<'_>, reader: Reader, out: &mut impl Answers) -> Flow {
+    fn dispatch(&mut self, target: &Target, op: &Op<'_>, reader: Reader, out: &mut impl Answers) -> Flow {
+        let target = *target;
         match op {
             Op::Get { key } => self.get(target, key, reader, out),
             Op::GetMany { keys, values } => self.get_many(target, (keys, *values), reader, out),
@@ -171,8 +167,12 @@ impl Shard {
             }
             Op::Count(count) => self.count(target, count, out),
             Op::Clear => self.clear(target, out),
-            Op::GoOn { .. } | Op::Forget { .. } => {
-                debug_assert!(false, "they are about a read that has been dispatched");
+            Op::GoOn { read } => {
+                self.go_on(target.ticket, *read, out);
+                Flow::Done
+            }
+            Op::Forget { read } => {
+                self.forget(target.ticket, *read, out);
                 Flow::Done
             }
         }

@@ -225,6 +225,7 @@ impl Shard {
     }
 
     /// Puts a request aside until its blocks are there, or its turn has come.
+    #[inline(never)]
     pub(super) fn park(&mut self, target: Target, op: &Op<'_>, why: Why<'_>, out: &mut impl Answers) {
         if self.has_too_many_parked() {
             self.counters.refused += 1;
@@ -364,7 +365,7 @@ impl Shard {
         // A read that waited for its turn sees what was before it; one that only waited for blocks, its arrival.
         let reader = if parked.lines.is_empty() { Reader::At(parked.at) } else { Reader::Newest };
         let OwnedRequest { target, work: Work::Op(op) } = &parked.request else { return Flow::Done };
-        op.with(|op| self.dispatch(*target, &op, reader, out))
+        op.with(|op| self.dispatch(target, &op, reader, out))
     }
 
     /// Refuses a waiting request and lets those behind it go on.
@@ -396,7 +397,7 @@ impl Shard {
             Some(values) => Op::GetMany { keys: &users, values },
             None => Op::Get { key: users[0] },
         };
-        match self.dispatch(target, &op, Reader::At(at), out) {
+        match self.dispatch(&target, &op, Reader::At(at), out) {
             Flow::Done => {}
             Flow::Cold(cold) => self.stop(target, &op, Stopped { from: 0, at, cold, bytes: 0 }, out),
             Flow::Stopped(stopped) => self.stop(target, &op, *stopped, out),

@@ -19,7 +19,8 @@ impl CommandId {
 
     /// The command of this name, or its subcommand where the arguments name one.
     #[inline]
-    pub fn of(name: Name, args: &[&[u8]]) -> CommandId {
+    pub fn of(name: Option<Name>, args: &[&[u8]]) -> CommandId {
+        let Some(name) = name else { return CommandId::NONE };
         match args.get(1) {
             Some(subcommand) if !name.info().subcommands.is_empty() => CommandId::of_sub(name, subcommand),
             _ => CommandId(name as u16),
@@ -116,7 +117,7 @@ mod tests {
 
     #[test]
     fn arguments_name_the_subcommand_if_there_is_one() {
-        let of = |name: Name, args: &[&[u8]]| CommandId::of(name, args).to_string();
+        let of = |name: Name, args: &[&[u8]]| CommandId::of(Some(name), args).to_string();
         assert_eq!(of(Name::Get, &[b"get", b"list"]), "get");
         assert_eq!(of(Name::Client, &[b"CLIENT", b"List"]), "client|list");
         assert_eq!(of(Name::Client, &[b"client", b"nope"]), "client");

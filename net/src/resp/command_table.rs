@@ -93,11 +93,18 @@ impl Name {
         if name.len() > 15 {
             return None;
         }
-        let mut bytes = [0u8; 16];
-        bytes[..name.len()].copy_from_slice(name);
-        bytes.make_ascii_uppercase();
-        bytes[15] = name.len() as u8;
-        Name::of_packed(u128::from_le_bytes(bytes))
+        // In registers: bytes that were just stored one by one can't be loaded as a whole without waiting for them.
+        let mut packed = (name.len() as u128) << 120;
+        for (place, byte) in name.iter().enumerate() {
+            packed |= u128::from(byte.to_ascii_uppercase()) << (8 * place);
+        }
+        Name::of_packed(packed)
+    }
+
+    /// The command that arguments begin with, if there is such a command.
+    #[inline]
+    pub fn first_of(args: &[&[u8]]) -> Option<Name> {
+        Name::of(args.first()?)
     }
 
     /// What is known of it.

@@ -44,6 +44,9 @@ pub struct Sequence(pub u64);
 #[derive(Debug)]
 pub struct ReplyQueue<C = ()> {
     slots: VecDeque<Slot<C>>,
+    /// Room for so many slots is made when the first comes: half of what was given back last, so that a client that goes on
+    /// with as much doubles it once, and one that doesn't comes down.
+    slots_next: usize,
     first: u64,
     held: Held,
     parts_bytes: usize,
@@ -82,6 +85,7 @@ impl<C> Default for ReplyQueue<C> {
     fn default() -> Self {
         ReplyQueue {
             slots: VecDeque::new(),
+            slots_next: 0,
             first: 0,
             held: Held::default(),
             parts_bytes: 0,
@@ -318,10 +322,19 @@ impl<C> ReplyQueue<C> {
         self.push(context, State::Parts(Box::new(parts)))
     }
 
+    #[inline]
     fn push(&mut self, context: C, state: State) -> Sequence {
         let sequence = Sequence(self.first + self.slots.len() as u64);
+        if self.slots.capacity() == 0 {
+            self.make_slots();
+        }
         self.slots.push_back(Slot { context, protocol: self.protocol, state });
         sequence
+    }
+
+    #[cold]
+    fn make_slots(&mut self) {
+        self.slots.reserve_exact(self.slots_next);
     }
 
     fn index(&self, sequence: Sequence) -> Option<usize> {
@@ -333,6 +346,7 @@ impl<C> ReplyQueue<C> {
         let slot = self.slots.pop_front()?;
         self.first += 1;
         if self.slots.is_empty() && self.slots.capacity() > KEEP_SLOTS_MAX {
+            self.slots_next = self.slots.capacity() / 2;
             self.slots = VecDeque::new();
         }
         Some(slot)

@@ -197,3 +197,30 @@ fn an_idle_queue_keeps_little_memory_and_tells_all_of_it() {
     let most = KEEP_SLOTS_MAX * size_of::<Slot<()>>() + super::super::held::KEEP_BYTES_MAX;
     assert!(queue.memory_bytes() <= most, "{} bytes are kept", queue.memory_bytes());
 }
+
+#[test]
+fn a_queue_that_is_used_as_much_again_and_again_makes_its_memory_in_two_steps_and_comes_down_when_it_is_not()
+{
+    let (mut queue, mut out) = (ReplyQueue::new(), Vec::new());
+    let mut capacities = |queue: &mut ReplyQueue, count: usize| {
+        let mut seen = Vec::new();
+        let sequences: Vec<Sequence> = (0..count)
+            .map(|_| {
+                let sequence = queue.begin(());
+                seen.push(queue.slots.capacity());
+                sequence
+            })
+            .collect();
+        sequences
+            .iter()
+            .for_each(|&sequence| assert!(queue.complete(sequence, &mut out, |reply| reply.null())));
+        seen.dedup();
+        seen
+    };
+    assert!(capacities(&mut queue, 64).len() > 2);
+    assert_eq!(capacities(&mut queue, 64), [32, 64]);
+    assert_eq!(capacities(&mut queue, 64), [32, 64]);
+    assert_eq!(capacities(&mut queue, 1), [32]);
+    assert_eq!(capacities(&mut queue, 1), [16]);
+    assert_eq!(capacities(&mut queue, 1), [16]);
+}

@@ -36,6 +36,11 @@ impl Facts {
         reached.or_else(|| source_towards(self.peer?)).map(|ip| ip.to_canonical())
     }
 
+    /// Memory of the texts that it was told about itself.
+    pub fn text_bytes(&self) -> usize {
+        self.name.capacity() + self.library.0.capacity() + self.library.1.capacity()
+    }
+
     /// RESET: what it said about itself, and was told, is forgotten.
     pub fn reset(&mut self) {
         self.name.clear();

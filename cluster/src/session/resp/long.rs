@@ -21,6 +21,7 @@ use crate::core::turn::Turn;
 use crate::stats::Class;
 use pinion_engine::shard::request::Answer;
 use pinion_net::reactor::ConnId;
+use pinion_net::resp::command_table::Name;
 use pinion_net::resp::long::{RUN_ARGS_MAX, next_args};
 use pinion_net::resp::{Args, Command, CommandId, CommandQuery, Encoder, ReplyQueue, Sequence, answer_info};
 
@@ -85,9 +86,10 @@ pub fn begin(
         give_verdict(turn, conn, verdict);
         return whole.len();
     }
-    let (id, command) = Command::identify(&args);
+    let name = Name::first_of(&args);
+    let id = CommandId::of(name, &args);
     turn.hub.command = id;
-    let (kind, names) = match command {
+    let (kind, names) = match Command::of(name, &args) {
         Ok(Command::MGet(_)) => (Kind::Many(Sum::Values), 1),
         Ok(Command::Exists(_)) => (Kind::Many(Sum::There), 1),
         Ok(Command::Del(_)) => (Kind::Many(Sum::Existed), 1),

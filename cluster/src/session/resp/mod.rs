@@ -34,6 +34,7 @@ use leaving::Leaving;
 use long::Long;
 use pinion_engine::shard::request::Ticket;
 use pinion_net::reactor::ConnId;
+use pinion_net::resp::command_table::Name;
 use pinion_net::resp::long::RUN_ARGS_MAX;
 use pinion_net::resp::{
     Args, Client, Command, CommandId, Limits, Parsed, Parser, ReplyQueue, Sequence, inline,
@@ -81,6 +82,8 @@ pub struct RespSession {
     /// When it last sent something, by the clock of the turns.
     heard_us: u64,
     facts: Box<Facts>,
+    /// [`Facts::text_bytes`]: here, because memory is counted with every answer.
+    text_bytes: usize,
     /// The core that a write of this input went to, if one did.
     wrote_to: Option<usize>,
 }
@@ -137,10 +140,14 @@ impl RespSession {
     /// All memory that it holds.
     #[inline]
     pub fn memory_bytes(&self) -> usize {
-        let (library, version) = &self.facts.library;
         let leaving = self.leaving.as_ref().map_or(0, |leaving| leaving.memory_bytes());
-        let names = self.facts.name.capacity() + library.capacity() + version.capacity();
-        self.replies.memory_bytes() + leaving + names
+        self.replies.memory_bytes() + leaving + self.text_bytes
+    }
+
+    /// Changes what its client says about itself.
+    fn describe(&mut self, change: impl FnOnce(&mut Facts)) {
+        change(&mut self.facts);
+        self.text_bytes = self.facts.text_bytes();
     }
 
     fn note(&mut self, sequence: Sequence) -> Sequence {
@@ -170,9 +177,9 @@ pub fn received(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, bytes: &[u8]) -
     let all = session::Taken { consumed: bytes.len(), need: 0 };
     let taken = with(turn, conn, |resp| {
         resp.heard_us = now_us;
-        (std::mem::take(&mut resp.parser), resp.transaction, resp.is_fresh())
+        (std::mem::take(&mut resp.parser), resp.transaction, resp.is_fresh(), resp.long.is_some())
     });
-    let Some((mut parser, mut transaction, is_fresh)) = taken else { return all };
+    let Some((mut parser, mut transaction, is_fresh, mut may_be_long)) = taken else { return all };
     if is_fresh && bytes.first() == MAGIC.first() {
         wrong_port::refuse_wire(turn, conn);
         return all;
@@ -182,21 +189,26 @@ pub fn received(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, bytes: &[u8]) -
     let (mut at, mut need) = (0, 0);
     while !turn.must_stop(conn) {
         let rest = &bytes[at..];
-        if let Some((taken, consumed)) = long::go_on(turn, conn, rest) {
-            at += consumed;
-            if taken == Taken::NotYet {
-                break;
+        if may_be_long {
+            if let Some((taken, consumed)) = long::go_on(turn, conn, rest) {
+                at += consumed;
+                if taken == Taken::NotYet {
+                    break;
+                }
+                continue;
             }
-            continue;
+            may_be_long = false;
         }
         let (taken, consumed) = match parser.next(rest, &mut args) {
             Parsed::Command { consumed } if long::is_long(&args) => {
+                may_be_long = true;
                 let start = rest.iter().position(|&byte| byte == b'$').unwrap_or(consumed);
                 let whole = &rest[start..consumed];
                 (Taken::Yes, start + long::begin(turn, conn, whole, args.len(), &mut transaction))
             }
             Parsed::Command { consumed } => (run(turn, conn, &args, &mut transaction), consumed),
             Parsed::Long { start, count, consumed } => {
+                may_be_long = true;
                 let whole = &rest[start..consumed];
                 (Taken::Yes, start + long::begin(turn, conn, whole, count, &mut transaction))
             }
@@ -273,10 +285,16 @@ fn run(
         give_verdict(turn, conn, verdict);
         return Taken::Yes;
     }
-    let (id, command) = Command::identify(args);
+    let name = Name::first_of(args);
+    let id = CommandId::of(name, args);
     turn.hub.command = id;
-    match command {
-        Ok(command) => return dispatch(turn, conn, command),
+    match Command::of(name, args) {
+        Ok(command) => {
+            return match keys::request(&command) {
+                Some(request) => single(turn, conn, request),
+                None => dispatch(turn, conn, command),
+            };
+        }
         Err(error) => match transaction.judge(args) {
             Some(verdict) => give_verdict(turn, conn, verdict),
             None => {
@@ -299,12 +317,13 @@ fn give_verdict(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, verdict: Verdic
     }
 }
 
+/// Runs a command that isn't about one key.
 fn dispatch(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, command: Command<'_>) -> Taken {
     match command {
         Command::MGet(keys) => many::get(turn, conn, keys),
         Command::MSet(pairs) => many::set(turn, conn, pairs),
-        Command::Del(keys) if keys.len() > 1 => many::delete(turn, conn, keys),
-        Command::Exists(keys) if keys.len() > 1 => many::exists(turn, conn, keys),
+        Command::Del(keys) => many::delete(turn, conn, keys),
+        Command::Exists(keys) => many::exists(turn, conn, keys),
         Command::Flush => many::clear(turn, conn),
         Command::Scan(scan) => scans::scan(turn, conn, scan),
         Command::Keys { pattern } => scans::keys(turn, conn, pattern),
@@ -315,10 +334,7 @@ fn dispatch(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, command: Command<'_
         Command::Client(Client::List(filter)) => clients::list(turn, conn, filter),
         Command::Client(Client::Kill(filter)) => clients::kill(turn, conn, filter),
         Command::Client(Client::KillAddress(address)) => clients::kill_address(turn, conn, address),
-        other => match keys::request(&other) {
-            Some(request) => single(turn, conn, request),
-            None => server::run(turn, conn, other),
-        },
+        other => server::run(turn, conn, other),
     }
 }
 

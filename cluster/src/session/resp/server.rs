@@ -1,5 +1,6 @@
 //! Commands about the connection and the server: they touch no key, so they are answered at once, in their turn.
 
+use super::facts::Facts;
 use super::long::INFO_NAMES;
 use super::{Taken, answer, clients, close, fail, info, with};
 use crate::core::sockets::Sockets;
@@ -32,7 +33,7 @@ pub fn run(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, command: Command<'_>
         Command::Reset => {
             with(turn, conn, |resp| {
                 resp.replies.set_protocol(Protocol::Resp2);
-                resp.facts.reset();
+                resp.describe(Facts::reset);
             });
             answer(turn, conn, |reply| reply.simple("RESET"));
         }
@@ -73,7 +74,7 @@ fn hello(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, request: Hello<'_>) {
             resp.replies.set_protocol(protocol);
         }
         if let Some(name) = request.name {
-            name.clone_into(&mut resp.facts.name);
+            resp.describe(|facts| name.clone_into(&mut facts.name));
         }
         resp.facts.id as i64
     });
@@ -108,14 +109,15 @@ fn client(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, client: Client<'_>) {
             answer(turn, conn, |reply| reply.bulk_or_null((!name.is_empty()).then_some(&name)));
         }
         Client::SetName(name) => {
-            with(turn, conn, |resp| name.clone_into(&mut resp.facts.name));
+            with(turn, conn, |resp| resp.describe(|facts| name.clone_into(&mut facts.name)));
             answer(turn, conn, |reply| reply.ok());
         }
         Client::SetInfo(attribute, value) => {
-            with(turn, conn, |resp| {
-                let (name, version) = &mut resp.facts.library;
+            let note = |facts: &mut Facts| {
+                let (name, version) = &mut facts.library;
                 value.clone_into(if attribute.eq_ignore_ascii_case(b"lib-name") { name } else { version });
-            });
+            };
+            with(turn, conn, |resp| resp.describe(note));
             answer(turn, conn, |reply| reply.ok());
         }
         Client::Info => clients::info(turn, conn),

@@ -75,6 +75,9 @@ impl Terms {
 pub struct WireSession {
     calls: Vec<Option<Call>>,
     free: Vec<u32>,
+    /// Room for so many calls is made when the first comes: half of what was given back last, so that a client that goes on
+    /// with as many doubles it once, and one that doesn't comes down.
+    calls_next: usize,
     /// Sum of [`Terms::values`].
     values_due: usize,
     /// Of the request that is being taken in.
@@ -98,7 +101,7 @@ pub struct WireSession {
 const WALKS_MAX: usize = 4;
 
 /// A table of calls above this size gives its memory back when it empties.
-const KEEP_CALLS_MAX: usize = 8;
+const KEEP_CALLS_MAX: usize = 16;
 
 const PART_BITS: u32 = 24;
 
@@ -159,6 +162,10 @@ impl WireSession {
                 place as usize
             }
             None => {
+                if self.calls.capacity() == 0 {
+                    self.calls.reserve_exact(self.calls_next);
+                    self.free.reserve_exact(self.calls_next);
+                }
                 self.calls.push(Some(call));
                 self.calls.len() - 1
             }
@@ -171,6 +178,7 @@ impl WireSession {
         self.values_due -= call.terms.values;
         self.gathered_bytes -= call.gather.as_ref().map_or(0, |gather| gather.bytes());
         if self.in_flight() == 0 && self.calls.capacity() > KEEP_CALLS_MAX {
+            self.calls_next = self.calls.capacity() / 2;
             (self.calls, self.free) = (Vec::new(), Vec::new());
         }
         Some(call)

@@ -30,7 +30,6 @@ pub use expiry::{ExpireCondition, NewExpiry, TtlForm};
 pub use server::{Auth, Cluster, CommandFilter, CommandQuery, Config, Hello};
 pub use set::{Set, SetCondition, SetReply};
 
-use super::command_id::CommandId;
 use super::command_table::Name;
 use super::number::{parse_i64, parse_u64};
 use expiry::{Base, Unit};
@@ -229,19 +228,12 @@ pub fn value_range(len: usize, start: i64, end: i64) -> Range<usize> {
 impl<'a> Command<'a> {
     /// Reads a command; `args[0]` is its name.
     pub fn parse(args: &'a [&'a [u8]]) -> Result<Command<'a>, CommandError> {
-        Command::identify(args).1
+        Command::of(Name::first_of(args), args)
     }
 
-    /// Reads a command, and says which one it is meant to be.
-    #[inline]
-    pub fn identify(args: &'a [&'a [u8]]) -> (CommandId, Result<Command<'a>, CommandError>) {
-        let Some(name) = args.first().and_then(|name| Name::of(name)) else {
-            return (CommandId::NONE, unknown(args));
-        };
-        (CommandId::of(name, args), Command::of(name, args))
-    }
-
-    fn of(name: Name, args: &'a [&'a [u8]]) -> Result<Command<'a>, CommandError> {
+    /// Reads a command whose name is known already, or known to be none.
+    pub fn of(name: Option<Name>, args: &'a [&'a [u8]]) -> Result<Command<'a>, CommandError> {
+        let Some(name) = name else { return unknown(args) };
         if !name.info().accepts(args.len()) {
             return if is_http(args) {
                 Ok(Command::Http)
