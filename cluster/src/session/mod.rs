@@ -210,8 +210,9 @@ impl Session {
     #[inline]
     pub fn note_answer(&mut self, bytes: usize) {
         self.answer_bytes = bytes.max(self.answer_bytes - self.answer_bytes / 8);
-        let fitting = ROOM_BYTES_MAX / self.answer_bytes.max(1);
-        self.window = (self.window + 1).min(fitting).clamp(1, IN_FLIGHT_MAX);
+        let raised = (self.window + 1).min(IN_FLIGHT_MAX);
+        let fits = raised * self.answer_bytes <= ROOM_BYTES_MAX;
+        self.window = if fits { raised } else { (ROOM_BYTES_MAX / self.answer_bytes).max(1) };
     }
 
     /// Says why the connection is closed, and closes it. Nothing is under way.
