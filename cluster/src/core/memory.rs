@@ -8,7 +8,7 @@
 //!    until the sockets tell anew; sessions are charged by what changed.
 //! 3. What is large asks first ([`Memory::has_room`]) and waits its turn ([`Memory::wait_for_claim`]), in order. A part is
 //!    left for what is small, so that small commands never wait behind large ones; commands of middle length have a queue of
-//!    their own, and nearly all of that part.
+//!    their own, and three quarters of that part.
 //!
 //! Everything here takes the same time however many connections there are. What is done with it is in [`super::room`].
 
@@ -24,6 +24,9 @@ pub struct Split {
     pub connections: usize,
 }
 
+/// The part of the memory for connections that a value may have: so many of so many.
+const VALUE_PART: (usize, usize) = (5, 16);
+
 /// What a core takes that is in no account, bytes: stacks, rings, the buffers of its background thread.
 const OWN_BYTES: usize = 2 << 20;
 
@@ -38,9 +41,10 @@ impl Split {
         Split { shard: to_divide - connections, connections }
     }
 
-    /// The longest value that is taken, bytes: one may come in while another leaves.
+    /// The longest value that is taken, bytes. One may come in while another leaves; and an update that answers the old
+    /// value has it here and in its shard some ten times until it is through.
     pub fn value_bytes_max(self) -> usize {
-        self.connections / 16 * 9
+        self.connections / VALUE_PART.1 * VALUE_PART.0
     }
 
     /// The longest command that is taken, with its framing, bytes: it fits beside idle connections and what is spare.
@@ -162,11 +166,11 @@ impl Memory {
     }
 
     /// Whether a command that was given `has` may have `bytes` more. What is larger than the room must go through some
-    /// time: one command at a time may have half of what is left for small ones, too; short ones may have nearly all of it.
+    /// time: one command at a time may have half of what is left for small ones, too; short ones may have three quarters of it.
     #[inline]
     pub fn has_room(&self, bytes: usize, has: usize) -> bool {
         let most = if has + bytes <= SHORT_BYTES {
-            self.short_max()
+            self.bytes_max - self.reserve / 4
         } else if self.claimed == has {
             self.long_max()
         } else {
@@ -175,13 +179,13 @@ impl Memory {
         self.used() + bytes <= most
     }
 
-    /// What may be used before the last is left for what is small, which must go on whatever is asked for.
+    /// What may be used with a short answer, which leaves soon: the last is left for what is small.
     #[inline]
     fn short_max(&self) -> usize {
         self.bytes_max - self.bytes_max / 32
     }
 
-    /// What may be used before the rest is left for short commands and answers, and for what is small.
+    /// What may be used with a long answer, or the one long command.
     #[inline]
     fn long_max(&self) -> usize {
         self.bytes_max - self.reserve / 2
@@ -218,12 +222,12 @@ impl Memory {
             return self.used() + bytes <= self.short_max();
         }
         let used = self.used() + self.promised;
-        used + bytes <= self.long_max() || used <= self.bytes_max / 2 && bytes > self.value_max()
+        used + bytes <= self.long_max() || used <= self.bytes_max / 2 && bytes > self.bytes_max / 16 * 9
     }
 
     /// The longest value that is taken, bytes.
     fn value_max(&self) -> usize {
-        self.bytes_max / 16 * 9
+        self.bytes_max / VALUE_PART.1 * VALUE_PART.0
     }
 
     /// Room for the old value that an update on another core may answer, whose length nobody here knows: for the longest if
@@ -340,6 +344,11 @@ impl Memory {
 
     fn queue_of(&self, bytes: usize) -> &VecDeque<Claim> {
         if bytes <= SHORT_BYTES { &self.short_claims } else { &self.claims }
+    }
+
+    /// Whether a short command waits.
+    pub fn has_short_claims(&self) -> bool {
+        !self.short_claims.is_empty()
     }
 
     /// Has a command wait for room, at the end; one that was given some goes first, as others wait for that. The caller

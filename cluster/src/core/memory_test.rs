@@ -26,13 +26,13 @@ fn a_part_is_left_for_what_is_small() {
     assert!(memory.has_room(MIB, 0) && !memory.has_room(MIB + 1, 0));
     memory.charge(MIB);
     assert!(memory.is_tight() && !memory.is_exhausted());
-    // Of that, short commands have nearly all.
+    // Of that, short commands have three quarters.
     assert!(memory.has_room(SHORT_BYTES, 0) && !memory.has_room(SHORT_BYTES + 1, 0));
-    memory.charge(MIB + MIB / 2);
+    memory.charge(MIB + MIB / 4);
     assert!(memory.has_room(SHORT_BYTES, 0) && !memory.has_room(SHORT_BYTES + 1, MIB));
     memory.charge(1);
-    assert!(!memory.has_room(SHORT_BYTES, 0));
-    memory.release(MIB + MIB / 2 + 1);
+    assert!(!memory.has_room(SHORT_BYTES, 0) && memory.has_room_for_answer(SHORT_BYTES - 1));
+    memory.release(MIB + MIB / 4 + 1);
     memory.charge(2 * MIB);
     assert!(memory.is_exhausted());
 }
@@ -106,12 +106,12 @@ fn what_an_answer_lacks_is_looked_for_until_it_is_there_or_nobody_wants_it() {
 #[test]
 fn what_is_promised_counts_against_what_is_long_until_it_is_here() {
     let mut memory = Memory::new(8 * MIB);
-    let longest = 8 * MIB / 16 * 9;
+    let longest = 8 * MIB / 16 * 5;
     assert_eq!(memory.promise(), longest);
-    assert!(memory.has_room_for_answer(2 * MIB) && !memory.has_room_for_answer(3 * MIB));
+    assert!(memory.has_room_for_answer(4 * MIB) && !memory.has_room_for_answer(5 * MIB));
     // One that is long, and short ones as far as they go.
-    let short: Vec<_> = (0..12).map(|_| memory.promise()).collect();
-    assert!(short[..10].iter().all(|&bytes| bytes == SHORT_BYTES) && short[11] == 0, "{short:?}");
+    let short: Vec<_> = (0..20).map(|_| memory.promise()).collect();
+    assert!(short[..18].iter().all(|&bytes| bytes == SHORT_BYTES) && short[18..] == [0, 0], "{short:?}");
     assert!(!memory.has_room_for_answer(SHORT_BYTES + 1) && memory.has_room_for_answer(SHORT_BYTES));
     assert!(!memory.is_tight(), "what is small goes on");
     short.into_iter().chain([longest]).for_each(|bytes| memory.keep_promise(bytes));

@@ -7,7 +7,7 @@
 //!    go on until all is used up, and are the first to go on then: what they are answered asks for its own room.
 //!    Room that comes back goes to answers that wait for it before it goes to commands: they leave soon, if their clients read.
 //! 3. A connection that holds memory and makes no progress for [`PATIENCE_US`] while others wait is closed, with an error
-//!    where one can be said. If all is used up, those are closed that have not moved for the longest; of such that are
+//!    where one can be said; where short commands or answers wait, one that has not moved for [`SHORT_PATIENCE_US`]. If all is used up, those are closed that have not moved for the longest; of such that are
 //!    held, only who waits for memory itself.
 //!
 //! Only the last looks at all connections, now and then, and only while memory is tight.
@@ -21,10 +21,14 @@ use pinion_net::reactor::ConnId;
 use std::cmp::Reverse;
 
 /// The beginning of a command up to this length is kept without asking for room.
-pub const SMALL_BYTES: usize = 32 << 10;
+pub const SMALL_BYTES: usize = 64 << 10;
 
 /// How long a connection may hold memory without progress while others wait for it, in microseconds.
 pub const PATIENCE_US: u64 = 3_000_000;
+
+/// How long it may hold memory without moving at all while short commands or answers wait, in microseconds: these are what
+/// most clients send, and soon through.
+const SHORT_PATIENCE_US: u64 = 500_000;
 
 /// To move less than this within [`PATIENCE_US`], and less than what is held, is no progress, bytes. Nor is it to move less
 /// than such a part of what is held.
@@ -39,6 +43,9 @@ pub const LACK_US: u64 = 2 * PATIENCE_US;
 
 /// Connections are looked at so often while memory is tight, in microseconds.
 const LOOK_US: u64 = 250_000;
+
+/// While short ones wait.
+const SHORT_LOOK_US: u64 = 50_000;
 
 /// And so often while it is used up: what a look has freed must have gone back before the next.
 const USED_UP_LOOK_US: u64 = 10_000;
@@ -198,6 +205,7 @@ impl Hub {
     fn holders(&mut self, io: &impl Sockets, is_used_up: bool) -> Vec<Holder> {
         let now_us = self.now.mono_us;
         // What was seen while memory was tight another time says nothing of now.
+        let has_short = self.has_short_waiting();
         let is_anew = self.relief.looked_us == 0 || now_us > self.relief.looked_us + PATIENCE_US;
         self.relief.looked_us = now_us;
         let (mut holders, mut leaving) = (Vec::new(), io.ending_bytes());
@@ -217,7 +225,11 @@ impl Hub {
             if is_anew || !is_to_blame || holding.moved >= session.moved + progress {
                 (session.moved, session.moved_us) = (holding.moved, now_us);
             }
-            let is_stuck = is_to_blame && now_us >= session.moved_us + PATIENCE_US;
+            if is_anew || !is_to_blame || holding.moved != session.stirred {
+                (session.stirred, session.stirred_us) = (holding.moved, now_us);
+            }
+            let rests = has_short && now_us >= session.stirred_us + SHORT_PATIENCE_US;
+            let is_stuck = is_to_blame && (rests || now_us >= session.moved_us + PATIENCE_US);
             let holds_others_up = is_stuck && (holding.bytes > 0 || bytes > IDLE_BYTES);
             let may_go = is_used_up && bytes > 0 && (is_to_blame || session.has(Hold::Memory));
             let holder = Holder { conn: session.conn, bytes, moved_in: holding.moved_in, is_to_blame };
@@ -274,9 +286,19 @@ impl CoreState {
 }
 
 impl Hub {
+    /// Whether a short command or answer waits for room.
+    fn has_short_waiting(&self) -> bool {
+        self.memory.has_short_claims() || self.starved.has_short()
+    }
+
     /// When connections may be looked at again.
     fn look_at_us(&self) -> u64 {
-        self.relief.looked_us + if self.memory.is_used_up() { USED_UP_LOOK_US } else { LOOK_US }
+        let pause_us = match self.memory.is_used_up() {
+            true => USED_UP_LOOK_US,
+            false if self.has_short_waiting() => SHORT_LOOK_US,
+            false => LOOK_US,
+        };
+        self.relief.looked_us + pause_us
     }
 
     /// When memory is to be looked at again, if somebody waits or all is used up: at once where what is waited for leaves with

@@ -26,6 +26,11 @@ impl Starved {
         self.short.is_empty() && self.long.is_empty()
     }
 
+    /// Whether one waits for a short answer.
+    pub fn has_short(&self) -> bool {
+        !self.short.is_empty()
+    }
+
     /// One waits for an answer of so many bytes.
     pub fn push(&mut self, waiter: Waiter, bytes: usize) {
         self.queue(bytes <= SHORT_BYTES).push_back(waiter);

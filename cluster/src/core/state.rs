@@ -75,7 +75,7 @@ impl CoreState {
             }
         };
         let mut session = Session::new(conn, dialogue, own_port);
-        session.moved_us = self.hub.now.mono_us;
+        (session.moved_us, session.stirred_us) = (self.hub.now.mono_us, self.hub.now.mono_us);
         if self.hub.draining {
             session.go_down();
             session.close_if_over(io);

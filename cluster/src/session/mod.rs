@@ -105,6 +105,10 @@ pub struct Session {
     pub moved: u64,
     /// See `moved`.
     pub moved_us: u64,
+    /// As `moved`, when it was last seen to move at all.
+    pub stirred: u64,
+    /// See `stirred`.
+    pub stirred_us: u64,
     /// Since when its next write is held because its shard is nearly full.
     pub braked_since_us: Option<u64>,
     holds: u8,
@@ -130,6 +134,8 @@ impl Session {
             claim: 0,
             moved: 0,
             moved_us: 0,
+            stirred: 0,
+            stirred_us: 0,
             braked_since_us: None,
             holds: 0,
             window: VALUES_START,
