@@ -19,7 +19,7 @@ use pinion_engine::shard::request::{Answer, Op, Refusal, Request};
 use pinion_net::reactor::ConnId;
 
 /// Long commands that go on in one turn.
-const SLICES_PER_TURN: usize = 2;
+const SLICES_PER_TURN: usize = 1;
 
 /// Room that a read gets at least when it is told to go on: for several small values.
 const ROOM_BYTES_MIN: usize = 64 << 10;

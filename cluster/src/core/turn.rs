@@ -1,6 +1,6 @@
 //! What sessions work with during a turn: the shard, the hub and the sockets, and how requests get to their shard.
 
-use super::deliver::{SPENT_MAX, Sink, deliver};
+use super::deliver::{ANSWER_COST, SPENT_MAX, Sink, deliver};
 use super::forward::Parcel;
 use super::hub::{Hub, TAKES_NO_WRITES};
 use super::message::{self, Incoming};
@@ -73,6 +73,7 @@ impl<S: Sockets> Turn<'_, S> {
     /// As [`Turn::submit`], for a read in whose answers there is room for so many bytes of values, if another core sends them.
     #[inline]
     pub fn submit_read(&mut self, ticket: Ticket, room: usize, request: Request<'_>) {
+        self.hub.spent += cost(&request);
         let core = self.hub.node.placement.core_of(request.partition);
         if core == self.hub.me {
             self.shard.request(ticket, request, &mut Sink { hub: self.hub, io: self.io });
@@ -254,6 +255,7 @@ impl<S: Sockets> Turn<'_, S> {
         self.hub.stats.taken_over += 1;
         match incoming {
             Incoming::Request(request) => {
+                self.hub.spent += cost(&request);
                 self.shard.request(ticket, request, &mut Sink { hub: self.hub, io: self.io });
             }
             Incoming::Cursor(cursor) => {
@@ -383,6 +385,12 @@ impl<S: Sockets> Turn<'_, S> {
         let key = self.hub.walks.insert(walk);
         self.hub.forwards.send_cursor(core, Owner::Walk.ticket(Walks::request(key, 0)), cursor);
     }
+}
+
+/// What a request costs beside its answers, as these are counted.
+#[inline]
+fn cost(request: &Request<'_>) -> usize {
+    if let Op::UpdateMany { updates } = request.op { updates.len() * ANSWER_COST } else { 0 }
 }
 
 /// Room in KiB, as messages carry it.

@@ -14,7 +14,7 @@ use std::time::Instant;
 const TOGETHER: usize = 3;
 
 /// Attackers give way to those whose latency is measured.
-const NICE: i32 = 10;
+const NICE: i32 = 19;
 
 /// What came of an attack.
 #[derive(Clone, Debug, Default)]
