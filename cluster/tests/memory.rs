@@ -137,7 +137,7 @@ fn partial_set(bytes: usize) -> Vec<u8> {
 #[test]
 fn long_commands_that_never_end_stay_within_the_memory() {
     let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    for (memory_mib, value) in [(64, 2 * MIB), (256, 9 * MIB)] {
+    for (memory_mib, value) in [(64, 4 * MIB), (256, 16 * MIB)] {
         let mut siege = Siege::begin(memory_mib);
         let address = siege.kvd.resp.clone();
         for _ in 0..32 {
@@ -157,10 +157,10 @@ fn a_long_command_comes_through_while_others_hold_the_room_for_it() {
     let mut siege = Siege::begin(64);
     let address = siege.kvd.resp.clone();
     for _ in 0..6 {
-        siege.attack(&address, partial_set(2 * MIB));
+        siege.attack(&address, partial_set(4 * MIB));
     }
     siege.serve(50);
-    let value = vec![b'w'; 2 * MIB];
+    let value = vec![b'w'; 4 * MIB];
     assert_eq!(siege.kvd.resp().call(&[b"SET", &b"large"[..], &value]), Reply::ok());
     assert_eq!(siege.kvd.resp().call(&["GET", "large"]), Reply::bulk(&value));
     siege.end();
@@ -171,7 +171,7 @@ fn long_frames_that_never_end_stay_within_the_memory() {
     let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let mut siege = Siege::begin(64);
     let address = siege.kvd.kv.clone();
-    let value = vec![b'v'; 2 * MIB];
+    let value = vec![b'v'; 4 * MIB];
     let put = Command::Put {
         key: b"big",
         value: &value,
@@ -261,9 +261,9 @@ fn who_is_closed_for_the_sake_of_others_is_told_why() {
     let mut siege = Siege::begin(64);
     let address = siege.kvd.resp.clone();
     let mut first = TcpStream::connect(&address).expect("kvd listens");
-    first.write_all(&partial_set(2 * MIB)).expect("there is room for one");
+    first.write_all(&partial_set(4 * MIB)).expect("there is room for one");
     for _ in 0..8 {
-        siege.attack(&address, partial_set(2 * MIB));
+        siege.attack(&address, partial_set(4 * MIB));
     }
     first.set_read_timeout(Some(DEADLINE)).expect("a timeout can be set");
     let mut said = String::new();
@@ -298,7 +298,7 @@ fn old_values_that_nobody_reads_stay_within_the_memory() {
     let mut resp = siege.kvd.resp();
     for number in 0..8_u8 {
         let key = format!("long{number}");
-        assert_eq!(resp.call(&[b"SET", key.as_bytes(), &vec![number; 9 * MIB / 4]]), Reply::ok());
+        assert_eq!(resp.call(&[b"SET", key.as_bytes(), &vec![number; 5 * MIB / 2]]), Reply::ok());
     }
     let address = siege.kvd.resp.clone();
     for number in 0..40 {
@@ -309,11 +309,11 @@ fn old_values_that_nobody_reads_stay_within_the_memory() {
         siege.attack(&address, if number % 2 == 0 { set } else { expire }.repeat(50));
     }
     siege.serve(300);
-    // Alone, the longest has room.
+    // Who holds the memory makes way for somebody who reads.
     siege.wait("somebody who reads is answered", |siege| {
         let reply = siege.kvd.resp().call(&["SET", "long0", "other", "NX", "GET"]);
         assert!(matches!(reply, Reply::Bulk(_) | Reply::Error(_)), "{reply:?}");
-        reply == Reply::bulk(vec![0; 9 * MIB / 4])
+        reply == Reply::bulk(vec![0; 5 * MIB / 2])
     });
     siege.end();
 }
@@ -334,7 +334,7 @@ fn long_values_on_their_way_to_the_disk_stay_within_the_memory() {
             state = state.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(0x1405_7B7E_F767_814F);
             (state >> 56) as u8
         });
-        let value: Vec<u8> = noise.take(9 * MIB / 4).collect();
+        let value: Vec<u8> = noise.take(15 * MIB / 4).collect();
         assert_eq!(long.call(&[b"SET", format!("long{}", round % 4).as_bytes(), &value]), Reply::ok());
         (0..4000).for_each(|_| assert_eq!(ordinary.reply(), Reply::ok()));
     }

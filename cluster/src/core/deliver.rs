@@ -11,6 +11,7 @@ use super::hub::{Hub, Settled, recharge};
 use super::memory::Memory;
 use super::message;
 use super::owners::{Owner, ROOM_KIB_MAX};
+use super::room::LACK_US;
 use super::sockets::Sockets;
 use crate::session::waits::Wait;
 use crate::session::walks::Walks;
@@ -70,7 +71,13 @@ impl<S: Sockets> Answers for Sink<'_, S> {
     fn has_room_for_old(&mut self, ticket: Ticket, bytes: usize) -> bool {
         match Owner::of(ticket) {
             Some(Owner::Core { room_kib, .. }) => bytes <= (room_kib as usize) << 10,
-            Some(Owner::Connection { .. }) => has_memory(&self.hub.memory, 0, bytes),
+            Some(Owner::Connection { .. }) => {
+                let has_room = self.hub.memory.has_room_for_old(bytes);
+                if !has_room {
+                    self.hub.memory.lack(bytes, self.hub.now.mono_us + LACK_US);
+                }
+                has_room
+            }
             Some(Owner::Walk | Owner::Nobody) | None => true,
         }
     }

@@ -25,26 +25,27 @@ const SLICES_PER_TURN: usize = 1;
 const ROOM_BYTES_MIN: usize = 64 << 10;
 
 impl<S: Sockets> Turn<'_, S> {
-    /// Lets kept reads go on, as far as there is room and the turn has time.
+    /// Lets kept reads go on, as far as there is room and the turn has time; one in any case, however much it has taken in.
     pub fn go_on(&mut self) {
         for (partition, read) in std::mem::take(&mut self.hub.forgotten) {
             let request = Request { keyspace: Keyspace::default(), partition, op: Op::Forget { read } };
             self.submit(Owner::Nobody.ticket(0), request);
         }
         self.feed_starved();
+        let most = SPENT_MAX.max(self.hub.spent + 1);
         for _ in 0..self.hub.ready_reads.len() {
-            if self.hub.spent >= SPENT_MAX {
+            if self.hub.spent >= most {
                 return;
             }
             let Some(conn) = self.hub.ready_reads.pop_front() else { return };
             if let Some(session) = self.hub.sessions.get(conn) {
                 session.reads.is_queued = false;
-                self.go_on_with(conn);
+                self.go_on_with(conn, most);
             }
         }
     }
 
-    fn go_on_with(&mut self, conn: ConnId) {
+    fn go_on_with(&mut self, conn: ConnId, most: usize) {
         loop {
             let Some(session) = self.hub.sessions.get(conn) else { return };
             let is_over = self.io.is_over_budget(conn);
@@ -54,7 +55,7 @@ impl<S: Sockets> Turn<'_, S> {
                 }
                 return;
             };
-            if self.hub.spent >= SPENT_MAX {
+            if self.hub.spent >= most {
                 return self.hub.queue_reads(conn);
             }
             let gathered = session.gathered_bytes_at(index);

@@ -183,7 +183,7 @@ impl Handler for Core {
     }
 
     fn has_time(&self) -> bool {
-        self.state.hub.spent < TURN_SPENT_MAX
+        !self.in_turn || self.state.hub.spent < TURN_SPENT_MAX
     }
 
     fn end_turn(&mut self, io: &mut Io<AlignedBuf>) -> Next {

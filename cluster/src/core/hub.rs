@@ -161,7 +161,7 @@ impl Hub {
             sessions: Sessions::default(),
             memory: Memory::new(node.split.connections),
             relief: Relief::default(),
-            walks: Walks::new(Walks::share(node.split.shard)),
+            walks: Walks::new(Walks::share(node.split)),
             ready_walks: VecDeque::new(),
             cursors: Cursors::new(me, now.unix_us),
             stats: CoreStats::default(),

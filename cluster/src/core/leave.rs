@@ -9,10 +9,11 @@ use crate::session::pieces::Pieces;
 use pinion_net::reactor::ConnId;
 
 impl<S: Sockets> Turn<'_, S> {
-    /// Writes the next piece of every reply that is leaving.
+    /// Writes the next piece of every reply that is leaving; of one in any case, however much the turn has taken in.
     pub fn leave(&mut self) {
+        let most = SPENT_MAX.max(self.hub.spent + 1);
         for _ in 0..self.hub.leaving.len() {
-            if self.hub.spent >= SPENT_MAX {
+            if self.hub.spent >= most {
                 return;
             }
             let Some(conn) = self.hub.leaving.pop_front() else { return };

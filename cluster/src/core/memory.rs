@@ -12,6 +12,7 @@
 //!
 //! Everything here takes the same time however many connections there are. What is done with it is in [`super::room`].
 
+use pinion_engine::shard::ShardOptions;
 use pinion_net::reactor::ConnId;
 use std::collections::VecDeque;
 
@@ -25,7 +26,7 @@ pub struct Split {
 }
 
 /// The part of the memory for connections that a value may have: so many of so many.
-const VALUE_PART: (usize, usize) = (5, 16);
+const VALUE_PART: (usize, usize) = (9, 16);
 
 /// What a core takes that is in no account, bytes: stacks, rings, the buffers of its background thread.
 const OWN_BYTES: usize = 2 << 20;
@@ -41,8 +42,7 @@ impl Split {
         Split { shard: to_divide - connections, connections }
     }
 
-    /// The longest value that is taken, bytes. One may come in while another leaves; and an update that answers the old
-    /// value has it here and in its shard some ten times until it is through.
+    /// The longest value that is taken, bytes: one may come in while another leaves.
     pub fn value_bytes_max(self) -> usize {
         self.connections / VALUE_PART.1 * VALUE_PART.0
     }
@@ -169,14 +169,11 @@ impl Memory {
     /// time: one command at a time may have half of what is left for small ones, too; short ones may have three quarters of it.
     #[inline]
     pub fn has_room(&self, bytes: usize, has: usize) -> bool {
-        let most = if has + bytes <= SHORT_BYTES {
-            self.bytes_max - self.reserve / 4
-        } else if self.claimed == has {
-            self.long_max()
-        } else {
-            self.bytes_max - self.reserve
-        };
-        self.used() + bytes <= most
+        if has + bytes <= SHORT_BYTES {
+            return self.used() + bytes <= self.bytes_max - self.reserve / 4;
+        }
+        let most = if self.claimed == has { self.long_max() } else { self.bytes_max - self.reserve };
+        self.used() + self.promised + bytes <= most
     }
 
     /// What may be used with a short answer, which leaves soon: the last is left for what is small.
@@ -227,17 +224,37 @@ impl Memory {
 
     /// The longest value that is taken, bytes.
     fn value_max(&self) -> usize {
-        self.bytes_max / VALUE_PART.1 * VALUE_PART.0
+        (self.bytes_max / VALUE_PART.1 * VALUE_PART.0).min(ShardOptions::VALUE_BYTES_MAX)
     }
 
-    /// Room for the old value that an update on another core may answer, whose length nobody here knows: for the longest if
-    /// it is the first that is promised, else for a short one, as far as there is some. It counts against what is long until
-    /// it is given back.
-    pub fn promise(&mut self) -> usize {
-        let most = if self.promised == 0 { self.value_max() } else { SHORT_BYTES };
+    /// Whether there is room for an update that answers an old value of so many bytes. A long one is in its shard, in the log
+    /// and on its way several times until it is through: it needs room twice.
+    pub fn has_room_for_old(&self, bytes: usize) -> bool {
+        if bytes <= SHORT_BYTES {
+            return self.has_room_for_answer(bytes);
+        }
+        self.used() + self.promised + 2 * bytes <= self.long_max()
+    }
+
+    /// Room for the old value that an update on another core may answer, whose length nobody here knows: for the longest while
+    /// half is free beside it, or if it is the first that is promised, else for a short one, as far as there is some. It counts
+    /// against what is long until it is given back. If the first lacks room, that is looked for until then.
+    pub fn promise(&mut self, until_us: u64) -> usize {
+        let longest = 2 * self.value_max();
+        let is_first = self.promised == 0;
+        let is_free = self.used() + self.promised + longest <= self.bytes_max / 2;
+        let most = if is_free || is_first { longest } else { SHORT_BYTES };
         let promise = most.min(self.long_max().saturating_sub(self.used() + self.promised));
+        if is_first && promise < longest.min(self.bytes_max / 2) {
+            self.lack(longest, until_us);
+        }
         self.promised += promise;
         promise
+    }
+
+    /// The longest old value that so much was promised for, bytes.
+    pub fn old_value_max(promised: usize) -> usize {
+        if promised <= SHORT_BYTES { promised } else { (promised / 2).max(SHORT_BYTES) }
     }
 
     /// The answer that something was promised for is here, or none comes.
@@ -394,6 +411,11 @@ impl Memory {
         let short = self.short_claims.front().map(with_room);
         let long = self.claims.front().map(with_room);
         short.filter(|&(_, has_room)| has_room).or(long).or(short)
+    }
+
+    /// The next short command that waits, and whether there is room for it now.
+    pub fn next_short_claim(&self) -> Option<(Claim, bool)> {
+        self.short_claims.front().map(|claim| (*claim, self.has_room(claim.bytes, claim.has)))
     }
 
     /// A command that waited has got its room, or is gone. It was [`Memory::next_claim`].

@@ -106,16 +106,35 @@ fn what_an_answer_lacks_is_looked_for_until_it_is_there_or_nobody_wants_it() {
 #[test]
 fn what_is_promised_counts_against_what_is_long_until_it_is_here() {
     let mut memory = Memory::new(8 * MIB);
-    let longest = 8 * MIB / 16 * 5;
-    assert_eq!(memory.promise(), longest);
-    assert!(memory.has_room_for_answer(4 * MIB) && !memory.has_room_for_answer(5 * MIB));
-    // One that is long, and short ones as far as they go.
-    let short: Vec<_> = (0..20).map(|_| memory.promise()).collect();
-    assert!(short[..18].iter().all(|&bytes| bytes == SHORT_BYTES) && short[18..] == [0, 0], "{short:?}");
+    memory.charge(MIB);
+    // The first gets all that long ones may have, the next ones nothing.
+    assert_eq!((memory.promise(1000), memory.promise(1000)), (6 * MIB, 0));
+    assert!(!memory.is_lacking(), "so much is enough");
     assert!(!memory.has_room_for_answer(SHORT_BYTES + 1) && memory.has_room_for_answer(SHORT_BYTES));
+    assert!(!memory.has_room(SHORT_BYTES + 1, 0) && memory.has_room(SHORT_BYTES, 0));
     assert!(!memory.is_tight(), "what is small goes on");
-    short.into_iter().chain([longest]).for_each(|bytes| memory.keep_promise(bytes));
-    assert!(memory.has_room_for_answer(7 * MIB));
+    memory.keep_promise(6 * MIB);
+    assert!(memory.has_room_for_answer(6 * MIB));
+    memory.charge(4 * MIB);
+    assert_eq!(memory.promise(1000), 2 * MIB);
+    assert!(memory.is_lacking(), "who holds the memory is looked for");
+}
+
+#[test]
+fn a_long_old_value_needs_room_twice() {
+    let mut memory = Memory::new(8 * MIB);
+    assert!(memory.has_room_for_old(7 * MIB / 2) && !memory.has_room_for_old(7 * MIB / 2 + 1));
+    memory.charge(7 * MIB);
+    assert!(memory.has_room_for_old(SHORT_BYTES) && !memory.has_room_for_old(SHORT_BYTES + 1));
+    let long = [0, 1, SHORT_BYTES, SHORT_BYTES + 1, 4 * MIB].map(Memory::old_value_max);
+    assert_eq!(long, [0, 1, SHORT_BYTES, SHORT_BYTES, 2 * MIB]);
+}
+
+#[test]
+fn where_there_is_plenty_many_are_promised_the_longest() {
+    let mut memory = Memory::new(1024 * MIB);
+    assert!((0..16).all(|_| memory.promise(1000) == 32 * MIB));
+    assert_eq!(memory.promise(1000), SHORT_BYTES);
 }
 
 fn claim(conn: u64, bytes: usize, has: usize) -> Claim {

@@ -5,7 +5,8 @@
 //!    there is none, nothing more is received of the connection (its client feels the back-pressure of TCP), in order.
 //! 2. While memory is tight, a connection that has much output waiting is presented nothing ([`Hub::must_wait`]). The others
 //!    go on until all is used up, and are the first to go on then: what they are answered asks for its own room.
-//!    Room that comes back goes to answers that wait for it before it goes to commands: they leave soon, if their clients read.
+//!    Room that comes back goes to answers that wait for it before it goes to long commands: they leave soon, if their clients
+//!    read.
 //! 3. A connection that holds memory and makes no progress for [`PATIENCE_US`] while others wait is closed, with an error
 //!    where one can be said; where short commands or answers wait, one that has not moved for [`SHORT_PATIENCE_US`]. If all is used up, those are closed that have not moved for the longest; of such that are
 //!    held, only who waits for memory itself.
@@ -13,7 +14,7 @@
 //! Only the last looks at all connections, now and then, and only while memory is tight.
 
 use super::hub::Hub;
-use super::memory::{CONNECTION_BYTES, Claim};
+use super::memory::{CONNECTION_BYTES, Claim, Memory};
 use super::sockets::Sockets;
 use super::state::CoreState;
 use crate::session::Hold;
@@ -41,6 +42,9 @@ const IDLE_BYTES: usize = 8 << 10;
 /// Room for an answer that was put off is looked for so long, in microseconds.
 pub const LACK_US: u64 = 2 * PATIENCE_US;
 
+/// Answers that lack room go before long commands for so long at a time, in microseconds.
+const ANSWERS_FIRST_US: u64 = 1_000_000;
+
 /// Connections are looked at so often while memory is tight, in microseconds.
 const LOOK_US: u64 = 250_000;
 
@@ -61,6 +65,8 @@ pub const DISMISSED: &str = "the memory for connections is used up, and this one
 #[derive(Debug, Default)]
 pub struct Relief {
     looked_us: u64,
+    /// Since when answers go before long commands.
+    answers_first_since_us: Option<u64>,
     told_us: u64,
     /// Connections closed since the last line in the log, and the bytes they held.
     closed: usize,
@@ -137,13 +143,19 @@ impl Hub {
         while let Some(conn) = self.memory.next_small() {
             self.lift(io, conn, Hold::Memory);
         }
-        if !self.starved.is_empty() {
-            return;
-        }
-        while let Some(conn) = self.memory.next_admissible() {
+        // Answers go first where they and long commands wait for the same room, but not for ever.
+        let answers_first = !self.starved.is_empty() && self.memory.is_lacking();
+        let now_us = self.now.mono_us;
+        let since_us = self.relief.answers_first_since_us.take().filter(|_| answers_first).unwrap_or(now_us);
+        let answers_first = answers_first && now_us < since_us + ANSWERS_FIRST_US;
+        self.relief.answers_first_since_us = answers_first.then_some(since_us);
+        while !answers_first && let Some(conn) = self.memory.next_admissible() {
             self.lift(io, conn, Hold::Memory);
         }
-        while let Some((claim, has_room)) = self.memory.next_claim() {
+        let next = |memory: &Memory| {
+            if answers_first { memory.next_short_claim() } else { memory.next_claim() }
+        };
+        while let Some((claim, has_room)) = next(&self.memory) {
             let Claim { conn, bytes, .. } = claim;
             let is_there = self.sessions.get(conn).is_some_and(|session| session.has(Hold::Memory));
             if is_there && !has_room {
@@ -217,10 +229,11 @@ impl Hub {
             }
             let holding = io.holding(session.conn);
             let bytes = holding.bytes + session.charged - CONNECTION_BYTES;
-            // Whoever is held because of others can't go on, unless it is output that its client doesn't take, or a command
-            // that has room, which others wait for, and wants more.
+            // Whoever is held because of others, or waits for its own answers, can't go on, unless it is output that its client
+            // doesn't take, or a command that has room, which others wait for, and wants more.
             let wants_more = session.claim > 0 && session.has(Hold::Memory);
-            let is_to_blame = holding.queued > 0 || wants_more || !session.is_held();
+            let is_idle = !session.is_held() && session.in_flight() == 0;
+            let is_to_blame = holding.queued > 0 || wants_more || is_idle;
             let progress = (bytes / PROGRESS_PART).max(bytes.min(PROGRESS_BYTES)) as u64;
             if is_anew || !is_to_blame || holding.moved >= session.moved + progress {
                 (session.moved, session.moved_us) = (holding.moved, now_us);

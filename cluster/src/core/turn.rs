@@ -3,8 +3,10 @@
 use super::deliver::{ANSWER_COST, SPENT_MAX, Sink, deliver};
 use super::forward::Parcel;
 use super::hub::{Hub, TAKES_NO_WRITES};
+use super::memory::Memory;
 use super::message::{self, Incoming};
 use super::owners::{Owner, ROOM_KIB_MAX};
+use super::room::LACK_US;
 use super::sockets::Sockets;
 use crate::session::listing::Wanted;
 use crate::session::resp::clients;
@@ -100,8 +102,8 @@ impl<S: Sockets> Turn<'_, S> {
     /// Sends another core an update that answers the value before it: how long that is nobody here knows.
     #[cold]
     fn submit_promising(&mut self, core: usize, ticket: Ticket, request: &Request<'_>) {
-        let promised = self.hub.memory.promise();
-        let room = promised.max(ROOM_PER_READ_MIN);
+        let promised = self.hub.memory.promise(self.hub.now.mono_us + LACK_US);
+        let room = Memory::old_value_max(promised).max(ROOM_PER_READ_MIN);
         let parcel = Parcel { room_kib: room_kib(room), answers: 1, promised };
         if !self.hub.forwards.send_for(core, ticket, parcel, request) {
             self.hub.backlogged(self.io, ticket);

@@ -8,6 +8,7 @@
 //! A walk whose client went away leaves with its charge as soon as nothing of it is under way.
 
 use super::walk::Walk;
+use crate::core::memory::Split;
 use pinion_net::wire::ErrorCode;
 use std::collections::VecDeque;
 
@@ -62,9 +63,10 @@ impl Walks {
         }
     }
 
-    /// The share of the memory of a core's shard that its walks may take.
-    pub fn share(shard_bytes: usize) -> usize {
-        (shard_bytes / 8).max(4 << 20)
+    /// The share of a core's memory that its walks may take. What they collect leaves as output of connections: it isn't more
+    /// than these take beside others.
+    pub fn share(split: Split) -> usize {
+        (split.shard / 8).max(4 << 20).min(split.value_bytes_max().max(1 << 20))
     }
 
     /// Bytes of one page of `items` over `lanes`: so much that a few such walks fit beside each other.

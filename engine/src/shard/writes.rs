@@ -229,10 +229,10 @@ impl Shard {
         is_commit_full || self.written_bytes() > self.budgets.memtables || self.is_waiting_room_full()
     }
 
-    /// Memory of what was written and isn't in a table: memtables, and commits, which are there as batches and as what is
-    /// written to the log.
+    /// Memory of what was written and isn't in a table: memtables, and what is on its way to them.
     pub(super) fn written_bytes(&self) -> usize {
-        self.sources.memtable_bytes() + 2 * (self.forming.bytes() + self.writing.bytes())
+        let pending = if self.applies_at_once() { 0 } else { self.forming.bytes() + self.writing.bytes() };
+        self.sources.memtable_bytes() + pending
     }
 
     /// Evaluates one update and logs its effect.

@@ -141,7 +141,7 @@ impl RespSession {
     #[inline]
     pub fn memory_bytes(&self) -> usize {
         let leaving = self.leaving.as_ref().map_or(0, |leaving| leaving.memory_bytes());
-        self.replies.memory_bytes() + leaving + self.text_bytes
+        self.replies.memory_bytes() + leaving + self.text_bytes + self.values_due * many::BYTES_PER_KEY
     }
 
     /// Changes what its client says about itself.
@@ -232,8 +232,9 @@ pub fn received(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, bytes: &[u8]) -
             }
             Parsed::Unfinished => {
                 turn.slice(conn);
-                // It has its room already.
-                need = turn.hub.sessions.get(conn).map_or(0, |session| session.claim);
+                // It is there, as far as it was looked at: one that was given room keeps no more than that.
+                let is_claimed = turn.hub.sessions.get(conn).is_some_and(|session| session.claim > 0);
+                need = if is_claimed { rest.len() } else { 0 };
                 break;
             }
             Parsed::Invalid(error) => (refuse(turn, conn, &error.to_string()), rest.len()),

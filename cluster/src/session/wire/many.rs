@@ -97,6 +97,9 @@ enum Part {
     Unknown(String),
 }
 
+/// What is remembered of each key of a request until it is answered: its part, its place, and at most where that begins.
+pub const BYTES_PER_KEY: usize = size_of::<Part>() + 3 * size_of::<u32>();
+
 /// Keys by partition; `None` if a core they need has no room yet (then the connection is held).
 fn gather<'k>(
     turn: &mut Turn<'_, impl Sockets>,

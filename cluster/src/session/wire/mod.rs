@@ -143,7 +143,8 @@ impl WireSession {
     #[inline]
     pub fn memory_bytes(&self) -> usize {
         let calls = self.calls.capacity() * size_of::<Option<Call>>();
-        self.gathered_bytes + calls + self.free.capacity() * size_of::<u32>()
+        let due = self.values_due * many::BYTES_PER_KEY;
+        self.gathered_bytes + due + calls + self.free.capacity() * size_of::<u32>()
     }
 
     /// Has the client told why its connection is closed.
