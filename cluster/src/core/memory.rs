@@ -28,8 +28,8 @@ pub struct Split {
 /// The part of the memory for connections that a value may have: so many of so many.
 const VALUE_PART: (usize, usize) = (9, 16);
 
-/// What a core takes that is in no account, bytes: stacks, rings, the buffers of its background thread.
-const OWN_BYTES: usize = 2 << 20;
+/// What a core takes that is in no account, bytes: stacks, rings, the buffers of its background thread, its part of HTTP.
+const OWN_BYTES: usize = 3 << 20;
 
 /// What a connection costs that does nothing, bytes: its places in the reactor and among the sessions.
 pub const CONNECTION_BYTES: usize = 1 << 10;

@@ -119,7 +119,7 @@ impl Budgets {
         let memtable = (memory / 8).clamp(2 * MIB, 64 * MIB);
         let memtables = memtable * 3;
         let parked = (memory / 16).clamp(MIB, 64 * MIB);
-        let jobs = (memory / 4).min(JOBS_BYTES).max(memory / 16);
+        let jobs = (memory / 3).min(JOBS_BYTES).max(memory / 16);
         let tables = memory.saturating_sub(memtables + parked + jobs);
         let cache = (memory / if memory > 1024 * MIB { 8 } else { 4 }).min(tables / 2);
         let resident = (memory.saturating_sub(memtables + cache) * 2 / 3).min(tables - cache);
