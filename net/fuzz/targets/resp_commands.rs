@@ -12,6 +12,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use pinion_net::resp::client::encode;
+use pinion_net::resp::command_table::Name;
 use pinion_net::resp::{Client, Command, CommandId, Encoder, Flow, Limits, Parser, Protocol, ProtocolError, Stop};
 use pinion_net_fuzz::bound;
 
@@ -25,7 +26,14 @@ fn run(input: &[u8]) {
     let (&flags, bytes) = input.split_first().unwrap_or((&0, b""));
     let limits = match flags & 1 {
         0 => Limits::default(),
-        _ => Limits { bulk_bytes_max: 64, inline_bytes_max: 64, args_max: 8, command_bytes_max: 128, run_args_max: 4 },
+        _ => Limits {
+            bulk_bytes_max: 64,
+            inline_bytes_max: 64,
+            args_max: 8,
+            command_bytes_max: 128,
+            run_args_max: 4,
+            look_args_max: 5,
+        },
     };
     let (at_once, end) = whole(bytes, limits);
     let (in_pieces, same_end, kept) = pieces(bytes, limits, usize::from(flags >> 1) + 1);
@@ -78,7 +86,8 @@ fn pieces(bytes: &[u8], limits: Limits, len: usize) -> (Commands, Option<Protoco
 }
 
 fn check(args: &[&[u8]], out: &mut Vec<u8>) {
-    let (id, command) = Command::identify(args);
+    let name = Name::first_of(args);
+    let (id, command) = (CommandId::of(name, args), Command::of(name, args));
     match command {
         Ok(Command::Command(query)) => query.answer(&mut Encoder::new(out, Protocol::Resp3)),
         Ok(Command::Client(Client::SetName(text) | Client::SetInfo(_, text))) => {
