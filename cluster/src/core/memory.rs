@@ -1,7 +1,6 @@
 //! The account of what the connections of a core take of `--memory`.
 //!
-//! 1. A core's share of `--memory` is split: its shard has one part, its connections the other ([`Split`]). What a
-//!    single command or value may take follows from the part of the connections.
+//! 1. The connections of a core have a part of its share of `--memory` ([`Split`]).
 //! 2. Whatever a client can make the core keep is charged here: what its sockets hold (input that isn't consumed, room that
 //!    was given to a command that is coming in, output that isn't sent) and what its sessions hold (replies, names, requests
 //!    under way). The sockets keep their own sum, which is noted here; what is appended to outputs within a turn is added
@@ -12,66 +11,10 @@
 //!
 //! Everything here takes the same time however many connections there are. What is done with it is in [`super::room`].
 
+use super::split::Split;
 use pinion_engine::shard::ShardOptions;
 use pinion_net::reactor::ConnId;
 use std::collections::VecDeque;
-
-/// How a core's share of `--memory` is divided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Split {
-    /// For its shard, bytes.
-    pub shard: usize,
-    /// For its connections, bytes.
-    pub connections: usize,
-}
-
-/// The part of the memory for connections that a value may have: so many of so many.
-const VALUE_PART: (usize, usize) = (9, 16);
-
-/// What a core takes that is in no account, bytes: stacks, rings, the buffers of its background thread, its part of HTTP.
-const OWN_BYTES: usize = 3 << 20;
-
-/// What a connection costs that does nothing, bytes: its places in the reactor and among the sessions.
-pub const CONNECTION_BYTES: usize = 1 << 10;
-
-impl Split {
-    /// Of so many bytes a little is what a core takes in any case; of the rest, a quarter is for connections.
-    pub fn of(core_bytes: usize) -> Split {
-        let to_divide = core_bytes - OWN_BYTES.min(core_bytes / 8);
-        let connections = to_divide / 4;
-        Split { shard: to_divide - connections, connections }
-    }
-
-    /// The longest value that is taken, bytes: one may come in while another leaves.
-    pub fn value_bytes_max(self) -> usize {
-        self.connections / VALUE_PART.1 * VALUE_PART.0
-    }
-
-    /// The longest command that is taken, with its framing, bytes: it fits beside idle connections and what is spare.
-    pub fn command_bytes_max(self) -> usize {
-        self.connections / 8 * 5
-    }
-
-    /// The most arguments of a command: each is remembered while it runs.
-    pub fn arguments_max(self) -> usize {
-        self.connections / 64
-    }
-
-    /// The most connections: idle ones take a quarter.
-    pub fn connections_max(self) -> usize {
-        self.connections / 4 / CONNECTION_BYTES
-    }
-
-    /// Output, and input that waits, of one connection before it has to wait, bytes.
-    pub fn budget_bytes(self) -> usize {
-        (self.connections / 64).clamp(32 << 10, 256 << 10)
-    }
-
-    /// Memory of sockets that is kept for reuse, bytes.
-    pub fn spare_bytes_max(self) -> usize {
-        self.connections / 16
-    }
-}
 
 /// A command that waits for room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -224,7 +167,7 @@ impl Memory {
 
     /// The longest value that is taken, bytes.
     fn value_max(&self) -> usize {
-        (self.bytes_max / VALUE_PART.1 * VALUE_PART.0).min(ShardOptions::VALUE_BYTES_MAX)
+        Split::value_part(self.bytes_max).min(ShardOptions::VALUE_BYTES_MAX)
     }
 
     /// Whether there is room for an update that answers an old value of so many bytes. A long one is in its shard, in the log

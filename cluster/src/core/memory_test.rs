@@ -207,16 +207,3 @@ fn room_is_made_for_several_at_once_and_not_for_what_goes_back_by_itself() {
     assert!(!memory.is_used_up());
     assert_eq!(memory.missing(true), 0);
 }
-
-#[test]
-fn the_two_parts_are_the_whole_and_the_limits_fit() {
-    for bytes in [16 * MIB, 32 * MIB + 3, 1 << 40] {
-        let split = Split::of(bytes);
-        let own = bytes - split.shard - split.connections;
-        assert!(own == OWN_BYTES.min(bytes / 8) && split.shard >= 3 * split.connections, "{split:?}");
-        assert!(split.command_bytes_max() > split.value_bytes_max() + (64 << 10));
-        let idle = split.connections_max() * CONNECTION_BYTES + split.spare_bytes_max();
-        assert!(idle + split.connections / 32 + split.command_bytes_max() <= split.connections);
-        assert!(split.connections_max() >= 896);
-    }
-}

@@ -21,6 +21,7 @@ pub mod message;
 pub mod owners;
 pub mod room;
 pub mod sockets;
+pub mod split;
 pub mod start;
 mod starved;
 pub mod state;

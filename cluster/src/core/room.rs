@@ -14,8 +14,9 @@
 //! Only the last looks at all connections, now and then, and only while memory is tight.
 
 use super::hub::Hub;
-use super::memory::{CONNECTION_BYTES, Claim, Memory};
+use super::memory::{Claim, Memory};
 use super::sockets::Sockets;
+use super::split::CONNECTION_BYTES;
 use super::state::CoreState;
 use crate::session::Hold;
 use pinion_net::reactor::ConnId;

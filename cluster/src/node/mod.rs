@@ -24,7 +24,7 @@ pub mod time;
 use crate::admin::ask::{CONTROL_QUEUE, CoreHandle};
 use crate::admin::{Admin, NodeFacts, NodeState};
 use crate::config::{Config, Durability, size};
-use crate::core::memory::Split;
+use crate::core::split::Split;
 use crate::core::start::CoreSetup;
 use crate::error::Error;
 use crate::mesh::{self, mesh};

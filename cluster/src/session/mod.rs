@@ -17,8 +17,8 @@ pub mod wire;
 mod wrong_port;
 
 use crate::core::hub::Settled;
-use crate::core::memory::CONNECTION_BYTES;
 use crate::core::sockets::Sockets;
+use crate::core::split::CONNECTION_BYTES;
 use pinion_net::reactor::ConnId;
 use pinion_net::resp::{Encoder, Protocol};
 use resp::RespSession;

@@ -6,7 +6,7 @@
 use crate::config::{Config, Durability};
 use crate::core::control::Phase;
 use crate::core::hub::Hub;
-use crate::core::memory::Split;
+use crate::core::split::Split;
 use crate::core::state::CoreState;
 use crate::mesh::{Limits, mesh};
 use crate::node::NodeInfo;
