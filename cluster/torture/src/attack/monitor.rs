@@ -58,12 +58,14 @@ impl<'a> Monitor<'a> {
         }
     }
 
-    /// Waits until the memory has come back to the most that it was under ordinary writes, a tenth of the budget aside.
+    /// Waits until the memory has come back to the most that it was under ordinary use, or half of the budget if that was less;
+    /// a tenth of the budget aside.
     pub fn settle(&mut self, most: Duration, is_at_work: &dyn Fn() -> bool) {
-        let (began, slack_kib) = (Instant::now(), self.limit_kib / 15);
+        // The limit is one and a half times the budget.
+        let (began, half_kib, tenth_kib) = (Instant::now(), self.limit_kib / 3, self.limit_kib / 15);
         while !self.is_lost(is_at_work) {
             self.after_kib = Some(self.now_kib);
-            if self.now_kib <= self.before_kib + slack_kib {
+            if self.now_kib <= self.before_kib.max(half_kib) + tenth_kib {
                 self.settled_in = Some(began.elapsed());
                 return;
             }

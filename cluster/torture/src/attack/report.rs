@@ -36,7 +36,8 @@ pub fn print(rows: &BTreeMap<&'static str, Row>, stage: &Stage, verdict: &Verdic
     }
     println!("the slowest, from when they were sent to when they were answered:");
     for slow in &seen.slowest {
-        let (took, at) = (slow.took.as_secs_f64() * 1e3, slow.ended.duration_since(stage.began).as_secs_f64());
+        let (took, at) =
+            (slow.took.as_secs_f64() * 1e3, slow.ended.duration_since(stage.began).as_secs_f64());
         println!("    {took:>8.1} ms {:<4} {at:>6.1} s after the beginning", slow.what);
     }
     verdict.measured.iter().for_each(|line| println!("{line}"));
