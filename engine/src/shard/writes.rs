@@ -14,6 +14,9 @@ use crate::table::{BlockRef, key_hash};
 use smallvec::SmallVec;
 use std::collections::HashMap;
 
+/// Values up to this length are let in whatever makes them: what is kept beside for them is enough.
+const MADE_BYTES_MIN: usize = 256 << 10;
+
 /// The buffer for values that updates make keeps so much memory.
 const SCRATCH_BYTES_MAX: usize = 64 << 10;
 
@@ -59,6 +62,7 @@ impl Shard {
             return self.refuse(target, refusal, out);
         }
         match self.apply_update(target, key, update, out) {
+            Ok(Step::Busy) => self.refuse(target, Refusal::Busy, out),
             Ok(Step::NoRoom) => self.refuse(target, Refusal::NoRoom(NO_ROOM_FOR_OLD), out),
             Ok(Step::Cold(block)) => Flow::Cold(SmallVec::from_slice(&[block])),
             Ok(Step::Done(evaluated)) => {
@@ -278,6 +282,10 @@ impl Shard {
             (verdict, Since::Applied, None)
         };
         let reply = verdict.reply;
+        if self.makes_too_much(verdict.effect, update) {
+            self.value_scratch = scratch;
+            return Ok(Step::Busy);
+        }
         let (version, since) = match verdict.effect {
             Effect::None => (self.partitions[target.place].assigned, since),
             effect => (self.log_effect(target, hash, effect), Since::Forming),
@@ -285,6 +293,20 @@ impl Shard {
         scratch.shrink_to(SCRATCH_BYTES_MAX);
         self.value_scratch = scratch;
         Ok(Step::Done(Evaluated { reply, since, version, old }))
+    }
+
+    /// Whether an update, small itself, makes a value so long that it has to wait: it wasn't asked for when it was let in.
+    fn makes_too_much(&self, effect: Effect<'_>, update: &Update<'_>) -> bool {
+        let Effect::Put { value, .. } = effect else { return false };
+        let is_made = matches!(update, Update::Append { .. } | Update::Expire { .. });
+        if !is_made || value.len() < MADE_BYTES_MIN {
+            return false;
+        }
+        let is_commit_full =
+            !self.forming.is_empty() && self.forming.bytes() + value.len() > self.budgets.commit;
+        let (written, most) = (self.written_bytes(), self.budgets.memtables);
+        // One that never fits beside others goes when there is little else.
+        is_commit_full || written > most / 2 && written + value.len() > most
     }
 
     /// The newest state of the key in `key_scratch`: pending first, then applied.
@@ -373,4 +395,6 @@ enum Step {
     Cold(BlockRef),
     /// The answer would carry a value that there is no room for. Nothing is done.
     NoRoom,
+    /// A small request makes a long value that there is no room for now. Nothing is done.
+    Busy,
 }

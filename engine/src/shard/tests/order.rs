@@ -237,3 +237,22 @@ fn a_commit_is_not_put_off_when_the_log_is_to_learn_the_time() {
     let is_due = hand.shard.next_deadline_us().is_some_and(|due_us| due_us <= hand.now.mono_us);
     assert!(!is_due, "it would run again at once, and do nothing, until the commit is old");
 }
+
+#[test]
+fn small_requests_that_make_long_values_are_refused_before_they_fill_the_memory() {
+    for durability in [Durability::Sync, Durability::None] {
+        let mut hand = Hand::new(durability, usual());
+        assert!(matches!(hand.put(b"a", &vec![7; 900 << 10]), Seen::Written { .. }));
+        hand.settle();
+        let append = Update::Append { suffix: b"x" };
+        let sent: Vec<_> = (0..40).map(|_| hand.send(Op::Update { key: b"a", update: append })).collect();
+        assert!(hand.shard.forming_bytes() <= hand.shard.budgets.commit + (64 << 10));
+        assert!(hand.shard.written_bytes() <= hand.shard.budgets.memtables + (64 << 10));
+        hand.settle();
+        let is_done = |number: &&u64| matches!(hand.answer(**number), Some(Seen::Integer(_)));
+        let done = sent.iter().filter(is_done).count();
+        assert!((1..40).contains(&done), "{done} are done, the first: {:?}", hand.answer(sent[0]));
+        let Seen::Value(value) = hand.get(b"a") else { panic!("it is there") };
+        assert_eq!(value.len(), (900 << 10) + done, "who was refused changed nothing");
+    }
+}
