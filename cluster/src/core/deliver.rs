@@ -11,7 +11,6 @@ use super::hub::{Hub, Settled, recharge};
 use super::memory::Memory;
 use super::message;
 use super::owners::{Owner, ROOM_KIB_MAX};
-use super::room::LACK_US;
 use super::sockets::Sockets;
 use crate::session::waits::Wait;
 use crate::session::walks::Walks;
@@ -74,7 +73,7 @@ impl<S: Sockets> Answers for Sink<'_, S> {
             Some(Owner::Connection { .. }) => {
                 let has_room = self.hub.memory.has_room_for_old(bytes);
                 if !has_room {
-                    self.hub.memory.lack(bytes, self.hub.now.mono_us + LACK_US);
+                    self.hub.lack(bytes);
                 }
                 has_room
             }

@@ -23,8 +23,15 @@ pub struct Parcel {
 }
 
 impl Parcel {
-    /// Nothing is promised.
-    pub fn new(room_kib: u32, answers: usize) -> Parcel {
+    /// One answer without values.
+    const ONE: Parcel = Parcel { room_kib: 0, answers: 1, promised: 0 };
+
+    /// What comes back for this request, where there is room for so many KiB of values. Nothing is promised.
+    pub fn of(request: &Request<'_>, room_kib: u32) -> Parcel {
+        let answers = match request.op {
+            Op::GetMany { keys, .. } => keys.len().max(1),
+            _ => 1,
+        };
         Parcel { room_kib, answers, promised: 0 }
     }
 }
@@ -95,17 +102,8 @@ impl Forwards {
         self.sent.len() == self.free.len() && self.backlogs.iter().all(VecDeque::is_empty)
     }
 
-    /// Sends a request, or delays it: then the answer is `false`. There is room for so many KiB of values in its answers.
-    pub fn send(&mut self, core: usize, ticket: Ticket, room_kib: u32, request: &Request<'_>) -> bool {
-        let answers = match request.op {
-            Op::GetMany { keys, .. } => keys.len().max(1),
-            _ => 1,
-        };
-        self.send_for(core, ticket, Parcel::new(room_kib, answers), request)
-    }
-
-    /// As [`Forwards::send`], for a request that such a parcel answers.
-    pub fn send_for(&mut self, core: usize, ticket: Ticket, parcel: Parcel, request: &Request<'_>) -> bool {
+    /// Sends a request, or delays it: then the answer is `false`.
+    pub fn send(&mut self, core: usize, ticket: Ticket, parcel: Parcel, request: &Request<'_>) -> bool {
         self.send_encoded(core, ticket, parcel, |batch, slot| {
             message::write_request(batch, slot, parcel.room_kib, request);
         })
@@ -113,23 +111,19 @@ impl Forwards {
 
     /// Asks another core for a place in a scan that it keeps.
     pub fn send_cursor(&mut self, core: usize, ticket: Ticket, cursor: u64) -> bool {
-        self.send_encoded(core, ticket, Parcel::new(0, 1), |batch, slot| {
-            message::write_cursor(batch, slot, cursor)
-        })
+        self.send_encoded(core, ticket, Parcel::ONE, |batch, slot| message::write_cursor(batch, slot, cursor))
     }
 
     /// Asks another core for a slice of its connections.
     pub fn send_clients(&mut self, ticket: Ticket, slice: &Slice) -> bool {
-        self.send_encoded(slice.core, ticket, Parcel::new(0, 1), |batch, slot| {
+        self.send_encoded(slice.core, ticket, Parcel::ONE, |batch, slot| {
             message::write_clients(batch, slot, &slice.wanted, slice.from)
         })
     }
 
     /// Asks another core for the place of a key that `dice` chooses.
     pub fn send_random(&mut self, core: usize, ticket: Ticket, dice: u64) -> bool {
-        self.send_encoded(core, ticket, Parcel::new(0, 1), |batch, slot| {
-            message::write_random(batch, slot, dice)
-        })
+        self.send_encoded(core, ticket, Parcel::ONE, |batch, slot| message::write_random(batch, slot, dice))
     }
 
     fn send_encoded(
@@ -219,7 +213,7 @@ mod tests {
         let mut there = ports.pop().unwrap();
         let mut here = Forwards::new(ports.pop().unwrap(), 2);
         let sent: Vec<bool> =
-            (0..5).map(|n| here.send(1, Owner::Walk.ticket(n), 1, &get(&[n as u8]))).collect();
+            (0..5).map(|n| here.send(1, Owner::Walk.ticket(n), Parcel::ONE, &get(&[n as u8]))).collect();
         assert_eq!(sent, [true, true, false, false, false]);
         let (mut seen, mut there_answers) = (Vec::new(), Vec::new());
         while !here.is_idle() {

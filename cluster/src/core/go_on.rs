@@ -4,7 +4,7 @@
 //! core has its place here. A read that finds no room in the memory waits, in the order of arrival; those who hold the memory
 //! without going on make way meanwhile ([`super::room`]). After [`LACK_US`] it is refused.
 
-use super::deliver::{SMALL_BYTES, SPENT_MAX, deliver, has_memory};
+use super::deliver::{SMALL_BYTES, deliver, has_memory};
 use super::hub::recharge;
 use super::memory::SHORT_BYTES;
 use super::owners::Owner;
@@ -32,7 +32,7 @@ impl<S: Sockets> Turn<'_, S> {
             self.submit(Owner::Nobody.ticket(0), request);
         }
         self.feed_starved();
-        let most = SPENT_MAX.max(self.hub.spent + 1);
+        let most = self.hub.spent_max();
         for _ in 0..self.hub.ready_reads.len() {
             if self.hub.spent >= most {
                 return;
@@ -70,7 +70,7 @@ impl<S: Sockets> Turn<'_, S> {
             if bytes > SMALL_BYTES && !self.hub.memory.has_room_for_answer(bytes) {
                 let until_us = self.hub.now.mono_us + LACK_US;
                 session.reads.is_queued = true;
-                self.lack(bytes);
+                self.hub.lack(bytes);
                 return self.hub.starved.push(Waiter { conn, until_us }, bytes);
             }
             self.grant(conn, index, bytes.max(ROOM_BYTES_MIN));
@@ -109,7 +109,7 @@ impl<S: Sockets> Turn<'_, S> {
             let has_room = wanted.is_none() || self.hub.memory.has_room_for_answer(bytes);
             let is_early = self.hub.now.mono_us < until_us;
             if !has_room && is_early && (bytes <= SHORT_BYTES) == is_short {
-                return self.lack(bytes);
+                return self.hub.lack(bytes);
             }
             self.hub.starved.queue(is_short).pop_front();
             if !has_room && is_early {
@@ -123,11 +123,6 @@ impl<S: Sockets> Turn<'_, S> {
                 _ => self.hub.queue_reads(conn),
             }
         }
-    }
-
-    /// Has those looked for who hold the memory without going on.
-    fn lack(&mut self, bytes: usize) {
-        self.hub.memory.lack(bytes, self.hub.now.mono_us + LACK_US);
     }
 
     /// Refuses what a connection has waited for too long, and all of that size which would have to wait next.

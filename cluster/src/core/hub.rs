@@ -3,6 +3,7 @@
 //! The shard answers into a [`Sink`](super::deliver::Sink), which is the hub and the sockets; so the two can be borrowed apart
 //! while the shard works.
 
+use super::deliver::SPENT_MAX;
 use super::forward::Forwards;
 use super::memory::Memory;
 use super::owners::Owner;
@@ -206,6 +207,11 @@ impl Hub {
         if let Some(session) = self.sessions.get(conn) {
             recharge(&mut self.memory, session);
         }
+    }
+
+    /// What a turn may have spent when a step at its end has done its part: one thing goes on in any case.
+    pub fn spent_max(&self) -> usize {
+        SPENT_MAX.max(self.spent + 1)
     }
 
     /// Counts a request that has its last answer.

@@ -1,6 +1,5 @@
 //! Long replies go on leaving: a piece of each in a turn, as far as its client takes them and the turn has time.
 
-use super::deliver::SPENT_MAX;
 use super::hub::Hub;
 use super::sockets::Sockets;
 use super::turn::Turn;
@@ -11,7 +10,7 @@ use pinion_net::reactor::ConnId;
 impl<S: Sockets> Turn<'_, S> {
     /// Writes the next piece of every reply that is leaving; of one in any case, however much the turn has taken in.
     pub fn leave(&mut self) {
-        let most = SPENT_MAX.max(self.hub.spent + 1);
+        let most = self.hub.spent_max();
         for _ in 0..self.hub.leaving.len() {
             if self.hub.spent >= most {
                 return;

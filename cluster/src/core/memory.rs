@@ -350,15 +350,17 @@ impl Memory {
     /// The next command that waits, and whether there is room for it now: the first of the short ones, and while there is
     /// none for that, the first of the long ones.
     pub fn next_claim(&self) -> Option<(Claim, bool)> {
-        let with_room = |claim: &Claim| (*claim, self.has_room(claim.bytes, claim.has));
-        let short = self.short_claims.front().map(with_room);
-        let long = self.claims.front().map(with_room);
+        let (short, long) = (self.next_short_claim(), self.first_of(&self.claims));
         short.filter(|&(_, has_room)| has_room).or(long).or(short)
     }
 
     /// The next short command that waits, and whether there is room for it now.
     pub fn next_short_claim(&self) -> Option<(Claim, bool)> {
-        self.short_claims.front().map(|claim| (*claim, self.has_room(claim.bytes, claim.has)))
+        self.first_of(&self.short_claims)
+    }
+
+    fn first_of(&self, claims: &VecDeque<Claim>) -> Option<(Claim, bool)> {
+        claims.front().map(|claim| (*claim, self.has_room(claim.bytes, claim.has)))
     }
 
     /// A command that waited has got its room, or is gone. It was [`Memory::next_claim`].

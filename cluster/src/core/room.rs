@@ -300,6 +300,11 @@ impl CoreState {
 }
 
 impl Hub {
+    /// Has those looked for who hold the memory without going on: an answer of so many bytes lacks room.
+    pub fn lack(&mut self, bytes: usize) {
+        self.memory.lack(bytes, self.now.mono_us + LACK_US);
+    }
+
     /// Whether a short command or answer waits for room.
     fn has_short_waiting(&self) -> bool {
         self.memory.has_short_claims() || self.starved.has_short()

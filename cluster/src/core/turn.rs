@@ -79,8 +79,8 @@ impl<S: Sockets> Turn<'_, S> {
         let core = self.hub.node.placement.core_of(request.partition);
         if core == self.hub.me {
             self.shard.request(ticket, request, &mut Sink { hub: self.hub, io: self.io });
-        } else if !self.hub.forwards.send(core, ticket, room_kib(room), &request) {
-            self.hub.backlogged(self.io, ticket);
+        } else {
+            self.forward(core, ticket, Parcel::of(&request, room_kib(room)), &request);
         }
     }
 
@@ -94,7 +94,12 @@ impl<S: Sockets> Turn<'_, S> {
             return self.submit_promising(core, ticket, &request);
         }
         let room = self.room_per_read(conn);
-        if !self.hub.forwards.send(core, ticket, room_kib(room), &request) {
+        self.forward(core, ticket, Parcel::of(&request, room_kib(room)), &request);
+    }
+
+    #[inline]
+    fn forward(&mut self, core: usize, ticket: Ticket, parcel: Parcel, request: &Request<'_>) {
+        if !self.hub.forwards.send(core, ticket, parcel, request) {
             self.hub.backlogged(self.io, ticket);
         }
     }
@@ -104,10 +109,7 @@ impl<S: Sockets> Turn<'_, S> {
     fn submit_promising(&mut self, core: usize, ticket: Ticket, request: &Request<'_>) {
         let promised = self.hub.memory.promise(self.hub.now.mono_us + LACK_US);
         let room = Memory::old_value_max(promised).max(ROOM_PER_READ_MIN);
-        let parcel = Parcel { room_kib: room_kib(room), answers: 1, promised };
-        if !self.hub.forwards.send_for(core, ticket, parcel, request) {
-            self.hub.backlogged(self.io, ticket);
-        }
+        self.forward(core, ticket, Parcel { promised, ..Parcel::of(request, room_kib(room)) }, request);
     }
 
     /// As [`Turn::submit_read`], for a request that is answered so many times.
@@ -115,8 +117,8 @@ impl<S: Sockets> Turn<'_, S> {
         let core = self.hub.node.placement.core_of(request.partition);
         if core == self.hub.me {
             self.shard.request(ticket, request, &mut Sink { hub: self.hub, io: self.io });
-        } else if !self.hub.forwards.send_for(core, ticket, Parcel::new(room_kib(room), answers), &request) {
-            self.hub.backlogged(self.io, ticket);
+        } else {
+            self.forward(core, ticket, Parcel { answers, ..Parcel::of(&request, room_kib(room)) }, &request);
         }
     }
 

@@ -129,9 +129,9 @@ impl BatchBuilder {
         self.bytes.capacity()
     }
 
-    /// Gives memory beyond `bytes_max` back, after an exceptionally large batch.
-    pub fn shrink(&mut self, bytes_max: usize) {
-        self.bytes.shrink_to(bytes_max);
+    /// Gives back what it doesn't need now.
+    pub fn shrink(&mut self) {
+        self.bytes.shrink_to_fit();
     }
 }
 

@@ -316,7 +316,7 @@ impl Generation {
             let batch = &mut self.batches[place];
             batch.clear(0);
             if self.kept + batch.memory_bytes() > self.kept_max {
-                batch.shrink(0);
+                batch.shrink();
             }
             self.kept += batch.memory_bytes();
         }

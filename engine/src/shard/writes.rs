@@ -62,8 +62,7 @@ impl Shard {
             return self.refuse(target, refusal, out);
         }
         match self.apply_update(target, key, update, out) {
-            Ok(Step::Busy) => self.refuse(target, Refusal::Busy, out),
-            Ok(Step::NoRoom) => self.refuse(target, Refusal::NoRoom(NO_ROOM_FOR_OLD), out),
+            Ok(Step::Refused(refusal)) => self.refuse(target, refusal, out),
             Ok(Step::Cold(block)) => Flow::Cold(SmallVec::from_slice(&[block])),
             Ok(Step::Done(evaluated)) => {
                 self.answer_update(target, evaluated, out);
@@ -247,25 +246,33 @@ impl Shard {
         update: &Update<'_>,
         out: &mut impl Answers,
     ) -> Result<Step, Error> {
+        let mut scratch = std::mem::take(&mut self.value_scratch);
+        let step = self.evaluate_and_log(target, key, update, &mut scratch, out);
+        // A long value doesn't keep its memory, whatever became of its update.
+        scratch.shrink_to(SCRATCH_BYTES_MAX);
+        self.value_scratch = scratch;
+        step
+    }
+
+    fn evaluate_and_log(
+        &mut self,
+        target: Target,
+        key: &[u8],
+        update: &Update<'_>,
+        scratch: &mut Vec<u8>,
+        out: &mut impl Answers,
+    ) -> Result<Step, Error> {
         self.counters.writes += 1;
         self.counters.last_write_us = self.mono_us;
         target.prefix.stored_key(key, &mut self.key_scratch);
         let hash = key_hash(&self.key_scratch);
         let (now, value_bytes_max) = (self.clocks(), self.options.value_bytes_max);
-        let mut scratch = std::mem::take(&mut self.value_scratch);
         let (verdict, since, old) = if needs_current(update) {
-            let (current, since) = match self.known(target, hash) {
-                Ok(Known::Is(current, since)) => (current, since),
-                Ok(Known::NeedsRead(block)) => {
-                    self.value_scratch = scratch;
-                    return Ok(Step::Cold(block));
-                }
-                Err(error) => {
-                    self.value_scratch = scratch;
-                    return Err(error);
-                }
+            let (current, since) = match self.known(target, hash)? {
+                Known::Is(current, since) => (current, since),
+                Known::NeedsRead(block) => return Ok(Step::Cold(block)),
             };
-            let verdict = evaluate(update, current, &now, value_bytes_max, &mut scratch);
+            let verdict = evaluate(update, current, &now, value_bytes_max, scratch);
             // A condition that failed answers what is there; a put that was asked for the old value, what was.
             let old =
                 current.map(|value| if update.wants_old() { value } else { Value { bytes: &[], ..value } });
@@ -273,25 +280,21 @@ impl Shard {
             let old = old.filter(|_| keep);
             let bytes = old.map_or(0, |value| value.bytes.len());
             if bytes > ROOM_BYTES && !out.has_room_for_old(target.ticket, bytes) {
-                self.value_scratch = scratch;
-                return Ok(Step::NoRoom);
+                return Ok(Step::Refused(Refusal::NoRoom(NO_ROOM_FOR_OLD)));
             }
             (verdict, since, old.map(|value| Box::new(OwnedValue::new(value))))
         } else {
-            let verdict = evaluate(update, None, &now, value_bytes_max, &mut scratch);
+            let verdict = evaluate(update, None, &now, value_bytes_max, scratch);
             (verdict, Since::Applied, None)
         };
         let reply = verdict.reply;
         if self.makes_too_much(verdict.effect, update) {
-            self.value_scratch = scratch;
-            return Ok(Step::Busy);
+            return Ok(Step::Refused(Refusal::Busy));
         }
         let (version, since) = match verdict.effect {
             Effect::None => (self.partitions[target.place].assigned, since),
             effect => (self.log_effect(target, hash, effect), Since::Forming),
         };
-        scratch.shrink_to(SCRATCH_BYTES_MAX);
-        self.value_scratch = scratch;
         Ok(Step::Done(Evaluated { reply, since, version, old }))
     }
 
@@ -393,8 +396,6 @@ impl Shard {
 enum Step {
     Done(Evaluated),
     Cold(BlockRef),
-    /// The answer would carry a value that there is no room for. Nothing is done.
-    NoRoom,
-    /// A small request makes a long value that there is no room for now. Nothing is done.
-    Busy,
+    /// Nothing is done.
+    Refused(Refusal<'static>),
 }

@@ -55,10 +55,10 @@ fn group<'k>(
     Some(Groups { order: homes.into_iter().map(|(_, _, place)| place).collect(), parts })
 }
 
-/// Begins the reply, or goes on with that of a long command, and says under which sequence.
 /// What is remembered of each key until it is answered: its place, and at most its part.
 pub const BYTES_PER_KEY: usize = 3 * size_of::<u32>();
 
+/// Begins the reply, or goes on with that of a long command, and says under which sequence.
 fn begin(
     turn: &mut Turn<'_, impl Sockets>,
     conn: ConnId,

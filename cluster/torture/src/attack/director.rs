@@ -8,7 +8,6 @@ use rand::{Rng, SeedableRng};
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
 
 /// Attacks of a round of several.
 const TOGETHER: usize = 3;
@@ -33,13 +32,12 @@ pub struct Director<'a> {
     stage: &'a Stage,
     attacks: Vec<&'static Attack>,
     seed: u64,
-    began: Instant,
     rows: Mutex<BTreeMap<&'static str, Row>>,
 }
 
 impl<'a> Director<'a> {
     pub fn new(stage: &'a Stage, attacks: &[&'static Attack], seed: u64) -> Director<'a> {
-        Director { stage, attacks: attacks.to_vec(), seed, began: Instant::now(), rows: Mutex::default() }
+        Director { stage, attacks: attacks.to_vec(), seed, rows: Mutex::default() }
     }
 
     /// Attacks until the stage says that it is enough, or for one tour.
@@ -101,7 +99,7 @@ impl<'a> Director<'a> {
         let names: Vec<_> = attacks.iter().map(|attack| attack.name).collect();
         let seen = self.stage.honest.seen();
         let p99_ms = seen.requests.value_at_quantile(0.99) as f64 / 1000.0;
-        let (seconds, asked) = (self.began.elapsed().as_secs(), seen.requests.len());
+        let (seconds, asked) = (self.stage.began.elapsed().as_secs(), seen.requests.len());
         drop(seen);
         let what = names.join(", ");
         eprintln!(
