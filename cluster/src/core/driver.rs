@@ -82,6 +82,11 @@ impl Driver {
         self.files.log_sync()
     }
 
+    /// Has all of the log written through the page cache.
+    pub fn buffer_log(&mut self) {
+        self.files.buffer_log();
+    }
+
     fn start_hot(&mut self, ring: &mut impl FileRing, request: IoRequest) -> io::Result<()> {
         match request {
             IoRequest::Write { token, file: name, offset, data, sync } => {

@@ -70,7 +70,10 @@ impl CoreSetup {
         let waker = reactor.waker();
         let options = BackgroundOptions { cpu: self.cpu, wake: Arc::new(move || waker.wake()) };
         let background = Background::spawn(dir.clone(), options).map_err(failed)?;
-        let driver = Driver::new(&dir, direct, background).map_err(failed)?;
+        let mut driver = Driver::new(&dir, direct, background).map_err(failed)?;
+        if !shard.has_direct_log() {
+            driver.buffer_log();
+        }
         shard.tick(self.clock.now());
         Ok(OpenCore { reactor, shard, driver, setup: self })
     }

@@ -62,6 +62,8 @@ pub struct Files {
     dir: PathBuf,
     direct: bool,
     log_sync: LogSync,
+    /// The log is written through the page cache.
+    buffers_log: bool,
     open: HashMap<(FileName, bool), Cached>,
     uses: u64,
     /// Out of the cache, without a user, and still to be closed.
@@ -83,6 +85,7 @@ impl Files {
             dir: dir.to_owned(),
             direct,
             log_sync,
+            buffers_log: false,
             open: HashMap::new(),
             uses: 0,
             dropped: Vec::new(),
@@ -97,6 +100,12 @@ impl Files {
     /// Sets how durable log writes are made.
     pub fn set_log_sync(&mut self, log_sync: LogSync) {
         self.log_sync = log_sync;
+    }
+
+    /// Has all of the log written through the page cache. Its writes begin and end anywhere: one that happens to be aligned
+    /// must not go past the pages that the others share with it.
+    pub fn buffer_log(&mut self) {
+        self.buffers_log = true;
     }
 
     /// Whether a write that must be durable is to be one write with RWF_DSYNC, not one with a linked
@@ -149,9 +158,10 @@ impl Files {
         std::mem::take(&mut self.dropped)
     }
 
-    /// The file for a write: one without O_DIRECT if the write isn't aligned.
+    /// The file for a write: one without O_DIRECT if the write isn't aligned, or is one of a log that is buffered.
     pub fn for_write(&mut self, file: FileName, offset: u64, len: usize) -> Result<Arc<OpenFile>> {
-        self.open(file, self.direct && is_aligned(offset, len))
+        let is_buffered = self.buffers_log && matches!(file, FileName::Log(_));
+        self.open(file, self.direct && !is_buffered && is_aligned(offset, len))
     }
 
     /// Drops the descriptors that a request makes stale. Call it before the request is performed.

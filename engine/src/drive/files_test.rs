@@ -57,6 +57,19 @@ fn unaligned_writes_get_a_descriptor_without_o_direct() {
 }
 
 #[test]
+fn no_write_of_a_buffered_log_goes_past_the_page_cache() {
+    let dir = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+    for name in ["000001.log", "000001.manifest"] {
+        fs::write(dir.path().join(name), b"").unwrap();
+    }
+    let mut files = Files::new(dir.path(), true).unwrap();
+    files.buffer_log();
+    assert!(!files.for_write(FileName::Log(1), 4096, 8192).unwrap().is_direct());
+    let direct = files.is_direct();
+    assert_eq!(files.for_write(FileName::Manifest(1), 4096, 8192).unwrap().is_direct(), direct);
+}
+
+#[test]
 fn only_direct_log_writes_into_prepared_space_write_through() {
     let dir = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
     for name in ["000001.log", "000001.manifest"] {

@@ -181,7 +181,7 @@ impl Log {
             Made::Unsynced => requests.push(IoRequest::SyncDir { token }),
             Made::Yes => {
                 let sync = writing.sync || part.start.is_some();
-                let data = part.seal(self.options.shard_id, self.durable);
+                let data = part.seal(&self.options, self.durable);
                 requests.push(IoRequest::Write { token, file, offset: part.offset.into(), data, sync });
                 if writing.sync {
                     writing.files.clear();

@@ -111,8 +111,10 @@ impl Part {
         self.end
     }
 
-    /// Writes the headers and hands out the bytes of a closed part, everything before `durable` being so.
-    pub fn seal(&mut self, shard_id: [u8; 16], durable: LogPosition) -> AlignedBuf {
+    /// Writes the headers and hands out the bytes of a closed part, everything before `durable` being so. Where they are
+    /// the first in a page of the page cache they are followed by zeros to its end: to write a part of a page that isn't
+    /// cached the kernel reads it first, and a busy device lets the writer wait for that. The next part overwrites them.
+    pub fn seal(&mut self, options: &LogOptions, durable: LogPosition) -> AlignedBuf {
         let mut buf = self.buf.take().expect("a part is sealed once, after it was closed");
         let commit = Commit {
             generation: self.generation,
@@ -128,8 +130,13 @@ impl Part {
         commit.encode(self.file_seed, commit_offset, &mut buf[self.commit_at..]);
         if let Some(SegmentStart { previous, prepared_bytes, .. }) = self.start {
             let (file, generation) = (self.file, self.generation);
+            let shard_id = options.shard_id;
             let header = SegmentHeader { shard_id, file, generation, previous, prepared_bytes, durable };
             header.encode(&mut buf[..SEGMENT_HEADER as usize]);
+        }
+        let (page, end) = ((self.end as usize).next_multiple_of(ALIGN), self.end as usize);
+        if self.offset as usize + ALIGN <= page && page <= options.segment_bytes as usize {
+            buf.resize(buf.len() + page - end);
         }
         buf
     }

@@ -50,10 +50,12 @@ impl Shard {
         let tree = open_tables(dir, &state).map_err(|error| home::at_open(error, &dir.path()))?;
         remove_orphans(dir, &state)?;
         let mut replay = Replay::new(&options, budgets, &state, tree)?;
-        let direct = options.direct && options.durability == Durability::Sync;
         let kept_bytes = budgets.kept;
-        let log_options =
-            LogOptions { segment_bytes, kept_bytes, ..LogOptions::new(options.shard_id, direct) };
+        let log_options = LogOptions {
+            segment_bytes,
+            kept_bytes,
+            ..LogOptions::new(options.shard_id, options.has_direct_log())
+        };
         let mut counters = Counters { last_write_us: now.mono_us, ..Counters::default() };
         let log = crate::log::recover(dir, state.log(), log_options, &mut |record, at| {
             counters.replayed_records += 1;

@@ -50,6 +50,12 @@ impl ShardOptions {
     /// Least memory a shard works with, bytes.
     pub const MEMORY_BYTES_MIN: usize = 16 << 20;
 
+    /// Whether the log is written around the page cache: where each commit is made durable by itself. Else many small ones
+    /// share a page before it is written.
+    pub fn has_direct_log(&self) -> bool {
+        self.direct && self.durability == Durability::Sync
+    }
+
     /// What a value over `value_bytes_max` is refused with.
     pub fn value_limit(value_bytes_max: usize) -> &'static str {
         match value_bytes_max {

@@ -91,6 +91,11 @@ const SLOW_FROM: f64 = 0.5;
 const DELAY_MAX_US: f64 = 20_000.0;
 
 impl Shard {
+    /// See [`ShardOptions::has_direct_log`](super::options::ShardOptions::has_direct_log).
+    pub fn has_direct_log(&self) -> bool {
+        self.options.has_direct_log()
+    }
+
     /// How long a driver should hold back writers in this turn, microseconds: 0 without pressure, rising smoothly
     /// with the memory that waits to be flushed and with the debt of merges.
     pub fn write_delay_us(&self) -> u64 {

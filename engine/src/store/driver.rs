@@ -51,6 +51,9 @@ impl Driver {
         let clock = SystemClock::new();
         let shard_options = options.shard(&file, ring.is_direct());
         let shard = Shard::open(&mut OsDir::open(&path)?, shard_options, clock.now())?;
+        if !shard.has_direct_log() {
+            ring.buffer_log();
+        }
         file.mark_made(dir);
         let waker = ring.waker();
         let wake = Arc::new(move || waker.wake());

@@ -110,6 +110,11 @@ impl Ring {
         self.files.set_log_sync(log_sync);
     }
 
+    /// Has all of the log written through the page cache.
+    pub fn buffer_log(&mut self) {
+        self.files.buffer_log();
+    }
+
     /// A handle with which other threads end a wait.
     pub fn waker(&self) -> Arc<RingWaker> {
         Arc::clone(&self.waker)

@@ -50,11 +50,45 @@ fn direct_commits_are_whole_blocks_and_buffered_ones_are_not() {
             log.write(true, &mut requests);
             let (_, offset, len, sync) = only_write(&requests);
             assert!(
-                (offset as usize).is_multiple_of(step) && len.is_multiple_of(step) && len < 2 * ALIGN && sync
+                (offset as usize).is_multiple_of(step)
+                    && len.is_multiple_of(step)
+                    && len <= 2 * ALIGN
+                    && sync
             );
             settle(&mut dir, &mut log, requests);
+            assert_eq!(log.end().offset as usize / ALIGN == 1, !direct, "the next follows in the same block");
         }
     }
+}
+
+/// The kernel reads a page before a part of it is written, unless it is cached.
+#[test]
+fn a_buffered_write_that_begins_a_page_covers_it() {
+    const SEGMENT: u32 = 16 << 20;
+    let mut dir = MemoryDir::new();
+    let mut log = create(&mut dir, options(false, SEGMENT));
+    let (mut covered, mut began) = (ALIGN, 0);
+    for index in 0..3000 {
+        record(index, 10 + index as usize * 37 % 5000).append_to(&mut log);
+        let mut requests = Vec::new();
+        log.write(false, &mut requests);
+        for request in &requests {
+            let IoRequest::Write { offset, data, .. } = request else { continue };
+            let (offset, end) = (*offset as usize, *offset as usize + data.len());
+            assert!(offset <= covered, "{offset} follows {covered}");
+            if end > covered {
+                assert!(
+                    end.is_multiple_of(ALIGN) && end <= SEGMENT as usize,
+                    "{offset}..{end} ends in a new page"
+                );
+                (covered, began) = (end, began + 1);
+            }
+        }
+        settle(&mut dir, &mut log, requests);
+    }
+    assert!(began > 1000, "{began}");
+    let (_, records) = reopen(&mut dir, LogPosition::default(), options(false, SEGMENT)).unwrap();
+    assert_eq!(records.len(), 3000);
 }
 
 #[test]
