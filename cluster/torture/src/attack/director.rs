@@ -1,5 +1,6 @@
 //! Which attack comes when.
 
+use super::honest::Answered;
 use super::hostile::{Assault, Attack, Tally};
 use super::stage::Stage;
 use rand::rngs::SmallRng;
@@ -25,6 +26,8 @@ pub struct Row {
     pub answers: BTreeMap<String, u64>,
     /// The most memory of the server in its own rounds.
     pub peak_kib: u64,
+    /// What the honest were answered in these, and how much of it late.
+    pub honest: Answered,
 }
 
 /// See the module.
@@ -71,6 +74,7 @@ impl<'a> Director<'a> {
             return;
         }
         self.stage.take_peak_kib();
+        let before = self.stage.honest.seen().answered();
         let assaults: Vec<_> = attacks.iter().map(|attack| (*attack, Assault::new(self.stage))).collect();
         std::thread::scope(|scope| {
             for (attack, assault) in &assaults {
@@ -79,17 +83,19 @@ impl<'a> Director<'a> {
             }
         });
         let peak_kib = self.stage.take_peak_kib();
+        let honest = self.stage.honest.seen().answered() - before;
         let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
         for (attack, assault) in &assaults {
             let row = rows.entry(attack.name).or_default();
             row.add(&assault.tally);
             if attacks.len() == 1 {
-                row.peak_kib = row.peak_kib.max(peak_kib);
+                row.note(peak_kib, honest);
             }
         }
         if attacks.len() > 1 {
             let row = rows.entry("(several at once)").or_default();
-            (row.rounds, row.peak_kib) = (row.rounds + 1, row.peak_kib.max(peak_kib));
+            row.rounds += 1;
+            row.note(peak_kib, honest);
         }
         drop(rows);
         self.tell(attacks, peak_kib);
@@ -110,6 +116,11 @@ impl<'a> Director<'a> {
 }
 
 impl Row {
+    fn note(&mut self, peak_kib: u64, honest: Answered) {
+        self.peak_kib = self.peak_kib.max(peak_kib);
+        self.honest += honest;
+    }
+
     fn add(&mut self, tally: &Tally) {
         self.rounds += 1;
         self.connections += tally.connections.load(Ordering::Relaxed);

@@ -12,17 +12,19 @@ const ANSWERS_MAX: usize = 6;
 /// Prints everything.
 pub fn print(rows: &BTreeMap<&'static str, Row>, stage: &Stage, verdict: &Verdict) {
     println!(
-        "{:<20} {:>6} {:>12} {:>10} {:>10} {:>10}",
-        "attack", "rounds", "connections", "sent", "received", "RssAnon"
+        "{:<20} {:>6} {:>12} {:>10} {:>10} {:>10} {:>8} {:>6}",
+        "attack", "rounds", "connections", "sent", "received", "RssAnon", "honest", "late"
     );
     for (name, row) in rows {
         println!(
-            "{name:<20} {:>6} {:>12} {:>10} {:>10} {:>10}",
+            "{name:<20} {:>6} {:>12} {:>10} {:>10} {:>10} {:>8} {:>6}",
             row.rounds,
             row.connections,
             bytes(row.sent_bytes),
             bytes(row.received_bytes),
             bytes(row.peak_kib << 10),
+            row.honest.all,
+            row.honest.late,
         );
         print_counts(&row.answers, ANSWERS_MAX);
     }

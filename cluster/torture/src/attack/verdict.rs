@@ -1,14 +1,11 @@
 //! What was promised and wasn't kept.
 
 use super::Arguments;
+use super::honest::LATE;
 use super::monitor::Monitor;
 use super::stage::Stage;
 use super::turns::Turns;
 use crate::cgroup::Cgroup;
-use std::time::Duration;
-
-/// The honest clients' p99 stays within that on a quiet machine.
-pub const P99_MAX: Duration = Duration::from_millis(20);
 
 /// See the module.
 pub struct Verdict {
@@ -97,7 +94,7 @@ impl Verdict {
     fn judge_latency(&mut self, arguments: &Arguments, stage: &Stage) {
         let seen = stage.honest.seen();
         let ms = |quantile| seen.requests.value_at_quantile(quantile) as f64 / 1000.0;
-        let is_held = u128::from(seen.requests.value_at_quantile(0.99)) <= P99_MAX.as_micros();
+        let is_held = u128::from(seen.requests.value_at_quantile(0.99)) <= LATE.as_micros();
         let (max, held) = (seen.requests.max() as f64 / 1000.0, if is_held { "held" } else { "not held" });
         let line = format!(
             "honest: {} answers checked, p50 {:.2} ms, p99 {:.2} ms, p99.9 {:.2} ms, max {max:.1} ms; p99 <= {} ms: {held}",
@@ -105,7 +102,7 @@ impl Verdict {
             ms(0.5),
             ms(0.99),
             ms(0.999),
-            P99_MAX.as_millis(),
+            LATE.as_millis(),
         );
         if arguments.judge_latency && !is_held {
             self.broken.push(line.clone());

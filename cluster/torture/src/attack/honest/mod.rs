@@ -16,7 +16,7 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use std::time::{Duration, Instant};
 use tally::check_refusal;
-pub use tally::{Tally, count};
+pub use tally::{Answered, LATE, Tally, count};
 use wire::{ANSWER_MAX, Ask, Said, Wire};
 
 /// A request is due so often on each connection.

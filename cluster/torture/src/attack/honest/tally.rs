@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+/// An answer is late that comes so long after its request was due: at most one of a hundred may be.
+pub const LATE: Duration = Duration::from_millis(20);
+
 /// Refusals that are told apart, at most.
 const TEXTS_MAX: usize = 20;
 
@@ -46,6 +49,35 @@ impl Default for Seen {
             refusals: BTreeMap::new(),
             losses: BTreeMap::new(),
         }
+    }
+}
+
+/// Single requests that were answered.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Answered {
+    pub all: u64,
+    /// Later than [`LATE`].
+    pub late: u64,
+}
+
+impl std::ops::Sub for Answered {
+    type Output = Answered;
+
+    fn sub(self, other: Answered) -> Answered {
+        Answered { all: self.all - other.all, late: self.late - other.late }
+    }
+}
+
+impl std::ops::AddAssign for Answered {
+    fn add_assign(&mut self, other: Answered) {
+        *self = Answered { all: self.all + other.all, late: self.late + other.late };
+    }
+}
+
+impl Seen {
+    pub fn answered(&self) -> Answered {
+        let late = self.requests.count_between(LATE.as_micros() as u64 + 1, u64::MAX);
+        Answered { all: self.requests.len(), late }
     }
 }
 
