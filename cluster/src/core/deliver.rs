@@ -22,7 +22,7 @@ use pinion_engine::key::Expiry;
 use pinion_engine::shard::request::{Answer, Answers, Ticket, Value};
 
 /// What the answers of one turn may cost before reads are put off to the next, in bytes copied.
-pub const SPENT_MAX: usize = 4 << 20;
+pub const SPENT_MAX: usize = 1 << 20;
 
 /// What they may cost before further input is left for the next turn: some ten thousand small ones, some milliseconds.
 pub const TURN_SPENT_MAX: usize = 4 * SPENT_MAX;
@@ -61,7 +61,7 @@ impl<S: Sockets> Answers for Sink<'_, S> {
                 let may_pass = !self.io.is_over_budget(session.conn) && session.is_next(request);
                 self.hub.spent < SPENT_MAX
                     && session.has_room_for(request, queued, bytes, may_pass)
-                    && has_memory(&self.hub.memory, gathered, bytes)
+                    && has_memory(&self.hub.memory, (gathered, queued), bytes)
             }
             Some(Owner::Walk | Owner::Nobody) | None => true,
         }
@@ -82,13 +82,14 @@ impl<S: Sockets> Answers for Sink<'_, S> {
     }
 }
 
-/// Whether the memory has room for a value beside those `gathered` for the same response. Such values are there twice for a
-/// moment, and can be asked for again: together they take an eighth at most, and not the last.
-pub(super) fn has_memory(memory: &Memory, gathered: usize, bytes: usize) -> bool {
+/// Whether the memory has room for a value beside those `gathered` for the same response, and what is `queued` for its client.
+/// Gathered ones are there twice for a moment, and can be asked for again: together they take an eighth at most, and not the
+/// last.
+pub(super) fn has_memory(memory: &Memory, (gathered, queued): (usize, usize), bytes: usize) -> bool {
     if gathered > 0 {
         return gathered + bytes <= memory.bytes_max() / 8 && 2 * (gathered + bytes) <= memory.room();
     }
-    bytes <= SMALL_BYTES || memory.has_room_for_answer(bytes)
+    bytes <= SMALL_BYTES || memory.has_room_for_answer(bytes, queued)
 }
 
 /// Values up to this length don't wait for the memory: the limits on each connection bound them.
@@ -199,7 +200,7 @@ fn to_connection(
         // What will come is known now: it counts for how much more is asked for at a time.
         session.note_answer(bytes);
         let wait = Wait { request, partition, read, bytes };
-        let has_memory = has_memory(&hub.memory, session.gathered_bytes(request), bytes);
+        let has_memory = has_memory(&hub.memory, (session.gathered_bytes(request), queued), bytes);
         match session.wait(wait, has_memory, now_us, out) {
             Ok(()) => {}
             Err(ended) => {

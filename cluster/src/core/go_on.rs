@@ -58,8 +58,8 @@ impl<S: Sockets> Turn<'_, S> {
             if self.hub.spent >= most {
                 return self.hub.queue_reads(conn);
             }
-            let gathered = session.gathered_bytes_at(index);
-            if gathered > 0 && !has_memory(&self.hub.memory, gathered, bytes) {
+            let (gathered, queued) = (session.gathered_bytes_at(index), self.io.queued(conn));
+            if gathered > 0 && !has_memory(&self.hub.memory, (gathered, queued), bytes) {
                 // It is left out of its response, which has others.
                 let Wait { request, partition, read, bytes } = session.reads.take(index);
                 let owner = Owner::Connection { index: conn.index(), generation: conn.generation() };
@@ -67,7 +67,7 @@ impl<S: Sockets> Turn<'_, S> {
                 deliver(self.hub, self.io, owner.ticket(request), &waits);
                 continue;
             }
-            if bytes > SMALL_BYTES && !self.hub.memory.has_room_for_answer(bytes) {
+            if bytes > SMALL_BYTES && !self.hub.memory.has_room_for_answer(bytes, queued) {
                 let until_us = self.hub.now.mono_us + LACK_US;
                 session.reads.is_queued = true;
                 self.hub.lack(bytes);
@@ -106,7 +106,8 @@ impl<S: Sockets> Turn<'_, S> {
             let is_over = self.io.is_over_budget(conn);
             let wanted = session.next_read(self.io.queued(conn), is_over);
             let bytes = wanted.map_or(0, |(_, bytes)| bytes);
-            let has_room = wanted.is_none() || self.hub.memory.has_room_for_answer(bytes);
+            let queued = self.io.queued(conn);
+            let has_room = wanted.is_none() || self.hub.memory.has_room_for_answer(bytes, queued);
             let is_early = self.hub.now.mono_us < until_us;
             if !has_room && is_early && (bytes <= SHORT_BYTES) == is_short {
                 return self.hub.lack(bytes);

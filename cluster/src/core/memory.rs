@@ -60,7 +60,9 @@ pub struct Memory {
     /// Connections whose input waits until anything is free; and until output is taken.
     small: VecDeque<ConnId>,
     others: VecDeque<ConnId>,
-    /// What an answer lacked that was refused or put off, and until when that counts, by the clock of the turns.
+    /// What an answer lacked that was refused or put off, a short one and any other, and until when that counts, by the clock of
+    /// the turns.
+    short_lacking: usize,
     lacking: usize,
     lacking_until_us: u64,
 }
@@ -81,6 +83,7 @@ impl Memory {
             claims: VecDeque::new(),
             small: VecDeque::new(),
             others: VecDeque::new(),
+            short_lacking: 0,
             lacking: 0,
             lacking_until_us: 0,
         }
@@ -119,13 +122,7 @@ impl Memory {
         self.used() + self.promised + bytes <= most
     }
 
-    /// What may be used with a short answer, which leaves soon: the last is left for what is small.
-    #[inline]
-    fn short_max(&self) -> usize {
-        self.bytes_max - self.bytes_max / 32
-    }
-
-    /// What may be used with a long answer, or the one long command.
+    /// What may be used with a long answer, or the one long command, or a short answer behind others that wait to be taken.
     #[inline]
     fn long_max(&self) -> usize {
         self.bytes_max - self.reserve / 2
@@ -143,23 +140,33 @@ impl Memory {
         self.used() >= self.bytes_max
     }
 
+    /// Whether so much more than all is used up that what is small has to wait, too. Before that it goes on, as those who
+    /// have used it up are about to be closed.
+    #[inline]
+    pub fn is_overdrawn(&self) -> bool {
+        self.used() >= self.bytes_max + self.bytes_max / 8
+    }
+
     /// What a request and its answer may take to be small, bytes: the less, the less is left.
     pub fn small_max(&self) -> usize {
         (self.bytes_max.saturating_sub(self.used()) / SMALL_PART).max(SMALL_BYTES_MIN)
     }
 
-    /// Whether all is used up, but for output of this turn and for what goes back by itself: somebody has to go.
+    /// Whether all is used up, or all but less than a short answer lacks, not counting output of this turn and what goes back
+    /// by itself: somebody has to go.
     #[inline]
     pub fn is_used_up(&self) -> bool {
-        self.standing() >= self.bytes_max + self.leaving
+        self.standing() + self.short_lacking >= self.bytes_max + self.leaving
     }
 
-    /// Whether an answer of so many bytes may still be given; long ones leave room for short ones. Where half is free one may
-    /// that never fits beside others: values may be longer than what is taken now, where they were written with more memory.
+    /// Whether an answer of so many bytes may still be given to a client; long ones leave room for short ones, and so do those
+    /// to a client that has not taken what it was `given` before. Where half is free one may that never fits beside others:
+    /// values may be longer than what is taken now, where they were written with more memory.
     #[inline]
-    pub fn has_room_for_answer(&self, bytes: usize) -> bool {
+    pub fn has_room_for_answer(&self, bytes: usize, given: usize) -> bool {
         if bytes <= SHORT_BYTES {
-            return self.used() + bytes <= self.short_max();
+            let most = if given == 0 { self.bytes_max } else { self.long_max() };
+            return self.used() + bytes <= most;
         }
         let used = self.used() + self.promised;
         used + bytes <= self.long_max() || used <= self.bytes_max / 2 && bytes > self.bytes_max / 16 * 9
@@ -174,7 +181,7 @@ impl Memory {
     /// and on its way several times until it is through: it needs room twice.
     pub fn has_room_for_old(&self, bytes: usize) -> bool {
         if bytes <= SHORT_BYTES {
-            return self.has_room_for_answer(bytes);
+            return self.has_room_for_answer(bytes, 0);
         }
         self.used() + self.promised + 2 * bytes <= self.long_max()
     }
@@ -208,19 +215,24 @@ impl Memory {
 
     /// There was no room for an answer of so many bytes; it is looked for until then.
     pub fn lack(&mut self, bytes: usize, until_us: u64) {
-        self.lacking = self.lacking.max(bytes);
+        let lacking = if bytes <= SHORT_BYTES { &mut self.short_lacking } else { &mut self.lacking };
+        *lacking = bytes.max(*lacking);
         self.lacking_until_us = until_us;
     }
 
     /// Whether an answer lacks room.
     pub fn is_lacking(&self) -> bool {
-        self.lacking > 0
+        self.lacking > 0 || self.short_lacking > 0
     }
 
     /// Whoever lacked room before this moment lacks it no more.
     pub fn forget_lack(&mut self, now_us: u64) {
-        if now_us > self.lacking_until_us || self.has_room_for_answer(self.lacking) {
+        let is_over = now_us > self.lacking_until_us;
+        if is_over || self.has_room_for_answer(self.lacking, 0) {
             self.lacking = 0;
+        }
+        if is_over || self.has_room_for_answer(self.short_lacking, 0) {
+            self.short_lacking = 0;
         }
     }
 
@@ -344,7 +356,7 @@ impl Memory {
     #[inline]
     pub fn has_waiting(&self) -> bool {
         let is_empty = self.claims.is_empty() && self.short_claims.is_empty();
-        !is_empty || !self.others.is_empty() || !self.small.is_empty() || self.lacking > 0
+        !is_empty || !self.others.is_empty() || !self.small.is_empty() || self.is_lacking()
     }
 
     /// The next command that waits, and whether there is room for it now: the first of the short ones, and while there is
@@ -375,7 +387,7 @@ impl Memory {
 
     /// The first of the small ones, if it may go on.
     pub fn next_small(&mut self) -> Option<ConnId> {
-        if self.is_exhausted() { None } else { self.small.pop_front() }
+        if self.is_overdrawn() { None } else { self.small.pop_front() }
     }
 
     /// The first of the others, if it may go on.

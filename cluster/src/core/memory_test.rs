@@ -31,10 +31,12 @@ fn a_part_is_left_for_what_is_small() {
     memory.charge(MIB + MIB / 4);
     assert!(memory.has_room(SHORT_BYTES, 0) && !memory.has_room(SHORT_BYTES + 1, MIB));
     memory.charge(1);
-    assert!(!memory.has_room(SHORT_BYTES, 0) && memory.has_room_for_answer(SHORT_BYTES - 1));
+    assert!(!memory.has_room(SHORT_BYTES, 0) && memory.has_room_for_answer(SHORT_BYTES - 1, 0));
     memory.release(MIB + MIB / 4 + 1);
     memory.charge(2 * MIB);
-    assert!(memory.is_exhausted());
+    assert!(memory.is_exhausted() && !memory.is_overdrawn());
+    memory.charge(MIB);
+    assert!(memory.is_overdrawn());
 }
 
 #[test]
@@ -69,19 +71,26 @@ fn what_is_larger_than_the_room_goes_alone() {
 fn a_short_answer_is_given_where_a_long_one_is_not() {
     let mut memory = Memory::new(8 * MIB);
     memory.charge(7 * MIB);
-    assert!(memory.has_room_for_answer(SHORT_BYTES) && !memory.has_room_for_answer(SHORT_BYTES + 1));
-    memory.charge(MIB / 2 + 1);
-    assert!(!memory.has_room_for_answer(SHORT_BYTES));
+    assert!(memory.has_room_for_answer(SHORT_BYTES, 0) && !memory.has_room_for_answer(SHORT_BYTES + 1, 0));
+    assert!(!memory.has_room_for_answer(1, 1), "its client is to take what it was given first");
+    memory.charge(MIB - SHORT_BYTES + 1);
+    assert!(!memory.has_room_for_answer(SHORT_BYTES, 0) && memory.has_room_for_answer(SHORT_BYTES - 1, 0));
+    assert!(!memory.is_used_up());
+    memory.lack(SHORT_BYTES, 1000);
+    assert!(memory.is_used_up(), "it doesn't wait for those who rest");
+    memory.release(1);
+    memory.forget_lack(1000);
+    assert!(!memory.is_lacking() && !memory.is_used_up());
 }
 
 #[test]
 fn an_answer_is_given_while_it_fits_or_half_is_free() {
     let mut memory = Memory::new(8 * MIB);
-    assert!(memory.has_room_for_answer(16 * MIB));
+    assert!(memory.has_room_for_answer(16 * MIB, 0));
     memory.charge(5 * MIB);
-    assert!(memory.has_room_for_answer(2 * MIB) && !memory.has_room_for_answer(2 * MIB + 1));
+    assert!(memory.has_room_for_answer(2 * MIB, 0) && !memory.has_room_for_answer(2 * MIB + 1, 0));
     memory.release(MIB);
-    assert!(!memory.has_room_for_answer(4 * MIB));
+    assert!(!memory.has_room_for_answer(4 * MIB, 0));
 }
 
 #[test]
@@ -110,11 +119,11 @@ fn what_is_promised_counts_against_what_is_long_until_it_is_here() {
     // The first gets all that long ones may have, the next ones nothing.
     assert_eq!((memory.promise(1000), memory.promise(1000)), (6 * MIB, 0));
     assert!(!memory.is_lacking(), "so much is enough");
-    assert!(!memory.has_room_for_answer(SHORT_BYTES + 1) && memory.has_room_for_answer(SHORT_BYTES));
+    assert!(!memory.has_room_for_answer(SHORT_BYTES + 1, 0) && memory.has_room_for_answer(SHORT_BYTES, 0));
     assert!(!memory.has_room(SHORT_BYTES + 1, 0) && memory.has_room(SHORT_BYTES, 0));
     assert!(!memory.is_tight(), "what is small goes on");
     memory.keep_promise(6 * MIB);
-    assert!(memory.has_room_for_answer(6 * MIB));
+    assert!(memory.has_room_for_answer(6 * MIB, 0));
     memory.charge(4 * MIB);
     assert_eq!(memory.promise(1000), 2 * MIB);
     assert!(memory.is_lacking(), "who holds the memory is looked for");

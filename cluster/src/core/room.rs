@@ -53,7 +53,7 @@ const LOOK_US: u64 = 250_000;
 const SHORT_LOOK_US: u64 = 50_000;
 
 /// And so often while it is used up: what a look has freed must have gone back before the next.
-const USED_UP_LOOK_US: u64 = 10_000;
+const USED_UP_LOOK_US: u64 = 2_000;
 
 /// A line in the log at most this often, in microseconds.
 const TELL_US: u64 = 10_000_000;
@@ -129,7 +129,7 @@ impl Hub {
             return false;
         }
         let is_small = io.queued(conn) + session.held_bytes() <= self.memory.small_max();
-        if is_small && !self.memory.is_exhausted() {
+        if is_small && !self.memory.is_overdrawn() {
             return false;
         }
         if !session.has(Hold::Memory) {

@@ -12,7 +12,7 @@ use super::resume::Closed;
 use super::sources::Sources;
 use super::stats::Counters;
 use super::trouble::Shortage;
-use super::{Durability, KeptReads, KeyLines, ParkedRequests, Shard};
+use super::{KeptReads, KeyLines, ParkedRequests, Shard};
 use crate::clock::{ClockStamp, Now};
 use crate::dir::Dir;
 use crate::error::Error;

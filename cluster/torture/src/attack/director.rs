@@ -13,9 +13,6 @@ use std::sync::{Mutex, PoisonError};
 /// Attacks of a round of several.
 const TOGETHER: usize = 3;
 
-/// Attackers give way to those whose latency is measured.
-const NICE: i32 = 19;
-
 /// What came of an attack.
 #[derive(Clone, Debug, Default)]
 pub struct Row {
@@ -45,8 +42,7 @@ impl<'a> Director<'a> {
 
     /// Attacks until the stage says that it is enough, or for one tour.
     pub fn direct(&self, is_one_tour: bool) {
-        // SAFETY: setpriority takes no memory; 0 is this thread, whose children inherit it.
-        unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) };
+        give_way();
         let mut rng = SmallRng::seed_from_u64(self.seed);
         for attack in &self.attacks {
             self.round(&[attack], &mut rng);
@@ -113,6 +109,14 @@ impl<'a> Director<'a> {
             peak_kib >> 10
         );
     }
+}
+
+/// Has this thread, and those that it starts, run only where nobody else wants to: attackers have machines of their own, and
+/// take none of the server's time, nor of the honest clients'.
+fn give_way() {
+    let parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: the call reads the parameters only; 0 is this thread.
+    unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &parameters) };
 }
 
 impl Row {

@@ -100,8 +100,8 @@ fn attack(arguments: &Arguments, attacks: &[&'static Attack], seed: u64, work: &
     let mut monitor = Monitor::new(stage, kvd, limit_bytes);
     let director = &Director::new(stage, attacks, seed);
     let wrong = scope(|scope| {
-        let honest = [honest::Protocol::Resp, honest::Protocol::Binary]
-            .map(|protocol| scope.spawn(move || honest::run(stage, protocol, seed ^ protocol as u64)));
+        let honest: Vec<_> =
+            honest::all().map(|which| scope.spawn(move || honest::run(stage, which, seed))).collect();
         let is_at_work = || honest.iter().all(|client| !client.is_finished());
         let filled = scope.spawn(|| load::fill(stage, arguments.memory));
         monitor.watch(|| filled.is_finished(), &is_at_work);

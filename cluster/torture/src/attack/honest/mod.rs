@@ -1,4 +1,4 @@
-//! The honest clients: one for each protocol, a request at a time on a schedule, every answer held against a model.
+//! The honest clients: some for each protocol, a request at a time on a schedule, every answer held against a model.
 //!
 //! A refusal is counted, a write with an unknown outcome may have been done or not; anything else than what the model says
 //! is wrong, and so is no answer within half a minute. Latencies count from when a request was due, so that a server that
@@ -19,12 +19,14 @@ use tally::check_refusal;
 pub use tally::{Answered, LATE, Tally, count};
 use wire::{ANSWER_MAX, Ask, Said, Wire};
 
-/// A request is due so often on each connection.
-const INTERVAL: Duration = Duration::from_millis(5);
+/// Clients of each protocol. A request is due so often on each: a client that is to have an answer within
+/// [`tally::LATE`] can't ask more often, one at a time.
+const CLIENTS: usize = 4;
+const INTERVAL: Duration = Duration::from_millis(20);
 
 /// Keys of each client, and those of them that count.
-const KEYS: usize = 300;
-const COUNTERS: usize = 20;
+const KEYS: usize = 100;
+const COUNTERS: usize = 10;
 
 /// Keys of an MGET.
 const MANY: usize = 6;
@@ -42,25 +44,33 @@ pub enum Protocol {
     Binary,
 }
 
+/// All of them: the protocol, and the number among those that speak it.
+pub fn all() -> impl Iterator<Item = (Protocol, usize)> {
+    [Protocol::Resp, Protocol::Binary]
+        .into_iter()
+        .flat_map(|protocol| (0..CLIENTS).map(move |at| (protocol, at)))
+}
+
 /// Works until the stage is over, then reads everything back. An error is what the server did wrong.
-pub fn run(stage: &Stage, protocol: Protocol, seed: u64) -> Result<(), String> {
-    let (wire, prefix): (Box<dyn Wire>, _) = match protocol {
-        Protocol::Resp => (Box::new(resp::Resp::new(stage.target.resp)), "honest:r:"),
-        Protocol::Binary => (Box::new(binary::Binary::new(stage.target.kv)), "honest:b:"),
+pub fn run(stage: &Stage, (protocol, at): (Protocol, usize), seed: u64) -> Result<(), String> {
+    let (wire, letter): (Box<dyn Wire>, _) = match protocol {
+        Protocol::Resp => (Box::new(resp::Resp::new(stage.target.resp)), 'r'),
+        Protocol::Binary => (Box::new(binary::Binary::new(stage.target.kv)), 'b'),
     };
-    let rng = SmallRng::seed_from_u64(seed);
-    let mut client =
-        Client { stage, tally: &stage.honest, wire, model: Model::new(prefix, KEYS, COUNTERS), rng };
+    let rng = SmallRng::seed_from_u64(seed ^ (protocol as u64) << 32 ^ at as u64);
+    let model = Model::new(&format!("honest:{letter}{at}:"), KEYS, COUNTERS);
+    let mut client = Client { stage, tally: &stage.honest, wire, model, rng };
     client.connect()?;
-    let mut due = Instant::now();
+    // They don't ask all at once.
+    let mut due = Instant::now() + INTERVAL / CLIENTS as u32 * at as u32;
     while !stage.is_over() {
-        due += INTERVAL;
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
         let is_scan = client.step(due)?;
         if is_scan {
             // What would have come meanwhile doesn't count as late.
             due = Instant::now();
         }
+        due += INTERVAL;
     }
     client.read_back()
 }
