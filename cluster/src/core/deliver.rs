@@ -47,8 +47,8 @@ impl<S: Sockets> Answers for Sink<'_, S> {
     fn has_room(&mut self, ticket: Ticket, given: usize, bytes: usize) -> bool {
         match Owner::of(ticket) {
             Some(Owner::Core { room_kib, .. }) => {
-                let is_free = given == 0 || self.hub.spent < SPENT_MAX;
-                room_kib == ROOM_KIB_MAX || is_free && given + bytes <= (room_kib as usize) << 10
+                let has_time = given + bytes <= SMALL_BYTES || self.hub.spent < self.hub.mail.answers_until;
+                room_kib == ROOM_KIB_MAX || has_time && given + bytes <= (room_kib as usize) << 10
             }
             Some(Owner::Connection { index, generation }) => {
                 let Some(session) = self.hub.sessions.at(index, generation) else { return true };
@@ -68,6 +68,8 @@ impl<S: Sockets> Answers for Sink<'_, S> {
     }
 
     fn has_room_for_old(&mut self, ticket: Ticket, bytes: usize) -> bool {
+        // It was read, whatever comes of it.
+        self.hub.spent += bytes;
         match Owner::of(ticket) {
             Some(Owner::Core { room_kib, .. }) => bytes <= (room_kib as usize) << 10,
             Some(Owner::Connection { .. }) => {

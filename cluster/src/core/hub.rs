@@ -131,6 +131,8 @@ pub struct Hub {
     pub leaving: VecDeque<ConnId>,
     /// What answers of this turn have cost, in bytes copied.
     pub spent: usize,
+    /// What of the turns other cores may have.
+    pub mail: Mail,
     /// The RESP command that is being taken in.
     pub command: CommandId,
     /// How many connections came in.
@@ -141,6 +143,33 @@ pub struct Hub {
     chance: SmallRng,
     /// Requests of each class that came and were answered within this turn.
     pub quick: [u64; Class::ALL.len()],
+}
+
+/// How much of a turn requests of other cores may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Mail {
+    /// They are taken in until so much is spent, and answered with long values until so much.
+    pub requests_until: usize,
+    /// See `requests_until`.
+    pub answers_until: usize,
+    /// Some are left for the next turn.
+    pub is_left: bool,
+    /// Counts how often they were taken in.
+    pub turn: usize,
+}
+
+impl Mail {
+    /// In a turn that has spent so much already: their part comes on top, and one long answer in any case.
+    pub fn begun_at(spent: usize) -> Mail {
+        let (requests_until, answers_until) = (spent + SPENT_MAX, SPENT_MAX.max(spent + 1));
+        Mail { requests_until, answers_until, is_left: false, turn: 0 }
+    }
+}
+
+impl Default for Mail {
+    fn default() -> Mail {
+        Mail::begun_at(0)
+    }
 }
 
 /// In place of a delay: the shard refuses writes, so that holding them gains nothing.
@@ -181,6 +210,7 @@ impl Hub {
             sliced: Vec::new(),
             leaving: VecDeque::new(),
             spent: 0,
+            mail: Mail::default(),
             command: CommandId::NONE,
             clients: 0,
             http_warned_us: None,

@@ -154,7 +154,7 @@ fn claim(conn: u64, bytes: usize, has: usize) -> Claim {
 fn small_ones_that_wait_do_not_wait_for_large_ones() {
     let mut memory = Memory::new(8 * MIB);
     memory.claim(MIB);
-    memory.charge(8 * MIB);
+    memory.charge(9 * MIB);
     let (large, small, other) = (claim(1, 4 * MIB, 0), ConnId::from_u64(2), ConnId::from_u64(3));
     memory.wait_for_claim(large);
     memory.wait(small, true);
@@ -162,7 +162,7 @@ fn small_ones_that_wait_do_not_wait_for_large_ones() {
     assert_eq!((memory.next_small(), memory.next_admissible()), (None, None));
     memory.release(1);
     assert_eq!((memory.next_small(), memory.next_admissible()), (Some(small), None));
-    memory.release(2 * MIB);
+    memory.release(3 * MIB);
     assert_eq!(memory.next_admissible(), Some(other));
     assert_eq!(memory.next_claim(), Some((large, false)));
     memory.release(4 * MIB);

@@ -237,7 +237,7 @@ impl CoreState {
     /// What comes after a turn: another one, or sleep until something happens or so much time has passed.
     pub fn next(&mut self) -> Next {
         let (walks, reads, leaving) = (&self.hub.ready_walks, &self.hub.ready_reads, &self.hub.leaving);
-        if !walks.is_empty() || !reads.is_empty() || !leaving.is_empty() {
+        if !walks.is_empty() || !reads.is_empty() || !leaving.is_empty() || self.hub.mail.is_left {
             return Next::Now;
         }
         let now_us = self.hub.now.mono_us;

@@ -2,7 +2,7 @@
 
 use super::deliver::{ANSWER_COST, SPENT_MAX, Sink, deliver};
 use super::forward::Parcel;
-use super::hub::{Hub, TAKES_NO_WRITES};
+use super::hub::{Hub, Mail, TAKES_NO_WRITES};
 use super::memory::Memory;
 use super::message::{self, Incoming};
 use super::owners::{Owner, ROOM_KIB_MAX};
@@ -175,6 +175,22 @@ impl<S: Sockets> Turn<'_, S> {
         if is_full { self.passes_brake(conn) } else { self.release_brake(conn) }
     }
 
+    /// Whether an update is begun in this turn, which may have spent its time. One that answers the value before it costs
+    /// nobody knows how much, even where there is no room for that value. If not, the connection is held until the next turn,
+    /// which begins it in any case.
+    pub fn has_time_for(&mut self, conn: ConnId, op: &Op<'_>) -> bool {
+        if self.hub.spent < SPENT_MAX || !matches!(op, Op::Update { update, .. } if update.wants_old()) {
+            return true;
+        }
+        let Some(session) = self.hub.sessions.get(conn) else { return true };
+        session.was_put_off = !session.was_put_off;
+        let is_begun = !session.was_put_off;
+        if !is_begun {
+            self.hold_back(conn, 0);
+        }
+        is_begun
+    }
+
     /// A write goes through; if writes were held lately, its connection starts anew.
     #[inline]
     fn release_brake(&mut self, conn: ConnId) -> bool {
@@ -218,29 +234,44 @@ impl<S: Sockets> Turn<'_, S> {
         }
     }
 
-    /// Takes in what other cores sent.
+    /// Takes in what other cores sent: all answers, and requests as long as they may take of a turn. Cores take turns in
+    /// being the first.
     pub fn take_mail(&mut self) {
         let peers = self.hub.forwards.port().peers();
-        for core in peers {
-            let (mut page, clocks) = (Page::default(), self.hub.clocks);
-            while let Some(batch) = self.hub.forwards.port().take_answers(core) {
-                message::each_answer(&batch, &mut page, &clocks, |slot, answer| {
-                    let (ticket, promised) = self.hub.forwards.answered(core, slot, &answer);
-                    self.hub.memory.keep_promise(promised);
-                    deliver(self.hub, self.io, ticket, &answer);
-                });
-                self.hub.forwards.port().recycle(batch);
-                self.hub.use_credits(self.io, core);
-            }
-            while self.takes_over(core) {
-                let Some(batch) = self.hub.forwards.port().take_requests(core) else { break };
-                let taken = message::each_request(&batch, |(slot, room_kib), incoming| {
-                    self.take_request((core, room_kib), slot, incoming);
-                    self.takes_over(core)
-                });
-                let port = self.hub.forwards.port();
-                if taken < batch.len() { port.put_back(core, batch, taken) } else { port.recycle(batch) }
-            }
+        peers.clone().for_each(|core| self.take_answers(core));
+        let hub = &mut *self.hub;
+        hub.mail = Mail { turn: hub.mail.turn + 1, ..Mail::begun_at(hub.spent) };
+        let (count, first) = (peers.clone().count(), hub.mail.turn);
+        for core in peers.cycle().skip(first % count.max(1)).take(count) {
+            self.take_requests(core);
+        }
+        let hub = &mut *self.hub;
+        hub.mail.is_left = hub.spent >= hub.mail.requests_until && hub.forwards.port().has_mail();
+        hub.mail.answers_until = SPENT_MAX;
+    }
+
+    fn take_answers(&mut self, core: usize) {
+        let (mut page, clocks) = (Page::default(), self.hub.clocks);
+        while let Some(batch) = self.hub.forwards.port().take_answers(core) {
+            message::each_answer(&batch, &mut page, &clocks, |slot, answer| {
+                let (ticket, promised) = self.hub.forwards.answered(core, slot, &answer);
+                self.hub.memory.keep_promise(promised);
+                deliver(self.hub, self.io, ticket, &answer);
+            });
+            self.hub.forwards.port().recycle(batch);
+            self.hub.use_credits(self.io, core);
+        }
+    }
+
+    fn take_requests(&mut self, core: usize) {
+        while self.takes_over(core) {
+            let Some(batch) = self.hub.forwards.port().take_requests(core) else { return };
+            let taken = message::each_request(&batch, |(slot, room_kib), incoming| {
+                self.take_request((core, room_kib), slot, incoming);
+                self.takes_over(core)
+            });
+            let port = self.hub.forwards.port();
+            if taken < batch.len() { port.put_back(core, batch, taken) } else { port.recycle(batch) }
         }
     }
 
@@ -248,7 +279,8 @@ impl<S: Sockets> Turn<'_, S> {
     /// shard that is nearly full leaves them where they are rather than refuse them, unless it refuses all.
     fn takes_over(&mut self, core: usize) -> bool {
         let most = self.hub.commit_bytes_max.min(TAKEN_OVER_BYTES_MAX);
-        self.shard.forming_bytes() < most
+        self.hub.spent < self.hub.mail.requests_until
+            && self.shard.forming_bytes() < most
             && self.shard.forming_ops() < COMMIT_OPS_MAX
             && (self.shard.write_delay_us() < BRAKE_DELAY_US || self.shard.read_only_reason().is_some())
             && self.hub.forwards.port().keeps_up(core)

@@ -150,7 +150,7 @@ fn links(limits: Limits) -> (Link, Link) {
 
 impl Port {
     /// The other cores.
-    pub fn peers(&self) -> impl Iterator<Item = usize> + use<> {
+    pub fn peers(&self) -> impl Iterator<Item = usize> + Clone + use<> {
         let me = self.me;
         (0..self.links.len()).filter(move |&core| core != me)
     }

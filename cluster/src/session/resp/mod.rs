@@ -345,12 +345,13 @@ fn single(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, request: keys::KeyReq
     if !turn.has_room(core, conn) {
         return Taken::NotYet;
     }
-    if request.class == Class::Write && !turn.may_write(conn, core, request.bytes()) {
+    let is_write = request.class == Class::Write;
+    if is_write && !(turn.may_write(conn, core, request.bytes()) && turn.has_time_for(conn, &request.op)) {
         return Taken::NotYet;
     }
     let (started_us, command) = (turn.hub.now.mono_us, turn.hub.command);
     let sequence = with(turn, conn, |resp| {
-        if request.class == Class::Write {
+        if is_write {
             resp.wrote_to = Some(core);
         }
         let call =

@@ -342,14 +342,15 @@ fn single(
     }
     let class = if command.opcode().is_read() { Class::Read } else { Class::Write };
     let bytes = if let Command::Put { value, .. } = command { value.len() } else { 0 };
-    if class == Class::Write && !turn.may_write(conn, core, bytes) {
+    let is_write = class == Class::Write;
+    if is_write && !(turn.may_write(conn, core, bytes) && turn.has_time_for(conn, &op)) {
         return Taken::NotYet;
     }
     let responder = if core == turn.hub.me { responder } else { responder.forwarded() };
     let want_existed = matches!(command, Command::Delete { want_existed: true, .. } | Command::Expire { .. });
     let call = Call { want_existed, ..Call::new(responder, class, turn.hub.now.mono_us) };
     let place = with(turn, conn, |wire| {
-        if class == Class::Write {
+        if is_write {
             wire.wrote_to = Some(core);
         }
         wire.insert(call)
