@@ -24,7 +24,7 @@ use pinion_engine::shard::request::{Answer, Answers, Ticket, Value};
 /// What the answers of one turn may cost before reads are put off to the next, in bytes copied.
 pub const SPENT_MAX: usize = 1 << 20;
 
-/// What they may cost before further input is left for the next turn: some ten thousand small ones, some milliseconds.
+/// What they may cost before further input is left for the next turn: some four thousand small ones, a few milliseconds.
 pub const TURN_SPENT_MAX: usize = 4 * SPENT_MAX;
 
 /// What an answer costs beside its bytes, in bytes copied in the same time.
