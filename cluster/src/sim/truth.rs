@@ -262,3 +262,26 @@ fn hull(a: Bounds, b: Bounds) -> Bounds {
 fn lead_us(clocks: &Clocks) -> i64 {
     clocks.wall_us as i64 - clocks.now_us as i64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Clocks that are ahead of CLOCK_BOOTTIME by this, milliseconds.
+    fn clocks(shard_ms: u64, wall_ms: u64) -> Clocks {
+        let boot_us = 7_000_500;
+        Clocks { now_us: boot_us + shard_ms * 1000, kept_us: 0, wall_us: boot_us + wall_ms * 1000, boot_us }
+    }
+
+    #[test]
+    fn a_time_that_one_shard_took_may_be_told_by_another_that_has_seen_a_clock_set() {
+        let shards = [clocks(50_000, 50_000), clocks(53_955, 3_650_000)];
+        let lead = Truth::lead(shards.into_iter());
+        for (owner, teller) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+            let expiry = shards[owner].expiry_at(9_000_000);
+            let told = shards[teller].told_ms(shards[teller].from_boot(shards[owner].to_boot(expiry)));
+            assert!(lead.expiry_of(told).has(expiry.0), "shard {owner}'s, told by {teller}");
+        }
+        assert_eq!(Truth::lead([shards[1]].into_iter()), Lead { from: 3_596_045, to: 3_596_045 });
+    }
+}
