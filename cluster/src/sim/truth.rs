@@ -4,17 +4,17 @@
 //! 2. At an opening in the same boot it goes on by what passed; in another boot by what the wall clock says, at least by
 //!    [`MARGIN_US`] behind what the log knew.
 //! 3. The wall clock that users name times by is the machine's, but for one that was set by over 10 s less than a
-//!    minute ago.
+//!    minute ago; also over openings in the same boot ([`wall`]).
+
+mod wall;
+
+pub use wall::Look;
 
 use super::clock::Clock;
 use super::model::Lead;
-use pinion_engine::clock::{BootId, Clocks, GAP_US_MAX, LOOK_US, MARGIN_US, TimeJump};
+use pinion_engine::clock::{BootId, Clocks, GAP_US_MAX, MARGIN_US, TimeJump};
+use wall::Wall;
 
-/// Steps of the wall clock up to this one count at once; larger ones when they have stood for so long, microseconds.
-const STEP_US: u64 = 10_000_000;
-const STANDS_US: u64 = 60_000_000;
-/// A wall clock that has stood for so long counts: it was looked at, and then for a minute.
-const COUNTS_US: u64 = STANDS_US + 4 * LOOK_US;
 /// Clocks are compared to so many microseconds.
 const SLACK_US: u64 = 1_000;
 
@@ -38,9 +38,22 @@ struct Life {
     leads_before: Bounds,
     /// What a crash took of its log, if anything.
     has_lost: bool,
+    wall: Wall,
 }
 
 impl Life {
+    fn learn(&mut self, clocks: &Clocks) {
+        let lead = lead_us(clocks);
+        self.now_us = clocks.now_us;
+        self.leads = hull(self.leads, (lead, lead));
+        if clocks.kept_us > self.kept_us {
+            self.kept_us = clocks.kept_us;
+            self.leads_before = self.leads_now;
+            self.leads_now = (lead, lead);
+        }
+        self.leads_now = hull(self.leads_now, (lead, lead));
+    }
+
     /// Whether its log knows the time in it for sure.
     fn is_logged(&self) -> bool {
         self.kept_us > self.opened_kept_us && !self.has_lost
@@ -58,20 +71,11 @@ impl Life {
 #[derive(Clone, Debug, Default)]
 struct Shard {
     lives: Vec<Life>,
-    open: Option<Open>,
+    open: Option<Life>,
     /// A start failed behind the opening of this shard: nobody saw what it made of the time.
     is_uncertain: bool,
     /// No later opening goes back behind this time.
     least_us: u64,
-}
-
-#[derive(Clone, Debug)]
-struct Open {
-    life: Life,
-    /// How far its wall clock is ahead of the right time, and until when it may change it at once.
-    wall_us: i64,
-    unsure_until_us: u64,
-    since_us: u64,
 }
 
 /// See the module's text.
@@ -116,8 +120,9 @@ impl Truth {
         if !shard.is_uncertain && !allowed.iter().any(fits) {
             return Err(format!("time is {us}, which is in none of {allowed:?}; {:?}", shard.lives.last()));
         }
+        let wall = shard.wall(&clocks, clock)?;
         let lead = lead_us(&clocks);
-        let life = Life {
+        shard.open = Some(Life {
             boot: clock.boot().id,
             ahead_us: us as i64 - clocks.boot_us as i64,
             opened_us: us,
@@ -128,28 +133,29 @@ impl Truth {
             leads_now: (lead, lead),
             leads_before: (lead, lead),
             has_lost: false,
-        };
-        let (since_us, wall_us) = (clock.us(), wall_us(&clocks, clock));
-        shard.open = Some(Open { life, wall_us, unsure_until_us: since_us + STANDS_US, since_us });
+            wall,
+        });
         Ok(())
     }
 
     /// A core has had its turn: its shard shows these clocks. The error says what else it should show.
-    pub fn looked(&mut self, core: usize, clocks: Clocks, clock: &Clock) -> Result<(), String> {
-        let slept_us = self.slept_us;
-        let Some(open) = &mut self.shards[core].open else { return Ok(()) };
-        let passed_us = clock.boot().us as i64 + open.life.ahead_us;
-        if clocks.now_us as i64 != passed_us {
-            return Err(format!("time is {}, but by what passed it is {passed_us}", clocks.now_us));
+    pub fn looked(&mut self, core: usize, look: Look, clock: &Clock) -> Result<(), String> {
+        let slept_us = self.slept_us.unwrap_or(0);
+        let Some(life) = &mut self.shards[core].open else { return Ok(()) };
+        let (us, passed_us) = (look.clocks.now_us, clock.boot().us as i64 + life.ahead_us);
+        if us as i64 != passed_us {
+            return Err(format!("time is {us}, but by what passed it is {passed_us}"));
         }
-        open.learn(&clocks);
-        open.look_at_wall(&clocks, clock, slept_us)
+        life.learn(&look.clocks);
+        let kept_us = clock.us().saturating_sub(us.saturating_sub(life.kept_us));
+        life.wall.looked(look, kept_us, clock, slept_us)
     }
 
     /// The node is gone. `reboots`: the machine too; `loses`: its log, in part.
     pub fn closed(&mut self, clock: &Clock, reboots: bool, loses: bool) {
         for shard in &mut self.shards {
-            let Some(Open { mut life, .. }) = shard.open.take() else { continue };
+            let Some(mut life) = shard.open.take() else { continue };
+            life.wall.closed(clock);
             life.now_us = clock.boot().us.saturating_add_signed(life.ahead_us);
             life.has_lost = loses;
             // What an unseen opening left counts until something newer is logged.
@@ -186,21 +192,41 @@ impl Truth {
     pub fn bounds_us(&self, clock: &Clock) -> (u64, u64) {
         let boot_us = clock.boot().us;
         let time = |shard: &Shard| match &shard.open {
-            Some(open) => boot_us.saturating_add_signed(open.life.ahead_us),
+            Some(open) => boot_us.saturating_add_signed(open.ahead_us),
             None => shard.least_us,
         };
         let (least, most) = (self.shards.iter().map(time).min(), self.shards.iter().map(time).max());
         (least.unwrap_or(0), most.unwrap_or(0))
     }
 
-    /// How far the wall clocks of the open shards are ahead of their time.
+    /// How far wall clocks are ahead of the open shards' times. A key's own shard makes an expiry of a time that is named; the
+    /// core that somebody asks tells it, by its own wall clock, and one may have looked at a clock that was set while the
+    /// other hasn't.
     pub fn lead(clocks: impl Iterator<Item = Clocks>) -> Lead {
-        let leads: Vec<i64> = clocks.map(|clocks| clocks.lead_ms()).collect();
-        Lead { from: leads.iter().min().copied().unwrap_or(0), to: leads.iter().max().copied().unwrap_or(0) }
+        let by_boot = |clocks: Clocks| {
+            let ahead_ms = (clocks.now_us as i64 - clocks.boot_us as i64).div_euclid(1000);
+            (clocks.lead_ms() + ahead_ms, ahead_ms)
+        };
+        let (walls, times): (Vec<i64>, Vec<i64>) = clocks.map(by_boot).unzip();
+        let bounds = |all: &[i64]| Some((*all.iter().min()?, *all.iter().max()?));
+        let (Some(walls), Some(times)) = (bounds(&walls), bounds(&times)) else { return Lead::default() };
+        Lead { from: walls.0 - times.1, to: walls.1 - times.0 }
     }
 }
 
 impl Shard {
+    /// The wall clock of an opening now.
+    fn wall(&self, clocks: &Clocks, clock: &Clock) -> Result<Wall, String> {
+        let of_this_boot = || self.lives.iter().filter(|life| life.boot == clock.boot().id);
+        let is_certain = |life: &&Life| life.boot == clock.boot().id && !life.has_lost && !self.is_uncertain;
+        let before = self.lives.last().filter(is_certain).map(|life| &life.wall);
+        let mut wall = Wall::opened(clocks, clock, before)?;
+        if self.is_uncertain || of_this_boot().any(|life| life.wall.may_be_written()) {
+            wall.is_uncertain();
+        }
+        Ok(wall)
+    }
+
     /// What its time may be at an opening now: bounds for each stamp that its log or manifest may end with.
     fn allowed(&self, clock: &Clock, jump: TimeJump) -> Vec<(u64, u64)> {
         let (boot, wall_us) = (clock.boot(), clock.unix_us() as i64);
@@ -229,49 +255,6 @@ impl Shard {
     }
 }
 
-impl Open {
-    fn learn(&mut self, clocks: &Clocks) {
-        let (life, lead) = (&mut self.life, lead_us(clocks));
-        life.now_us = clocks.now_us;
-        life.leads = hull(life.leads, (lead, lead));
-        if clocks.kept_us > life.kept_us {
-            life.kept_us = clocks.kept_us;
-            life.leads_before = life.leads_now;
-            life.leads_now = (lead, lead);
-        }
-        life.leads_now = hull(life.leads_now, (lead, lead));
-    }
-
-    fn look_at_wall(&mut self, clocks: &Clocks, clock: &Clock, slept_us: Option<u64>) -> Result<(), String> {
-        let (wall_us, right_us) = (wall_us(clocks, clock), clock.ahead_us());
-        let step_us = wall_us.abs_diff(self.wall_us);
-        if step_us > SLACK_US && wall_us.abs_diff(right_us) > SLACK_US {
-            return Err(format!(
-                "its wall clock went to {wall_us} us ahead, but the machine's is {right_us}"
-            ));
-        }
-        let is_unsure = clock.us() <= self.unsure_until_us;
-        if step_us > STEP_US + SLACK_US {
-            if !is_unsure && !clock.has_stood(wall_us, STANDS_US, STEP_US + SLACK_US) {
-                return Err(format!(
-                    "its wall clock went {step_us} us, by one that hasn't stood for a minute"
-                ));
-            }
-            self.unsure_until_us = if is_unsure { clock.us() + STANDS_US } else { self.unsure_until_us };
-        }
-        self.wall_us = wall_us;
-        let has_slept = slept_us.is_some_and(|us| us + COUNTS_US > clock.us());
-        let is_due =
-            self.since_us + COUNTS_US <= clock.us() && !clock.was_set_within(COUNTS_US) && !has_slept;
-        if is_due && wall_us.abs_diff(right_us) > SLACK_US {
-            return Err(format!(
-                "its wall clock is {wall_us} us ahead, the machine's has long been {right_us}"
-            ));
-        }
-        Ok(())
-    }
-}
-
 fn hull(a: Bounds, b: Bounds) -> Bounds {
     (a.0.min(b.0), a.1.max(b.1))
 }
@@ -280,7 +263,25 @@ fn lead_us(clocks: &Clocks) -> i64 {
     clocks.wall_us as i64 - clocks.now_us as i64
 }
 
-/// How far the wall clock that a shard goes by is ahead of the right time.
-fn wall_us(clocks: &Clocks, clock: &Clock) -> i64 {
-    clocks.wall_us as i64 - clocks.boot_us as i64 - clock.booted_unix_us() as i64
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Clocks that are ahead of CLOCK_BOOTTIME by this, milliseconds.
+    fn clocks(shard_ms: u64, wall_ms: u64) -> Clocks {
+        let boot_us = 7_000_500;
+        Clocks { now_us: boot_us + shard_ms * 1000, kept_us: 0, wall_us: boot_us + wall_ms * 1000, boot_us }
+    }
+
+    #[test]
+    fn a_time_that_one_shard_took_may_be_told_by_another_that_has_seen_a_clock_set() {
+        let shards = [clocks(50_000, 50_000), clocks(53_955, 3_650_000)];
+        let lead = Truth::lead(shards.into_iter());
+        for (owner, teller) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+            let expiry = shards[owner].expiry_at(9_000_000);
+            let told = shards[teller].told_ms(shards[teller].from_boot(shards[owner].to_boot(expiry)));
+            assert!(lead.expiry_of(told).has(expiry.0), "shard {owner}'s, told by {teller}");
+        }
+        assert_eq!(Truth::lead([shards[1]].into_iter()), Lead { from: 3_596_045, to: 3_596_045 });
+    }
 }

@@ -20,7 +20,7 @@ use crate::sim::node::{Node, Stage};
 use crate::sim::options::{Plan, RunOptions};
 use crate::sim::rng::Streams;
 use crate::sim::trace::{Event, Trace};
-use crate::sim::truth::Truth;
+use crate::sim::truth::{Look, Truth};
 use pinion_engine::drive::BackgroundEvent;
 use pinion_engine::job::JobOutput;
 use pinion_net::reactor::ConnId;
@@ -324,8 +324,9 @@ impl World {
         node.turn(core, &mut self.disks[core], &mut Stage { clock, streams, trace, counters }, &mut accepted);
         let remains = std::mem::take(&mut node.cores[core].net.remains);
         let is_stopping = node.is_stopping();
-        let clocks = node.cores[core].state.shard.clocks();
-        if let Err(seen) = self.truth.looked(core, clocks, &self.clock) {
+        let shard = &node.cores[core].state.shard;
+        let look = Look { clocks: shard.clocks(), is_well: shard.failure().is_none() };
+        if let Err(seen) = self.truth.looked(core, look, &self.clock) {
             let seen = format!("shard {core}: {seen}");
             return Err(self.violation("a shard's time goes on by what passes", "that", seen));
         }

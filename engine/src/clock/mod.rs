@@ -136,6 +136,12 @@ impl ClockStamp {
         (!is_known).then(|| signed(now.unix_us) - signed(self.wall_us))
     }
 
+    /// What it says of the wall clock to an opening at this moment, as [`ShardClock::base`] does; `None` if this was in
+    /// another boot.
+    pub fn base(&self, now: &Now) -> Option<(i64, bool)> {
+        self.passed_us(now).map(|_| (signed(self.wall_us) - signed(self.boot.us), self.is_sure))
+    }
+
     /// The clocks as of this moment.
     pub fn clocks(&self) -> Clocks {
         let ClockStamp { shard_us, wall_us, boot, .. } = *self;
@@ -174,8 +180,10 @@ impl ShardClock {
             let us = stamp.shard_us.min(CLOCK_US_MAX) + passed.max(MARGIN_US);
             return ShardClock { us: aligned(us, boot.us), boot, wall: unsure() };
         };
-        let logged_us = signed(stamp.wall_us) - signed(stamp.boot.us);
-        let mut wall = if stamp.is_sure { Wall::sure(logged_us) } else { unsure() };
+        let mut wall = match stamp.base(now) {
+            Some((offset_us, true)) => Wall::sure(offset_us),
+            _ => unsure(),
+        };
         wall.look(boot.us, offset_us(now));
         ShardClock { us: stamp.shard_us.min(CLOCK_US_MAX).saturating_add(passed), boot, wall }
     }
@@ -210,6 +218,12 @@ impl ShardClock {
     /// What a stamp says that doesn't follow from an earlier one by the time that passed.
     pub fn base(&self) -> (i64, bool) {
         (self.wall.offset_us(), self.wall.is_sure(self.boot.us))
+    }
+
+    /// Whether an opening in this boot must be told what the wall clock is, because it knows only this
+    /// ([`ShardClock::base`]) and would go by another.
+    pub fn is_news(&self, known: Option<(i64, bool)>) -> bool {
+        self.wall.is_news(self.boot.us, known)
     }
 
     /// What others are told of the time, where the log knows it up to `kept_us`.

@@ -141,6 +141,25 @@ fn a_clock_that_comes_and_goes_never_stands() {
 }
 
 #[test]
+fn a_step_stands_only_while_somebody_looks() {
+    for step in steps().filter(|step| step.unsigned_abs() > 10_000_000) {
+        let mut seen = Seen::settled();
+        let right = seen.clock.wall_us() - seen.machine.now.boot.us;
+        seen.step(step);
+        // It is set to yet another time; nobody looks, for the machine falls asleep, and wakes with the clock as it was.
+        seen.machine.step(-(HOUR_US as i64) / 2);
+        seen.machine.pass(80_000_000);
+        seen.machine.step(HOUR_US as i64 / 2 + 3_000_000 * step.signum());
+        seen.clock.tick(&seen.machine.now);
+        assert_eq!(seen.clock.wall_us() - seen.machine.now.boot.us, right, "a step of {step} us");
+        seen.pass(50_000_000);
+        assert_eq!(seen.clock.wall_us() - seen.machine.now.boot.us, right, "a step of {step} us");
+        seen.pass(10_000_000);
+        assert_eq!(seen.wall_is_off_us(), 0, "now it has stood for a minute");
+    }
+}
+
+#[test]
 fn the_first_clock_of_a_boot_gives_way_at_once() {
     for step in steps() {
         let mut seen = Seen::new();

@@ -1,8 +1,8 @@
 //! What the log knows of the time: the payload of a [`RecordKind::Clock`], and how entries carry it on.
 //!
-//! A clock record is written with the first commit of an opening, whenever what the wall clock is ahead of BOOTTIME
-//! changes, and once a second while nothing else is written and keys expire. Entries carry shard time alone: between two
-//! clock records all clocks go on alike.
+//! A clock record is written with the first commit of an opening; before entries, where what the wall clock is ahead of
+//! BOOTTIME has changed; once a second while nothing else is written and keys expire; and when a wall clock has come to be
+//! believed of which none tells. Entries carry shard time alone: between two clock records all clocks go on alike.
 
 use super::batch::{Batch, BatchBuilder};
 use super::{Record, RecordKind};

@@ -142,9 +142,16 @@ impl Shard {
         Some(self.synced_mono_us.saturating_add(interval_us))
     }
 
-    /// When the log is to learn the time.
+    /// When the log is to learn the time: every so often while keys expire, and when the wall clock has become another that is
+    /// believed, whatever else is written. Else a restart would go by the one before, or by any that it finds.
     pub(super) fn clock_due_us(&self) -> Option<u64> {
-        if !self.holds_expiring || self.failure().is_some() || self.log.is_writing() {
+        if self.failure().is_some() || self.log.is_writing() {
+            return None;
+        }
+        if self.clock.is_news(self.logged_base.or(self.known_base)) {
+            return Some(self.mono_us);
+        }
+        if !self.holds_expiring {
             return None;
         }
         Some(self.mono_us + (self.logged_clock_us + CLOCK_INTERVAL_US).saturating_sub(self.clock.us()))

@@ -94,6 +94,8 @@ pub struct Shard {
     logged_clock_us: u64,
     /// What the newest clock record said that entries don't carry on; `None` before the first of this opening.
     logged_base: Option<(i64, bool)>,
+    /// What was written down of that before this opening, if in this boot.
+    known_base: Option<(i64, bool)>,
     /// Shard time in the newest log record whose write is done: no restart goes back behind it.
     kept_clock_us: u64,
     mono_us: u64,

@@ -91,6 +91,7 @@ impl Shard {
             clock,
             logged_clock_us: 0,
             logged_base: None,
+            known_base: closed.base(&now),
             kept_clock_us,
             mono_us: now.mono_us,
             holds_expiring,

@@ -14,6 +14,11 @@ pub(super) struct Closed {
 }
 
 impl Closed {
+    /// What is written down of the wall clock, for an opening in this boot.
+    pub fn base(self, now: &Now) -> Option<(i64, bool)> {
+        self.stamp.and_then(|stamp| stamp.base(now))
+    }
+
     /// The clock that goes on from there, and the shard time that is written down.
     pub fn resume(
         self,

@@ -55,7 +55,8 @@ impl Register {
     }
 
     /// Leaves out keys whose absence tells nothing of the order: a scan looks at what is durable, and goes by its own
-    /// clock. So it may find a value expired that a write which is open was evaluated on while it was alive.
+    /// clock. So it may find a value expired before it finds a write that came when the value was alive, and that is on its
+    /// way to the disk. What was evaluated then shows it: that write, or a read of several keys that waits for it.
     fn told_by_time(
         &self,
         read: Op,
@@ -64,15 +65,16 @@ impl Register {
     ) -> (Op, SmallVec<[SeenValue; 1]>) {
         let Kind::Read(places) = &read.kind else { return (read, values) };
         let clock = window.clock();
-        let is_written = |place: usize| {
-            self.pending.iter().any(|open| !open.op.is_read() && open.op.mask() & 1 << place.min(63) != 0)
-        };
+        let is_written = self.pending.iter().any(|open| !open.op.is_read());
+        let is_asked =
+            |place: usize| self.pending.iter().any(|open| open.op.mask() & 1 << place.min(63) != 0);
         let expires = |place: usize| {
             let mut values = self.configs.iter().filter_map(|config| config.slots.get(place)).peekable();
             values.peek().is_some() && values.all(|value| value.expiry.from <= clock.to)
         };
         let is_order = |(place, seen): &(&usize, &SeenValue)| {
-            !matches!(seen, SeenValue::Absent) || !is_written(**place) || !expires(**place)
+            let is_told = is_written && is_asked(**place) && expires(**place);
+            !matches!(seen, SeenValue::Absent) || !is_told
         };
         let (kept, values) =
             places.iter().zip(&values).filter(is_order).map(|(p, v)| (*p, v.clone())).unzip();

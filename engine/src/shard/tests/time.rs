@@ -120,6 +120,25 @@ fn an_absolute_expiry_is_right_behind_a_moment_also_after_a_restart_and_on_anoth
 }
 
 #[test]
+fn a_shard_at_rest_writes_down_once_which_wall_clock_is_believed() {
+    for step in steps().filter(|step| step.unsigned_abs() > 10_000_000) {
+        let mut hand = Hand::new(Durability::Sync, usual());
+        let off_us = |hand: &Hand| hand.now.unix_us as i64 - hand.shard.clocks().wall_us as i64;
+        hand.pass_ms(61_000);
+        assert_eq!(hand.shard.stats().commits, 1, "that it has stood for a minute");
+        hand.pass_ms(120_000);
+        assert_eq!(hand.shard.stats().commits, 1, "nothing is new");
+        hand.step(step);
+        let mut hand = hand.reopen();
+        assert_eq!(off_us(&hand), step, "it is wrong for the moment of the start");
+        hand.pass_ms(61_000);
+        assert_eq!((off_us(&hand), hand.shard.stats().commits), (0, 1), "it has been set");
+        let hand = hand.reopen();
+        assert_eq!((off_us(&hand), hand.shard.stats().commits), (0, 0), "by {step} us, and stays so");
+    }
+}
+
+#[test]
 fn a_key_that_expired_stays_gone_whatever_the_wall_clock_shows_after_a_reboot() {
     for step in steps().filter(|step| *step < 0) {
         let mut hand = settled();

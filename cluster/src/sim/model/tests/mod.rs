@@ -89,6 +89,12 @@ impl Story {
         self.ask(conn, Ask::Update(key(name), put_of(value)))
     }
 
+    fn put_after(&mut self, conn: u64, name: &str, value: &str, ms: u64) -> Ticket {
+        let (bytes, expiry) = (value.as_bytes().into(), NewExpiry::After(ms));
+        let update = Update::Put { bytes, expiry, condition: Condition::Always, old: false };
+        self.ask(conn, Ask::Update(key(name), update))
+    }
+
     fn add(&mut self, conn: u64, name: &str, by: i64) -> Ticket {
         self.ask(conn, Ask::Update(key(name), Update::Increment { by }))
     }

@@ -69,6 +69,39 @@ fn a_scan_sees_a_batch_as_a_whole() {
 }
 
 #[test]
+fn a_scan_may_find_a_value_expired_before_it_finds_a_write_that_a_read_waits_for() {
+    let tell = |asks: &[&str], seen: &[&str]| {
+        let mut story = Story::new();
+        let put = story.put_after(9, "{t}a", "1", 20);
+        story.tell(put, ok()).unwrap();
+        story.has_put("{t}b", "1");
+        let (write, read) = (story.put(1, "{t}b", "2"), story.read(2, asks));
+        scan(&mut story, &[("{t}b", "1")], |story| story.us += 40_000).unwrap();
+        story.tell(write, ok()).unwrap();
+        story.tell(read, values(seen))
+    };
+    tell(&["{t}a", "{t}b"], &["1", "2"]).unwrap();
+    tell(&["{t}a", "{t}b"], &["-", "2"]).unwrap();
+    tell(&["{t}a", "{t}b"], &["2", "2"]).unwrap_err();
+}
+
+#[test]
+fn what_a_scan_finds_expired_is_gone_for_whoever_asks_later() {
+    for asks_late in [false, true] {
+        let mut story = Story::new();
+        let put = story.put_after(9, "{t}a", "1", 20);
+        story.tell(put, ok()).unwrap();
+        story.has_put("{t}b", "1");
+        let write = story.put(1, "{t}b", "2");
+        let early = (!asks_late).then(|| story.read(2, &["{t}a", "{t}b"]));
+        scan(&mut story, &[("{t}b", "1")], |story| story.us += 40_000).unwrap();
+        let read = early.unwrap_or_else(|| story.read(2, &["{t}a", "{t}b"]));
+        story.tell(write, ok()).unwrap();
+        assert_eq!(story.tell(read, values(&["1", "2"])).is_ok(), !asks_late);
+    }
+}
+
+#[test]
 fn what_a_scan_has_seen_stays_after_a_crash() {
     let mut story = Story::new();
     let open = story.put(1, "a", "1");
