@@ -284,7 +284,7 @@ impl Shard {
     pub(super) fn read_ahead(&mut self, blocks: &[BlockRef]) {
         for piece in self.parked.pieces(blocks) {
             if let Some(table) = piece.first().and_then(|block| self.sources.table(block.table)) {
-                self.parked.read(table, piece, &mut self.io);
+                self.parked.read(table, piece, self.budgets.parked, &mut self.io);
             }
         }
     }
@@ -330,6 +330,8 @@ impl Shard {
         // All of a piece is in the cache before anybody goes on.
         failed.into_iter().for_each(|(waiting, text)| self.give_up(waiting, &text, out));
         ready.into_iter().for_each(|waiting| self.resume(waiting, out));
+        // What was read is let go by now, unless somebody needs it still.
+        self.parked.read_long(self.budgets.parked, &mut self.io);
     }
 
     /// Goes on with a request that has its blocks, if it is its turn; then with those behind it.

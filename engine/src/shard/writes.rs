@@ -232,10 +232,10 @@ impl Shard {
         is_commit_full || self.written_bytes() > self.budgets.memtables || self.is_waiting_room_full()
     }
 
-    /// Memory of what was written and isn't in a table: memtables, and what is on its way to them.
+    /// Memory of what was written and isn't in a table: memtables, and what is on its way to the log (under `none` that is in
+    /// the memtable already, and there twice until it is logged).
     pub(super) fn written_bytes(&self) -> usize {
-        let pending = if self.applies_at_once() { 0 } else { self.forming.bytes() + self.writing.bytes() };
-        self.sources.memtable_bytes() + pending
+        self.sources.memtable_bytes() + self.forming.bytes() + self.writing.bytes()
     }
 
     /// Evaluates one update and logs its effect.
@@ -249,6 +249,7 @@ impl Shard {
         let mut scratch = std::mem::take(&mut self.value_scratch);
         let step = self.evaluate_and_log(target, key, update, &mut scratch, out);
         // A long value doesn't keep its memory, whatever became of its update.
+        scratch.clear();
         scratch.shrink_to(SCRATCH_BYTES_MAX);
         self.value_scratch = scratch;
         step
@@ -308,8 +309,9 @@ impl Shard {
         let is_commit_full =
             !self.forming.is_empty() && self.forming.bytes() + value.len() > self.budgets.commit;
         let (written, most) = (self.written_bytes(), self.budgets.memtables);
+        let copies = if self.applies_at_once() { 2 } else { 1 };
         // One that never fits beside others goes when there is little else.
-        is_commit_full || written > most / 2 && written + value.len() > most
+        is_commit_full || written > most / 2 && written + copies * value.len() > most
     }
 
     /// The newest state of the key in `key_scratch`: pending first, then applied.

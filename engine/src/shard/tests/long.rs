@@ -1,0 +1,55 @@
+//! Long values, however many requests want some.
+
+use super::*;
+use rand::SeedableRng;
+
+const KEYS: usize = 8;
+const VALUE: usize = (1 << 20) - 1000;
+
+/// A shard with a long value for each of some keys, in tables that are read from disk.
+fn filled() -> Hand {
+    let mut tuning = usual();
+    (tuning.budgets.resident, tuning.budgets.cache) = (0, 16 << 10);
+    let mut hand = Hand::new(Durability::Sync, tuning);
+    let mut random = SmallRng::seed_from_u64(1);
+    for number in 0..KEYS {
+        let value: Vec<u8> = (0..VALUE).map(|_| random.random()).collect();
+        hand.send(put(&[b'k', number as u8], &value));
+        hand.settle();
+    }
+    hand.shard.flush();
+    hand.settle();
+    hand
+}
+
+#[test]
+fn they_are_read_one_after_the_other_and_short_ones_beside_them() {
+    let mut hand = filled();
+    hand.put(b"short", b"s");
+    hand.shard.flush();
+    hand.settle();
+    let mut numbers = Vec::new();
+    for key in 0..KEYS as u8 {
+        numbers.push(hand.send(Op::Get { key: &[b'k', key] }));
+        numbers.push(hand.send(Op::Update { key: &[b'k', key], update: Update::Append { suffix: b"+" } }));
+    }
+    let short = hand.send(Op::Get { key: b"short" });
+    hand.end_turn();
+    let reads = hand.held.iter().filter(|request| matches!(request, IoRequest::Read { .. })).count();
+    assert_eq!(reads, 2, "the first long value, and the short one");
+    hand.perform_held();
+    assert_eq!(hand.answer(short), Some(&Seen::Value(b"s".to_vec())));
+    let mut most = 0;
+    while numbers.iter().any(|&number| hand.answer(number).is_none()) {
+        hand.end_turn();
+        let lens = hand.held.iter().map(|request| match request {
+            IoRequest::Read { len, .. } => *len,
+            _ => 0,
+        });
+        most = most.max(lens.sum::<usize>());
+        hand.perform_held();
+        hand.run_jobs();
+    }
+    assert!((1..2 * VALUE).contains(&most), "{} KiB of reads were under way at once", most >> 10);
+    assert!(hand.shard.parked.is_empty());
+}
