@@ -77,14 +77,19 @@ fn of_long_values_two_are_written_and_one_of_each_run_is_read_at_a_time_at_most(
         let added: Vec<_> = tables.into_iter().map(|table| (0, table)).collect();
         tree = tree.with(&[], &added);
     }
-    let picking = Picking {
-        options: &TreeOptions { l0_trigger: 2, ..TreeOptions::for_budget(1 << 30) },
-        busy: &HashSet::new(),
-        now_ms: 0,
-        snapshots: &Snapshots::none(),
-        floor: Version::MAX,
+    let pick = |merge_blocks_max| {
+        let options = TreeOptions { l0_trigger: 2, merge_blocks_max, ..TreeOptions::for_budget(1 << 30) };
+        let picking = Picking {
+            options: &options,
+            busy: &HashSet::new(),
+            now_ms: 0,
+            snapshots: &Snapshots::none(),
+            floor: Version::MAX,
+        };
+        pick_merge(&tree, &picking).expect("the tables lie over each other")
     };
-    let plan = pick_merge(&tree, &picking).expect("the tables lie over each other");
+    assert_eq!(pick(3 * VALUE as u64).inputs.len(), 2, "a block of each is in memory at once");
+    let plan = pick(4 * VALUE as u64);
     assert_eq!(plan.inputs.len(), TABLES as usize);
     let (tables, reads, writes) = run(&mut driver, &mut MergeJob::new(plan, context(1000)));
     assert_eq!(tables.iter().map(|table| table.meta().entries).sum::<u64>(), 6);

@@ -19,6 +19,8 @@ use std::sync::Arc;
 pub(super) const RETRY_US: u64 = 1_000_000;
 /// Merges that run at once.
 const MERGES_MAX: usize = 2;
+/// Blocks of more than such a part of what a merge's blocks may take are long.
+const LONG_BLOCK_PART: u64 = 8;
 /// After so long without a write, what lies shadowed in upper levels is merged down too.
 const SETTLING_US: u64 = 10_000_000;
 /// Expiry makes merges due without anything else happening: it is looked for this often.
@@ -27,7 +29,7 @@ const LOOK_US: u64 = 1_000_000;
 /// A job that was handed out.
 pub(super) enum Running {
     Flush,
-    Merge { inputs: Vec<u64> },
+    Merge { inputs: Vec<u64>, has_long: bool },
     Segment,
     Residency { tables: Vec<u64> },
     Unlink,
@@ -243,6 +245,13 @@ impl Shard {
         self.background.looked_us = self.mono_us;
         while self.background.is_running(|running| matches!(running, Running::Merge { .. })) < MERGES_MAX {
             let Some(plan) = self.pick() else { break };
+            // Memory is left for merges of ordinary values: one with long ones runs by itself.
+            let long_bytes = self.background.tree_options.merge_blocks_max / LONG_BLOCK_PART;
+            let has_long = plan.longest_block() > long_bytes;
+            let excludes = |running: &Running| matches!(running, Running::Merge { has_long: other, .. } if has_long || *other);
+            if !plan.moves && self.background.is_running(excludes) > 0 {
+                break;
+            }
             let inputs: Vec<u64> = plan.input_numbers().collect();
             self.background.busy.extend(&inputs);
             if plan.moves {
@@ -254,7 +263,11 @@ impl Shard {
             let claim = if is_wanted { self.table_room().min(plan.input_bytes()) } else { 0 };
             let compression = self.background.tree_options.compression_of(plan.output_level, is_wanted);
             let context = self.job_context(numbers, claim, compression);
-            self.start_claiming(Running::Merge { inputs }, Box::new(MergeJob::new(plan, context)), claim);
+            self.start_claiming(
+                Running::Merge { inputs, has_long },
+                Box::new(MergeJob::new(plan, context)),
+                claim,
+            );
         }
     }
 

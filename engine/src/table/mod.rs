@@ -202,6 +202,11 @@ impl Table {
         self.index.blocks()
     }
 
+    /// Length of its longest block, bytes.
+    pub fn longest_block(&self) -> u64 {
+        self.index.longest_block()
+    }
+
     /// Where one of its blocks begins in the order of stored keys, each as likely as the others; perhaps only the beginning of
     /// a key. `None` if there are none.
     pub fn random_block_key(&self, dice: u64) -> Option<&[u8]> {

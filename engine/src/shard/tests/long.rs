@@ -53,3 +53,22 @@ fn they_are_read_one_after_the_other_and_short_ones_beside_them() {
     assert!((1..2 * VALUE).contains(&most), "{} KiB of reads were under way at once", most >> 10);
     assert!(hand.shard.parked.is_empty());
 }
+
+#[test]
+fn they_are_written_only_while_they_fit_into_the_memory() {
+    for durability in [Durability::Sync, Durability::None] {
+        let mut hand = Hand::new(durability, usual());
+        let value = vec![7; 900 << 10];
+        let mut sent = Vec::new();
+        for number in 0..40 {
+            sent.push(hand.send(put(&[b'k', number], &value)));
+            // The log takes its time.
+            hand.end_turn();
+            assert!(hand.shard.written_bytes() <= hand.shard.budgets.memtables + (64 << 10));
+        }
+        hand.settle();
+        let is_done = |number: &&u64| matches!(hand.answer(**number), Some(Seen::Written { .. }));
+        let done = sent.iter().filter(is_done).count();
+        assert!((2..40).contains(&done), "{done} are done, the first: {:?}", hand.answer(sent[0]));
+    }
+}
