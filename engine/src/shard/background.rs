@@ -76,6 +76,8 @@ pub(super) struct Background {
     pub is_housekeeping_due: bool,
     /// Whether something changed since merges were last looked for.
     pub is_merge_due: bool,
+    /// Whether a merge of long values waits for the flush that runs, and goes before the next.
+    pub is_long_merge_next: bool,
     pub looked_us: u64,
     /// The last write after which merges of a shard at rest were looked for.
     pub settled_write_us: Option<u64>,
@@ -100,6 +102,7 @@ impl Background {
             shortage: None,
             is_housekeeping_due: true,
             is_merge_due: true,
+            is_long_merge_next: false,
             looked_us: 0,
             settled_write_us: None,
             debt_bytes: 0,
@@ -178,6 +181,12 @@ impl Shard {
                 self.manifest.retry(&mut self.io);
             }
             self.schedule_segment();
+            if self.background.is_long_merge_next
+                && self.background.is_running(|running| matches!(running, Running::Flush)) == 0
+            {
+                self.background.is_merge_due = true;
+                self.schedule_merges();
+            }
             self.schedule_flush();
             self.schedule_merges();
             // What failed isn't wanted any more: the next to fail will say so.
@@ -220,7 +229,7 @@ impl Shard {
         let is_running = self.background.is_running(|running| matches!(running, Running::Flush)) > 0;
         let is_installing = self.background.is_moving_log_start();
         let Some(Frozen { memtable, .. }) = self.sources.frozen.front() else { return };
-        if is_running || is_installing {
+        if is_running || is_installing || self.is_merging_long() || self.background.is_long_merge_next {
             return;
         }
         let memtables = vec![memtable.clone()];
@@ -241,15 +250,15 @@ impl Shard {
         if is_settling_due {
             self.background.settled_write_us = Some(self.counters.last_write_us);
         }
-        self.background.is_merge_due = false;
+        (self.background.is_merge_due, self.background.is_long_merge_next) = (false, false);
         self.background.looked_us = self.mono_us;
         while self.background.is_running(|running| matches!(running, Running::Merge { .. })) < MERGES_MAX {
             let Some(plan) = self.pick() else { break };
-            // Memory is left for merges of ordinary values: one with long ones runs by itself.
-            let long_bytes = self.background.tree_options.merge_blocks_max / LONG_BLOCK_PART;
-            let has_long = plan.longest_block() > long_bytes;
-            let excludes = |running: &Running| matches!(running, Running::Merge { has_long: other, .. } if has_long || *other);
-            if !plan.moves && self.background.is_running(excludes) > 0 {
+            let has_long = plan.longest_block() > self.long_block_bytes();
+            let merges = self.background.is_running(|running| matches!(running, Running::Merge { .. }));
+            let flushes = self.background.is_running(|running| matches!(running, Running::Flush));
+            if !plan.moves && (self.is_merging_long() || has_long && merges + flushes > 0) {
+                self.background.is_long_merge_next = has_long && merges == 0;
                 break;
             }
             let inputs: Vec<u64> = plan.input_numbers().collect();
@@ -269,6 +278,15 @@ impl Shard {
                 claim,
             );
         }
+    }
+
+    /// What flushes and merges take of memory is left for ordinary values. A merge of blocks longer than this runs by itself.
+    fn long_block_bytes(&self) -> u64 {
+        self.background.tree_options.merge_blocks_max / LONG_BLOCK_PART
+    }
+
+    fn is_merging_long(&self) -> bool {
+        self.background.is_running(|running| matches!(running, Running::Merge { has_long: true, .. })) > 0
     }
 
     fn pick(&self) -> Option<MergePlan> {

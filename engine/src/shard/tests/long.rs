@@ -1,6 +1,7 @@
 //! Long values, however many requests want some.
 
 use super::*;
+use crate::job::JobKind;
 use rand::SeedableRng;
 
 const KEYS: usize = 8;
@@ -70,5 +71,23 @@ fn they_are_written_only_while_they_fit_into_the_memory() {
         let is_done = |number: &&u64| matches!(hand.answer(**number), Some(Seen::Written { .. }));
         let done = sent.iter().filter(is_done).count();
         assert!((2..40).contains(&done), "{done} are done, the first: {:?}", hand.answer(sent[0]));
+    }
+}
+
+#[test]
+fn they_are_merged_by_one_job_while_no_other_makes_tables() {
+    let mut hand = Hand::new(Durability::Sync, usual());
+    let mut random = SmallRng::seed_from_u64(1);
+    let (mut merges, mut number) = (0, 0);
+    while merges < 200 {
+        if hand.shard.written_bytes() < hand.shard.budgets.memtables / 2 {
+            number += 1;
+            hand.send(put(&[b'k', number % 7], &vec![number; 900 << 10]));
+        }
+        hand.go_on(&mut random);
+        let count = |kind| hand.jobs.iter().filter(|running| running.job.kind() == kind).count();
+        let (flushing, merging) = (count(JobKind::Flush), count(JobKind::Merge));
+        assert!(merging == 0 || (flushing, merging) == (0, 1), "{flushing} flushes, {merging} merges");
+        merges += merging;
     }
 }
