@@ -111,6 +111,14 @@ impl Pieces {
         Some((place, bytes.get(start..start + place.len as usize).unwrap_or_default()))
     }
 
+    /// The next block, as [`Pieces::raw`], with the memory that it was read to, if it is a long one: its piece is used.
+    pub fn take_long(&mut self, table: usize, block: usize) -> Option<(BlockRef, AlignedBuf)> {
+        let place = self.tables[table].block_ref(block);
+        let is_long = |piece: &mut Piece| piece.len > PIECE_BYTES && piece.blocks.len() == 1;
+        let piece = self.queue.pop_front_if(|piece| is_long(piece) && piece.bytes.is_some())?;
+        Some((place, piece.bytes?))
+    }
+
     /// Lets go of a piece once its last block was used.
     pub fn used(&mut self, block: usize) {
         if self.queue.front().is_some_and(|piece| block + 1 == piece.blocks.end) {

@@ -23,7 +23,7 @@ const TOKEN_READ: u64 = 0x03 << 56;
 const BLOCK_OWNERS: usize = 3;
 
 /// One read is so long at most, if no single block is longer.
-const PIECE_BYTES_MAX: usize = 256 << 10;
+pub(super) const PIECE_BYTES_MAX: usize = 256 << 10;
 
 /// A request that owns its bytes.
 #[derive(Debug)]

@@ -253,6 +253,18 @@ impl Table {
         self.unpack(block, self.check_block(block, raw)?)
     }
 
+    /// [`Table::decode_block`] of a block that was read by itself: one that isn't compressed stays where it was read to.
+    pub fn take_block(&self, block: BlockRef, mut raw: AlignedBuf) -> Result<Block, Error> {
+        raw.truncate(block.len as usize);
+        let stored = self.check_block(block, &raw)?;
+        if stored.first() != Some(&RAW) {
+            return self.unpack(block, stored);
+        }
+        let len = stored.len();
+        raw.truncate(len);
+        Block::read(block, raw).map_err(|_| self.damaged(block.offset, MALFORMED))
+    }
+
     fn view(&self) -> View<'_> {
         match &self.parts {
             Parts::Paged { index, filter } => View { index, filter, file: None },
