@@ -114,9 +114,10 @@ impl Pieces {
     /// The next block, as [`Pieces::raw`], with the memory that it was read to, if it is a long one: its piece is used.
     pub fn take_long(&mut self, table: usize, block: usize) -> Option<(BlockRef, AlignedBuf)> {
         let place = self.tables[table].block_ref(block);
-        let is_long = |piece: &mut Piece| piece.len > PIECE_BYTES && piece.blocks.len() == 1;
-        let piece = self.queue.pop_front_if(|piece| is_long(piece) && piece.bytes.is_some())?;
-        Some((place, piece.bytes?))
+        let piece = self.queue.front_mut()?;
+        let bytes = piece.bytes.take_if(|_| piece.len > PIECE_BYTES && piece.blocks.len() == 1)?;
+        self.queue.pop_front();
+        Some((place, bytes))
     }
 
     /// Lets go of a piece once its last block was used.

@@ -233,8 +233,9 @@ impl ParkedRequests {
 
     /// Reads those of the long pieces that wait for which there is room now.
     pub fn read_long(&mut self, bytes_max: usize, io: &mut Vec<IoRequest>) {
-        let fits = |next: &mut Piece, under_way| under_way == 0 || under_way + next.bytes() <= bytes_max;
-        while let Some(piece) = self.long.pop_front_if(|next| fits(next, self.long_bytes)) {
+        let fits = |next: &Piece, under_way| under_way == 0 || under_way + next.bytes() <= bytes_max;
+        while self.long.front().is_some_and(|next| fits(next, self.long_bytes)) {
+            let Some(piece) = self.long.pop_front() else { break };
             self.start(piece, io);
         }
     }

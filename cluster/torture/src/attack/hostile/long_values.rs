@@ -1,10 +1,10 @@
-//! Updates without end that each make a long value: the server has it in several places until it is in a table.
+//! Short updates, each of which makes a long value anew: the server has it in several places until it is in a table.
 
 use super::Assault;
-use super::stream::{head, pieces, set};
+use super::stream::{head, pieces};
 use super::value::{largest, store};
 use rand::rngs::SmallRng;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const CONNECTIONS: usize = 40;
 /// More than a shard keeps in memory: most have to be read first.
@@ -13,17 +13,10 @@ const UPDATES: usize = 50;
 /// How often a value is sent that a busy server refuses.
 const ATTEMPTS: usize = 20;
 
-fn keys() -> Vec<Vec<u8>> {
-    (0..KEYS).map(|key| format!("hostile:long:{key}").into_bytes()).collect()
-}
-
-fn hold_time(assault: &Assault<'_>) -> Duration {
-    assault.size(Duration::from_secs(4), Duration::from_millis(1500))
-}
-
 /// Pipelines of APPENDs to values near the limit, and of expiries of these: short commands.
 pub fn appends(assault: &Assault<'_>, _: &mut SmallRng) {
-    let (keys, bytes) = (keys(), largest(assault) * 15 / 16);
+    let bytes = largest(assault) * 15 / 16;
+    let keys: Vec<_> = (0..KEYS).map(|key| format!("hostile:long:{key}").into_bytes()).collect();
     for key in &keys {
         let _ = (0..ATTEMPTS).any(|_| !assault.stage.is_attacked() || store(assault, key, bytes));
     }
@@ -35,19 +28,8 @@ pub fn appends(assault: &Assault<'_>, _: &mut SmallRng) {
         let request = head(3, if at < CONNECTIONS * 3 / 4 { &append } else { &expiry });
         hostile.send(pieces(UPDATES, |_, out| out.extend_from_slice(&request)));
     }
-    assault.stage.hold(hold_time(assault));
+    assault.stage.hold(assault.size(Duration::from_secs(4), Duration::from_millis(1500)));
     for hostile in &mut hostiles {
         hostile.answer(Duration::from_millis(50));
     }
-}
-
-/// SETs of values near the limit, as fast as the server takes them.
-pub fn sets(assault: &Assault<'_>, _: &mut SmallRng) {
-    let (keys, bytes) = (keys(), largest(assault) * 15 / 16);
-    let until = Instant::now() + hold_time(assault);
-    assault.at_once(CONNECTIONS, |at| {
-        let Some(mut hostile) = assault.connect_resp() else { return };
-        while Instant::now() < until && hostile.send(set(&keys[at % KEYS], bytes)) {}
-        hostile.answer(Duration::from_millis(50));
-    });
 }

@@ -43,7 +43,6 @@ pub const ATTACKS: &[Attack] = &[
     Attack { name: "unread-gets", round: unread::gets },
     Attack { name: "unread-old-values", round: unread::old_values },
     Attack { name: "appends-to-long-values", round: long_values::appends },
-    Attack { name: "long-sets", round: long_values::sets },
     Attack { name: "repeated-mget", round: multiply::mget },
     Attack { name: "repeated-multi-get", round: multiply::multi_get },
     Attack { name: "command-info", round: long::command_info },
