@@ -318,7 +318,7 @@ fn clients(
         shape.expiry_ms_max = *pick(&[3_000, 30_000, 300_000], rng);
     }
     if features.rots > 0 && rng.random_ratio(1, 2) {
-        (shape.is_alike, shape.expiring) = (true, 0);
+        (shape.is_alike, shape.groups, shape.expiring) = (true, 0, 0);
     }
     if features.is_churning {
         shape.clears = shape.clears.max(2);

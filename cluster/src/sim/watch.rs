@@ -2,6 +2,7 @@
 
 use crate::sim::model::{Checked, Permits};
 use crate::sim::world::{Up, World};
+use pinion_engine::tree::READ_BYTES_MAX;
 
 /// Checks that cost something are made once in so many steps.
 const PERIOD_STEPS: u64 = 512;
@@ -73,13 +74,15 @@ impl World {
         // What is taken in before a limit is noticed: a commit, and the largest value.
         let value = self.plan.node.value_bytes_max;
         let slack = budgets.commit + 2 * value;
+        // Or the blocks of a page, which nobody lets go before it has all that it asked for.
+        let page = value.max(READ_BYTES_MAX);
         for (index, core) in node.cores.iter().enumerate() {
             let stats = core.state.shard.stats();
             let held = core.net.real_bytes();
             let connections = self.seats.len() * (self.plan.node.net.budget_bytes + (4 << 20));
             for (what, bytes, most) in [
                 ("memtables", stats.memtable_bytes, budgets.memtables + slack),
-                ("cached blocks", stats.cache_bytes, budgets.cache + budgets.parked + value + (64 << 10)),
+                ("cached blocks", stats.cache_bytes, budgets.cache + budgets.parked + page + (64 << 10)),
                 ("buffers of connections", held, connections),
             ] {
                 if bytes > most {

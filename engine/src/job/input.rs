@@ -92,6 +92,10 @@ impl RunInput {
         if source.is_resident() {
             return source.block(block, &mut self.scratch);
         }
+        let source = Arc::clone(source);
+        if let Some((place, raw)) = self.pieces.take_long(table, block) {
+            return Ok(Some(Arc::new(source.take_block(place, raw)?)));
+        }
         let Some((place, raw)) = self.pieces.raw(table, block) else { return Ok(None) };
         let decoded = Arc::new(source.decode_block(place, raw)?);
         self.pieces.used(block);

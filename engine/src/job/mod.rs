@@ -20,6 +20,8 @@ mod verify;
 #[cfg(test)]
 mod job_test;
 #[cfg(test)]
+mod long_values_test;
+#[cfg(test)]
 mod retention_test;
 #[cfg(test)]
 pub(crate) mod test_driver;

@@ -1,4 +1,4 @@
-//! Reading the blocks of tables in order, in large pieces.
+//! Reading the blocks of tables in order, in large pieces. Of a reader's pieces one at most has a long value.
 
 use super::table_writer::io_error;
 use crate::aligned::AlignedBuf;
@@ -11,8 +11,10 @@ use std::sync::Arc;
 
 /// A piece is at least so long, unless the table ends.
 const PIECE_BYTES: u64 = 256 << 10;
-/// Pieces in memory or on their way.
+/// Pieces in memory or on their way, if none is much longer.
 const PIECES_MAX: usize = 2;
+/// Bytes of pieces from which on none is read ahead: a long value is a piece of its own.
+const AHEAD_BYTES: u64 = PIECES_MAX as u64 * PIECE_BYTES;
 
 /// Contiguous blocks of one table.
 struct Piece {
@@ -21,6 +23,7 @@ struct Piece {
     blocks: Range<usize>,
     /// Where the first block lies in the file.
     offset: u64,
+    len: u64,
     bytes: Option<AlignedBuf>,
 }
 
@@ -54,7 +57,9 @@ impl Pieces {
 
     /// Asks for the next pieces, while there is room.
     pub fn read_ahead(&mut self, requests: &mut Vec<IoRequest>) {
-        while self.queue.len() < PIECES_MAX {
+        while self.queue.len() < PIECES_MAX
+            && self.queue.iter().map(|piece| piece.len).sum::<u64>() < AHEAD_BYTES
+        {
             let (table, first) = self.ahead;
             let Some(source) = self.tables.get(table) else { return };
             if first >= source.blocks() || (self.skip_resident && source.is_resident()) {
@@ -65,6 +70,10 @@ impl Pieces {
             let (mut end, mut len) = (first, 0);
             while end < source.blocks() && len < PIECE_BYTES {
                 let block = source.block_ref(end);
+                let is_long = u64::from(block.len) > PIECE_BYTES;
+                if is_long && len > 0 {
+                    break;
+                }
                 len = block.offset + u64::from(block.len) - offset;
                 end += 1;
             }
@@ -73,7 +82,7 @@ impl Pieces {
             self.ahead = (table, end);
             self.in_flight += 1;
             requests.push(IoRequest::Read { token, file, offset, len: len as usize });
-            self.queue.push_back(Piece { token, table, blocks: first..end, offset, bytes: None });
+            self.queue.push_back(Piece { token, table, blocks: first..end, offset, len, bytes: None });
         }
     }
 
@@ -100,6 +109,15 @@ impl Pieces {
         let bytes = piece.bytes.as_ref()?;
         // A piece spans its blocks, so the range lies within; should it not, the checksum of nothing fails.
         Some((place, bytes.get(start..start + place.len as usize).unwrap_or_default()))
+    }
+
+    /// The next block, as [`Pieces::raw`], with the memory that it was read to, if it is a long one: its piece is used.
+    pub fn take_long(&mut self, table: usize, block: usize) -> Option<(BlockRef, AlignedBuf)> {
+        let place = self.tables[table].block_ref(block);
+        let piece = self.queue.front_mut()?;
+        let bytes = piece.bytes.take_if(|_| piece.len > PIECE_BYTES && piece.blocks.len() == 1)?;
+        self.queue.pop_front();
+        Some((place, bytes))
     }
 
     /// Lets go of a piece once its last block was used.

@@ -2,7 +2,7 @@
 //!
 //! 1. A table's file is created when its first entry arrives; writes wait for that completion.
 //! 2. Finished bytes leave in chunks of [`JobContext::write_bytes`], at most four of them in flight over all tables. The caller
-//!    asks [`TableWriter::has_room`] before adding more, which bounds memory.
+//!    asks [`TableWriter::has_room`] before adding more, which bounds memory: a chunk with a long value counts as its bytes.
 //! 3. A full table is written to its end and synced while the next one is being built.
 //! 4. When all are synced the directory is synced once, then tables that shall be resident are read back whole, one
 //!    after the other, and verified. What readers get is what the device holds, not what was meant to be written.
@@ -79,6 +79,8 @@ pub(super) struct TableWriter {
     writes: usize,
     /// Writes that wait for others to complete.
     queued: usize,
+    /// Bytes of all these.
+    unwritten_bytes: usize,
     ended: bool,
     dir_synced: Option<bool>,
     failure: Option<Error>,
@@ -100,6 +102,7 @@ impl TableWriter {
             in_flight: 0,
             writes: 0,
             queued: 0,
+            unwritten_bytes: 0,
             ended: false,
             dir_synced: None,
             failure: None,
@@ -109,7 +112,8 @@ impl TableWriter {
 
     /// Whether more entries may be added now.
     pub fn has_room(&self) -> bool {
-        self.failure.is_none() && self.queued < WRITES_MAX
+        let has_room = self.queued < WRITES_MAX && self.unwritten_bytes <= 2 * WRITES_MAX * self.write_bytes;
+        self.failure.is_none() && has_room
     }
 
     /// Adds an entry, in storage order.
@@ -125,10 +129,7 @@ impl TableWriter {
     /// Hands finished bytes of the growing table on. To be called every so many entries.
     pub fn flush_output(&mut self, requests: &mut Vec<IoRequest>) {
         while let Some(output) = self.builder.as_mut().and_then(|b| b.take_output(self.write_bytes)) {
-            if let Some(file) = self.files.last_mut() {
-                file.queue.push_back(output);
-                self.queued += 1;
-            }
+            self.queue(output);
         }
         self.pump(requests);
     }
@@ -184,12 +185,19 @@ impl TableWriter {
     fn close_builder(&mut self, requests: &mut Vec<IoRequest>) {
         let Some(builder) = self.builder.take() else { return };
         let mut finished = builder.finish();
+        self.queue(finished.take_tail());
         let file = self.files.last_mut().expect("a builder has a file");
-        file.queue.push_back(finished.take_tail());
-        self.queued += 1;
         file.finished = Some(finished);
         file.stage = Stage::Draining;
         self.pump(requests);
+    }
+
+    /// Has bytes of the growing table written when it is their turn.
+    fn queue(&mut self, bytes: AlignedBuf) {
+        let file = self.files.last_mut().expect("a builder has a file");
+        self.unwritten_bytes += bytes.len();
+        self.queued += 1;
+        file.queue.push_back(bytes);
     }
 
     fn file_token(&self, index: usize) -> Token {
@@ -274,7 +282,9 @@ impl TableWriter {
             Stage::Building | Stage::Draining => {
                 file.writes -= 1;
                 self.writes -= 1;
-                result.map_err(|error| io_error("write", name, error))?;
+                if let IoOutput::Written(bytes) = result.map_err(|error| io_error("write", name, error))? {
+                    self.unwritten_bytes -= bytes.len();
+                }
             }
             Stage::Syncing => {
                 result.map_err(|error| io_error("sync", name, error))?;

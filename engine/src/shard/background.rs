@@ -19,6 +19,8 @@ use std::sync::Arc;
 pub(super) const RETRY_US: u64 = 1_000_000;
 /// Merges that run at once.
 const MERGES_MAX: usize = 2;
+/// Blocks of more than such a part of what a merge's blocks may take are long.
+const LONG_BLOCK_PART: u64 = 8;
 /// After so long without a write, what lies shadowed in upper levels is merged down too.
 const SETTLING_US: u64 = 10_000_000;
 /// Expiry makes merges due without anything else happening: it is looked for this often.
@@ -27,7 +29,7 @@ const LOOK_US: u64 = 1_000_000;
 /// A job that was handed out.
 pub(super) enum Running {
     Flush,
-    Merge { inputs: Vec<u64> },
+    Merge { inputs: Vec<u64>, has_long: bool },
     Segment,
     Residency { tables: Vec<u64> },
     Unlink,
@@ -74,6 +76,8 @@ pub(super) struct Background {
     pub is_housekeeping_due: bool,
     /// Whether something changed since merges were last looked for.
     pub is_merge_due: bool,
+    /// Whether a merge of long values waits for the flush that runs, and goes before the next.
+    pub is_long_merge_next: bool,
     pub looked_us: u64,
     /// The last write after which merges of a shard at rest were looked for.
     pub settled_write_us: Option<u64>,
@@ -98,6 +102,7 @@ impl Background {
             shortage: None,
             is_housekeeping_due: true,
             is_merge_due: true,
+            is_long_merge_next: false,
             looked_us: 0,
             settled_write_us: None,
             debt_bytes: 0,
@@ -176,6 +181,12 @@ impl Shard {
                 self.manifest.retry(&mut self.io);
             }
             self.schedule_segment();
+            if self.background.is_long_merge_next
+                && self.background.is_running(|running| matches!(running, Running::Flush)) == 0
+            {
+                self.background.is_merge_due = true;
+                self.schedule_merges();
+            }
             self.schedule_flush();
             self.schedule_merges();
             // What failed isn't wanted any more: the next to fail will say so.
@@ -218,7 +229,7 @@ impl Shard {
         let is_running = self.background.is_running(|running| matches!(running, Running::Flush)) > 0;
         let is_installing = self.background.is_moving_log_start();
         let Some(Frozen { memtable, .. }) = self.sources.frozen.front() else { return };
-        if is_running || is_installing {
+        if is_running || is_installing || self.is_merging_long() || self.background.is_long_merge_next {
             return;
         }
         let memtables = vec![memtable.clone()];
@@ -239,10 +250,17 @@ impl Shard {
         if is_settling_due {
             self.background.settled_write_us = Some(self.counters.last_write_us);
         }
-        self.background.is_merge_due = false;
+        (self.background.is_merge_due, self.background.is_long_merge_next) = (false, false);
         self.background.looked_us = self.mono_us;
         while self.background.is_running(|running| matches!(running, Running::Merge { .. })) < MERGES_MAX {
             let Some(plan) = self.pick() else { break };
+            let has_long = plan.longest_block() > self.long_block_bytes();
+            let merges = self.background.is_running(|running| matches!(running, Running::Merge { .. }));
+            let flushes = self.background.is_running(|running| matches!(running, Running::Flush));
+            if !plan.moves && (self.is_merging_long() || has_long && merges + flushes > 0) {
+                self.background.is_long_merge_next = has_long && merges == 0;
+                break;
+            }
             let inputs: Vec<u64> = plan.input_numbers().collect();
             self.background.busy.extend(&inputs);
             if plan.moves {
@@ -254,8 +272,21 @@ impl Shard {
             let claim = if is_wanted { self.table_room().min(plan.input_bytes()) } else { 0 };
             let compression = self.background.tree_options.compression_of(plan.output_level, is_wanted);
             let context = self.job_context(numbers, claim, compression);
-            self.start_claiming(Running::Merge { inputs }, Box::new(MergeJob::new(plan, context)), claim);
+            self.start_claiming(
+                Running::Merge { inputs, has_long },
+                Box::new(MergeJob::new(plan, context)),
+                claim,
+            );
         }
+    }
+
+    /// What flushes and merges take of memory is left for ordinary values. A merge of blocks longer than this runs by itself.
+    fn long_block_bytes(&self) -> u64 {
+        self.background.tree_options.merge_blocks_max / LONG_BLOCK_PART
+    }
+
+    fn is_merging_long(&self) -> bool {
+        self.background.is_running(|running| matches!(running, Running::Merge { has_long: true, .. })) > 0
     }
 
     fn pick(&self) -> Option<MergePlan> {

@@ -139,6 +139,7 @@ fn append<'a>(
         ))));
     }
     scratch.clear();
+    scratch.reserve(length);
     scratch.extend_from_slice(start);
     scratch.extend_from_slice(suffix);
     let expiry = current.map_or(Expiry::NEVER, |value| value.expiry);

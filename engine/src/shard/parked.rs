@@ -2,7 +2,8 @@
 //!
 //! A parked request owns its keys and the version it reads at; merges that start meanwhile keep what it
 //! can see. The blocks it was given stay pinned in it, so a small cache can't make it wait forever.
-//! Blocks that lie side by side in a table are read as one piece.
+//! Blocks that lie side by side in a table are read as one piece. Long blocks, each of which is a value, wait for each other:
+//! what is being read of them is bounded, however many requests need one.
 
 use super::owned::OwnedOp;
 use super::partition::Place;
@@ -12,7 +13,7 @@ use super::{Moment, Target};
 use crate::io::{IoRequest, Token};
 use crate::key::Version;
 use crate::table::{Block, BlockRef, Table};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 /// The top byte of the tokens of block reads.
@@ -22,7 +23,7 @@ const TOKEN_READ: u64 = 0x03 << 56;
 const BLOCK_OWNERS: usize = 3;
 
 /// One read is so long at most, if no single block is longer.
-const PIECE_BYTES_MAX: usize = 256 << 10;
+pub(super) const PIECE_BYTES_MAX: usize = 256 << 10;
 
 /// A request that owns its bytes.
 #[derive(Debug)]
@@ -55,10 +56,21 @@ pub(super) struct Parked {
     pinned_bytes: usize,
 }
 
-/// A read in flight, of blocks side by side.
+/// A read in flight, or one that waits for others, of blocks side by side.
 struct Piece {
     table: Arc<Table>,
     blocks: Vec<BlockRef>,
+}
+
+impl Piece {
+    fn bytes(&self) -> usize {
+        self.blocks.iter().map(|block| block.len as usize).sum()
+    }
+
+    /// What counts of it as long.
+    fn long_bytes(&self) -> usize {
+        Some(self.bytes()).filter(|&bytes| bytes > PIECE_BYTES_MAX).unwrap_or(0)
+    }
 }
 
 #[derive(Default)]
@@ -74,6 +86,9 @@ pub(super) struct ParkedRequests {
     /// Who waits for a block, by table and offset; nobody, if it is read ahead.
     reads: HashMap<(u64, u64), BlockWaiters>,
     pieces: HashMap<Token, Piece>,
+    /// Long pieces in flight, bytes; and those that wait for them.
+    long_bytes: usize,
+    long: VecDeque<Piece>,
     next: u64,
     bytes: usize,
     /// How often a request parked for a block, ever.
@@ -196,23 +211,49 @@ impl ParkedRequests {
         pieces
     }
 
-    /// Reads a piece.
-    pub fn read(&mut self, table: &Arc<Table>, blocks: Vec<BlockRef>, io: &mut Vec<IoRequest>) {
-        let Some(&first) = blocks.first() else { return };
-        self.next += 1;
-        let token = Token(TOKEN_READ | self.next);
-        let len = blocks.iter().map(|block| block.len as usize).sum();
-        let file = super::sources::Sources::file_of(first);
-        io.push(IoRequest::Read { token, file, offset: first.offset, len });
+    /// Reads a piece: at once, or if it is long, when all that are in flight with it have no more than so many bytes together.
+    /// One always may.
+    pub fn read(
+        &mut self,
+        table: &Arc<Table>,
+        blocks: Vec<BlockRef>,
+        long_bytes_max: usize,
+        io: &mut Vec<IoRequest>,
+    ) {
         for block in &blocks {
             self.reads.entry((block.table, block.offset)).or_default().is_under_way = true;
         }
-        self.pieces.insert(token, Piece { table: table.clone(), blocks });
+        let piece = Piece { table: table.clone(), blocks };
+        if piece.long_bytes() == 0 {
+            return self.start(piece, io);
+        }
+        self.long.push_back(piece);
+        self.read_long(long_bytes_max, io);
+    }
+
+    /// Reads those of the long pieces that wait for which there is room now.
+    pub fn read_long(&mut self, bytes_max: usize, io: &mut Vec<IoRequest>) {
+        let fits = |next: &Piece, under_way| under_way == 0 || under_way + next.bytes() <= bytes_max;
+        while self.long.front().is_some_and(|next| fits(next, self.long_bytes)) {
+            let Some(piece) = self.long.pop_front() else { break };
+            self.start(piece, io);
+        }
+    }
+
+    fn start(&mut self, piece: Piece, io: &mut Vec<IoRequest>) {
+        let Some(&first) = piece.blocks.first() else { return };
+        self.next += 1;
+        let token = Token(TOKEN_READ | self.next);
+        self.long_bytes += piece.long_bytes();
+        let file = super::sources::Sources::file_of(first);
+        io.push(IoRequest::Read { token, file, offset: first.offset, len: piece.bytes() });
+        self.pieces.insert(token, piece);
     }
 
     /// The blocks that a completion is about, and their table.
     pub fn read_done(&mut self, token: Token) -> Option<(Arc<Table>, Vec<BlockRef>)> {
         let piece = self.pieces.remove(&token)?;
+        self.long_bytes -= piece.long_bytes();
         Some((piece.table, piece.blocks))
     }
 

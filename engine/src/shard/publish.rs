@@ -28,7 +28,7 @@ impl Shard {
                 self.counters.expired += expired;
                 self.flushed(tables, level);
             }
-            (Running::Merge { inputs }, Ok(JobOutput::Tables { tables, level, expired })) => {
+            (Running::Merge { inputs, .. }, Ok(JobOutput::Tables { tables, level, expired })) => {
                 self.counters.expired += expired;
                 self.counters.merges += 1;
                 self.succeeded(Work::Merge);
@@ -106,7 +106,7 @@ impl Shard {
             (None, Error::Damaged { .. }) => self.home.tell_unread(error),
             _ => self.home.tell(error),
         };
-        if let Running::Merge { inputs } = &running {
+        if let Running::Merge { inputs, .. } = &running {
             // A damaged table stays busy: no merge takes it in until a repair. All else goes on.
             for number in inputs.iter().filter(|&&number| Some(number) != damaged) {
                 self.background.busy.remove(number);

@@ -2,11 +2,12 @@
 
 use super::generation::{Pending, PendingAnswer};
 use super::owned::OwnedOp;
-use super::parked::{OwnedRequest, Parked, Work};
+use super::parked::{OwnedRequest, PIECE_BYTES_MAX, Parked, Work};
 use super::queue::Waiting;
 use super::request::{Answer, Answers, Op, ROOM_BYTES, Refusal, Ticket, Value};
 use super::sources::{Point, Sources};
 use super::{Flow, Moment, Reader, Shard, Since, Stopped, Target, Why};
+use crate::aligned::AlignedBuf;
 use crate::error::Error;
 use crate::io::{IoCompletion, IoOutput};
 use crate::key::{Prefix, Version, user_key};
@@ -284,7 +285,7 @@ impl Shard {
     pub(super) fn read_ahead(&mut self, blocks: &[BlockRef]) {
         for piece in self.parked.pieces(blocks) {
             if let Some(table) = piece.first().and_then(|block| self.sources.table(block.table)) {
-                self.parked.read(table, piece, &mut self.io);
+                self.parked.read(table, piece, self.budgets.parked, &mut self.io);
             }
         }
     }
@@ -293,7 +294,8 @@ impl Shard {
     pub(super) fn blocks_done(&mut self, completion: IoCompletion, out: &mut impl Answers) {
         let Some((table, piece)) = self.parked.read_done(completion.token) else { return };
         let start = piece.first().map_or(0, |block| block.offset);
-        let raw = match completion.result {
+        let is_long = piece.len() == 1 && piece[0].len as usize > PIECE_BYTES_MAX;
+        let mut raw = match completion.result {
             Ok(IoOutput::Data(raw)) => Ok(raw),
             Ok(_) => Err(Error::Unusable("a read completed without data".into()).to_string()),
             Err(source) => {
@@ -306,7 +308,11 @@ impl Shard {
         for block in piece {
             let waiters = self.parked.take_waiters(block);
             let at = (block.offset - start) as usize;
-            let decoded = match &raw {
+            let decoded = match &mut raw {
+                Ok(raw) if is_long => {
+                    let raw = std::mem::replace(raw, AlignedBuf::with_capacity(0));
+                    table.take_block(block, raw).map_err(|error| self.home.tell(&error))
+                }
                 Ok(raw) => {
                     let raw = raw.get(at..at + block.len as usize).unwrap_or_default();
                     table.decode_block(block, raw).map_err(|error| self.home.tell(&error))
@@ -330,6 +336,8 @@ impl Shard {
         // All of a piece is in the cache before anybody goes on.
         failed.into_iter().for_each(|(waiting, text)| self.give_up(waiting, &text, out));
         ready.into_iter().for_each(|waiting| self.resume(waiting, out));
+        // What was read is let go by now, unless somebody needs it still.
+        self.parked.read_long(self.budgets.parked, &mut self.io);
     }
 
     /// Goes on with a request that has its blocks, if it is its turn; then with those behind it.

@@ -207,7 +207,7 @@ fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], Malformed> {
     Ok(*head)
 }
 
-/// A decoded block of entries: its own memory, or a part of a resident file.
+/// A decoded block of entries: its own memory, what it was read to, or a part of a resident file.
 pub struct Block {
     at: BlockRef,
     layout: Layout,
@@ -216,6 +216,8 @@ pub struct Block {
 
 enum BlockBytes {
     Owned(Box<[u8]>),
+    /// As it was read, without its checksum.
+    Read(AlignedBuf),
     Resident(Arc<AlignedBuf>, Range<usize>),
 }
 
@@ -225,6 +227,13 @@ impl Block {
         let layout = Layout::of(&bytes)?;
         layout.check(&bytes)?;
         Ok(Block { at, layout, bytes: BlockBytes::Owned(bytes) })
+    }
+
+    /// A raw block where it was read to, without its checksum; every entry of it is checked.
+    pub(super) fn read(at: BlockRef, bytes: AlignedBuf) -> Result<Block, Malformed> {
+        let layout = Layout::of(&bytes)?;
+        layout.check(&bytes)?;
+        Ok(Block { at, layout, bytes: BlockBytes::Read(bytes) })
     }
 
     /// A raw block of a resident file, without its checksum; every entry of it is checked.
@@ -253,6 +262,7 @@ impl Block {
     pub fn memory_bytes(&self) -> usize {
         let owned = match &self.bytes {
             BlockBytes::Owned(bytes) => bytes.len(),
+            BlockBytes::Read(bytes) => bytes.capacity(),
             BlockBytes::Resident(..) => 0,
         };
         owned + size_of::<Block>()
@@ -265,6 +275,7 @@ impl Block {
     pub(super) fn bytes(&self) -> &[u8] {
         match &self.bytes {
             BlockBytes::Owned(bytes) => bytes,
+            BlockBytes::Read(bytes) => bytes,
             BlockBytes::Resident(file, range) => file.get(range.clone()).unwrap_or_default(),
         }
     }

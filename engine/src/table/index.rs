@@ -41,6 +41,8 @@ pub(super) struct IndexLayout {
     separator_ends: usize,
     /// In bytes.
     separators: usize,
+    /// Length of the longest block, bytes; known where the index was checked.
+    longest_block: u64,
 }
 
 /// Nodes of equal depth.
@@ -158,7 +160,8 @@ impl IndexLayout {
             levels.push(Level { start: separator_ends, stride, children, span });
             separator_ends += children.div_ceil(FANOUT) * stride;
         }
-        IndexLayout { blocks, levels, separator_ends, separators: (separator_ends + blocks + 1) * WORD }
+        let separators = (separator_ends + blocks + 1) * WORD;
+        IndexLayout { blocks, levels, separator_ends, separators, longest_block: 0 }
     }
 
     /// Checks that the parts of an index fit together, so that searching it can't leave it.
@@ -170,7 +173,7 @@ impl IndexLayout {
         }
         // Every block takes more than 32 bytes of the index: what passes here is no larger than the file.
         let blocks = usize::try_from(blocks).ok().filter(|&blocks| blocks <= bytes.len() / 16);
-        let layout = IndexLayout::new(blocks.ok_or("more blocks than the index has room for")?);
+        let mut layout = IndexLayout::new(blocks.ok_or("more blocks than the index has room for")?);
         if bytes.len() < layout.separators {
             return Err("shorter than its parts".into());
         }
@@ -182,12 +185,20 @@ impl IndexLayout {
         if !fills(separators, (bytes.len() - layout.separators) as u64, WORD as u64, u64::MAX) {
             return Err("separators don't fill their part".into());
         }
+        let lens =
+            (0..layout.blocks).map(|i| layout.block_range(bytes, i)).map(|range| range.end - range.start);
+        layout.longest_block = lens.max().unwrap_or(0);
         Ok(layout)
     }
 
     /// How many blocks there are.
     pub(super) fn blocks(&self) -> usize {
         self.blocks
+    }
+
+    /// Length of the longest block, bytes.
+    pub(super) fn longest_block(&self) -> u64 {
+        self.longest_block
     }
 
     /// Where block `i` lies in the file, its checksum included.

@@ -202,6 +202,11 @@ impl Table {
         self.index.blocks()
     }
 
+    /// Length of its longest block, bytes.
+    pub fn longest_block(&self) -> u64 {
+        self.index.longest_block()
+    }
+
     /// Where one of its blocks begins in the order of stored keys, each as likely as the others; perhaps only the beginning of
     /// a key. `None` if there are none.
     pub fn random_block_key(&self, dice: u64) -> Option<&[u8]> {
@@ -246,6 +251,18 @@ impl Table {
     /// Checks and decompresses the bytes of a block as they were read.
     pub fn decode_block(&self, block: BlockRef, raw: &[u8]) -> Result<Block, Error> {
         self.unpack(block, self.check_block(block, raw)?)
+    }
+
+    /// [`Table::decode_block`] of a block that was read by itself: one that isn't compressed stays where it was read to.
+    pub fn take_block(&self, block: BlockRef, mut raw: AlignedBuf) -> Result<Block, Error> {
+        raw.truncate(block.len as usize);
+        let stored = self.check_block(block, &raw)?;
+        if stored.first() != Some(&RAW) {
+            return self.unpack(block, stored);
+        }
+        let len = stored.len();
+        raw.truncate(len);
+        Block::read(block, raw).map_err(|_| self.damaged(block.offset, MALFORMED))
     }
 
     fn view(&self) -> View<'_> {

@@ -2,7 +2,7 @@
 
 use super::pick::Picker;
 use super::plan::hull;
-use super::{Level, MergePlan, MergeReason};
+use super::{Level, MergePlan, MergeReason, TreeOptions};
 use crate::table::Table;
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ impl Picker<'_> {
         }
         let base = &self.tree.levels()[self.shape.base];
         let mut choice = Choice::oldest_of(newest_first, base);
-        while choice.grow(self.picking.options.merge_bytes_max, |table| self.is_small(table)) {}
+        while choice.grow(self.picking.options, |table| self.is_small(table)) {}
         let chosen = choice.tables();
         let (min, max) = hull(chosen.iter().map(|t| t.meta()))?;
         let overlap = base.overlapping(min, max);
@@ -56,13 +56,13 @@ impl<'a> Choice<'a> {
 
     /// Takes in one more table, the oldest that overlaps the choice or is small; `false` if there is none
     /// or no room.
-    fn grow(&mut self, bytes_max: u64, is_small: impl Fn(&Table) -> bool) -> bool {
+    fn grow(&mut self, options: &TreeOptions, is_small: impl Fn(&Table) -> bool) -> bool {
         let candidates = (0..self.chosen.len()).rev().filter(|&i| !self.chosen[i]);
         let next = candidates.into_iter().find(|&i| {
             let table = &self.newest_first[i];
             let belongs = self.members().any(|j| overlap(table, &self.newest_first[j]));
             let at_no_cost = || is_small(table) && self.bytes_below(Some(i)) == self.bytes_below(None);
-            (belongs || at_no_cost()) && self.nothing_older_stays(i) && self.fits(i, bytes_max)
+            (belongs || at_no_cost()) && self.nothing_older_stays(i) && self.fits(i, options)
         });
         if let Some(i) = next {
             self.chosen[i] = true;
@@ -76,11 +76,14 @@ impl<'a> Choice<'a> {
     }
 
     /// Whether the choice with table `i` stays within the bytes of a merge, where level 0 may have half of
-    /// them whatever lies below.
-    fn fits(&self, i: usize, bytes_max: u64) -> bool {
-        let members = self.members().chain([i]);
-        let bytes: u64 = members.map(|j| self.newest_first[j].meta().file_bytes).sum();
+    /// them whatever lies below; and within what it may have in memory.
+    fn fits(&self, i: usize, options: &TreeOptions) -> bool {
+        let members = || self.members().chain([i]).map(|j| &self.newest_first[j]);
+        let bytes: u64 = members().map(|table| table.meta().file_bytes).sum();
+        let blocks: u64 = members().map(|table| table.longest_block()).sum();
+        let bytes_max = options.merge_bytes_max;
         bytes <= bytes_max.saturating_sub(self.bytes_below(Some(i))).max(bytes_max / 2)
+            && blocks <= options.merge_blocks_max
     }
 
     /// Bytes of the base level's tables within the hull of the choice and one more table.

@@ -17,6 +17,9 @@ pub struct TreeOptions {
     pub l0_trigger: usize,
     /// A merge takes in no more than about this many bytes.
     pub merge_bytes_max: u64,
+    /// A merge has one block of each of its runs in memory: where it can choose, these have no more than about this many bytes
+    /// together.
+    pub merge_blocks_max: u64,
     /// A table is rewritten when this share of it is tombstones, expired, or deleted by range tombstones.
     pub garbage_ratio: f64,
     /// A store at rest is settled until at most this share of it lies above the bottom level.
@@ -39,6 +42,7 @@ impl TreeOptions {
             level_ratio: 8,
             l0_trigger: 4,
             merge_bytes_max: 24 * table,
+            merge_blocks_max: memory_bytes as u64 / 4,
             garbage_ratio: 0.25,
             settled_ratio: 0.1,
             compression: Compression::Lz4,

@@ -88,6 +88,11 @@ impl MergePlan {
         hull.map_or(&[], |(min, max)| &min[..common_len(min, max)])
     }
 
+    /// The longest block of its inputs, bytes.
+    pub fn longest_block(&self) -> u64 {
+        self.inputs.iter().map(|(_, table)| table.longest_block()).max().unwrap_or(0)
+    }
+
     /// How many file numbers its job should have; with fewer its last table grows beyond its size.
     pub fn numbers_needed(&self, options: &TreeOptions) -> u64 {
         2 + self.cuts.len() as u64 + 2 * self.input_bytes() / options.table_bytes.max(1)

@@ -66,6 +66,7 @@ pub(super) fn small_options() -> TreeOptions {
         level_ratio: 3,
         l0_trigger: 2,
         merge_bytes_max: 96 << 10,
+        merge_blocks_max: 1 << 20,
         garbage_ratio: 0.25,
         settled_ratio: 0.1,
         compression: Compression::Lz4,

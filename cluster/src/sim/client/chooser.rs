@@ -1,7 +1,8 @@
 //! Chooses keys, values and requests at random.
 
+use super::keys::{cold_key, group_key};
 use super::request::{Key, Request, SetReply};
-use super::{Dialect, WorkloadShape};
+use super::{Dialect, WorkloadShape, alike};
 use crate::sim::model::SimTime;
 use crate::sim::model::op::{Condition, ExpireCondition, NewExpiry, Update};
 use crate::sim::model::seen::TtlUnit;
@@ -12,6 +13,8 @@ use std::rc::Rc;
 
 /// Versions that a client remembers for conditional writes.
 const VERSIONS_MAX: usize = 64;
+/// Where tables are to be alike, one of so many writes is any, and may leave an entry of another length.
+const ALIKE_WRITES: u32 = 16;
 
 /// What a client draws its requests from.
 #[derive(Debug)]
@@ -41,7 +44,7 @@ impl Chooser {
     /// A key: a hot one, one of a group, or a cold one.
     pub fn key(&self, shape: &WorkloadShape, rng: &mut SmallRng) -> Key {
         if shape.is_alike {
-            return format!("a{:02}", rng.random_range(0..40)).into_bytes().into();
+            return alike::key(rng);
         }
         let dice = rng.random_range(0..1000);
         if dice < shape.hot && shape.hot_keys > 0 {
@@ -76,10 +79,11 @@ impl Chooser {
     /// A value that names its write, and each part of which names its place.
     pub fn value(&mut self, shape: &WorkloadShape, rng: &mut SmallRng) -> Rc<[u8]> {
         self.made += 1;
+        if shape.is_alike {
+            return alike::value(&format!("{}.{}:", self.client, self.made), rng).into();
+        }
         let dice = rng.random_range(0..1000);
-        let length = if shape.is_alike {
-            300
-        } else if dice < shape.huge {
+        let length = if dice < shape.huge {
             rng.random_range(1..=shape.huge_bytes_max.max(1))
         } else if dice < shape.huge + shape.large {
             rng.random_range(2000..20_000)
@@ -89,7 +93,7 @@ impl Chooser {
             rng.random_range(8..150)
         };
         let (client, made) = (self.client, self.made);
-        if !shape.is_alike && rng.random_range(0..4) == 0 {
+        if rng.random_range(0..4) == 0 {
             // One that doesn't compress.
             let mut bytes = format!("{client}.{made}:").into_bytes();
             bytes.extend((bytes.len()..length).map(|_| rng.random::<u8>()));
@@ -136,6 +140,10 @@ impl Chooser {
             return Request::Clear;
         }
         let reads = rng.random_range(0..1000) < shape.reads;
+        if shape.is_alike && !reads && rng.random_range(0..ALIKE_WRITES) > 0 {
+            let key = self.key(shape, rng);
+            return self.set(key, Condition::Always, SetReply::Ok, NewExpiry::Never, shape, rng);
+        }
         match (reads, self.dialect.is_resp()) {
             (true, true) => self.resp_read(shape, rng),
             (true, false) => self.wire_read(shape, rng),
@@ -282,28 +290,4 @@ fn addend(rng: &mut SmallRng) -> i64 {
         1 => i64::MIN,
         _ => rng.random_range(-1000..1000),
     }
-}
-
-/// A key of a group: its tag puts it into one partition with the others.
-pub fn group_key(group: u32, member: u32) -> Key {
-    format!("{{g{group}}}{member}").into_bytes().into()
-}
-
-/// A cold key. Most are short, some are long, a few fill blocks.
-pub fn cold_key(index: u32) -> Key {
-    let mut key = match index {
-        0..26 => vec![b'A' + index as u8],
-        _ => format!("c{index}").into_bytes(),
-    };
-    let hash = index.wrapping_mul(0x9e37_79b9) >> 16;
-    let length = match hash % 128 {
-        0 => 5000,
-        1..8 => 300,
-        8..32 => 40,
-        _ => 0,
-    };
-    while index >= 26 && key.len() < length {
-        key.push(b'a' + (key.len() % 26) as u8);
-    }
-    key.into()
 }

@@ -4,10 +4,12 @@
 //! Everything a client asks and is answered goes through a [`History`], which checks it. A client does nothing by
 //! itself: it sends when the world lets it, and the same calls with the same generator give the same bytes.
 
+mod alike;
 mod chooser;
 mod conn;
 mod garbage;
 mod hostile;
+mod keys;
 mod request;
 mod resp;
 mod scanner;

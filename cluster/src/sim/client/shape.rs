@@ -40,8 +40,7 @@ pub struct WorkloadShape {
     pub huge: u32,
     /// Length of a huge value at most.
     pub huge_bytes_max: usize,
-    /// Whether all keys and values have one length: tables have their blocks in the same places then, and one that was
-    /// written to another's place would fit.
+    /// Whether nearly all entries have one length, so that a block that goes astray fits where it ends up (`alike.rs`).
     pub is_alike: bool,
     /// How often the client vanishes instead of sending.
     pub vanishes: u32,

@@ -6,6 +6,7 @@ mod crashes;
 mod damage;
 mod faults;
 mod kept;
+mod long;
 mod lost;
 mod model;
 mod order;

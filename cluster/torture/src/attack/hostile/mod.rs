@@ -6,6 +6,7 @@ mod frames;
 mod garbage;
 mod http;
 mod long;
+mod long_values;
 mod multiply;
 mod names;
 mod noise;
@@ -41,6 +42,7 @@ pub const ATTACKS: &[Attack] = &[
     Attack { name: "unread-multi-get", round: unread::multi_get },
     Attack { name: "unread-gets", round: unread::gets },
     Attack { name: "unread-old-values", round: unread::old_values },
+    Attack { name: "appends-to-long-values", round: long_values::appends },
     Attack { name: "repeated-mget", round: multiply::mget },
     Attack { name: "repeated-multi-get", round: multiply::multi_get },
     Attack { name: "command-info", round: long::command_info },

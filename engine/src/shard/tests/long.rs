@@ -1,0 +1,93 @@
+//! Long values, however many requests want some.
+
+use super::*;
+use crate::job::JobKind;
+use rand::SeedableRng;
+
+const KEYS: usize = 8;
+const VALUE: usize = (1 << 20) - 1000;
+
+/// A shard with a long value for each of some keys, in tables that are read from disk.
+fn filled() -> Hand {
+    let mut tuning = usual();
+    (tuning.budgets.resident, tuning.budgets.cache) = (0, 16 << 10);
+    let mut hand = Hand::new(Durability::Sync, tuning);
+    let mut random = SmallRng::seed_from_u64(1);
+    for number in 0..KEYS {
+        let value: Vec<u8> = (0..VALUE).map(|_| random.random()).collect();
+        hand.send(put(&[b'k', number as u8], &value));
+        hand.settle();
+    }
+    hand.shard.flush();
+    hand.settle();
+    hand
+}
+
+#[test]
+fn they_are_read_one_after_the_other_and_short_ones_beside_them() {
+    let mut hand = filled();
+    hand.put(b"short", b"s");
+    hand.shard.flush();
+    hand.settle();
+    let mut numbers = Vec::new();
+    for key in 0..KEYS as u8 {
+        numbers.push(hand.send(Op::Get { key: &[b'k', key] }));
+        numbers.push(hand.send(Op::Update { key: &[b'k', key], update: Update::Append { suffix: b"+" } }));
+    }
+    let short = hand.send(Op::Get { key: b"short" });
+    hand.end_turn();
+    let reads = hand.held.iter().filter(|request| matches!(request, IoRequest::Read { .. })).count();
+    assert_eq!(reads, 2, "the first long value, and the short one");
+    hand.perform_held();
+    assert_eq!(hand.answer(short), Some(&Seen::Value(b"s".to_vec())));
+    let mut most = 0;
+    while numbers.iter().any(|&number| hand.answer(number).is_none()) {
+        hand.end_turn();
+        let lens = hand.held.iter().map(|request| match request {
+            IoRequest::Read { len, .. } => *len,
+            _ => 0,
+        });
+        most = most.max(lens.sum::<usize>());
+        hand.perform_held();
+        hand.run_jobs();
+    }
+    assert!((1..2 * VALUE).contains(&most), "{} KiB of reads were under way at once", most >> 10);
+    assert!(hand.shard.parked.is_empty());
+}
+
+#[test]
+fn they_are_written_only_while_they_fit_into_the_memory() {
+    for durability in [Durability::Sync, Durability::None] {
+        let mut hand = Hand::new(durability, usual());
+        let value = vec![7; 900 << 10];
+        let mut sent = Vec::new();
+        for number in 0..40 {
+            sent.push(hand.send(put(&[b'k', number], &value)));
+            // The log takes its time.
+            hand.end_turn();
+            assert!(hand.shard.written_bytes() <= hand.shard.budgets.memtables + (64 << 10));
+        }
+        hand.settle();
+        let is_done = |number: &&u64| matches!(hand.answer(**number), Some(Seen::Written { .. }));
+        let done = sent.iter().filter(is_done).count();
+        assert!((2..40).contains(&done), "{done} are done, the first: {:?}", hand.answer(sent[0]));
+    }
+}
+
+#[test]
+fn they_are_merged_by_one_job_while_no_other_makes_tables() {
+    let mut hand = Hand::new(Durability::Sync, usual());
+    let mut random = SmallRng::seed_from_u64(1);
+    let (mut merges, mut number) = (0, 0);
+    while merges < 200 {
+        if hand.shard.written_bytes() < hand.shard.budgets.memtables / 2 {
+            number += 1;
+            hand.send(put(&[b'k', number % 7], &vec![number; 900 << 10]));
+        }
+        hand.go_on(&mut random);
+        let count = |kind| hand.jobs.iter().filter(|running| running.job.kind() == kind).count();
+        let (flushing, merging) = (count(JobKind::Flush), count(JobKind::Merge));
+        assert!(merging == 0 || (flushing, merging) == (0, 1), "{flushing} flushes, {merging} merges");
+        merges += merging;
+    }
+}
