@@ -67,6 +67,11 @@ impl<S: Sockets> Answers for Sink<'_, S> {
         }
     }
 
+    #[inline]
+    fn worked(&mut self, bytes: usize) {
+        self.hub.spent += bytes;
+    }
+
     fn has_room_for_old(&mut self, ticket: Ticket, bytes: usize) -> bool {
         // It was read, whatever comes of it.
         self.hub.spent += bytes;

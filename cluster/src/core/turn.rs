@@ -175,11 +175,11 @@ impl<S: Sockets> Turn<'_, S> {
         if is_full { self.passes_brake(conn) } else { self.release_brake(conn) }
     }
 
-    /// Whether an update is begun in this turn, which may have spent its time. One that answers the value before it costs
+    /// Whether an update is begun in this turn, which may have spent its time. One that copies the value before it costs
     /// nobody knows how much, even where there is no room for that value. If not, the connection is held until the next turn,
     /// which begins it in any case.
     pub fn has_time_for(&mut self, conn: ConnId, op: &Op<'_>) -> bool {
-        if self.hub.spent < SPENT_MAX || !matches!(op, Op::Update { update, .. } if update.wants_old()) {
+        if self.hub.spent < SPENT_MAX || !matches!(op, Op::Update { update, .. } if update.copies_current()) {
             return true;
         }
         let Some(session) = self.hub.sessions.get(conn) else { return true };

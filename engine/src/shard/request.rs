@@ -126,6 +126,11 @@ pub enum Update<'a> {
 }
 
 impl Update<'_> {
+    /// Whether it copies a value that is there, whose length only its shard knows.
+    pub fn copies_current(&self) -> bool {
+        self.wants_old() || matches!(self, Update::Append { .. } | Update::Expire { .. })
+    }
+
     /// Whether the answer carries the old value.
     pub fn wants_old(&self) -> bool {
         matches!(
@@ -312,6 +317,12 @@ pub trait Answers {
     fn has_room(&mut self, ticket: Ticket, given: usize, bytes: usize) -> bool {
         let _ = (ticket, given, bytes);
         true
+    }
+
+    /// An update had a value of so many bytes copied, longer than [`ROOM_BYTES`].
+    #[inline]
+    fn worked(&mut self, bytes: usize) {
+        let _ = bytes;
     }
 
     /// Whether an update may answer an old value of so many bytes. Asked where that is longer than [`ROOM_BYTES`], before

@@ -235,12 +235,31 @@ impl Shard {
 
     /// Whether so many bytes have no room in the forming commit, or are long and have none among what was written.
     fn has_no_room_for_written(&self, bytes: usize) -> bool {
-        let is_commit_full = !self.forming.is_empty() && self.forming.bytes() + bytes > self.budgets.commit;
-        let (written, most) = (self.written_bytes(), self.budgets.memtables);
+        bytes > self.forming_room()
+            || bytes >= LONG_BYTES_MIN && bytes > self.long_room(self.budgets.memtables)
+    }
+
+    /// Bytes that still have room in the forming commit.
+    fn forming_room(&self) -> usize {
+        if self.forming.is_empty() {
+            return usize::MAX;
+        }
+        self.budgets.commit.saturating_sub(self.forming.bytes())
+    }
+
+    /// How long a long value may be to have room among what was written, of which there may be so much. What never fits beside
+    /// others goes when there is little else.
+    fn long_room(&self, written_max: usize) -> usize {
+        let written = self.written_bytes();
         let copies = if self.applies_at_once() { 2 } else { 1 };
-        // What never fits beside others goes when there is little else.
-        let is_full = bytes >= LONG_BYTES_MIN && written > most / 2 && written + copies * bytes > most;
-        is_commit_full || is_full
+        let is_crowded = written > self.budgets.memtables / 2;
+        if is_crowded { written_max.saturating_sub(written) / copies } else { usize::MAX }
+    }
+
+    /// How long a value may be that a small update makes, if it is long: that wasn't asked for when it was let in. A part of the
+    /// memory for what is written is left for others.
+    fn made_room(&self) -> usize {
+        self.forming_room().min(self.long_room(self.budgets.memtables / 4 * 3))
     }
 
     /// Memory of what was written and isn't in a table: memtables, and what is on its way to the log (under `none` that is in
@@ -280,10 +299,16 @@ impl Shard {
         let hash = key_hash(&self.key_scratch);
         let (now, value_bytes_max) = (self.clocks(), self.options.value_bytes_max);
         let (verdict, since, old) = if needs_current(update) {
+            let is_made = matches!(update, Update::Append { .. } | Update::Expire { .. });
+            let made_max = if is_made { self.made_room() } else { usize::MAX };
             let (current, since) = match self.known(target, hash)? {
                 Known::Is(current, since) => (current, since),
                 Known::NeedsRead(block) => return Ok(Step::Cold(block)),
             };
+            let current_bytes = current.map_or(0, |value| value.bytes.len());
+            if current_bytes >= LONG_BYTES_MIN && current_bytes > made_max {
+                return Ok(Step::Refused(Refusal::Busy));
+            }
             let verdict = evaluate(update, current, &now, value_bytes_max, scratch);
             // A condition that failed answers what is there; a put that was asked for the old value, what was.
             let old =
@@ -300,21 +325,16 @@ impl Shard {
             (verdict, Since::Applied, None)
         };
         let reply = verdict.reply;
-        if self.makes_too_much(verdict.effect, update) {
-            return Ok(Step::Refused(Refusal::Busy));
+        if let Effect::Put { value, .. } = verdict.effect
+            && value.len() > ROOM_BYTES
+        {
+            out.worked(value.len());
         }
         let (version, since) = match verdict.effect {
             Effect::None => (self.partitions[target.place].assigned, since),
             effect => (self.log_effect(target, hash, effect), Since::Forming),
         };
         Ok(Step::Done(Evaluated { reply, since, version, old }))
-    }
-
-    /// Whether an update, small itself, makes a value so long that it has to wait: it wasn't asked for when it was let in.
-    fn makes_too_much(&self, effect: Effect<'_>, update: &Update<'_>) -> bool {
-        let Effect::Put { value, .. } = effect else { return false };
-        let is_made = matches!(update, Update::Append { .. } | Update::Expire { .. });
-        is_made && value.len() >= LONG_BYTES_MIN && self.has_no_room_for_written(value.len())
     }
 
     /// The newest state of the key in `key_scratch`: pending first, then applied.
