@@ -14,8 +14,8 @@ use crate::table::{BlockRef, key_hash};
 use smallvec::SmallVec;
 use std::collections::HashMap;
 
-/// Shorter ones are let in while anything is left for them: what is kept beside is enough.
-const LONG_BYTES_MIN: usize = 256 << 10;
+/// Values up to this length are let in whatever makes them: what is kept beside for them is enough.
+const MADE_BYTES_MIN: usize = 256 << 10;
 
 /// The buffer for values that updates make keeps so much memory.
 const SCRATCH_BYTES_MAX: usize = 64 << 10;
@@ -228,24 +228,18 @@ impl Shard {
 
     /// Whether so many bytes more must wait. What is pending counts: it comes to the memtable without being asked.
     fn has_no_room_for(&self, bytes: usize) -> bool {
-        self.has_no_room_for_written(bytes)
-            || self.written_bytes() > self.budgets.memtables
-            || self.is_waiting_room_full()
-    }
-
-    /// Whether so many bytes have no room in the forming commit, or are long and have none among what was written.
-    fn has_no_room_for_written(&self, bytes: usize) -> bool {
         let is_commit_full = !self.forming.is_empty() && self.forming.bytes() + bytes > self.budgets.commit;
-        let (written, most) = (self.written_bytes(), self.budgets.memtables);
-        let copies = if self.applies_at_once() { 2 } else { 1 };
-        // What never fits beside others goes when there is little else.
-        let is_full = bytes >= LONG_BYTES_MIN && written > most / 2 && written + copies * bytes > most;
-        is_commit_full || is_full
+        is_commit_full || self.written_bytes() > self.budgets.memtables || self.is_waiting_room_full()
     }
 
-    /// Memory of what was written and isn't in a table: memtables, and what is on its way to the log (under `none` that is in
-    /// the memtable already, and there twice until it is logged).
+    /// Memory of what was written and isn't in a table: memtables, and what is on its way to them.
     pub(super) fn written_bytes(&self) -> usize {
+        let pending = if self.applies_at_once() { 0 } else { self.forming.bytes() + self.writing.bytes() };
+        self.sources.memtable_bytes() + pending
+    }
+
+    /// [`Shard::written_bytes`], with what is in the memtable already and on its way to the log.
+    pub(super) fn kept_bytes(&self) -> usize {
         self.sources.memtable_bytes() + self.forming.bytes() + self.writing.bytes()
     }
 
@@ -314,7 +308,15 @@ impl Shard {
     fn makes_too_much(&self, effect: Effect<'_>, update: &Update<'_>) -> bool {
         let Effect::Put { value, .. } = effect else { return false };
         let is_made = matches!(update, Update::Append { .. } | Update::Expire { .. });
-        is_made && value.len() >= LONG_BYTES_MIN && self.has_no_room_for_written(value.len())
+        if !is_made || value.len() < MADE_BYTES_MIN {
+            return false;
+        }
+        let is_commit_full =
+            !self.forming.is_empty() && self.forming.bytes() + value.len() > self.budgets.commit;
+        let (kept, most) = (self.kept_bytes(), self.budgets.memtables);
+        let copies = if self.applies_at_once() { 2 } else { 1 };
+        // One that never fits beside others goes when there is little else.
+        is_commit_full || kept > most / 2 && kept + copies * value.len() > most
     }
 
     /// The newest state of the key in `key_scratch`: pending first, then applied.
