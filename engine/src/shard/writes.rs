@@ -14,8 +14,8 @@ use crate::table::{BlockRef, key_hash};
 use smallvec::SmallVec;
 use std::collections::HashMap;
 
-/// Shorter ones are let in while anything is left for them: what is kept beside is enough.
-const LONG_BYTES_MIN: usize = 256 << 10;
+/// Values up to this length are let in whatever makes them: what is kept beside for them is enough.
+const MADE_BYTES_MIN: usize = 256 << 10;
 
 /// The buffer for values that updates make keeps so much memory.
 const SCRATCH_BYTES_MAX: usize = 64 << 10;
@@ -228,15 +228,9 @@ impl Shard {
 
     /// Whether so many bytes more must wait. What is pending counts: it comes to the memtable without being asked.
     fn has_no_room_for(&self, bytes: usize) -> bool {
-        self.has_no_room_for_written(bytes)
+        bytes > self.forming_room()
             || self.written_bytes() > self.budgets.memtables
             || self.is_waiting_room_full()
-    }
-
-    /// Whether so many bytes have no room in the forming commit, or are long and have none among what was written.
-    fn has_no_room_for_written(&self, bytes: usize) -> bool {
-        bytes > self.forming_room()
-            || bytes >= LONG_BYTES_MIN && bytes > self.long_room(self.budgets.memtables)
     }
 
     /// Bytes that still have room in the forming commit.
@@ -247,24 +241,24 @@ impl Shard {
         self.budgets.commit.saturating_sub(self.forming.bytes())
     }
 
-    /// How long a long value may be to have room among what was written, of which there may be so much. What never fits beside
-    /// others goes when there is little else.
-    fn long_room(&self, written_max: usize) -> usize {
-        let written = self.written_bytes();
-        let copies = if self.applies_at_once() { 2 } else { 1 };
-        let is_crowded = written > self.budgets.memtables / 2;
-        if is_crowded { written_max.saturating_sub(written) / copies } else { usize::MAX }
-    }
-
     /// How long a value may be that a small update makes, if it is long: that wasn't asked for when it was let in. A part of the
-    /// memory for what is written is left for others.
+    /// memory for what is written is left for others. One that never fits beside them goes when there is little else.
     fn made_room(&self) -> usize {
-        self.forming_room().min(self.long_room(self.budgets.memtables / 4 * 3))
+        let (kept, most) = (self.kept_bytes(), self.budgets.memtables);
+        let copies = if self.applies_at_once() { 2 } else { 1 };
+        let is_crowded = kept > most / 2;
+        let room = if is_crowded { (most / 4 * 3).saturating_sub(kept) / copies } else { usize::MAX };
+        room.min(self.forming_room())
     }
 
-    /// Memory of what was written and isn't in a table: memtables, and what is on its way to the log (under `none` that is in
-    /// the memtable already, and there twice until it is logged).
+    /// Memory of what was written and isn't in a table: memtables, and what is on its way to them.
     pub(super) fn written_bytes(&self) -> usize {
+        let pending = if self.applies_at_once() { 0 } else { self.forming.bytes() + self.writing.bytes() };
+        self.sources.memtable_bytes() + pending
+    }
+
+    /// [`Shard::written_bytes`], with what is in the memtable already and on its way to the log.
+    pub(super) fn kept_bytes(&self) -> usize {
         self.sources.memtable_bytes() + self.forming.bytes() + self.writing.bytes()
     }
 
@@ -306,7 +300,7 @@ impl Shard {
                 Known::NeedsRead(block) => return Ok(Step::Cold(block)),
             };
             let current_bytes = current.map_or(0, |value| value.bytes.len());
-            if current_bytes >= LONG_BYTES_MIN && current_bytes > made_max {
+            if current_bytes >= MADE_BYTES_MIN && current_bytes > made_max {
                 return Ok(Step::Refused(Refusal::Busy));
             }
             let verdict = evaluate(update, current, &now, value_bytes_max, scratch);

@@ -56,25 +56,6 @@ fn they_are_read_one_after_the_other_and_short_ones_beside_them() {
 }
 
 #[test]
-fn they_are_written_only_while_they_fit_into_the_memory() {
-    for durability in [Durability::Sync, Durability::None] {
-        let mut hand = Hand::new(durability, usual());
-        let value = vec![7; 900 << 10];
-        let mut sent = Vec::new();
-        for number in 0..40 {
-            sent.push(hand.send(put(&[b'k', number], &value)));
-            // The log takes its time.
-            hand.end_turn();
-            assert!(hand.shard.written_bytes() <= hand.shard.budgets.memtables + (64 << 10));
-        }
-        hand.settle();
-        let is_done = |number: &&u64| matches!(hand.answer(**number), Some(Seen::Written { .. }));
-        let done = sent.iter().filter(is_done).count();
-        assert!((2..40).contains(&done), "{done} are done, the first: {:?}", hand.answer(sent[0]));
-    }
-}
-
-#[test]
 fn they_are_merged_by_one_job_while_no_other_makes_tables() {
     let mut hand = Hand::new(Durability::Sync, usual());
     let mut random = SmallRng::seed_from_u64(1);

@@ -247,7 +247,7 @@ fn small_requests_that_make_long_values_are_refused_before_they_fill_the_memory(
         let append = Update::Append { suffix: b"x" };
         let sent: Vec<_> = (0..40).map(|_| hand.send(Op::Update { key: b"a", update: append })).collect();
         assert!(hand.shard.forming_bytes() <= hand.shard.budgets.commit + (64 << 10));
-        assert!(hand.shard.written_bytes() <= hand.shard.budgets.memtables + (64 << 10));
+        assert!(hand.shard.kept_bytes() <= hand.shard.budgets.memtables + (64 << 10));
         assert!(hand.shard.value_scratch.capacity() <= 64 << 10, "a long value doesn't keep its memory");
         hand.settle();
         let is_done = |number: &&u64| matches!(hand.answer(**number), Some(Seen::Integer(_)));
