@@ -21,10 +21,10 @@ use pinion_engine::clock::Clocks;
 use pinion_engine::key::Expiry;
 use pinion_engine::shard::request::{Answer, Answers, Ticket, Value};
 
-/// What the answers of one turn may cost before reads are put off to the next, in bytes copied.
+/// What the answers of one turn may cost before long values are put off to the next, in bytes copied.
 pub const SPENT_MAX: usize = 1 << 20;
 
-/// What they may cost before further input is left for the next turn: some four thousand small ones, a few milliseconds.
+/// What they may cost before short values are put off too, and further input is left for the next turn: some four thousand small ones, a few milliseconds.
 pub const TURN_SPENT_MAX: usize = 4 * SPENT_MAX;
 
 /// What an answer costs beside its bytes, in bytes copied in the same time.
@@ -59,7 +59,8 @@ impl<S: Sockets> Answers for Sink<'_, S> {
                 let gathered = session.gathered_bytes(request);
                 let queued = self.io.queued(session.conn);
                 let may_pass = !self.io.is_over_budget(session.conn) && session.is_next(request);
-                self.hub.spent < SPENT_MAX
+                let spent_max = if bytes <= SMALL_BYTES { TURN_SPENT_MAX } else { SPENT_MAX };
+                self.hub.spent < spent_max
                     && session.has_room_for(request, queued, bytes, may_pass)
                     && has_memory(&self.hub.memory, (gathered, queued), bytes)
             }
@@ -70,17 +71,18 @@ impl<S: Sockets> Answers for Sink<'_, S> {
     #[inline]
     fn worked(&mut self, bytes: usize) {
         self.hub.spent += bytes;
+        self.hub.copied += bytes;
     }
 
     fn has_room_for_old(&mut self, ticket: Ticket, bytes: usize) -> bool {
         // It was read, whatever comes of it.
-        self.hub.spent += bytes;
+        self.worked(bytes);
         match Owner::of(ticket) {
             Some(Owner::Core { room_kib, .. }) => bytes <= (room_kib as usize) << 10,
             Some(Owner::Connection { .. }) => {
                 let has_room = self.hub.memory.has_room_for_old(bytes);
                 if !has_room {
-                    self.hub.lack(bytes);
+                    self.hub.lack(bytes, 0);
                 }
                 has_room
             }

@@ -6,7 +6,7 @@
 
 use super::deliver::{SMALL_BYTES, deliver, has_memory};
 use super::hub::recharge;
-use super::memory::SHORT_BYTES;
+use super::memory::Memory;
 use super::owners::Owner;
 use super::room::LACK_US;
 use super::sockets::Sockets;
@@ -70,8 +70,8 @@ impl<S: Sockets> Turn<'_, S> {
             if bytes > SMALL_BYTES && !self.hub.memory.has_room_for_answer(bytes, queued) {
                 let until_us = self.hub.now.mono_us + LACK_US;
                 session.reads.is_queued = true;
-                self.hub.lack(bytes);
-                return self.hub.starved.push(Waiter { conn, until_us }, bytes);
+                self.hub.lack(bytes, queued);
+                return self.hub.starved.push(Waiter { conn, until_us }, Memory::is_short(bytes, queued));
             }
             self.grant(conn, index, bytes.max(ROOM_BYTES_MIN));
         }
@@ -109,13 +109,14 @@ impl<S: Sockets> Turn<'_, S> {
             let queued = self.io.queued(conn);
             let has_room = wanted.is_none() || self.hub.memory.has_room_for_answer(bytes, queued);
             let is_early = self.hub.now.mono_us < until_us;
-            if !has_room && is_early && (bytes <= SHORT_BYTES) == is_short {
-                return self.hub.lack(bytes);
+            let is_short_now = Memory::is_short(bytes, queued);
+            if !has_room && is_early && is_short_now == is_short {
+                return self.hub.lack(bytes, queued);
             }
             self.hub.starved.queue(is_short).pop_front();
             if !has_room && is_early {
                 // What it would go on with is of the other kind now.
-                self.hub.starved.push(Waiter { conn, until_us }, bytes);
+                self.hub.starved.push(Waiter { conn, until_us }, is_short_now);
                 continue;
             }
             session.reads.is_queued = false;

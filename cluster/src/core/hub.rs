@@ -131,6 +131,10 @@ pub struct Hub {
     pub leaving: VecDeque<ConnId>,
     /// What answers of this turn have cost, in bytes copied.
     pub spent: usize,
+    /// Of that, what updates have copied of long values.
+    pub copied: usize,
+    /// Counts the turns.
+    pub turn: u64,
     /// What of the turns other cores may have.
     pub mail: Mail,
     /// The RESP command that is being taken in.
@@ -154,15 +158,15 @@ pub struct Mail {
     pub answers_until: usize,
     /// Some are left for the next turn.
     pub is_left: bool,
-    /// Counts how often they were taken in.
-    pub turn: usize,
+    /// Counts how often they were taken in: up to twice in a turn.
+    pub rounds: usize,
 }
 
 impl Mail {
     /// In a turn that has spent so much already: their part comes on top, and one long answer in any case.
     pub fn begun_at(spent: usize) -> Mail {
         let (requests_until, answers_until) = (spent + SPENT_MAX, SPENT_MAX.max(spent + 1));
-        Mail { requests_until, answers_until, is_left: false, turn: 0 }
+        Mail { requests_until, answers_until, is_left: false, rounds: 0 }
     }
 }
 
@@ -210,6 +214,8 @@ impl Hub {
             sliced: Vec::new(),
             leaving: VecDeque::new(),
             spent: 0,
+            copied: 0,
+            turn: 0,
             mail: Mail::default(),
             command: CommandId::NONE,
             clients: 0,

@@ -57,7 +57,7 @@ pub struct Memory {
     /// Commands that wait for room: short and long ones.
     short_claims: VecDeque<Claim>,
     claims: VecDeque<Claim>,
-    /// Connections whose input waits until anything is free; and until output is taken.
+    /// Connections whose input waits until no more is overdrawn; and until output is taken.
     small: VecDeque<ConnId>,
     others: VecDeque<ConnId>,
     /// What an answer lacked that was refused or put off, a short one and any other, and until when that counts, by the clock of
@@ -196,7 +196,7 @@ impl Memory {
         let most = if is_free || is_first { longest } else { SHORT_BYTES };
         let promise = most.min(self.long_max().saturating_sub(self.used() + self.promised));
         if is_first && promise < longest.min(self.bytes_max / 2) {
-            self.lack(longest, until_us);
+            self.lack(longest, 0, until_us);
         }
         self.promised += promise;
         promise
@@ -213,11 +213,18 @@ impl Memory {
         self.promised = self.promised.saturating_sub(bytes);
     }
 
-    /// There was no room for an answer of so many bytes; it is looked for until then.
-    pub fn lack(&mut self, bytes: usize, until_us: u64) {
-        let lacking = if bytes <= SHORT_BYTES { &mut self.short_lacking } else { &mut self.lacking };
+    /// There was no room for an answer of so many bytes, behind the `given` ones; it is looked for until then.
+    pub fn lack(&mut self, bytes: usize, given: usize, until_us: u64) {
+        let is_short = Memory::is_short(bytes, given);
+        let lacking = if is_short { &mut self.short_lacking } else { &mut self.lacking };
         *lacking = bytes.max(*lacking);
         self.lacking_until_us = until_us;
+    }
+
+    /// Whether an answer is short, and its client has taken all that it was given before: nothing long goes before it.
+    #[inline]
+    pub fn is_short(bytes: usize, given: usize) -> bool {
+        bytes <= SHORT_BYTES && given == 0
     }
 
     /// Whether an answer lacks room.
@@ -228,7 +235,7 @@ impl Memory {
     /// Whoever lacked room before this moment lacks it no more.
     pub fn forget_lack(&mut self, now_us: u64) {
         let is_over = now_us > self.lacking_until_us;
-        if is_over || self.has_room_for_answer(self.lacking, 0) {
+        if is_over || self.has_room_for_answer(self.lacking, 1) {
             self.lacking = 0;
         }
         if is_over || self.has_room_for_answer(self.short_lacking, 0) {
@@ -331,7 +338,7 @@ impl Memory {
         if claim.has > 0 { queue.push_front(claim) } else { queue.push_back(claim) }
     }
 
-    /// Has a connection wait until anything is free, if it is small, else until memory isn't tight. The caller holds it.
+    /// Has a connection wait until no more is overdrawn, if it is small, else until memory isn't tight. The caller holds it.
     pub fn wait(&mut self, conn: ConnId, is_small: bool) {
         let queue = if is_small { &mut self.small } else { &mut self.others };
         queue.push_back(conn);

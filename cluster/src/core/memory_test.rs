@@ -76,11 +76,18 @@ fn a_short_answer_is_given_where_a_long_one_is_not() {
     memory.charge(MIB - SHORT_BYTES + 1);
     assert!(!memory.has_room_for_answer(SHORT_BYTES, 0) && memory.has_room_for_answer(SHORT_BYTES - 1, 0));
     assert!(!memory.is_used_up());
-    memory.lack(SHORT_BYTES, 1000);
+    memory.lack(SHORT_BYTES, 0, 1000);
     assert!(memory.is_used_up(), "it doesn't wait for those who rest");
     memory.release(1);
     memory.forget_lack(1000);
     assert!(!memory.is_lacking() && !memory.is_used_up());
+    // One behind others lacks room as long as a long one would.
+    memory.lack(SHORT_BYTES - 1, 1, 1000);
+    memory.forget_lack(1000);
+    assert!(memory.is_lacking() && !memory.is_used_up());
+    memory.release(MIB - 1);
+    memory.forget_lack(1000);
+    assert!(!memory.is_lacking());
 }
 
 #[test]
@@ -97,7 +104,7 @@ fn an_answer_is_given_while_it_fits_or_half_is_free() {
 fn what_an_answer_lacks_is_looked_for_until_it_is_there_or_nobody_wants_it() {
     let mut memory = Memory::new(8 * MIB);
     memory.charge(5 * MIB);
-    memory.lack(4 * MIB, 1000);
+    memory.lack(4 * MIB, 0, 1000);
     memory.forget_lack(1000);
     assert!(memory.has_waiting());
     assert_eq!(memory.missing(false), 2 * MIB);
@@ -107,7 +114,7 @@ fn what_an_answer_lacks_is_looked_for_until_it_is_there_or_nobody_wants_it() {
     memory.forget_lack(1000);
     assert!(!memory.has_waiting());
     memory.charge(2 * MIB);
-    memory.lack(4 * MIB, 1000);
+    memory.lack(4 * MIB, 0, 1000);
     memory.forget_lack(1001);
     assert!(!memory.has_waiting());
 }

@@ -4,11 +4,12 @@
 //!    room for the whole ([`Hub::make_room`]): it is charged from then on, though memory is taken only as the bytes come. While
 //!    there is none, nothing more is received of the connection (its client feels the back-pressure of TCP), in order.
 //! 2. While memory is tight, a connection that has much output waiting is presented nothing ([`Hub::must_wait`]). The others
-//!    go on until all is used up, and are the first to go on then: what they are answered asks for its own room.
+//!    go on until an eighth more than all is used up, and are the first to go on then: what they are answered asks for its own room.
 //!    Room that comes back goes to answers that wait for it before it goes to long commands: they leave soon, if their clients
 //!    read.
 //! 3. A connection that holds memory and makes no progress for [`PATIENCE_US`] while others wait is closed, with an error
-//!    where one can be said; where short commands or answers wait, one that has not moved for [`SHORT_PATIENCE_US`]. If all is used up, those are closed that have not moved for the longest; of such that are
+//!    where one can be said; where short commands or answers wait, one that has not moved for [`SHORT_PATIENCE_US`]. If all is
+//!    used up, or all but what a short answer lacks, those are closed that have not moved for the longest; of such that are
 //!    held, only who waits for memory itself.
 //!
 //! Only the last looks at all connections, now and then, and only while memory is tight.
@@ -54,6 +55,9 @@ const SHORT_LOOK_US: u64 = 50_000;
 
 /// And so often while it is used up: what a look has freed must have gone back before the next.
 const USED_UP_LOOK_US: u64 = 2_000;
+
+/// With many connections less often: to look at one takes some hundredths of that.
+const LOOK_US_PER_SESSION: u64 = 1;
 
 /// A line in the log at most this often, in microseconds.
 const TELL_US: u64 = 10_000_000;
@@ -301,8 +305,8 @@ impl CoreState {
 
 impl Hub {
     /// Has those looked for who hold the memory without going on: an answer of so many bytes lacks room.
-    pub fn lack(&mut self, bytes: usize) {
-        self.memory.lack(bytes, self.now.mono_us + LACK_US);
+    pub fn lack(&mut self, bytes: usize, given: usize) {
+        self.memory.lack(bytes, given, self.now.mono_us + LACK_US);
     }
 
     /// Whether a short command or answer waits for room.
@@ -313,7 +317,7 @@ impl Hub {
     /// When connections may be looked at again.
     fn look_at_us(&self) -> u64 {
         let pause_us = match self.memory.is_used_up() {
-            true => USED_UP_LOOK_US,
+            true => USED_UP_LOOK_US.max(self.sessions.len() as u64 * LOOK_US_PER_SESSION),
             false if self.has_short_waiting() => SHORT_LOOK_US,
             false => LOOK_US,
         };

@@ -1,6 +1,5 @@
 //! Connections whose next kept read waits for memory, in the order of arrival. Short answers don't wait for long ones.
 
-use super::memory::SHORT_BYTES;
 use pinion_net::reactor::ConnId;
 use std::collections::VecDeque;
 
@@ -31,9 +30,9 @@ impl Starved {
         !self.short.is_empty()
     }
 
-    /// One waits for an answer of so many bytes.
-    pub fn push(&mut self, waiter: Waiter, bytes: usize) {
-        self.queue(bytes <= SHORT_BYTES).push_back(waiter);
+    /// One waits for a short answer ([`Memory::is_short`](super::memory::Memory::is_short)), or for another.
+    pub fn push(&mut self, waiter: Waiter, is_short: bool) {
+        self.queue(is_short).push_back(waiter);
     }
 
     /// Those with short answers, or the others.

@@ -45,7 +45,8 @@ impl CoreState {
     /// A turn begins at this time.
     pub fn begin(&mut self, io: &impl Sockets, now: Now) {
         self.hub.now = now;
-        self.hub.spent = 0;
+        (self.hub.spent, self.hub.copied) = (0, 0);
+        self.hub.turn += 1;
         self.hub.memory.begin_turn(io.held_bytes());
         self.shard.tick(now);
         self.hub.clocks = self.shard.clocks();

@@ -175,20 +175,27 @@ impl<S: Sockets> Turn<'_, S> {
         if is_full { self.passes_brake(conn) } else { self.release_brake(conn) }
     }
 
-    /// Whether an update is begun in this turn, which may have spent its time. One that copies the value before it costs
+    /// Whether an update of `core` is begun in this turn, which may have copied much. One that copies the value before it costs
     /// nobody knows how much, even where there is no room for that value. If not, the connection is held until the next turn,
-    /// which begins it in any case.
-    pub fn has_time_for(&mut self, conn: ConnId, op: &Op<'_>) -> bool {
-        if self.hub.spent < SPENT_MAX || !matches!(op, Op::Update { update, .. } if update.copies_current()) {
+    /// which begins it in any case. (Other cores look for themselves.)
+    #[inline]
+    pub fn has_time_for(&mut self, conn: ConnId, core: usize, op: &Op<'_>) -> bool {
+        let may_wait =
+            core == self.hub.me && matches!(op, Op::Update { update, .. } if update.copies_current());
+        if !may_wait || self.hub.copied < SPENT_MAX { true } else { self.begins_in_any_case(conn) }
+    }
+
+    #[cold]
+    fn begins_in_any_case(&mut self, conn: ConnId) -> bool {
+        let turn = self.hub.turn;
+        let Some(session) = self.hub.sessions.get(conn) else { return true };
+        if session.put_off_in.is_some_and(|put_off_in| put_off_in + 1 == turn) {
+            session.put_off_in = None;
             return true;
         }
-        let Some(session) = self.hub.sessions.get(conn) else { return true };
-        session.was_put_off = !session.was_put_off;
-        let is_begun = !session.was_put_off;
-        if !is_begun {
-            self.hold_back(conn, 0);
-        }
-        is_begun
+        session.put_off_in = Some(turn);
+        self.hold_back(conn, 0);
+        false
     }
 
     /// A write goes through; if writes were held lately, its connection starts anew.
@@ -240,8 +247,8 @@ impl<S: Sockets> Turn<'_, S> {
         let peers = self.hub.forwards.port().peers();
         peers.clone().for_each(|core| self.take_answers(core));
         let hub = &mut *self.hub;
-        hub.mail = Mail { turn: hub.mail.turn + 1, ..Mail::begun_at(hub.spent) };
-        let (count, first) = (peers.clone().count(), hub.mail.turn);
+        hub.mail = Mail { rounds: hub.mail.rounds + 1, ..Mail::begun_at(hub.spent) };
+        let (count, first) = (peers.clone().count(), hub.mail.rounds);
         for core in peers.cycle().skip(first % count.max(1)).take(count) {
             self.take_requests(core);
         }

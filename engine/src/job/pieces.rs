@@ -1,4 +1,4 @@
-//! Reading the blocks of tables in order, in large pieces. Of a reader's pieces one at most has a long value.
+//! Reading the blocks of tables in order, in large pieces. Behind a long piece none is read ahead.
 
 use super::table_writer::io_error;
 use crate::aligned::AlignedBuf;

@@ -204,7 +204,7 @@ impl Shard {
         let forming = self.forming.take_answers();
         let writing = self.writing.take_answers();
         self.is_unsynced = false;
-        (self.logged_clock_us, self.logged_base) = (0, None);
+        (self.logged_clock_us, self.logged_base, self.known_base) = (0, None, None);
         self.forming.reset();
         self.writing.reset();
         self.partitions.forget_unapplied();

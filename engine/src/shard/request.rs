@@ -128,7 +128,12 @@ pub enum Update<'a> {
 impl Update<'_> {
     /// Whether it copies a value that is there, whose length only its shard knows.
     pub fn copies_current(&self) -> bool {
-        self.wants_old() || matches!(self, Update::Append { .. } | Update::Expire { .. })
+        self.wants_old() || self.makes_from_current()
+    }
+
+    /// Whether the value that it leaves is made of the one that is there.
+    pub fn makes_from_current(&self) -> bool {
+        matches!(self, Update::Append { .. } | Update::Expire { .. })
     }
 
     /// Whether the answer carries the old value.
@@ -319,7 +324,7 @@ pub trait Answers {
         true
     }
 
-    /// An update had a value of so many bytes copied, longer than [`ROOM_BYTES`].
+    /// An update of one key had a value of so many bytes copied, longer than [`ROOM_BYTES`].
     #[inline]
     fn worked(&mut self, bytes: usize) {
         let _ = bytes;

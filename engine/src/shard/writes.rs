@@ -292,15 +292,16 @@ impl Shard {
         target.prefix.stored_key(key, &mut self.key_scratch);
         let hash = key_hash(&self.key_scratch);
         let (now, value_bytes_max) = (self.clocks(), self.options.value_bytes_max);
+        let made_max = if update.makes_from_current() { self.made_room() } else { usize::MAX };
+        let is_too_long = |bytes: usize| bytes >= MADE_BYTES_MIN && bytes > made_max;
         let (verdict, since, old) = if needs_current(update) {
-            let is_made = matches!(update, Update::Append { .. } | Update::Expire { .. });
-            let made_max = if is_made { self.made_room() } else { usize::MAX };
             let (current, since) = match self.known(target, hash)? {
                 Known::Is(current, since) => (current, since),
                 Known::NeedsRead(block) => return Ok(Step::Cold(block)),
             };
-            let current_bytes = current.map_or(0, |value| value.bytes.len());
-            if current_bytes >= MADE_BYTES_MIN && current_bytes > made_max {
+            // An append makes a value in any case: it is refused before that is copied.
+            let is_append = matches!(update, Update::Append { .. });
+            if is_append && current.is_some_and(|value| is_too_long(value.bytes.len())) {
                 return Ok(Step::Refused(Refusal::Busy));
             }
             let verdict = evaluate(update, current, &now, value_bytes_max, scratch);
@@ -323,6 +324,9 @@ impl Shard {
             && value.len() > ROOM_BYTES
         {
             out.worked(value.len());
+            if is_too_long(value.len()) {
+                return Ok(Step::Refused(Refusal::Busy));
+            }
         }
         let (version, since) = match verdict.effect {
             Effect::None => (self.partitions[target.place].assigned, since),

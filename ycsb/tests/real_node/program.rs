@@ -54,7 +54,8 @@ fn an_interrupted_quickstart_reports_what_was_done() {
     assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
     let output = child.wait_with_output().unwrap();
     let table = String::from_utf8(output.stdout).unwrap();
-    assert!(table.contains("\nload a    INSERT ") && table.contains("\nrun a "), "{table}");
+    // Whether the next run had begun nobody knows.
+    assert!(table.contains("\nload a    INSERT "), "{table}");
     assert_eq!((output.status.code(), entries(root.path())), (Some(130), 0));
 }
 

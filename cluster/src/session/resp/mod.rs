@@ -346,7 +346,9 @@ fn single(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, request: keys::KeyReq
         return Taken::NotYet;
     }
     let is_write = request.class == Class::Write;
-    if is_write && !(turn.may_write(conn, core, request.bytes()) && turn.has_time_for(conn, &request.op)) {
+    if is_write
+        && !(turn.may_write(conn, core, request.bytes()) && turn.has_time_for(conn, core, &request.op))
+    {
         return Taken::NotYet;
     }
     let (started_us, command) = (turn.hub.now.mono_us, turn.hub.command);

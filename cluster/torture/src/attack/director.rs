@@ -42,7 +42,9 @@ impl<'a> Director<'a> {
 
     /// Attacks until the stage says that it is enough, or for one tour.
     pub fn direct(&self, is_one_tour: bool) {
-        give_way();
+        if let Err(why) = give_way() {
+            println!("attackers take CPU time of the server ({why}): latency says little");
+        }
         let mut rng = SmallRng::seed_from_u64(self.seed);
         for attack in &self.attacks {
             self.round(&[attack], &mut rng);
@@ -113,10 +115,13 @@ impl<'a> Director<'a> {
 
 /// Has this thread, and those that it starts, run only where nobody else wants to: attackers have machines of their own, and
 /// take none of the server's time, nor of the honest clients'.
-fn give_way() {
+fn give_way() -> std::io::Result<()> {
     let parameters = libc::sched_param { sched_priority: 0 };
     // SAFETY: the call reads the parameters only; 0 is this thread.
-    unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &parameters) };
+    match unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &parameters) } {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error()),
+    }
 }
 
 impl Row {

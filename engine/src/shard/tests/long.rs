@@ -41,7 +41,10 @@ fn they_are_read_one_after_the_other_and_short_ones_beside_them() {
     hand.perform_held();
     assert_eq!(hand.answer(short), Some(&Seen::Value(b"s".to_vec())));
     let mut most = 0;
+    let mut turns = 0;
     while numbers.iter().any(|&number| hand.answer(number).is_none()) {
+        turns += 1;
+        assert!(turns < 10_000, "they are never answered");
         hand.end_turn();
         let lens = hand.held.iter().map(|request| match request {
             IoRequest::Read { len, .. } => *len,
@@ -59,8 +62,10 @@ fn they_are_read_one_after_the_other_and_short_ones_beside_them() {
 fn they_are_merged_by_one_job_while_no_other_makes_tables() {
     let mut hand = Hand::new(Durability::Sync, usual());
     let mut random = SmallRng::seed_from_u64(1);
-    let (mut merges, mut number) = (0, 0);
+    let (mut merges, mut number, mut turns) = (0, 0, 0);
     while merges < 200 {
+        turns += 1;
+        assert!(turns < 1_000_000, "{merges} merges ran");
         if hand.shard.written_bytes() < hand.shard.budgets.memtables / 2 {
             number += 1;
             hand.send(put(&[b'k', number % 7], &vec![number; 900 << 10]));
