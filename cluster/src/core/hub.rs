@@ -133,8 +133,6 @@ pub struct Hub {
     pub spent: usize,
     /// Of that, what updates have copied of long values.
     pub copied: usize,
-    /// Counts the turns.
-    pub turn: u64,
     /// What of the turns other cores may have.
     pub mail: Mail,
     /// The RESP command that is being taken in.
@@ -215,7 +213,6 @@ impl Hub {
             leaving: VecDeque::new(),
             spent: 0,
             copied: 0,
-            turn: 0,
             mail: Mail::default(),
             command: CommandId::NONE,
             clients: 0,

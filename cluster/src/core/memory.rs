@@ -122,7 +122,7 @@ impl Memory {
         self.used() + self.promised + bytes <= most
     }
 
-    /// What may be used with a long answer, or the one long command, or a short answer behind others that wait to be taken.
+    /// What may be used with a long answer, or the one long command, or a short answer behind many that wait to be taken.
     #[inline]
     fn long_max(&self) -> usize {
         self.bytes_max - self.reserve / 2
@@ -165,7 +165,7 @@ impl Memory {
     #[inline]
     pub fn has_room_for_answer(&self, bytes: usize, given: usize) -> bool {
         if bytes <= SHORT_BYTES {
-            let most = if given == 0 { self.bytes_max } else { self.long_max() };
+            let most = if Memory::is_short(bytes, given) { self.bytes_max } else { self.long_max() };
             return self.used() + bytes <= most;
         }
         let used = self.used() + self.promised;
@@ -221,10 +221,10 @@ impl Memory {
         self.lacking_until_us = until_us;
     }
 
-    /// Whether an answer is short, and its client has taken all that it was given before: nothing long goes before it.
+    /// Whether an answer is short, together with what its client was given before and hasn't taken: nothing long goes before it.
     #[inline]
     pub fn is_short(bytes: usize, given: usize) -> bool {
-        bytes <= SHORT_BYTES && given == 0
+        bytes + given <= SHORT_BYTES
     }
 
     /// Whether an answer lacks room.
@@ -235,7 +235,7 @@ impl Memory {
     /// Whoever lacked room before this moment lacks it no more.
     pub fn forget_lack(&mut self, now_us: u64) {
         let is_over = now_us > self.lacking_until_us;
-        if is_over || self.has_room_for_answer(self.lacking, 1) {
+        if is_over || self.has_room_for_answer(self.lacking, SHORT_BYTES) {
             self.lacking = 0;
         }
         if is_over || self.has_room_for_answer(self.short_lacking, 0) {

@@ -72,7 +72,7 @@ fn a_short_answer_is_given_where_a_long_one_is_not() {
     let mut memory = Memory::new(8 * MIB);
     memory.charge(7 * MIB);
     assert!(memory.has_room_for_answer(SHORT_BYTES, 0) && !memory.has_room_for_answer(SHORT_BYTES + 1, 0));
-    assert!(!memory.has_room_for_answer(1, 1), "its client is to take what it was given first");
+    assert!(!memory.has_room_for_answer(1, SHORT_BYTES), "its client is to take what it was given first");
     memory.charge(MIB - SHORT_BYTES + 1);
     assert!(!memory.has_room_for_answer(SHORT_BYTES, 0) && memory.has_room_for_answer(SHORT_BYTES - 1, 0));
     assert!(!memory.is_used_up());
@@ -82,7 +82,7 @@ fn a_short_answer_is_given_where_a_long_one_is_not() {
     memory.forget_lack(1000);
     assert!(!memory.is_lacking() && !memory.is_used_up());
     // One behind others lacks room as long as a long one would.
-    memory.lack(SHORT_BYTES - 1, 1, 1000);
+    memory.lack(SHORT_BYTES - 1, 2, 1000);
     memory.forget_lack(1000);
     assert!(memory.is_lacking() && !memory.is_used_up());
     memory.release(MIB - 1);

@@ -46,7 +46,6 @@ impl CoreState {
     pub fn begin(&mut self, io: &impl Sockets, now: Now) {
         self.hub.now = now;
         (self.hub.spent, self.hub.copied) = (0, 0);
-        self.hub.turn += 1;
         self.hub.memory.begin_turn(io.held_bytes());
         self.shard.tick(now);
         self.hub.clocks = self.shard.clocks();

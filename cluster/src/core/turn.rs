@@ -176,8 +176,8 @@ impl<S: Sockets> Turn<'_, S> {
     }
 
     /// Whether an update of `core` is begun in this turn, which may have copied much. One that copies the value before it costs
-    /// nobody knows how much, even where there is no room for that value. If not, the connection is held until the next turn,
-    /// which begins it in any case. (Other cores look for themselves.)
+    /// nobody knows how much, even where there is no room for that value. If not, its connection waits for its turn as long
+    /// commands do, which begins it in any case. (Other cores look for themselves.)
     #[inline]
     pub fn has_time_for(&mut self, conn: ConnId, core: usize, op: &Op<'_>) -> bool {
         let may_wait =
@@ -187,14 +187,12 @@ impl<S: Sockets> Turn<'_, S> {
 
     #[cold]
     fn begins_in_any_case(&mut self, conn: ConnId) -> bool {
-        let turn = self.hub.turn;
         let Some(session) = self.hub.sessions.get(conn) else { return true };
-        if session.put_off_in.is_some_and(|put_off_in| put_off_in + 1 == turn) {
-            session.put_off_in = None;
+        if std::mem::take(&mut session.was_put_off) {
             return true;
         }
-        session.put_off_in = Some(turn);
-        self.hold_back(conn, 0);
+        session.was_put_off = true;
+        self.slice(conn);
         false
     }
 

@@ -111,8 +111,8 @@ pub struct Session {
     pub stirred_us: u64,
     /// Since when its next write is held because its shard is nearly full.
     pub braked_since_us: Option<u64>,
-    /// The turn that put an update of it off to the next, as it had copied much.
-    pub put_off_in: Option<u64>,
+    /// An update of it waited for its turn.
+    pub was_put_off: bool,
     holds: u8,
     /// Requests for values that it may have under way now, and the size of values that this reckons with.
     window: usize,
@@ -139,7 +139,7 @@ impl Session {
             stirred: 0,
             stirred_us: 0,
             braked_since_us: None,
-            put_off_in: None,
+            was_put_off: false,
             holds: 0,
             window: VALUES_START,
             answer_bytes: 0,

@@ -299,9 +299,8 @@ impl Shard {
                 Known::Is(current, since) => (current, since),
                 Known::NeedsRead(block) => return Ok(Step::Cold(block)),
             };
-            // An append makes a value in any case: it is refused before that is copied.
-            let is_append = matches!(update, Update::Append { .. });
-            if is_append && current.is_some_and(|value| is_too_long(value.bytes.len())) {
+            // Refused before it is copied, whether an expiry would have changed anything or not: copies take the most time.
+            if current.is_some_and(|value| is_too_long(value.bytes.len())) {
                 return Ok(Step::Refused(Refusal::Busy));
             }
             let verdict = evaluate(update, current, &now, value_bytes_max, scratch);
