@@ -70,7 +70,11 @@ fn phases(
     summaries: &mut Vec<Summary>,
 ) -> Result<(), Failure> {
     let mut phase = |command, letter, duration| {
-        let (summary, ended) = phase(node, options, command, letter, duration, stop)?;
+        let (summary, ended) = match phase(node, options, command, letter, duration, stop) {
+            // It didn't come to anything, as it was to end before it had begun.
+            Err(_) if stop.load(Ordering::Relaxed) => return Err(Failure::Interrupted),
+            done => done?,
+        };
         if !std::io::stderr().is_terminal() {
             eprintln!("{}", summary.line());
         }
@@ -125,10 +129,12 @@ fn phase(
     let mut measured = run_until(Arc::clone(stop), database, &plan, &settings, &mut progress)?;
     let context = Context { command, workload: &workload, db: "pinion", target: vec![address], settings };
     let summary = Summary::new(&context, &measured);
+    let is_stopped = stop.load(Ordering::Relaxed);
     let ended = match measured.error.take() {
-        Some(error) => Err(error.into()),
-        None if stop.load(Ordering::Relaxed) => Err(Failure::Interrupted),
-        None => Ok(()),
+        // One that is to end before it has begun hasn't failed.
+        Some(error) if !is_stopped || summary.operations > 0 => Err(error.into()),
+        _ if is_stopped => Err(Failure::Interrupted),
+        _ => Ok(()),
     };
     Ok((summary, ended))
 }
