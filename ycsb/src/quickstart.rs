@@ -129,12 +129,10 @@ fn phase(
     let mut measured = run_until(Arc::clone(stop), database, &plan, &settings, &mut progress)?;
     let context = Context { command, workload: &workload, db: "pinion", target: vec![address], settings };
     let summary = Summary::new(&context, &measured);
-    let is_stopped = stop.load(Ordering::Relaxed);
     let ended = match measured.error.take() {
-        // One that is to end before it has begun hasn't failed.
-        Some(error) if !is_stopped || summary.operations > 0 => Err(error.into()),
-        _ if is_stopped => Err(Failure::Interrupted),
-        _ => Ok(()),
+        Some(error) => Err(error.into()),
+        None if stop.load(Ordering::Relaxed) => Err(Failure::Interrupted),
+        None => Ok(()),
     };
     Ok((summary, ended))
 }
