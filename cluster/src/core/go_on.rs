@@ -48,8 +48,8 @@ impl<S: Sockets> Turn<'_, S> {
     fn go_on_with(&mut self, conn: ConnId, most: usize) {
         loop {
             let Some(session) = self.hub.sessions.get(conn) else { return };
-            let is_over = self.io.is_over_budget(conn);
-            let Some((index, bytes)) = session.next_read(self.io.queued(conn), is_over) else {
+            let (queued, is_over) = (self.io.queued(conn), self.io.is_over_budget(conn));
+            let Some((index, bytes)) = session.next_read(queued, is_over) else {
                 if !session.reads.is_empty() && is_over {
                     self.io.tell_when_drained(conn);
                 }
@@ -58,7 +58,7 @@ impl<S: Sockets> Turn<'_, S> {
             if self.hub.spent >= most {
                 return self.hub.queue_reads(conn);
             }
-            let (gathered, queued) = (session.gathered_bytes_at(index), self.io.queued(conn));
+            let gathered = session.gathered_bytes_at(index);
             if gathered > 0 && !has_memory(&self.hub.memory, (gathered, queued), bytes) {
                 // It is left out of its response, which has others.
                 let Wait { request, partition, read, bytes } = session.reads.take(index);
@@ -103,10 +103,9 @@ impl<S: Sockets> Turn<'_, S> {
                 self.hub.starved.queue(is_short).pop_front();
                 continue;
             };
-            let is_over = self.io.is_over_budget(conn);
-            let wanted = session.next_read(self.io.queued(conn), is_over);
+            let (queued, is_over) = (self.io.queued(conn), self.io.is_over_budget(conn));
+            let wanted = session.next_read(queued, is_over);
             let bytes = wanted.map_or(0, |(_, bytes)| bytes);
-            let queued = self.io.queued(conn);
             let has_room = wanted.is_none() || self.hub.memory.has_room_for_answer(bytes, queued);
             let is_early = self.hub.now.mono_us < until_us;
             let is_short_now = Memory::is_short(bytes, queued);

@@ -222,7 +222,7 @@ impl Shard {
         let before = self.lives.last().filter(is_certain).map(|life| &life.wall);
         let mut wall = Wall::opened(clocks, clock, before)?;
         if self.is_uncertain || of_this_boot().any(|life| life.wall.may_be_written()) {
-            wall.is_uncertain();
+            wall.note_uncertain();
         }
         Ok(wall)
     }

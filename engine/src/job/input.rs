@@ -92,10 +92,10 @@ impl RunInput {
         if source.is_resident() {
             return source.block(block, &mut self.scratch);
         }
-        let source = Arc::clone(source);
         if let Some((place, raw)) = self.pieces.take_long(table, block) {
-            return Ok(Some(Arc::new(source.take_block(place, raw)?)));
+            return Ok(Some(Arc::new(self.pieces.tables()[table].take_block(place, raw)?)));
         }
+        let source = &self.pieces.tables()[table];
         let Some((place, raw)) = self.pieces.raw(table, block) else { return Ok(None) };
         let decoded = Arc::new(source.decode_block(place, raw)?);
         self.pieces.used(block);

@@ -1,40 +1,19 @@
 //! Jobs against files in memory: what they ask for, and how they end.
 
-use super::test_driver::TestDriver;
+use super::test_driver::{self, TestDriver, context};
 use super::{FlushJob, Job, JobContext, JobOutput, JobStep, MergeJob, ResidencyJob, UnlinkJob, VerifyJob};
 use crate::Error;
 use crate::io::{FileName, IoRequest};
-use crate::key::{Entry, Expiry, Kind, Stamp, Version};
+use crate::key::{Kind, Version};
 use crate::memtable::Memtable;
-use crate::table::{Compression, Table};
-use crate::tree::{Picking, Snapshots, Tree, TreeOptions, pick_merge};
-use std::collections::HashSet;
+use crate::table::Table;
+use crate::tree::{MergePlan, Tree, TreeOptions};
 use std::sync::Arc;
-
-fn context(first_number: u64) -> JobContext {
-    JobContext {
-        numbers: first_number..first_number + 100,
-        snapshots: Snapshots::none(),
-        now_ms: 0,
-        floor: Version::MAX,
-        table_bytes: 1 << 20,
-        resident_bytes: 0,
-        write_bytes: 1 << 20,
-        compression: Compression::None,
-    }
-}
 
 /// A memtable of `count` values whose keys are `step` apart.
 fn memtable(first_version: u64, count: u64, step: u64, kind: Kind) -> Arc<Memtable> {
-    let mut memtable = Memtable::new();
-    let value = [7; 200];
-    for i in 0..count {
-        let key = [&[0; 8], &(i * step).to_be_bytes()[..]].concat();
-        let stamp = Stamp::new(Version(first_version + i), kind);
-        let value = if kind == Kind::Value { &value[..] } else { &[] };
-        memtable.insert(Entry { key: &key, stamp, expiry: Expiry::NEVER, value });
-    }
-    Arc::new(memtable)
+    let value = if kind == Kind::Value { &[7; 200][..] } else { &[] };
+    test_driver::memtable(first_version, (0..count).map(|i| i * step), kind, value)
 }
 
 fn tables(output: Result<JobOutput, Error>) -> Vec<Arc<Table>> {
@@ -52,15 +31,8 @@ fn options() -> TreeOptions {
     TreeOptions { l0_trigger: 2, ..TreeOptions::for_budget(64 << 20) }
 }
 
-fn pick(tree: &Tree, floor: Version) -> Option<super::super::tree::MergePlan> {
-    let picking = Picking {
-        options: &options(),
-        busy: &HashSet::new(),
-        now_ms: 0,
-        snapshots: &Snapshots::none(),
-        floor,
-    };
-    pick_merge(tree, &picking)
+fn pick(tree: &Tree, floor: Version) -> Option<MergePlan> {
+    test_driver::pick(tree, &options(), floor)
 }
 
 #[test]

@@ -1,13 +1,12 @@
 //! What jobs have under way of values that are much longer than a piece or a write.
 
-use super::test_driver::TestDriver;
+use super::test_driver::{self, TestDriver};
 use super::{FlushJob, Job, JobContext, JobOutput, JobStep, MergeJob};
 use crate::io::IoRequest;
-use crate::key::{Entry, Expiry, Kind, Stamp, Version};
+use crate::key::{Kind, Version};
 use crate::memtable::Memtable;
-use crate::table::{Compression, Table};
-use crate::tree::{Picking, Snapshots, Tree, TreeOptions, pick_merge};
-use std::collections::HashSet;
+use crate::table::Table;
+use crate::tree::{Tree, TreeOptions};
 use std::sync::Arc;
 
 const VALUE: usize = 3 << 20;
@@ -15,28 +14,12 @@ const WRITE: usize = 128 << 10;
 const TABLES: u64 = 3;
 
 fn context(first_number: u64) -> JobContext {
-    JobContext {
-        numbers: first_number..first_number + 100,
-        snapshots: Snapshots::none(),
-        now_ms: 0,
-        floor: Version::MAX,
-        table_bytes: 1 << 30,
-        resident_bytes: 0,
-        write_bytes: WRITE,
-        compression: Compression::None,
-    }
+    JobContext { table_bytes: 1 << 30, write_bytes: WRITE, ..test_driver::context(first_number) }
 }
 
 /// Values of six keys.
 fn memtable(first_version: u64) -> Arc<Memtable> {
-    let mut memtable = Memtable::new();
-    let value = vec![7; VALUE];
-    for i in 0..6_u64 {
-        let key = [&[0; 8], &i.to_be_bytes()[..]].concat();
-        let stamp = Stamp::new(Version(first_version + i), Kind::Value);
-        memtable.insert(Entry { key: &key, stamp, expiry: Expiry::NEVER, value: &value });
-    }
-    Arc::new(memtable)
+    test_driver::memtable(first_version, 0..6, Kind::Value, &vec![7; VALUE])
 }
 
 /// Runs a job on a disk that does nothing until the job waits for it; returns its tables, and the most bytes of reads and of
@@ -79,14 +62,7 @@ fn of_long_values_two_are_written_and_one_of_each_run_is_read_at_a_time_at_most(
     }
     let pick = |merge_blocks_max| {
         let options = TreeOptions { l0_trigger: 2, merge_blocks_max, ..TreeOptions::for_budget(1 << 30) };
-        let picking = Picking {
-            options: &options,
-            busy: &HashSet::new(),
-            now_ms: 0,
-            snapshots: &Snapshots::none(),
-            floor: Version::MAX,
-        };
-        pick_merge(&tree, &picking).expect("the tables lie over each other")
+        test_driver::pick(&tree, &options, Version::MAX).expect("the tables lie over each other")
     };
     assert_eq!(pick(3 * VALUE as u64).inputs.len(), 2, "a block of each is in memory at once");
     let plan = pick(4 * VALUE as u64);

@@ -1,13 +1,18 @@
 //! Performs requests over files in memory, in an order and with failures that a test chooses.
 
-use super::{Job, JobOutput, JobStep};
+use super::{Job, JobContext, JobOutput, JobStep};
 use crate::Error;
 use crate::aligned::AlignedBuf;
 use crate::io::{FileName, IoCompletion, IoOutput, IoRequest, Token};
+use crate::key::{Entry, Expiry, Kind, Stamp, Version};
+use crate::memtable::Memtable;
+use crate::table::Compression;
+use crate::tree::{MergePlan, Picking, Snapshots, Tree, TreeOptions, pick_merge};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io::{Error as IoError, ErrorKind, Result as IoResult};
+use std::sync::Arc;
 
 /// Files in memory. Requests complete late and in any order.
 pub(crate) struct TestDriver {
@@ -24,6 +29,42 @@ pub(crate) struct TestDriver {
     pub in_flight_max: usize,
     unsynced: Vec<FileName>,
     random: StdRng,
+}
+
+/// A job that may make a hundred tables, and keeps nothing that is old.
+pub(super) fn context(first_number: u64) -> JobContext {
+    JobContext {
+        numbers: first_number..first_number + 100,
+        snapshots: Snapshots::none(),
+        now_ms: 0,
+        floor: Version::MAX,
+        table_bytes: 1 << 20,
+        resident_bytes: 0,
+        write_bytes: 1 << 20,
+        compression: Compression::None,
+    }
+}
+
+/// A memtable of these keys, all with the same content.
+pub(super) fn memtable(
+    first_version: u64,
+    keys: impl Iterator<Item = u64>,
+    kind: Kind,
+    value: &[u8],
+) -> Arc<Memtable> {
+    let mut memtable = Memtable::new();
+    for (version, key) in (first_version..).zip(keys) {
+        let key = [&[0; 8], &key.to_be_bytes()[..]].concat();
+        let stamp = Stamp::new(Version(version), kind);
+        memtable.insert(Entry { key: &key, stamp, expiry: Expiry::NEVER, value });
+    }
+    Arc::new(memtable)
+}
+
+/// The merge that is due by these options, if there is one.
+pub(super) fn pick(tree: &Tree, options: &TreeOptions, floor: Version) -> Option<MergePlan> {
+    let (busy, snapshots) = (HashSet::new(), Snapshots::none());
+    pick_merge(tree, &Picking { options, busy: &busy, now_ms: 0, snapshots: &snapshots, floor })
 }
 
 impl TestDriver {

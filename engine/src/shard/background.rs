@@ -122,6 +122,14 @@ impl Background {
     pub fn is_running(&self, is_kind: impl Fn(&Running) -> bool) -> usize {
         self.running.values().filter(|running| is_kind(running)).count()
     }
+
+    fn flushes(&self) -> usize {
+        self.is_running(|running| matches!(running, Running::Flush))
+    }
+
+    fn merges(&self) -> usize {
+        self.is_running(|running| matches!(running, Running::Merge { .. }))
+    }
 }
 
 impl Shard {
@@ -181,9 +189,7 @@ impl Shard {
                 self.manifest.retry(&mut self.io);
             }
             self.schedule_segment();
-            if self.background.is_long_merge_next
-                && self.background.is_running(|running| matches!(running, Running::Flush)) == 0
-            {
+            if self.background.is_long_merge_next && self.background.flushes() == 0 {
                 self.background.is_merge_due = true;
                 self.schedule_merges();
             }
@@ -226,7 +232,7 @@ impl Shard {
     }
 
     fn schedule_flush(&mut self) {
-        let is_running = self.background.is_running(|running| matches!(running, Running::Flush)) > 0;
+        let is_running = self.background.flushes() > 0;
         let is_installing = self.background.is_moving_log_start();
         let Some(Frozen { memtable, .. }) = self.sources.frozen.front() else { return };
         if is_running || is_installing || self.is_merging_long() || self.background.is_long_merge_next {
@@ -252,11 +258,10 @@ impl Shard {
         }
         (self.background.is_merge_due, self.background.is_long_merge_next) = (false, false);
         self.background.looked_us = self.mono_us;
-        while self.background.is_running(|running| matches!(running, Running::Merge { .. })) < MERGES_MAX {
+        while self.background.merges() < MERGES_MAX {
             let Some(plan) = self.pick() else { break };
             let has_long = plan.longest_block() > self.long_block_bytes();
-            let merges = self.background.is_running(|running| matches!(running, Running::Merge { .. }));
-            let flushes = self.background.is_running(|running| matches!(running, Running::Flush));
+            let (merges, flushes) = (self.background.merges(), self.background.flushes());
             if !plan.moves && (self.is_merging_long() || has_long && merges + flushes > 0) {
                 self.background.is_long_merge_next = has_long && merges == 0;
                 break;

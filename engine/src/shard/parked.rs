@@ -23,7 +23,12 @@ const TOKEN_READ: u64 = 0x03 << 56;
 const BLOCK_OWNERS: usize = 3;
 
 /// One read is so long at most, if no single block is longer.
-pub(super) const PIECE_BYTES_MAX: usize = 256 << 10;
+const PIECE_BYTES_MAX: usize = 256 << 10;
+
+/// Whether blocks that are read together are one long block.
+pub(super) fn is_long(piece: &[BlockRef]) -> bool {
+    matches!(piece, [block] if block.len as usize > PIECE_BYTES_MAX)
+}
 
 /// A request that owns its bytes.
 #[derive(Debug)]
@@ -69,7 +74,7 @@ impl Piece {
 
     /// What counts of it as long.
     fn long_bytes(&self) -> usize {
-        Some(self.bytes()).filter(|&bytes| bytes > PIECE_BYTES_MAX).unwrap_or(0)
+        if is_long(&self.blocks) { self.bytes() } else { 0 }
     }
 }
 

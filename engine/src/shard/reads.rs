@@ -2,7 +2,7 @@
 
 use super::generation::{Pending, PendingAnswer};
 use super::owned::OwnedOp;
-use super::parked::{OwnedRequest, PIECE_BYTES_MAX, Parked, Work};
+use super::parked::{OwnedRequest, Parked, Work, is_long};
 use super::queue::Waiting;
 use super::request::{Answer, Answers, Op, ROOM_BYTES, Refusal, Ticket, Value};
 use super::sources::{Point, Sources};
@@ -294,7 +294,7 @@ impl Shard {
     pub(super) fn blocks_done(&mut self, completion: IoCompletion, out: &mut impl Answers) {
         let Some((table, piece)) = self.parked.read_done(completion.token) else { return };
         let start = piece.first().map_or(0, |block| block.offset);
-        let is_long = piece.len() == 1 && piece[0].len as usize > PIECE_BYTES_MAX;
+        let is_long = is_long(&piece);
         let mut raw = match completion.result {
             Ok(IoOutput::Data(raw)) => Ok(raw),
             Ok(_) => Err(Error::Unusable("a read completed without data".into()).to_string()),

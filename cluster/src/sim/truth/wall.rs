@@ -68,7 +68,7 @@ impl Wall {
     }
 
     /// Nobody knows what openings before this one have left.
-    pub fn is_uncertain(&mut self) {
+    pub fn note_uncertain(&mut self) {
         self.may_be_written = true;
     }
 
