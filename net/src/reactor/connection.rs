@@ -218,16 +218,20 @@ impl Connection {
         self.phase == Phase::Open && self.pauses == 0 && !self.stalled
     }
 
+    /// Whether an open connection's client leaves more than the budget unread.
+    pub fn is_slow(&self, budget: usize) -> bool {
+        self.phase == Phase::Open && self.sending == Sending::Waiting && self.queued() > budget
+    }
+
     /// Whether the kernel should be receiving, given the connection's budget. Output over the budget doesn't
     /// stop it at once: the first attempt to send nearly always takes everything.
     pub fn wants_receive(&self, budget: usize) -> bool {
         match self.phase {
             Phase::Open => {
-                let client_is_slow = self.sending == Sending::Waiting && self.queued() > budget;
                 let client_is_greedy = self.stalled && self.kept.len() > budget;
                 // Between two pauses so much could arrive each time that what is kept would grow without end.
                 let is_behind = self.backed_up && self.kept.len() > budget.max(self.wanted);
-                !self.finished && self.pauses == 0 && !client_is_slow && !client_is_greedy && !is_behind
+                !self.finished && self.pauses == 0 && !self.is_slow(budget) && !client_is_greedy && !is_behind
             }
             // Until the output is sent nothing changes; after that the client's end is awaited.
             Phase::Closing => self.receiving == Receiving::Armed,

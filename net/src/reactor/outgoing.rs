@@ -100,6 +100,10 @@ impl<B> Io<B> {
 
     fn reconcile_receive(&mut self, index: u32) {
         let budget = self.budget_bytes;
+        if self.connections[index as usize].is_slow(budget) {
+            // Also where the handler took all of the input: it is told when the client has caught up.
+            self.note_stall(index);
+        }
         let connection = &mut self.connections[index as usize];
         let wanted = connection.wants_receive(budget);
         let tag = Tag::new(Kind::Receive, index, connection.generation);
