@@ -3,6 +3,7 @@
 //! The shard answers into a [`Sink`](super::deliver::Sink), which is the hub and the sockets; so the two can be borrowed apart
 //! while the shard works.
 
+use super::bulk::Bulk;
 use super::deliver::SPENT_MAX;
 use super::forward::Forwards;
 use super::memory::Memory;
@@ -93,6 +94,8 @@ pub struct Hub {
     pub relief: Relief,
     /// Requests to other cores.
     pub forwards: Forwards,
+    /// Long batches under way.
+    pub bulk: Bulk,
     /// Walks under way.
     pub walks: Walks,
     /// Walks that can go on.
@@ -193,6 +196,7 @@ impl Hub {
             sessions: Sessions::default(),
             memory: Memory::new(node.split.connections),
             relief: Relief::default(),
+            bulk: Bulk::default(),
             walks: Walks::new(Walks::share(node.split)),
             ready_walks: VecDeque::new(),
             cursors: Cursors::new(me, now.unix_us),

@@ -4,9 +4,11 @@
 //!   reactor calls, and the simulator is another driver.
 //! - [`turn`] is what sessions work with during a turn; [`hub`] is the core without its shard, [`deliver`] where answers go.
 //! - [`forward`] and [`message`] carry requests to other cores; [`owners`] says whom an answer is for.
+//! - [`bulk`] lets few long batches be under way at once.
 //! - [`memory`] is the account of what connections take; [`room`] says who gets some, who waits, and who has to go.
 //! - [`driver`] performs the shard's I/O; [`start`] sets all of it up.
 
+pub mod bulk;
 mod bytes;
 pub mod control;
 pub mod deliver;

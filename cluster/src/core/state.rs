@@ -178,6 +178,7 @@ impl CoreState {
         self.turn(io).leave();
         self.turn(io).go_on();
         self.turn(io).next_slices();
+        self.turn(io).next_bulk();
         self.release_writers(io);
         self.relieve(io);
         self.drive(io, performer);

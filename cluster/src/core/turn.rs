@@ -33,7 +33,8 @@ const BRAKE_MAX_US: u64 = 30_000_000;
 /// under way it stays below what a shard takes into one commit.
 const TAKEN_OVER_BYTES_MAX: usize = 3 << 20;
 
-/// Writes that a forming commit may have before the next waits for the one after it: all of a commit are applied in one turn.
+/// Writes that a forming commit may have before a batch waits for the one after it: all of a commit are applied in one turn.
+/// A write of one key waits behind so many requests, however long they are, so that it isn't always too late.
 const COMMIT_OPS_MAX: usize = 4096;
 
 /// A core at work.
@@ -64,6 +65,25 @@ impl<S: Sockets> Turn<'_, S> {
         self.hub.forwards.wait(core, conn);
         self.hub.hold(self.io, conn, Hold::Credit);
         false
+    }
+
+    /// Whether a batch of so many operations may begin now; if not, the connection is held until it may.
+    pub fn has_room_for_batch(&mut self, ops: usize, conn: ConnId) -> bool {
+        if self.hub.bulk.has_room(ops) {
+            return true;
+        }
+        self.hub.bulk.wait(conn);
+        self.hub.hold(self.io, conn, Hold::Credit);
+        false
+    }
+
+    /// Lets the connection go on whose long batch has waited longest, if none is under way.
+    pub fn next_bulk(&mut self) {
+        while let Some(conn) = self.hub.bulk.next() {
+            if self.hub.sessions.get(conn).is_some() {
+                return self.hub.lift(self.io, conn, Hold::Credit);
+            }
+        }
     }
 
     /// Gives a request to the shard of its partition, here or on another core. Its answers carry no values, or pages.
@@ -155,18 +175,19 @@ impl<S: Sockets> Turn<'_, S> {
         !under_way
     }
 
-    /// Whether a write of about `bytes` may go to `core` now; if not, the connection is held for a moment.
+    /// Whether a write of so many operations, of about `bytes`, may go to `core` now; if not, the connection is held for a moment.
     ///
     /// This is the last brake before a shard has to refuse writes: it takes hold when memtables or the forming commit are
     /// nearly full. One that takes no writes gets the write at once, and says itself what is wrong.
     #[inline]
-    pub fn may_write(&mut self, conn: ConnId, core: usize, bytes: usize) -> bool {
+    pub fn may_write(&mut self, conn: ConnId, core: usize, (ops, bytes): (usize, usize)) -> bool {
         let here = core == self.hub.me;
         let is_full = if here {
             let forming = self.shard.forming_bytes();
             let is_nearly_full = self.shard.write_delay_us() >= BRAKE_DELAY_US
                 || (forming > 0 && forming + bytes > self.hub.commit_bytes_max)
-                || self.shard.forming_ops() >= COMMIT_OPS_MAX;
+                || self.shard.forming_requests() >= COMMIT_OPS_MAX
+                || (ops > 1 && self.shard.forming_ops() >= COMMIT_OPS_MAX);
             is_nearly_full && self.shard.read_only_reason().is_none()
         } else {
             let delay_us = self.hub.forwards.delay_us(core);
@@ -286,7 +307,7 @@ impl<S: Sockets> Turn<'_, S> {
         let most = self.hub.commit_bytes_max.min(TAKEN_OVER_BYTES_MAX);
         self.hub.spent < self.hub.mail.requests_until
             && self.shard.forming_bytes() < most
-            && self.shard.forming_ops() < COMMIT_OPS_MAX
+            && self.shard.forming_requests() < COMMIT_OPS_MAX
             && (self.shard.write_delay_us() < BRAKE_DELAY_US || self.shard.read_only_reason().is_some())
             && self.hub.forwards.port().keeps_up(core)
     }

@@ -29,7 +29,7 @@ use wire::WireSession;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Hold {
-    /// Another core has no credit left for it.
+    /// Another core has no credit left for it, or other long batches are under way.
     Credit = 1,
     /// It has too many requests or bytes under way.
     InFlight = 2,

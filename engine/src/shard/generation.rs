@@ -193,6 +193,11 @@ impl Generation {
         self.ops
     }
 
+    /// How many answers wait for it.
+    pub fn requests(&self) -> usize {
+        self.answers.len()
+    }
+
     /// Memory of the answers that wait, bytes.
     pub fn answer_bytes(&self) -> usize {
         self.answer_bytes

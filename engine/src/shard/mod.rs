@@ -246,6 +246,11 @@ impl Shard {
         self.forming.ops()
     }
 
+    /// How many requests wait for the next log write with their answer.
+    pub fn forming_requests(&self) -> usize {
+        self.forming.requests()
+    }
+
     /// Whether a commit is being written to the log.
     pub fn is_writing(&self) -> bool {
         !self.writing.is_empty()

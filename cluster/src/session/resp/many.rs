@@ -188,7 +188,7 @@ fn write(
         return Taken::Yes;
     }
     let slowest = slowest(turn, groups.parts.iter().map(|(partition, _)| *partition));
-    if slowest.is_some_and(|core| !turn.may_write(conn, core, bytes_of(updates))) {
+    if slowest.is_some_and(|core| !turn.may_write(conn, core, (updates.len(), bytes_of(updates)))) {
         return Taken::NotYet;
     }
     let Some(sequence) = begin(turn, conn, Class::Write, (sum, run), &groups) else { return Taken::Yes };

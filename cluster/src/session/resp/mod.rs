@@ -347,7 +347,7 @@ fn single(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, request: keys::KeyReq
     }
     let is_write = request.class == Class::Write;
     if is_write
-        && !(turn.may_write(conn, core, request.bytes()) && turn.has_time_for(conn, core, &request.op))
+        && !(turn.may_write(conn, core, (1, request.bytes())) && turn.has_time_for(conn, core, &request.op))
     {
         return Taken::NotYet;
     }

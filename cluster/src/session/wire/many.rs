@@ -5,6 +5,7 @@
 
 use super::answer::{refused, value_ref};
 use super::{Call, Taken, condition, put_expiry, ticket, with};
+use crate::core::bulk::Share;
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
 use crate::session::ROOM_BYTES_MAX;
@@ -30,6 +31,8 @@ pub struct Gather {
     /// Per key (values) or per partition (outcomes).
     parts: Vec<Part>,
     bytes: Vec<u8>,
+    /// Of a batch: see [`Bulk`](crate::core::bulk::Bulk).
+    share: Option<Share>,
 }
 
 impl Gather {
@@ -128,7 +131,7 @@ fn gather<'k>(
     let parts = (0..missing).map(|_| Part::Missing).collect();
     let order = homes.into_iter().map(|(_, _, place)| place).collect();
     let answered = vec![0; partitions.len()];
-    Some(Gather { kind, order, starts, answered, partitions, missing, parts, bytes: Vec::new() })
+    Some(Gather { kind, order, starts, answered, partitions, missing, parts, bytes: Vec::new(), share: None })
 }
 
 /// The places of a part's keys in the request, for each part.
@@ -184,6 +187,9 @@ pub fn batch(
     responder: Responder,
     ops: BatchOps<'_>,
 ) -> Taken {
+    if !turn.has_room_for_batch(ops.len(), conn) {
+        return Taken::NotYet;
+    }
     let updates: Vec<(&[u8], Update<'_>)> = ops
         .iter()
         .map(|op| {
@@ -213,15 +219,16 @@ pub fn batch(
         return Taken::Yes;
     }
     let keys = updates.iter().map(|(key, _)| *key);
-    let Some(gather) = gather(turn, conn, Kind::Outcomes, keys) else { return Taken::NotYet };
+    let Some(mut gather) = gather(turn, conn, Kind::Outcomes, keys) else { return Taken::NotYet };
     let groups = groups(&gather);
     let bytes = updates.iter().map(|(key, update)| key.len() + value_len(update)).sum();
     for (partition, _) in &groups {
         let core = turn.hub.node.placement.core_of(*partition);
-        if !turn.may_write(conn, core, bytes) {
+        if !turn.may_write(conn, core, (updates.len(), bytes)) {
             return Taken::NotYet;
         }
     }
+    gather.share = Some(turn.hub.bulk.begin(updates.len()));
     let Some(place) = begin(turn, conn, responder, Class::Write, gather) else { return Taken::Yes };
     let mut wanted: Vec<(&[u8], Update<'_>)> = Vec::new();
     for (part, (partition, places)) in groups.into_iter().enumerate() {
@@ -256,6 +263,7 @@ pub fn clear(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, responder: Respond
         parts: partitions.iter().map(|_| Part::Missing).collect(),
         partitions: partitions.clone(),
         bytes: Vec::new(),
+        share: None,
     };
     let Some(place) = begin(turn, conn, responder, Class::Write, gather) else { return Taken::Yes };
     for (part, partition) in partitions.into_iter().enumerate() {
