@@ -213,7 +213,7 @@ impl CoreState {
     /// Closes the shard's batch and starts what it asks for.
     fn drive<S: Sockets>(&mut self, io: &mut S, performer: &mut impl Performer<S>) {
         loop {
-            self.shard.end_turn();
+            self.shard.end_turn(&mut Sink { hub: &mut self.hub, io });
             for request in self.shard.take_requests() {
                 performer.start(io, request);
             }

@@ -148,6 +148,10 @@ impl OwnedValue {
         OwnedValue { bytes: value.bytes.into(), version: value.version, expiry: value.expiry }
     }
 
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     pub fn borrow(&self) -> Value<'_> {
         Value { bytes: &self.bytes, version: self.version, expiry: self.expiry }
     }

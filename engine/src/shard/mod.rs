@@ -112,7 +112,7 @@ pub struct Shard {
     is_closing: bool,
     /// When a forming commit that nobody waits for was first put off, by the monotonic clock.
     forming_since_us: Option<u64>,
-    /// Bytes of writes that this turn has taken in or applied, and whether the forming commit was put off for that.
+    /// Bytes of values that this turn has taken in, applied or kept for an answer, and whether the forming commit was put off for that.
     copied_bytes: usize,
     is_put_off: bool,
     /// A log write failed, and what it left isn't settled.
@@ -196,8 +196,10 @@ impl Shard {
         self.background_done(id, result);
     }
 
-    /// Ends a turn: what arrived becomes one log write (if none is in flight), and due jobs start.
-    pub fn end_turn(&mut self) {
+    /// Ends a turn: requests that were left to it go on, what arrived becomes one log write (if none is in flight), and due
+    /// jobs start.
+    pub fn end_turn(&mut self, out: &mut impl Answers) {
+        self.resume_put_off(out);
         self.settle_doubt();
         self.start_commit();
         self.schedule();
@@ -249,6 +251,11 @@ impl Shard {
     /// How many requests wait for the next log write with their answer.
     pub fn forming_requests(&self) -> usize {
         self.forming.requests()
+    }
+
+    /// Whether requests that could go on were left to the next turn.
+    pub fn has_put_off(&self) -> bool {
+        self.parked.has_put_off()
     }
 
     /// Whether a commit is being written to the log.

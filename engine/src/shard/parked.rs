@@ -94,6 +94,8 @@ pub(super) struct ParkedRequests {
     /// Long pieces in flight, bytes; and those that wait for them.
     long_bytes: usize,
     long: VecDeque<Piece>,
+    /// Those that have all they waited for, and go on in another turn.
+    put_off: VecDeque<Waiting>,
     next: u64,
     bytes: usize,
     /// How often a request parked for a block, ever.
@@ -180,6 +182,21 @@ impl ParkedRequests {
     pub fn put_back(&mut self, waiting: Waiting, parked: Parked) {
         self.bytes += parked.bytes();
         self.requests.insert(waiting, parked);
+    }
+
+    /// Leaves a request that may go on to another turn.
+    pub fn put_off(&mut self, waiting: Waiting) {
+        self.put_off.push_back(waiting);
+    }
+
+    /// The first of those that were left to this turn.
+    pub fn next_put_off(&mut self) -> Option<Waiting> {
+        self.put_off.pop_front()
+    }
+
+    /// Whether some were left to the next turn.
+    pub fn has_put_off(&self) -> bool {
+        !self.put_off.is_empty()
     }
 
     /// Makes a request wait for blocks, which somebody must [`ParkedRequests::read`].

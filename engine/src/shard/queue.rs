@@ -14,6 +14,9 @@ use std::collections::{HashMap, VecDeque};
 /// Numbers a waiting request; rises with arrival.
 pub(super) type Waiting = u64;
 
+/// Requests whose turn it may be.
+pub(super) type Ready = SmallVec<[Waiting; 4]>;
+
 /// The lines of all keys that have one.
 #[derive(Debug, Default)]
 pub(super) struct KeyLines {
@@ -52,12 +55,8 @@ impl KeyLines {
     }
 
     /// Takes a request that ran out of its lines; returns those that are first in one now.
-    pub fn leave<'a>(
-        &mut self,
-        waiting: Waiting,
-        keys: impl Iterator<Item = &'a [u8]>,
-    ) -> SmallVec<[Waiting; 4]> {
-        let mut next = SmallVec::new();
+    pub fn leave<'a>(&mut self, waiting: Waiting, keys: impl Iterator<Item = &'a [u8]>) -> Ready {
+        let mut next = Ready::new();
         for key in keys {
             let Some(line) = self.lines.get_mut(key) else { continue };
             if line.front() == Some(&waiting) {

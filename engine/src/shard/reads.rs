@@ -3,7 +3,7 @@
 use super::generation::{Pending, PendingAnswer};
 use super::owned::OwnedOp;
 use super::parked::{OwnedRequest, Parked, Work, is_long};
-use super::queue::Waiting;
+use super::queue::{Ready, Waiting};
 use super::request::{Answer, Answers, Op, ROOM_BYTES, Refusal, Ticket, Value};
 use super::sources::{Point, Sources};
 use super::{Flow, Moment, Reader, Shard, Since, Stopped, Target, Why};
@@ -17,6 +17,9 @@ use smallvec::SmallVec;
 
 /// So many keys of a read of several are looked at together: their blocks are in memory at once.
 const SLICE_KEYS: usize = 64;
+
+/// Requests that waited don't go on in a turn that has copied so many bytes of values.
+const RESUMED_BYTES_MAX: usize = 1 << 20;
 /// What an answer to one key of several takes beside its value, about, bytes.
 const ITEM_BYTES: usize = 32;
 
@@ -340,31 +343,54 @@ impl Shard {
         self.parked.read_long(self.budgets.parked, &mut self.io);
     }
 
-    /// Goes on with a request that has its blocks, if it is its turn; then with those behind it.
+    /// Goes on with a request that has its blocks, if it is its turn; then with those behind it. Many may have waited for the
+    /// same long value: a turn that has copied much leaves the rest to the next.
     pub(super) fn resume(&mut self, waiting: Waiting, out: &mut impl Answers) {
-        let mut ready: SmallVec<[Waiting; 4]> = SmallVec::from_slice(&[waiting]);
+        let mut ready = Ready::from_slice(&[waiting]);
         while let Some(waiting) = ready.pop() {
-            let Some(parked) = self.parked.get(waiting) else { continue };
-            if !self.parked.has_its_blocks(waiting) || !self.lines.is_first(waiting, parked.line_keys()) {
-                continue;
+            if self.copied_bytes >= RESUMED_BYTES_MAX {
+                self.parked.put_off(waiting);
+            } else {
+                ready.extend(self.resume_one(waiting, out));
             }
-            if matches!(parked.request.work, Work::Scan(_)) {
-                self.resume_scan(waiting, out);
-                continue;
+        }
+    }
+
+    /// Goes on with those that were left to this turn, one in any case.
+    pub(super) fn resume_put_off(&mut self, out: &mut impl Answers) {
+        while let Some(waiting) = self.parked.next_put_off() {
+            let next = self.resume_one(waiting, out);
+            next.into_iter().for_each(|waiting| self.resume(waiting, out));
+            if self.copied_bytes >= RESUMED_BYTES_MAX {
+                return;
             }
-            let Some(parked) = self.parked.remove(waiting) else { continue };
-            match self.run_parked(&parked, out) {
-                Flow::Done => ready.extend(self.lines.leave(waiting, parked.line_keys())),
-                Flow::Cold(blocks) => {
-                    self.parked.put_back(waiting, parked);
-                    self.wait_for_blocks(waiting, &blocks, out);
+        }
+    }
+
+    /// Returns those who may go on then.
+    fn resume_one(&mut self, waiting: Waiting, out: &mut impl Answers) -> Ready {
+        let Some(parked) = self.parked.get(waiting) else { return Ready::new() };
+        if !self.parked.has_its_blocks(waiting) || !self.lines.is_first(waiting, parked.line_keys()) {
+            return Ready::new();
+        }
+        if matches!(parked.request.work, Work::Scan(_)) {
+            self.resume_scan(waiting, out);
+            return Ready::new();
+        }
+        let Some(parked) = self.parked.remove(waiting) else { return Ready::new() };
+        match self.run_parked(&parked, out) {
+            Flow::Done => self.lines.leave(waiting, parked.line_keys()),
+            Flow::Cold(blocks) => {
+                self.parked.put_back(waiting, parked);
+                self.wait_for_blocks(waiting, &blocks, out);
+                Ready::new()
+            }
+            Flow::Stopped(stopped) => {
+                let next = self.lines.leave(waiting, parked.line_keys());
+                if let OwnedRequest { target, work: Work::Op(op) } = parked.request {
+                    self.put_aside(target, op, *stopped, out);
                 }
-                Flow::Stopped(stopped) => {
-                    ready.extend(self.lines.leave(waiting, parked.line_keys()));
-                    if let OwnedRequest { target, work: Work::Op(op) } = parked.request {
-                        self.put_aside(target, op, *stopped, out);
-                    }
-                }
+                next
             }
         }
     }

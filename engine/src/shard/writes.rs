@@ -318,6 +318,7 @@ impl Shard {
             let verdict = evaluate(update, None, &now, value_bytes_max, scratch);
             (verdict, Since::Applied, None)
         };
+        self.copied_bytes += old.as_ref().map_or(0, |old| old.bytes());
         let reply = verdict.reply;
         if let Effect::Put { value, .. } = verdict.effect
             && value.len() > ROOM_BYTES

@@ -77,3 +77,32 @@ fn they_are_merged_by_one_job_while_no_other_makes_tables() {
         merges += merging;
     }
 }
+
+#[test]
+fn updates_that_waited_for_the_same_one_go_on_in_several_turns() {
+    const UPDATES: usize = 20;
+    let mut hand = filled();
+    let swap =
+        Update::Put { value: b"v", expiry: PutExpiry::Never, condition: Condition::None, want_old: true };
+    let mut numbers = Vec::new();
+    for key in 0..4 {
+        numbers.push(hand.send(Op::Update { key: &[b'k', key], update: swap }));
+    }
+    let kept =
+        Update::Put { value: b"v", expiry: PutExpiry::Never, condition: Condition::Absent, want_old: true };
+    for _ in 0..UPDATES {
+        numbers.push(hand.send(Op::Update { key: b"k\x07", update: kept }));
+    }
+    let (mut turns, mut most) = (0, 0);
+    while numbers.iter().any(|&number| hand.answer(number).is_none()) {
+        turns += 1;
+        assert!(turns < 10_000, "they are never answered");
+        let before = numbers.iter().filter(|&&number| hand.answer(number).is_some()).count();
+        hand.end_turn();
+        hand.perform_held();
+        let after = numbers.iter().filter(|&&number| hand.answer(number).is_some()).count();
+        most = most.max(after - before);
+    }
+    assert!(most <= 4, "{most} of them went on in one turn");
+    assert!(hand.shard.parked.is_empty() && !hand.shard.has_put_off());
+}

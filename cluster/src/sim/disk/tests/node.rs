@@ -153,7 +153,7 @@ impl Node {
 
     fn end_turn(&mut self) {
         self.shard.tick(now(self.now_us));
-        self.shard.end_turn();
+        self.shard.end_turn(&mut self.answers);
         self.was_in_doubt |= self.shard.failure().is_some();
         let requests: Vec<IoRequest> = self.shard.take_requests().collect();
         for request in requests {
