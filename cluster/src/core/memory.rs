@@ -392,6 +392,16 @@ impl Memory {
         }
     }
 
+    /// Takes out the first of those that were not small, so that somebody sees whether they are now; so many wait.
+    pub fn take_other(&mut self) -> Option<ConnId> {
+        self.others.pop_front()
+    }
+
+    /// See [`Memory::take_other`].
+    pub fn others(&self) -> usize {
+        self.others.len()
+    }
+
     /// The first of the small ones, if it may go on.
     pub fn next_small(&mut self) -> Option<ConnId> {
         if self.is_overdrawn() { None } else { self.small.pop_front() }

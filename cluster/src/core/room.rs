@@ -19,7 +19,7 @@ use super::memory::{Claim, Memory};
 use super::sockets::Sockets;
 use super::split::CONNECTION_BYTES;
 use super::state::CoreState;
-use crate::session::Hold;
+use crate::session::{Hold, Session};
 use pinion_net::reactor::ConnId;
 use std::cmp::Reverse;
 
@@ -61,6 +61,9 @@ const LOOK_US_PER_SESSION: u64 = 1;
 
 /// A line in the log at most this often, in microseconds.
 const TELL_US: u64 = 10_000_000;
+
+/// Connections that had much output waiting are looked at so many at once.
+const OTHERS_AT_ONCE: usize = 256;
 
 /// What a connection that is closed is told.
 pub const DISMISSED: &str = "the memory for connections is used up, and this one held some of it without going on: \
@@ -132,7 +135,7 @@ impl Hub {
             // Its command has its room and is there: to run it gives that back.
             return false;
         }
-        let is_small = io.queued(conn) + session.held_bytes() <= self.memory.small_max();
+        let is_small = is_small(&self.memory, io, session);
         if is_small && !self.memory.is_overdrawn() {
             return false;
         }
@@ -145,6 +148,7 @@ impl Hub {
 
     /// Lets go on whom there is room for.
     fn let_go_on(&mut self, io: &mut impl Sockets) {
+        self.see_who_is_small(io);
         while let Some(conn) = self.memory.next_small() {
             self.lift(io, conn, Hold::Memory);
         }
@@ -170,6 +174,17 @@ impl Hub {
             if is_there {
                 self.grant(io, conn, bytes);
                 self.lift(io, conn, Hold::Memory);
+            }
+        }
+    }
+
+    /// Whoever had much output waiting and has none any more goes on as others do that have little.
+    fn see_who_is_small(&mut self, io: &impl Sockets) {
+        for _ in 0..self.memory.others().min(OTHERS_AT_ONCE) {
+            let Some(conn) = self.memory.take_other() else { return };
+            if let Some(session) = self.sessions.get(conn) {
+                let is_small = is_small(&self.memory, io, session);
+                self.memory.wait(conn, is_small);
             }
         }
     }
@@ -276,6 +291,11 @@ impl Hub {
         (session.closing, session.dismissed) = (true, true);
         if hears { session.dismiss(io, DISMISSED) } else { io.abort(conn) }
     }
+}
+
+/// Whether a connection has so little output waiting that it goes on while memory is tight.
+fn is_small(memory: &Memory, io: &impl Sockets, session: &Session) -> bool {
+    io.queued(session.conn) + session.held_bytes() <= memory.small_max()
 }
 
 impl CoreState {
