@@ -62,7 +62,10 @@ impl Shard {
             return self.refuse(target, refusal, out);
         }
         match self.apply_update(target, key, update, out) {
-            Ok(Step::Refused(refusal)) => self.refuse(target, refusal, out),
+            Ok(Step::Refused(refusal, read)) => {
+                self.copied_bytes += read;
+                self.refuse(target, refusal, out)
+            }
             Ok(Step::Cold(block)) => Flow::Cold(SmallVec::from_slice(&[block])),
             Ok(Step::Done(evaluated)) => {
                 self.answer_update(target, evaluated, out);
@@ -299,20 +302,19 @@ impl Shard {
                 Known::Is(current, since) => (current, since),
                 Known::NeedsRead(block) => return Ok(Step::Cold(block)),
             };
+            let bytes = current.map_or(0, |value| value.bytes.len());
             // Refused before it is copied, whether an expiry would have changed anything or not: copies take the most time.
-            if current.is_some_and(|value| is_too_long(value.bytes.len())) {
-                return Ok(Step::Refused(Refusal::Busy));
+            if is_too_long(bytes) {
+                return Ok(Step::Refused(Refusal::Busy, bytes));
+            }
+            let wants_old = update.wants_old();
+            if wants_old && bytes > ROOM_BYTES && !out.has_room_for_old(target.ticket, bytes) {
+                return Ok(Step::Refused(Refusal::NoRoom(NO_ROOM_FOR_OLD), bytes));
             }
             let verdict = evaluate(update, current, &now, value_bytes_max, scratch);
             // A condition that failed answers what is there; a put that was asked for the old value, what was.
-            let old =
-                current.map(|value| if update.wants_old() { value } else { Value { bytes: &[], ..value } });
-            let keep = update.wants_old() || verdict.reply == Reply::NotMet;
-            let old = old.filter(|_| keep);
-            let bytes = old.map_or(0, |value| value.bytes.len());
-            if bytes > ROOM_BYTES && !out.has_room_for_old(target.ticket, bytes) {
-                return Ok(Step::Refused(Refusal::NoRoom(NO_ROOM_FOR_OLD)));
-            }
+            let old = current.filter(|_| wants_old || verdict.reply == Reply::NotMet);
+            let old = old.map(|value| if wants_old { value } else { Value { bytes: &[], ..value } });
             (verdict, since, old.map(|value| Box::new(OwnedValue::new(value))))
         } else {
             let verdict = evaluate(update, None, &now, value_bytes_max, scratch);
@@ -325,7 +327,7 @@ impl Shard {
         {
             out.worked(value.len());
             if is_too_long(value.len()) {
-                return Ok(Step::Refused(Refusal::Busy));
+                return Ok(Step::Refused(Refusal::Busy, value.len()));
             }
         }
         let (version, since) = match verdict.effect {
@@ -419,6 +421,6 @@ impl Shard {
 enum Step {
     Done(Evaluated),
     Cold(BlockRef),
-    /// Nothing is done.
-    Refused(Refusal<'static>),
+    /// Nothing is done; and bytes of the value that it looked at.
+    Refused(Refusal<'static>, usize),
 }
