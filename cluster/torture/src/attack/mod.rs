@@ -32,6 +32,9 @@ use std::thread::{ScopedJoinHandle, scope};
 use std::time::{Duration, Instant};
 use verdict::Verdict;
 
+/// What kvd takes "MB" for, bytes.
+const MEGABYTE: u64 = 1_000_000;
+
 /// What an attack is told.
 #[derive(Args)]
 #[command(after_help = "Examples:
@@ -49,7 +52,7 @@ pub struct Arguments {
     #[arg(long)]
     short: bool,
     /// The server's --memory
-    #[arg(long, default_value = "64MB", value_parser = mebibytes)]
+    #[arg(long, default_value = "64MB", value_parser = megabytes)]
     memory: u64,
     /// The server's --connections-max
     #[arg(long, default_value_t = 2000)]
@@ -135,7 +138,7 @@ fn complaint(client: ScopedJoinHandle<'_, Result<(), String>>) -> Option<String>
 
 fn setup(arguments: &Arguments, work: &Path, cgroup: Option<PathBuf>) -> Setup {
     let (memory, connections) =
-        (format!("{}MB", arguments.memory >> 20), arguments.connections_max.to_string());
+        (format!("{}MB", arguments.memory / MEGABYTE), arguments.connections_max.to_string());
     let flags = [
         ("--listen", "127.0.0.1:0"),
         ("--resp-listen", "127.0.0.1:0"),
@@ -166,8 +169,8 @@ fn chosen(only: &[String]) -> Result<Vec<&'static Attack>, String> {
         .collect())
 }
 
-fn mebibytes(text: &str) -> Result<u64, String> {
+fn megabytes(text: &str) -> Result<u64, String> {
     let wrong = || format!("{text:?} is no memory; write it like 64MB");
     let number: u64 = text.strip_suffix("MB").ok_or_else(wrong)?.parse().map_err(|_| wrong())?;
-    number.checked_mul(1 << 20).filter(|bytes| *bytes > 0).ok_or_else(wrong)
+    number.checked_mul(MEGABYTE).filter(|bytes| *bytes > 0).ok_or_else(wrong)
 }

@@ -65,7 +65,7 @@ impl Verdict {
             "RssAnon at its most {}, of {} with --memory {}MB",
             mib(monitor.peak_kib),
             mib(most_kib),
-            arguments.memory >> 20
+            arguments.memory / super::MEGABYTE
         );
         if monitor.peak_kib > most_kib {
             self.broken.push(peak.clone());
