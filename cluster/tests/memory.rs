@@ -89,12 +89,6 @@ impl Siege {
         self.wait("the honest client is served", |siege| siege.served.load(Ordering::SeqCst) >= goal);
     }
 
-    fn dismissed(&self) -> u64 {
-        let page = self.kvd.http("/metrics");
-        let lines = page.lines().filter_map(|line| line.strip_prefix("pinion_connections_dismissed_total{"));
-        lines.map(|line| line.rsplit(' ').next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0)).sum()
-    }
-
     /// The attackers leave: the memory was within its bound, and what they held is given back.
     fn end(mut self) {
         self.is_over.store(true, Ordering::SeqCst);
@@ -106,6 +100,12 @@ impl Siege {
         assert!(most <= bound, "{} MiB were in memory of {} MiB", most / MIB, self.memory / MIB);
         self.wait("what connections take goes back", |siege| used_by_clients(&siege.kvd) < siege.memory / 16);
     }
+}
+
+fn dismissed(kvd: &Kvd) -> u64 {
+    let page = kvd.http("/metrics");
+    let lines = page.lines().filter_map(|line| line.strip_prefix("pinion_connections_dismissed_total{"));
+    lines.map(|line| line.rsplit(' ').next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0)).sum()
 }
 
 fn used_by_clients(kvd: &Kvd) -> usize {
@@ -145,7 +145,7 @@ fn long_commands_that_never_end_stay_within_the_memory() {
         }
         siege.serve(200);
         // Who holds what others wait for without going on is closed, one after the other.
-        siege.wait("some are closed", |siege| siege.dismissed() >= 4);
+        siege.wait("some are closed", |siege| dismissed(&siege.kvd) >= 4);
         siege.serve(200);
         siege.end();
     }
@@ -189,7 +189,7 @@ fn long_frames_that_never_end_stay_within_the_memory() {
         siege.attack(&address, frames.clone());
     }
     siege.serve(200);
-    siege.wait("some are closed", |siege| siege.dismissed() >= 4);
+    siege.wait("some are closed", |siege| dismissed(&siege.kvd) >= 4);
     siege.end();
 }
 
@@ -339,4 +339,31 @@ fn long_values_on_their_way_to_the_disk_stay_within_the_memory() {
         (0..4000).for_each(|_| assert_eq!(ordinary.reply(), Reply::ok()));
     }
     siege.end();
+}
+
+#[test]
+fn who_takes_its_answers_goes_on_while_others_hold_nearly_all_of_the_memory() {
+    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let (_root, dir) = store_dir();
+    let kvd = Kvd::start(&dir, &["--shards", "1", "--memory", "32MiB"]);
+    let mut honest = kvd.resp();
+    let value = vec![b'v'; 60_000];
+    assert_eq!(honest.call(&[b"SET", &b"large"[..], &value]), Reply::ok());
+    // A quarter of what there is to divide is for connections: nearly all of that.
+    let most = (32 * MIB - 4 * MIB) / 4 - 300_000;
+    let line = [&b"GET "[..], &[b'k'; 60_000]].concat();
+    let mut others = Vec::new();
+    while used_by_clients(&kvd) < most {
+        assert!(others.len() < 1000, "what they send isn't kept");
+        let mut other = TcpStream::connect(&kvd.resp).expect("kvd listens");
+        other.write_all(&line).expect("the beginning of a command is taken");
+        others.push(other);
+    }
+    const ROUNDS: usize = 8;
+    honest.send_bytes(&[encode(&["GET", "large"]), encode(&["GET", "none"])].concat().repeat(ROUNDS));
+    for _ in 0..ROUNDS {
+        assert_eq!(honest.reply(), Reply::bulk(&value));
+        assert_eq!(honest.reply(), Reply::Null);
+    }
+    assert_eq!(dismissed(&kvd), 0, "nobody had to go for it");
 }

@@ -4,6 +4,7 @@ use pinion_cluster::config::{Config, file, flags};
 use pinion_cluster::error::Error;
 use pinion_cluster::logging::{self, LogControl};
 use pinion_cluster::node::events::Events;
+use pinion_cluster::node::heap::Heap;
 use pinion_cluster::node::{self, Node};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -48,6 +49,7 @@ fn run(parsed: &flags::Parsed) -> Result<(), Error> {
     }
     pinion_engine::drive::return_large_buffers();
     let log = logging::start(&config.log, config.log_format)?;
+    let _heap = Heap::look_after(config.memory_bytes);
     for warning in &config.warnings {
         tracing::warn!(target: TARGET, "{warning}");
     }

@@ -174,11 +174,12 @@ impl CoreState {
         if self.hub.forwards.port().has_mail() {
             self.turn(io).take_mail();
         }
+        self.shard.resume_left_over(&mut Sink { hub: &mut self.hub, io });
         self.turn(io).walk();
         self.turn(io).leave();
         self.turn(io).go_on();
         self.turn(io).next_slices();
-        self.turn(io).next_bulk();
+        self.turn(io).next_batches();
         self.release_writers(io);
         self.relieve(io);
         self.drive(io, performer);
@@ -213,7 +214,7 @@ impl CoreState {
     /// Closes the shard's batch and starts what it asks for.
     fn drive<S: Sockets>(&mut self, io: &mut S, performer: &mut impl Performer<S>) {
         loop {
-            self.shard.end_turn(&mut Sink { hub: &mut self.hub, io });
+            self.shard.end_turn();
             for request in self.shard.take_requests() {
                 performer.start(io, request);
             }

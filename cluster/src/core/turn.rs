@@ -1,5 +1,6 @@
 //! What sessions work with during a turn: the shard, the hub and the sockets, and how requests get to their shard.
 
+use super::bulk::Share;
 use super::deliver::{ANSWER_COST, SPENT_MAX, Sink, deliver};
 use super::forward::Parcel;
 use super::hub::{Hub, Mail, TAKES_NO_WRITES};
@@ -34,8 +35,14 @@ const BRAKE_MAX_US: u64 = 30_000_000;
 const TAKEN_OVER_BYTES_MAX: usize = 3 << 20;
 
 /// Writes that a forming commit may have before a batch waits for the one after it: all of a commit are applied in one turn.
-/// A write of one key waits behind so many requests, however long they are, so that it isn't always too late.
 const COMMIT_OPS_MAX: usize = 4096;
+
+/// Requests that may wait for a forming commit before a write of one key waits for the one after it. Not writes: behind long
+/// batches it would always be too late.
+const COMMIT_REQUESTS_MAX: usize = 4096;
+
+/// Writes that a forming commit may have before requests of other cores are left where they are.
+const TAKEN_OVER_OPS_MAX: usize = 2 * COMMIT_OPS_MAX;
 
 /// A core at work.
 pub struct Turn<'a, S> {
@@ -68,21 +75,20 @@ impl<S: Sockets> Turn<'_, S> {
     }
 
     /// Whether a batch of so many operations may begin now; if not, the connection is held until it may.
-    pub fn has_room_for_batch(&mut self, ops: usize, conn: ConnId) -> bool {
-        if self.hub.bulk.has_room(ops) {
-            return true;
+    pub fn begin_batch(&mut self, ops: usize, conn: ConnId) -> Option<Share> {
+        let share = self.hub.bulk.begin(ops, conn);
+        if share.is_none() {
+            self.hub.bulk.wait(ops, conn);
+            self.hub.hold(self.io, conn, Hold::Batch);
         }
-        self.hub.bulk.wait(conn);
-        self.hub.hold(self.io, conn, Hold::Credit);
-        false
+        share
     }
 
-    /// Lets the connection go on whose long batch has waited longest, if none is under way.
-    pub fn next_bulk(&mut self) {
-        while let Some(conn) = self.hub.bulk.next() {
-            if self.hub.sessions.get(conn).is_some() {
-                return self.hub.lift(self.io, conn, Hold::Credit);
-            }
+    /// Lets those go on whose long batches may begin.
+    pub fn next_batches(&mut self) {
+        let Hub { bulk, sessions, .. } = &mut *self.hub;
+        for conn in bulk.grant(|conn| sessions.get(conn).is_some()) {
+            self.hub.lift(self.io, conn, Hold::Batch);
         }
     }
 
@@ -186,7 +192,7 @@ impl<S: Sockets> Turn<'_, S> {
             let forming = self.shard.forming_bytes();
             let is_nearly_full = self.shard.write_delay_us() >= BRAKE_DELAY_US
                 || (forming > 0 && forming + bytes > self.hub.commit_bytes_max)
-                || self.shard.forming_requests() >= COMMIT_OPS_MAX
+                || self.shard.forming_requests() >= COMMIT_REQUESTS_MAX
                 || (ops > 1 && self.shard.forming_ops() >= COMMIT_OPS_MAX);
             is_nearly_full && self.shard.read_only_reason().is_none()
         } else {
@@ -307,7 +313,8 @@ impl<S: Sockets> Turn<'_, S> {
         let most = self.hub.commit_bytes_max.min(TAKEN_OVER_BYTES_MAX);
         self.hub.spent < self.hub.mail.requests_until
             && self.shard.forming_bytes() < most
-            && self.shard.forming_requests() < COMMIT_OPS_MAX
+            && self.shard.forming_requests() < COMMIT_REQUESTS_MAX
+            && self.shard.forming_ops() < TAKEN_OVER_OPS_MAX
             && (self.shard.write_delay_us() < BRAKE_DELAY_US || self.shard.read_only_reason().is_some())
             && self.hub.forwards.port().keeps_up(core)
     }

@@ -12,6 +12,7 @@
 mod cpus;
 pub mod events;
 mod files;
+pub mod heap;
 pub mod listeners;
 pub mod liveness;
 mod medium;

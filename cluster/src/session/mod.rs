@@ -27,9 +27,9 @@ use wire::WireSession;
 
 /// Why a connection's input isn't taken in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
+#[repr(u16)]
 pub enum Hold {
-    /// Another core has no credit left for it, or other long batches are under way.
+    /// Another core has no credit left for it.
     Credit = 1,
     /// It has too many requests or bytes under way.
     InFlight = 2,
@@ -45,6 +45,8 @@ pub enum Hold {
     Memory = 64,
     /// A long command goes on in another turn.
     Slice = 128,
+    /// Other long batches are under way.
+    Batch = 256,
 }
 
 /// Requests that one connection may have under way.
@@ -113,7 +115,7 @@ pub struct Session {
     pub braked_since_us: Option<u64>,
     /// An update of it waited for its turn.
     pub was_put_off: bool,
-    holds: u8,
+    holds: u16,
     /// Requests for values that it may have under way now, and the size of values that this reckons with.
     window: usize,
     answer_bytes: usize,
@@ -149,20 +151,20 @@ impl Session {
     /// Adds a hold; `true` if it is the first, so that the reactor must pause.
     pub fn hold(&mut self, hold: Hold) -> bool {
         let first = self.holds == 0;
-        self.holds |= hold as u8;
+        self.holds |= hold as u16;
         first
     }
 
     /// Lifts a hold; `true` if it was the last, so that the reactor must resume.
     pub fn lift(&mut self, hold: Hold) -> bool {
         let held = self.holds != 0;
-        self.holds &= !(hold as u8);
+        self.holds &= !(hold as u16);
         held && self.holds == 0
     }
 
     /// Whether a hold is on.
     pub fn has(&self, hold: Hold) -> bool {
-        self.holds & hold as u8 != 0
+        self.holds & hold as u16 != 0
     }
 
     /// Whether any hold is on.
@@ -201,7 +203,7 @@ impl Session {
     pub fn describe(&self) -> String {
         let (in_flight, holds, window) = (self.in_flight(), self.holds, self.window);
         format!(
-            "{in_flight} in flight of {window}, holds {holds:08b}, leftover {}, kept {:?}",
+            "{in_flight} in flight of {window}, holds {holds:09b}, leftover {}, kept {:?}",
             self.leftover, self.reads
         )
     }

@@ -440,6 +440,7 @@ fn count_holds(state: &mut CoreState, counters: &mut Counters) {
             (Hold::Throttle, "held writers"),
             (Hold::InFlight, "full connections"),
             (Hold::Memory, "connections that wait for memory"),
+            (Hold::Batch, "batches that wait for others"),
         ] {
             if session.has(hold) {
                 counters.count(name);

@@ -53,3 +53,9 @@ const MAPPED_ALLOCATION: i32 = 128 << 10;
 pub fn return_large_buffers() {
     syscalls::map_allocations_from(MAPPED_ALLOCATION);
 }
+
+/// Gives back what is free in the heaps of all threads. Who allocates meanwhile waits for as long as its heap takes: some
+/// milliseconds where much is free in small pieces. See docs/decisions/0005.
+pub fn return_free_memory() {
+    syscalls::trim_heap();
+}

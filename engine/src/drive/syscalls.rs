@@ -84,6 +84,17 @@ pub fn map_allocations_from(bytes: i32) {
     unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, bytes) };
 }
 
+/// Gives back to the system what is free in the arenas of the C heap, under the lock of each.
+#[cfg(target_env = "gnu")]
+pub fn trim_heap() {
+    // SAFETY: the allocator gives back only pages in which nothing is allocated.
+    unsafe { libc::malloc_trim(0) };
+}
+
+/// Other C libraries have no such call.
+#[cfg(not(target_env = "gnu"))]
+pub fn trim_heap() {}
+
 /// Other C libraries give large allocations back by themselves.
 #[cfg(not(target_env = "gnu"))]
 pub fn map_allocations_from(_: i32) {}

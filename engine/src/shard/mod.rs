@@ -112,7 +112,9 @@ pub struct Shard {
     is_closing: bool,
     /// When a forming commit that nobody waits for was first put off, by the monotonic clock.
     forming_since_us: Option<u64>,
-    /// Bytes of values that this turn has taken in, applied or kept for an answer, and whether the forming commit was put off for that.
+    /// Bytes of values that updates have read or copied in this turn which had waited for them.
+    resumed_bytes: usize,
+    /// Bytes of writes that this turn has taken in or applied, and of values that updates read; and whether the forming commit was put off for that.
     copied_bytes: usize,
     is_put_off: bool,
     /// A log write failed, and what it left isn't settled.
@@ -132,7 +134,7 @@ impl Shard {
     pub fn tick(&mut self, now: Now) {
         self.mono_us = self.mono_us.max(now.mono_us);
         self.clock.tick(&now);
-        self.copied_bytes = 0;
+        (self.copied_bytes, self.resumed_bytes) = (0, 0);
     }
 
     /// Takes a request. Its answer goes to `out`, in this call or a later one.
@@ -196,10 +198,8 @@ impl Shard {
         self.background_done(id, result);
     }
 
-    /// Ends a turn: requests that were left to it go on, what arrived becomes one log write (if none is in flight), and due
-    /// jobs start.
-    pub fn end_turn(&mut self, out: &mut impl Answers) {
-        self.resume_put_off(out);
+    /// Ends a turn: what arrived becomes one log write (if none is in flight), and due jobs start.
+    pub fn end_turn(&mut self) {
         self.settle_doubt();
         self.start_commit();
         self.schedule();
@@ -253,9 +253,9 @@ impl Shard {
         self.forming.requests()
     }
 
-    /// Whether requests that could go on were left to the next turn.
-    pub fn has_put_off(&self) -> bool {
-        self.parked.has_put_off()
+    /// Whether requests that could go on were left over for the next turn.
+    pub fn has_left_over(&self) -> bool {
+        self.parked.has_left_over()
     }
 
     /// Whether a commit is being written to the log.

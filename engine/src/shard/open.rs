@@ -101,6 +101,7 @@ impl Shard {
             wants_flush: is_full,
             is_closing: false,
             forming_since_us: None,
+            resumed_bytes: 0,
             copied_bytes: 0,
             is_put_off: false,
             doubt,

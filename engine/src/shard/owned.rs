@@ -79,6 +79,11 @@ impl OwnedUpdate {
 }
 
 impl OwnedOp {
+    /// Whether it changes keys that it names.
+    pub fn is_update(&self) -> bool {
+        matches!(self.0, Shape::Update { .. } | Shape::UpdateMany { .. })
+    }
+
     /// Copies an operation.
     pub fn new(op: &Op<'_>) -> OwnedOp {
         OwnedOp(match *op {

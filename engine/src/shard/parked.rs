@@ -95,7 +95,7 @@ pub(super) struct ParkedRequests {
     long_bytes: usize,
     long: VecDeque<Piece>,
     /// Those that have all they waited for, and go on in another turn.
-    put_off: VecDeque<Waiting>,
+    left_over: VecDeque<Waiting>,
     next: u64,
     bytes: usize,
     /// How often a request parked for a block, ever.
@@ -112,6 +112,10 @@ impl Parked {
         work + self.lines.iter().map(|key| key.len() + 32).sum::<usize>()
             + size_of::<Parked>()
             + self.pinned_bytes
+    }
+
+    fn is_update(&self) -> bool {
+        matches!(&self.request.work, Work::Op(op) if op.is_update())
     }
 
     /// Bytes of blocks that it pays for.
@@ -184,19 +188,23 @@ impl ParkedRequests {
         self.requests.insert(waiting, parked);
     }
 
-    /// Leaves a request that may go on to another turn.
-    pub fn put_off(&mut self, waiting: Waiting) {
-        self.put_off.push_back(waiting);
+    /// Leaves a request that may go on for another turn, if it is an update: a read asks for its part of the turn itself.
+    pub fn leave_over(&mut self, waiting: Waiting) -> bool {
+        let is_update = self.requests.get(&waiting).is_some_and(Parked::is_update);
+        if is_update {
+            self.left_over.push_back(waiting);
+        }
+        is_update
     }
 
-    /// The first of those that were left to this turn.
-    pub fn next_put_off(&mut self) -> Option<Waiting> {
-        self.put_off.pop_front()
+    /// The first of those that were left over.
+    pub fn next_left_over(&mut self) -> Option<Waiting> {
+        self.left_over.pop_front()
     }
 
-    /// Whether some were left to the next turn.
-    pub fn has_put_off(&self) -> bool {
-        !self.put_off.is_empty()
+    /// Whether some were left over.
+    pub fn has_left_over(&self) -> bool {
+        !self.left_over.is_empty()
     }
 
     /// Makes a request wait for blocks, which somebody must [`ParkedRequests::read`].

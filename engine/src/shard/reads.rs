@@ -18,8 +18,9 @@ use smallvec::SmallVec;
 /// So many keys of a read of several are looked at together: their blocks are in memory at once.
 const SLICE_KEYS: usize = 64;
 
-/// Requests that waited don't go on in a turn that has copied so many bytes of values.
+/// Updates that waited for long values don't go on in a turn in which others have read or copied so many bytes of these.
 const RESUMED_BYTES_MAX: usize = 1 << 20;
+
 /// What an answer to one key of several takes beside its value, about, bytes.
 const ITEM_BYTES: usize = 32;
 
@@ -340,30 +341,36 @@ impl Shard {
         failed.into_iter().for_each(|(waiting, text)| self.give_up(waiting, &text, out));
         ready.into_iter().for_each(|waiting| self.resume(waiting, out));
         // What was read is let go by now, unless somebody needs it still.
-        self.parked.read_long(self.budgets.parked, &mut self.io);
+        self.read_long();
     }
 
     /// Goes on with a request that has its blocks, if it is its turn; then with those behind it. Many may have waited for the
-    /// same long value: a turn that has copied much leaves the rest to the next.
+    /// same long value: a turn in which updates have copied much leaves the others over.
     pub(super) fn resume(&mut self, waiting: Waiting, out: &mut impl Answers) {
         let mut ready = Ready::from_slice(&[waiting]);
         while let Some(waiting) = ready.pop() {
-            if self.copied_bytes >= RESUMED_BYTES_MAX {
-                self.parked.put_off(waiting);
-            } else {
+            if self.resumed_bytes < RESUMED_BYTES_MAX || !self.parked.leave_over(waiting) {
                 ready.extend(self.resume_one(waiting, out));
             }
         }
     }
 
-    /// Goes on with those that were left to this turn, one in any case.
-    pub(super) fn resume_put_off(&mut self, out: &mut impl Answers) {
-        while let Some(waiting) = self.parked.next_put_off() {
+    /// Goes on with updates that the turns before left over: called in every turn, before what reacts to answers. If this one
+    /// has no time for any, one went on in it.
+    pub fn resume_left_over(&mut self, out: &mut impl Answers) {
+        while self.resumed_bytes < RESUMED_BYTES_MAX
+            && let Some(waiting) = self.parked.next_left_over()
+        {
             let next = self.resume_one(waiting, out);
             next.into_iter().for_each(|waiting| self.resume(waiting, out));
-            if self.copied_bytes >= RESUMED_BYTES_MAX {
-                return;
-            }
+        }
+        self.read_long();
+    }
+
+    /// Reads the next long blocks that are waited for, if those before are let go.
+    fn read_long(&mut self) {
+        if !self.parked.has_left_over() {
+            self.parked.read_long(self.budgets.parked, &mut self.io);
         }
     }
 
@@ -399,7 +406,10 @@ impl Shard {
         // A read that waited for its turn sees what was before it; one that only waited for blocks, its arrival.
         let reader = if parked.lines.is_empty() { Reader::At(parked.at) } else { Reader::Newest };
         let OwnedRequest { target, work: Work::Op(op) } = &parked.request else { return Flow::Done };
-        op.with(|op| self.dispatch(target, &op, reader, out))
+        let copied_before = self.copied_bytes;
+        let flow = op.with(|op| self.dispatch(target, &op, reader, out));
+        self.resumed_bytes += self.copied_bytes - copied_before;
+        flow
     }
 
     /// Refuses a waiting request and lets those behind it go on.

@@ -126,7 +126,7 @@ impl Shard {
             self.clock_due_us(),
             self.background_due_us(),
             self.doubt_due_us(),
-            self.has_put_off().then_some(self.mono_us),
+            self.has_left_over().then_some(self.mono_us),
         ];
         times.into_iter().flatten().min()
     }

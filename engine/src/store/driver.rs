@@ -75,9 +75,10 @@ impl Driver {
     /// One turn: hands on what the shard asks for, waits for up to `wait` if nothing has happened, takes what is done.
     pub fn turn(&mut self, wait: Option<Duration>, out: &mut impl Answers) -> Result<(), Error> {
         self.shard.tick(self.clock.soon());
-        self.shard.end_turn(out);
+        self.shard.resume_left_over(out);
+        self.shard.end_turn();
         self.hand_over();
-        let waited = match wait.filter(|_| !self.shard.has_put_off()) {
+        let waited = match wait.filter(|_| !self.shard.has_left_over()) {
             None => self.ring.poll(),
             Some(wait) => self.ring.wait(1, Some(wait)).map(drop),
         };
@@ -95,7 +96,7 @@ impl Driver {
                 BackgroundEvent::Io(completion) => self.shard.complete(completion, out),
             }
         }
-        self.shard.end_turn(out);
+        self.shard.end_turn();
         self.hand_over();
         Ok(())
     }

@@ -187,9 +187,7 @@ pub fn batch(
     responder: Responder,
     ops: BatchOps<'_>,
 ) -> Taken {
-    if !turn.has_room_for_batch(ops.len(), conn) {
-        return Taken::NotYet;
-    }
+    let Some(share) = turn.begin_batch(ops.len(), conn) else { return Taken::NotYet };
     let updates: Vec<(&[u8], Update<'_>)> = ops
         .iter()
         .map(|op| {
@@ -228,7 +226,7 @@ pub fn batch(
             return Taken::NotYet;
         }
     }
-    gather.share = Some(turn.hub.bulk.begin(updates.len()));
+    gather.share = Some(share);
     let Some(place) = begin(turn, conn, responder, Class::Write, gather) else { return Taken::Yes };
     let mut wanted: Vec<(&[u8], Update<'_>)> = Vec::new();
     for (part, (partition, places)) in groups.into_iter().enumerate() {

@@ -104,5 +104,5 @@ fn updates_that_waited_for_the_same_one_go_on_in_several_turns() {
         most = most.max(after - before);
     }
     assert!(most <= 4, "{most} of them went on in one turn");
-    assert!(hand.shard.parked.is_empty() && !hand.shard.has_put_off());
+    assert!(hand.shard.parked.is_empty() && !hand.shard.has_left_over());
 }

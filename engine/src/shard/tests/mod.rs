@@ -209,7 +209,8 @@ impl Hand {
     /// Ends the turn; what the shard asks for is held.
     fn end_turn(&mut self) {
         self.shard.tick(self.now);
-        self.shard.end_turn(&mut self.answered);
+        self.shard.resume_left_over(&mut self.answered);
+        self.shard.end_turn();
         self.held.extend(self.shard.take_requests());
         let jobs = self.shard.take_jobs();
         self.jobs.extend(jobs.map(|(id, job)| Running {

@@ -153,7 +153,8 @@ impl Node {
 
     fn end_turn(&mut self) {
         self.shard.tick(now(self.now_us));
-        self.shard.end_turn(&mut self.answers);
+        self.shard.resume_left_over(&mut self.answers);
+        self.shard.end_turn();
         self.was_in_doubt |= self.shard.failure().is_some();
         let requests: Vec<IoRequest> = self.shard.take_requests().collect();
         for request in requests {
