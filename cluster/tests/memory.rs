@@ -350,7 +350,7 @@ fn who_takes_its_answers_goes_on_while_others_hold_nearly_all_of_the_memory() {
     let value = vec![b'v'; 60_000];
     assert_eq!(honest.call(&[b"SET", &b"large"[..], &value]), Reply::ok());
     // A quarter of what there is to divide is for connections: nearly all of that.
-    let most = (32 * MIB - 4 * MIB) / 4 - 300_000;
+    let most = (32 * MIB - 7 * MIB / 2) / 4 - 300_000;
     let line = [&b"GET "[..], &[b'k'; 60_000]].concat();
     let mut others = Vec::new();
     while used_by_clients(&kvd) < most {

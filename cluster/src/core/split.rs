@@ -11,7 +11,7 @@ pub struct Split {
 }
 
 /// What a core takes that is in no account, bytes: stacks, rings, the buffers of its background thread, its part of HTTP.
-const OWN_BYTES: usize = 4 << 20;
+const OWN_BYTES: usize = 7 << 19;
 
 /// What a connection costs that does nothing, bytes: its places in the reactor and among the sessions.
 pub const CONNECTION_BYTES: usize = 1 << 10;

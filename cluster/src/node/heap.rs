@@ -96,7 +96,7 @@ mod tests {
     fn growth_and_time_are_reasons_and_a_long_trim_is_not_repeated_soon() {
         let begin = Instant::now();
         let after = |ms: u64| begin + Duration::from_millis(ms);
-        let mut schedule = Schedule::new(64 * MIB, begin);
+        let mut schedule = Schedule::new(128 * MIB, begin);
         schedule.trimmed(20 * MIB, begin, after(1));
         assert!(!schedule.is_due(24 * MIB, after(200)));
         assert!(!schedule.is_due(25 * MIB, after(50)), "it rests");
