@@ -13,15 +13,22 @@ pub struct Split {
 /// What a core takes that is in no account, bytes: stacks, rings, the buffers of its background thread, its part of HTTP.
 const OWN_BYTES: usize = 7 << 19;
 
+/// The part of the rest that is left to the C heap for what it holds free between what is in use, and its most, bytes: about
+/// twice what it may grow by until that is given back ([`Heap`](crate::node::heap::Heap)).
+const HEAP_PART: usize = 16;
+const HEAP_BYTES_MAX: usize = 32 << 20;
+
 /// What a connection costs that does nothing, bytes: its places in the reactor and among the sessions.
 pub const CONNECTION_BYTES: usize = 1 << 10;
 
 impl Split {
-    /// Of so many bytes a little is what a core takes in any case; of the rest, a quarter is for connections.
+    /// Of so many bytes a little is what a core takes in any case; of the rest, a quarter is for connections, and a little
+    /// for nobody.
     pub fn of(core_bytes: usize) -> Split {
         let to_divide = core_bytes - OWN_BYTES.min(core_bytes / 8);
         let connections = to_divide / 4;
-        Split { shard: to_divide - connections, connections }
+        let heap = (to_divide / HEAP_PART).min(HEAP_BYTES_MAX);
+        Split { shard: to_divide - connections - heap, connections }
     }
 
     /// The longest value that is taken, bytes: one may come in while another leaves.
@@ -70,8 +77,10 @@ mod tests {
     fn the_two_parts_are_the_whole_and_the_limits_fit() {
         for bytes in [16 * MIB, 32 * MIB + 3, 1 << 40] {
             let split = Split::of(bytes);
-            let own = bytes - split.shard - split.connections;
-            assert!(own == OWN_BYTES.min(bytes / 8) && split.shard >= 3 * split.connections, "{split:?}");
+            let own = OWN_BYTES.min(bytes / 8);
+            let heap = bytes - own - split.shard - split.connections;
+            assert!(heap == ((bytes - own) / HEAP_PART).min(HEAP_BYTES_MAX), "{split:?}");
+            assert!(split.shard + heap >= 3 * split.connections, "{split:?}");
             assert!(split.command_bytes_max() > split.value_bytes_max() + (64 << 10));
             let idle = split.connections_max() * CONNECTION_BYTES + split.spare_bytes_max();
             assert!(idle + split.connections / 32 + split.command_bytes_max() <= split.connections);

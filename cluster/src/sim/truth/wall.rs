@@ -2,7 +2,7 @@
 //!
 //! 1. It becomes only what the machine's is.
 //! 2. One that had stood for a minute follows a step of over 10 s when that has stood for a minute: not sooner, and not much
-//!    later.
+//!    later. What the machine showed between two looks of one minute, which nobody saw, doesn't count.
 //! 3. It is written down soon behind its first minute, whatever else is written. An opening in the same boot then goes on
 //!    with it, and believes it.
 
@@ -28,11 +28,41 @@ pub(super) struct Wall {
     since_us: u64,
     /// Until when it may change at once.
     unsure_until_us: u64,
+    /// What the machine showed at the last look, since when about that at each, and when that was.
+    seen: Seen,
     /// When the log couldn't be written last.
     unwell_us: u64,
     /// Whether it is written down that it has stood for a minute: for sure, and perhaps.
     is_written: bool,
     may_be_written: bool,
+}
+
+/// A wall clock that was looked at again and again.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    ahead_us: i64,
+    since_us: u64,
+    at_us: u64,
+}
+
+impl Seen {
+    fn begin(clock: &Clock) -> Seen {
+        Seen { ahead_us: clock.ahead_us(), since_us: clock.us(), at_us: clock.us() }
+    }
+
+    fn look(&mut self, clock: &Clock) {
+        let is_same = self.ahead_us.abs_diff(clock.ahead_us()) <= STEP_US + SLACK_US;
+        if is_same && clock.us() <= self.at_us + 2 * LOOK_US + SLACK_US {
+            (self.ahead_us, self.at_us) = (clock.ahead_us(), clock.us());
+        } else {
+            *self = Seen::begin(clock);
+        }
+    }
+
+    fn has_stood(&self, ahead_us: i64) -> bool {
+        let stands_us = self.at_us - self.since_us;
+        self.ahead_us.abs_diff(ahead_us) <= STEP_US + SLACK_US && stands_us + SLACK_US >= STANDS_US
+    }
 }
 
 /// What a core shows behind its turn.
@@ -61,6 +91,7 @@ impl Wall {
             ever: hull(ever, (ahead_us, ahead_us)),
             since_us,
             unsure_until_us: if is_written { 0 } else { since_us + STANDS_US },
+            seen: Seen::begin(clock),
             unwell_us: since_us,
             is_written,
             may_be_written: is_written,
@@ -75,6 +106,7 @@ impl Wall {
     /// A core has had its turn; `kept_us`: as of when its log is known to know the time.
     pub fn looked(&mut self, look: Look, kept_us: u64, clock: &Clock, slept_us: u64) -> Result<(), String> {
         let (now_us, right_us) = (clock.us(), clock.ahead_us());
+        self.seen.look(clock);
         self.follow(ahead_us(&look.clocks, clock), clock)?;
         if self.since_us.max(slept_us) + COUNTS_US <= now_us
             && !clock.was_set_within(COUNTS_US)
@@ -107,7 +139,9 @@ impl Wall {
         }
         if step_us > STEP_US + SLACK_US {
             let is_unsure = clock.us() <= self.unsure_until_us;
-            if !is_unsure && !clock.has_stood(ahead_us, STANDS_US, STEP_US + SLACK_US) {
+            let has_stood =
+                clock.has_stood(ahead_us, STANDS_US, STEP_US + SLACK_US) || self.seen.has_stood(ahead_us);
+            if !is_unsure && !has_stood {
                 return Err(format!(
                     "its wall clock went {step_us} us, by one that hasn't stood for a minute"
                 ));
