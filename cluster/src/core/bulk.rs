@@ -2,7 +2,8 @@
 //!
 //! Each costs its shards milliseconds, and other requests come behind those parts of it that lie in the mesh or in the forming
 //! commit already. So one core has so many operations of batches under way at once; one batch of any length always may be.
-//! Those that wait begin in the order of arrival, and none that comes later begins before them.
+//! Those that wait begin in the order of arrival, and none that comes later begins before them. Who is held for another reason
+//! when its turn has come (a shard that is nearly full, a core without credit) waits anew.
 //!
 //! A batch counts until it is answered, or its connection is gone; what its shards still have to do then counts no more.
 
@@ -65,13 +66,12 @@ impl Bulk {
 
     /// The connections that go on now and whose batch begins in the next turn, in the order of arrival. Those that are not
     /// there any more are passed over.
-    pub fn grant(&mut self, is_there: impl FnMut(ConnId) -> bool) -> Vec<ConnId> {
+    pub fn grant(&mut self, mut is_there: impl FnMut(ConnId) -> bool) -> Vec<ConnId> {
         // Whoever didn't begin in the turn that it was given for asks anew.
         self.granted.clear();
         if self.waiting.is_empty() {
             return Vec::new();
         }
-        let mut is_there = is_there;
         self.waiting.retain(|&(conn, _)| is_there(conn));
         while let Some(&(conn, ops)) = self.waiting.front()
             && self.has_room(ops)

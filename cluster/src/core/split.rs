@@ -1,5 +1,5 @@
-//! How a core's share of `--memory` is split: its shard has one part, its connections the other. What a single command or
-//! value may take follows from the part of the connections.
+//! How a core's share of `--memory` is split: its shard has one part, its connections another, the heap a little. What a single
+//! command or value may take follows from the part of the connections.
 
 /// How a core's share of `--memory` is divided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +74,7 @@ mod tests {
     const MIB: usize = 1 << 20;
 
     #[test]
-    fn the_two_parts_are_the_whole_and_the_limits_fit() {
+    fn the_parts_are_the_whole_and_the_limits_fit() {
         for bytes in [16 * MIB, 32 * MIB + 3, 1 << 40] {
             let split = Split::of(bytes);
             let own = OWN_BYTES.min(bytes / 8);

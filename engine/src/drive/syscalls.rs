@@ -84,6 +84,10 @@ pub fn map_allocations_from(bytes: i32) {
     unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, bytes) };
 }
 
+/// Other C libraries give large allocations back by themselves.
+#[cfg(not(target_env = "gnu"))]
+pub fn map_allocations_from(_: i32) {}
+
 /// Gives back to the system what is free in the arenas of the C heap, under the lock of each.
 #[cfg(target_env = "gnu")]
 pub fn trim_heap() {
@@ -94,7 +98,3 @@ pub fn trim_heap() {
 /// Other C libraries have no such call.
 #[cfg(not(target_env = "gnu"))]
 pub fn trim_heap() {}
-
-/// Other C libraries give large allocations back by themselves.
-#[cfg(not(target_env = "gnu"))]
-pub fn map_allocations_from(_: i32) {}

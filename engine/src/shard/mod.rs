@@ -112,9 +112,10 @@ pub struct Shard {
     is_closing: bool,
     /// When a forming commit that nobody waits for was first put off, by the monotonic clock.
     forming_since_us: Option<u64>,
-    /// Bytes of values that updates have read or copied in this turn which had waited for them.
+    /// Bytes of values that this turn's updates have read or copied which had waited for a block, or for their turn on a key.
     resumed_bytes: usize,
-    /// Bytes of writes that this turn has taken in or applied, and of values that updates read; and whether the forming commit was put off for that.
+    /// Bytes of writes that this turn has taken in or applied, and of values that updates read; and whether the forming commit
+    /// was put off for that.
     copied_bytes: usize,
     is_put_off: bool,
     /// A log write failed, and what it left isn't settled.

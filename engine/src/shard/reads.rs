@@ -358,6 +358,9 @@ impl Shard {
     /// Goes on with updates that the turns before left over: called in every turn, before what reacts to answers. If this one
     /// has no time for any, one went on in it.
     pub fn resume_left_over(&mut self, out: &mut impl Answers) {
+        if !self.parked.has_left_over() {
+            return;
+        }
         while self.resumed_bytes < RESUMED_BYTES_MAX
             && let Some(waiting) = self.parked.next_left_over()
         {
