@@ -3,7 +3,7 @@
 mod common;
 
 use common::resp::Reply;
-use common::{Kvd, command, refused, stderr};
+use common::{Kvd, command, refused, stderr, wait_until};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -68,7 +68,7 @@ fn fill_up(mut file: File) {
 #[test]
 fn a_full_disk_refuses_writes_serves_reads_and_recovers_by_itself() {
     let Some(small) = Small::mount(300) else { return };
-    let dir = small.path().join("store");
+    let (_elsewhere, dir) = small.store();
     let kvd = Kvd::start(&dir, &["--shards", "1", "--memory", "64MB"]);
     let mut resp = kvd.resp();
     assert_eq!(resp.call(&["SET", "before", "x"]), Reply::ok());
@@ -96,7 +96,9 @@ fn a_full_disk_refuses_writes_serves_reads_and_recovers_by_itself() {
     assert!(ready.starts_with("HTTP/1.1 503") && ready.contains("the disk is full"), "{ready}");
     let health = kvd.http("/health");
     assert!(health.starts_with("HTTP/1.1 200") && health.contains(r#""status":"read-only""#), "{health}");
-    assert_eq!(kvd.log().matches("shard 0 takes no writes: the disk is full").count(), 1, "{}", kvd.log());
+    let told = |text: &str| kvd.log().matches(text).count();
+    wait_until("the log says so", || told("shard 0 takes no writes: the disk is full") > 0);
+    assert_eq!(told("shard 0 takes no writes: the disk is full"), 1, "{}", kvd.log());
     assert!(!kvd.log().contains("the shard's directory"), "{}", kvd.log());
     std::fs::remove_file(ballast).expect("the ballast is ours");
     let until = Instant::now() + common::DEADLINE;
@@ -108,7 +110,7 @@ fn a_full_disk_refuses_writes_serves_reads_and_recovers_by_itself() {
         assert_eq!(resp.call(&["STRLEN", key]), Reply::Integer(512 << 10), "{key}");
     }
     assert!(kvd.http("/ready").starts_with("HTTP/1.1 200"));
-    assert!(kvd.log().contains("shard 0 takes writes again"), "{}", kvd.log());
+    wait_until("the log says so", || told("shard 0 takes writes again") > 0);
     kvd.kill();
     let kvd = Kvd::start(&dir, &["--memory", "64MB"]);
     let mut resp = kvd.resp();
@@ -142,7 +144,7 @@ fn a_start_on_a_full_disk_serves_reads_leaves_nothing_and_takes_writes_when_ther
             ready.starts_with("HTTP/1.1 503") && ready.contains("there is no room for the log"),
             "{ready}"
         );
-        assert!(kvd.log().contains("there is no room for the log in"), "{}", kvd.log());
+        wait_until("the log says so", || kvd.log().contains("there is no room for the log in"));
         kvd.kill();
         // The file of an attempt that was under way when it was killed may be there: the next start removes it.
         let left = files().len();
@@ -172,7 +174,8 @@ fn a_start_on_a_full_disk_serves_reads_leaves_nothing_and_takes_writes_when_ther
 #[test]
 fn a_shard_without_room_refuses_at_once_says_so_once_and_answers_the_reads_behind() {
     let Some(small) = Small::mount(300) else { return };
-    let kvd = Kvd::start(&small.path().join("store"), &["--shards", "2", "--memory", "64MB"]);
+    let (_elsewhere, dir) = small.store();
+    let kvd = Kvd::start(&dir, &["--shards", "2", "--memory", "64MB"]);
     let mut resp = kvd.resp();
     let value = vec![b'v'; 256 << 10];
     let ballast = fill(small.path());

@@ -21,6 +21,13 @@ impl Pieces {
     /// Length of a piece at most: so much is copied in some ten microseconds.
     pub const BYTES: usize = 256 << 10;
 
+    /// One long element, cut into pieces.
+    pub fn of(element: &[u8]) -> Pieces {
+        let mut pieces = Pieces { len: 1, bytes: element.len(), ..Pieces::default() };
+        pieces.pieces.extend(element.chunks(Self::BYTES).map(<[u8]>::to_vec));
+        pieces
+    }
+
     /// Appends an element as it is.
     pub fn push(&mut self, element: &[u8]) {
         self.with_room_for(element.len()).extend_from_slice(element);
@@ -117,6 +124,19 @@ mod tests {
         }
         assert!(out == whole, "nothing is lost or moved");
         assert_eq!((pieces, list.memory_bytes()), (whole.len().div_ceil(Pieces::BYTES), 0));
+    }
+
+    #[test]
+    fn a_long_element_leaves_in_pieces_as_it_was() {
+        let element: Vec<u8> = (0..700_000_u32).map(|number| (number % 251) as u8).collect();
+        let (mut pieces, mut out) = (Pieces::of(&element), Vec::new());
+        assert_eq!((pieces.len(), pieces.bytes(), pieces.memory_bytes()), (1, 700_000, 700_000));
+        pieces.leave(&mut out);
+        assert_eq!((out.len(), pieces.memory_bytes()), (Pieces::BYTES, 700_000 - Pieces::BYTES));
+        while !pieces.is_gone() {
+            pieces.leave(&mut out);
+        }
+        assert!(out == element && pieces.memory_bytes() == 0);
     }
 
     #[test]

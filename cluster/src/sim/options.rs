@@ -398,13 +398,22 @@ pub fn jump_us(goes_back: bool, rng: &mut SmallRng) -> i64 {
     if goes_back && rng.random_ratio(1, 2) { -us } else { us }
 }
 
-/// Some of the jumps come right before a crash, or right behind it.
+/// Some of the jumps come right before a crash, or right behind it; and some machines fall asleep soon after one.
 fn bring_together(faults: &mut [Fault], rng: &mut SmallRng) {
-    let is_crash = |fault: &&Fault| matches!(fault.trouble, Trouble::Crash { .. } | Trouble::Stop { .. });
-    let crashes: Vec<u64> = faults.iter().filter(is_crash).map(|fault| fault.at).collect();
-    for fault in faults.iter_mut().filter(|fault| matches!(fault.trouble, Trouble::Jump { .. })) {
+    let places = |faults: &[Fault], is_meant: fn(&Trouble) -> bool| -> Vec<u64> {
+        faults.iter().filter(|fault| is_meant(&fault.trouble)).map(|fault| fault.at).collect()
+    };
+    let is_jump = |trouble: &Trouble| matches!(trouble, Trouble::Jump { .. });
+    let crashes = places(faults, |trouble| matches!(trouble, Trouble::Crash { .. } | Trouble::Stop { .. }));
+    for fault in faults.iter_mut().filter(|fault| is_jump(&fault.trouble)) {
         if rng.random_ratio(1, 2) && !crashes.is_empty() {
             fault.at = pick(&crashes, rng).saturating_add_signed(rng.random_range(-3..=1));
+        }
+    }
+    let jumps = places(faults, is_jump);
+    for fault in faults.iter_mut().filter(|fault| matches!(fault.trouble, Trouble::Sleep { .. })) {
+        if rng.random_ratio(1, 2) && !jumps.is_empty() {
+            fault.at = pick(&jumps, rng) + rng.random_range(1..=20);
         }
     }
 }

@@ -255,6 +255,7 @@ impl Profile {
                 "boots",
                 "quiet times",
                 "sleeps of the machine",
+                "clock jumps while asleep",
                 "starts refused for a time jump",
             ],
             Profile::Compaction => &["crashes inside a merge", "range tombstones", "parked reads"],

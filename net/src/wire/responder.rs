@@ -185,8 +185,8 @@ fn text_bytes(code: ErrorCode, text: &str) -> &[u8] {
     &text.as_bytes()[..end.unwrap_or_default()]
 }
 
-fn length(bytes: &[u8]) -> U32 {
-    U32::new(u32::try_from(bytes.len()).expect("values are limited to 16 MiB"))
+fn length(len: usize) -> U32 {
+    U32::new(u32::try_from(len).expect("values are limited to 16 MiB"))
 }
 
 /// The answer of a MULTI-GET in the making: results in the order of the keys.
@@ -213,11 +213,17 @@ impl ResultsEncoder {
     pub fn push(&mut self, out: &mut Vec<u8>, value: Option<ValueRef<'_>>) {
         match value {
             Some(value) => {
-                self.due = self.due.saturating_sub(value.bytes.len());
-                self.item(out, Status::Ok, ErrorCode(0), value);
+                self.push_head(out, value.bytes.len(), value.version, value.expiry);
+                out.extend_from_slice(value.bytes);
             }
-            None => self.item(out, Status::NotFound, ErrorCode(0), ValueRef::default()),
+            None => self.head(out, (Status::NotFound, ErrorCode(0)), 0, (0, 0)),
         }
+    }
+
+    /// The next key's value, all but its `len` bytes: the caller appends those to `out` behind it.
+    pub fn push_head(&mut self, out: &mut Vec<u8>, len: usize, version: u64, expiry: u64) {
+        self.due = self.due.saturating_sub(len);
+        self.head(out, (Status::Ok, ErrorCode(0)), len, (version, expiry));
     }
 
     /// The next key couldn't be read. The text is left out where there is no room for it.
@@ -226,20 +232,26 @@ impl ResultsEncoder {
         let has_room =
             self.frame.body_len(out) + self.due + text.len() <= Limits::RESPONSE_BYTES_MAX as usize;
         let bytes = if has_room { text } else { b"" };
-        self.item(out, Status::Refused, code, ValueRef { bytes, ..ValueRef::default() });
+        self.head(out, (Status::Refused, code), bytes.len(), (0, 0));
+        out.extend_from_slice(bytes);
     }
 
-    fn item(&mut self, out: &mut Vec<u8>, status: Status, error: ErrorCode, value: ValueRef<'_>) {
+    fn head(
+        &mut self,
+        out: &mut Vec<u8>,
+        (status, error): (Status, ErrorCode),
+        len: usize,
+        (version, expiry): (u64, u64),
+    ) {
         let head = ResultHead {
-            version: U64::new(value.version),
-            expiry: U64::new(value.expiry),
-            value_len: length(value.bytes),
+            version: U64::new(version),
+            expiry: U64::new(expiry),
+            value_len: length(len),
             status: status as u8,
             reserved: 0,
             error: U16::new(error.0),
         };
         out.extend_from_slice(head.as_bytes());
-        out.extend_from_slice(value.bytes);
         self.count += 1;
         self.due = self.due.saturating_sub(size_of::<ResultHead>());
     }
@@ -349,7 +361,7 @@ impl PageEncoder {
         let head = ItemHead {
             version: U64::new(value.version),
             expiry: U64::new(value.expiry),
-            value_len: length(value.bytes),
+            value_len: length(value.bytes.len()),
             key_len: U16::new(u16::try_from(key.len()).expect("keys are limited to 65,535 bytes")),
             reserved: U16::ZERO,
         };

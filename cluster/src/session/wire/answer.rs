@@ -87,7 +87,7 @@ impl WireSession {
             return Some(call.refuse_late(out));
         }
         match call.gather {
-            Some(gather) => many::respond(call.responder, &gather, out),
+            Some(gather) => many::respond(call.responder, *gather, out),
             None => respond(call.responder, call.want_existed, answer, out),
         }
         Some(Settled {

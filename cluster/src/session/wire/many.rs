@@ -1,7 +1,8 @@
 //! Requests on many keys: one request per partition, atomic there; the response is put together from the parts.
 //!
 //! A response is one frame, so its values are gathered before it leaves: as many as fit it, and as the memory for connections
-//! has room for, one at least. Those left out are asked for again by the client.
+//! has room for, one at least. Those left out are asked for again by the client. A long value is gathered in pieces that are
+//! freed as they are copied into the response, so that it isn't there twice.
 
 use super::answer::{refused, value_ref};
 use super::{Call, Taken, condition, put_expiry, ticket, with};
@@ -9,6 +10,7 @@ use crate::core::bulk::Share;
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
 use crate::session::ROOM_BYTES_MAX;
+use crate::session::pieces::Pieces;
 use crate::session::waits::Wait;
 use crate::stats::Class;
 use pinion_engine::key::{Expiry, Keyspace, Partition, Version};
@@ -30,7 +32,9 @@ pub struct Gather {
     missing: usize,
     /// Per key (values) or per partition (outcomes).
     parts: Vec<Part>,
+    /// Values, but for long ones; and how much those take.
     bytes: Vec<u8>,
+    long_bytes: usize,
     /// Of a batch: see [`Bulk`](crate::core::bulk::Bulk).
     share: Option<Share>,
 }
@@ -38,7 +42,7 @@ pub struct Gather {
 impl Gather {
     /// Bytes of the values that have come.
     pub fn bytes(&self) -> usize {
-        self.bytes.len()
+        self.bytes.len() + self.long_bytes
     }
 
     /// Places in the response of those keys of a part that aren't answered.
@@ -53,13 +57,13 @@ impl Gather {
 
     /// Whether a value of so many bytes fits the response beside those that have come.
     pub fn fits(&self, bytes: usize) -> bool {
-        ResultsEncoder::fits(self.parts.len(), self.bytes.len() + bytes)
+        ResultsEncoder::fits(self.parts.len(), self.bytes() + bytes)
     }
 
     /// Whether a read of a part that is kept for want of room is of use. Else its keys are left out; `true` if nothing is
     /// missing then.
     pub fn wait(&mut self, part: usize, wait: &Wait, has_memory: bool) -> Result<(), bool> {
-        if self.fits(wait.bytes) && (has_memory || self.bytes.is_empty()) {
+        if self.fits(wait.bytes) && (has_memory || self.bytes() == 0) {
             return Ok(());
         }
         Err(self.fill(part, || Part::LeftOut))
@@ -90,6 +94,11 @@ enum Part {
     Absent,
     Value {
         bytes: Range<usize>,
+        version: Version,
+        expiry: Expiry,
+    },
+    Long {
+        pieces: Box<Pieces>,
         version: Version,
         expiry: Expiry,
     },
@@ -131,7 +140,8 @@ fn gather<'k>(
     let parts = (0..missing).map(|_| Part::Missing).collect();
     let order = homes.into_iter().map(|(_, _, place)| place).collect();
     let answered = vec![0; partitions.len()];
-    Some(Gather { kind, order, starts, answered, partitions, missing, parts, bytes: Vec::new(), share: None })
+    let (bytes, long_bytes) = (Vec::new(), 0);
+    Some(Gather { kind, order, starts, answered, partitions, missing, parts, bytes, long_bytes, share: None })
 }
 
 /// The places of a part's keys in the request, for each part.
@@ -261,6 +271,7 @@ pub fn clear(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, responder: Respond
         parts: partitions.iter().map(|_| Part::Missing).collect(),
         partitions: partitions.clone(),
         bytes: Vec::new(),
+        long_bytes: 0,
         share: None,
     };
     let Some(place) = begin(turn, conn, responder, Class::Write, gather) else { return Taken::Yes };
@@ -275,9 +286,8 @@ pub fn clear(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, responder: Respond
 pub fn take(gather: &mut Gather, part: usize, answer: &Answer<'_>) -> bool {
     match *answer {
         Answer::Item { value, .. } => {
-            let keys = gather.parts.len();
             if let Some(&place) = gather.rest(part).first() {
-                let kept = value.map_or(Part::Absent, |value| keep(&mut gather.bytes, keys, value));
+                let kept = value.map_or(Part::Absent, |value| keep(gather, value));
                 gather.parts[place as usize] = kept;
                 gather.answered[part] += 1;
                 gather.missing -= 1;
@@ -294,13 +304,18 @@ pub fn take(gather: &mut Gather, part: usize, answer: &Answer<'_>) -> bool {
 }
 
 /// Keeps a value for the response, if it fits that beside what the results of all keys need.
-fn keep(bytes: &mut Vec<u8>, keys: usize, value: Value<'_>) -> Part {
-    let start = bytes.len();
-    if !ResultsEncoder::fits(keys, start + value.bytes.len()) {
+fn keep(gather: &mut Gather, value: Value<'_>) -> Part {
+    let Value { bytes, version, expiry } = value;
+    if !gather.fits(bytes.len()) {
         return Part::LeftOut;
     }
-    bytes.extend_from_slice(value.bytes);
-    Part::Value { bytes: start..bytes.len(), version: value.version, expiry: value.expiry }
+    if bytes.len() > Pieces::BYTES {
+        gather.long_bytes += bytes.len();
+        return Part::Long { pieces: Box::new(Pieces::of(bytes)), version, expiry };
+    }
+    let start = gather.bytes.len();
+    gather.bytes.extend_from_slice(bytes);
+    Part::Value { bytes: start..gather.bytes.len(), version, expiry }
 }
 
 fn outcome(answer: &Answer<'_>) -> Part {
@@ -316,25 +331,31 @@ fn outcome(answer: &Answer<'_>) -> Part {
 }
 
 /// Writes the response when all parts are there.
-pub fn respond(responder: Responder, gather: &Gather, out: &mut Vec<u8>) {
+pub fn respond(responder: Responder, gather: Gather, out: &mut Vec<u8>) {
     match gather.kind {
         Kind::Values => respond_values(responder, gather, out),
-        Kind::Outcomes => respond_outcomes(responder, gather, out),
-        Kind::AllDone => respond_all_done(responder, gather, out),
+        Kind::Outcomes => respond_outcomes(responder, &gather, out),
+        Kind::AllDone => respond_all_done(responder, &gather, out),
     }
 }
 
-fn respond_values(responder: Responder, gather: &Gather, out: &mut Vec<u8>) {
-    let mut results = responder.results(out, gather.parts.len(), gather.bytes.len());
-    for part in &gather.parts {
+fn respond_values(responder: Responder, gather: Gather, out: &mut Vec<u8>) {
+    let mut results = responder.results(out, gather.parts.len(), gather.bytes());
+    for part in gather.parts {
         match part {
             Part::Value { bytes, version, expiry } => {
-                let bytes = &gather.bytes[bytes.clone()];
-                results.push(out, Some(value_ref(Value { bytes, version: *version, expiry: *expiry })));
+                let bytes = &gather.bytes[bytes];
+                results.push(out, Some(value_ref(Value { bytes, version, expiry })));
+            }
+            Part::Long { mut pieces, version, expiry } => {
+                results.push_head(out, pieces.bytes(), version.0, expiry.0);
+                while !pieces.is_gone() {
+                    pieces.leave(out);
+                }
             }
             Part::LeftOut => results.push_refused(out, ErrorCode::LIMIT, LEFT_OUT),
-            Part::Refused(code, text) => results.push_refused(out, *code, text),
-            Part::Unknown(text) => results.push_refused(out, ErrorCode::UNAVAILABLE, text),
+            Part::Refused(code, text) => results.push_refused(out, code, &text),
+            Part::Unknown(text) => results.push_refused(out, ErrorCode::UNAVAILABLE, &text),
             Part::Missing | Part::Absent | Part::Done(_) => results.push(out, None),
         }
     }
@@ -351,7 +372,7 @@ fn respond_outcomes(responder: Responder, gather: &Gather, out: &mut Vec<u8>) {
             Part::Done(version) => outcomes.done(out, partition.0, version.0),
             Part::Refused(code, text) => outcomes.refused(out, partition.0, *code, text),
             Part::Unknown(text) => outcomes.unknown(out, partition.0, ErrorCode::LOG_FAILED, text),
-            Part::Missing | Part::Absent | Part::LeftOut | Part::Value { .. } => {
+            Part::Missing | Part::Absent | Part::LeftOut | Part::Value { .. } | Part::Long { .. } => {
                 outcomes.unknown(out, partition.0, ErrorCode::INTERNAL, "");
             }
         }

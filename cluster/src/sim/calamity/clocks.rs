@@ -58,10 +58,20 @@ impl World {
         Ok(())
     }
 
-    /// The machine sleeps.
+    /// The machine sleeps. Its wall clock may be another for a part of that, which nobody sees.
     pub(super) fn sleep(&mut self, us: u64) {
         self.counters.count("sleeps of the machine");
-        self.clock.advance(us);
+        if self.plan.jumps_while_down && self.streams.faults.random_ratio(1, 2) {
+            self.counters.count("clock jumps while asleep");
+            let jump_us = jump_us(self.plan.goes_back, &mut self.streams.faults);
+            self.clock.advance(us / 3);
+            self.clock.jump(jump_us);
+            self.clock.advance(us / 3);
+            self.clock.jump(-jump_us);
+            self.clock.advance(us / 3);
+        } else {
+            self.clock.advance(us);
+        }
         self.truth.slept(&self.clock);
         self.look_at_clocks();
         // Nobody had a chance to answer, or to come back.
