@@ -92,7 +92,7 @@ fn more_memory_than_the_machine_has_is_warned_of() {
 
 #[test]
 fn variables_that_mean_nothing_are_named() {
-    let names = ["PINION_DIR", "PINION_CONFIG", "PINION_NODE_ID", "PINION_MEMROY", "HOME"];
+    let names = ["PINION_DIR", "PINION_CONFIG", "PINION_NODE_ID", "PINION_MEMROY", "PINION_ADDRESS", "HOME"];
     let warnings = flags::unknown_variables(names.map(str::to_owned));
     assert_eq!(warnings.len(), 1);
     assert!(warnings[0].starts_with("PINION_MEMROY is no setting"), "{warnings:?}");

@@ -49,7 +49,7 @@ impl Ending {
     /// How this answer ends its request.
     pub fn of(answer: &Answer<'_>) -> Ending {
         match answer {
-            Answer::Refused(Refusal::Busy) => Ending::Busy,
+            Answer::Refused(Refusal::Busy | Refusal::NoRoom(_)) => Ending::Busy,
             Answer::Refused(Refusal::ReadOnly(_)) => Ending::ReadOnly,
             Answer::Refused(_) => Ending::Refused,
             Answer::Unknown(_) => Ending::Unknown,

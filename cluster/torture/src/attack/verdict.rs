@@ -7,6 +7,10 @@ use super::stage::Stage;
 use super::turns::Turns;
 use crate::cgroup::Cgroup;
 
+/// So few honest connections may be closed for the sake of others, which are told why: one for so many answers. Where all is used
+/// up somebody has to go at once, and whoever has just sent half of a command looks like those who never send the rest.
+const ANSWERS_PER_CLOSED: u64 = 100_000;
+
 /// See the module.
 pub struct Verdict {
     /// What was not kept.
@@ -35,10 +39,7 @@ impl Verdict {
             }
             None => {
                 verdict.broken.extend(wrong);
-                let lost: u64 = stage.honest.seen().losses.values().sum();
-                if lost > 0 {
-                    verdict.broken.push(format!("honest connections were closed: {lost}"));
-                }
+                verdict.judge_losses(stage);
                 match Turns::of(stage) {
                     Ok(turns) => verdict.measured.push(turns.describe()),
                     Err(what) => verdict.broken.push(what),
@@ -56,6 +57,16 @@ impl Verdict {
         }
         verdict.judge_latency(arguments, stage);
         verdict
+    }
+
+    fn judge_losses(&mut self, stage: &Stage) {
+        let seen = stage.honest.seen();
+        let lost: u64 = seen.losses.values().sum();
+        let told = |text: &&String| text.contains("the memory for connections is used up");
+        let told_why: u64 = seen.losses.iter().filter(|(text, _)| told(text)).map(|(_, count)| count).sum();
+        if lost > told_why || told_why > seen.requests.len() / ANSWERS_PER_CLOSED {
+            self.broken.push(format!("honest connections were closed: {lost}, {told_why} of them told why"));
+        }
     }
 
     fn judge_memory(&mut self, arguments: &Arguments, monitor: &Monitor<'_>, group: Option<&Cgroup>) {
