@@ -111,6 +111,8 @@ fn a_full_disk_refuses_writes_serves_reads_and_recovers_by_itself() {
     }
     assert!(kvd.http("/ready").starts_with("HTTP/1.1 200"));
     wait_until("the log says so", || told("shard 0 takes writes again") > 0);
+    assert_eq!(told("shard 0 takes no writes: the disk is full"), 1, "{}", kvd.log());
+    assert_eq!(told("shard 0 takes writes again"), 1, "{}", kvd.log());
     kvd.kill();
     let kvd = Kvd::start(&dir, &["--memory", "64MB"]);
     let mut resp = kvd.resp();

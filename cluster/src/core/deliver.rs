@@ -93,7 +93,7 @@ impl<S: Sockets> Answers for Sink<'_, S> {
 }
 
 /// Whether the memory has room for a value beside those `gathered` for the same response, and what is `queued` for its client.
-/// Gathered ones are there twice for a moment, and can be asked for again: together they take an eighth at most, and not the
+/// Short ones that are gathered are there twice for a moment, and all of them can be asked for again: together they take an eighth at most, and not the
 /// last.
 pub(super) fn has_memory(memory: &Memory, (gathered, queued): (usize, usize), bytes: usize) -> bool {
     if gathered > 0 {
@@ -225,7 +225,9 @@ fn to_connection(
             Dialogue::Wire(wire) => wire.answer(request, answer, now_us, out),
         };
     }
-    hub.memory.note_appended(out.len() - queued);
+    let appended = out.len() - queued;
+    hub.memory.note_appended(appended);
+    hub.spent += appended.saturating_sub(bytes);
     recharge(&mut hub.memory, session);
     let special = session.is_held() || session.half_closed || session.closing;
     let has_reads = !session.reads.is_empty();

@@ -160,6 +160,15 @@ impl<S: Sockets> Turn<'_, S> {
         }
     }
 
+    /// Lets go who waited until the log knows the time.
+    pub fn tell_the_time(&mut self) {
+        if !self.hub.untimed.is_empty() && !self.shard.is_time_held() {
+            for conn in std::mem::take(&mut self.hub.untimed) {
+                self.hub.lift(self.io, conn, Hold::Time);
+            }
+        }
+    }
+
     /// Lets go the first of those whose long command may go on; where the node goes down, all have come to their end.
     pub fn next_slices(&mut self) {
         let mut lifted = 0;

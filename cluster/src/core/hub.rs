@@ -130,6 +130,8 @@ pub struct Hub {
     pub forgotten: Vec<(Partition, u64)>,
     /// Connections that are in the middle of a long command, which goes on in the next turn.
     pub sliced: Vec<ConnId>,
+    /// Connections that wait until the log knows the time.
+    pub untimed: Vec<ConnId>,
     /// Connections whose reply leaves in pieces, and may go on.
     pub leaving: VecDeque<ConnId>,
     /// What answers of this turn have cost, in bytes copied.
@@ -214,6 +216,7 @@ impl Hub {
             starved: Starved::default(),
             forgotten: Vec::new(),
             sliced: Vec::new(),
+            untimed: Vec::new(),
             leaving: VecDeque::new(),
             spent: 0,
             copied: 0,

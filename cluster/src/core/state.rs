@@ -178,6 +178,7 @@ impl CoreState {
         self.turn(io).walk();
         self.turn(io).leave();
         self.turn(io).go_on();
+        self.turn(io).tell_the_time();
         self.turn(io).next_slices();
         self.turn(io).next_batches();
         self.release_writers(io);
@@ -249,9 +250,10 @@ impl CoreState {
         let shard = self.shard.next_deadline_us().map(until);
         let mail = self.hub.forwards.port().has_mail().then_some(MAIL_POLL);
         let look = self.hub.next_look_us().map(until);
+        let untimed = (!self.hub.untimed.is_empty()).then_some(POLL);
         let down = (self.phase != Phase::Serving).then_some(POLL);
         let clock = Some(Duration::from_micros(LOOK_US));
-        let next = [throttled, starved, shard, mail, look, down, clock];
+        let next = [throttled, starved, shard, mail, look, untimed, down, clock];
         Next::Sleep(next.into_iter().flatten().min())
     }
 }

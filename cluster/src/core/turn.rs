@@ -163,6 +163,11 @@ impl<S: Sockets> Turn<'_, S> {
         if session.is_held() || session.closing || self.io.is_over_budget(conn) {
             return true;
         }
+        if self.shard.is_time_held() {
+            self.hub.hold(self.io, conn, Hold::Time);
+            self.hub.untimed.push(conn);
+            return true;
+        }
         if !session.is_full() {
             return self.hub.memory.is_tight() && self.hub.must_wait(self.io, conn);
         }
@@ -312,6 +317,7 @@ impl<S: Sockets> Turn<'_, S> {
     fn takes_over(&mut self, core: usize) -> bool {
         let most = self.hub.commit_bytes_max.min(TAKEN_OVER_BYTES_MAX);
         self.hub.spent < self.hub.mail.requests_until
+            && !self.shard.is_time_held()
             && self.shard.forming_bytes() < most
             && self.shard.forming_requests() < COMMIT_REQUESTS_MAX
             && self.shard.forming_ops() < TAKEN_OVER_OPS_MAX
@@ -378,6 +384,9 @@ impl<S: Sockets> Turn<'_, S> {
 
     /// Lets walks go on, some pages a turn.
     pub fn walk(&mut self) {
+        if self.shard.is_time_held() {
+            return;
+        }
         for step in 0..WALK_STEPS_PER_TURN {
             if step > 0 && self.hub.spent >= SPENT_MAX {
                 break;

@@ -12,6 +12,7 @@ use std::io::{self, IsTerminal, Write};
 use std::panic::PanicHookInfo;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
@@ -126,6 +127,15 @@ fn parse(filter: &str) -> Result<EnvFilter, Error> {
         Some(text) => (text, "RUST_LOG"),
         None => (filter.to_owned(), "log"),
     };
+    // A misspelt level would count as the name of a module, and nothing would be logged.
+    let is_misspelt =
+        |part: &str| !part.contains(['=', '[']) && !part.is_empty() && part.parse::<LevelFilter>().is_err();
+    if let Some(part) = text.split(',').map(str::trim).find(|part| is_misspelt(part)) {
+        return Err(Error::Config(format!(
+            "{origin}: {part:?} is no level; write error, warn, info, debug, trace or off, or a module with its level, such as \
+             pinion_cluster=debug"
+        )));
+    }
     EnvFilter::try_new(&text)
         .map_err(|e| Error::Config(format!("{origin}: {text:?} is no log filter ({e}); try info or debug")))
 }

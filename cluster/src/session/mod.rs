@@ -47,6 +47,8 @@ pub enum Hold {
     Slice = 128,
     /// Other long batches are under way.
     Batch = 256,
+    /// The log is about to learn that much time has passed.
+    Time = 512,
 }
 
 /// Requests that one connection may have under way.
@@ -203,7 +205,7 @@ impl Session {
     pub fn describe(&self) -> String {
         let (in_flight, holds, window) = (self.in_flight(), self.holds, self.window);
         format!(
-            "{in_flight} in flight of {window}, holds {holds:09b}, leftover {}, kept {:?}",
+            "{in_flight} in flight of {window}, holds {holds:010b}, leftover {}, kept {:?}",
             self.leftover, self.reads
         )
     }

@@ -258,6 +258,7 @@ impl Shard {
         }
         (self.background.is_merge_due, self.background.is_long_merge_next) = (false, false);
         self.background.looked_us = self.mono_us;
+        self.kept.drop_old(self.now_ms());
         while self.background.merges() < MERGES_MAX {
             let Some(plan) = self.pick() else { break };
             let has_long = plan.longest_block() > self.long_block_bytes();

@@ -12,7 +12,7 @@ use crate::log::{LogEvent, LogPosition, Record, RecordKind, clock_payload};
 use crate::manifest::ManifestEvent;
 
 /// While keys expire, the log learns the time at least this often.
-const CLOCK_INTERVAL_US: u64 = 1_000_000;
+pub(super) const CLOCK_INTERVAL_US: u64 = 1_000_000;
 
 /// Under `none` nobody waits for the log: a commit is written when it has so many bytes, or is so old.
 const LAZY_COMMIT_BYTES: usize = 64 << 10;
@@ -151,7 +151,7 @@ impl Shard {
         if self.clock.is_news(self.logged_base.or(self.known_base)) {
             return Some(self.mono_us);
         }
-        if !self.holds_expiring {
+        if !self.holds_expiring && !self.is_time_held() {
             return None;
         }
         Some(self.mono_us + (self.logged_clock_us + CLOCK_INTERVAL_US).saturating_sub(self.clock.us()))

@@ -7,7 +7,8 @@
 //!
 //! So the keys of one partition are read at one moment however slowly their values leave, and a value takes no memory
 //! before there is room for it. Flushes and merges keep what kept reads can see, as for those that wait for blocks; and they
-//! share the memory for requests that wait.
+//! share the memory for requests that wait. What expires and what is overwritten stays on disk for them, so none is kept for longer
+//! than [`KEPT_MS_MAX`], whether its client reads slowly or not at all.
 
 use super::owned::OwnedOp;
 use super::parked::{OwnedRequest, Work};
@@ -16,6 +17,12 @@ use super::request::{Answer, Answers, Op, Refusal, Ticket};
 use super::{Flow, Moment, Reader, Shard, Stopped, Target};
 use crate::key::Version;
 use std::collections::HashMap;
+
+/// The moment that a kept read sees is let go after so many milliseconds of shard time.
+const KEPT_MS_MAX: u64 = 600_000;
+
+/// What a read is told that was kept for too long.
+const TOO_OLD: &str = "its client hasn't taken what was read before for ten minutes, and what there was then isn't kept for                        longer; ask again, and read the replies as they come";
 
 /// A read that stopped before a value.
 #[derive(Debug)]
@@ -59,6 +66,12 @@ impl KeptReads {
         Some(kept)
     }
 
+    /// Lets those go that see what was too long ago.
+    pub fn drop_old(&mut self, now_ms: u64) {
+        self.reads.retain(|_, kept| kept.at.now_ms + KEPT_MS_MAX > now_ms);
+        self.bytes = self.reads.values().map(Kept::bytes).sum();
+    }
+
     /// Memory that they take, bytes.
     pub fn bytes(&self) -> usize {
         self.bytes
@@ -99,7 +112,7 @@ impl Shard {
     #[inline(never)]
     pub(super) fn go_on(&mut self, ticket: Ticket, read: u64, out: &mut impl Answers) {
         let Some(Kept { target, op, at }) = self.kept.remove(read) else {
-            return out.answer(ticket, Answer::Refused(Refusal::Invalid("no read waits under this name")));
+            return out.answer(ticket, Answer::Refused(Refusal::NoRoom(TOO_OLD)));
         };
         let target = Target { ticket, ..target };
         match op.with(|op| self.dispatch(&target, &op, Reader::At(at), out)) {

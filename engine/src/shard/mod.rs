@@ -90,6 +90,9 @@ pub struct Shard {
     io: Vec<IoRequest>,
     jobs: Vec<(JobId, Box<dyn Job>)>,
     clock: ShardClock,
+    /// Where shard time went when it last leapt, and until when requests wait for that at most, microseconds: see [`resume`].
+    leapt_to_us: u64,
+    held_until_us: u64,
     /// Shard time in the newest log record, microseconds.
     logged_clock_us: u64,
     /// What the newest clock record said that entries don't carry on; `None` before the first of this opening.
@@ -134,7 +137,9 @@ impl Shard {
     /// Takes the time. Called at the start of every turn.
     pub fn tick(&mut self, now: Now) {
         self.mono_us = self.mono_us.max(now.mono_us);
+        let before_us = self.clock.us();
         self.clock.tick(&now);
+        self.note_leap(before_us);
         (self.copied_bytes, self.resumed_bytes) = (0, 0);
     }
 

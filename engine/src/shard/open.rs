@@ -89,6 +89,8 @@ impl Shard {
             io: Vec::new(),
             jobs: Vec::new(),
             clock,
+            leapt_to_us: 0,
+            held_until_us: 0,
             logged_clock_us: 0,
             logged_base: None,
             known_base: closed.base(&now),

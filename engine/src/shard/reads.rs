@@ -39,12 +39,12 @@ enum SliceEnd {
 impl Shard {
     /// Reads one key: the pending value's commit is waited for, applied values are answered at once.
     pub(super) fn get(&mut self, target: Target, key: &[u8], reader: Reader, out: &mut impl Answers) -> Flow {
-        self.counters.reads += 1;
         target.prefix.stored_key(key, &mut self.key_scratch);
         let hash = key_hash(&self.key_scratch);
         let at = match reader {
             Reader::At(at) => at,
             Reader::Newest => {
+                self.counters.reads += 1;
                 if let Some(since) = self.pending_since(target, hash) {
                     if self.is_waiting_room_full() {
                         return self.refuse(target, Refusal::Busy, out);

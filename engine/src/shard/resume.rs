@@ -1,6 +1,11 @@
-//! The time of a shard that is opened: what has passed since it was last written to, and who must say so.
+//! Time that passed while nobody looked: the shard was closed, the machine slept, the process was stopped.
+//!
+//! What expired meanwhile has expired; but nobody is told so before it is written down. A power failure and a wall clock that is
+//! set back would bring it back otherwise.
 
-use crate::clock::{ClockStamp, GAP_US_MAX, GAP_US_REPORTED, Now, ShardClock, TimeJump};
+use super::Shard;
+use super::commits::CLOCK_INTERVAL_US;
+use crate::clock::{ClockStamp, GAP_US_MAX, GAP_US_REPORTED, MARGIN_US, Now, ShardClock, TimeJump};
 use crate::dir::Dir;
 use crate::error::Error;
 use crate::manifest::{Edit, Manifest};
@@ -30,12 +35,15 @@ impl Closed {
         let clock = ShardClock::resume(self.stamp, now, jump);
         let Some(stamp) = self.stamp else { return Ok((clock, 0)) };
         let kept_us = stamp.shard_us.min(clock.us());
-        let Some(gap_us) = stamp.gap_us(now) else { return Ok((clock, kept_us)) };
-        tell_gap(gap_us, self.holds_expiring, jump, &dir.path())?;
+        match stamp.gap_us(now) {
+            Some(gap_us) => tell_gap(gap_us, self.holds_expiring, jump, &dir.path())?,
+            None if clock.us() <= kept_us + MARGIN_US => return Ok((clock, kept_us)),
+            None => {}
+        }
         if !self.holds_expiring {
             return Ok((clock, kept_us));
         }
-        // Nobody may see what has passed by a wall clock that the next opening doesn't find any more.
+        // Nobody may see what has passed by a clock that the next opening doesn't find any more.
         let edit = Edit { clock: Some(clock.stamp()), ..Edit::default() };
         match manifest.append_at_once(dir, &edit) {
             Ok(()) => Ok((clock, clock.us())),
@@ -44,6 +52,33 @@ impl Closed {
                 Ok((clock, kept_us))
             }
         }
+    }
+}
+
+/// Requests wait for the log to learn the time so long at most, microseconds.
+const HELD_US_MAX: u64 = 1_000_000;
+
+impl Shard {
+    /// Takes note if time went on from `before_us` by more than the log lacks of it in any case.
+    #[inline]
+    pub(super) fn note_leap(&mut self, before_us: u64) {
+        let us = self.clock.us();
+        if us > before_us + CLOCK_INTERVAL_US && us > self.kept_clock_us + MARGIN_US {
+            (self.leapt_to_us, self.held_until_us) = (us, self.mono_us + HELD_US_MAX);
+        }
+    }
+
+    /// Whether the log is about to learn that much time has passed. Requests wait until then, which is one log write later;
+    /// but not for a log that can't be written or takes long, nor where nothing expires.
+    #[inline]
+    pub fn is_time_held(&self) -> bool {
+        self.leapt_to_us > self.kept_clock_us && self.learns_leaps()
+    }
+
+    #[cold]
+    fn learns_leaps(&self) -> bool {
+        let has_cause = self.holds_expiring || self.has_unapplied_writes();
+        has_cause && self.read_only_reason().is_none() && self.mono_us < self.held_until_us
     }
 }
 

@@ -290,8 +290,6 @@ impl Shard {
         scratch: &mut Vec<u8>,
         out: &mut impl Answers,
     ) -> Result<Step, Error> {
-        self.counters.writes += 1;
-        self.counters.last_write_us = self.mono_us;
         target.prefix.stored_key(key, &mut self.key_scratch);
         let hash = key_hash(&self.key_scratch);
         let (now, value_bytes_max) = (self.clocks(), self.options.value_bytes_max);
@@ -334,6 +332,8 @@ impl Shard {
             Effect::None => (self.partitions[target.place].assigned, since),
             effect => (self.log_effect(target, hash, effect), Since::Forming),
         };
+        self.counters.writes += 1;
+        self.counters.last_write_us = self.mono_us;
         Ok(Step::Done(Evaluated { reply, since, version, old }))
     }
 

@@ -12,6 +12,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// After a long pause the log has so long to learn the time.
+const CATCH_UP_TURNS: u32 = 100;
+const CATCH_UP_WAIT: Duration = Duration::from_millis(10);
+
 /// A shard with everything that performs for it, on the thread that calls it.
 pub(super) struct Driver {
     pub shard: Shard,
@@ -69,7 +73,21 @@ impl Driver {
     /// Hands a request to the shard, at the present time.
     pub fn request(&mut self, ticket: Ticket, request: Request<'_>, out: &mut impl Answers) {
         self.shard.tick(self.clock.soon());
+        if self.shard.is_time_held() {
+            self.catch_up(out);
+        }
         self.shard.request(ticket, request, out);
+    }
+
+    /// Nobody has called for long: the log learns the time first, if the disk lets it.
+    #[cold]
+    fn catch_up(&mut self, out: &mut impl Answers) {
+        for _ in 0..CATCH_UP_TURNS {
+            // An error comes again in the next turn, whose caller hears of it.
+            if self.turn(Some(CATCH_UP_WAIT), out).is_err() || !self.shard.is_time_held() {
+                return;
+            }
+        }
     }
 
     /// One turn: hands on what the shard asks for, waits for up to `wait` if nothing has happened, takes what is done.

@@ -86,6 +86,7 @@ impl WireSession {
         if call.is_late(answer, now_us) {
             return Some(call.refuse_late(out));
         }
+        let failed = call.gather.as_ref().and_then(|gather| gather.failed());
         match call.gather {
             Some(gather) => many::respond(call.responder, *gather, out),
             None => respond(call.responder, call.want_existed, answer, out),
@@ -93,7 +94,7 @@ impl WireSession {
         Some(Settled {
             class: call.class,
             started_us: call.started_us,
-            ending: Ending::of(answer),
+            ending: failed.unwrap_or_else(|| Ending::of(answer)),
             command: CommandId::NONE,
         })
     }

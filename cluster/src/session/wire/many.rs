@@ -7,6 +7,7 @@
 use super::answer::{refused, value_ref};
 use super::{Call, Taken, condition, put_expiry, ticket, with};
 use crate::core::bulk::Share;
+use crate::core::hub::Ending;
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
 use crate::session::ROOM_BYTES_MAX;
@@ -35,11 +36,18 @@ pub struct Gather {
     /// Values, but for long ones; and how much those take.
     bytes: Vec<u8>,
     long_bytes: usize,
+    /// How the first part ended that didn't come to a good end.
+    failed: Option<Ending>,
     /// Of a batch: see [`Bulk`](crate::core::bulk::Bulk).
     share: Option<Share>,
 }
 
 impl Gather {
+    /// How the request ends for the statistics, if not as its last part did.
+    pub fn failed(&self) -> Option<Ending> {
+        self.failed
+    }
+
     /// Bytes of the values that have come.
     pub fn bytes(&self) -> usize {
         self.bytes.len() + self.long_bytes
@@ -70,7 +78,7 @@ impl Gather {
     }
 
     /// The rest of a part comes to this; `true` if nothing is missing any more.
-    fn fill(&mut self, part: usize, with: impl Fn() -> Part) -> bool {
+    fn fill(&mut self, part: usize, mut with: impl FnMut() -> Part) -> bool {
         let rest = self.rest(part).to_vec();
         self.answered[part] += rest.len() as u32;
         self.missing -= rest.len();
@@ -109,6 +117,17 @@ enum Part {
     Unknown(String),
 }
 
+impl Part {
+    /// The same for another key. It says no more than its code does: the text would be there once for each key.
+    fn without_text(&self) -> Part {
+        match self {
+            Part::Refused(code, _) => Part::Refused(*code, String::new()),
+            Part::Unknown(_) => Part::Unknown(String::new()),
+            _ => Part::Missing,
+        }
+    }
+}
+
 /// What is remembered of each key of a request until it is answered: its part, its place, and at most where that begins.
 pub const BYTES_PER_KEY: usize = size_of::<Part>() + 3 * size_of::<u32>();
 
@@ -140,8 +159,19 @@ fn gather<'k>(
     let parts = (0..missing).map(|_| Part::Missing).collect();
     let order = homes.into_iter().map(|(_, _, place)| place).collect();
     let answered = vec![0; partitions.len()];
-    let (bytes, long_bytes) = (Vec::new(), 0);
-    Some(Gather { kind, order, starts, answered, partitions, missing, parts, bytes, long_bytes, share: None })
+    Some(Gather {
+        kind,
+        order,
+        starts,
+        answered,
+        partitions,
+        missing,
+        parts,
+        bytes: Vec::new(),
+        long_bytes: 0,
+        failed: None,
+        share: None,
+    })
 }
 
 /// The places of a part's keys in the request, for each part.
@@ -272,6 +302,7 @@ pub fn clear(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, responder: Respond
         partitions: partitions.clone(),
         bytes: Vec::new(),
         long_bytes: 0,
+        failed: None,
         share: None,
     };
     let Some(place) = begin(turn, conn, responder, Class::Write, gather) else { return Taken::Yes };
@@ -284,6 +315,10 @@ pub fn clear(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, responder: Respond
 
 /// Takes in the answer of a part; `true` if nothing is missing any more.
 pub fn take(gather: &mut Gather, part: usize, answer: &Answer<'_>) -> bool {
+    let ending = Ending::of(answer);
+    if ending != Ending::Done && gather.failed.is_none() {
+        gather.failed = Some(ending);
+    }
     match *answer {
         Answer::Item { value, .. } => {
             if let Some(&place) = gather.rest(part).first() {
@@ -294,7 +329,16 @@ pub fn take(gather: &mut Gather, part: usize, answer: &Answer<'_>) -> bool {
             }
             gather.missing == 0
         }
-        _ if gather.kind == Kind::Values => gather.fill(part, || outcome(answer)),
+        _ if gather.kind == Kind::Values => {
+            // The first of its keys says why, for all.
+            let outcome = outcome(answer);
+            let first = gather.rest(part).first().copied();
+            let is_complete = gather.fill(part, || outcome.without_text());
+            if let Some(place) = first {
+                gather.parts[place as usize] = outcome;
+            }
+            is_complete
+        }
         _ => {
             gather.parts[part] = outcome(answer);
             gather.missing -= 1;

@@ -64,11 +64,13 @@ impl World {
         if self.plan.jumps_while_down && self.streams.faults.random_ratio(1, 2) {
             self.counters.count("clock jumps while asleep");
             let jump_us = jump_us(self.plan.goes_back, &mut self.streams.faults);
-            self.clock.advance(us / 3);
+            let away_us = us / 2;
+            let back_us = self.streams.faults.random_range(0..=(us - away_us).min(1_000_000));
+            self.clock.advance(away_us);
             self.clock.jump(jump_us);
-            self.clock.advance(us / 3);
+            self.clock.advance(us - away_us - back_us);
             self.clock.jump(-jump_us);
-            self.clock.advance(us / 3);
+            self.clock.advance(back_us);
         } else {
             self.clock.advance(us);
         }

@@ -1,7 +1,7 @@
 //! What was promised and wasn't kept.
 
 use super::Arguments;
-use super::honest::LATE;
+use super::honest::{LATE, is_dismissal};
 use super::monitor::Monitor;
 use super::stage::Stage;
 use super::turns::Turns;
@@ -62,8 +62,8 @@ impl Verdict {
     fn judge_losses(&mut self, stage: &Stage) {
         let seen = stage.honest.seen();
         let lost: u64 = seen.losses.values().sum();
-        let told = |text: &&String| text.contains("the memory for connections is used up");
-        let told_why: u64 = seen.losses.iter().filter(|(text, _)| told(text)).map(|(_, count)| count).sum();
+        let told = seen.losses.iter().filter(|(text, _)| is_dismissal(text));
+        let told_why: u64 = told.map(|(_, count)| count).sum();
         if lost > told_why || told_why > seen.requests.len() / ANSWERS_PER_CLOSED {
             self.broken.push(format!("honest connections were closed: {lost}, {told_why} of them told why"));
         }

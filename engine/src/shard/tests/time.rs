@@ -232,6 +232,37 @@ fn the_manifest_knows_the_time_when_the_log_that_knew_it_is_gone() {
 }
 
 #[test]
+fn what_expired_while_nobody_looked_is_told_when_the_log_knows_how_long_that_was() {
+    let mut hand = settled();
+    hand.set_after(b"k", 5_000);
+    hand.advance_ms(300_000);
+    hand.shard.tick(hand.now);
+    assert!(hand.shard.is_time_held(), "whoever asks waits");
+    hand.settle();
+    assert!(!hand.shard.is_time_held() && hand.shard.clocks().kept_us >= hand.shard.clocks().now_us - 1_000);
+    assert!(!hand.has(b"k"));
+    // The power fails, and the wall clock is set back: nothing comes back.
+    hand.step(-YEARS_US);
+    let mut hand = hand.reboot(1_000);
+    assert!(!hand.has(b"k"));
+}
+
+#[test]
+fn what_expired_while_a_shard_was_closed_is_written_down_before_it_is_told() {
+    let mut hand = settled();
+    hand.set_after(b"k", 5_000);
+    hand.settle();
+    hand.advance_ms(300_000);
+    let mut hand = hand.reopen();
+    let clocks = hand.shard.clocks();
+    assert_eq!(clocks.kept_us, clocks.now_us);
+    assert!(!hand.has(b"k"));
+    hand.step(-YEARS_US);
+    let mut hand = hand.reboot(1_000);
+    assert!(!hand.has(b"k"));
+}
+
+#[test]
 fn flushes_and_merges_judge_by_a_time_that_no_crash_takes_back() {
     let mut hand = settled();
     hand.set_after(b"k", 500);

@@ -17,6 +17,7 @@ use rand::{Rng, SeedableRng};
 use std::time::{Duration, Instant};
 use tally::check_refusal;
 pub use tally::{Answered, LATE, Tally, count};
+pub use wire::is_dismissal;
 use wire::{ANSWER_MAX, Ask, Said, Wire};
 
 /// Clients of each protocol. A request is due so often on each: a client that is to have an answer within

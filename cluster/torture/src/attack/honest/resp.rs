@@ -1,6 +1,6 @@
 //! The honest client over RESP: a blocking socket, a request at a time.
 
-use super::wire::{ANSWER_MAX, Ask, Said, Wire};
+use super::wire::{ANSWER_MAX, Ask, Said, Wire, is_dismissal};
 use pinion_net::resp::client::{Reply, decode, encode};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -33,7 +33,13 @@ impl Resp {
         };
         self.out.clear();
         encode(command, &mut self.out);
-        stream.write_all(&self.out).map_err(lost)?;
+        if let Err(error) = stream.write_all(&self.out) {
+            // It may have been told why before it was closed.
+            let mut said = Vec::new();
+            let _ = stream.read_to_end(&mut said);
+            let word = String::from_utf8_lossy(&said);
+            return Err(if is_dismissal(&word) { Failed::Lost(word.into_owned()) } else { lost(error) });
+        }
         self.received.clear();
         let until = Instant::now() + ANSWER_MAX;
         loop {
@@ -45,6 +51,9 @@ impl Resp {
                 Err(error) => return Err(lost(error)),
             }
             match decode(&self.received) {
+                Ok(Some((Reply::Error(text), _))) if is_dismissal(&String::from_utf8_lossy(text)) => {
+                    return Err(Failed::Lost(String::from_utf8_lossy(text).into_owned()));
+                }
                 Ok(Some((reply, length))) if length == self.received.len() => return Ok(take(&reply)),
                 Ok(Some(_)) => return Err(Failed::Wrong("more than was asked for".into())),
                 Ok(None) if Instant::now() >= until => {

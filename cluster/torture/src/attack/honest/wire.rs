@@ -45,6 +45,11 @@ pub enum Said {
     Lost(String),
 }
 
+/// Whether a server says with this that it closes a connection for the sake of others.
+pub fn is_dismissal(text: &str) -> bool {
+    text.contains("the memory for connections is used up")
+}
+
 /// A connection, made anew when it breaks. An error is what no server may do: no answer, or bytes that make no sense.
 pub trait Wire {
     fn ask(&mut self, ask: &Ask) -> Result<Said, String>;
