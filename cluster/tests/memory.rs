@@ -367,3 +367,25 @@ fn who_takes_its_answers_goes_on_while_others_hold_nearly_all_of_the_memory() {
     }
     assert_eq!(dismissed(&kvd), 0, "nobody had to go for it");
 }
+
+#[test]
+fn who_reads_gets_long_values_although_their_responses_hold_more_than_one() {
+    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let (_root, dir) = store_dir();
+    let kvd = Kvd::start(&dir, &["--shards", "2", "--memory", "160MB"]);
+    let (mut client, mut resp) = (kvd.client(), kvd.resp());
+    let value = vec![b'v'; 10_000_000];
+    for key in ["a", "b", "c"] {
+        assert_eq!(resp.call(&[b"SET", key.as_bytes(), &value]), Reply::ok());
+    }
+    for _ in 0..3 {
+        // The second doesn't fit beside the first, which its response says behind that.
+        let values = client.get_many(&["a", "b", "c"]).expect("they are read");
+        assert!(values.iter().all(|found| found.as_ref().is_some_and(|found| found.bytes == value)));
+        // What is answered behind a long value has the same buffer.
+        resp.send_bytes(&[encode(&["GET", "a"]), encode(&["INCR", "n"]).repeat(200)].concat());
+        assert_eq!(resp.reply(), Reply::bulk(&value));
+        (0..200).for_each(|_| assert!(matches!(resp.reply(), Reply::Integer(_))));
+    }
+    assert_eq!(dismissed(&kvd), 0, "nobody had to go for them");
+}

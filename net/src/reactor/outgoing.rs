@@ -10,6 +10,9 @@ use super::ring::{Kind, SendMode, Tag};
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
+/// Output may have so much more memory than bytes. To give back more is to unmap it, without a copy.
+const SLACK_BYTES_MAX: usize = 1 << 20;
+
 impl<B> Io<B> {
     /// Brings every touched connection in line and arms accepts.
     pub(super) fn flush(&mut self) {
@@ -34,6 +37,10 @@ impl<B> Io<B> {
         connection.touched = false;
         if connection.phase == Phase::Vacant {
             return;
+        }
+        if connection.filling.capacity() > connection.filling.len() + SLACK_BYTES_MAX {
+            // What grew behind a long answer has room for another as long, which nobody fills and all of which is charged.
+            connection.filling.shrink_to_fit();
         }
         if connection.sending == Sending::Idle
             && !connection.filling.is_empty()
