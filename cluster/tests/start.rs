@@ -38,6 +38,8 @@ fn wrong_settings_are_refused_with_code_2_and_one_line() {
         (vec!["--config", file], "kv.toml:2: unknown key \"shrads\""),
         (vec!["--config", "/nonexistent.toml"], "/nonexistent.toml"),
         (vec!["--log", "=="], "log filter"),
+        (vec!["--log", "wran"], "\"wran\" is no level"),
+        (vec!["--log", "info,pinion_cluster=debug,wran"], "\"wran\" is no level"),
     ] {
         let output = refused(command(&dir).args(&arguments));
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", stderr(&output));

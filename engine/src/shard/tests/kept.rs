@@ -177,6 +177,32 @@ fn reads_what_expires_meanwhile(tuning: Tuning, is_flushed: bool) {
 }
 
 #[test]
+fn a_read_that_nobody_takes_holds_what_expires_for_ten_minutes_at_most() {
+    let mut hand = Hand::new(Durability::Sync, small());
+    KEYS.iter().for_each(|key| drop(hand.ask(put_expiring(key, &value(1), PutExpiry::After(5_000)))));
+    hand.shard.flush();
+    hand.settle();
+    let mut narrow = Narrow { room: 0, seen: Vec::new() };
+    hand.ask_narrowly(Op::GetMany { keys: &KEYS, values: true }, &mut narrow);
+    let (_, waits) = narrow.take();
+    let pass = |hand: &mut Hand, seconds: u32| {
+        for _ in 0..seconds {
+            hand.advance_ms(1_000);
+            hand.put(b"z", b"v");
+            hand.settle();
+        }
+        hand.shard.flush();
+        hand.settle();
+    };
+    (0..9).for_each(|_| pass(&mut hand, 60));
+    assert_eq!(hand.shard.stats().expired, 0);
+    (0..4).for_each(|_| pass(&mut hand, 60));
+    assert!(hand.shard.stats().expired > 0 && hand.shard.kept.is_empty());
+    hand.ask_narrowly(Op::GoOn { read: waits.unwrap() }, &mut narrow);
+    assert!(matches!(narrow.seen.pop(), Some(Seen::Refused(_))));
+}
+
+#[test]
 fn a_key_that_expires_while_others_of_its_read_wait_for_room_is_in_the_answer() {
     for is_flushed in [false, true] {
         reads_what_expires_meanwhile(small(), is_flushed);
