@@ -37,7 +37,7 @@ impl Link {
 }
 
 /// The log files of a directory.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Inventory {
     pub files: Vec<LogFile>,
 }
@@ -116,29 +116,60 @@ impl Inventory {
         let Some((header, len)) = newest else {
             return if from.segment == 0 { Ok(Vec::new()) } else { Err(Missing::first(from)) };
         };
-        let mut chain = vec![Link { header, len, end: None }];
-        let mut first = header;
-        while first.generation != from.segment
-            && first.previous.generation != 0
-            && first.previous.generation >= from.segment
-        {
+        match self.back_from(header, len, from.segment) {
+            (chain, None) => Ok(chain),
+            (_, Some(missing)) => Err(missing),
+        }
+    }
+
+    /// The segments that lead to the newest generation below `below`, oldest first, as far back as they are there, and
+    /// the one before them if there was one.
+    pub fn chain_that_is_there(&self, below: u64) -> (Vec<Link>, Option<Missing>) {
+        let newest = self.headers().filter(|(header, _)| header.generation < below);
+        match newest.max_by_key(|(header, _)| header.generation) {
+            Some((header, len)) => self.back_from(header, len, 0),
+            None => (Vec::new(), None),
+        }
+    }
+
+    /// The segments from `to` or the log's beginning on that lead to this one, and the link that is missing.
+    fn back_from(&self, newest: SegmentHeader, len: u64, to: u64) -> (Vec<Link>, Option<Missing>) {
+        let mut chain = vec![Link { header: newest, len, end: None }];
+        let (mut first, mut missing) = (newest, None);
+        while first.generation != to && first.previous.generation != 0 && first.previous.generation >= to {
             let previous = first.previous;
             let follows = |header: &SegmentHeader| {
                 header.generation == previous.generation && header.generation < first.generation
             };
             let link = self.headers().find(|(header, _)| follows(header));
             let Some((header, len)) = link else {
-                return Err(Missing {
+                missing = Some(Missing {
                     generation: previous.generation,
                     file: Some(previous.file),
                     told_by: ToldBy::Follower { file: first.file, end: previous.end },
                 });
+                break;
             };
             chain.push(Link { header, len, end: Some(previous.end) });
             first = header;
         }
         chain.reverse();
-        Ok(chain)
+        (chain, missing)
+    }
+
+    /// Whether the file of a missing segment has begun a later life: the segment had been let go.
+    pub fn is_used_again(&self, missing: &Missing) -> bool {
+        let is_later = |(header, _): (SegmentHeader, u64)| {
+            Some(header.file) == missing.file && header.generation > missing.generation
+        };
+        self.headers().any(is_later)
+    }
+
+    /// Whether the file of a missing segment is there and holds something that can't be read.
+    pub fn is_unread(&self, missing: &Missing) -> bool {
+        let is_unread =
+            |file: &LogFile| file.header == Err(NoHeader::Bad) && Some(file.number) == missing.file;
+        self.files.iter().any(is_unread)
     }
 
     /// A missing link as an error that names what to look for.
@@ -205,7 +236,8 @@ impl Missing {
         Missing { generation: from.segment, file: None, told_by: ToldBy::Manifest { before: 0 } }
     }
 
-    fn newest(reached: Reached, before: u64) -> Missing {
+    /// The newest segment that the manifest heard of; the newest before it that is there.
+    pub fn newest(reached: Reached, before: u64) -> Missing {
         let Reached { generation, file } = reached;
         Missing { generation, file: Some(file), told_by: ToldBy::Manifest { before } }
     }

@@ -4,7 +4,8 @@ use super::merge::Merge;
 use crate::clock::ClockStamp;
 use crate::dir::Dir;
 use crate::key::{Entry, Kind, Prefix, RangeTombstone, Stamp};
-use crate::log::{Batch, BatchOp, Record, RecordKind, Replayed, clock_behind, replay};
+use crate::log::{Batch, BatchOp, LogPosition, Record, RecordKind, Remains, Replayed};
+use crate::log::{clock_behind, read_remains, replay};
 use crate::manifest::{GroupState, Manifest, ManifestState, TableEntry};
 use crate::memtable::Memtable;
 use crate::table::{Table, TableMeta};
@@ -32,11 +33,13 @@ pub struct TableInfo {
     pub block_bytes: u64,
 }
 
-/// What becomes of a log whose entries don't go on where the manifest says the tables end.
+/// What is known of the order of a log's entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Gaps {
-    Refused,
-    Taken,
+enum Order {
+    /// They go on where the manifest says that the tables end; what doesn't is refused.
+    Checked,
+    /// Nobody knows where they start, and some may be missing: all are taken, whatever their indices.
+    Unknown,
 }
 
 /// What the log adds to the tables.
@@ -56,23 +59,32 @@ pub struct Unflushed {
 impl Contents {
     /// Reads manifest, log, and the tables' indexes of a shard that opens. Changes nothing.
     pub fn read(dir: &dyn Dir, shard_id: [u8; 16]) -> Result<Contents, Error> {
-        Contents::with(dir, shard_id, Manifest::read(dir, shard_id)?, Gaps::Refused)
+        let manifest = Manifest::read(dir, shard_id)?;
+        let tables = describe_tables(dir, &manifest)?;
+        let mut unflushed = Unflushed::of(&manifest);
+        unflushed.read = replay(dir, manifest.log(), shard_id, &mut |record, at| {
+            unflushed.apply(record, Order::Checked).map_err(|what| cannot_apply(dir, at, &what))
+        })?;
+        unflushed.settle_clocks();
+        Ok(Contents { manifest, tables, unflushed })
     }
 
-    /// What the shard would hold if its manifest said this, which may be less than it once said.
-    pub fn of(dir: &dyn Dir, shard_id: [u8; 16], manifest: ManifestState) -> Result<Contents, Error> {
-        Contents::with(dir, shard_id, manifest, Gaps::Taken)
-    }
-
-    fn with(
+    /// What a shard holds whose manifest is lost: these tables, and all of the log that is there. `manifest` says the
+    /// tables, and what could be read of the rest.
+    pub fn without_manifest(
         dir: &dyn Dir,
         shard_id: [u8; 16],
         manifest: ManifestState,
-        gaps: Gaps,
-    ) -> Result<Contents, Error> {
+    ) -> Result<(Contents, Remains), Error> {
         let tables = describe_tables(dir, &manifest)?;
-        let unflushed = Unflushed::read(dir, shard_id, &manifest, gaps)?;
-        Ok(Contents { manifest, tables, unflushed })
+        let in_tables = tables.iter().map(|table| table.meta.max_version).max().unwrap_or_default();
+        let mut unflushed = Unflushed::of(&manifest);
+        let remains = read_remains(dir, manifest.log(), in_tables, shard_id, &mut |record, at| {
+            unflushed.apply(record, Order::Unknown).map_err(|what| cannot_apply(dir, at, &what))
+        })?;
+        unflushed.read = remains.read;
+        unflushed.settle_clocks();
+        Ok((Contents { manifest, tables, unflushed }, remains))
     }
 
     /// Every entry in storage order. Call [`Merge::seek`] first.
@@ -106,36 +118,26 @@ fn describe_tables(dir: &dyn Dir, manifest: &ManifestState) -> Result<Vec<TableI
 }
 
 impl Unflushed {
-    fn read(
-        dir: &dyn Dir,
-        shard_id: [u8; 16],
-        manifest: &ManifestState,
-        gaps: Gaps,
-    ) -> Result<Unflushed, Error> {
-        let mut unflushed = Unflushed {
+    /// Nothing but what the manifest says.
+    fn of(manifest: &ManifestState) -> Unflushed {
+        Unflushed {
             memtable: Memtable::new(),
             groups: manifest.groups.clone(),
             is_replicated: false,
             read: Replayed::default(),
             clock: manifest.stamp(),
-        };
-        let read = replay(dir, manifest.log(), shard_id, &mut |record, at| {
-            unflushed.apply(record, gaps).map_err(|what| {
-                Error::Unusable(format!(
-                    "the log record at {at:?} in {} can't be applied: {what}",
-                    dir.path()
-                ))
-            })
-        })?;
-        unflushed.read = read;
-        for group in unflushed.groups.values_mut() {
-            group.clock_us = unflushed.clock.map_or(0, |clock| clock.shard_us);
         }
-        Ok(unflushed)
+    }
+
+    /// Gives all groups the time at the log's end.
+    fn settle_clocks(&mut self) {
+        for group in self.groups.values_mut() {
+            group.clock_us = self.clock.map_or(0, |clock| clock.shard_us);
+        }
     }
 
     /// Applies a record as a shard does when it opens.
-    fn apply(&mut self, record: Record<'_>, gaps: Gaps) -> Result<(), String> {
+    fn apply(&mut self, record: Record<'_>, order: Order) -> Result<(), String> {
         self.clock = clock_behind(self.clock, &record)?;
         match record.kind {
             RecordKind::Entry | RecordKind::Clock => {}
@@ -146,12 +148,12 @@ impl Unflushed {
         }
         let fresh = GroupState { partition: record.group, ..GroupState::default() };
         let known = self.groups.get(&record.group);
-        if record.kind != RecordKind::Entry || known.is_some_and(|group| record.index <= group.applied_index)
-        {
+        let is_known = || known.is_some_and(|group| record.index <= group.applied_index);
+        if record.kind != RecordKind::Entry || order == Order::Checked && is_known() {
             return Ok(());
         }
         let group = self.groups.entry(record.group).or_insert(fresh);
-        if gaps == Gaps::Refused {
+        if order == Order::Checked {
             record.check_follows(group.applied_index)?;
         }
         let mut newest = Version(0);
@@ -160,7 +162,7 @@ impl Unflushed {
             newest = newest.max(op.version);
             insert(&mut self.memtable, Prefix::new(op.keyspace, record.group, group.incarnation), &op);
         }
-        group.applied_index = record.index;
+        group.applied_index = record.index.max(group.applied_index);
         group.applied_term = record.term;
         // Where nothing older was on the way before, nothing is now: the group is solo.
         let is_solo = group.floor == group.max_version;
@@ -168,6 +170,10 @@ impl Unflushed {
         group.floor = if is_solo { group.max_version } else { group.floor };
         Ok(())
     }
+}
+
+fn cannot_apply(dir: &dyn Dir, at: LogPosition, what: &str) -> Error {
+    Error::Unusable(format!("the log record at {at:?} in {} can't be applied: {what}", dir.path()))
 }
 
 fn insert(memtable: &mut Memtable, prefix: Prefix, op: &BatchOp<'_>) {

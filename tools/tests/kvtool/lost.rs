@@ -127,6 +127,74 @@ fn a_missing_manifest_is_named_and_the_shard_is_built_from_tables_and_log() {
     assert_eq!(live(&store), before);
 }
 
+/// One shard with a table, and newer entries and deletions in a log that lies in two segments; the first of the two follows one
+/// whose file is used again, by the second.
+fn store_with_a_recycled_segment() -> TestStore {
+    let store = TestStore::new(1, 8);
+    let put = |i: u32| put_of((i % 8) as u16, &format!("key{i:04}"), &format!("value{i}"));
+    let delete = |i: u32| {
+        let (partition, key) = ((i % 8) as u16, format!("key{i:04}").into_bytes());
+        Change::Delete { keyspace: 0, partition, key }
+    };
+    store.apply(&(0..100).map(put).collect::<Vec<_>>());
+    let mut second: Vec<_> = (100..200).map(put).collect();
+    second.push(Change::Settle);
+    second.extend((200..250).map(put));
+    store.apply(&second);
+    store.apply(&(250..300).map(put).chain((0..10).map(delete)).collect::<Vec<_>>());
+    let (text, _) = store.kvtool(&["log"]);
+    let place = |file: &str| text.find(&format!("segment {file}: generation ")).unwrap();
+    assert!(place("000002.log") < place("000001.log"), "{text}");
+    store
+}
+
+/// Found by a user: the log was cut before its first segment, because that one's predecessor isn't there any more.
+#[test]
+fn a_log_whose_first_segment_is_used_again_is_kept_whole_without_a_manifest() {
+    for damaged_record in [None, Some(0), Some(1), Some(3)] {
+        let store = store_with_a_recycled_segment();
+        let (before, manifest) = (live(&store), files(&store, 0, "manifest").remove(0));
+        assert_eq!(before.len(), 290);
+        match damaged_record {
+            None => std::fs::remove_file(&manifest).unwrap(),
+            Some(record) => {
+                let (text, _) = store.kvtool(&["manifest", "--json"]);
+                let text: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+                let offset = text["records"][record]["offset"].as_u64().unwrap() as usize;
+                let mut bytes = std::fs::read(&manifest).unwrap();
+                bytes[offset + 50] ^= 1;
+                std::fs::write(&manifest, bytes).unwrap();
+            }
+        }
+        missed(&store, "manifest");
+        let text = repaired(&store);
+        assert!(text.contains("built anew from 1 tables and the log"), "{text}");
+        assert!(text.contains("records stay, from 000002.log on") && !text.contains("lost"), "{text}");
+        assert_eq!(live(&store), before);
+        for i in [10, 150, 220, 299_u32] {
+            let value = store.get(0, (i % 8) as u16, format!("key{i:04}").as_bytes());
+            assert_eq!(value, Some(format!("value{i}").into_bytes()));
+        }
+    }
+}
+
+#[test]
+fn of_a_log_without_a_manifest_and_a_segment_both_sides_stay_and_what_may_be_lost_is_told() {
+    let store = TestStore::new(1, 8);
+    for round in 0..3 {
+        store.apply(&(0..8).map(|i| put_of(i, &format!("key{round}"), "v")).collect::<Vec<_>>());
+    }
+    std::fs::remove_file(files(&store, 0, "manifest").remove(0)).unwrap();
+    std::fs::remove_file(store.shard(0).join("000002.log")).unwrap();
+    let text = repaired(&store);
+    assert!(text.contains("records stay, from 000001.log on"), "{text}");
+    assert!(text.contains("    lost: whatever was logged behind 4294967296:"), "{text}");
+    assert!(text.contains(" and before segment 12884901888, if no table has it"), "{text}");
+    let keys = live(&store);
+    assert_eq!(keys.len(), 16, "{keys:?}");
+    assert!(!keys.iter().any(|key| key.contains("key1")), "{keys:?}");
+}
+
 #[test]
 fn a_missing_table_is_named_with_what_it_held() {
     let store = store();

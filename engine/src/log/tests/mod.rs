@@ -4,6 +4,7 @@ mod crashes;
 mod damage;
 mod headers;
 mod lost;
+mod remains;
 mod repairs;
 mod stale;
 mod writing;

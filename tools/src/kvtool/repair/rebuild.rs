@@ -17,7 +17,7 @@ use pinion_engine::drive::OsDir;
 use pinion_engine::drive::blocking::publish;
 use pinion_engine::io::FileName;
 use pinion_engine::key::Prefix;
-use pinion_engine::log::{DumpItem, LogOptions, LogPosition, Reached, RepairReport, dump, repair, replay};
+use pinion_engine::log::Remains;
 use pinion_engine::manifest::{Edit, GroupState, Manifest, ManifestState, TableEntry};
 use pinion_engine::offline::{Contents, TableSink};
 use pinion_engine::table::{Compression, Table};
@@ -35,8 +35,8 @@ pub struct Rebuilt {
     pub taken: u64,
     /// Entries in the rebuilt shard.
     pub entries: u64,
-    /// What was cut from the log.
-    pub log: RepairReport,
+    /// What there was of its log.
+    pub log: Remains,
 }
 
 /// Builds the shard anew. `known` is what could be read of its manifest.
@@ -44,11 +44,8 @@ pub fn rebuild(shard: &Shard, id: [u8; 16], known: &ManifestState, aside: &Aside
     let (originals, mut rebuilt) = (aside.shard(&shard.name)?, Rebuilt::default());
     let mut state = ManifestState { tables: BTreeMap::new(), ..known.clone() };
     state.tables = usable_tables(shard, &originals, &mut rebuilt)?;
-    state.log_reached = Reached::default();
-    state.log_start = usable_log(&shard.dir, id, &mut rebuilt.log)?;
-    // Every entry of the log is taken: which of them are in tables is what nobody knows.
-    state.groups.values_mut().for_each(|group| group.applied_index = 0);
-    let contents = Contents::of(&shard.dir, id, state)?;
+    let (contents, log) = Contents::without_manifest(&shard.dir, id, state)?;
+    rebuilt.log = log;
     let made = originals.scratch(REBUILT);
     let mut dir = OsDir::create(&made)?;
     rebuilt.entries = build(&mut dir, id, &contents, &shard.dir, known)?;
@@ -82,32 +79,6 @@ fn usable_tables(
         }
     }
     Ok(tables)
-}
-
-/// Where the log can be read from: as far back as there are segments. A damaged one is cut.
-fn usable_log(dir: &OsDir, id: [u8; 16], report: &mut RepairReport) -> Result<LogPosition, Error> {
-    let mut starts = vec![LogPosition::default()];
-    dump(dir, &mut |item| {
-        if let DumpItem::Segment { generation, .. } = item {
-            starts.push(LogPosition { segment: generation, offset: 0 });
-        }
-        Ok(())
-    })?;
-    let read = |from| replay(dir, from, id, &mut |_, _| Ok(()));
-    for &from in &starts {
-        match read(from) {
-            Ok(_) => return Ok(from),
-            Err(Error::Damaged { .. }) => {
-                *report = repair(&mut dir.clone(), from, LogOptions::new(id, false))?;
-                if read(from).is_ok() {
-                    return Ok(from);
-                }
-            }
-            // A segment before it is missing: it was released.
-            Err(_) => {}
-        }
-    }
-    Err(Error::Unusable(format!("no part of the log in {} can be read in order", dir.path())))
 }
 
 /// Writes everything into `dir`, durably; how many entries there are.

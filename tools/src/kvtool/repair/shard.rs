@@ -12,7 +12,7 @@ use pinion_engine::drive::OsDir;
 use pinion_engine::drive::blocking::publish;
 use pinion_engine::io::FileName;
 use pinion_engine::key::Partition;
-use pinion_engine::log::{LogOptions, LogPosition, RepairReport, repair as repair_log};
+use pinion_engine::log::{Hole, LogOptions, LogPosition, Remains, RepairReport, repair as repair_log};
 use pinion_engine::manifest::{Edit, Manifest, ManifestState};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -25,6 +25,9 @@ pub struct ShardRepair {
     rebuilt_from_tables: Option<u64>,
     rebuilt_entries: Option<u64>,
     tables: Vec<TableRepair>,
+    /// The segment in which the log starts that the shard was built anew from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log_starts_in: Option<String>,
     log_commits_kept: u64,
     log_records_kept: u64,
     log_dropped: Vec<DroppedLog>,
@@ -67,6 +70,30 @@ impl ShardRepair {
         self.log_records_kept = log.kept_records;
     }
 
+    /// What there was of the log of a shard that was built anew.
+    fn take_remains(&mut self, log: Remains) {
+        self.log_starts_in = log.start.map(|file| file.to_string());
+        self.log_headers_restored = log.restored.iter().map(FileName::to_string).collect();
+        for Hole { damage, after, after_clock_us, before } in log.holes {
+            self.lost.push(match (after, before) {
+                (None, None) => "all that was only in the log".to_owned(),
+                (None, Some(LogPosition { segment, .. })) => {
+                    format!("whatever was only in the log before segment {segment}")
+                }
+                (Some(LogPosition { segment, offset }), before) => {
+                    let until = before.map_or_else(String::new, |before| {
+                        format!(" and before segment {}, if no table has it", before.segment)
+                    });
+                    let after = time(after_clock_us / 1000);
+                    format!("whatever was logged behind {segment}:{offset}, after {after}{until}")
+                }
+            });
+            self.log_damage.push(damage);
+        }
+        self.log_commits_kept = log.read.commits;
+        self.log_records_kept = log.read.records;
+    }
+
     /// For people.
     pub fn lines(&self) -> Vec<String> {
         let mut lines = vec![self.shard.clone()];
@@ -86,7 +113,10 @@ impl ShardRepair {
                 "  {file}: its header was damaged, and is put together again; nothing of it is lost"
             ));
         }
-        if !self.log_damage.is_empty() {
+        if let Some(file) = &self.log_starts_in {
+            let (commits, records) = (self.log_commits_kept, self.log_records_kept);
+            lines.push(format!("  log: {commits} commits with {records} records stay, from {file} on"));
+        } else if !self.log_damage.is_empty() {
             lines.push(format!(
                 "  log: {} commits with {} records stay",
                 self.log_commits_kept, self.log_records_kept
@@ -115,10 +145,10 @@ pub fn repair(
     keep_logs_and_manifests(&dir, damage, &originals)?;
     let mut known = ManifestState::default();
     let mut report = ShardRepair { shard: shard.name.clone(), ..ShardRepair::default() };
-    let log = match Manifest::dump(&dir, &mut |record| known.apply(&record.edit)) {
+    match Manifest::dump(&dir, &mut |record| known.apply(&record.edit)) {
         Ok(state) => {
             repair_tables(shard, id, &state, damage, &originals, &mut report.tables)?;
-            repair_log(&mut dir, state.log(), LogOptions::new(id, false))?
+            report.take_log(repair_log(&mut dir, state.log(), LogOptions::new(id, false))?);
         }
         Err(Error::Damaged { .. } | Error::Unusable(_)) => {
             if list(&dir)?.is_empty() {
@@ -129,11 +159,10 @@ pub fn repair(
             report.tables = rebuilt.tables;
             report.rebuilt_from_tables = Some(rebuilt.taken);
             report.rebuilt_entries = Some(rebuilt.entries);
-            rebuilt.log
+            report.take_remains(rebuilt.log);
         }
         Err(error) => return Err(error),
-    };
-    report.take_log(log);
+    }
     Ok(report)
 }
 
