@@ -373,7 +373,7 @@ fn who_reads_gets_long_values_although_their_responses_hold_more_than_one() {
     let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let (_root, dir) = store_dir();
     let kvd = Kvd::start(&dir, &["--shards", "2", "--memory", "160MB"]);
-    let (mut client, mut resp) = (kvd.client(), kvd.resp());
+    let (client, mut resp) = (kvd.client(), kvd.resp());
     let value = vec![b'v'; 10_000_000];
     for key in ["a", "b", "c"] {
         assert_eq!(resp.call(&[b"SET", key.as_bytes(), &value]), Reply::ok());
