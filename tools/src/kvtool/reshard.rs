@@ -9,6 +9,9 @@ use super::text::size;
 use pinion_engine::offline::{OsDisk, ReshardReport, Watch, reshard};
 use serde::Serialize;
 
+/// No kvd serves more.
+const SHARDS_MAX: u32 = 1024;
+
 /// [`ReshardReport`] as it is printed.
 #[derive(Serialize)]
 struct Item {
@@ -26,6 +29,10 @@ struct Item {
 pub fn run(args: &args::Reshard, output: &mut Output<'_>) -> Result<(), ToolError> {
     let target = Target::own(&args.path)?;
     let store = target.whole_store("reshard")?;
+    if args.shards > SHARDS_MAX {
+        let text = format!("{} shards are more than the {SHARDS_MAX} that kvd serves", args.shards);
+        return Err(ToolError::Usage(text));
+    }
     if args.shards > store.file.partitions {
         return Err(ToolError::Usage(format!(
             "{} shards for {} partitions: a shard has at least one partition, whose number is fixed when a store is made",

@@ -35,6 +35,14 @@ pub struct Finding {
     pub means: String,
 }
 
+impl Finding {
+    /// Where it is, for people. What is wrong with a shard as a whole has no place in it.
+    pub fn place(&self) -> String {
+        let Finding { shard, file, offset, .. } = self;
+        if file == shard { shard.clone() } else { format!("{shard}/{file} at offset {offset}") }
+    }
+}
+
 /// What a verification read, and found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
@@ -253,10 +261,7 @@ fn print(report: &Report, output: &mut Output<'_>) -> Result<(), ToolError> {
         return output.json(report);
     }
     for finding in &report.damage {
-        output.line(format!(
-            "{}/{} at offset {}: {}",
-            finding.shard, finding.file, finding.offset, finding.what
-        ))?;
+        output.line(format!("{}: {}", finding.place(), finding.what))?;
         output.line(format!("    {}", finding.means))?;
     }
     let mut columns =

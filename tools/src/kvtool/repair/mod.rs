@@ -59,8 +59,7 @@ pub fn run(args: &args::Repair, output: &mut Output<'_>) -> Result<(), ToolError
     let mut report = RepairReport { store, damage, kept_in: None, repairs: Vec::new() };
     if !output.is_json() {
         for finding in &report.damage {
-            let Finding { shard, file, offset, what, .. } = finding;
-            output.line(format!("{shard}/{file} at offset {offset}: {what}"))?;
+            output.line(format!("{}: {}", finding.place(), finding.what))?;
         }
         if report.damage.is_empty() && report.store.is_none() {
             output.line("nothing is damaged; nothing was changed")?;
@@ -146,10 +145,11 @@ fn repair(
         report.repairs.push(repair);
         let mut again = Report::default();
         verify_shard(shard, None, &mut again, &Progress::open_ended())?;
-        if let Some(Finding { file, offset, what, .. }) = again.damage.first() {
+        if let Some(finding) = again.damage.first() {
             return Err(ToolError::Damage(format!(
-                "{}/{file} is still damaged at offset {offset}: {what}; restore the shard from a backup",
-                shard.name
+                "{} is still damaged: {}; restore the shard from a backup",
+                finding.place(),
+                finding.what
             )));
         }
     }
