@@ -223,6 +223,8 @@ impl Shard {
         let mut wall = Wall::opened(clocks, clock, before)?;
         if self.is_uncertain || of_this_boot().any(|life| life.wall.may_be_written()) {
             wall.note_uncertain();
+        } else {
+            wall.check_fresh(clock)?;
         }
         Ok(wall)
     }

@@ -98,6 +98,15 @@ impl Wall {
         })
     }
 
+    /// Nothing that openings before this one have left counts: it must be the machine's.
+    pub fn check_fresh(&self, clock: &Clock) -> Result<(), String> {
+        let right_us = clock.ahead_us();
+        match self.is_written || self.ahead_us.abs_diff(right_us) <= SLACK_US {
+            true => Ok(()),
+            false => Err(format!("its wall clock is {} us ahead, the machine's is {right_us}", self.ahead_us)),
+        }
+    }
+
     /// Nobody knows what openings before this one have left.
     pub fn note_uncertain(&mut self) {
         self.may_be_written = true;
