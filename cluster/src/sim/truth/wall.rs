@@ -103,7 +103,9 @@ impl Wall {
         let right_us = clock.ahead_us();
         match self.is_written || self.ahead_us.abs_diff(right_us) <= SLACK_US {
             true => Ok(()),
-            false => Err(format!("its wall clock is {} us ahead, the machine's is {right_us}", self.ahead_us)),
+            false => {
+                Err(format!("its wall clock is {} us ahead, the machine's is {right_us}", self.ahead_us))
+            }
         }
     }
 
