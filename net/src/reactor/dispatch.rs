@@ -142,16 +142,11 @@ impl<H: Handler> Reactor<H> {
         self.buffers.publish();
         // What becomes ready meanwhile is for the next turn, which then comes at once.
         std::mem::swap(&mut self.ready, &mut self.io.ready);
-        let mut advanced = 0;
-        while advanced < self.ready.len() && (advanced == 0 || self.io.stopping || handler.has_time()) {
-            self.advance(handler, self.ready[advanced]);
+        for i in 0..self.ready.len() {
+            self.advance(handler, self.ready[i]);
             self.report_ended(handler);
-            advanced += 1;
         }
-        self.ready.drain(..advanced);
-        // The others are the first of the next turn.
-        self.ready.append(&mut self.io.ready);
-        std::mem::swap(&mut self.ready, &mut self.io.ready);
+        self.ready.clear();
     }
 
     fn handle(&mut self, handler: &mut H, completion: Completion) {
