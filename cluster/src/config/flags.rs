@@ -144,14 +144,13 @@ fn without_empty_variables(command: clap::Command) -> clap::Command {
     })
 }
 
-/// Variables that are for others: where `kv` finds a server.
-const OTHERS: [&str; 1] = ["ADDRESS"];
+/// Variables that are no settings and mean something: where the configuration is, and where `kv` finds a server.
+const NO_SETTINGS: [&str; 2] = ["CONFIG", "ADDRESS"];
 
 /// Warnings for variables that look like settings and are none.
 pub fn unknown_variables(names: impl IntoIterator<Item = String>) -> Vec<String> {
     let is_known = |rest: &str| {
-        let is_other = rest == "CONFIG" || OTHERS.contains(&rest);
-        is_other || NAMES.iter().any(|name| name.to_uppercase().replace('-', "_") == rest)
+        NO_SETTINGS.contains(&rest) || NAMES.iter().any(|name| name.to_uppercase().replace('-', "_") == rest)
     };
     let unknown =
         names.into_iter().filter(|name| name.strip_prefix("PINION_").is_some_and(|rest| !is_known(rest)));

@@ -16,6 +16,7 @@ use crate::placement::{PARTITIONS_DEFAULT, SLOTS};
 use listen::Listen;
 use machine::Machine;
 use pinion_engine::clock::TimeJump;
+use pinion_engine::drive::StoreFile;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
@@ -191,7 +192,8 @@ impl Config {
         reader.set("listen", &mut config.listen, Listen::parse)?;
         reader.set("resp-listen", &mut config.resp_listen, Listen::parse_or_off)?;
         reader.set("admin-listen", &mut config.admin_listen, Listen::parse_or_off)?;
-        reader.set("shards", &mut config.shards, |text| number(text, 1, 1024).map(Some))?;
+        let shards_max = StoreFile::SHARDS_MAX as usize;
+        reader.set("shards", &mut config.shards, |text| number(text, 1, shards_max).map(Some))?;
         reader.set("cpus", &mut config.cpus, cpus)?;
         config.pin |= reader.find("cpus").is_some();
         reader.set("durability", &mut config.durability, durability)?;

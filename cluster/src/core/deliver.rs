@@ -93,8 +93,8 @@ impl<S: Sockets> Answers for Sink<'_, S> {
 }
 
 /// Whether the memory has room for a value beside those `gathered` for the same response, and what is `queued` for its client.
-/// Short ones that are gathered are there twice for a moment, and all of them can be asked for again: together they take an eighth at most, and not the
-/// last.
+/// Short ones that are gathered are there twice for a moment, and all of them can be asked for again: together they take an
+/// eighth at most, and not the last.
 pub(super) fn has_memory(memory: &Memory, (gathered, queued): (usize, usize), bytes: usize) -> bool {
     if gathered > 0 {
         return gathered + bytes <= memory.bytes_max() / 8 && 2 * (gathered + bytes) <= memory.room();

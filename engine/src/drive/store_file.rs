@@ -81,6 +81,9 @@ pub(super) fn place_of(name: &str) -> Option<(u32, u32)> {
 }
 
 impl StoreFile {
+    /// No server serves more shards.
+    pub const SHARDS_MAX: u32 = 1024;
+
     /// A new store's, with a random id.
     pub fn new(shards: u32, partitions: u32) -> Result<StoreFile, Error> {
         let mut id = [0; 16];

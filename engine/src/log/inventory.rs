@@ -37,7 +37,7 @@ impl Link {
 }
 
 /// The log files of a directory.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Inventory {
     pub files: Vec<LogFile>,
 }

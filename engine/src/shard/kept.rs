@@ -21,8 +21,9 @@ use std::collections::HashMap;
 /// The moment that a kept read sees is let go after so many milliseconds of shard time.
 const KEPT_MS_MAX: u64 = 600_000;
 
-/// What a read is told that was kept for too long.
-const TOO_OLD: &str = "its client hasn't taken what was read before for ten minutes, and what there was then isn't kept for                        longer; ask again, and read the replies as they come";
+/// What a read is told that was kept for too long. Nobody else asks for one that isn't there.
+const TOO_OLD: &str = "its client hasn't taken what was read before for ten minutes, and what there was then isn't kept for \
+                       longer; ask again, and read the replies as they come";
 
 /// A read that stopped before a value.
 #[derive(Debug)]

@@ -6,11 +6,9 @@ use super::output::Output;
 use super::progress::Progress;
 use super::target::Target;
 use super::text::size;
+use pinion_engine::drive::StoreFile;
 use pinion_engine::offline::{OsDisk, ReshardReport, Watch, reshard};
 use serde::Serialize;
-
-/// No kvd serves more.
-const SHARDS_MAX: u32 = 1024;
 
 /// [`ReshardReport`] as it is printed.
 #[derive(Serialize)]
@@ -29,8 +27,9 @@ struct Item {
 pub fn run(args: &args::Reshard, output: &mut Output<'_>) -> Result<(), ToolError> {
     let target = Target::own(&args.path)?;
     let store = target.whole_store("reshard")?;
-    if args.shards > SHARDS_MAX {
-        let text = format!("{} shards are more than the {SHARDS_MAX} that kvd serves", args.shards);
+    if args.shards > StoreFile::SHARDS_MAX {
+        let most = StoreFile::SHARDS_MAX;
+        let text = format!("{} shards are more than the {most} that kvd serves", args.shards);
         return Err(ToolError::Usage(text));
     }
     if args.shards > store.file.partitions {

@@ -78,7 +78,7 @@ impl Gather {
     }
 
     /// The rest of a part comes to this; `true` if nothing is missing any more.
-    fn fill(&mut self, part: usize, mut with: impl FnMut() -> Part) -> bool {
+    fn fill(&mut self, part: usize, with: impl Fn() -> Part) -> bool {
         let rest = self.rest(part).to_vec();
         self.answered[part] += rest.len() as u32;
         self.missing -= rest.len();
