@@ -1,9 +1,10 @@
 //! Performs what the shard asks for: reads, writes and syncs on the reactor's ring, the rare rest in the background.
 //!
-//! A read whose file isn't open waits for the background thread to open it, together with all others that come for the
-//! file meanwhile. What the cache of descriptors has no room for is closed there too: with more files than the cache keeps
-//! open, cold reads would otherwise open and close all the time on the hot thread. The log and the manifest are opened
-//! here: that is rare, and what they are written for waits anyway.
+//! A read whose file isn't open waits for the ring to open it, together with all others that come for the file meanwhile. The
+//! background thread, which flushes and merges, wouldn't come to it for tens of milliseconds. It closes what the cache of
+//! descriptors has no room for: to close the last one of a file that was removed takes up to a second. Where it is behind with
+//! that, it opens files too, in the order of the commands. The log and the manifest are opened here: that is rare, and what
+//! they are written for waits anyway.
 
 use super::sockets::Performer;
 use pinion_engine::Error;
@@ -15,8 +16,9 @@ use pinion_engine::io::{FileName, IoCompletion, IoOutput, IoRequest, Token};
 use pinion_engine::job::{Job, JobId};
 use pinion_net::reactor::{FileSync, Io};
 use std::collections::HashMap;
+use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -28,6 +30,8 @@ pub trait FileRing {
     fn read_file(&mut self, slot: u64, fd: RawFd, offset: u64, buf: AlignedBuf);
     /// Syncs a file's data.
     fn sync_file(&mut self, slot: u64, fd: RawFd);
+    /// Opens a file, whose end comes to [`Driver::file_opened`].
+    fn open_file(&mut self, number: u64, path: CString, flags: i32);
 }
 
 /// A read that waits for its file.
@@ -106,7 +110,7 @@ impl Driver {
                 let read = Read { token, offset, len };
                 match self.files.find(file) {
                     Some(open) => self.read(ring, open, &read),
-                    None => self.wait_for(file, read),
+                    None => self.wait_for(ring, file, read),
                 }
             }
             IoRequest::Sync { token, file } => {
@@ -127,12 +131,25 @@ impl Driver {
     }
 
     /// Has a file opened, unless it is being opened already.
-    fn wait_for(&mut self, file: FileName, read: Read) {
+    fn wait_for(&mut self, ring: &mut impl FileRing, file: FileName, read: Read) {
+        let may_open = self.files.may_open(self.opening.len() + 1);
         let waiting = self.opening.entry(file).or_default();
         if waiting.is_empty() {
-            self.background.open(file, self.files.is_direct());
+            match (file, self.files.way_to(file)) {
+                (FileName::Table(number), Some((path, flags))) if may_open => {
+                    ring.open_file(number, path, flags)
+                }
+                _ => self.background.open(file, self.files.is_direct()),
+            }
         }
         waiting.push(read);
+    }
+
+    /// Takes in the table with this number, which the ring opened, or couldn't.
+    pub fn file_opened(&mut self, ring: &mut impl FileRing, number: u64, result: io::Result<OwnedFd>) {
+        let result = result.and_then(|fd| OpenFile::of(fd, self.files.is_direct()));
+        self.opened(ring, Opened { file: FileName::Table(number), result });
+        self.close_dropped();
     }
 
     /// Starts the reads that waited for a file, or ends them if it couldn't be opened.
@@ -242,6 +259,10 @@ impl FileRing for Io<AlignedBuf> {
     #[inline]
     fn sync_file(&mut self, slot: u64, fd: RawFd) {
         Io::sync_file(self, slot, fd, AlignedBuf::with_capacity(0));
+    }
+
+    fn open_file(&mut self, number: u64, path: CString, flags: i32) {
+        Io::open_file(self, number, path, flags);
     }
 }
 

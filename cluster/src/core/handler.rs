@@ -16,6 +16,7 @@ use pinion_engine::shard::ShardStats;
 use pinion_net::reactor::{CloseReason, ConnId, Handler, Io, Next, Waker};
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
@@ -174,6 +175,11 @@ impl Handler for Core {
         self.begin(io);
         let completion = self.driver.done(token, result, buf);
         self.state.completed(io, completion);
+    }
+
+    fn file_opened(&mut self, io: &mut Io<AlignedBuf>, token: u64, result: io::Result<OwnedFd>) {
+        self.begin(io);
+        self.driver.file_opened(io, token, result);
     }
 
     fn woken(&mut self, io: &mut Io<AlignedBuf>) {

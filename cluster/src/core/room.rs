@@ -252,7 +252,7 @@ impl Hub {
             // Whoever is held because of others, or waits for its own answers, can't go on, unless it is output that its client
             // doesn't take, or a command that has room, which others wait for, and wants more.
             let wants_more = session.claim > 0 && session.has(Hold::Memory);
-            let is_idle = !session.is_held() && session.in_flight() == 0;
+            let is_idle = !session.is_held() && session.in_flight() == 0 && !holding.has_news;
             let is_to_blame = holding.queued > 0 || wants_more || is_idle;
             let progress = (bytes / PROGRESS_PART).max(bytes.min(PROGRESS_BYTES)) as u64;
             if is_anew || !is_to_blame || holding.moved >= session.moved + progress {

@@ -500,6 +500,7 @@ impl Sockets for Net {
             queued: socket.output.len(),
             moved: socket.moved,
             moved_in: socket.moved_in,
+            has_news: socket.is_ready,
         })
     }
 

@@ -5,8 +5,8 @@
 //! bounded; a file that is dropped from it stays open until its last user lets go ([`Files::let_go`]).
 //!
 //! Nothing is closed here: the driver has the background thread close what is left over
-//! ([`Files::take_dropped`]). Whether that thread opens the files for reads as well is the driver's choice:
-//! it asks with [`Files::find`], and brings what was opened with [`Files::insert`].
+//! ([`Files::take_dropped`]). Who opens the files for reads is the driver's choice as well: it asks with
+//! [`Files::find`], and brings what was opened with [`Files::insert`].
 
 use super::device::LogSync;
 use super::direct::probe;
@@ -15,15 +15,20 @@ use crate::aligned::ALIGN;
 use crate::error::Error;
 use crate::io::{FileName, IoRequest};
 use std::collections::HashMap;
+use std::ffi::CString;
 use std::fs::{File, OpenOptions};
 use std::io::Result;
 use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// How many descriptors a cache keeps open.
 pub(super) const OPEN_MAX: usize = 256;
+
+/// How many files may be open in all: those that the cache keeps, and such as are to be closed.
+pub(super) const ALIVE_MAX: usize = OPEN_MAX + 64;
 
 /// An open file. Keep it until the kernel is done with its descriptor.
 #[derive(Debug)]
@@ -32,6 +37,8 @@ pub struct OpenFile {
     direct: bool,
     /// Its length when it was opened.
     len: u64,
+    /// Shared by all files of a cache.
+    _alive: Option<Arc<()>>,
 }
 
 impl OpenFile {
@@ -40,8 +47,14 @@ impl OpenFile {
         let flags = if direct { libc::O_DIRECT } else { 0 };
         let opened =
             OpenOptions::new().read(true).write(true).custom_flags(flags).open(rare::path(dir, file))?;
-        let len = opened.metadata()?.len();
-        Ok(OpenFile { file: opened, direct, len })
+        OpenFile::of(opened, direct)
+    }
+
+    /// A file that was opened as [`Files::way_to`] says.
+    pub fn of(file: impl Into<File>, direct: bool) -> Result<OpenFile> {
+        let file = file.into();
+        let len = file.metadata()?.len();
+        Ok(OpenFile { file, direct, len, _alive: None })
     }
 
     /// Whether it was opened with O_DIRECT, so that offsets and lengths must be multiples of [`ALIGN`].
@@ -66,6 +79,7 @@ pub struct Files {
     buffers_log: bool,
     open: HashMap<(FileName, bool), Cached>,
     uses: u64,
+    alive: Arc<()>,
     /// Out of the cache, without a user, and still to be closed.
     dropped: Vec<OpenFile>,
 }
@@ -88,6 +102,7 @@ impl Files {
             buffers_log: false,
             open: HashMap::new(),
             uses: 0,
+            alive: Arc::default(),
             dropped: Vec::new(),
         })
     }
@@ -133,8 +148,20 @@ impl Files {
         self.cached(file, self.direct)
     }
 
+    /// How a file is opened elsewhere that [`Files::get`] would give: its path, and flags of open(2). None if its path can't be one.
+    pub fn way_to(&self, file: FileName) -> Option<(CString, i32)> {
+        let path = CString::new(rare::path(&self.dir, file).into_os_string().into_vec()).ok()?;
+        Some((path, libc::O_RDWR | if self.direct { libc::O_DIRECT } else { 0 }))
+    }
+
+    /// Whether so many files more may be opened at once. If not, such as are to be closed come first.
+    pub fn may_open(&self, more: usize) -> bool {
+        Arc::strong_count(&self.alive) + more <= ALIVE_MAX
+    }
+
     /// Takes in a file that was opened elsewhere.
-    pub fn insert(&mut self, file: FileName, opened: OpenFile) -> Arc<OpenFile> {
+    pub fn insert(&mut self, file: FileName, mut opened: OpenFile) -> Arc<OpenFile> {
+        opened._alive = Some(Arc::clone(&self.alive));
         if self.open.len() >= OPEN_MAX {
             self.evict();
         }

@@ -13,7 +13,7 @@ const JOB_FILES: usize = 128;
 
 /// How many files a shard may have open at a time, at most: those that its driver keeps open, its background thread's
 /// and its jobs'.
-pub const FILES_PER_SHARD: usize = super::files::OPEN_MAX + BACKGROUND_FILES + JOB_FILES;
+pub const FILES_PER_SHARD: usize = super::files::ALIVE_MAX + BACKGROUND_FILES + JOB_FILES;
 
 /// Says why a ring or an executor couldn't be made.
 pub(super) fn explain(what: &str, error: &io::Error) -> String {

@@ -127,6 +127,8 @@ pub(super) struct Connection {
     /// Bytes received and sent, and the turn in which that was last.
     pub moved: u64,
     pub moved_in: u64,
+    /// It was resumed or has drained, or its client sent something, and the handler hasn't been told.
+    pub has_news: bool,
 }
 
 /// What a connection holds of the memory, and whether it goes on.
@@ -140,6 +142,8 @@ pub struct Holding {
     pub moved: u64,
     /// In which turn that was last.
     pub moved_in: u64,
+    /// Whether the reactor keeps something from the handler: that it sent more, or may go on.
+    pub has_news: bool,
 }
 
 impl Connection {
@@ -167,6 +171,7 @@ impl Connection {
             filling_charged: 0,
             moved: 0,
             moved_in: 0,
+            has_news: false,
         }
     }
 
@@ -199,6 +204,7 @@ impl Connection {
             queued: self.queued(),
             moved: self.moved,
             moved_in: self.moved_in,
+            has_news: self.has_news,
         }
     }
 

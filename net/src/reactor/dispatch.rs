@@ -78,6 +78,7 @@ impl<B> Io<B> {
         if connection.stalled && connection.queued() <= budget {
             connection.stalled = false;
             connection.owes_drained = true;
+            connection.has_news = true;
             self.ready.push(id);
         }
         let is_receiving = connection.receiving == Receiving::Armed;
@@ -128,11 +129,25 @@ fn may_retry(error: &io::Error) -> bool {
 }
 
 impl<H: Handler> Reactor<H> {
-    /// Hands the collected events to the handler, in order, as many as it has time for.
+    /// Hands the collected events to the handler, and goes on with connections that are ready: each kind in order, one in any
+    /// case, and as many as there is time for. Connections that were left behind the last time go first.
     pub(super) fn dispatch(&mut self, handler: &mut H) {
         self.report_ended(handler);
+        let are_left = !self.ready.is_empty();
+        if are_left {
+            self.advance_ready(handler);
+        }
+        self.handle_completions(handler);
+        // What becomes ready meanwhile is for the next turn, which then comes at once.
+        if !are_left {
+            std::mem::swap(&mut self.ready, &mut self.io.ready);
+            self.advance_ready(handler);
+        }
+    }
+
+    fn handle_completions(&mut self, handler: &mut H) {
         let mut handled = 0;
-        // With one in any case, and with all where nothing comes after this.
+        // All where nothing comes after this.
         while handled < self.completions.len() && (handled == 0 || self.io.stopping || handler.has_time()) {
             self.handle(handler, self.completions[handled]);
             self.report_ended(handler);
@@ -140,13 +155,21 @@ impl<H: Handler> Reactor<H> {
         }
         self.completions.drain(..handled);
         self.buffers.publish();
-        // What becomes ready meanwhile is for the next turn, which then comes at once.
-        std::mem::swap(&mut self.ready, &mut self.io.ready);
-        for i in 0..self.ready.len() {
-            self.advance(handler, self.ready[i]);
-            self.report_ended(handler);
+        for left in &self.completions {
+            if let Some(connection) = self.io.of_tag(left.tag).filter(|_| left.tag.kind() == Kind::Receive) {
+                connection.has_news = true;
+            }
         }
-        self.ready.clear();
+    }
+
+    fn advance_ready(&mut self, handler: &mut H) {
+        let mut advanced = 0;
+        while advanced < self.ready.len() && (advanced == 0 || self.io.stopping || handler.has_time()) {
+            self.advance(handler, self.ready[advanced]);
+            self.report_ended(handler);
+            advanced += 1;
+        }
+        self.ready.drain(..advanced);
     }
 
     fn handle(&mut self, handler: &mut H, completion: Completion) {
@@ -155,6 +178,7 @@ impl<H: Handler> Reactor<H> {
             Kind::Accept => self.accept_completed(handler, completion),
             Kind::Locate => self.located(handler, completion),
             Kind::FileRead | Kind::FileWrite | Kind::FileSync => self.file_completed(handler, completion),
+            Kind::FileOpen => self.file_opened(handler, completion),
             Kind::Event if !completion.has_more() => self.io.watch_event(),
             Kind::WakeFailed if completion.result < 0 => self.io.signal_failed(completion.tag.index()),
             // Sends are settled already; a wake-up only had to end the sleep.
@@ -176,6 +200,7 @@ impl<H: Handler> Reactor<H> {
     fn receive_completed(&mut self, handler: &mut H, completion: Completion) {
         let index = completion.tag.index();
         if let Some(connection) = self.io.of_tag(completion.tag) {
+            connection.has_news = false;
             if !completion.has_more() {
                 connection.receiving = Receiving::Idle;
                 self.io.touch(index);
@@ -266,6 +291,7 @@ impl<H: Handler> Reactor<H> {
         self.io.touch(id.index());
         let budget = self.io.budget_bytes;
         let connection = &mut self.io.connections[id.index() as usize];
+        connection.has_news = false;
         if connection.owes_drained {
             if connection.queued() > budget {
                 // Over it again, by input that came between: `drained` is owed for the next time.
@@ -360,6 +386,18 @@ impl<H: Handler> Reactor<H> {
             Ok(Some(done)) => {
                 io.stats.files += 1;
                 handler.file_done(io, done.token, done.result, done.buf);
+            }
+            Ok(None) => {}
+            Err(error) => io.must(Err(error)),
+        }
+    }
+
+    fn file_opened(&mut self, handler: &mut H, completion: Completion) {
+        let io = &mut self.io;
+        match io.opens.complete(&mut io.ring, completion) {
+            Ok(Some((token, result))) => {
+                io.stats.files += 1;
+                handler.file_opened(io, token, result);
             }
             Ok(None) => {}
             Err(error) => io.must(Err(error)),

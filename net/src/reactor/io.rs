@@ -7,12 +7,14 @@ use super::config::ReactorConfig;
 use super::connection::{CloseReason, ConnId, Connection, Holding, Phase};
 use super::files::{FileSync, Files};
 use super::listener::Listener;
+use super::opens::Opens;
 use super::pool::Pool;
 use super::ring::{Kind, Ring, Tag};
 use super::seats::Seats;
 use super::stats::Stats;
 use super::waker::Waker;
 use std::collections::VecDeque;
+use std::ffi::CString;
 use std::io;
 use std::os::fd::RawFd;
 use std::sync::Arc;
@@ -24,6 +26,7 @@ pub struct Io<B> {
     pub(super) ring: Ring,
     pub(super) connections: Vec<Connection>,
     pub(super) files: Files<B>,
+    pub(super) opens: Opens,
     pub(super) listeners: Vec<Listener>,
     pub(super) pool: Pool,
     /// Memory of all connections' buffers, as of their last change.
@@ -85,6 +88,7 @@ impl<B> Io<B> {
             ring,
             connections: Vec::new(),
             files,
+            opens: Opens::default(),
             listeners,
             pool: Pool::new(config.pool_bytes_max),
             buffered: 0,
@@ -184,6 +188,7 @@ impl<B> Io<B> {
             debug_assert!(connection.pauses > 0, "a resume needs a pause");
             connection.pauses = connection.pauses.saturating_sub(1);
             if connection.pauses == 0 {
+                connection.has_news = true;
                 self.ready.push(conn);
                 self.touch(conn.index());
             }
@@ -386,8 +391,14 @@ impl<B: AsRef<[u8]> + AsMut<[u8]> + 'static> Io<B> {
         self.must(result);
     }
 
+    /// Opens a file with flags of open(2), close-on-exec; `file_opened` gives its descriptor.
+    pub fn open_file(&mut self, token: u64, path: CString, flags: i32) {
+        let result = self.opens.start(&mut self.ring, token, path, flags);
+        self.must(result);
+    }
+
     /// How many file operations are in flight.
     pub fn files_in_flight(&self) -> usize {
-        self.files.in_flight()
+        self.files.in_flight() + self.opens.in_flight()
     }
 }

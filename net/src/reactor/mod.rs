@@ -81,6 +81,7 @@ mod files;
 mod io;
 mod kept;
 mod listener;
+mod opens;
 mod outgoing;
 mod pool;
 mod preflight;
@@ -103,6 +104,7 @@ pub use turn::Reactor;
 pub use waker::Waker;
 
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 /// What a reactor calls. Every call is on the reactor's thread and must not block.
@@ -144,6 +146,11 @@ pub trait Handler {
         result: std::io::Result<usize>,
         buf: Self::Buf,
     );
+
+    /// A file that [`Io::open_file`] asked for is open, or why it isn't.
+    fn file_opened(&mut self, io: &mut Io<Self::Buf>, token: u64, result: std::io::Result<OwnedFd>) {
+        let _ = (io, token, result);
+    }
 
     /// Another core or thread called [`Waker::wake`] since the last call; many wakes may make one call.
     fn woken(&mut self, io: &mut Io<Self::Buf>);

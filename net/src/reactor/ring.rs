@@ -8,8 +8,9 @@ use super::listener::Address;
 use super::syscalls;
 use io_uring::types::{DestinationSlot, Fd, Fixed, FsyncFlags};
 use io_uring::{EnterFlags, IoUring, cqueue, opcode, squeue};
+use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::thread::ThreadId;
 use std::time::Duration;
 
@@ -37,6 +38,8 @@ pub(super) enum Kind {
     FileWrite,
     /// A file was synced.
     FileSync,
+    /// A file was opened.
+    FileOpen,
     /// This reactor's eventfd was written.
     Event,
     /// Another reactor woke this one.
@@ -65,9 +68,10 @@ impl Tag {
             4 => Kind::FileRead,
             5 => Kind::FileWrite,
             6 => Kind::FileSync,
-            7 => Kind::Event,
-            8 => Kind::Wake,
-            9 => Kind::WakeFailed,
+            7 => Kind::FileOpen,
+            8 => Kind::Event,
+            9 => Kind::Wake,
+            10 => Kind::WakeFailed,
             _ => Kind::Ignored,
         }
     }
@@ -99,6 +103,13 @@ impl Completion {
     /// The receive buffer that it filled.
     pub fn buffer(&self) -> Option<u16> {
         cqueue::buffer_select(self.flags)
+    }
+
+    /// The descriptor that the operation made. Call it once, for an operation that makes one.
+    pub fn as_descriptor(&self) -> io::Result<OwnedFd> {
+        let fd = self.as_result()?;
+        // SAFETY: the kernel has just made it for this operation, and nobody else has it.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
     }
 
     /// The result as the standard library has it.
@@ -352,6 +363,13 @@ impl Ring {
         self.sync(fd, sync_tag)
     }
 
+    /// Opens a file: its completion is a descriptor of the process.
+    pub fn open(&mut self, path: &mut Lent<CString>, flags: i32, tag: Tag) -> io::Result<()> {
+        let entry =
+            opcode::OpenAt::new(Fd(libc::AT_FDCWD), path.lend().as_ptr()).flags(flags | libc::O_CLOEXEC);
+        self.push(entry.build().user_data(tag.0))
+    }
+
     /// fdatasync.
     pub fn sync(&mut self, fd: RawFd, tag: Tag) -> io::Result<()> {
         self.push(opcode::Fsync::new(Fd(fd)).flags(FsyncFlags::DATASYNC).build().user_data(tag.0))
@@ -407,8 +425,15 @@ mod tests {
 
     #[test]
     fn a_tag_keeps_what_it_was_made_of() {
-        for kind in [Kind::Receive, Kind::Send, Kind::Locate, Kind::FileSync, Kind::WakeFailed, Kind::Ignored]
-        {
+        for kind in [
+            Kind::Receive,
+            Kind::Send,
+            Kind::Locate,
+            Kind::FileSync,
+            Kind::FileOpen,
+            Kind::WakeFailed,
+            Kind::Ignored,
+        ] {
             let tag = Tag::new(kind, u32::MAX - 1, 0x0123_4567);
             assert_eq!((tag.kind(), tag.index()), (kind, u32::MAX - 1));
             assert!(tag.is_of(0x0123_4567) && !tag.is_of(0x0123_4568));

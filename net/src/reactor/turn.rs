@@ -30,7 +30,7 @@ pub struct Reactor<H: Handler> {
     pub(super) buffers: ReceiveBuffers,
     /// What enters have brought and isn't handled.
     pub(super) completions: Vec<Completion>,
-    /// Connections to go on with in this turn.
+    /// Connections to go on with; between turns, those that there was no time for.
     pub(super) ready: Vec<ConnId>,
     cpu: Option<usize>,
     spin: Duration,
@@ -166,7 +166,8 @@ impl<H: Handler> Reactor<H> {
         let Next::Sleep(timeout) = next else {
             return Ok(Wait::No);
         };
-        if !self.io.ready.is_empty() || !self.io.ended.is_empty() || !self.completions.is_empty() {
+        let has_left = !self.completions.is_empty() || !self.ready.is_empty();
+        if has_left || !self.io.ready.is_empty() || !self.io.ended.is_empty() {
             return Ok(Wait::No);
         }
         let timeout = [timeout, self.io.own_timeout()].into_iter().flatten().min();
@@ -207,7 +208,7 @@ impl<H: Handler> Reactor<H> {
             self.io.now = Instant::now();
             self.io.end_silent();
             self.io.flush();
-            if self.io.is_quiet() && self.io.files.in_flight() == 0 {
+            if self.io.is_quiet() && self.io.files_in_flight() == 0 {
                 break;
             }
             let wait = if self.io.ended.is_empty() { DRAIN_MAX / 50 } else { Duration::ZERO };

@@ -3,6 +3,7 @@
 use pinion_net::reactor::{CloseReason, ConnId, Handler, Io, Next, Reactor, ReactorConfig, Stats, Waker};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -97,11 +98,17 @@ impl<H: Handler> Handler for Stoppable<H> {
     fn file_done(&mut self, io: &mut Io<H::Buf>, token: u64, result: std::io::Result<usize>, buf: H::Buf) {
         self.handler.file_done(io, token, result, buf);
     }
+    fn file_opened(&mut self, io: &mut Io<H::Buf>, token: u64, result: std::io::Result<OwnedFd>) {
+        self.handler.file_opened(io, token, result);
+    }
     fn woken(&mut self, io: &mut Io<H::Buf>) {
         if self.stop.load(Ordering::SeqCst) {
             io.stop();
         }
         self.handler.woken(io);
+    }
+    fn has_time(&self) -> bool {
+        self.handler.has_time()
     }
     fn end_turn(&mut self, io: &mut Io<H::Buf>) -> Next {
         self.handler.end_turn(io)

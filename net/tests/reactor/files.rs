@@ -1,9 +1,10 @@
 use crate::common::Server;
 use pinion_net::reactor::{CloseReason, ConnId, FileSync, Handler, Io, Next, Reactor, ReactorConfig};
+use std::ffi::CString;
 use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 
 const LEN: usize = 3 << 20;
 
@@ -139,4 +140,62 @@ fn a_stopping_reactor_waits_for_its_writes() {
     let impatient = Impatient { file: tempfile::tempfile().unwrap(), started: false, ended: 0 };
     let (impatient, stats) = Server::start(impatient).join();
     assert_eq!((impatient.ended, stats.files), (1, 1));
+}
+
+/// Opens a file that is there and one that isn't, and stops while a third is being opened.
+#[derive(Default)]
+struct Opens {
+    paths: Vec<CString>,
+    opened: Vec<(u64, Result<String, io::ErrorKind>)>,
+    is_started: bool,
+}
+
+impl Handler for Opens {
+    type Buf = Vec<u8>;
+
+    fn accepted(&mut self, _: &mut Io<Vec<u8>>, _: ConnId, _: usize, _: SocketAddr) {}
+    fn received(&mut self, _: &mut Io<Vec<u8>>, _: ConnId, bytes: &[u8]) -> usize {
+        bytes.len()
+    }
+    fn drained(&mut self, _: &mut Io<Vec<u8>>, _: ConnId) {}
+    fn closed(&mut self, _: &mut Io<Vec<u8>>, _: ConnId, _: CloseReason) {}
+    fn file_done(&mut self, _: &mut Io<Vec<u8>>, _: u64, _: io::Result<usize>, _: Vec<u8>) {}
+
+    fn file_opened(&mut self, io: &mut Io<Vec<u8>>, token: u64, result: io::Result<OwnedFd>) {
+        let text = result.map_err(|error| error.kind()).map(|fd| {
+            // SAFETY: the descriptor is open, and the call only asks for its flags.
+            let flags = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFD) };
+            assert_eq!(flags, libc::FD_CLOEXEC);
+            io::read_to_string(File::from(fd)).unwrap()
+        });
+        self.opened.push((token, text));
+        if self.opened.len() == 2 {
+            io.open_file(3, self.paths[0].clone(), libc::O_RDONLY);
+            io.stop();
+        }
+    }
+
+    fn woken(&mut self, _: &mut Io<Vec<u8>>) {}
+
+    fn end_turn(&mut self, io: &mut Io<Vec<u8>>) -> Next {
+        if !std::mem::replace(&mut self.is_started, true) {
+            for (token, path) in (1..).zip(self.paths.clone()) {
+                io.open_file(token, path, libc::O_RDONLY);
+            }
+        }
+        Next::Sleep(None)
+    }
+}
+
+#[test]
+fn files_are_opened_through_the_ring_also_while_it_stops() {
+    let dir = tempfile::tempdir().unwrap();
+    let paths = ["there", "missing"].map(|name| dir.path().join(name));
+    std::fs::write(&paths[0], "text").unwrap();
+    let paths = paths.map(|path| CString::new(path.to_str().unwrap()).unwrap()).to_vec();
+    let (mut opens, stats) = Server::start(Opens { paths, ..Opens::default() }).join();
+    opens.opened.sort();
+    let text = || Ok("text".to_owned());
+    assert_eq!(opens.opened, [(1, text()), (2, Err(io::ErrorKind::NotFound)), (3, text())]);
+    assert_eq!(stats.files, 3);
 }

@@ -13,4 +13,6 @@ mod limits;
 #[cfg(test)]
 mod pressure;
 #[cfg(test)]
+mod time;
+#[cfg(test)]
 mod waking;

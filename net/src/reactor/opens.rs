@@ -1,0 +1,66 @@
+//! Files that are being opened.
+//!
+//! The kernel opens in the submission where all it needs is cached, and hands the rest to a worker: no thread waits for a disk,
+//! and none for another thread.
+
+use super::buffers::{Lent, StableBytes};
+use super::ring::{Completion, Kind, Ring, Tag};
+use std::ffi::CString;
+use std::io;
+use std::os::fd::OwnedFd;
+
+// SAFETY: a CString's bytes are on the heap.
+unsafe impl StableBytes for CString {}
+
+struct Opening {
+    token: u64,
+    path: Lent<CString>,
+    flags: i32,
+}
+
+/// See the module's text.
+#[derive(Default)]
+pub(super) struct Opens {
+    places: Vec<Option<Opening>>,
+    free: Vec<u32>,
+}
+
+impl Opens {
+    /// How many files the kernel is opening.
+    pub fn in_flight(&self) -> usize {
+        self.places.len() - self.free.len()
+    }
+
+    pub fn start(&mut self, ring: &mut Ring, token: u64, path: CString, flags: i32) -> io::Result<()> {
+        let opening = Opening { token, path: Lent::new(path), flags };
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.places.push(None);
+            self.places.len() as u32 - 1
+        });
+        self.places[index as usize] = Some(opening);
+        self.attempt(ring, index)
+    }
+
+    fn attempt(&mut self, ring: &mut Ring, index: u32) -> io::Result<()> {
+        let Some(opening) = &mut self.places[index as usize] else { return Ok(()) };
+        ring.open(&mut opening.path, opening.flags, Tag::new(Kind::FileOpen, index, 0))
+    }
+
+    /// Takes a completion in; gives back the token and what became of it, unless it is tried again.
+    pub fn complete(
+        &mut self,
+        ring: &mut Ring,
+        completion: Completion,
+    ) -> io::Result<Option<(u64, io::Result<OwnedFd>)>> {
+        let index = completion.tag.index();
+        let Some(place) = self.places.get_mut(index as usize) else { return Ok(None) };
+        let Some(opening) = place else { return Ok(None) };
+        opening.path.give_back();
+        let result = completion.as_descriptor();
+        if result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::Interrupted) {
+            return self.attempt(ring, index).map(|()| None);
+        }
+        self.free.push(index);
+        Ok(place.take().map(|opening| (opening.token, result)))
+    }
+}
