@@ -8,6 +8,7 @@
 //! It fails if the server ends or is killed, gives a wrong answer or none, or uses more memory than it may. The honest
 //! clients' latency is told, and judged if asked for.
 
+mod anatomy;
 mod director;
 mod honest;
 mod hostile;

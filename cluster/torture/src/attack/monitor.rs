@@ -1,12 +1,17 @@
 //! Looks at the server's process and memory all the time.
 
+use super::anatomy::{self, Anatomy};
 use super::stage::Stage;
 use crate::kvd::Kvd;
 use std::os::unix::process::ExitStatusExt;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// What it consists of is taken down again when there is so much more of it, KiB.
+const CLOSER_KIB: u64 = 256;
 
 /// How long the server may take to end when it is asked to.
 const END_MAX: Duration = Duration::from_secs(30);
@@ -23,6 +28,10 @@ pub struct Monitor<'a> {
     /// Anonymous memory now, at its most, at its most before the attacks, and after them.
     pub now_kib: u64,
     pub peak_kib: u64,
+    /// What it was made of at its most, and what the server said of it thereafter.
+    anatomy: Option<Anatomy>,
+    looked_kib: u64,
+    accounts: Option<Receiver<Option<String>>>,
     pub before_kib: u64,
     /// None if the attacks didn't end well.
     pub after_kib: Option<u64>,
@@ -41,6 +50,9 @@ impl<'a> Monitor<'a> {
             limit_kib: limit_bytes >> 10,
             now_kib: 0,
             peak_kib: 0,
+            anatomy: None,
+            looked_kib: 0,
+            accounts: None,
             before_kib: 0,
             after_kib: None,
             settled_in: None,
@@ -95,7 +107,10 @@ impl<'a> Monitor<'a> {
         }
         if let Some(kib) = anonymous_kib(self.kvd.pid()).filter(|_| self.end.is_none()) {
             self.now_kib = kib;
-            self.peak_kib = self.peak_kib.max(kib);
+            if kib > self.peak_kib {
+                self.peak_kib = kib;
+                self.look_closely();
+            }
             self.stage.saw_memory(kib);
             if kib > self.limit_kib {
                 self.kvd.signal(libc::SIGKILL);
@@ -103,6 +118,27 @@ impl<'a> Monitor<'a> {
             }
         }
         self.end.is_some() || !is_at_work()
+    }
+
+    /// There was never so much memory. Where that may come near what is allowed, takes down what it consists of.
+    fn look_closely(&mut self) {
+        // The limit is one and a half times the budget.
+        if self.peak_kib < (self.limit_kib / 2).max(self.looked_kib + CLOSER_KIB) {
+            return;
+        }
+        self.looked_kib = self.peak_kib;
+        self.anatomy = Anatomy::of(self.kvd.pid());
+        let (sender, receiver) = channel();
+        let target = self.stage.target;
+        std::thread::spawn(move || sender.send(anatomy::accounts(target)));
+        self.accounts = Some(receiver);
+    }
+
+    /// What the memory was made of at its most.
+    pub fn describe_peak(&self) -> Option<String> {
+        let told = self.accounts.as_ref().and_then(|accounts| accounts.recv().ok().flatten());
+        let told = told.unwrap_or_else(|| "no answer".to_owned());
+        self.anatomy.map(|anatomy| format!("at its most: {anatomy}; its own accounts just after: {told}"))
     }
 
     /// Asks the server to end while nobody reads its log; how long that took, or what was wrong with it.

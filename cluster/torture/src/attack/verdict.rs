@@ -82,6 +82,7 @@ impl Verdict {
             self.broken.push(peak.clone());
         }
         self.measured.push(peak);
+        self.measured.extend(monitor.describe_peak());
         if let Some(bytes) = group.and_then(Cgroup::peak_bytes) {
             self.measured.push(format!("the cgroup at its most {}, files included", mib(bytes >> 10)));
         }
