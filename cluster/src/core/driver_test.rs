@@ -177,8 +177,8 @@ fn where_closing_is_behind_files_are_opened_when_it_has_caught_up() {
     assert!((KEPT + SLACK - 2..=KEPT + SLACK).contains(&open), "{open} files are open");
     assert!(!bench.is_idle());
     drop(held);
-    bench.turn_until(|bench| bench.reads.0.len() as u64 >= SLACK);
-    bench.perform();
+    bench.turn_until(|bench| bench.driver.opening.is_empty());
+    assert!(bench.perform().len() as u64 >= SLACK);
     assert!(bench.is_idle());
     bench.turn_until(|bench| bench.descriptors() as u64 <= KEPT);
 }

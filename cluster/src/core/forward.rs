@@ -97,6 +97,11 @@ impl Forwards {
         self.port.delay_us(core)
     }
 
+    /// How long a long value may be that a core takes, in bytes.
+    pub fn long_room(&self, core: usize) -> usize {
+        self.port.long_room(core)
+    }
+
     /// Nothing is under way, and nothing waits.
     pub fn is_idle(&self) -> bool {
         self.sent.len() == self.free.len() && self.backlogs.iter().all(VecDeque::is_empty)

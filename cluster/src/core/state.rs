@@ -170,7 +170,7 @@ impl CoreState {
             Some(_) => TAKES_NO_WRITES,
             None => u32::try_from(self.shard.write_delay_us()).unwrap_or(TAKES_NO_WRITES - 1),
         };
-        self.hub.forwards.port().tell_delay_us(self.hub.delay_us);
+        self.hub.forwards.port().tell_pressure(self.hub.delay_us, self.shard.long_room());
         if self.hub.forwards.port().has_mail() {
             self.turn(io).take_mail();
         }

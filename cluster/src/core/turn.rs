@@ -1,10 +1,10 @@
 //! What sessions work with during a turn: the shard, the hub and the sockets, and how requests get to their shard.
 
-use super::bulk::Share;
+use super::bulk::{SHORT_OPS, Share};
 use super::deliver::{ANSWER_COST, SPENT_MAX, Sink, deliver};
 use super::forward::Parcel;
 use super::hub::{Hub, Mail, TAKES_NO_WRITES};
-use super::memory::Memory;
+use super::memory::{Memory, SHORT_BYTES};
 use super::message::{self, Incoming};
 use super::owners::{Owner, ROOM_KIB_MAX};
 use super::room::LACK_US;
@@ -24,8 +24,10 @@ use std::cmp::Reverse;
 /// Walks that go on in one turn.
 const WALK_STEPS_PER_TURN: usize = 8;
 
-/// A shard that asks for this much delay, in microseconds, is about to refuse writes: by debt alone it asks for less.
+/// A shard that asks for this much delay, in microseconds, is about to refuse writes: by debt alone it asks for less. Long batches
+/// are held before others are.
 const BRAKE_DELAY_US: u64 = 15_000;
+const BATCH_BRAKE_DELAY_US: u64 = 6_000;
 /// How long a write is held before it is tried again, and how long at most in all, in microseconds.
 const BRAKE_HOLD_US: u64 = 2_000;
 const BRAKE_MAX_US: u64 = 30_000_000;
@@ -189,20 +191,25 @@ impl<S: Sockets> Turn<'_, S> {
     /// Whether a write of so many operations, of about `bytes`, may go to `core` now; if not, the connection is held for a moment.
     ///
     /// This is the last brake before a shard has to refuse writes: it takes hold when memtables or the forming commit are
-    /// nearly full. One that takes no writes gets the write at once, and says itself what is wrong.
+    /// nearly full, for long values and batches before that: what is short doesn't wait until these are flushed. One that
+    /// takes no writes gets the write at once, and says itself what is wrong.
     #[inline]
     pub fn may_write(&mut self, conn: ConnId, core: usize, (ops, bytes): (usize, usize)) -> bool {
         let here = core == self.hub.me;
+        let brake_us = if ops > SHORT_OPS { BATCH_BRAKE_DELAY_US } else { BRAKE_DELAY_US };
+        let is_long = bytes > SHORT_BYTES;
         let is_full = if here {
             let forming = self.shard.forming_bytes();
-            let is_nearly_full = self.shard.write_delay_us() >= BRAKE_DELAY_US
+            let is_nearly_full = self.shard.write_delay_us() >= brake_us
+                || (is_long && bytes > self.shard.long_room())
                 || (forming > 0 && forming + bytes > self.hub.commit_bytes_max)
                 || self.shard.forming_requests() >= COMMIT_REQUESTS_MAX
                 || (ops > 1 && self.shard.forming_ops() >= COMMIT_OPS_MAX);
             is_nearly_full && self.shard.read_only_reason().is_none()
         } else {
             let delay_us = self.hub.forwards.delay_us(core);
-            u64::from(delay_us) >= BRAKE_DELAY_US && delay_us != TAKES_NO_WRITES
+            let has_room = !is_long || bytes <= self.hub.forwards.long_room(core);
+            (u64::from(delay_us) >= brake_us || !has_room) && delay_us != TAKES_NO_WRITES
         };
         if is_full { self.passes_brake(conn) } else { self.release_brake(conn) }
     }

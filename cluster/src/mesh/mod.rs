@@ -95,13 +95,28 @@ pub struct Port {
     spares: Vec<Batch>,
     /// Their memory.
     spare_bytes: usize,
-    /// For each core how long it wants writers to be held back: a mailbox for one number, written by that core.
-    delays_us: Arc<[AtomicU32]>,
+    /// For each core what it says of its shard: a mailbox written by that core.
+    pressures: Arc<[Pressure]>,
+}
+
+/// What a core says of how much its shard takes: everything, until it says something else.
+#[derive(Debug)]
+struct Pressure {
+    /// How long it wants writers to be held back, microseconds.
+    delay_us: AtomicU32,
+    /// How long a long value may be that it takes, KiB.
+    long_room_kib: AtomicU32,
+}
+
+impl Default for Pressure {
+    fn default() -> Pressure {
+        Pressure { delay_us: AtomicU32::new(0), long_room_kib: AtomicU32::new(u32::MAX) }
+    }
 }
 
 /// The ports of `cores` cores, fully connected.
 pub fn mesh(cores: usize, limits: Limits) -> Vec<Port> {
-    let delays_us: Arc<[AtomicU32]> = (0..cores).map(|_| AtomicU32::new(0)).collect();
+    let pressures: Arc<[Pressure]> = (0..cores).map(|_| Pressure::default()).collect();
     let mut ports: Vec<Port> = (0..cores)
         .map(|me| Port {
             me,
@@ -109,7 +124,7 @@ pub fn mesh(cores: usize, limits: Limits) -> Vec<Port> {
             limits,
             spares: Vec::new(),
             spare_bytes: 0,
-            delays_us: Arc::clone(&delays_us),
+            pressures: Arc::clone(&pressures),
         })
         .collect();
     for left in 0..cores {
@@ -161,18 +176,26 @@ impl Port {
             .expect("a core has a link to every core but itself, and sends itself nothing")
     }
 
-    /// Tells all cores how long this one wants writers to be held back.
-    pub fn tell_delay_us(&self, delay_us: u32) {
-        let mailbox = &self.delays_us[self.me];
-        // Most often nothing has changed, and the others' copies of the cache line stay good.
-        if mailbox.load(Ordering::Relaxed) != delay_us {
-            mailbox.store(delay_us, Ordering::Relaxed);
+    /// Tells all cores how long this one wants writers to be held back, and how long a long value may be.
+    pub fn tell_pressure(&self, delay_us: u32, long_room: usize) {
+        let mailbox = &self.pressures[self.me];
+        let long_room_kib = u32::try_from(long_room >> 10).unwrap_or(u32::MAX);
+        for (told, now) in [(&mailbox.delay_us, delay_us), (&mailbox.long_room_kib, long_room_kib)] {
+            // Most often nothing has changed, and the others' copies of the cache line stay good.
+            if told.load(Ordering::Relaxed) != now {
+                told.store(now, Ordering::Relaxed);
+            }
         }
     }
 
     /// How long a core wants writers to be held back, in microseconds, as it last said.
     pub fn delay_us(&self, core: usize) -> u32 {
-        self.delays_us[core].load(Ordering::Relaxed)
+        self.pressures[core].delay_us.load(Ordering::Relaxed)
+    }
+
+    /// How long a long value may be that a core takes, in bytes, as it last said.
+    pub fn long_room(&self, core: usize) -> usize {
+        (self.pressures[core].long_room_kib.load(Ordering::Relaxed) as usize) << 10
     }
 
     /// Whether there is a credit for another request to `core`.
@@ -423,6 +446,19 @@ mod tests {
         assert_eq!(ports[1].take_requests(0), Some(vec![2]));
         assert_eq!(ports[1].take_requests(0), Some(vec![3, 4]));
         assert!(!ports[1].has_mail());
+    }
+
+    #[test]
+    fn all_cores_see_what_one_says_of_its_shard() {
+        let ports = mesh(3, small());
+        assert_eq!((ports[0].delay_us(1), ports[0].long_room(1)), (0, (u32::MAX as usize) << 10));
+        ports[1].tell_pressure(7, (3 << 20) + 1);
+        for port in [&ports[0], &ports[2]] {
+            assert_eq!((port.delay_us(1), port.long_room(1)), (7, 3 << 20));
+            assert_eq!(port.delay_us(0), 0);
+        }
+        ports[1].tell_pressure(0, usize::MAX);
+        assert_eq!(ports[2].long_room(1), (u32::MAX as usize) << 10);
     }
 
     #[test]

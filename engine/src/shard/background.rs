@@ -189,7 +189,7 @@ impl Shard {
                 self.manifest.retry(&mut self.io);
             }
             self.schedule_segment();
-            if self.background.is_long_merge_next && self.background.flushes() == 0 {
+            if self.is_long_merge_first() {
                 self.background.is_merge_due = true;
                 self.schedule_merges();
             }
@@ -235,7 +235,7 @@ impl Shard {
         let is_running = self.background.flushes() > 0;
         let is_installing = self.background.is_moving_log_start();
         let Some(Frozen { memtable, .. }) = self.sources.frozen.front() else { return };
-        if is_running || is_installing || self.is_merging_long() || self.background.is_long_merge_next {
+        if is_running || is_installing || self.is_merging_long() || self.is_long_merge_first() {
             return;
         }
         let memtables = vec![memtable.clone()];
@@ -289,6 +289,14 @@ impl Shard {
     /// What flushes and merges take of memory is left for ordinary values. A merge of blocks longer than this runs by itself.
     fn long_block_bytes(&self) -> u64 {
         self.background.tree_options.merge_blocks_max / LONG_BLOCK_PART
+    }
+
+    /// Whether a merge of long values that waits goes before the next flush: not where writers would wait for that, unless merges are
+    /// as far behind.
+    pub(super) fn is_long_merge_first(&self) -> bool {
+        let is_pressed = self.written_bytes() > self.budgets.memtables / 2;
+        let is_behind = self.background.debt_bytes > self.budgets.memtable as u64 * 8;
+        self.background.is_long_merge_next && self.background.flushes() == 0 && (is_behind || !is_pressed)
     }
 
     fn is_merging_long(&self) -> bool {

@@ -108,6 +108,16 @@ impl Shard {
         (pressure.powi(3) * DELAY_MAX_US) as u64
     }
 
+    /// How long a value may be that is taken now, if it is long: beside a memtable that is to be flushed, a quarter of the memory for
+    /// what is written is left to short ones, which would wait for the flush of long ones else.
+    pub fn long_room(&self) -> usize {
+        let (written, most) = (self.written_bytes(), self.budgets.memtables);
+        if self.sources.frozen.is_empty() && written < self.budgets.memtable {
+            return usize::MAX;
+        }
+        (most / 4 * 3).saturating_sub(written)
+    }
+
     /// How long a driver whose background thread shares its core should sleep after a busy turn, microseconds:
     /// flushes and merges get at least the share of the core that they need.
     pub fn yield_us(&self) -> u64 {

@@ -251,7 +251,7 @@ impl Shard {
         let copies = if self.applies_at_once() { 2 } else { 1 };
         let is_crowded = kept > most / 2;
         let room = if is_crowded { (most / 4 * 3).saturating_sub(kept) / copies } else { usize::MAX };
-        room.min(self.forming_room())
+        room.min(self.forming_room()).min(self.long_room())
     }
 
     /// Memory of what was written and isn't in a table: memtables, and what is on its way to them.

@@ -106,3 +106,55 @@ fn updates_that_waited_for_the_same_one_go_on_in_several_turns() {
     assert!(most <= 4, "{most} of them went on in one turn");
     assert!(hand.shard.parked.is_empty() && !hand.shard.has_left_over());
 }
+
+/// Writes to the log, and applies, while no job gets anywhere.
+fn write_without_jobs(hand: &mut Hand) {
+    hand.end_turn();
+    while !hand.held.is_empty() {
+        hand.perform_held();
+        hand.end_turn();
+    }
+}
+
+fn is_flushing(hand: &Hand) -> bool {
+    hand.jobs.iter().any(|running| running.job.kind() == JobKind::Flush)
+}
+
+#[test]
+fn beside_a_flush_they_leave_room_for_short_ones() {
+    let mut hand = Hand::new(Durability::Sync, usual());
+    let most = hand.shard.budgets.memtables;
+    assert_eq!(hand.shard.long_room(), usize::MAX, "nothing waits");
+    let mut number = 0;
+    while hand.shard.long_room() >= VALUE {
+        number += 1;
+        hand.send(put(&[b'k', number], &vec![number; VALUE]));
+        write_without_jobs(&mut hand);
+    }
+    assert!(number > 2 && is_flushing(&hand));
+    assert!(hand.shard.written_bytes() <= most / 4 * 3, "{} bytes of {most}", hand.shard.written_bytes());
+    assert!(hand.shard.write_delay_us() < 5_000, "{} us for short ones", hand.shard.write_delay_us());
+    // An update that would make one is refused, a short one is not.
+    let append = |key| Op::Update { key, update: Update::Append { suffix: b"+" } };
+    let sent = [hand.send(append(&[b'k', number])), hand.send(append(b"short"))];
+    write_without_jobs(&mut hand);
+    assert_eq!(hand.answer(sent[0]), Some(&Seen::Refused("Busy".into())));
+    assert_eq!(hand.answer(sent[1]), Some(&Seen::Integer(1)));
+    hand.settle();
+    assert_eq!(hand.shard.long_room(), usize::MAX, "all is flushed");
+}
+
+#[test]
+fn a_flush_that_writers_wait_for_goes_before_a_merge_of_them() {
+    let mut hand = Hand::new(Durability::Sync, usual());
+    hand.shard.background.is_long_merge_next = true;
+    assert!(hand.shard.is_long_merge_first(), "nobody waits for a flush");
+    (0..4).for_each(|number| drop(hand.send(put(&[b'k', number], &vec![number; VALUE]))));
+    assert!(hand.shard.written_bytes() > hand.shard.budgets.memtables / 2);
+    assert!(!hand.shard.is_long_merge_first());
+    hand.shard.background.debt_bytes = hand.shard.budgets.memtable as u64 * 8 + 1;
+    assert!(hand.shard.is_long_merge_first(), "merges are as far behind");
+    hand.shard.background.debt_bytes -= 1;
+    write_without_jobs(&mut hand);
+    assert!(is_flushing(&hand));
+}
