@@ -55,7 +55,7 @@ impl Anatomy {
     fn add(&mut self, range: &std::ops::Range<u64>, name: &str, kib: u64) {
         match name {
             "[heap]" => self.heap += kib,
-            "" if range.start % ARENA_ALIGN == 0 => self.arenas += kib,
+            "" if range.start.is_multiple_of(ARENA_ALIGN) => self.arenas += kib,
             "" => {
                 self.maps += kib;
                 if range.end - range.start >= 1 << 20 {

@@ -149,7 +149,9 @@ fn a_flush_that_writers_wait_for_goes_before_a_merge_of_them() {
     let mut hand = Hand::new(Durability::Sync, usual());
     hand.shard.background.is_long_merge_next = true;
     assert!(hand.shard.is_long_merge_first(), "nobody waits for a flush");
-    (0..4).for_each(|number| drop(hand.send(put(&[b'k', number], &vec![number; VALUE]))));
+    for number in 0..4 {
+        hand.send(put(&[b'k', number], &vec![number; VALUE]));
+    }
     assert!(hand.shard.written_bytes() > hand.shard.budgets.memtables / 2);
     assert!(!hand.shard.is_long_merge_first());
     hand.shard.background.debt_bytes = hand.shard.budgets.memtable as u64 * 8 + 1;
