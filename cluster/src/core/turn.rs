@@ -1,6 +1,6 @@
 //! What sessions work with during a turn: the shard, the hub and the sockets, and how requests get to their shard.
 
-use super::bulk::{SHORT_OPS, Share};
+use super::bulk::Share;
 use super::deliver::{ANSWER_COST, SPENT_MAX, Sink, deliver};
 use super::forward::Parcel;
 use super::hub::{Hub, Mail, TAKES_NO_WRITES};
@@ -16,7 +16,7 @@ use crate::session::walks::{Admission, Walks};
 use crate::session::{Dialogue, Hold, ROOM_PER_READ_MIN};
 use pinion_engine::key::Partition;
 use pinion_engine::shard::Shard;
-use pinion_engine::shard::request::{Answer, Op, Page, Request, Ticket};
+use pinion_engine::shard::request::{Answer, Op, Page, Request, Ticket, Update};
 use pinion_net::reactor::ConnId;
 use pinion_net::slot::Slot;
 use std::cmp::Reverse;
@@ -24,10 +24,8 @@ use std::cmp::Reverse;
 /// Walks that go on in one turn.
 const WALK_STEPS_PER_TURN: usize = 8;
 
-/// A shard that asks for this much delay, in microseconds, is about to refuse writes: by debt alone it asks for less. Long batches
-/// are held before others are.
+/// A shard that asks for this much delay, in microseconds, is about to refuse writes: by debt alone it asks for less.
 const BRAKE_DELAY_US: u64 = 15_000;
-const BATCH_BRAKE_DELAY_US: u64 = 6_000;
 /// How long a write is held before it is tried again, and how long at most in all, in microseconds.
 const BRAKE_HOLD_US: u64 = 2_000;
 const BRAKE_MAX_US: u64 = 30_000_000;
@@ -45,6 +43,43 @@ const COMMIT_REQUESTS_MAX: usize = 4096;
 
 /// Writes that a forming commit may have before requests of other cores are left where they are.
 const TAKEN_OVER_OPS_MAX: usize = 2 * COMMIT_OPS_MAX;
+
+/// What a write asks of a shard.
+#[derive(Clone, Copy, Debug)]
+pub struct Weight {
+    /// Operations.
+    pub ops: usize,
+    /// About its bytes.
+    pub bytes: usize,
+    /// Those of its longest value.
+    pub longest: usize,
+}
+
+impl Weight {
+    /// Of a write of one key.
+    #[inline]
+    pub fn single(bytes: usize) -> Weight {
+        Weight { ops: 1, bytes, longest: bytes }
+    }
+
+    /// Of a batch.
+    pub fn batch(updates: &[(&[u8], Update<'_>)]) -> Weight {
+        let mut weight = Weight { ops: updates.len(), bytes: 0, longest: 0 };
+        for (key, update) in updates {
+            let value = if let Update::Put { value, .. } = update { value.len() } else { 0 };
+            weight.bytes += key.len() + value;
+            weight.longest = weight.longest.max(value);
+        }
+        weight
+    }
+}
+
+/// Whether a value is so long that it leaves room for short ones, and there is less. One that is longer than there ever is beside
+/// a flush would wait for ever.
+#[inline]
+fn waits_for_room(longest: usize, room: usize, most: usize) -> bool {
+    longest > SHORT_BYTES && longest <= most && longest > room
+}
 
 /// A core at work.
 pub struct Turn<'a, S> {
@@ -191,25 +226,26 @@ impl<S: Sockets> Turn<'_, S> {
     /// Whether a write of so many operations, of about `bytes`, may go to `core` now; if not, the connection is held for a moment.
     ///
     /// This is the last brake before a shard has to refuse writes: it takes hold when memtables or the forming commit are
-    /// nearly full, for long values and batches before that: what is short doesn't wait until these are flushed. One that
-    /// takes no writes gets the write at once, and says itself what is wrong.
+    /// nearly full, for long values before that: what is short doesn't wait until these are flushed. One that takes no writes
+    /// gets the write at once, and says itself what is wrong.
     #[inline]
-    pub fn may_write(&mut self, conn: ConnId, core: usize, (ops, bytes): (usize, usize)) -> bool {
+    pub fn may_write(&mut self, conn: ConnId, core: usize, weight: Weight) -> bool {
+        let Weight { ops, bytes, longest } = weight;
         let here = core == self.hub.me;
-        let brake_us = if ops > SHORT_OPS { BATCH_BRAKE_DELAY_US } else { BRAKE_DELAY_US };
-        let is_long = bytes > SHORT_BYTES;
+        let most = self.shard.long_room_max();
         let is_full = if here {
             let forming = self.shard.forming_bytes();
-            let is_nearly_full = self.shard.write_delay_us() >= brake_us
-                || (is_long && bytes > self.shard.long_room())
+            let is_nearly_full = self.shard.write_delay_us() >= BRAKE_DELAY_US
+                || waits_for_room(longest, self.shard.long_room(), most)
                 || (forming > 0 && forming + bytes > self.hub.commit_bytes_max)
                 || self.shard.forming_requests() >= COMMIT_REQUESTS_MAX
                 || (ops > 1 && self.shard.forming_ops() >= COMMIT_OPS_MAX);
             is_nearly_full && self.shard.read_only_reason().is_none()
         } else {
             let delay_us = self.hub.forwards.delay_us(core);
-            let has_room = !is_long || bytes <= self.hub.forwards.long_room(core);
-            (u64::from(delay_us) >= brake_us || !has_room) && delay_us != TAKES_NO_WRITES
+            let is_nearly_full = u64::from(delay_us) >= BRAKE_DELAY_US
+                || waits_for_room(longest, self.hub.forwards.long_room(core), most);
+            is_nearly_full && delay_us != TAKES_NO_WRITES
         };
         if is_full { self.passes_brake(conn) } else { self.release_brake(conn) }
     }
@@ -482,4 +518,32 @@ fn cost(request: &Request<'_>) -> usize {
 #[inline]
 fn room_kib(bytes: usize) -> u32 {
     u32::try_from(bytes.div_ceil(1 << 10)).map_or(ROOM_KIB_MAX, |kib| kib.min(ROOM_KIB_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pinion_engine::shard::request::{Condition, PutExpiry};
+
+    #[test]
+    fn long_values_wait_for_room_but_for_those_that_never_have_it() {
+        let (long, most) = (SHORT_BYTES + 1, 4 * SHORT_BYTES);
+        assert!(!waits_for_room(SHORT_BYTES, 0, most));
+        assert!(waits_for_room(long, long - 1, most) && !waits_for_room(long, long, most));
+        assert!(waits_for_room(most, most - 1, most) && !waits_for_room(most + 1, 0, most));
+    }
+
+    #[test]
+    fn a_batch_weighs_as_much_as_all_of_it_and_is_as_long_as_its_longest_value() {
+        let put = |value| Update::Put {
+            value,
+            expiry: PutExpiry::Never,
+            condition: Condition::None,
+            want_old: false,
+        };
+        let delete = Update::Delete { condition: Condition::None, want_old: false, want_existed: false };
+        let Weight { ops, bytes, longest } =
+            Weight::batch(&[(b"a", put(&[1; 10])), (b"b", put(&[2; 30])), (b"c", delete)]);
+        assert_eq!((ops, bytes, longest), (3, 43, 30));
+    }
 }

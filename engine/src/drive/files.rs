@@ -27,7 +27,7 @@ use std::sync::Arc;
 /// How many descriptors a cache keeps open.
 pub(super) const OPEN_MAX: usize = 256;
 
-/// How many files may be open in all: those that the cache keeps, and such as are to be closed.
+/// How many files may be open, with such as are to be closed, before others wait for these to be closed.
 pub(super) const ALIVE_MAX: usize = OPEN_MAX + 64;
 
 /// An open file. Keep it until the kernel is done with its descriptor.
@@ -38,7 +38,7 @@ pub struct OpenFile {
     /// Its length when it was opened.
     len: u64,
     /// Shared by all files of a cache.
-    _alive: Option<Arc<()>>,
+    alive: Option<Arc<()>>,
 }
 
 impl OpenFile {
@@ -54,7 +54,7 @@ impl OpenFile {
     pub fn of(file: impl Into<File>, direct: bool) -> Result<OpenFile> {
         let file = file.into();
         let len = file.metadata()?.len();
-        Ok(OpenFile { file, direct, len, _alive: None })
+        Ok(OpenFile { file, direct, len, alive: None })
     }
 
     /// Whether it was opened with O_DIRECT, so that offsets and lengths must be multiples of [`ALIGN`].
@@ -161,7 +161,7 @@ impl Files {
 
     /// Takes in a file that was opened elsewhere.
     pub fn insert(&mut self, file: FileName, mut opened: OpenFile) -> Arc<OpenFile> {
-        opened._alive = Some(Arc::clone(&self.alive));
+        opened.alive = Some(Arc::clone(&self.alive));
         if self.open.len() >= OPEN_MAX {
             self.evict();
         }

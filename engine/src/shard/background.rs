@@ -292,11 +292,12 @@ impl Shard {
     }
 
     /// Whether a merge of long values that waits goes before the next flush: not where writers would wait for that, unless merges are
-    /// as far behind.
+    /// as far behind, or flushes fail.
     pub(super) fn is_long_merge_first(&self) -> bool {
         let is_pressed = self.written_bytes() > self.budgets.memtables / 2;
         let is_behind = self.background.debt_bytes > self.budgets.memtable as u64 * 8;
-        self.background.is_long_merge_next && self.background.flushes() == 0 && (is_behind || !is_pressed)
+        let flush_waits = is_pressed && !is_behind && !self.background.failing.keeps_memory();
+        self.background.is_long_merge_next && self.background.flushes() == 0 && !flush_waits
     }
 
     fn is_merging_long(&self) -> bool {

@@ -115,6 +115,11 @@ pub struct Budgets {
 }
 
 impl Budgets {
+    /// What long values may take of [`Budgets::memtables`] while others wait.
+    pub fn long(&self) -> usize {
+        self.memtables / 4 * 3
+    }
+
     /// Divides `memory_bytes`: three eighths for memtables at most, a quarter for blocks, a quarter for resident tables
     /// (half where there is plenty), the rest for scans, commits, flushes and merges. These need more than a small part of
     /// a small budget, at the cost of blocks and resident tables.

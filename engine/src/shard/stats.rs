@@ -108,14 +108,21 @@ impl Shard {
         (pressure.powi(3) * DELAY_MAX_US) as u64
     }
 
-    /// How long a value may be that is taken now, if it is long: beside a memtable that is to be flushed, a quarter of the memory for
-    /// what is written is left to short ones, which would wait for the flush of long ones else.
+    /// How long a value may be now that is to leave room for short ones, which else wait until it is flushed: beside a memtable
+    /// that is to be flushed, a quarter of the memory for what is written. Where background work fails nothing is gained by waiting.
+    /// The shard itself takes longer ones too.
     pub fn long_room(&self) -> usize {
-        let (written, most) = (self.written_bytes(), self.budgets.memtables);
-        if self.sources.frozen.is_empty() && written < self.budgets.memtable {
+        let written = self.written_bytes();
+        let waits_for_flush = !self.sources.frozen.is_empty() || written >= self.budgets.memtable;
+        if !waits_for_flush || self.background.failing.keeps_memory() {
             return usize::MAX;
         }
-        (most / 4 * 3).saturating_sub(written)
+        self.budgets.long().saturating_sub(written)
+    }
+
+    /// How long a value may be that fits beside a memtable that is to be flushed. Longer ones go by themselves or not at all.
+    pub fn long_room_max(&self) -> usize {
+        self.budgets.long() - self.budgets.memtable
     }
 
     /// How long a driver whose background thread shares its core should sleep after a busy turn, microseconds:

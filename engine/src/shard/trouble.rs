@@ -63,7 +63,7 @@ impl Failing {
     }
 
     /// Whether what is in memtables can't come into tables.
-    fn keeps_memory(&self) -> bool {
+    pub(super) fn keeps_memory(&self) -> bool {
         [Work::Flush, Work::Manifest].iter().any(|work| self.kinds.contains_key(work))
     }
 }

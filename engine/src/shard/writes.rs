@@ -250,8 +250,8 @@ impl Shard {
         let (kept, most) = (self.kept_bytes(), self.budgets.memtables);
         let copies = if self.applies_at_once() { 2 } else { 1 };
         let is_crowded = kept > most / 2;
-        let room = if is_crowded { (most / 4 * 3).saturating_sub(kept) / copies } else { usize::MAX };
-        room.min(self.forming_room()).min(self.long_room())
+        let room = if is_crowded { self.budgets.long().saturating_sub(kept) / copies } else { usize::MAX };
+        room.min(self.forming_room())
     }
 
     /// Memory of what was written and isn't in a table: memtables, and what is on its way to them.

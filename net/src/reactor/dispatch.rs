@@ -130,19 +130,20 @@ fn may_retry(error: &io::Error) -> bool {
 
 impl<H: Handler> Reactor<H> {
     /// Hands the collected events to the handler, and goes on with connections that are ready: each kind in order, one in any
-    /// case, and as many as there is time for. Connections that were left behind the last time go first.
+    /// case, and as many as there is time for. Connections that were left behind go first every other turn.
     pub(super) fn dispatch(&mut self, handler: &mut H) {
         self.report_ended(handler);
-        let are_left = !self.ready.is_empty();
-        if are_left {
+        self.is_ready_first = !self.is_ready_first && !self.ready.is_empty();
+        if self.is_ready_first {
+            self.advance_ready(handler);
+            self.handle_completions(handler);
+        } else {
+            self.handle_completions(handler);
+            // What becomes ready in the course of this is for the next turn, which then comes at once.
+            self.ready.append(&mut self.io.ready);
             self.advance_ready(handler);
         }
-        self.handle_completions(handler);
-        // What becomes ready meanwhile is for the next turn, which then comes at once.
-        if !are_left {
-            std::mem::swap(&mut self.ready, &mut self.io.ready);
-            self.advance_ready(handler);
-        }
+        self.note_news();
     }
 
     fn handle_completions(&mut self, handler: &mut H) {
@@ -155,10 +156,19 @@ impl<H: Handler> Reactor<H> {
         }
         self.completions.drain(..handled);
         self.buffers.publish();
-        for left in &self.completions {
-            if let Some(connection) = self.io.of_tag(left.tag).filter(|_| left.tag.kind() == Kind::Receive) {
+    }
+
+    /// Notes which connections wait for a turn with time. (Who is resumed after this is noted there.)
+    fn note_news(&mut self) {
+        let is_receive = |left: &&Completion| left.tag.kind() == Kind::Receive;
+        for left in self.completions.iter().filter(is_receive) {
+            if let Some(connection) = self.io.of_tag(left.tag) {
                 connection.has_news = true;
             }
+        }
+        for id in self.ready.iter().chain(&self.io.ready) {
+            let connection = &mut self.io.connections[id.index() as usize];
+            connection.has_news |= connection.generation == id.generation();
         }
     }
 

@@ -182,7 +182,7 @@ impl<B> Io<B> {
         }
     }
 
-    /// Takes one [`Io::pause`] back. What was kept meanwhile is presented in this turn or the next.
+    /// Takes one [`Io::pause`] back. What was kept meanwhile is presented when a turn has time, in the order of resumes.
     pub fn resume(&mut self, conn: ConnId) {
         if let Some(connection) = self.find_mut(conn) {
             debug_assert!(connection.pauses > 0, "a resume needs a pause");

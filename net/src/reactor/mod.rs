@@ -10,7 +10,8 @@
 //!    sent asynchronously); one that says nothing has sent everything, and its buffer goes back to the pool.
 //! 3. Events are handed to the handler in the order they came: received bytes are parsed in place in the
 //!    kernel-filled buffer, which is returned within the turn; what a handler leaves is kept for its connection.
-//! 4. Connections whose output drained, or that were resumed, get their kept bytes presented again.
+//! 4. Connections whose output drained, or that were resumed, get their kept bytes presented again. What the handler has no time
+//!    for ([`Handler::has_time`]) is left for the next turn, where either kind goes first in turns.
 //! 5. [`Handler::woken`] if another thread asked, then [`Handler::end_turn`].
 //! 6. Each connection that was touched is brought in line with what is wanted of it: one send if it has output,
 //!    its receive armed or cancelled, its end begun or completed.

@@ -1,13 +1,13 @@
 //! Files that are being opened.
 //!
-//! The kernel opens in the submission where all it needs is cached, and hands the rest to a worker: no thread waits for a disk,
-//! and none for another thread.
+//! The kernel opens in the submission where all it needs is cached, and hands the rest to a worker of its own: the reactor's
+//! thread doesn't wait for a disk.
 
 use super::buffers::{Lent, StableBytes};
 use super::ring::{Completion, Kind, Ring, Tag};
 use std::ffi::CString;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
 // SAFETY: a CString's bytes are on the heap.
 unsafe impl StableBytes for CString {}
@@ -56,7 +56,8 @@ impl Opens {
         let Some(place) = self.places.get_mut(index as usize) else { return Ok(None) };
         let Some(opening) = place else { return Ok(None) };
         opening.path.give_back();
-        let result = completion.as_descriptor();
+        // SAFETY: the kernel has just made the descriptor for this operation, whose one completion this is.
+        let result = completion.as_result().map(|fd| unsafe { OwnedFd::from_raw_fd(fd as RawFd) });
         if result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::Interrupted) {
             return self.attempt(ring, index).map(|()| None);
         }

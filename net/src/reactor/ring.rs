@@ -10,7 +10,7 @@ use io_uring::types::{DestinationSlot, Fd, Fixed, FsyncFlags};
 use io_uring::{EnterFlags, IoUring, cqueue, opcode, squeue};
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, RawFd};
 use std::thread::ThreadId;
 use std::time::Duration;
 
@@ -103,13 +103,6 @@ impl Completion {
     /// The receive buffer that it filled.
     pub fn buffer(&self) -> Option<u16> {
         cqueue::buffer_select(self.flags)
-    }
-
-    /// The descriptor that the operation made. Call it once, for an operation that makes one.
-    pub fn as_descriptor(&self) -> io::Result<OwnedFd> {
-        let fd = self.as_result()?;
-        // SAFETY: the kernel has just made it for this operation, and nobody else has it.
-        Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
     }
 
     /// The result as the standard library has it.

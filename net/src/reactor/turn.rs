@@ -32,6 +32,8 @@ pub struct Reactor<H: Handler> {
     pub(super) completions: Vec<Completion>,
     /// Connections to go on with; between turns, those that there was no time for.
     pub(super) ready: Vec<ConnId>,
+    /// They go before completions in this turn.
+    pub(super) is_ready_first: bool,
     cpu: Option<usize>,
     spin: Duration,
     stall: Duration,
@@ -63,6 +65,7 @@ impl<H: Handler> Reactor<H> {
             buffers,
             completions: Vec::new(),
             ready: Vec::new(),
+            is_ready_first: false,
             cpu: config.cpu,
             spin: config.spin,
             stall: config.stall,

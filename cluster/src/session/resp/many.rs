@@ -8,7 +8,7 @@ use super::gather::{Many, Run, Sum};
 use super::reply::{Shape, failure};
 use super::{Call, Taken, alone, ticket, with};
 use crate::core::sockets::Sockets;
-use crate::core::turn::Turn;
+use crate::core::turn::{Turn, Weight};
 use crate::session::ROOM_BYTES_MAX;
 use crate::stats::Class;
 use pinion_engine::key::{Keyspace, Partition};
@@ -188,8 +188,12 @@ fn write(
         return Taken::Yes;
     }
     let slowest = slowest(turn, groups.parts.iter().map(|(partition, _)| *partition));
-    if slowest.is_some_and(|core| !turn.may_write(conn, core, (updates.len(), bytes_of(updates)))) {
-        return Taken::NotYet;
+    let weight = Weight::batch(updates);
+    for (partition, _) in &groups.parts {
+        let core = turn.hub.node.placement.core_of(*partition);
+        if !turn.may_write(conn, core, weight) {
+            return Taken::NotYet;
+        }
     }
     let Some(sequence) = begin(turn, conn, Class::Write, (sum, run), &groups) else { return Taken::Yes };
     with(turn, conn, |resp| resp.wrote_to = slowest);
@@ -206,21 +210,15 @@ fn write(
 /// Whether a partition's part is longer than a shard takes at once.
 fn has_long_part(groups: &Groups, updates: &[(&[u8], Update<'_>)]) -> bool {
     let most = ShardOptions::BATCH_BYTES_MAX - RUN_ARGS_MAX * BatchBuilder::OP_BYTES;
-    bytes_of(updates) > most
+    Weight::batch(updates).bytes > most
         && groups.parts.iter().any(|(_, places)| {
             let part = groups.order[places.clone()].iter().map(|&place| updates[place as usize]);
-            part.map(|update| bytes_of(&[update])).sum::<usize>() > most
+            part.map(|update| Weight::batch(&[update]).bytes).sum::<usize>() > most
         })
 }
 
 const LONG_PART: &str =
     "the values for one partition are over the limit of 24 MiB together; set them one by one";
-
-/// About how many bytes updates write.
-fn bytes_of(updates: &[(&[u8], Update<'_>)]) -> usize {
-    let value = |update: &Update<'_>| if let Update::Put { value, .. } = update { value.len() } else { 0 };
-    updates.iter().map(|(key, update)| key.len() + value(update)).sum()
-}
 
 /// FLUSHDB, FLUSHALL: every partition of every core.
 pub fn clear(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) -> Taken {

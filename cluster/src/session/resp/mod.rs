@@ -25,7 +25,7 @@ use crate::core::deliver::ANSWER_COST;
 use crate::core::hub::{Ending, Settled};
 use crate::core::owners::Owner;
 use crate::core::sockets::Sockets;
-use crate::core::turn::Turn;
+use crate::core::turn::{Turn, Weight};
 use crate::stats::Class;
 use crate::stats::tally::ErrorWord;
 use facts::Facts;
@@ -347,7 +347,8 @@ fn single(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, request: keys::KeyReq
     }
     let is_write = request.class == Class::Write;
     if is_write
-        && !(turn.may_write(conn, core, (1, request.bytes())) && turn.has_time_for(conn, core, &request.op))
+        && !(turn.may_write(conn, core, Weight::single(request.bytes()))
+            && turn.has_time_for(conn, core, &request.op))
     {
         return Taken::NotYet;
     }

@@ -9,7 +9,7 @@ use super::{Call, Taken, condition, put_expiry, ticket, with};
 use crate::core::bulk::Share;
 use crate::core::hub::Ending;
 use crate::core::sockets::Sockets;
-use crate::core::turn::Turn;
+use crate::core::turn::{Turn, Weight};
 use crate::session::ROOM_BYTES_MAX;
 use crate::session::pieces::Pieces;
 use crate::session::waits::Wait;
@@ -259,10 +259,10 @@ pub fn batch(
     let keys = updates.iter().map(|(key, _)| *key);
     let Some(mut gather) = gather(turn, conn, Kind::Outcomes, keys) else { return Taken::NotYet };
     let groups = groups(&gather);
-    let bytes = updates.iter().map(|(key, update)| key.len() + value_len(update)).sum();
+    let weight = Weight::batch(&updates);
     for (partition, _) in &groups {
         let core = turn.hub.node.placement.core_of(*partition);
-        if !turn.may_write(conn, core, (updates.len(), bytes)) {
+        if !turn.may_write(conn, core, weight) {
             return Taken::NotYet;
         }
     }
@@ -283,10 +283,6 @@ pub fn batch(
 /// Whether a shard would refuse this expiry, and so a part of the batch beside others that are done.
 fn expires_too_late(update: &Update<'_>, now_ms: u64) -> bool {
     matches!(update, Update::Put { expiry: PutExpiry::After(ms), .. } if now_ms.checked_add(*ms).is_none())
-}
-
-fn value_len(update: &Update<'_>) -> usize {
-    if let Update::Put { value, .. } = update { value.len() } else { 0 }
 }
 
 /// CLEAR: every partition of every core.

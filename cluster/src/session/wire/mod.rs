@@ -16,7 +16,7 @@ pub(super) use answer::refused;
 use super::{self as session, Dialogue, Hold, wrong_port};
 use crate::core::owners::Owner;
 use crate::core::sockets::Sockets;
-use crate::core::turn::Turn;
+use crate::core::turn::{Turn, Weight};
 use crate::stats::Class;
 use many::Gather;
 use pinion_engine::Keyspace;
@@ -343,7 +343,8 @@ fn single(
     let class = if command.opcode().is_read() { Class::Read } else { Class::Write };
     let bytes = if let Command::Put { value, .. } = command { value.len() } else { 0 };
     let is_write = class == Class::Write;
-    if is_write && !(turn.may_write(conn, core, (1, bytes)) && turn.has_time_for(conn, core, &op)) {
+    if is_write && !(turn.may_write(conn, core, Weight::single(bytes)) && turn.has_time_for(conn, core, &op))
+    {
         return Taken::NotYet;
     }
     let responder = if core == turn.hub.me { responder } else { responder.forwarded() };

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
-/// What it consists of is taken down again when there is so much more of it, KiB.
-const CLOSER_KIB: u64 = 256;
+/// What it consists of is taken down again when there is more of it by such a part of the limit.
+const CLOSER_PART: u64 = 100;
 
 /// How long the server may take to end when it is asked to.
 const END_MAX: Duration = Duration::from_secs(30);
@@ -123,7 +123,7 @@ impl<'a> Monitor<'a> {
     /// There was never so much memory. Where that may come near what is allowed, takes down what it consists of.
     fn look_closely(&mut self) {
         // The limit is one and a half times the budget.
-        if self.peak_kib < (self.limit_kib / 2).max(self.looked_kib + CLOSER_KIB) {
+        if self.peak_kib < (self.limit_kib / 2).max(self.looked_kib + self.limit_kib / CLOSER_PART) {
             return;
         }
         self.looked_kib = self.peak_kib;

@@ -1,7 +1,9 @@
 //! Long values, however many requests want some.
 
 use super::*;
+use crate::error::Error;
 use crate::job::JobKind;
+use crate::shard::trouble::Work;
 use rand::SeedableRng;
 
 const KEYS: usize = 8;
@@ -134,6 +136,10 @@ fn beside_a_flush_they_leave_room_for_short_ones() {
     assert!(number > 2 && is_flushing(&hand));
     assert!(hand.shard.written_bytes() <= most / 4 * 3, "{} bytes of {most}", hand.shard.written_bytes());
     assert!(hand.shard.write_delay_us() < 5_000, "{} us for short ones", hand.shard.write_delay_us());
+    let failed = Error::Unusable("it fails".to_owned());
+    hand.shard.background.failing.note(Work::Flush, &failed, 0);
+    assert_eq!(hand.shard.long_room(), usize::MAX, "a flush that fails isn't waited for");
+    hand.shard.background.failing.forget();
     // An update that would make one is refused, a short one is not.
     let append = |key| Op::Update { key, update: Update::Append { suffix: b"+" } };
     let sent = [hand.send(append(&[b'k', number])), hand.send(append(b"short"))];
@@ -157,6 +163,7 @@ fn a_flush_that_writers_wait_for_goes_before_a_merge_of_them() {
     hand.shard.background.debt_bytes = hand.shard.budgets.memtable as u64 * 8 + 1;
     assert!(hand.shard.is_long_merge_first(), "merges are as far behind");
     hand.shard.background.debt_bytes -= 1;
-    write_without_jobs(&mut hand);
-    assert!(is_flushing(&hand));
+    assert!(!hand.shard.is_long_merge_first());
+    hand.shard.background.failing.note(Work::Flush, &Error::Unusable("it fails".to_owned()), 0);
+    assert!(hand.shard.is_long_merge_first(), "flushes fail");
 }
