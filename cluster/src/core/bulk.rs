@@ -16,7 +16,7 @@ use std::rc::Rc;
 const OPS_MAX: usize = 4096;
 
 /// Batches up to this length never wait.
-const SHORT_OPS: usize = 256;
+pub const SHORT_OPS: usize = 256;
 
 /// See the module's text.
 #[derive(Debug, Default)]

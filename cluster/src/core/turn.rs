@@ -1,6 +1,6 @@
 //! What sessions work with during a turn: the shard, the hub and the sockets, and how requests get to their shard.
 
-use super::bulk::Share;
+use super::bulk::{SHORT_OPS, Share};
 use super::deliver::{ANSWER_COST, SPENT_MAX, Sink, deliver};
 use super::forward::Parcel;
 use super::hub::{Hub, Mail, TAKES_NO_WRITES};
@@ -51,7 +51,7 @@ pub struct Weight {
     pub ops: usize,
     /// About its bytes.
     pub bytes: usize,
-    /// Those of its longest value.
+    /// Those of its longest value, by which it leaves room to others.
     pub longest: usize,
 }
 
@@ -62,13 +62,16 @@ impl Weight {
         Weight { ops: 1, bytes, longest: bytes }
     }
 
-    /// Of a batch.
+    /// Of a batch. One of many operations leaves room as a long value does.
     pub fn batch(updates: &[(&[u8], Update<'_>)]) -> Weight {
         let mut weight = Weight { ops: updates.len(), bytes: 0, longest: 0 };
         for (key, update) in updates {
             let value = if let Update::Put { value, .. } = update { value.len() } else { 0 };
             weight.bytes += key.len() + value;
             weight.longest = weight.longest.max(value);
+        }
+        if weight.ops > SHORT_OPS {
+            weight.longest = weight.longest.max(SHORT_BYTES + 1);
         }
         weight
     }
@@ -226,7 +229,7 @@ impl<S: Sockets> Turn<'_, S> {
     /// Whether a write of so many operations, of about `bytes`, may go to `core` now; if not, the connection is held for a moment.
     ///
     /// This is the last brake before a shard has to refuse writes: it takes hold when memtables or the forming commit are
-    /// nearly full, for long values before that: what is short doesn't wait until these are flushed. One that takes no writes
+    /// nearly full, for long values and batches before that: what is short doesn't wait until these are flushed. One that takes no writes
     /// gets the write at once, and says itself what is wrong.
     #[inline]
     pub fn may_write(&mut self, conn: ConnId, core: usize, weight: Weight) -> bool {
@@ -545,5 +548,7 @@ mod tests {
         let Weight { ops, bytes, longest } =
             Weight::batch(&[(b"a", put(&[1; 10])), (b"b", put(&[2; 30])), (b"c", delete)]);
         assert_eq!((ops, bytes, longest), (3, 43, 30));
+        let many = vec![(&b"c"[..], delete); SHORT_OPS + 1];
+        assert!(Weight::batch(&many[1..]).longest == 0 && Weight::batch(&many).longest > SHORT_BYTES);
     }
 }
