@@ -135,10 +135,9 @@ impl Driver {
         let may_open = self.files.may_open(self.opening.len() + 1);
         let waiting = self.opening.entry(file).or_default();
         if waiting.is_empty() {
-            match (file, self.files.way_to(file)) {
-                (FileName::Table(number), Some((path, flags))) if may_open => {
-                    ring.open_file(number, path, flags)
-                }
+            let way = if may_open { self.files.way_to(file) } else { None };
+            match (file, way) {
+                (FileName::Table(number), Some((path, flags))) => ring.open_file(number, path, flags),
                 _ => self.background.open(file, self.files.is_direct()),
             }
         }

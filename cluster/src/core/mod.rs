@@ -28,6 +28,7 @@ pub mod start;
 mod starved;
 pub mod state;
 pub mod turn;
+pub mod weight;
 
 use crate::stats::StorageStats;
 use pinion_engine::shard::ShardStats;

@@ -1,14 +1,15 @@
 //! What sessions work with during a turn: the shard, the hub and the sockets, and how requests get to their shard.
 
-use super::bulk::{SHORT_OPS, Share};
+use super::bulk::Share;
 use super::deliver::{ANSWER_COST, SPENT_MAX, Sink, deliver};
 use super::forward::Parcel;
 use super::hub::{Hub, Mail, TAKES_NO_WRITES};
-use super::memory::{Memory, SHORT_BYTES};
+use super::memory::Memory;
 use super::message::{self, Incoming};
 use super::owners::{Owner, ROOM_KIB_MAX};
 use super::room::LACK_US;
 use super::sockets::Sockets;
+use super::weight::{Weight, waits_for_room};
 use crate::session::listing::Wanted;
 use crate::session::resp::clients;
 use crate::session::walk::{Inquiry, Place, place_bytes};
@@ -16,7 +17,7 @@ use crate::session::walks::{Admission, Walks};
 use crate::session::{Dialogue, Hold, ROOM_PER_READ_MIN};
 use pinion_engine::key::Partition;
 use pinion_engine::shard::Shard;
-use pinion_engine::shard::request::{Answer, Op, Page, Request, Ticket, Update};
+use pinion_engine::shard::request::{Answer, Op, Page, Request, Ticket};
 use pinion_net::reactor::ConnId;
 use pinion_net::slot::Slot;
 use std::cmp::Reverse;
@@ -43,46 +44,6 @@ const COMMIT_REQUESTS_MAX: usize = 4096;
 
 /// Writes that a forming commit may have before requests of other cores are left where they are.
 const TAKEN_OVER_OPS_MAX: usize = 2 * COMMIT_OPS_MAX;
-
-/// What a write asks of a shard.
-#[derive(Clone, Copy, Debug)]
-pub struct Weight {
-    /// Operations.
-    pub ops: usize,
-    /// About its bytes.
-    pub bytes: usize,
-    /// Those of its longest value, by which it leaves room to others.
-    pub longest: usize,
-}
-
-impl Weight {
-    /// Of a write of one key.
-    #[inline]
-    pub fn single(bytes: usize) -> Weight {
-        Weight { ops: 1, bytes, longest: bytes }
-    }
-
-    /// Of a batch. One of many operations leaves room as a long value does.
-    pub fn batch(updates: &[(&[u8], Update<'_>)]) -> Weight {
-        let mut weight = Weight { ops: updates.len(), bytes: 0, longest: 0 };
-        for (key, update) in updates {
-            let value = if let Update::Put { value, .. } = update { value.len() } else { 0 };
-            weight.bytes += key.len() + value;
-            weight.longest = weight.longest.max(value);
-        }
-        if weight.ops > SHORT_OPS {
-            weight.longest = weight.longest.max(SHORT_BYTES + 1);
-        }
-        weight
-    }
-}
-
-/// Whether a value is so long that it leaves room for short ones, and there is less. One that is longer than there ever is beside
-/// a flush would wait for ever.
-#[inline]
-fn waits_for_room(longest: usize, room: usize, most: usize) -> bool {
-    longest > SHORT_BYTES && longest <= most && longest > room
-}
 
 /// A core at work.
 pub struct Turn<'a, S> {
@@ -521,34 +482,4 @@ fn cost(request: &Request<'_>) -> usize {
 #[inline]
 fn room_kib(bytes: usize) -> u32 {
     u32::try_from(bytes.div_ceil(1 << 10)).map_or(ROOM_KIB_MAX, |kib| kib.min(ROOM_KIB_MAX))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use pinion_engine::shard::request::{Condition, PutExpiry};
-
-    #[test]
-    fn long_values_wait_for_room_but_for_those_that_never_have_it() {
-        let (long, most) = (SHORT_BYTES + 1, 4 * SHORT_BYTES);
-        assert!(!waits_for_room(SHORT_BYTES, 0, most));
-        assert!(waits_for_room(long, long - 1, most) && !waits_for_room(long, long, most));
-        assert!(waits_for_room(most, most - 1, most) && !waits_for_room(most + 1, 0, most));
-    }
-
-    #[test]
-    fn a_batch_weighs_as_much_as_all_of_it_and_is_as_long_as_its_longest_value() {
-        let put = |value| Update::Put {
-            value,
-            expiry: PutExpiry::Never,
-            condition: Condition::None,
-            want_old: false,
-        };
-        let delete = Update::Delete { condition: Condition::None, want_old: false, want_existed: false };
-        let Weight { ops, bytes, longest } =
-            Weight::batch(&[(b"a", put(&[1; 10])), (b"b", put(&[2; 30])), (b"c", delete)]);
-        assert_eq!((ops, bytes, longest), (3, 43, 30));
-        let many = vec![(&b"c"[..], delete); SHORT_OPS + 1];
-        assert!(Weight::batch(&many[1..]).longest == 0 && Weight::batch(&many).longest > SHORT_BYTES);
-    }
 }
