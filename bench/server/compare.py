@@ -4,10 +4,11 @@
     cargo build --release --bin kvd
     bench/server/compare.py                      every pairing, five rounds, medians
     bench/server/compare.py --rounds 3 --work get
+    bench/server/compare.py --against OLD/kvd    beside another build of kvd instead of redis-server
     bench/server/compare.py --perf out/          also profiles kvd's GET and SET (needs perf)
 
 Prints, for each work and pipeline depth, thousand operations a second and the server's CPU microseconds per
-operation (user and system, all its threads, from /proc), and the ratio of CPU against the peer. The client is
+operation (user and system, all its threads, from /proc), and the ratio of the peer's CPU to ours. The client is
 redis-benchmark (for memcached a small one of this script's own would be the limit, so kvbench is used if built).
 Needs redis-server and redis-benchmark (Debian: redis-server, redis-tools). Ends everything it starts by process id.
 """
@@ -61,9 +62,9 @@ class Server:
         self.process.wait()
 
 
-def start_kvd(scratch, durability, server_cpu):
+def start_kvd(scratch, durability, server_cpu, program=os.path.join(ROOT, "target/release/kvd")):
     port = free_port()
-    command = ["taskset", "-c", server_cpu, os.path.join(ROOT, "target/release/kvd"),
+    command = ["taskset", "-c", server_cpu, program,
                "--dir", os.path.join(scratch, f"kvd-{durability.replace(':', '')}-{port}"), "--listen", "127.0.0.1:0",
                "--resp-listen", f"127.0.0.1:{port}", "--admin-listen", "off", "--shards", "1", "--cpus", server_cpu,
                "--memory", "2GB", "--durability", durability]
@@ -115,19 +116,23 @@ def main():
     parser.add_argument("--server-cpu", default="0")
     parser.add_argument("--client-cpu", default="1")
     parser.add_argument("--dir", default=".", help="where the servers' files go: a directory on the disk to measure")
+    parser.add_argument("--against", metavar="KVD", help="another build of kvd, to stand where redis-server does")
     parser.add_argument("--perf", help="a directory for profiles of kvd")
     args = parser.parse_args()
+    peer = "other kvd" if args.against else "redis"
     if not shutil.which("redis-benchmark"):
         sys.exit("redis-benchmark is missing: install redis-tools")
     depths = args.depth or [1, 16, 64]
     print(f"{args.keys} keys, 100 B values, 50 connections, {args.rounds} rounds interleaved, medians; "
           f"server on CPU {args.server_cpu}, client on CPU {args.client_cpu}\n")
-    print("| work | depth | kvd kops/s | kvd CPU us | redis kops/s | redis CPU us | redis CPU / kvd CPU |")
+    print(f"| work | depth | kvd kops/s | kvd CPU us | {peer} kops/s | {peer} CPU us | {peer} CPU / kvd CPU |")
     print("|---|---|---|---|---|---|---|", flush=True)
     for work in args.work or list(PAIRS):
         ours, theirs = PAIRS[work]
         with tempfile.TemporaryDirectory(dir=args.dir) as scratch:
-            servers = [start_kvd(scratch, ours, args.server_cpu), start_redis(scratch, theirs, args.server_cpu)]
+            servers = [start_kvd(scratch, ours, args.server_cpu)]
+            servers.append(start_kvd(scratch, ours, args.server_cpu, args.against) if args.against
+                           else start_redis(scratch, theirs, args.server_cpu))
             try:
                 for server in servers:
                     # Every key is there before anything is read.
@@ -135,8 +140,8 @@ def main():
                                     str(args.keys), "-d", "100", "-P", "64", "-q"], capture_output=True, check=True)
                 for depth in depths:
                     samples = {server: [] for server in servers}
-                    for _ in range(args.rounds):
-                        for server in servers:
+                    for turn in range(args.rounds):
+                        for server in servers[::1 if turn % 2 else -1]:
                             samples[server].append(drive(server, work, depth, args))
                     medians = []
                     for server in servers:

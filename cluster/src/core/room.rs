@@ -253,7 +253,7 @@ impl Hub {
             // doesn't take, or a command that has room, which others wait for, and wants more.
             let wants_more = session.claim > 0 && session.has(Hold::Memory);
             let is_idle = !session.is_held() && session.in_flight() == 0 && !holding.has_news;
-            let is_to_blame = holding.queued > 0 || wants_more || is_idle;
+            let is_to_blame = holding.unread > 0 || wants_more || is_idle;
             let progress = (bytes / PROGRESS_PART).max(bytes.min(PROGRESS_BYTES)) as u64;
             if is_anew || !is_to_blame || holding.moved >= session.moved + progress {
                 (session.moved, session.moved_us) = (holding.moved, now_us);

@@ -9,7 +9,7 @@ use super::message::{self, Incoming};
 use super::owners::{Owner, ROOM_KIB_MAX};
 use super::room::LACK_US;
 use super::sockets::Sockets;
-use super::weight::{Weight, waits_for_room};
+use super::weight::Weight;
 use crate::session::listing::Wanted;
 use crate::session::resp::clients;
 use crate::session::walk::{Inquiry, Place, place_bytes};
@@ -194,24 +194,28 @@ impl<S: Sockets> Turn<'_, S> {
     /// gets the write at once, and says itself what is wrong.
     #[inline]
     pub fn may_write(&mut self, conn: ConnId, core: usize, weight: Weight) -> bool {
-        let Weight { ops, bytes, longest } = weight;
-        let here = core == self.hub.me;
-        let most = self.shard.long_room_max();
-        let is_full = if here {
+        let Weight { ops, bytes, .. } = weight;
+        let waits = weight.is_long() && self.waits_for_room(core, weight);
+        let is_full = if core == self.hub.me {
             let forming = self.shard.forming_bytes();
-            let is_nearly_full = self.shard.write_delay_us() >= BRAKE_DELAY_US
-                || waits_for_room(longest, self.shard.long_room(), most)
+            let is_nearly_full = waits
+                || self.shard.write_delay_us() >= BRAKE_DELAY_US
                 || (forming > 0 && forming + bytes > self.hub.commit_bytes_max)
                 || self.shard.forming_requests() >= COMMIT_REQUESTS_MAX
                 || (ops > 1 && self.shard.forming_ops() >= COMMIT_OPS_MAX);
             is_nearly_full && self.shard.read_only_reason().is_none()
         } else {
             let delay_us = self.hub.forwards.delay_us(core);
-            let is_nearly_full = u64::from(delay_us) >= BRAKE_DELAY_US
-                || waits_for_room(longest, self.hub.forwards.long_room(core), most);
-            is_nearly_full && delay_us != TAKES_NO_WRITES
+            (waits || u64::from(delay_us) >= BRAKE_DELAY_US) && delay_us != TAKES_NO_WRITES
         };
         if is_full { self.passes_brake(conn) } else { self.release_brake(conn) }
+    }
+
+    #[cold]
+    fn waits_for_room(&self, core: usize, weight: Weight) -> bool {
+        let room =
+            if core == self.hub.me { self.shard.long_room() } else { self.hub.forwards.long_room(core) };
+        weight.waits_for(room, self.shard.long_room_max())
     }
 
     /// Whether an update of `core` is begun in this turn, which may have copied much. One that copies the value before it costs

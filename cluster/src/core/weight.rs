@@ -35,13 +35,17 @@ impl Weight {
         }
         weight
     }
-}
 
-/// Whether a value is so long that it leaves room for short ones, and there is less. One that is longer than there ever is beside
-/// a flush would wait for ever.
-#[inline]
-pub fn waits_for_room(longest: usize, room: usize, most: usize) -> bool {
-    longest > SHORT_BYTES && longest <= most && longest > room
+    /// Whether it is to leave room for what is short.
+    #[inline]
+    pub fn is_long(&self) -> bool {
+        self.longest > SHORT_BYTES
+    }
+
+    /// Whether it is long and there is less room. One that is longer than there ever is beside a flush would wait for ever.
+    pub fn waits_for(&self, room: usize, most: usize) -> bool {
+        self.is_long() && self.longest <= most && self.longest > room
+    }
 }
 
 #[cfg(test)]
@@ -52,9 +56,10 @@ mod tests {
     #[test]
     fn long_values_wait_for_room_but_for_those_that_never_have_it() {
         let (long, most) = (SHORT_BYTES + 1, 4 * SHORT_BYTES);
-        assert!(!waits_for_room(SHORT_BYTES, 0, most));
-        assert!(waits_for_room(long, long - 1, most) && !waits_for_room(long, long, most));
-        assert!(waits_for_room(most, most - 1, most) && !waits_for_room(most + 1, 0, most));
+        let waits = |bytes, room| Weight::single(bytes).waits_for(room, most);
+        assert!(!waits(SHORT_BYTES, 0));
+        assert!(waits(long, long - 1) && !waits(long, long));
+        assert!(waits(most, most - 1) && !waits(most + 1, 0));
     }
 
     #[test]

@@ -45,6 +45,8 @@ struct Socket {
     taken: u64,
     /// Written by the core.
     output: Vec<u8>,
+    /// The rest of it found no room when it was last sent.
+    is_unread: bool,
     /// On its way to the client.
     leaving: Vec<u8>,
     pauses: u32,
@@ -383,6 +385,7 @@ impl Net {
                 false => in_transit_bytes.saturating_sub(socket.leaving.len()),
             };
             if socket.output.is_empty() || room == 0 {
+                socket.is_unread = !socket.output.is_empty();
                 continue;
             }
             let count = piece(socket.output.len(), rng).clamp(1, room.max(1)).min(socket.output.len());
@@ -393,6 +396,7 @@ impl Net {
                 socket.leaving.extend(sent)
             }
             socket.note_moved(count, turn);
+            socket.is_unread = !socket.output.is_empty();
             socket.is_ready |= socket.is_stalled && socket.output.len() <= budget_bytes;
             if socket.wants_drained && socket.output.len() <= budget_bytes {
                 (socket.wants_drained, socket.is_drained) = (false, true);
@@ -497,10 +501,10 @@ impl Sockets for Net {
     fn holding(&self, conn: ConnId) -> Holding {
         self.find(conn).map_or_else(Holding::default, |socket| Holding {
             bytes: socket.input_charged + socket.output.len(),
-            queued: socket.output.len(),
+            unread: if socket.is_unread { socket.output.len() } else { 0 },
             moved: socket.moved,
             moved_in: socket.moved_in,
-            has_news: socket.is_ready,
+            has_news: socket.is_ready || !socket.is_unread && !socket.output.is_empty(),
         })
     }
 

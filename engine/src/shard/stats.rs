@@ -98,11 +98,25 @@ impl Shard {
 
     /// How long a driver should hold back writers in this turn, microseconds: 0 without pressure, rising smoothly
     /// with the memory that waits to be flushed and with the debt of merges.
+    #[inline]
     pub fn write_delay_us(&self) -> u64 {
-        let memory = self.written_bytes() as f64 / self.budgets.memtables as f64;
-        let commit = self.forming.bytes() as f64 / self.budgets.commit as f64;
-        let debt_limit = self.budgets.memtable as f64 * 16.0;
-        let debt = self.background.debt_bytes as f64 / debt_limit;
+        let (written, forming, debt) =
+            (self.written_bytes(), self.forming.bytes(), self.background.debt_bytes);
+        let debt_limit = self.budgets.memtable as u64 * 16;
+        let is_calm = written <= self.budgets.memtables / 2
+            && forming <= self.budgets.commit / 2
+            && debt <= debt_limit / 2;
+        if is_calm {
+            0
+        } else {
+            self.delay_under_pressure_us(written, forming, debt as f64 / debt_limit as f64)
+        }
+    }
+
+    #[cold]
+    fn delay_under_pressure_us(&self, written: usize, forming: usize, debt: f64) -> u64 {
+        let memory = written as f64 / self.budgets.memtables as f64;
+        let commit = forming as f64 / self.budgets.commit as f64;
         let pressure =
             ((memory.max(commit).max(debt.min(0.95)) - SLOW_FROM) / (1.0 - SLOW_FROM)).clamp(0.0, 1.0);
         (pressure.powi(3) * DELAY_MAX_US) as u64

@@ -136,13 +136,14 @@ pub(super) struct Connection {
 pub struct Holding {
     /// Its buffers, and the room that it was given ([`super::Io::wants`]), in bytes; but for output of this turn.
     pub bytes: usize,
-    /// Output that the kernel hasn't taken, in bytes.
-    pub queued: usize,
+    /// Output for which the client makes no room, in bytes: the kernel was offered it.
+    pub unread: usize,
     /// Bytes that it ever received and sent.
     pub moved: u64,
     /// In which turn that was last.
     pub moved_in: u64,
-    /// Whether the reactor keeps something from the handler: that it sent more, or may go on.
+    /// Whether the reactor keeps something from the handler: that it sent more, or may go on; or from the client: output that the
+    /// kernel is offered at the end of the turn.
     pub has_news: bool,
 }
 
@@ -199,12 +200,14 @@ impl Connection {
 
     /// See [`Holding`].
     pub fn holding(&self) -> Holding {
+        let was_offered = matches!(self.sending, Sending::Waiting | Sending::Cancelling);
+        let (unread, is_fresh) = if was_offered { (self.queued(), false) } else { (0, self.queued() > 0) };
         Holding {
             bytes: self.bytes_to_charge(),
-            queued: self.queued(),
+            unread,
             moved: self.moved,
             moved_in: self.moved_in,
-            has_news: self.has_news,
+            has_news: self.has_news || is_fresh,
         }
     }
 
