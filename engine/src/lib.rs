@@ -11,6 +11,7 @@ pub mod clock;
 pub mod dir;
 pub mod drive;
 pub mod error;
+pub mod fields;
 pub mod io;
 pub mod job;
 pub mod key;

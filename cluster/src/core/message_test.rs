@@ -2,40 +2,17 @@
 
 use super::*;
 use pinion_engine::key::Expiry;
+use pinion_engine::shard::request::{Condition, Op, PutExpiry, Update};
 
-fn requests() -> Vec<Op<'static>> {
+#[test]
+fn requests_survive_their_batch() {
     let put = Update::Put {
         value: b"v",
         expiry: PutExpiry::After(9),
         condition: Condition::Version(Version(4)),
         want_old: true,
     };
-    let delete = Update::Delete { condition: Condition::Present, want_old: false, want_existed: true };
-    let expire =
-        Update::Expire { expiry: PutExpiry::At(8), condition: ExpireCondition::Later, want_old: true };
-    let scan = Scan { from: b"a", to: b"", limit: 10, limit_bytes: 99, keys_only: true };
-    vec![
-        Op::Get { key: b"k" },
-        Op::GetMany { keys: &[b"a", b"", b"c"], values: false },
-        Op::GoOn { read: 7 },
-        Op::Forget { read: 8 },
-        Op::Update { key: b"k", update: put },
-        Op::Update { key: b"k", update: delete },
-        Op::Update { key: b"k", update: Update::Increment { by: -3 } },
-        Op::Update { key: b"k", update: Update::Append { suffix: b"s" } },
-        Op::Update { key: b"k", update: expire },
-        Op::Scan(scan),
-        Op::ScanMany { partitions: &[Partition(5), Partition(900)], scan, oversized: true },
-        Op::Count(Count { partitions: &[Partition(5)], place: b"p", from: b"f", to: b"t" }),
-        Op::Clear,
-    ]
-}
-
-#[test]
-fn requests_survive_their_batch() {
-    let updates = [(&b"a"[..], Update::Increment { by: 1 }), (b"b", Update::Append { suffix: b"" })];
-    let mut ops = requests();
-    ops.push(Op::UpdateMany { updates: &updates });
+    let ops = [Op::Get { key: b"k" }, Op::Update { key: b"k", update: put }, Op::Clear];
     let mut batch = Vec::new();
     let request = |op| Request { keyspace: Keyspace(3), partition: Partition(5), op };
     for (slot, &op) in ops.iter().enumerate() {

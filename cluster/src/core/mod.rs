@@ -9,7 +9,6 @@
 //! - [`driver`] performs the shard's I/O; [`start`] sets all of it up.
 
 pub mod bulk;
-mod bytes;
 pub mod control;
 pub mod deliver;
 pub mod driver;

@@ -18,6 +18,7 @@ mod background;
 mod clears;
 mod commits;
 mod doubt;
+pub mod encoding;
 mod evaluate;
 mod generation;
 mod home;

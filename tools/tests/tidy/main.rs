@@ -1,0 +1,126 @@
+//! What a program can check of how the tree is built: that it stays as simple as it is, and gets simpler.
+//!
+//! Where something isn't yet as it should be, a list here says so, with today's figure. Such a list only shrinks: what got
+//! better without its figure fails, too.
+
+mod imports;
+mod tree;
+
+use std::collections::{BTreeMap, BTreeSet};
+use tree::Source;
+
+/// Lines of a file beyond which it is two things.
+const LINES_MAX: usize = 400;
+
+/// Longer files that there are.
+const LONG: &[(&str, usize)] = &[
+    ("cluster/src/core/memory.rs", 418),
+    ("cluster/src/core/turn.rs", 489),
+    ("cluster/src/mesh/mod.rs", 475),
+    ("cluster/src/node/mod.rs", 409),
+    ("cluster/src/session/mod.rs", 437),
+    ("cluster/src/session/resp/mod.rs", 443),
+    ("cluster/src/session/walk.rs", 546),
+    ("cluster/src/session/wire/many.rs", 443),
+    ("cluster/src/session/wire/mod.rs", 459),
+    ("cluster/src/sim/calamity.rs", 525),
+    ("cluster/src/sim/client/conn.rs", 444),
+    ("cluster/src/sim/client/mod.rs", 416),
+    ("cluster/src/sim/client/tests/server.rs", 558),
+    ("cluster/src/sim/model/history.rs", 485),
+    ("cluster/src/sim/model/register.rs", 477),
+    ("cluster/src/sim/net.rs", 541),
+    ("cluster/src/sim/node.rs", 450),
+    ("cluster/src/sim/options.rs", 449),
+    ("cluster/src/sim/world.rs", 440),
+    ("cluster/tests/commands.rs", 435),
+    ("engine/src/drive/background/tests.rs", 405),
+    ("engine/src/log/tests/writing.rs", 413),
+    ("engine/src/manifest/tests/mod.rs", 533),
+    ("engine/src/shard/reads.rs", 453),
+    ("engine/src/shard/request.rs", 418),
+    ("engine/src/shard/tests/mod.rs", 407),
+    ("engine/src/shard/tests/settling.rs", 404),
+    ("engine/src/shard/writes.rs", 426),
+    ("engine/src/table/cache.rs", 440),
+    ("net/src/reactor/dispatch.rs", 416),
+    ("net/src/reactor/io.rs", 404),
+    ("net/src/reactor/ring.rs", 444),
+    ("net/src/resp/order.rs", 411),
+    ("net/src/resp/parser.rs", 431),
+];
+
+/// Files that import each other in a circle may be so many.
+const CIRCLE_MAX: usize = 3;
+
+/// Larger circles that there are: one of their files, and how many they are.
+const CIRCLES: &[(&str, usize)] = &[
+    ("bench/peers/src/engines/fjall.rs", 6),
+    ("cluster/src/core/control.rs", 34),
+    ("cluster/src/sim/client/chooser.rs", 5),
+    ("cluster/src/sim/disk/crash.rs", 4),
+    ("cluster/torture/src/attack/hostile/flood.rs", 13),
+    ("cluster/torture/src/attack/mod.rs", 4),
+    ("engine/src/drive/background/executor.rs", 5),
+    ("engine/src/job/context.rs", 24),
+    ("engine/src/log/begin.rs", 22),
+    ("engine/src/offline/mod.rs", 4),
+    ("engine/src/shard/background.rs", 9),
+    ("engine/src/store/driver.rs", 4),
+    ("engine/src/table/block.rs", 9),
+    ("net/src/reactor/io.rs", 5),
+    ("net/src/resp/command/client.rs", 10),
+    ("tools/src/kvtool/compact.rs", 18),
+    ("ycsb/src/db/embedded.rs", 6),
+    ("ycsb/src/report/mod.rs", 5),
+    ("ycsb/src/run/local.rs", 4),
+];
+
+#[test]
+fn every_module_begins_with_what_it_is() {
+    let silent: Vec<_> = tree::sources()
+        .filter(|source| !source.is_test() && !source.text.starts_with("//!"))
+        .map(|source| source.path)
+        .collect();
+    assert!(silent.is_empty(), "these files don't begin with //! and what they are: {silent:#?}");
+}
+
+#[test]
+fn files_are_short() {
+    let known: BTreeMap<_, _> = LONG.iter().copied().collect();
+    let is_long = |source: &Source| known.contains_key(source.path.as_str()) || source.lines() > LINES_MAX;
+    let found: BTreeMap<_, _> =
+        tree::sources().filter(is_long).map(|source| (source.path.clone(), source.lines())).collect();
+    differ(&known, &found, "lines");
+}
+
+#[test]
+fn circles_of_imports_are_small() {
+    let mut found = BTreeMap::new();
+    let sources: Vec<_> = tree::sources().filter(|source| !source.is_test()).collect();
+    let crates: BTreeSet<_> = sources.iter().filter_map(Source::crate_root).collect();
+    for root in crates {
+        let of_crate: Vec<_> =
+            sources.iter().filter(|source| source.crate_root().as_ref() == Some(&root)).collect();
+        let circles = imports::circles(&root, &of_crate);
+        for circle in circles.into_iter().filter(|circle| circle.len() > CIRCLE_MAX) {
+            found.insert(circle[0].clone(), circle.len());
+        }
+    }
+    differ(&CIRCLES.iter().copied().collect(), &found, "files");
+}
+
+/// Fails where something is worse than it was, or better and not yet noted.
+fn differ(known: &BTreeMap<&str, usize>, found: &BTreeMap<String, usize>, what: &str) {
+    let mut complaints = Vec::new();
+    for (path, &count) in found {
+        match known.get(path.as_str()) {
+            Some(&before) if before == count => {}
+            Some(&before) => complaints.push(format!("{path}: {count} {what}, the list says {before}")),
+            None => complaints.push(format!("{path}: {count} {what}: too many")),
+        }
+    }
+    let gone = known.keys().filter(|path| !found.contains_key(**path));
+    complaints.extend(gone.map(|path| format!("{path}: in the list, but not so any more")));
+    assert!(complaints.is_empty(), "{complaints:#?}");
+}
