@@ -7,29 +7,22 @@
 //! - another core: as much as it said when it sent the request;
 //! - anybody: so much in a turn ([`SPENT_MAX`]) that other connections don't wait long.
 
-use super::hub::{Hub, Settled, recharge};
+use super::cost::{ANSWER_COST, SPENT_MAX, TURN_SPENT_MAX};
+use super::hub::{Hub, recharge};
 use super::memory::Memory;
 use super::message;
 use super::owners::{Owner, ROOM_KIB_MAX};
 use super::sockets::Sockets;
+use crate::session::Dialogue;
+use crate::session::limits::ROOM_BYTES_MAX;
+use crate::session::settled::Settled;
 use crate::session::waits::Wait;
 use crate::session::walks::Walks;
-use crate::session::{Dialogue, ROOM_BYTES_MAX};
 use crate::stats::Class;
 use crate::stats::tally::Tally;
 use pinion_engine::clock::Clocks;
 use pinion_engine::key::Expiry;
 use pinion_engine::shard::request::{Answer, Answers, Ticket, Value};
-
-/// What the answers of one turn may cost before long values are put off to the next, in bytes copied.
-pub const SPENT_MAX: usize = 1 << 20;
-
-/// What they may cost before short values are put off too, and further input is left for the next turn: some four thousand
-/// small ones, a few milliseconds.
-pub const TURN_SPENT_MAX: usize = 4 * SPENT_MAX;
-
-/// What an answer costs beside its bytes, in bytes copied in the same time.
-pub const ANSWER_COST: usize = 1 << 10;
 
 /// Where a shard's answers go.
 pub struct Sink<'a, S> {

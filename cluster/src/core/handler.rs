@@ -3,16 +3,15 @@
 //!
 //! A turn begins with its first event: then the clocks are read, once.
 
-use super::deliver::TURN_SPENT_MAX;
+use super::cost::TURN_SPENT_MAX;
 use super::driver::Driver;
 use super::state::CoreState;
 use crate::admin::ask::Control;
 use crate::node::listeners::Speaks;
-use crate::stats::CoreStats;
 use crate::stats::published::Figure;
+use crate::stats::{CoreStats, storage};
 use pinion_engine::aligned::AlignedBuf;
 use pinion_engine::drive::SystemClock;
-use pinion_engine::shard::ShardStats;
 use pinion_net::reactor::{CloseReason, ConnId, Handler, Io, Next, Waker};
 use std::io;
 use std::net::SocketAddr;
@@ -105,7 +104,7 @@ impl Core {
         if hub.now.mono_us.saturating_sub(self.published_us) >= PUBLISH_MEMORY_US {
             self.published_us = hub.now.mono_us;
             let stats = shard.stats();
-            published.set(me, Figure::Memory, memory_bytes(&stats));
+            published.set(me, Figure::Memory, storage::memory_bytes(&stats));
             published.set(me, Figure::Expired, stats.expired);
             published.set(me, Figure::Entries, shard.entries());
         }
@@ -128,14 +127,9 @@ impl Core {
         stats.stalled_turns = reactor.stalls;
         stats.connections_refused = reactor.refused;
         stats.log_sync = self.driver.log_sync().name();
-        stats.storage = super::storage_stats(&shard.stats());
+        stats.storage = storage::told(&shard.stats());
         stats
     }
-}
-
-/// What a shard's memory comes to.
-pub fn memory_bytes(stats: &ShardStats) -> u64 {
-    (stats.memtable_bytes + stats.cache_bytes + stats.metadata_bytes) as u64 + stats.resident_bytes
 }
 
 impl Handler for Core {

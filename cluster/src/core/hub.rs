@@ -4,7 +4,7 @@
 //! while the shard works.
 
 use super::bulk::Bulk;
-use super::deliver::SPENT_MAX;
+use super::cost::SPENT_MAX;
 use super::forward::Forwards;
 use super::memory::Memory;
 use super::owners::Owner;
@@ -12,16 +12,17 @@ use super::room::Relief;
 use super::sockets::Sockets;
 use super::starved::Starved;
 use crate::mesh::Port;
-use crate::node::NodeInfo;
+use crate::node::info::NodeInfo;
 use crate::session::resp::cursors::Cursors;
+use crate::session::settled::{Ending, Settled};
 use crate::session::walks::Walks;
 use crate::session::{Hold, Session, Sessions};
 use crate::stats::published::Figure;
-use crate::stats::tally::{ErrorWord, Tally};
+use crate::stats::tally::Tally;
 use crate::stats::{Class, CoreStats};
 use pinion_engine::clock::{Clocks, Now};
 use pinion_engine::key::Partition;
-use pinion_engine::shard::request::{Answer, Refusal, Ticket};
+use pinion_engine::shard::request::Ticket;
 use pinion_net::reactor::ConnId;
 use pinion_net::resp::CommandId;
 use rand::rngs::SmallRng;
@@ -29,56 +30,6 @@ use rand::{Rng, SeedableRng};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
-
-/// How a request ended, for the statistics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// Answered.
-    Done,
-    /// Refused.
-    Refused,
-    /// Refused, because there is too much to do.
-    Busy,
-    /// Refused, because the shard takes no writes.
-    ReadOnly,
-    /// Unknown.
-    Unknown,
-}
-
-impl Ending {
-    /// How this answer ends its request.
-    pub fn of(answer: &Answer<'_>) -> Ending {
-        match answer {
-            Answer::Refused(Refusal::Busy | Refusal::NoRoom(_)) => Ending::Busy,
-            Answer::Refused(Refusal::ReadOnly(_)) => Ending::ReadOnly,
-            Answer::Refused(_) => Ending::Refused,
-            Answer::Unknown(_) => Ending::Unknown,
-            _ => Ending::Done,
-        }
-    }
-
-    /// The first word of the error reply that it makes.
-    fn word(self) -> ErrorWord {
-        match self {
-            Ending::Busy => ErrorWord::TryAgain,
-            Ending::ReadOnly => ErrorWord::MisConf,
-            Ending::Done | Ending::Refused | Ending::Unknown => ErrorWord::Err,
-        }
-    }
-}
-
-/// A request that has its last answer.
-#[derive(Clone, Copy, Debug)]
-pub struct Settled {
-    /// What kind it was.
-    pub class: Class,
-    /// When it came, by the clock of the turns.
-    pub started_us: u64,
-    /// How it ended.
-    pub ending: Ending,
-    /// Which command it was, if it was one of RESP.
-    pub command: CommandId,
-}
 
 /// See the module's text.
 pub struct Hub {

@@ -1,7 +1,8 @@
 //! What sessions work with during a turn: the shard, the hub and the sockets, and how requests get to their shard.
 
 use super::bulk::Share;
-use super::deliver::{ANSWER_COST, SPENT_MAX, Sink, deliver};
+use super::cost::{ANSWER_COST, SPENT_MAX};
+use super::deliver::{Sink, deliver};
 use super::forward::Parcel;
 use super::hub::{Hub, Mail, TAKES_NO_WRITES};
 use super::memory::Memory;
@@ -10,11 +11,12 @@ use super::owners::{Owner, ROOM_KIB_MAX};
 use super::room::LACK_US;
 use super::sockets::Sockets;
 use super::weight::Weight;
+use crate::session::limits::ROOM_PER_READ_MIN;
 use crate::session::listing::Wanted;
 use crate::session::resp::clients;
 use crate::session::walk::{Inquiry, Place, place_bytes};
 use crate::session::walks::{Admission, Walks};
-use crate::session::{Dialogue, Hold, ROOM_PER_READ_MIN};
+use crate::session::{Dialogue, Hold};
 use pinion_engine::key::Partition;
 use pinion_engine::shard::Shard;
 use pinion_engine::shard::request::{Answer, Op, Page, Request, Ticket};

@@ -5,23 +5,26 @@
 //! connection, which stops the reactor from presenting more input until the last hold is lifted.
 
 mod counting;
+pub mod limits;
 pub mod listing;
 mod merge;
 pub mod pieces;
 pub mod resp;
 mod sampling;
+pub mod settled;
 pub mod waits;
 pub mod walk;
 pub mod walks;
 pub mod wire;
 mod wrong_port;
 
-use crate::core::hub::Settled;
 use crate::core::sockets::Sockets;
 use crate::core::split::CONNECTION_BYTES;
+use limits::{IN_FLIGHT_MAX, ROOM_BYTES_MAX, ROOM_PER_READ_MIN};
 use pinion_net::reactor::ConnId;
 use pinion_net::resp::{Encoder, Protocol};
 use resp::RespSession;
+use settled::Settled;
 use waits::{Wait, Waits};
 use wire::WireSession;
 
@@ -51,18 +54,9 @@ pub enum Hold {
     Time = 512,
 }
 
-/// Requests that one connection may have under way.
-pub const IN_FLIGHT_MAX: usize = 1024;
-
-/// Of these, requests whose answers carry values that a new connection may have under way; it may have one more with each
+/// Requests whose answers carry values that a new connection may have under way; it may have one more with each
 /// answer. How large values are isn't known before the first.
 const VALUES_START: usize = 8;
-
-/// Bytes of answers that one connection may have coming, or waiting: beyond that, one value at a time comes.
-pub const ROOM_BYTES_MAX: usize = 1 << 20;
-
-/// Room that a read has at least in the answer of another core, bytes.
-pub const ROOM_PER_READ_MIN: usize = 4 << 10;
 
 /// What a connection speaks.
 pub enum Dialogue {

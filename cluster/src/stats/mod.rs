@@ -2,6 +2,7 @@
 
 pub mod histogram;
 pub mod published;
+pub mod storage;
 pub mod tally;
 
 use histogram::Histogram;

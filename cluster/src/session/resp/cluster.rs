@@ -6,7 +6,7 @@
 use super::{Taken, answer, fail, scans, with};
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
-use crate::node::NodeInfo;
+use crate::node::info::NodeInfo;
 use pinion_net::reactor::ConnId;
 use pinion_net::resp::{Cluster, Encoder};
 use pinion_net::slot::Slot;

@@ -3,7 +3,7 @@
 use super::RespSession;
 use super::many::Groups;
 use super::reply::failure;
-use crate::core::hub::Settled;
+use crate::session::settled::Settled;
 use pinion_engine::shard::request::{Answer, Refusal};
 use pinion_net::resp::Sequence;
 use std::ops::Range;

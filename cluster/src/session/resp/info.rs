@@ -5,11 +5,11 @@ use super::reply::Shape;
 use super::server::REDIS_VERSION;
 use super::{Taken, alone, answer, scans, with};
 use crate::config::Durability;
-use crate::core::handler::memory_bytes;
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
-use crate::node::NodeInfo;
+use crate::node::info::NodeInfo;
 use crate::stats::published::Figure;
+use crate::stats::storage;
 use pinion_net::reactor::ConnId;
 use std::fmt::Write;
 
@@ -89,7 +89,7 @@ fn text(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, sections: &[&[u8]]) -> 
     // This core's own are told as they are now.
     turn.hub.publish();
     let (node, me) = (&*turn.hub.node, turn.hub.me);
-    node.published.set(me, Figure::Memory, memory_bytes(&turn.shard.stats()));
+    node.published.set(me, Figure::Memory, storage::memory_bytes(&turn.shard.stats()));
     let scope = Scope { node, me, core: of_core.then_some(me), now_us: turn.hub.now.mono_us };
     let mut text = String::new();
     for (name, unasked, section) in SECTIONS {

@@ -5,8 +5,8 @@
 
 use super::RespSession;
 use super::reply::Shape;
-use crate::core::hub::Settled;
 use crate::session::pieces::Pieces;
+use crate::session::settled::Settled;
 use pinion_net::resp::{Encoder, Sequence};
 
 /// A reply whose beginning has left.
@@ -76,8 +76,8 @@ impl RespSession {
 mod tests {
     use super::super::Call;
     use super::*;
-    use crate::core::hub::Ending;
     use crate::session::resp::cursors::Cursors;
+    use crate::session::settled::Ending;
     use crate::session::walk::Outcome;
     use crate::stats::Class;
     use pinion_engine::key::Partition;

@@ -10,7 +10,7 @@ use super::{Call, Taken, alone, ticket, with};
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
 use crate::core::weight::Weight;
-use crate::session::ROOM_BYTES_MAX;
+use crate::session::limits::ROOM_BYTES_MAX;
 use crate::stats::Class;
 use pinion_engine::key::{Keyspace, Partition};
 use pinion_engine::log::batch::BatchBuilder;

@@ -21,12 +21,12 @@ mod server;
 mod transaction;
 
 use super::{self as session, Dialogue, Hold, wrong_port};
-use crate::core::deliver::ANSWER_COST;
-use crate::core::hub::{Ending, Settled};
+use crate::core::cost::ANSWER_COST;
 use crate::core::owners::Owner;
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
 use crate::core::weight::Weight;
+use crate::session::settled::{Ending, Settled};
 use crate::stats::Class;
 use crate::stats::tally::ErrorWord;
 use facts::Facts;

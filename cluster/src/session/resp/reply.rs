@@ -3,7 +3,7 @@
 use super::clients::NO_SUCH_CLIENT;
 use super::cursors::Cursors;
 use super::{RespSession, gather, info};
-use crate::core::hub::{Ending, Settled};
+use crate::session::settled::{Ending, Settled};
 use crate::session::walk::{Outcome, refusal_text};
 use pinion_engine::key::Expiry;
 use pinion_engine::shard::request::{Answer, Refusal, Value};

@@ -1,7 +1,7 @@
 //! Answers of partitions as responses.
 
 use super::{Call, WireSession, cursor, many, says_done};
-use crate::core::hub::{Ending, Settled};
+use crate::session::settled::{Ending, Settled};
 use crate::session::waits::Wait;
 use crate::session::walk::{Outcome, refusal_text};
 use crate::stats::Class;

@@ -7,12 +7,12 @@
 use super::answer::{refused, value_ref};
 use super::{Call, Taken, condition, put_expiry, ticket, with};
 use crate::core::bulk::Share;
-use crate::core::hub::Ending;
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
 use crate::core::weight::Weight;
-use crate::session::ROOM_BYTES_MAX;
+use crate::session::limits::ROOM_BYTES_MAX;
 use crate::session::pieces::Pieces;
+use crate::session::settled::Ending;
 use crate::session::waits::Wait;
 use crate::stats::Class;
 use pinion_engine::key::{Expiry, Keyspace, Partition, Version};

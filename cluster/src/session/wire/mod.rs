@@ -25,7 +25,7 @@ use pinion_engine::key::Version;
 use pinion_engine::shard::request::{self, ExpireCondition, Op, PutExpiry, Ticket, Update};
 use pinion_net::reactor::ConnId;
 use pinion_net::wire::{
-    Command, Condition, ErrorCode, Expiry, Limits, Opcode, Parsed, Request, Responder, WireError, parse,
+    Command, Condition, ErrorCode, Expiry, Opcode, Parsed, Request, Responder, WireError, parse,
 };
 use std::sync::LazyLock;
 use waiting::{Waiting, deadline_us};
@@ -403,15 +403,6 @@ fn condition(condition: Condition) -> request::Condition {
     }
 }
 
-/// The limits that a node tells its clients.
-pub fn limits(value_bytes_max: usize, command_bytes_max: usize) -> Limits {
-    Limits {
-        value_bytes_max: value_bytes_max as u32, // the configuration allows 16 MiB at most
-        batch_bytes_max: command_bytes_max.min(Limits::BYTES_MAX as usize) as u32,
-        in_flight_max: super::IN_FLIGHT_MAX as u32,
-    }
-}
-
 /// Whether an answer to this opcode says only that it is done.
 fn says_done(responder: Responder) -> bool {
     matches!(responder.opcode(), Some(Opcode::Expire | Opcode::Clear))
@@ -428,7 +419,8 @@ fn has_room_for_walk(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{IN_FLIGHT_MAX, Session};
+    use super::super::Session;
+    use super::super::limits::{self, IN_FLIGHT_MAX};
     use super::*;
 
     /// How many requests of a kind a new connection has under way when it is full.
@@ -449,7 +441,7 @@ mod tests {
         let (expiry, condition) = (Expiry::Never, Condition::None);
         let put = |want_old| Command::Put { key: b"k", value: b"v", expiry, condition, want_old };
         assert_eq!(taken_in(&put(false)), IN_FLIGHT_MAX);
-        assert_eq!(limits(0, 0).in_flight_max as usize, IN_FLIGHT_MAX, "as HELLO tells");
+        assert_eq!(limits::wire(0, 0).in_flight_max as usize, IN_FLIGHT_MAX, "as HELLO tells");
         assert_eq!(taken_in(&put(true)), 8);
         assert_eq!(taken_in(&Command::Get { key: b"k" }), 8);
         let mut keys = pinion_net::wire::KeyListBuilder::default();

@@ -1,9 +1,9 @@
 //! Requests about the connection and the server: HELLO, PING, INFO.
 
 use super::{close, with};
-use crate::core::hub::{Ending, Settled};
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
+use crate::session::settled::{Ending, Settled};
 use crate::stats::Class;
 use pinion_net::reactor::ConnId;
 use pinion_net::resp::CommandId;
@@ -84,7 +84,7 @@ fn info(turn: &mut Turn<'_, impl Sockets>) -> String {
         "uptime_s": hub.now.mono_us / 1_000_000,
         "core": hub.me,
         "connections": hub.sessions.len(),
-        "storage": crate::core::storage_stats(&turn.shard.stats()),
+        "storage": crate::stats::storage::told(&turn.shard.stats()),
     });
     document.to_string()
 }
