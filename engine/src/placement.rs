@@ -12,6 +12,7 @@
 
 use crate::key::Partition;
 use std::ops::Range;
+use std::rc::Rc;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Number of hash slots, as in Redis Cluster.
@@ -73,6 +74,15 @@ impl Placement {
     /// The partitions of a core, in order.
     pub fn partitions_of(&self, core: usize) -> Vec<Partition> {
         self.all().filter(|&partition| self.core_of(partition) == core).collect()
+    }
+
+    /// These partitions in groups: those of each core that has any.
+    pub fn by_core(&self, partitions: &[Partition]) -> Vec<Rc<[Partition]>> {
+        let mut groups: Vec<Vec<Partition>> = vec![Vec::new(); self.cores];
+        for &partition in partitions {
+            groups[self.core_of(partition)].push(partition);
+        }
+        groups.into_iter().filter(|group| !group.is_empty()).map(Rc::from).collect()
     }
 
     /// All partitions, in order.

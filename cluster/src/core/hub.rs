@@ -4,7 +4,7 @@
 //! while the shard works.
 
 use super::bulk::Bulk;
-use super::cost::SPENT_MAX;
+use super::cost::{Mail, SPENT_MAX};
 use super::forward::Forwards;
 use super::memory::Memory;
 use super::owners::Owner;
@@ -101,33 +101,6 @@ pub struct Hub {
     chance: SmallRng,
     /// Requests of each class that came and were answered within this turn.
     pub quick: [u64; Class::ALL.len()],
-}
-
-/// How much of a turn requests of other cores may take.
-#[derive(Clone, Copy, Debug)]
-pub struct Mail {
-    /// They are taken in until so much is spent, and answered with long values until so much.
-    pub requests_until: usize,
-    /// See `requests_until`.
-    pub answers_until: usize,
-    /// Some are left for the next turn.
-    pub is_left: bool,
-    /// Counts how often they were taken in: up to twice in a turn.
-    pub rounds: usize,
-}
-
-impl Mail {
-    /// In a turn that has spent so much already: their part comes on top, and one long answer in any case.
-    pub fn begun_at(spent: usize) -> Mail {
-        let (requests_until, answers_until) = (spent + SPENT_MAX, SPENT_MAX.max(spent + 1));
-        Mail { requests_until, answers_until, is_left: false, rounds: 0 }
-    }
-}
-
-impl Default for Mail {
-    fn default() -> Mail {
-        Mail::begun_at(0)
-    }
 }
 
 /// In place of a delay: the shard refuses writes, so that holding them gains nothing.

@@ -5,10 +5,11 @@
 //! - [`turn`] is what sessions work with during a turn, and [`cost`] what that may cost; [`hub`] is the core without its shard,
 //!   [`deliver`] where answers go.
 //! - [`forward`] and [`message`] carry requests to other cores; [`owners`] says whom an answer is for.
-//! - [`bulk`] lets few long batches be under way at once.
+//! - [`brake`] slows writers down, [`bulk`] lets few long batches be under way at once.
 //! - [`memory`] is the account of what connections take; [`room`] says who gets some, who waits, and who has to go.
 //! - [`driver`] performs the shard's I/O; [`start`] sets all of it up.
 
+mod brake;
 pub mod bulk;
 pub mod control;
 pub mod cost;
@@ -19,6 +20,7 @@ mod go_on;
 pub mod handler;
 pub mod hub;
 pub mod leave;
+mod mail;
 pub mod memory;
 pub mod message;
 pub mod owners;
@@ -29,4 +31,5 @@ pub mod start;
 mod starved;
 pub mod state;
 pub mod turn;
+mod walking;
 pub mod weight;

@@ -9,6 +9,7 @@ pub mod limits;
 pub mod listing;
 mod merge;
 pub mod pieces;
+mod refusals;
 pub mod resp;
 mod sampling;
 pub mod settled;

@@ -9,7 +9,7 @@
 //! Each key is about as likely as any other. Where tables lie over each other, keys of which older versions or tombstones
 //! are still there weigh more, and so do keys behind large gaps of deleted ones.
 
-use super::walk::Place;
+use super::walk::place::Place;
 use pinion_engine::key::Partition;
 use pinion_engine::shard::request::Page;
 

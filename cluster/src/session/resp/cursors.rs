@@ -5,7 +5,7 @@
 //! 16 us: a handle from before a restart finds nothing unless a core made more than 62,500 a second all its life, or two
 //! years have passed. The table is a ring: the oldest entry makes room for the newest, by number and by bytes.
 
-use crate::session::walk::Place;
+use crate::session::walk::place::Place;
 use pinion_engine::key::Partition;
 use std::collections::VecDeque;
 

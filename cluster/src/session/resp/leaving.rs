@@ -78,7 +78,7 @@ mod tests {
     use super::*;
     use crate::session::resp::cursors::Cursors;
     use crate::session::settled::Ending;
-    use crate::session::walk::Outcome;
+    use crate::session::walk::task::Outcome;
     use crate::stats::Class;
     use pinion_engine::key::Partition;
     use pinion_net::resp::{CommandId, Protocol};

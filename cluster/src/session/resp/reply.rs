@@ -3,8 +3,9 @@
 use super::clients::NO_SUCH_CLIENT;
 use super::cursors::Cursors;
 use super::{RespSession, gather, info};
+use crate::session::refusals;
 use crate::session::settled::{Ending, Settled};
-use crate::session::walk::{Outcome, refusal_text};
+use crate::session::walk::task::Outcome;
 use pinion_engine::key::Expiry;
 use pinion_engine::shard::request::{Answer, Refusal, Value};
 use pinion_net::resp::{Encoder, TtlForm, value_range};
@@ -149,10 +150,10 @@ fn write_killed(reply: &mut Encoder<'_>, shape: Shape, count: usize) {
 /// The error text of an answer that is none.
 pub fn failure(answer: &Answer<'_>) -> Option<String> {
     match answer {
-        Answer::Refused(Refusal::Busy) => Some(format!("TRYAGAIN {}", refusal_text(&Refusal::Busy))),
+        Answer::Refused(Refusal::Busy) => Some(format!("TRYAGAIN {}", refusals::text(&Refusal::Busy))),
         Answer::Refused(Refusal::NoRoom(text)) => Some(format!("TRYAGAIN {text}")),
         Answer::Refused(Refusal::ReadOnly(text)) => Some(format!("MISCONF {text}")),
-        Answer::Refused(refusal) => Some(format!("ERR {}", refusal_text(refusal))),
+        Answer::Refused(refusal) => Some(format!("ERR {}", refusals::text(refusal))),
         Answer::Unknown(text) => Some(format!("ERR outcome unknown: {text}")),
         _ => None,
     }

@@ -10,7 +10,9 @@ use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
 use crate::session::pieces::Pieces;
 use crate::session::sampling::Sampling;
-use crate::session::walk::{Keys, Place, Task, Walk, by_core};
+use crate::session::walk::Walk;
+use crate::session::walk::place::Place;
+use crate::session::walk::task::{Keys, Task};
 use crate::stats::Class;
 use crate::stats::published::Figure;
 use pinion_engine::key::{Keyspace, Partition};
@@ -85,7 +87,7 @@ pub fn count(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, slot: Option<Slot>
 pub(super) fn count_all(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, shape: Shape) -> Taken {
     let of_core = info::is_of_core(turn, conn);
     let partitions = partitions(turn, of_core);
-    let groups = by_core(turn, &partitions);
+    let groups = turn.hub.node.placement.by_core(&partitions);
     let Some(whom) = begin(turn, conn, shape) else { return Taken::Yes };
     turn.start_walk(Walk::counted(whom, Keyspace(0), groups, Vec::new()));
     Taken::Yes

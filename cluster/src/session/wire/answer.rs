@@ -1,9 +1,10 @@
 //! Answers of partitions as responses.
 
 use super::{Call, WireSession, cursor, many, says_done};
+use crate::session::refusals;
 use crate::session::settled::{Ending, Settled};
 use crate::session::waits::Wait;
-use crate::session::walk::{Outcome, refusal_text};
+use crate::session::walk::task::Outcome;
 use crate::stats::Class;
 use pinion_engine::clock::Clocks;
 use pinion_engine::key::Expiry;
@@ -189,7 +190,7 @@ fn respond(responder: Responder, want_existed: bool, answer: &Answer<'_>, out: &
         Answer::NotMet { current } => responder.not_met(out, current.map(value_ref)),
         Answer::Integer(number) => responder.integer(out, number),
         Answer::Refused(refusal) => {
-            let (code, text) = refused(&refusal);
+            let (code, text) = refusals::told(&refusal);
             responder.refused(out, code, &text);
         }
         Answer::Unknown(text) => responder.unknown(out, ErrorCode::LOG_FAILED, text),
@@ -197,21 +198,6 @@ fn respond(responder: Responder, want_existed: bool, answer: &Answer<'_>, out: &
             responder.refused(out, ErrorCode::INTERNAL, "a request on one key was answered with several");
         }
     }
-}
-
-/// A refusal as the protocol has it.
-pub fn refused(refusal: &Refusal<'_>) -> (ErrorCode, String) {
-    let code = match refusal {
-        Refusal::NotAnInteger => ErrorCode::NOT_AN_INTEGER,
-        Refusal::Overflow => ErrorCode::OVERFLOW,
-        Refusal::Limit(_) => ErrorCode::LIMIT,
-        Refusal::Busy | Refusal::NoRoom(_) => ErrorCode::BUSY,
-        Refusal::ReadOnly(_) => ErrorCode::READ_ONLY,
-        Refusal::Damaged(_) => ErrorCode::DAMAGED,
-        Refusal::Invalid(_) => ErrorCode::BAD_REQUEST,
-        Refusal::WrongShard => ErrorCode::INTERNAL,
-    };
-    (code, refusal_text(refusal))
 }
 
 #[cfg(test)]

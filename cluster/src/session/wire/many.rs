@@ -4,7 +4,7 @@
 //! has room for, one at least. Those left out are asked for again by the client. A long value is gathered in pieces that are
 //! freed as they are copied into the response, so that it isn't there twice.
 
-use super::answer::{refused, value_ref};
+use super::answer::value_ref;
 use super::{Call, Taken, condition, put_expiry, ticket, with};
 use crate::core::bulk::Share;
 use crate::core::sockets::Sockets;
@@ -12,6 +12,7 @@ use crate::core::turn::Turn;
 use crate::core::weight::Weight;
 use crate::session::limits::ROOM_BYTES_MAX;
 use crate::session::pieces::Pieces;
+use crate::session::refusals;
 use crate::session::settled::Ending;
 use crate::session::waits::Wait;
 use crate::stats::Class;
@@ -363,7 +364,7 @@ fn outcome(answer: &Answer<'_>) -> Part {
     match answer {
         Answer::Written { version, .. } => Part::Done(*version),
         Answer::Refused(refusal) => {
-            let (code, text) = refused(refusal);
+            let (code, text) = refusals::told(refusal);
             Part::Refused(code, text)
         }
         Answer::Unknown(text) => Part::Unknown((*text).to_owned()),

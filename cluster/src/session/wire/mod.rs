@@ -11,8 +11,6 @@ mod ranges;
 mod server;
 mod waiting;
 
-pub(super) use answer::refused;
-
 use super::{self as session, Dialogue, Hold, wrong_port};
 use crate::core::owners::Owner;
 use crate::core::sockets::Sockets;

@@ -6,7 +6,7 @@
 use super::{Call, Taken, WireSession, cursor, has_room_for_walk, with};
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
-use crate::session::walk::{Walk, by_core};
+use crate::session::walk::Walk;
 use crate::stats::Class;
 use pinion_engine::key::{Keyspace, Partition};
 use pinion_net::reactor::ConnId;
@@ -35,7 +35,7 @@ pub fn scan(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, responder: Responde
     let (from, to) = bounds(&scan.range);
     let from = from.max(cursor.to_vec());
     let Some(whom) = begin(turn, conn, responder, seal) else { return Taken::Yes };
-    let groups = by_core(turn, &partitions(turn, &scan.range));
+    let groups = turn.hub.node.placement.by_core(&partitions(turn, &scan.range));
     let limit_bytes = turn.hub.walks.page_bytes(limit, groups.len());
     let mut walk = Walk::merged(whom, Keyspace(0), groups, &from, (limit, limit_bytes));
     walk.to = to.into();
@@ -56,7 +56,7 @@ pub fn count(
     }
     let (from, to) = bounds(&range);
     let Some(whom) = begin(turn, conn, responder, 0) else { return Taken::Yes };
-    let groups = by_core(turn, &partitions(turn, &range));
+    let groups = turn.hub.node.placement.by_core(&partitions(turn, &range));
     let mut walk = Walk::counted(whom, Keyspace(0), groups, from);
     walk.to = to.into();
     turn.start_walk(walk);

@@ -9,161 +9,38 @@
 //!
 //! [`super::walks`] bounds how many go on at once, by the memory that they may take ([`Walk::charge`]).
 
+mod ask;
+pub mod place;
+pub mod task;
+
+pub use ask::{Ask, Inquiry};
+
 use super::counting::Counting;
-use super::listing::{Listing, Slice};
 use super::merge::Merge;
-use super::pieces::Pieces;
-use super::sampling::{Need, Sampling};
-use super::wire::refused;
-use crate::core::sockets::Sockets;
-use crate::core::turn::Turn;
+use super::refusals;
+use super::sampling::Need;
+use ask::What;
 use pinion_engine::key::{Keyspace, Partition};
-use pinion_engine::shard::request::{Answer, Count, Op, Page, Refusal, Request, Scan};
+use pinion_engine::shard::request::{Answer, Page};
 use pinion_net::reactor::ConnId;
-use pinion_net::resp::glob::matches_within;
 use pinion_net::slot::Slot;
 use pinion_net::wire::ErrorCode;
+use place::place_of;
 use smallvec::SmallVec;
 use std::rc::Rc;
+use task::{Keys, Outcome, Task};
 
-/// Items and bytes of a page of one partition that a walk asks for.
+/// Items of a page of one partition that a walk asks for.
 const PAGE_ITEMS: usize = 256;
 /// Bytes that a pattern may be compared with for one page: a millisecond or two. What one costs, in bytes copied.
 const PATTERN_STEPS: usize = 1 << 20;
 const STEP_COST: usize = 4;
-const PAGE_BYTES: usize = 128 << 10;
 
 /// Bytes that a walk may collect before it is refused.
 const COLLECTED_BYTES_MAX: usize = 64 << 20;
 
 /// Why a walk ends whose cursor isn't there any more.
 const NO_CURSOR: (ErrorCode, String) = (ErrorCode::BAD_CURSOR, String::new());
-
-/// A request to a shard.
-pub struct Ask {
-    /// Which of the walk's lanes.
-    pub lane: usize,
-    what: What,
-    from: Vec<u8>,
-    to: Rc<[u8]>,
-}
-
-enum What {
-    Page { partition: Partition, limit: usize },
-    Merged { partitions: Rc<[Partition]>, limit: usize, limit_bytes: usize, keys_only: bool, oversized: bool },
-    Count { partitions: Rc<[Partition]>, first: usize, place: Vec<u8> },
-}
-
-impl Ask {
-    /// The request that it stands for.
-    pub fn request(&self, keyspace: Keyspace) -> Request<'_> {
-        let Ask { what, from, to, .. } = self;
-        let scan = |limit, limit_bytes, keys_only| Scan { from, to, limit, limit_bytes, keys_only };
-        let (partition, op) = match what {
-            What::Page { partition, limit } => (*partition, Op::Scan(scan(*limit, PAGE_BYTES, true))),
-            What::Merged { partitions, limit, limit_bytes, keys_only, oversized } => {
-                let scan = scan(*limit, *limit_bytes, *keys_only);
-                (partitions[0], Op::ScanMany { partitions, scan, oversized: *oversized })
-            }
-            What::Count { partitions, first, place } => {
-                let partitions = &partitions[*first..];
-                (partitions[0], Op::Count(Count { partitions, place, from, to }))
-            }
-        };
-        Request { keyspace, partition, op }
-    }
-}
-
-/// Where a scan goes on: a partition and a key in it.
-pub type Place = (Partition, Vec<u8>);
-
-/// What a walk asks a core besides its shard.
-pub enum Inquiry {
-    /// For a slice of its connections.
-    Clients(Slice),
-    /// For a random place in its data.
-    Random {
-        /// Which core.
-        core: usize,
-        /// What chance decides by.
-        dice: u64,
-    },
-}
-
-/// Which keys a walk collects.
-pub enum Keys {
-    /// All.
-    All,
-    /// Those that match a pattern.
-    Matching(Box<[u8]>),
-    /// Those of a slot; only they count for the limit.
-    OfSlot(Slot),
-}
-
-impl Keys {
-    /// Whether a key is one of them; `None` if comparing it takes more than `steps`, which are counted down.
-    fn takes(&self, key: &[u8], steps: &mut usize) -> Option<bool> {
-        match self {
-            Keys::All => Some(true),
-            Keys::Matching(pattern) => matches_within(pattern, key, steps),
-            Keys::OfSlot(slot) => Some(Slot::of(key) == *slot),
-        }
-    }
-
-    /// Whether the limit counts what was found, not what was looked at.
-    fn is_limit_of_found(&self) -> bool {
-        matches!(self, Keys::OfSlot(_))
-    }
-}
-
-/// How a walk ended.
-pub enum Outcome {
-    /// So many keys, and so many of them will expire.
-    Count(u64, u64),
-    /// These items, and where the next page begins.
-    Items(Page, Option<Place>),
-    /// A list for a reply in RESP, and where the next page begins.
-    Listed(Pieces, Option<Place>),
-    /// A cursor that another core should have kept isn't there any more.
-    NoCursor,
-    /// Refused: why, and in words.
-    Refused(ErrorCode, String),
-}
-
-/// What a walk is for.
-pub enum Task {
-    /// How many keys of a slot there are.
-    CountSlot {
-        /// So far.
-        count: u64,
-        /// The slot.
-        slot: Slot,
-    },
-    /// How many keys there are.
-    Count(Counting),
-    /// Keys from a place on.
-    Collect {
-        /// Which keys.
-        keys: Keys,
-        /// Look at about so many.
-        limit: usize,
-        /// Looked at so far.
-        seen: usize,
-        /// Those that match.
-        items: Pieces,
-    },
-    /// A page in the order of keys.
-    Merge(Merge),
-    /// Asks another core where a cursor goes on; then it becomes a [`Task::Collect`].
-    FindCursor {
-        /// The task when the place is known.
-        then: Box<Task>,
-    },
-    /// Connections.
-    Clients(Listing),
-    /// Any key.
-    Sample(Sampling),
-}
 
 /// A walk under way.
 pub struct Walk {
@@ -405,7 +282,7 @@ impl Walk {
             (Answer::Page { page, next }, _) => self.advance(page, *next),
             (Answer::NotFound, Task::FindCursor { .. }) => self.refusal = Some(NO_CURSOR),
             (Answer::Refused(refusal), task) => {
-                self.refusal = Some(refused(refusal));
+                self.refusal = Some(refusals::told(refusal));
                 match task {
                     Task::Merge(merge) => {
                         merge.fail(lane);
@@ -508,39 +385,4 @@ impl Walk {
             (None, Task::Sample(sampling)) => Outcome::Items(sampling.into_page(), None),
         }
     }
-}
-
-/// A place as cores tell it to each other: the key after its partition's number.
-pub fn place_bytes((partition, key): &Place) -> Vec<u8> {
-    [&partition.0.to_le_bytes(), key.as_slice()].concat()
-}
-
-fn place_of(bytes: &[u8]) -> Option<Place> {
-    let (partition, key) = bytes.split_first_chunk::<2>()?;
-    Some((Partition(u16::from_le_bytes(*partition)), key.to_vec()))
-}
-
-/// A refusal in words.
-pub fn refusal_text(refusal: &Refusal<'_>) -> String {
-    match refusal {
-        Refusal::NotAnInteger => "value is not an integer or out of range".to_owned(),
-        Refusal::Overflow => "increment or decrement would overflow".to_owned(),
-        Refusal::Busy => "the shard is busy; slow down and try again".to_owned(),
-        Refusal::WrongShard => "internal error: the partition isn't of this shard".to_owned(),
-        Refusal::Limit(text)
-        | Refusal::NoRoom(text)
-        | Refusal::ReadOnly(text)
-        | Refusal::Damaged(text)
-        | Refusal::Invalid(text) => (*text).to_owned(),
-    }
-}
-
-/// Partitions in groups, those of each core.
-pub fn by_core(turn: &Turn<'_, impl Sockets>, partitions: &[Partition]) -> Vec<Rc<[Partition]>> {
-    let placement = &turn.hub.node.placement;
-    let mut groups: Vec<Vec<Partition>> = vec![Vec::new(); placement.cores()];
-    for &partition in partitions {
-        groups[placement.core_of(partition)].push(partition);
-    }
-    groups.into_iter().filter(|group| !group.is_empty()).map(Rc::from).collect()
 }

@@ -1,0 +1,113 @@
+//! What other cores send: answers, requests for this core's shard, and questions to the core itself.
+
+use super::brake::{BRAKE_DELAY_US, COMMIT_OPS_MAX, COMMIT_REQUESTS_MAX};
+use super::cost::{Mail, SPENT_MAX};
+use super::deliver::{Sink, deliver};
+use super::message::{self, Incoming};
+use super::owners::Owner;
+use super::sockets::Sockets;
+use super::turn::{Turn, cost};
+use crate::session::listing::Wanted;
+use crate::session::resp::clients;
+use crate::session::walk::place::{Place, place_bytes};
+use pinion_engine::shard::request::{Answer, Page, Ticket};
+
+/// Bytes that a forming commit may have before requests of other cores wait for the next one. With the largest requests
+/// under way it stays below what a shard takes into one commit.
+const TAKEN_OVER_BYTES_MAX: usize = 3 << 20;
+
+/// Writes that a forming commit may have before requests of other cores are left where they are.
+const TAKEN_OVER_OPS_MAX: usize = 2 * COMMIT_OPS_MAX;
+
+impl<S: Sockets> Turn<'_, S> {
+    /// Takes in what other cores sent: all answers, and requests as long as they may take of a turn. Cores take turns in
+    /// being the first.
+    pub fn take_mail(&mut self) {
+        let peers = self.hub.forwards.port().peers();
+        peers.clone().for_each(|core| self.take_answers(core));
+        let hub = &mut *self.hub;
+        hub.mail = Mail { rounds: hub.mail.rounds + 1, ..Mail::begun_at(hub.spent) };
+        let (count, first) = (peers.clone().count(), hub.mail.rounds);
+        for core in peers.cycle().skip(first % count.max(1)).take(count) {
+            self.take_requests(core);
+        }
+        let hub = &mut *self.hub;
+        hub.mail.is_left = hub.spent >= hub.mail.requests_until && hub.forwards.port().has_mail();
+        hub.mail.answers_until = SPENT_MAX;
+    }
+
+    fn take_answers(&mut self, core: usize) {
+        let (mut page, clocks) = (Page::default(), self.hub.clocks);
+        while let Some(batch) = self.hub.forwards.port().take_answers(core) {
+            message::each_answer(&batch, &mut page, &clocks, |slot, answer| {
+                let (ticket, promised) = self.hub.forwards.answered(core, slot, &answer);
+                self.hub.memory.keep_promise(promised);
+                deliver(self.hub, self.io, ticket, &answer);
+            });
+            self.hub.forwards.port().recycle(batch);
+            self.hub.use_credits(self.io, core);
+        }
+    }
+
+    fn take_requests(&mut self, core: usize) {
+        while self.takes_over(core) {
+            let Some(batch) = self.hub.forwards.port().take_requests(core) else { return };
+            let taken = message::each_request(&batch, |(slot, room_kib), incoming| {
+                self.take_request((core, room_kib), slot, incoming);
+                self.takes_over(core)
+            });
+            let port = self.hub.forwards.port();
+            if taken < batch.len() { port.put_back(core, batch, taken) } else { port.recycle(batch) }
+        }
+    }
+
+    /// Whether a request of `core` is taken in now. Writes that are under way can't be held at their origin any more; a
+    /// shard that is nearly full leaves them where they are rather than refuse them, unless it refuses all.
+    fn takes_over(&mut self, core: usize) -> bool {
+        let most = self.hub.commit_bytes_max.min(TAKEN_OVER_BYTES_MAX);
+        self.hub.spent < self.hub.mail.requests_until
+            && !self.shard.is_time_held()
+            && self.shard.forming_bytes() < most
+            && self.shard.forming_requests() < COMMIT_REQUESTS_MAX
+            && self.shard.forming_ops() < TAKEN_OVER_OPS_MAX
+            && (self.shard.write_delay_us() < BRAKE_DELAY_US || self.shard.read_only_reason().is_some())
+            && self.hub.forwards.port().keeps_up(core)
+    }
+
+    fn take_request(&mut self, (core, room_kib): (usize, u32), slot: u64, incoming: Incoming<'_>) {
+        let ticket = Owner::Core { core, room_kib }.ticket(slot);
+        self.hub.stats.taken_over += 1;
+        match incoming {
+            Incoming::Request(request) => {
+                self.hub.spent += cost(&request);
+                self.shard.request(ticket, request, &mut Sink { hub: self.hub, io: self.io });
+            }
+            Incoming::Cursor(cursor) => {
+                let place = self.hub.cursors.take(cursor);
+                self.deliver_place(ticket, place);
+            }
+            Incoming::Clients(wanted, from) => self.deliver_clients(ticket, &wanted, from),
+            Incoming::Random(dice) => {
+                let place = self.shard.random_place(dice);
+                self.deliver_place(ticket, place);
+            }
+        }
+    }
+
+    pub(super) fn deliver_clients(&mut self, ticket: Ticket, wanted: &Wanted, from: u32) {
+        let (page, next) = clients::slice(self, wanted, from);
+        let next = next.map(u32::to_le_bytes);
+        let answer = Answer::Page { page: &page, next: next.as_ref().map(|next| &next[..]) };
+        deliver(self.hub, self.io, ticket, &answer);
+    }
+
+    pub(super) fn deliver_place(&mut self, ticket: Ticket, place: Option<Place>) {
+        let bytes = place.as_ref().map(place_bytes);
+        let page = Page::default();
+        let answer = match &bytes {
+            Some(bytes) => Answer::Page { page: &page, next: Some(bytes) },
+            None => Answer::NotFound,
+        };
+        deliver(self.hub, self.io, ticket, &answer);
+    }
+}

@@ -1,0 +1,117 @@
+//! Walks go on, some pages a turn.
+
+use super::cost::SPENT_MAX;
+use super::hub::Hub;
+use super::owners::Owner;
+use super::sockets::Sockets;
+use super::turn::Turn;
+use crate::session::Dialogue;
+use crate::session::walk::{Inquiry, Walk};
+use crate::session::walks::{Admission, Walks};
+
+/// Walks that go on in one turn.
+const WALK_STEPS_PER_TURN: usize = 8;
+
+impl<S: Sockets> Turn<'_, S> {
+    /// Asks a core, which may be this one, something that its shard doesn't answer.
+    fn inquire(&mut self, key: u64, inquiry: Inquiry) {
+        let (me, ticket) = (self.hub.me, Owner::Walk.ticket(Walks::request(key, 0)));
+        match inquiry {
+            Inquiry::Clients(slice) if slice.core == me => {
+                self.deliver_clients(ticket, &slice.wanted, slice.from);
+            }
+            Inquiry::Clients(slice) => {
+                self.hub.forwards.send_clients(ticket, &slice);
+            }
+            Inquiry::Random { core, dice } if core == me => {
+                let place = self.shard.random_place(dice);
+                self.deliver_place(ticket, place);
+            }
+            Inquiry::Random { core, dice } => {
+                self.hub.forwards.send_random(core, ticket, dice);
+            }
+        }
+    }
+
+    /// Lets walks go on, some pages a turn.
+    pub fn walk(&mut self) {
+        if self.shard.is_time_held() {
+            return;
+        }
+        for step in 0..WALK_STEPS_PER_TURN {
+            if step > 0 && self.hub.spent >= SPENT_MAX {
+                break;
+            }
+            let Some(key) = self.hub.ready_walks.pop_front() else { break };
+            self.walk_on(key);
+        }
+        while let Some(key) = self.hub.walks.next_admissible() {
+            self.hub.queue_walk(key);
+        }
+    }
+
+    fn walk_on(&mut self, key: u64) {
+        let Hub { walks, sessions, .. } = &mut *self.hub;
+        let Some(walk) = walks.get(key) else { return };
+        walk.queued = false;
+        if walk.is_done() {
+            self.end_walk(key);
+            return;
+        }
+        let (conn, keyspace) = (walk.conn, walk.keyspace);
+        if sessions.get(conn).is_none() {
+            // Nobody waits for it any more: it ends as soon as nothing of it is under way.
+            if !walk.is_waiting() {
+                walks.remove(key);
+            }
+            return;
+        }
+        match walks.admit(key) {
+            Admission::Now => {}
+            Admission::Later => return,
+            Admission::Refused => return self.hub.queue_walk(key),
+        }
+        let Some(walk) = walks.get(key) else { return };
+        if let Some(inquiry) = walk.inquiry() {
+            return self.inquire(key, inquiry);
+        }
+        for ask in walk.asks() {
+            let ticket = Owner::Walk.ticket(Walks::request(key, ask.lane));
+            self.submit(ticket, ask.request(keyspace));
+        }
+    }
+
+    fn end_walk(&mut self, key: u64) {
+        let Some(walk) = self.hub.walks.remove(key) else { return };
+        let (conn, command, now_us) = (walk.conn, walk.command, self.hub.now.mono_us);
+        let clocks = self.hub.clocks;
+        let Hub { sessions, cursors, memory, .. } = &mut *self.hub;
+        let Some(session) = sessions.get(conn) else { return };
+        let out = self.io.output(conn);
+        let queued = out.len();
+        let settled = match &mut session.dialogue {
+            Dialogue::Resp(resp) => resp.walked(command, walk.outcome(), cursors, out),
+            Dialogue::Wire(wire) => wire.walked(command, walk.outcome(), now_us, &clocks, out),
+        };
+        // What the walk was charged for lies in the output now, or leaves from its session in pieces.
+        memory.note_appended(out.len() - queued);
+        if let Some(settled) = settled {
+            self.hub.settle(settled);
+        }
+        self.hub.queue_leaving(conn);
+        self.hub.after_answers(self.io, conn);
+    }
+
+    /// Starts a walk.
+    pub fn start_walk(&mut self, walk: Walk) {
+        let key = self.hub.walks.insert(walk);
+        self.hub.queue_walk(key);
+    }
+
+    /// Starts a walk whose place another core keeps under `cursor`.
+    pub fn start_walk_at_cursor(&mut self, mut walk: Walk, core: usize, cursor: u64) {
+        walk.wait_for_cursor();
+        let key = self.hub.walks.insert(walk);
+        self.hub.forwards.send_cursor(core, Owner::Walk.ticket(Walks::request(key, 0)), cursor);
+    }
+}

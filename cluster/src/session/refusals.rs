@@ -1,0 +1,34 @@
+//! What clients are told of a refusal.
+
+use pinion_engine::shard::request::Refusal;
+use pinion_net::wire::ErrorCode;
+
+/// A refusal as the binary protocol has it.
+pub fn told(refusal: &Refusal<'_>) -> (ErrorCode, String) {
+    let code = match refusal {
+        Refusal::NotAnInteger => ErrorCode::NOT_AN_INTEGER,
+        Refusal::Overflow => ErrorCode::OVERFLOW,
+        Refusal::Limit(_) => ErrorCode::LIMIT,
+        Refusal::Busy | Refusal::NoRoom(_) => ErrorCode::BUSY,
+        Refusal::ReadOnly(_) => ErrorCode::READ_ONLY,
+        Refusal::Damaged(_) => ErrorCode::DAMAGED,
+        Refusal::Invalid(_) => ErrorCode::BAD_REQUEST,
+        Refusal::WrongShard => ErrorCode::INTERNAL,
+    };
+    (code, text(refusal))
+}
+
+/// A refusal in words.
+pub fn text(refusal: &Refusal<'_>) -> String {
+    match refusal {
+        Refusal::NotAnInteger => "value is not an integer or out of range".to_owned(),
+        Refusal::Overflow => "increment or decrement would overflow".to_owned(),
+        Refusal::Busy => "the shard is busy; slow down and try again".to_owned(),
+        Refusal::WrongShard => "internal error: the partition isn't of this shard".to_owned(),
+        Refusal::Limit(text)
+        | Refusal::NoRoom(text)
+        | Refusal::ReadOnly(text)
+        | Refusal::Damaged(text)
+        | Refusal::Invalid(text) => (*text).to_owned(),
+    }
+}
