@@ -24,7 +24,7 @@ use crate::core::split::CONNECTION_BYTES;
 use limits::{IN_FLIGHT_MAX, ROOM_BYTES_MAX, ROOM_PER_READ_MIN};
 use pinion_net::reactor::ConnId;
 use pinion_net::resp::{Encoder, Protocol};
-use resp::RespSession;
+use resp::state::RespSession;
 use settled::Settled;
 use waits::{Wait, Waits};
 use wire::WireSession;

@@ -3,8 +3,10 @@
 //! On the common port they are those of the node, on a core's own port those of the core. Each core describes its own, a
 //! slice at a time ([`slice`]), and whoever was asked puts them together ([`Listing`]).
 
-use super::reply::Shape;
-use super::{RespSession, Taken, alone, answer, fail, scans, with};
+use super::common::{Taken, alone, answer, fail, with};
+use super::reply::NO_SUCH_CLIENT;
+use super::scans;
+use super::state::{RespSession, Shape};
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
 use crate::session::listing::{Listing, Wanted};
@@ -49,9 +51,6 @@ pub(super) fn kill_address(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, addr
     let filter = ClientFilter { address: Some(address), ..ClientFilter::default() };
     visit(turn, conn, Shape::KilledOne, filter, true)
 }
-
-/// What CLIENT KILL of an address answers if nobody has it.
-pub(super) const NO_SUCH_CLIENT: &str = "ERR No such client";
 
 /// There are no replicas, no masters and no subscribers.
 fn is_nobody(filter: &ClientFilter<'_>) -> bool {

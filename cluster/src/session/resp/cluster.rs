@@ -3,7 +3,8 @@
 //! Hosts are those that the server listens on; where it listens on every address, the host is the one that the connection
 //! which asks has reached.
 
-use super::{Taken, answer, fail, scans, with};
+use super::common::{Taken, answer, fail, with};
+use super::scans;
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
 use crate::node::info::NodeInfo;

@@ -1,9 +1,10 @@
 //! Texts about the server: INFO, CONFIG GET.
 
-use super::info_stats::{commandstats, cpu, errorstats, stats};
-use super::reply::Shape;
+use super::common::{Taken, alone, answer, with};
+use super::info_stats::{Scope, commandstats, cpu, errorstats, stats};
+use super::scans;
 use super::server::REDIS_VERSION;
-use super::{Taken, alone, answer, scans, with};
+use super::state::Shape;
 use crate::config::Durability;
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
@@ -12,17 +13,6 @@ use crate::stats::published::Figure;
 use crate::stats::storage;
 use pinion_net::reactor::ConnId;
 use std::fmt::Write;
-
-/// Of whom INFO tells: on the common port of the node, on a core's own port of that core, as a cluster client expects
-/// which asks every master and puts the answers together.
-pub(super) struct Scope<'n> {
-    pub node: &'n NodeInfo,
-    /// The core that answers.
-    me: usize,
-    /// The one that is told of, if it is one.
-    pub core: Option<usize>,
-    now_us: u64,
-}
 
 /// A section of INFO: its name, whether it is told unasked, and what writes it.
 type Section = (&'static str, bool, fn(&Scope<'_>) -> String);
@@ -74,16 +64,6 @@ fn counts_keys(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, sections: &[&[u8
     is_named || is_wanted(sections, "keyspace", true) && entries <= COUNTED_UNASKED_MAX
 }
 
-/// What INFO says, with the section Keyspace behind it.
-pub fn with_keyspace(mut text: String, keys: u64, expiring: u64) -> String {
-    let separator = if text.is_empty() { "" } else { "\r\n" };
-    let _ = write!(text, "{separator}# Keyspace\r\n");
-    if keys > 0 {
-        let _ = write!(text, "db0:keys={keys},expires={expiring},avg_ttl=0\r\n");
-    }
-    text
-}
-
 fn text(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, sections: &[&[u8]]) -> String {
     let of_core = is_of_core(turn, conn);
     // This core's own are told as they are now.
@@ -118,17 +98,6 @@ pub fn reset(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) {
     node.published.reset(core);
     let tallies = core.map_or(&node.tallies[..], |core| &node.tallies[core..=core]);
     tallies.iter().for_each(|tally| tally.reset());
-}
-
-impl Scope<'_> {
-    pub(super) fn get(&self, figure: Figure) -> u64 {
-        self.node.published.get(self.core, figure)
-    }
-
-    /// The part of what the node has in all.
-    fn share(&self, of_node: u64) -> u64 {
-        if self.core.is_some() { of_node / self.node.placement.cores() as u64 } else { of_node }
-    }
 }
 
 fn server(scope: &Scope<'_>) -> String {

@@ -1,10 +1,32 @@
 //! What INFO counts: sections Stats, CPU, Commandstats, Errorstats.
 
-use super::info::Scope;
+use crate::node::info::NodeInfo;
 use crate::stats::published::Figure;
 use crate::stats::tally::{CommandTally, Counter, ErrorWord, Tally};
 use pinion_net::resp::CommandId;
 use std::fmt::Write;
+
+/// Of whom INFO tells: on the common port of the node, on a core's own port of that core, as a cluster client expects
+/// which asks every master and puts the answers together.
+pub(super) struct Scope<'n> {
+    pub node: &'n NodeInfo,
+    /// The core that answers.
+    pub me: usize,
+    /// The one that is told of, if it is one.
+    pub core: Option<usize>,
+    pub now_us: u64,
+}
+
+impl Scope<'_> {
+    pub(super) fn get(&self, figure: Figure) -> u64 {
+        self.node.published.get(self.core, figure)
+    }
+
+    /// The part of what the node has in all.
+    pub fn share(&self, of_node: u64) -> u64 {
+        if self.core.is_some() { of_node / self.node.placement.cores() as u64 } else { of_node }
+    }
+}
 
 /// Of what the numbers are sums.
 fn tallies<'n>(scope: &Scope<'n>) -> &'n [Tally] {

@@ -1,6 +1,6 @@
 //! Commands on one key: what they ask of its partition, and what their reply looks like.
 
-use super::reply::Shape;
+use super::state::Shape;
 use crate::stats::Class;
 use pinion_engine::shard::request::{Condition, ExpireCondition, Op, PutExpiry, Update};
 use pinion_net::resp::{self, Command, NewExpiry, Set, SetCondition, SetReply};

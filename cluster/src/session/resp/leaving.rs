@@ -3,30 +3,10 @@
 //!
 //! Such a command runs alone, so that its reply is the first that is owed, and nothing comes between its pieces.
 
-use super::RespSession;
-use super::reply::Shape;
+use super::state::{Leaving, RespSession, Shape};
 use crate::session::pieces::Pieces;
 use crate::session::settled::Settled;
 use pinion_net::resp::{Encoder, Sequence};
-
-/// A reply whose beginning has left.
-#[derive(Debug)]
-pub struct Leaving {
-    sequence: Sequence,
-    rest: Pieces,
-    /// What comes behind the last piece.
-    end: &'static [u8],
-    settled: Settled,
-    /// It is among those that go on in this turn or the next.
-    pub is_queued: bool,
-}
-
-impl Leaving {
-    /// Memory of what hasn't left.
-    pub fn memory_bytes(&self) -> usize {
-        self.rest.memory_bytes()
-    }
-}
 
 impl RespSession {
     /// Writes a list as a reply, or begins to; what became of the command if that was all.
@@ -74,7 +54,8 @@ impl RespSession {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Call;
+    use super::super::gather::BYTES_PER_KEY;
+    use super::super::state::Call;
     use super::*;
     use crate::session::resp::cursors::Cursors;
     use crate::session::settled::Ending;
@@ -112,7 +93,7 @@ mod tests {
             pieces.push(std::mem::take(&mut out));
         }
         assert!(settled.is_some_and(|settled| settled.ending == Ending::Done && settled.started_us == 7));
-        let left = resp.memory_bytes() + super::super::many::BYTES_PER_KEY;
+        let left = resp.memory_bytes() + BYTES_PER_KEY;
         assert_eq!((resp.in_flight(), resp.values_due(), left), (0, 0, idle));
         pieces
     }

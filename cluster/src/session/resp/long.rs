@@ -10,13 +10,15 @@
 //!
 //! It runs alone: earlier commands are answered before it begins, later ones are taken in when it is through.
 
+use super::common::{Taken, alone, fail, give_verdict, with};
 use super::gather::{Many, Run, Sum};
 use super::many;
-use super::reply::{Shape, failure};
+use super::reply::failure;
+use super::state::{Call, Kind, Long, RespSession, Shape, Stage};
 use super::transaction::Transaction;
-use super::{Call, RespSession, Taken, alone, fail, give_verdict, with};
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
+use crate::session::Dialogue;
 use crate::session::settled::{Ending, Settled};
 use crate::stats::Class;
 use pinion_engine::shard::request::Answer;
@@ -35,38 +37,6 @@ pub fn is_long(args: &[&[u8]]) -> bool {
     args.len() > INFO_NAMES + 2
         && args[0].eq_ignore_ascii_case(b"command")
         && args[1].eq_ignore_ascii_case(b"info")
-}
-
-/// A long command under way.
-#[derive(Debug)]
-pub struct Long {
-    kind: Kind,
-    stage: Stage,
-    /// Arguments, without the command's name, that aren't done, and their bytes.
-    args: usize,
-    bytes: usize,
-    /// So many are done.
-    done: usize,
-    started_us: u64,
-    command: CommandId,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Many(Sum),
-    Infos,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// So many bytes of the arguments, and so many of these, are checked.
-    Checking { bytes: usize, args: usize },
-    /// All are fit.
-    Checked,
-    /// The reply of this sequence has begun.
-    Begun(Sequence),
-    /// The head of the reply, which needs no sequence, is written.
-    Writing,
 }
 
 /// Takes in the beginning of a command of `count` arguments, which lie in `whole`; returns how much of that was consumed.
@@ -251,7 +221,7 @@ fn begin_reply(
     })?;
     if sum == Sum::Values {
         let session = turn.hub.sessions.get(conn)?;
-        if let super::Dialogue::Resp(resp) = &mut session.dialogue {
+        if let Dialogue::Resp(resp) = &mut session.dialogue {
             resp.replies.leave(sequence, turn.io.output(conn));
         }
     }
@@ -271,29 +241,13 @@ fn give_up(
     long.args = 0;
     let Some(session) = turn.hub.sessions.get(conn) else { return long.bytes };
     let mut settled = None;
-    if let super::Dialogue::Resp(resp) = &mut session.dialogue {
+    if let Dialogue::Resp(resp) = &mut session.dialogue {
         settled = resp.end_long(sequence, &text, turn.io.output(conn));
     }
     if let Some(settled) = settled {
         turn.hub.settle(settled);
     }
     long.bytes
-}
-
-impl Long {
-    fn take(&mut self, args: usize, bytes: usize) {
-        self.args -= args;
-        self.done += args;
-        self.bytes -= bytes;
-    }
-
-    /// What is said if the last run has failed.
-    fn failure(&self, error: &str) -> String {
-        let (done, all) = (self.done.saturating_sub(RUN_ARGS_MAX), self.done + self.args);
-        format!(
-            "{error} (of {all} arguments the first {done} are done, of the next {RUN_ARGS_MAX} some may be)"
-        )
-    }
 }
 
 impl RespSession {

@@ -4,9 +4,10 @@
 //! don't fit what a connection may have waiting: then they leave in order, as they come. A command of very many keys comes here
 //! in runs ([`super::long`]).
 
-use super::gather::{Many, Run, Sum};
-use super::reply::{Shape, failure};
-use super::{Call, Taken, alone, ticket, with};
+use super::common::{Taken, alone, answer, stay_alone, ticket, with};
+use super::gather::{Groups, Many, Run, Sum};
+use super::reply::failure;
+use super::state::{Call, Shape};
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
 use crate::core::weight::Weight;
@@ -20,14 +21,6 @@ use pinion_net::reactor::ConnId;
 use pinion_net::resp::long::RUN_ARGS_MAX;
 use pinion_net::resp::{Pairs, Sequence};
 use std::ops::Range;
-
-/// Keys by partition: for each the partition and the places of its keys.
-pub struct Groups {
-    /// Places of the keys in the command, sorted by partition.
-    pub order: Vec<u32>,
-    /// Each partition, and where its keys are in `order`.
-    pub parts: Vec<(Partition, Range<usize>)>,
-}
 
 /// Groups keys; `None` if a core they need has no room yet (then the connection is held).
 fn group<'k>(
@@ -55,9 +48,6 @@ fn group<'k>(
     }
     Some(Groups { order: homes.into_iter().map(|(_, _, place)| place).collect(), parts })
 }
-
-/// What is remembered of each key until it is answered: its place, and at most its part.
-pub const BYTES_PER_KEY: usize = 3 * size_of::<u32>();
 
 /// Begins the reply, or goes on with that of a long command, and says under which sequence.
 fn begin(
@@ -153,7 +143,7 @@ pub fn delete(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, keys: &[&[u8]]) -
 /// Runs a command that writes, if all of its arguments are fit.
 fn checked(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, sum: Sum, args: &[&[u8]]) -> Taken {
     if let Some(refusal) = first_fault(sum, args, turn.hub.node.limits.value_bytes_max as usize) {
-        super::answer(turn, conn, |reply| {
+        answer(turn, conn, |reply| {
             reply.error(failure(&Answer::Refused(refusal)).unwrap_or_default());
         });
         return Taken::Yes;
@@ -185,7 +175,7 @@ fn write(
 ) -> Taken {
     let Some(groups) = group(turn, conn, updates.iter().map(|(key, _)| *key)) else { return Taken::NotYet };
     if run.of.is_none() && has_long_part(&groups, updates) {
-        super::answer(turn, conn, |reply| reply.error(format!("ERR {LONG_PART}")));
+        answer(turn, conn, |reply| reply.error(format!("ERR {LONG_PART}")));
         return Taken::Yes;
     }
     let slowest = slowest(turn, groups.parts.iter().map(|(partition, _)| *partition));
@@ -231,7 +221,7 @@ pub fn clear(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) -> Taken {
     let groups = Groups { order: vec![0; all.len()], parts };
     let what = (Sum::AllDone, Run::WHOLE);
     let Some(sequence) = begin(turn, conn, Class::Write, what, &groups) else { return Taken::Yes };
-    super::stay_alone(turn, conn);
+    stay_alone(turn, conn);
     for (part, partition) in all.into_iter().enumerate() {
         let request = Request { keyspace: Keyspace(0), partition, op: Op::Clear };
         turn.submit(ticket(conn, sequence, part), request);

@@ -6,6 +6,7 @@
 
 pub mod clients;
 mod cluster;
+mod common;
 pub mod cursors;
 pub mod facts;
 mod gather;
@@ -15,162 +16,26 @@ mod keys;
 mod leaving;
 mod long;
 mod many;
+mod parts;
 mod reply;
 mod scans;
 mod server;
+pub mod state;
 mod transaction;
 
-use super::{self as session, Dialogue, Hold, wrong_port};
-use crate::core::cost::ANSWER_COST;
-use crate::core::owners::Owner;
+use super::{self as session, wrong_port};
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
 use crate::core::weight::Weight;
-use crate::session::settled::{Ending, Settled};
 use crate::stats::Class;
-use crate::stats::tally::ErrorWord;
-use facts::Facts;
-use gather::Many;
-use leaving::Leaving;
-use long::Long;
-use pinion_engine::shard::request::Ticket;
+use common::{Taken, answer, close, fail, give_verdict, ticket, with};
 use pinion_net::reactor::ConnId;
 use pinion_net::resp::command_table::Name;
 use pinion_net::resp::long::RUN_ARGS_MAX;
-use pinion_net::resp::{
-    Args, Client, Command, CommandId, Limits, Parsed, Parser, ReplyQueue, Sequence, inline,
-};
+use pinion_net::resp::{Args, Client, Command, CommandId, Parsed, inline};
 use pinion_net::wire::MAGIC;
-use reply::Shape;
-use std::net::SocketAddr;
-use transaction::{Transaction, Verdict};
-
-/// What is remembered of a command until its reply is complete.
-#[derive(Debug)]
-pub struct Call {
-    shape: Shape,
-    class: Class,
-    started_us: u64,
-    /// Values that it may carry.
-    values: u32,
-    command: CommandId,
-    many: Option<Box<Many>>,
-}
-
-impl Call {
-    fn settled(&self, ending: Ending) -> Settled {
-        Settled { class: self.class, started_us: self.started_us, ending, command: self.command }
-    }
-}
-
-/// What a connection of this kind has.
-#[derive(Default)]
-pub struct RespSession {
-    parser: Parser,
-    /// What came of a MULTI.
-    transaction: Transaction,
-    replies: ReplyQueue<Call>,
-    /// A long command that isn't through.
-    long: Option<Box<Long>>,
-    /// A reply that leaves in pieces.
-    leaving: Option<Box<Leaving>>,
-    /// Sum of [`Call::values`].
-    values_due: usize,
-    /// The sequence of the next command.
-    next: u64,
-    /// Its last command.
-    command: CommandId,
-    /// When it last sent something, by the clock of the turns.
-    heard_us: u64,
-    facts: Box<Facts>,
-    /// [`Facts::text_bytes`]: here, because memory is counted with every answer.
-    text_bytes: usize,
-    /// The core that a write of this input went to, if one did.
-    wrote_to: Option<usize>,
-}
-
-/// What became of a command that was presented.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Taken {
-    /// It was taken in.
-    Yes,
-    /// Something must come first; it will be presented again.
-    NotYet,
-}
-
-const PART_BITS: u32 = 24;
-const SEQUENCE_BITS: u32 = 40;
-
-impl RespSession {
-    /// A new connection.
-    pub fn new(facts: Facts, limits: Limits) -> RespSession {
-        let (heard_us, parser) = (facts.opened_us, Parser::new(limits));
-        RespSession { parser, heard_us, facts: Box::new(facts), ..RespSession::default() }
-    }
-
-    /// From where it came.
-    pub fn peer(&self) -> Option<SocketAddr> {
-        self.facts.peer
-    }
-
-    /// Learns which address of this server it reached.
-    pub fn reached(&mut self, local: SocketAddr) {
-        self.facts.local = Some(local);
-    }
-
-    /// Whether nothing was asked yet.
-    fn is_fresh(&self) -> bool {
-        self.next == 0
-    }
-
-    /// Commands without a reply.
-    pub fn in_flight(&self) -> usize {
-        self.replies.len()
-    }
-
-    /// Values that commands without a reply may carry.
-    pub fn values_due(&self) -> usize {
-        self.values_due
-    }
-
-    /// Memory of replies that wait for earlier ones.
-    pub fn held_bytes(&self) -> usize {
-        self.replies.held_bytes()
-    }
-
-    /// All memory that it holds.
-    #[inline]
-    pub fn memory_bytes(&self) -> usize {
-        let leaving = self.leaving.as_ref().map_or(0, |leaving| leaving.memory_bytes());
-        self.replies.memory_bytes() + leaving + self.text_bytes + self.values_due * many::BYTES_PER_KEY
-    }
-
-    /// Changes what its client says about itself.
-    fn describe(&mut self, change: impl FnOnce(&mut Facts)) {
-        change(&mut self.facts);
-        self.text_bytes = self.facts.text_bytes();
-    }
-
-    fn note(&mut self, sequence: Sequence) -> Sequence {
-        self.next = sequence.0 + 1;
-        sequence
-    }
-
-    fn request(sequence: Sequence, part: usize) -> u64 {
-        sequence.0 << PART_BITS | part as u64
-    }
-
-    /// The sequence and part of a ticket's request: the newest sequence not beyond `next` with these low bits.
-    fn parts(&self, request: u64) -> (Sequence, usize) {
-        let low = request >> PART_BITS;
-        let span = 1 << SEQUENCE_BITS;
-        let mut sequence = self.next & !(span - 1) | low;
-        if sequence >= self.next && sequence >= span {
-            sequence -= span;
-        }
-        (Sequence(sequence), (request & ((1 << PART_BITS) - 1)) as usize)
-    }
-}
+use state::Call;
+use transaction::Transaction;
 
 /// Takes in what was received.
 pub fn received(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, bytes: &[u8]) -> session::Taken {
@@ -268,13 +133,6 @@ fn refuse(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, error: &str) -> Taken
     Taken::Yes
 }
 
-/// No more input; the end comes when everything is answered.
-fn close(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) {
-    if let Some(session) = turn.hub.sessions.get(conn) {
-        session.closing = true;
-    }
-}
-
 fn run(
     turn: &mut Turn<'_, impl Sockets>,
     conn: ConnId,
@@ -309,14 +167,6 @@ fn run(
         },
     }
     Taken::Yes
-}
-
-fn give_verdict(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, verdict: Verdict) {
-    turn.hub.command = CommandId::NONE;
-    match verdict {
-        Verdict::Ok => answer(turn, conn, |reply| reply.ok()),
-        Verdict::Error(text) => fail(turn, conn, text),
-    }
 }
 
 /// Runs a command that isn't about one key.
@@ -370,74 +220,4 @@ fn single(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, request: keys::KeyReq
     let request = pinion_engine::shard::request::Request { keyspace, partition, op };
     turn.submit_single(conn, core, ticket(conn, sequence, 0), request);
     Taken::Yes
-}
-
-fn ticket(conn: ConnId, sequence: Sequence, part: usize) -> Ticket {
-    let owner = Owner::Connection { index: conn.index(), generation: conn.generation() };
-    owner.ticket(RespSession::request(sequence, part))
-}
-
-/// The session of a connection, if it is there and speaks RESP.
-fn with<T>(
-    turn: &mut Turn<'_, impl Sockets>,
-    conn: ConnId,
-    work: impl FnOnce(&mut RespSession) -> T,
-) -> Option<T> {
-    match &mut turn.hub.sessions.get(conn)?.dialogue {
-        Dialogue::Resp(resp) => Some(work(resp)),
-        Dialogue::Wire(_) => None,
-    }
-}
-
-/// Answers a command that needs no data, in its turn.
-fn answer(
-    turn: &mut Turn<'_, impl Sockets>,
-    conn: ConnId,
-    write: impl FnOnce(&mut pinion_net::resp::Encoder<'_>),
-) {
-    let (started_us, command) = (turn.hub.now.mono_us, turn.hub.command);
-    let call = Call { shape: Shape::Ok, class: Class::Server, started_us, command, values: 0, many: None };
-    let settled = call.settled(Ending::Done);
-    turn.hub.spent += ANSWER_COST / 2;
-    let Some(session) = turn.hub.sessions.get(conn) else { return };
-    if let Dialogue::Resp(resp) = &mut session.dialogue {
-        resp.next += 1;
-        resp.replies.answer(call, turn.io.output(conn), write);
-    }
-    turn.hub.settle(settled);
-}
-
-/// Answers with an error, in its turn.
-fn fail(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, error: impl AsRef<[u8]>) {
-    turn.hub.tally().failed(turn.hub.command, ErrorWord::of(error.as_ref()));
-    answer(turn, conn, |reply| reply.error(error));
-}
-
-/// Holds a connection until its earlier commands are answered, and says whether it may run now.
-fn alone(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) -> Taken {
-    if turn.is_alone(conn) { Taken::Yes } else { Taken::NotYet }
-}
-
-/// A command that runs alone has begun: nothing more is taken in until it is answered.
-fn stay_alone(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) {
-    turn.hub.hold(turn.io, conn, Hold::Barrier);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sequences_survive_their_tickets_across_the_wrap() {
-        for next in [1, 5, (1 << 40) - 1, 1 << 40, (1 << 40) + 1, (7 << 40) + 3] {
-            let mut resp = RespSession { next, ..RespSession::default() };
-            for back in 1..=1024.min(next) {
-                let sequence = Sequence(next - back);
-                let request = RespSession::request(Sequence(sequence.0 & ((1 << 40) - 1)), 77);
-                assert_eq!(resp.parts(request), (sequence, 77));
-            }
-            resp.note(Sequence(next));
-            assert_eq!(resp.next, next + 1);
-        }
-    }
 }

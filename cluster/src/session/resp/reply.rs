@@ -1,62 +1,21 @@
 //! Answers of partitions as replies to commands.
 
-use super::clients::NO_SUCH_CLIENT;
 use super::cursors::Cursors;
-use super::{RespSession, gather, info};
+use super::parts;
+use super::state::{RespSession, Shape};
 use crate::session::refusals;
 use crate::session::settled::{Ending, Settled};
 use crate::session::walk::task::Outcome;
 use pinion_engine::key::Expiry;
 use pinion_engine::shard::request::{Answer, Refusal, Value};
-use pinion_net::resp::{Encoder, TtlForm, value_range};
-
-/// What a command's reply looks like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
-    /// The value, or null.
-    Value,
-    /// OK, or null if the condition didn't hold.
-    Ok,
-    /// 1 if it was done, 0 if the condition didn't hold.
-    Bit,
-    /// The value before, or null; also where nothing was changed.
-    Old,
-    /// How many keys were there.
-    Existed,
-    /// 1 if the key is there.
-    There,
-    /// The number.
-    Number,
-    /// The value's length.
-    Length,
-    /// A part of the value.
-    Range(i64, i64),
-    /// The time to live.
-    Ttl(TtlForm),
-    /// `string` or `none`.
-    Type,
-    /// Several keys.
-    Many,
-    /// SCAN: a cursor and keys.
-    ScanPage,
-    /// KEYS: keys.
-    AllKeys,
-    /// RANDOMKEY: the first key, or null.
-    OneKey,
-    /// DBSIZE: a count.
-    Count,
-    /// INFO: what was said before, and a count of keys.
-    Keyspace,
-    /// CLIENT LIST: a line for each.
-    Clients,
-    /// CLIENT KILL: how many.
-    Killed,
-    /// CLIENT KILL of an address: OK, or that there is none.
-    KilledOne,
-}
+use pinion_net::resp::{Encoder, value_range};
+use std::fmt::Write;
 
 /// What a cursor gets that isn't there.
 pub const NO_CURSOR: &str = "ERR invalid cursor: it is too old or from before a restart; start again at 0";
+
+/// What CLIENT KILL of an address answers if nobody has it.
+pub(super) const NO_SUCH_CLIENT: &str = "ERR No such client";
 
 impl RespSession {
     /// Takes in an answer; what became of the request if it was the last.
@@ -72,7 +31,7 @@ impl RespSession {
         let settled = call.settled(Ending::of(answer));
         let values = call.values as usize;
         let is_over = match call.shape {
-            Shape::Many => gather::answer(self, sequence, part, answer, out),
+            Shape::Many => parts::answer(self, sequence, part, answer, out),
             shape => self.replies.complete(sequence, out, |reply| write(reply, shape, answer, now_ms)),
         };
         if is_over {
@@ -120,7 +79,7 @@ impl RespSession {
         let before = std::mem::take(&mut self.facts.info);
         self.replies.complete(sequence, out, |reply| match (shape, outcome) {
             (Shape::Keyspace, Outcome::Count(keys, expiring)) => {
-                reply.text(&info::with_keyspace(before, keys, expiring));
+                reply.text(&with_keyspace(before, keys, expiring));
             }
             (_, outcome) => write_outcome(reply, outcome),
         });
@@ -196,4 +155,14 @@ fn write_about(reply: &mut Encoder<'_>, shape: Shape, value: Value<'_>, now_ms: 
         Shape::Type => reply.simple("string"),
         _ => reply.bulk(value.bytes),
     }
+}
+
+/// What INFO says, with the section Keyspace behind it.
+fn with_keyspace(mut text: String, keys: u64, expiring: u64) -> String {
+    let separator = if text.is_empty() { "" } else { "\r\n" };
+    let _ = write!(text, "{separator}# Keyspace\r\n");
+    if keys > 0 {
+        let _ = write!(text, "db0:keys={keys},expires={expiring},avg_ttl=0\r\n");
+    }
+    text
 }

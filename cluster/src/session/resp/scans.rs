@@ -3,9 +3,10 @@
 //! On the shared port they see the whole node; on a core's own port they see that core, because a cluster client asks
 //! every node of the cluster and puts the answers together.
 
+use super::common::{Taken, alone, answer, fail, stay_alone, with};
 use super::cursors::core_of;
-use super::reply::Shape;
-use super::{Call, RespSession, Taken, alone, answer, fail, info, stay_alone, with};
+use super::info;
+use super::state::{Call, RespSession, Shape};
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
 use crate::session::pieces::Pieces;

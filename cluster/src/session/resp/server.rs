@@ -1,8 +1,9 @@
 //! Commands about the connection and the server: they touch no key, so they are answered at once, in their turn.
 
+use super::common::{Taken, answer, close, fail, with};
 use super::facts::Facts;
 use super::long::INFO_NAMES;
-use super::{Taken, answer, clients, close, fail, info, with};
+use super::{clients, info};
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
 use crate::session::wrong_port;
