@@ -5,26 +5,10 @@
 //!    serving other cores, which drain too.
 //! 2. *Stop*, when every core has drained or the time for it has passed: the shard settles its log, then its loop ends.
 
+use super::phase::Phase;
 use super::sockets::{Performer, Sockets};
 use super::state::CoreState;
 use crate::session::Hold;
-use std::time::Duration;
-
-/// How far a core has gone down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// It serves.
-    Serving,
-    /// It finishes what is under way.
-    Draining,
-    /// It has finished, and said so.
-    Drained,
-    /// Its shard settles.
-    Stopping,
-}
-
-/// How often a core that goes down looks whether it may go on.
-pub const POLL: Duration = Duration::from_millis(5);
 
 impl CoreState {
     /// The node stops: every core has drained, or had its time.

@@ -24,6 +24,7 @@ mod mail;
 pub mod memory;
 pub mod message;
 pub mod owners;
+pub mod phase;
 pub mod room;
 pub mod sockets;
 pub mod split;

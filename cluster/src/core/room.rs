@@ -18,7 +18,6 @@ use super::hub::Hub;
 use super::memory::{Claim, Memory};
 use super::sockets::Sockets;
 use super::split::CONNECTION_BYTES;
-use super::state::CoreState;
 use crate::session::{Hold, Session};
 use pinion_net::reactor::ConnId;
 use std::cmp::Reverse;
@@ -298,32 +297,28 @@ fn is_small(memory: &Memory, io: &impl Sockets, session: &Session) -> bool {
     io.queued(session.conn) + session.held_bytes() <= memory.small_max()
 }
 
-impl CoreState {
+impl Hub {
     /// Lets go on who waits for memory, and closes who holds it without going on. At the end of a turn.
     #[inline]
     pub fn relieve(&mut self, io: &mut impl Sockets) {
-        let memory = &self.hub.memory;
-        if memory.has_waiting() || memory.is_exhausted() {
+        if self.memory.has_waiting() || self.memory.is_exhausted() {
             self.find_room(io);
         }
     }
 
     #[cold]
     fn find_room(&mut self, io: &mut impl Sockets) {
-        let hub = &mut self.hub;
-        hub.memory.note_sockets(io.held_bytes());
-        hub.memory.note_leaving(io.ending_bytes());
-        hub.memory.forget_lack(hub.now.mono_us);
-        hub.let_go_on(io);
-        let has_cause = hub.memory.has_waiting() || hub.memory.is_used_up();
-        if has_cause && hub.now.mono_us >= hub.look_at_us() {
-            hub.look_for_room(io);
-            hub.let_go_on(io);
+        self.memory.note_sockets(io.held_bytes());
+        self.memory.note_leaving(io.ending_bytes());
+        self.memory.forget_lack(self.now.mono_us);
+        self.let_go_on(io);
+        let has_cause = self.memory.has_waiting() || self.memory.is_used_up();
+        if has_cause && self.now.mono_us >= self.look_at_us() {
+            self.look_for_room(io);
+            self.let_go_on(io);
         }
     }
-}
 
-impl Hub {
     /// Has those looked for who hold the memory without going on: an answer of so many bytes lacks room.
     pub fn lack(&mut self, bytes: usize, given: usize) {
         self.memory.lack(bytes, given, self.now.mono_us + LACK_US);

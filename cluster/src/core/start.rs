@@ -1,10 +1,10 @@
 //! Sets a core up on its own thread: opens the shard, makes the reactor, waits for the others, runs.
 
-use super::control::Phase;
 use super::driver::Driver;
 use super::handler::Core;
 use super::hub::Hub;
 use super::owners::CONNECTION_INDEX_END;
+use super::phase::Phase;
 use super::state::CoreState;
 use crate::admin::ask::Control;
 use crate::error::Error;

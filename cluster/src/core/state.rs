@@ -3,9 +3,9 @@
 //! A turn is [`CoreState::begin`], events, and [`CoreState::end_turn`]: walks go on, held writers are let go, the shard
 //! closes its batch and hands out its I/O, and what other cores are sent leaves.
 
-use super::control::{POLL, Phase};
 use super::deliver::Sink;
 use super::hub::{Hub, TAKES_NO_WRITES};
+use super::phase::{POLL, Phase};
 use super::sockets::{Performer, Sockets};
 use super::turn::Turn;
 use crate::node::events::Events;
@@ -13,7 +13,8 @@ use crate::node::listeners::Speaks;
 use crate::session::resp;
 use crate::session::resp::facts::Facts;
 use crate::session::resp::state::RespSession;
-use crate::session::wire::{self, WireSession};
+use crate::session::wire;
+use crate::session::wire::state::WireSession;
 use crate::session::{Dialogue, Hold, Session, Taken};
 use crate::stats::published::Figure;
 use pinion_engine::clock::LOOK_US;
@@ -183,7 +184,7 @@ impl CoreState {
         self.turn(io).next_slices();
         self.turn(io).next_batches();
         self.release_writers(io);
-        self.relieve(io);
+        self.hub.relieve(io);
         self.drive(io, performer);
         self.tell_of_writes();
         if performer.is_dead() {

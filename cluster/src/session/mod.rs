@@ -27,7 +27,7 @@ use pinion_net::resp::{Encoder, Protocol};
 use resp::state::RespSession;
 use settled::Settled;
 use waits::{Wait, Waits};
-use wire::WireSession;
+use wire::state::WireSession;
 
 /// Why a connection's input isn't taken in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

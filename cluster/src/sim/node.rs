@@ -4,8 +4,8 @@
 //! so, with a random part of the events that wait for it.
 
 use crate::config::{Config, Durability};
-use crate::core::control::Phase;
 use crate::core::hub::Hub;
+use crate::core::phase::Phase;
 use crate::core::split::Split;
 use crate::core::state::CoreState;
 use crate::mesh::{Limits, mesh};

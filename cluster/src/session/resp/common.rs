@@ -84,3 +84,9 @@ pub(super) fn alone(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) -> Taken {
 pub(super) fn stay_alone(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) {
     turn.hub.hold(turn.io, conn, Hold::Barrier);
 }
+
+/// Whether a connection is told how much there is on this core: it came in on its port, or was told that it talks to it.
+pub(super) fn is_of_core(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) -> bool {
+    let own_port = turn.hub.sessions.get(conn).is_some_and(|session| session.own_port);
+    own_port || with(turn, conn, |resp| resp.facts.told_as_core).unwrap_or_default()
+}

@@ -1,6 +1,6 @@
 //! Texts about the server: INFO, CONFIG GET.
 
-use super::common::{Taken, alone, answer, with};
+use super::common::{Taken, alone, answer, is_of_core, with};
 use super::info_stats::{Scope, commandstats, cpu, errorstats, stats};
 use super::scans;
 use super::server::REDIS_VERSION;
@@ -32,12 +32,6 @@ const SECTIONS: [Section; 10] = [
 
 /// Entries up to which INFO counts the keys unasked: counting more would take longer than a look at the figures should.
 const COUNTED_UNASKED_MAX: u64 = 250_000;
-
-/// Whether a connection is told how much there is on this core: it came in on its port, or was told that it talks to it.
-pub(super) fn is_of_core(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) -> bool {
-    let own_port = turn.hub.sessions.get(conn).is_some_and(|session| session.own_port);
-    own_port || with(turn, conn, |resp| resp.facts.told_as_core).unwrap_or_default()
-}
 
 /// INFO: the sections that were asked for, or those that are told unasked.
 pub(super) fn run(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, sections: &[&[u8]]) -> Taken {

@@ -3,9 +3,8 @@
 //! On the shared port they see the whole node; on a core's own port they see that core, because a cluster client asks
 //! every node of the cluster and puts the answers together.
 
-use super::common::{Taken, alone, answer, fail, stay_alone, with};
+use super::common::{Taken, alone, answer, fail, is_of_core, stay_alone, with};
 use super::cursors::core_of;
-use super::info;
 use super::state::{Call, RespSession, Shape};
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
@@ -86,7 +85,7 @@ pub fn count(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, slot: Option<Slot>
 
 /// Counts the keys of the node, or of the core if this connection is told of that; it must be alone.
 pub(super) fn count_all(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, shape: Shape) -> Taken {
-    let of_core = info::is_of_core(turn, conn);
+    let of_core = is_of_core(turn, conn);
     let partitions = partitions(turn, of_core);
     let groups = turn.hub.node.placement.by_core(&partitions);
     let Some(whom) = begin(turn, conn, shape) else { return Taken::Yes };

@@ -1,6 +1,8 @@
 //! Answers of partitions as responses.
 
-use super::{Call, WireSession, cursor, many, says_done};
+use super::state::{Call, WireSession};
+use super::translate::{says_done, value_ref};
+use super::{cursor, gather};
 use crate::session::refusals;
 use crate::session::settled::{Ending, Settled};
 use crate::session::waits::Wait;
@@ -10,7 +12,7 @@ use pinion_engine::clock::Clocks;
 use pinion_engine::key::Expiry;
 use pinion_engine::shard::request::{Answer, Refusal, Value};
 use pinion_net::resp::CommandId;
-use pinion_net::wire::{ErrorCode, Opcode, Responder, ValueRef};
+use pinion_net::wire::{ErrorCode, Opcode, Responder};
 
 impl WireSession {
     /// Takes in an answer; what became of the request if it was the last.
@@ -25,7 +27,7 @@ impl WireSession {
         let call = self.calls.get_mut(place)?.as_mut()?;
         if let Some(gather) = &mut call.gather {
             let before = gather.bytes();
-            let is_complete = many::take(gather, part, answer);
+            let is_complete = gather::take(gather, part, answer);
             self.gathered_bytes += gather.bytes() - before;
             if !is_complete {
                 return None;
@@ -89,7 +91,7 @@ impl WireSession {
         }
         let failed = call.gather.as_ref().and_then(|gather| gather.failed());
         match call.gather {
-            Some(gather) => many::respond(call.responder, *gather, out),
+            Some(gather) => gather::respond(call.responder, *gather, out),
             None => respond(call.responder, call.want_existed, answer, out),
         }
         Some(Settled {
@@ -172,11 +174,6 @@ impl Call {
     }
 }
 
-/// A value as the protocol has it; its expiry is by the wall clock already.
-pub fn value_ref(value: Value<'_>) -> ValueRef<'_> {
-    ValueRef { bytes: value.bytes, version: value.version.0, expiry: value.expiry.0 }
-}
-
 fn respond(responder: Responder, want_existed: bool, answer: &Answer<'_>, out: &mut Vec<u8>) {
     match *answer {
         Answer::Value(value) => responder.value(out, value_ref(value)),
@@ -204,7 +201,7 @@ fn respond(responder: Responder, want_existed: bool, answer: &Answer<'_>, out: &
 mod tests {
     use super::*;
     use crate::session::walk::Walk;
-    use crate::session::wire::Terms;
+    use crate::session::wire::state::Terms;
     use pinion_engine::key::{Keyspace, Partition, Version};
     use pinion_net::reactor::ConnId;
     use pinion_net::wire::{Limits, Parsed, Reply, Response, parse};

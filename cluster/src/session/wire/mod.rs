@@ -5,193 +5,30 @@
 //! place in the table of calls (40 bits) and the part (24 bits).
 
 mod answer;
+mod common;
 mod cursor;
+mod gather;
 mod many;
 mod ranges;
 mod server;
+pub mod state;
+mod translate;
 mod waiting;
 
-use super::{self as session, Dialogue, Hold, wrong_port};
-use crate::core::owners::Owner;
+use super::{self as session, wrong_port};
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
 use crate::core::weight::Weight;
 use crate::stats::Class;
-use many::Gather;
+use common::{Taken, close, ticket, with};
 use pinion_engine::Keyspace;
-use pinion_engine::key::Version;
-use pinion_engine::shard::request::{self, ExpireCondition, Op, PutExpiry, Ticket, Update};
+use pinion_engine::shard::request::{self, Op};
 use pinion_net::reactor::ConnId;
-use pinion_net::wire::{
-    Command, Condition, ErrorCode, Expiry, Opcode, Parsed, Request, Responder, WireError, parse,
-};
+use pinion_net::wire::{Command, ErrorCode, Opcode, Parsed, Request, Responder, WireError, parse};
+use state::{Call, Terms};
 use std::sync::LazyLock;
-use waiting::{Waiting, deadline_us};
-
-/// What is remembered of a request until it is answered.
-struct Call {
-    responder: Responder,
-    class: Class,
-    started_us: u64,
-    /// A key that wasn't there is answered as not found.
-    want_existed: bool,
-    terms: Terms,
-    /// What a cursor of its scan is bound to.
-    seal: u32,
-    gather: Option<Box<Gather>>,
-}
-
-impl Call {
-    fn new(responder: Responder, class: Class, started_us: u64) -> Call {
-        let terms = Terms::default();
-        Call { responder, class, started_us, want_existed: false, terms, seal: 0, gather: None }
-    }
-}
-
-/// What a request says of its answer, whatever it asks for.
-#[derive(Clone, Copy, Default)]
-struct Terms {
-    /// Values that it may carry.
-    values: usize,
-    /// When nobody waits for it any more, by the clock of the turns.
-    deadline_us: u64,
-}
-
-impl Terms {
-    #[inline]
-    fn of(command: &Command<'_>, deadline_us: u64) -> Terms {
-        let values = match command {
-            Command::MultiGet { keys } => keys.len().max(1),
-            Command::Put { want_old, .. } | Command::Delete { want_old, .. } => usize::from(*want_old),
-            command => usize::from(command.opcode().is_read()),
-        };
-        Terms { values, deadline_us }
-    }
-}
-
-/// What a connection of this kind has.
-#[derive(Default)]
-pub struct WireSession {
-    calls: Vec<Option<Call>>,
-    free: Vec<u32>,
-    /// Room for so many calls is made when the first comes: half of what was given back last, so that a client that goes on
-    /// with as many doubles it once, and one that doesn't comes down.
-    calls_next: usize,
-    /// Sum of [`Terms::values`].
-    values_due: usize,
-    /// Of the request that is being taken in.
-    terms: Terms,
-    waiting: Waiting,
-    /// A frame has come.
-    spoken: bool,
-    /// HELLO was agreed on.
-    greeted: bool,
-    /// Responses carry checksums of key and value.
-    checked: bool,
-    walks: usize,
-    /// Bytes of values that wait for the rest of their response.
-    gathered_bytes: usize,
-    wrote_to: Option<usize>,
-    /// What is said when everything that was taken in is answered, before the connection is closed.
-    last_word: Vec<u8>,
-}
-
-/// Walks that one connection may have under way.
-const WALKS_MAX: usize = 4;
-
-/// A table of calls above this size gives its memory back when it empties.
-const KEEP_CALLS_MAX: usize = 16;
-
-const PART_BITS: u32 = 24;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Taken {
-    Yes,
-    NotYet,
-}
-
-impl WireSession {
-    /// Requests without a response.
-    pub fn in_flight(&self) -> usize {
-        self.calls.len() - self.free.len()
-    }
-
-    /// Requests without a response whose response may carry values.
-    pub fn values_due(&self) -> usize {
-        self.values_due
-    }
-
-    /// The node goes down: says so at the end, unless there is another reason for it.
-    pub fn go_down(&mut self) {
-        if self.last_word.is_empty() {
-            Responder::notice().refused(&mut self.last_word, ErrorCode::SHUTTING_DOWN, "");
-        }
-    }
-
-    /// Takes what is to be said before the connection is closed; empty: nothing.
-    pub fn take_last_word(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.last_word)
-    }
-
-    /// Memory of responses that aren't complete.
-    pub fn held_bytes(&self) -> usize {
-        self.gathered_bytes
-    }
-
-    /// All memory that it holds.
-    #[inline]
-    pub fn memory_bytes(&self) -> usize {
-        let calls = self.calls.capacity() * size_of::<Option<Call>>();
-        let due = self.values_due * many::BYTES_PER_KEY;
-        self.gathered_bytes + due + calls + self.free.capacity() * size_of::<u32>()
-    }
-
-    /// Has the client told why its connection is closed.
-    pub fn dismiss(&mut self, reason: &str) {
-        self.last_word.clear();
-        Responder::notice().refused(&mut self.last_word, ErrorCode::BUSY, reason);
-    }
-
-    /// Adds a call of the request that is being taken in.
-    fn insert(&mut self, mut call: Call) -> usize {
-        call.terms = self.terms;
-        self.values_due += call.terms.values;
-        match self.free.pop() {
-            Some(place) => {
-                self.calls[place as usize] = Some(call);
-                place as usize
-            }
-            None => {
-                if self.calls.capacity() == 0 {
-                    self.calls.reserve_exact(self.calls_next);
-                    self.free.reserve_exact(self.calls_next);
-                }
-                self.calls.push(Some(call));
-                self.calls.len() - 1
-            }
-        }
-    }
-
-    fn remove(&mut self, place: usize) -> Option<Call> {
-        let call = self.calls.get_mut(place)?.take()?;
-        self.free.push(place as u32);
-        self.values_due -= call.terms.values;
-        self.gathered_bytes -= call.gather.as_ref().map_or(0, |gather| gather.bytes());
-        if self.in_flight() == 0 && self.calls.capacity() > KEEP_CALLS_MAX {
-            self.calls_next = self.calls.capacity() / 2;
-            (self.calls, self.free) = (Vec::new(), Vec::new());
-        }
-        Some(call)
-    }
-
-    fn request(place: usize, part: usize) -> u64 {
-        (place as u64) << PART_BITS | part as u64
-    }
-
-    fn parts(request: u64) -> (usize, usize) {
-        ((request >> PART_BITS) as usize, (request & ((1 << PART_BITS) - 1)) as usize)
-    }
-}
+use translate::on_one_key;
+use waiting::deadline_us;
 
 /// Takes in what was received.
 pub fn received(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, bytes: &[u8]) -> session::Taken {
@@ -273,30 +110,6 @@ fn is_fresh(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) -> bool {
     with(turn, conn, |wire| !wire.spoken).unwrap_or_default()
 }
 
-/// No more input; the end comes when everything is answered.
-fn close(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) {
-    if let Some(session) = turn.hub.sessions.get(conn) {
-        session.closing = true;
-    }
-}
-
-/// The session of a connection, if it is there and speaks this protocol.
-fn with<T>(
-    turn: &mut Turn<'_, impl Sockets>,
-    conn: ConnId,
-    work: impl FnOnce(&mut WireSession) -> T,
-) -> Option<T> {
-    match &mut turn.hub.sessions.get(conn)?.dialogue {
-        Dialogue::Wire(wire) => Some(work(wire)),
-        Dialogue::Resp(_) => None,
-    }
-}
-
-fn ticket(conn: ConnId, place: usize, part: usize) -> Ticket {
-    let owner = Owner::Connection { index: conn.index(), generation: conn.generation() };
-    owner.ticket(WireSession::request(place, part))
-}
-
 fn run(
     turn: &mut Turn<'_, impl Sockets>,
     conn: ConnId,
@@ -360,90 +173,4 @@ fn single(
         turn.submit_single(conn, core, ticket(conn, place, 0), request);
     }
     Taken::Yes
-}
-
-/// What a command asks of one key's partition; `None` if it isn't about one key.
-fn on_one_key<'a>(command: &Command<'a>) -> Option<(&'a [u8], Op<'a>)> {
-    let update = |key, update| Some((key, Op::Update { key, update }));
-    match *command {
-        Command::Get { key } | Command::Exists { key } => Some((key, Op::Get { key })),
-        Command::Put { key, value, expiry, condition, want_old } => {
-            let (expiry, condition) = (put_expiry(expiry), self::condition(condition));
-            update(key, Update::Put { value, expiry, condition, want_old })
-        }
-        Command::Delete { key, condition, want_old, want_existed } => {
-            update(key, Update::Delete { condition: self::condition(condition), want_old, want_existed })
-        }
-        Command::Increment { key, by } => update(key, Update::Increment { by }),
-        Command::Expire { key, expiry } => {
-            let (expiry, condition) = (put_expiry(expiry), ExpireCondition::None);
-            update(key, Update::Expire { expiry, condition, want_old: false })
-        }
-        _ => None,
-    }
-}
-
-fn put_expiry(expiry: Expiry) -> PutExpiry {
-    match expiry {
-        Expiry::Never => PutExpiry::Never,
-        Expiry::After(ms) => PutExpiry::After(ms),
-        Expiry::At(ms) => PutExpiry::At(ms),
-        Expiry::Keep => PutExpiry::Keep,
-    }
-}
-
-fn condition(condition: Condition) -> request::Condition {
-    match condition {
-        Condition::None => request::Condition::None,
-        Condition::Absent => request::Condition::Absent,
-        Condition::Present => request::Condition::Present,
-        Condition::Version(version) => request::Condition::Version(Version(version)),
-    }
-}
-
-/// Whether an answer to this opcode says only that it is done.
-fn says_done(responder: Responder) -> bool {
-    matches!(responder.opcode(), Some(Opcode::Expire | Opcode::Clear))
-}
-
-/// Holds a connection that has too many walks under way.
-fn has_room_for_walk(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) -> bool {
-    let has_room = with(turn, conn, |wire| wire.walks < WALKS_MAX).unwrap_or(true);
-    if !has_room {
-        turn.hub.hold(turn.io, conn, Hold::Barrier);
-    }
-    has_room
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::Session;
-    use super::super::limits::{self, IN_FLIGHT_MAX};
-    use super::*;
-
-    /// How many requests of a kind a new connection has under way when it is full.
-    fn taken_in(command: &Command<'_>) -> usize {
-        let conn = ConnId::from_u64(0);
-        let mut session = Session::new(conn, Dialogue::Wire(WireSession::default()), false);
-        while !session.is_full() {
-            let Dialogue::Wire(wire) = &mut session.dialogue else { unreachable!("it was made one") };
-            wire.terms = Terms::of(command, u64::MAX);
-            let responder = Responder::for_parts(1, command.opcode() as u8, false);
-            wire.insert(Call::new(responder, Class::Write, 0));
-        }
-        session.in_flight()
-    }
-
-    #[test]
-    fn a_new_connection_takes_in_all_the_writes_it_may_and_reads_in_a_slow_start() {
-        let (expiry, condition) = (Expiry::Never, Condition::None);
-        let put = |want_old| Command::Put { key: b"k", value: b"v", expiry, condition, want_old };
-        assert_eq!(taken_in(&put(false)), IN_FLIGHT_MAX);
-        assert_eq!(limits::wire(0, 0).in_flight_max as usize, IN_FLIGHT_MAX, "as HELLO tells");
-        assert_eq!(taken_in(&put(true)), 8);
-        assert_eq!(taken_in(&Command::Get { key: b"k" }), 8);
-        let mut keys = pinion_net::wire::KeyListBuilder::default();
-        (0..5).for_each(|_| keys.push(b"k").unwrap());
-        assert_eq!(taken_in(&Command::MultiGet { keys: keys.list() }), 2);
-    }
 }

@@ -1,6 +1,6 @@
 //! Requests about the connection and the server: HELLO, PING, INFO.
 
-use super::{close, with};
+use super::common::{close, with};
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
 use crate::session::settled::{Ending, Settled};

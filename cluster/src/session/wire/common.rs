@@ -1,0 +1,54 @@
+//! What requests have in common: they know their connection, and may have to wait.
+
+use super::state::WireSession;
+use crate::core::owners::Owner;
+use crate::core::sockets::Sockets;
+use crate::core::turn::Turn;
+use crate::session::{Dialogue, Hold};
+use pinion_engine::shard::request::Ticket;
+use pinion_net::reactor::ConnId;
+
+/// Walks that one connection may have under way.
+const WALKS_MAX: usize = 4;
+
+/// What became of a request that was presented.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// It was taken in.
+    Yes,
+    /// Something must come first; it will be presented again.
+    NotYet,
+}
+
+/// No more input; the end comes when everything is answered.
+pub(super) fn close(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) {
+    if let Some(session) = turn.hub.sessions.get(conn) {
+        session.closing = true;
+    }
+}
+
+/// The session of a connection, if it is there and speaks this protocol.
+pub(super) fn with<T>(
+    turn: &mut Turn<'_, impl Sockets>,
+    conn: ConnId,
+    work: impl FnOnce(&mut WireSession) -> T,
+) -> Option<T> {
+    match &mut turn.hub.sessions.get(conn)?.dialogue {
+        Dialogue::Wire(wire) => Some(work(wire)),
+        Dialogue::Resp(_) => None,
+    }
+}
+
+pub(super) fn ticket(conn: ConnId, place: usize, part: usize) -> Ticket {
+    let owner = Owner::Connection { index: conn.index(), generation: conn.generation() };
+    owner.ticket(WireSession::request(place, part))
+}
+
+/// Holds a connection that has too many walks under way.
+pub(super) fn has_room_for_walk(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) -> bool {
+    let has_room = with(turn, conn, |wire| wire.walks < WALKS_MAX).unwrap_or(true);
+    if !has_room {
+        turn.hub.hold(turn.io, conn, Hold::Barrier);
+    }
+    has_room
+}

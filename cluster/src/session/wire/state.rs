@@ -1,0 +1,197 @@
+//! What is remembered of a connection that speaks the binary protocol, and of its requests until they are answered.
+
+use super::gather::{BYTES_PER_KEY, Gather};
+use super::waiting::Waiting;
+use crate::stats::Class;
+use pinion_net::wire::{Command, ErrorCode, Responder};
+
+/// A table of calls above this size gives its memory back when it empties.
+const KEEP_CALLS_MAX: usize = 16;
+
+const PART_BITS: u32 = 24;
+
+/// What is remembered of a request until it is answered.
+pub(super) struct Call {
+    pub(super) responder: Responder,
+    pub(super) class: Class,
+    pub(super) started_us: u64,
+    /// A key that wasn't there is answered as not found.
+    pub(super) want_existed: bool,
+    pub(super) terms: Terms,
+    /// What a cursor of its scan is bound to.
+    pub(super) seal: u32,
+    pub(super) gather: Option<Box<Gather>>,
+}
+
+impl Call {
+    pub(super) fn new(responder: Responder, class: Class, started_us: u64) -> Call {
+        let terms = Terms::default();
+        Call { responder, class, started_us, want_existed: false, terms, seal: 0, gather: None }
+    }
+}
+
+/// What a request says of its answer, whatever it asks for.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Terms {
+    /// Values that it may carry.
+    pub(super) values: usize,
+    /// When nobody waits for it any more, by the clock of the turns.
+    pub(super) deadline_us: u64,
+}
+
+impl Terms {
+    #[inline]
+    pub(super) fn of(command: &Command<'_>, deadline_us: u64) -> Terms {
+        let values = match command {
+            Command::MultiGet { keys } => keys.len().max(1),
+            Command::Put { want_old, .. } | Command::Delete { want_old, .. } => usize::from(*want_old),
+            command => usize::from(command.opcode().is_read()),
+        };
+        Terms { values, deadline_us }
+    }
+}
+
+/// What a connection of this kind has.
+#[derive(Default)]
+pub struct WireSession {
+    pub(super) calls: Vec<Option<Call>>,
+    pub(super) free: Vec<u32>,
+    /// Room for so many calls is made when the first comes: half of what was given back last, so that a client that goes on
+    /// with as many doubles it once, and one that doesn't comes down.
+    pub(super) calls_next: usize,
+    /// Sum of [`Terms::values`].
+    pub(super) values_due: usize,
+    /// Of the request that is being taken in.
+    pub(super) terms: Terms,
+    pub(super) waiting: Waiting,
+    /// A frame has come.
+    pub(super) spoken: bool,
+    /// HELLO was agreed on.
+    pub(super) greeted: bool,
+    /// Responses carry checksums of key and value.
+    pub(super) checked: bool,
+    pub(super) walks: usize,
+    /// Bytes of values that wait for the rest of their response.
+    pub(super) gathered_bytes: usize,
+    pub(super) wrote_to: Option<usize>,
+    /// What is said when everything that was taken in is answered, before the connection is closed.
+    pub(super) last_word: Vec<u8>,
+}
+
+impl WireSession {
+    /// Requests without a response.
+    pub fn in_flight(&self) -> usize {
+        self.calls.len() - self.free.len()
+    }
+
+    /// Requests without a response whose response may carry values.
+    pub fn values_due(&self) -> usize {
+        self.values_due
+    }
+
+    /// The node goes down: says so at the end, unless there is another reason for it.
+    pub fn go_down(&mut self) {
+        if self.last_word.is_empty() {
+            Responder::notice().refused(&mut self.last_word, ErrorCode::SHUTTING_DOWN, "");
+        }
+    }
+
+    /// Takes what is to be said before the connection is closed; empty: nothing.
+    pub fn take_last_word(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.last_word)
+    }
+
+    /// Memory of responses that aren't complete.
+    pub fn held_bytes(&self) -> usize {
+        self.gathered_bytes
+    }
+
+    /// All memory that it holds.
+    #[inline]
+    pub fn memory_bytes(&self) -> usize {
+        let calls = self.calls.capacity() * size_of::<Option<Call>>();
+        let due = self.values_due * BYTES_PER_KEY;
+        self.gathered_bytes + due + calls + self.free.capacity() * size_of::<u32>()
+    }
+
+    /// Has the client told why its connection is closed.
+    pub fn dismiss(&mut self, reason: &str) {
+        self.last_word.clear();
+        Responder::notice().refused(&mut self.last_word, ErrorCode::BUSY, reason);
+    }
+
+    /// Adds a call of the request that is being taken in.
+    pub(super) fn insert(&mut self, mut call: Call) -> usize {
+        call.terms = self.terms;
+        self.values_due += call.terms.values;
+        match self.free.pop() {
+            Some(place) => {
+                self.calls[place as usize] = Some(call);
+                place as usize
+            }
+            None => {
+                if self.calls.capacity() == 0 {
+                    self.calls.reserve_exact(self.calls_next);
+                    self.free.reserve_exact(self.calls_next);
+                }
+                self.calls.push(Some(call));
+                self.calls.len() - 1
+            }
+        }
+    }
+
+    pub(super) fn remove(&mut self, place: usize) -> Option<Call> {
+        let call = self.calls.get_mut(place)?.take()?;
+        self.free.push(place as u32);
+        self.values_due -= call.terms.values;
+        self.gathered_bytes -= call.gather.as_ref().map_or(0, |gather| gather.bytes());
+        if self.in_flight() == 0 && self.calls.capacity() > KEEP_CALLS_MAX {
+            self.calls_next = self.calls.capacity() / 2;
+            (self.calls, self.free) = (Vec::new(), Vec::new());
+        }
+        Some(call)
+    }
+
+    pub(super) fn request(place: usize, part: usize) -> u64 {
+        (place as u64) << PART_BITS | part as u64
+    }
+
+    pub(super) fn parts(request: u64) -> (usize, usize) {
+        ((request >> PART_BITS) as usize, (request & ((1 << PART_BITS) - 1)) as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::limits::{self, IN_FLIGHT_MAX};
+    use crate::session::{Dialogue, Session};
+    use pinion_net::reactor::ConnId;
+    use pinion_net::wire::{Condition, Expiry};
+
+    /// How many requests of a kind a new connection has under way when it is full.
+    fn taken_in(command: &Command<'_>) -> usize {
+        let conn = ConnId::from_u64(0);
+        let mut session = Session::new(conn, Dialogue::Wire(WireSession::default()), false);
+        while !session.is_full() {
+            let Dialogue::Wire(wire) = &mut session.dialogue else { unreachable!("it was made one") };
+            wire.terms = Terms::of(command, u64::MAX);
+            let responder = Responder::for_parts(1, command.opcode() as u8, false);
+            wire.insert(Call::new(responder, Class::Write, 0));
+        }
+        session.in_flight()
+    }
+
+    #[test]
+    fn a_new_connection_takes_in_all_the_writes_it_may_and_reads_in_a_slow_start() {
+        let (expiry, condition) = (Expiry::Never, Condition::None);
+        let put = |want_old| Command::Put { key: b"k", value: b"v", expiry, condition, want_old };
+        assert_eq!(taken_in(&put(false)), IN_FLIGHT_MAX);
+        assert_eq!(limits::wire(0, 0).in_flight_max as usize, IN_FLIGHT_MAX, "as HELLO tells");
+        assert_eq!(taken_in(&put(true)), 8);
+        assert_eq!(taken_in(&Command::Get { key: b"k" }), 8);
+        let mut keys = pinion_net::wire::KeyListBuilder::default();
+        (0..5).for_each(|_| keys.push(b"k").unwrap());
+        assert_eq!(taken_in(&Command::MultiGet { keys: keys.list() }), 2);
+    }
+}
