@@ -80,3 +80,9 @@ impl Error {
         Error::Io { operation, file: file.to_string(), dir: dir.to_string(), source }
     }
 }
+
+/// Whether a request failed only because the disk, or the quota, is used up.
+pub(crate) fn is_without_room(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+}

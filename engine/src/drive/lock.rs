@@ -7,7 +7,7 @@
 
 use super::owned;
 use crate::error::Error;
-use crate::manifest::is_without_room;
+use crate::error::is_without_room;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};

@@ -2,7 +2,8 @@
 
 use crate::key::Version;
 use crate::table::Compression;
-use crate::tree::{Snapshots, TreeOptions};
+use crate::tree::options::TreeOptions;
+use crate::tree::snapshots::Snapshots;
 use std::ops::Range;
 
 /// What a flush or a merge depends on besides its inputs.

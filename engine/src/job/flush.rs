@@ -1,13 +1,16 @@
 //! Writing frozen memtables as tables of level 0.
 
+use super::context::JobContext;
 use super::merge_iter::{Cursor, LoserTree};
 use super::retention::{RetentionRule, surviving_range_tombstones};
 use super::sink::Sink;
+use super::step::{Job, JobKind, JobOutput, JobStep};
 use super::table_writer::Progress;
-use super::{IoCompletion, IoRequest, Job, JobContext, JobKind, JobOutput, JobStep};
+use crate::io::{IoCompletion, IoRequest};
 use crate::key::{Entry, RangeTombstone, Version};
 use crate::memtable::{Memtable, MemtableIter};
-use crate::tree::{KeyRanges, RangeTombstones};
+use crate::tree::key_ranges::KeyRanges;
+use crate::tree::range_tombstones::RangeTombstones;
 use std::sync::Arc;
 
 /// Writes memtables, merged, as tables of level 0 in key order. Superseded entries that no snapshot needs are left out;

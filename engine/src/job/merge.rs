@@ -1,15 +1,17 @@
 //! Merging tables into the next level.
 
+use super::context::JobContext;
 use super::input::RunInput;
 use super::merge_iter::LoserTree;
 use super::retention::{RetentionRule, surviving_range_tombstones};
 use super::sink::Sink;
+use super::step::{Job, JobKind, JobOutput, JobStep};
 use super::table_writer::{Progress, WRITER_TOKEN};
-use super::{IoCompletion, IoRequest, Job, JobContext, JobKind, JobOutput, JobStep};
 use crate::error::Error;
+use crate::io::{IoCompletion, IoRequest};
 use crate::key::RangeTombstone;
 use crate::table::Table;
-use crate::tree::{MergePlan, MergeReason};
+use crate::tree::plan::{MergePlan, MergeReason};
 use std::sync::Arc;
 
 /// Carries out a [`MergePlan`]. Its memory is bounded: two pieces per input run, eight writes.

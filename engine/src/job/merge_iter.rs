@@ -5,7 +5,7 @@
 //! are compared only where those are equal.
 
 use crate::key::Entry;
-use crate::tree::Head;
+use crate::tree::head::Head;
 use std::cmp::Ordering;
 
 /// Something that stands at an entry and can move on, in storage order.

@@ -1,9 +1,9 @@
 //! Making tables resident, or not any more.
 
+use super::step::{Job, JobKind, JobOutput, JobStep};
 use super::table_writer::io_error;
-use super::{IoCompletion, IoRequest, Job, JobKind, JobOutput, JobStep};
 use crate::error::Error;
-use crate::io::{FileName, IoOutput, Token};
+use crate::io::{FileName, IoCompletion, IoOutput, IoRequest, Token};
 use crate::table::Table;
 use std::collections::VecDeque;
 use std::sync::Arc;

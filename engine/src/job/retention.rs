@@ -14,7 +14,9 @@
 //! table outside the merge may hold older entries in its range.
 
 use crate::key::{Entry, Kind, Partition, Prefix, RangeTombstone, Version};
-use crate::tree::{KeyRanges, RangeTombstones, Snapshots};
+use crate::tree::key_ranges::KeyRanges;
+use crate::tree::range_tombstones::RangeTombstones;
+use crate::tree::snapshots::Snapshots;
 
 /// What becomes of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

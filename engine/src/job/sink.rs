@@ -1,8 +1,9 @@
 //! Where the sorted entries of a flush or a merge go: judged, then written.
 
+use super::context::JobContext;
 use super::retention::{Retention, RetentionRule, Verdict};
 use super::table_writer::TableWriter;
-use super::{IoRequest, JobContext};
+use crate::io::IoRequest;
 use crate::key::{Entry, Kind, Stamp};
 
 /// Finished bytes are handed on every so many bytes of entries.

@@ -12,7 +12,7 @@
 use crate::aligned::AlignedBuf;
 use crate::error::Error;
 use crate::io::{FileName, IoCompletion, IoOutput, IoRequest, Token};
-use crate::job::JobContext;
+use crate::job::context::JobContext;
 use crate::key::{Entry, RangeTombstone};
 use crate::table::{Compression, FinishedTable, Table, TableBuilder};
 use std::collections::VecDeque;

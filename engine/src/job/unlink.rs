@@ -1,9 +1,9 @@
 //! Removing files that nothing refers to any more.
 
+use super::step::{Job, JobKind, JobOutput, JobStep};
 use super::table_writer::io_error;
-use super::{IoCompletion, IoRequest, Job, JobKind, JobOutput, JobStep};
 use crate::error::Error;
-use crate::io::{FileName, Token};
+use crate::io::{FileName, IoCompletion, IoRequest, Token};
 use crate::table::Table;
 use std::any::Any;
 use std::io::ErrorKind;

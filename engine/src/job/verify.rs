@@ -1,9 +1,9 @@
 //! Reading tables back from the device against their checksums.
 
 use super::pieces::Pieces;
-use super::{IoCompletion, IoRequest, Job, JobKind, JobOutput, JobStep};
+use super::step::{Job, JobKind, JobOutput, JobStep};
 use crate::error::Error;
-use crate::io::Token;
+use crate::io::{IoCompletion, IoRequest, Token};
 use crate::table::{Table, Verifier};
 use std::sync::Arc;
 

@@ -2,13 +2,15 @@
 
 use super::format::{NoHeader, Previous, SEGMENT_HEADER, SegmentHeader};
 use super::inventory::{Inventory, Link};
+use super::options::LogOptions;
+use super::position::LogPosition;
 use super::segments::{SPARES_MAX, Segment, Segments};
-use super::{Log, LogOptions, LogPosition};
+use super::writer::Log;
 use crate::Error;
 use crate::aligned::ALIGN;
 use crate::dir::{Dir, rewrite};
+use crate::error::is_without_room;
 use crate::io::FileName;
-use crate::manifest::is_without_room;
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::io;

@@ -5,7 +5,7 @@
 //! believed of which none tells. Entries carry shard time alone: between two clock records all clocks go on alike.
 
 use super::batch::{Batch, BatchBuilder};
-use super::{Record, RecordKind};
+use super::record::{Record, RecordKind};
 use crate::clock::{ClockStamp, STAMP_BYTES};
 
 /// The payload of a clock record: a batch without operations, as builds before this one know it, and the stamp.

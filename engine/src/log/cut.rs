@@ -9,10 +9,10 @@
 //! claims no more than was durable. So the log takes commits again only when its owner says that nothing
 //! depends on that stretch ([`Log::resume`]).
 
-use super::LogPosition;
 use super::flight::LogEvent;
 use super::format::{Previous, SEGMENT_HEADER, SegmentHeader};
 use super::part::{Made, Tail};
+use super::position::LogPosition;
 use super::segments::Segment;
 use super::writer::Log;
 use crate::aligned::AlignedBuf;

@@ -2,8 +2,9 @@
 
 use super::format::SEGMENT_HEADER;
 use super::inventory::Inventory;
+use super::position::LogPosition;
 use super::reader::SegmentReader;
-use super::{LogPosition, Record};
+use super::record::Record;
 use crate::Error;
 use crate::dir::Dir;
 use crate::io::FileName;

@@ -1,8 +1,8 @@
 //! A commit in flight, and syncs: what the log has asked for and what the completions mean.
 
-use super::LogPosition;
 use super::cut::Cut;
 use super::part::{Made, Part};
+use super::position::LogPosition;
 use super::writer::Log;
 use crate::io::{FileName, IoCompletion, IoOutput, IoRequest, Token};
 use std::collections::VecDeque;

@@ -3,7 +3,8 @@
 //! Every checksum starts from the place it is written at (shard, file, generation, offset), so bytes that
 //! lie anywhere else, or that an earlier life of a recycled file left behind, never check out.
 
-use super::{LogPosition, Record, RecordKind};
+use super::position::LogPosition;
+use super::record::{Record, RecordKind};
 use crate::key::Partition;
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};

@@ -13,8 +13,10 @@
 
 use super::format::{COMMIT_HEADER, NoHeader, Previous, SEGMENT_HEADER, SegmentHeader};
 use super::inventory::{Inventory, LogFile};
+use super::options::LogOptions;
+use super::position::{Extent, LogPosition};
 use super::reader::SegmentReader;
-use super::{Extent, LogOptions, LogPosition, RecordKind};
+use super::record::RecordKind;
 use crate::Error;
 use crate::dir::Dir;
 use crate::key::Partition;

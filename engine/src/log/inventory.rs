@@ -5,8 +5,9 @@
 //! names a segment at which the chain starts and one that it reaches at least, so no end of it goes unmissed either.
 
 use super::format::{NoHeader, SEGMENT_HEADER, SegmentHeader};
+use super::options::LogOptions;
+use super::position::{Extent, LogPosition, Reached};
 use super::reader::SegmentReader;
-use super::{Extent, LogOptions, LogPosition, Reached};
 use crate::Error;
 use crate::dir::{Dir, repair_hint};
 use crate::io::FileName;

@@ -25,8 +25,11 @@ mod flight;
 mod format;
 mod headers;
 mod inventory;
+mod options;
 mod part;
+pub(crate) mod position;
 mod reader;
+mod record;
 mod recovery;
 mod remains;
 mod repair;
@@ -39,139 +42,15 @@ pub use batch::{Batch, BatchBuilder, BatchOp, BatchOps};
 pub use clock::{clock_behind, clock_payload};
 pub use dump::{DumpItem, dump};
 pub use flight::{CommitId, LogEvent};
+pub use options::LogOptions;
+pub use position::{Extent, LogPosition, Reached};
+pub use record::{Record, RecordKind};
 pub use recovery::recover;
 pub use remains::{Hole, Remains, read_remains};
 pub use repair::{Dropped, RepairReport, repair};
 pub use replay::{Replayed, check_segments, replay};
 pub use segment_job::SegmentJob;
 pub use writer::Log;
-
-use crate::Error;
-use crate::aligned::ALIGN;
-use crate::key::Partition;
-
-/// A place in the log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct LogPosition {
-    /// Generation of the segment. The default, 0, is before every segment.
-    pub segment: u64,
-    /// Offset in the segment's file, in bytes.
-    pub offset: u32,
-}
-
-/// A segment that the log has begun for good: its header was durable, so it, or a newer one, is there ever after.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Reached {
-    /// Its generation. The default, 0, is before every segment.
-    pub generation: u64,
-    /// The number of its file.
-    pub file: u64,
-}
-
-/// What the durable manifest knows of the log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Extent {
-    /// Where it starts: segments before are reused or removed. The default is its beginning.
-    pub start: LogPosition,
-    /// The newest segment that the manifest heard of. The log may have gone on since.
-    pub reached: Reached,
-}
-
-impl From<LogPosition> for Extent {
-    fn from(start: LogPosition) -> Extent {
-        Extent { start, ..Extent::default() }
-    }
-}
-
-/// What a record is. The last two are reserved for consensus; a solo group doesn't write them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum RecordKind {
-    /// A write batch at its term and index: the payload is a [`Batch`].
-    Entry = 1,
-    /// A reading of the proposer's clocks, so that time goes on while nothing is written: [`clock_payload`].
-    Clock = 2,
-    /// A group's term, vote and commit index.
-    HardState = 3,
-    /// An entry copied to the head of the log so that its segment can go; it deletes nothing.
-    Copy = 4,
-}
-
-impl RecordKind {
-    /// The kind a stored byte stands for.
-    pub fn from_byte(byte: u8) -> Option<RecordKind> {
-        match byte {
-            1 => Some(RecordKind::Entry),
-            2 => Some(RecordKind::Clock),
-            3 => Some(RecordKind::HardState),
-            4 => Some(RecordKind::Copy),
-            _ => None,
-        }
-    }
-}
-
-/// One record of one group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Record<'a> {
-    /// The group: its partition.
-    pub group: Partition,
-    /// What it is.
-    pub kind: RecordKind,
-    /// The term it was proposed in; 1 in a solo group.
-    pub term: u64,
-    /// Its place in the group's order.
-    pub index: u64,
-    /// Its content, at most 1 GiB.
-    pub payload: &'a [u8],
-}
-
-impl Record<'_> {
-    /// Whether it is what its group goes on with behind entry `applied_index`; the error says what is.
-    pub(crate) fn check_follows(&self, applied_index: u64) -> Result<(), String> {
-        let next = applied_index + 1;
-        if self.index == next {
-            return Ok(());
-        }
-        let (partition, index) = (self.group.0, self.index);
-        Err(format!("partition {partition} goes on with entry {index}, but {next} is next"))
-    }
-}
-
-/// How a log is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LogOptions {
-    /// Identifies the shard's directory; a file of another shard is refused.
-    pub shard_id: [u8; 16],
-    /// Writes start and end at multiples of 4096 bytes (O_DIRECT); otherwise of 8.
-    pub direct: bool,
-    /// Size of a segment in bytes, a multiple of 4096; at least twice the largest record, or large records
-    /// get segments of their own size that aren't recycled.
-    pub segment_bytes: u32,
-    /// Buffers up to this size are kept for reuse, bytes.
-    pub kept_bytes: usize,
-}
-
-impl LogOptions {
-    /// Segments of 32 MiB.
-    pub const SEGMENT_BYTES: u32 = 32 << 20;
-
-    /// The defaults.
-    pub fn new(shard_id: [u8; 16], direct: bool) -> LogOptions {
-        let segment_bytes = LogOptions::SEGMENT_BYTES;
-        LogOptions { shard_id, direct, segment_bytes, kept_bytes: 4 << 20 }
-    }
-
-    /// Refuses sizes that can't work.
-    fn check(&self) -> Result<(), Error> {
-        let bytes = self.segment_bytes;
-        if !bytes.is_multiple_of(ALIGN as u32) || !(4 * ALIGN as u32..=1 << 31).contains(&bytes) {
-            return Err(Error::Limit(format!(
-                "a log segment of {bytes} bytes isn't possible; choose a multiple of 4096 from 16 KiB to 2 GiB"
-            )));
-        }
-        Ok(())
-    }
-}
 
 #[cfg(test)]
 mod tests;

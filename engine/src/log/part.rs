@@ -2,7 +2,9 @@
 
 use super::format::{COMMIT_HEADER, Commit, Previous, SEGMENT_HEADER, STEP, Seed, SegmentHeader};
 use super::format::{encode_record, record_bytes};
-use super::{LogOptions, LogPosition, Record};
+use super::options::LogOptions;
+use super::position::LogPosition;
+use super::record::Record;
 use crate::aligned::{ALIGN, AlignedBuf};
 
 /// Where the next part starts.

@@ -1,7 +1,8 @@
 //! Reads one segment: its commits in order, and what lies behind a bad one.
 
 use super::format::{COMMIT_HEADER, COMMIT_MAGIC, Commit, STEP, Seed};
-use super::{LogPosition, Record};
+use super::position::LogPosition;
+use super::record::Record;
 use crate::Error;
 use crate::dir::Dir;
 use crate::io::FileName;

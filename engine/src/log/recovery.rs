@@ -13,8 +13,11 @@
 use super::begin::begin_generation;
 use super::format::SEGMENT_HEADER;
 use super::inventory::{Inventory, Link, LogFile};
+use super::options::LogOptions;
+use super::position::{Extent, LogPosition};
 use super::reader::{Bad, SegmentReader};
-use super::{Extent, Log, LogOptions, LogPosition, Record};
+use super::record::Record;
+use super::writer::Log;
 use crate::Error;
 use crate::dir::{Dir, repair_hint};
 use crate::io::FileName;

@@ -1,8 +1,10 @@
 //! Reading the log as [`super::recover`] does, without beginning a new generation: for inspection.
 
 use super::inventory::Inventory;
+use super::options::LogOptions;
+use super::position::{Extent, LogPosition};
+use super::record::Record;
 use super::recovery::{read_chain, read_leftovers};
-use super::{Extent, LogOptions, LogPosition, Record};
 use crate::Error;
 use crate::dir::Dir;
 

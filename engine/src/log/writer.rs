@@ -9,9 +9,12 @@
 use super::cut::Cut;
 use super::flight::{CommitId, Syncing, Tokens, Writing};
 use super::format::{COMMIT_HEADER, Previous, SEGMENT_HEADER, record_bytes};
+use super::options::LogOptions;
 use super::part::{Made, Part, SegmentStart, Tail, padded};
+use super::position::{LogPosition, Reached};
+use super::record::Record;
+use super::segment_job::SegmentJob;
 use super::segments::{NextFile, Segment, Segments};
-use super::{LogOptions, LogPosition, Reached, Record, SegmentJob};
 use crate::aligned::AlignedBuf;
 use crate::io::{FileName, IoRequest};
 use std::collections::VecDeque;

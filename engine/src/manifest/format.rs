@@ -4,7 +4,7 @@ use super::state::{Edit, GroupState, Membership, TableEntry};
 use crate::aligned::{ALIGN, AlignedBuf};
 use crate::clock::{ClockStamp, STAMP_BYTES};
 use crate::key::{Incarnation, Partition, Version};
-use crate::log::{LogPosition, Reached};
+use crate::log::position::{LogPosition, Reached};
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 

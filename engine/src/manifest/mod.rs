@@ -20,7 +20,6 @@ mod writer;
 pub(crate) use recovery::without_manifest;
 pub use repair::{ManifestDump, ManifestRepair};
 pub use state::{Edit, GroupState, ManifestState, Membership, TableEntry};
-pub(crate) use writer::is_without_room;
 pub use writer::{Manifest, ManifestEvent};
 
 #[cfg(test)]

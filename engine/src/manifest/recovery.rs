@@ -1,11 +1,13 @@
 //! Reading a manifest back.
 
 use super::format::{BLOCK, FORMAT_VERSION, HeaderFault, ManifestRecord, Place, RecordKind, parse_header};
-use super::writer::{encode_file, is_without_room};
-use super::{Manifest, ManifestState};
+use super::state::ManifestState;
+use super::writer::Manifest;
+use super::writer::encode_file;
 use crate::Error;
 use crate::aligned::AlignedBuf;
 use crate::dir::{Dir, repair_hint, rewrite};
+use crate::error::is_without_room;
 use crate::io::FileName;
 
 /// A manifest that reached this sequence number isn't written on.

@@ -6,7 +6,8 @@
 
 use super::format::{Place, RecordKind};
 use super::recovery::{Content, list, newest, start_file, without_manifest};
-use super::{Edit, Manifest, ManifestState};
+use super::state::{Edit, ManifestState};
+use super::writer::Manifest;
 use crate::Error;
 use crate::dir::Dir;
 use crate::io::FileName;

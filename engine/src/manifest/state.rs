@@ -3,7 +3,7 @@
 use crate::clock::ClockStamp;
 use crate::io::FileName;
 use crate::key::{Incarnation, Partition, Version};
-use crate::log::{Extent, LogPosition, Reached};
+use crate::log::position::{Extent, LogPosition, Reached};
 use std::collections::BTreeMap;
 
 /// A table of the tree.

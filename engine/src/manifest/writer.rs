@@ -334,12 +334,6 @@ impl Manifest {
     }
 }
 
-/// Whether a request failed only because the disk, or the quota, is used up.
-pub(crate) fn is_without_room(error: &io::Error) -> bool {
-    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
-}
-
 /// Writes a whole file that says `state` into `buf`.
 pub(super) fn encode_file(place: Place, sequence: u64, state: &ManifestState, buf: &mut AlignedBuf) {
     place.encode_header(buf);

@@ -12,7 +12,7 @@
 use super::Shard;
 use super::background::{Install, RETRY_US};
 use super::options::Durability;
-use crate::manifest::is_without_room;
+use crate::error::is_without_room;
 use std::io;
 
 /// The longest pause between two attempts.

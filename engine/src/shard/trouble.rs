@@ -9,7 +9,7 @@
 
 use super::Shard;
 use crate::error::Error;
-use crate::manifest::is_without_room;
+use crate::error::is_without_room;
 use std::collections::{HashMap, HashSet};
 use std::io::ErrorKind;
 

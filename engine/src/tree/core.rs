@@ -1,6 +1,8 @@
 //! The tree: which tables there are, and how a point read goes through them.
 
-use super::{Head, Level, RangeTombstones};
+use super::head::Head;
+use super::level::Level;
+use super::range_tombstones::RangeTombstones;
 use crate::Error;
 use crate::io::FileName;
 use crate::key::Version;

@@ -1,8 +1,10 @@
 //! Picking merges that give space back: tombstones, expired values, and what range tombstones delete.
 
+use super::core::LEVELS;
 use super::pick::Picker;
 use super::plan::hull;
-use super::{Fragment, LEVELS, MergePlan, MergeReason};
+use super::plan::{MergePlan, MergeReason};
+use super::range_tombstones::Fragment;
 use crate::job::retention::surviving_range_tombstones;
 use crate::key::{RangeTombstone, Version};
 use crate::table::{Table, TableMeta};

@@ -1,6 +1,6 @@
 //! The tables of one level.
 
-use super::Head;
+use super::head::Head;
 use crate::table::Table;
 use std::sync::Arc;
 

@@ -1,8 +1,10 @@
 //! Picking what of level 0 is merged into the base level.
 
+use super::level::Level;
+use super::options::TreeOptions;
 use super::pick::Picker;
 use super::plan::hull;
-use super::{Level, MergePlan, MergeReason, TreeOptions};
+use super::plan::{MergePlan, MergeReason};
 use crate::table::Table;
 use std::sync::Arc;
 

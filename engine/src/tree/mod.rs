@@ -9,21 +9,21 @@
 //! levels; and a range tombstone stays in some table for as long as any table may hold older entries in its
 //! range. Range tombstones stand in tables of their own, so they never widen the key range of another table.
 
-mod core;
+pub(crate) mod core;
 mod count;
 mod garbage;
-mod head;
-mod key_ranges;
-mod level;
+pub(crate) mod head;
+pub(crate) mod key_ranges;
+pub(crate) mod level;
 mod level0;
-mod options;
+pub(crate) mod options;
 mod pick;
-mod plan;
-mod range_tombstones;
+pub(crate) mod plan;
+pub(crate) mod range_tombstones;
 mod scan;
 mod scan_source;
 mod shape;
-mod snapshots;
+pub(crate) mod snapshots;
 mod stats;
 mod stream;
 

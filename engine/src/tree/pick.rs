@@ -6,7 +6,11 @@
 //! table, and since its inputs are all tables of two levels within one range of keys, two plans never
 //! write into the same range of a level. Level 0 is merged by one plan at a time.
 
-use super::{LEVELS, MergePlan, MergeReason, Shape, Snapshots, Tree, TreeOptions};
+use super::core::{LEVELS, Tree};
+use super::options::TreeOptions;
+use super::plan::{MergePlan, MergeReason};
+use super::shape::Shape;
+use super::snapshots::Snapshots;
 use crate::key::Version;
 use crate::table::Table;
 use std::collections::HashSet;

@@ -1,6 +1,9 @@
 //! A merge that was decided on: its inputs, and what it must know of the rest of the tree.
 
-use super::{KeyRanges, LEVELS, RangeTombstones, Tree, TreeOptions};
+use super::core::{LEVELS, Tree};
+use super::key_ranges::KeyRanges;
+use super::options::TreeOptions;
+use super::range_tombstones::RangeTombstones;
 use crate::job::retention::Outside;
 use crate::key::common_len;
 use crate::table::{Table, TableMeta};

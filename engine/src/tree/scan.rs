@@ -14,7 +14,7 @@
 
 use super::stream::{ScanData, ScanRange, Stand, Stream};
 use crate::Error;
-use crate::job::{Cursor, LoserTree};
+use crate::job::merge_iter::{Cursor, LoserTree};
 use crate::key::{Entry, Expiry, Stamp, Version, user_key};
 use crate::shard::request::{Page, Value};
 use crate::table::{BlockCache, BlockRef};

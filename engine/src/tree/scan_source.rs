@@ -2,7 +2,7 @@
 
 use super::scan::Ahead;
 use crate::Error;
-use crate::job::Cursor;
+use crate::job::merge_iter::Cursor;
 use crate::key::{Entry, Version};
 use crate::memtable::{Memtable, MemtableIter};
 use crate::table::{BlockCache, BlockCursor, BlockRef, Table};

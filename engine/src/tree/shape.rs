@@ -4,7 +4,8 @@
 //! one below, up to the first whose target fits `level_base_bytes`: the base. No level above the base
 //! holds anything, so level 0 can be merged straight into it.
 
-use super::{LEVELS, Tree, TreeOptions};
+use super::core::{LEVELS, Tree};
+use super::options::TreeOptions;
 
 /// The sizes of a tree's levels beside their targets, in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Figures of a tree for metrics.
 
-use super::Tree;
+use super::core::Tree;
 
 /// Figures of one level.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

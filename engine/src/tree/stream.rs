@@ -4,12 +4,12 @@
 //! unless that is a tombstone, has expired, or lies under a newer range tombstone. Many versions of one key and tables
 //! under a range tombstone are jumped over.
 
-use super::Tree;
+use super::core::Tree;
 use super::range_tombstones::{Fragment, RangeTombstones};
 use super::scan::Ahead;
 use super::scan_source::Source;
 use crate::Error;
-use crate::job::{Cursor, LoserTree};
+use crate::job::merge_iter::{Cursor, LoserTree};
 use crate::key::{Entry, Kind, Prefix, Version, common_len};
 use crate::memtable::Memtable;
 use crate::shard::request::Value;

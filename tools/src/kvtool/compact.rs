@@ -1,6 +1,6 @@
 //! `kvtool compact`: merges what can be merged, shard by shard.
 
-use super::ToolError;
+use super::error::ToolError;
 use super::output::Output;
 use super::progress::Progress;
 use super::runner::Runner;

@@ -1,7 +1,7 @@
 //! `kvtool dump`: entries in order.
 
-use super::ToolError;
 use super::args::Dump;
+use super::error::ToolError;
 use super::log::{self, kind_name};
 use super::output::Output;
 use super::target::{OneFile, Shard, Target};

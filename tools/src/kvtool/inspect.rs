@@ -1,10 +1,11 @@
 //! `kvtool inspect`: the parts of one file.
 
 use super::args::Inspect;
+use super::error::ToolError;
 use super::output::Output;
 use super::target::{OneFile, Shard, Target};
 use super::text::{Columns, Key, expiry, key};
-use super::{ToolError, log, manifest};
+use super::{log, manifest};
 use pinion_engine::Error;
 use pinion_engine::dir::Dir;
 use pinion_engine::io::FileName;

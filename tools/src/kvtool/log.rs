@@ -1,6 +1,6 @@
 //! `kvtool log`: segments, commits and records.
 
-use super::ToolError;
+use super::error::ToolError;
 use super::output::Output;
 use super::target::{OneFile, Target};
 use super::text::{self, Bytes};

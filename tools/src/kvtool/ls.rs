@@ -1,6 +1,6 @@
 //! `kvtool ls`: shards and files.
 
-use super::ToolError;
+use super::error::ToolError;
 use super::output::Output;
 use super::target::{Shard, Target};
 use super::text::{Columns, Key, hex, key, size};

@@ -1,6 +1,6 @@
 //! `kvtool manifest`: the manifest's records, and the state they come to.
 
-use super::ToolError;
+use super::error::ToolError;
 use super::log::ClockItem;
 use super::output::Output;
 use super::target::{OneFile, Target};

@@ -7,6 +7,7 @@
 pub mod args;
 mod compact;
 mod dump;
+mod error;
 mod inspect;
 mod log;
 mod ls;
@@ -24,39 +25,12 @@ mod verify;
 
 use args::{Cli, Command};
 use clap::Parser;
+pub use error::ToolError;
 use output::Output;
 use std::ffi::OsString;
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 use target::Target;
-
-/// Why a command didn't succeed.
-#[derive(Debug, thiserror::Error)]
-pub enum ToolError {
-    /// The command line makes no sense.
-    #[error("{0}")]
-    Usage(String),
-    /// Damage was found, and reported.
-    #[error("{0}")]
-    Damage(String),
-    /// The storage engine says why.
-    #[error(transparent)]
-    Engine(#[from] pinion_engine::Error),
-    /// The output can't be written.
-    #[error("write the output: {0}")]
-    Output(io::Error),
-}
-
-impl ToolError {
-    fn exit_code(&self) -> u8 {
-        match self {
-            ToolError::Usage(_) => 2,
-            // Whoever reads the output has seen enough.
-            ToolError::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
-            ToolError::Damage(_) | ToolError::Engine(_) | ToolError::Output(_) => 1,
-        }
-    }
-}
 
 /// Runs kvtool as a process does.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {

@@ -1,6 +1,6 @@
 //! Where results go: lines of text, or JSON.
 
-use super::ToolError;
+use super::error::ToolError;
 use serde::Serialize;
 use std::fmt::Display;
 use std::io::Write;

@@ -1,7 +1,7 @@
 //! `kvtool reshard`: gives a store another number of shards. How, says [`pinion_engine::offline`].
 
-use super::ToolError;
 use super::args;
+use super::error::ToolError;
 use super::output::Output;
 use super::progress::Progress;
 use super::target::Target;

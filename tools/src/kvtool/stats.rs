@@ -1,6 +1,6 @@
 //! `kvtool stats`: sums over shards.
 
-use super::ToolError;
+use super::error::ToolError;
 use super::output::Output;
 use super::target::{Shard, Target};
 use super::text::{Columns, size, time};

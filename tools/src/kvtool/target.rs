@@ -1,6 +1,6 @@
 //! What a command is about: a store, a shard's directory, or one file; locked against whoever would change it.
 
-use super::ToolError;
+use super::error::ToolError;
 use pinion_engine::Error;
 use pinion_engine::dir::Dir;
 use pinion_engine::drive::{OsDir, StoreDir, StoreFile, StoreLock};

@@ -8,7 +8,7 @@
 
 mod tables;
 
-use super::ToolError;
+use super::error::ToolError;
 use super::output::Output;
 use super::progress::Progress;
 use super::target::{OneFile, Shard, Target};

@@ -2,8 +2,8 @@
 
 use super::aside::Aside;
 use super::confirm;
-use crate::kvtool::ToolError;
 use crate::kvtool::args;
+use crate::kvtool::error::ToolError;
 use crate::kvtool::output::Output;
 use crate::kvtool::text::hex;
 use pinion_engine::drive::{StoreFile, StoreLock, rebuild_store_file, shard_words};
