@@ -14,7 +14,7 @@
 //! bit 7 of the stamp's kind is set] | suffix | value`; the value ends where the next entry begins.
 //! Nothing here trusts the bytes: what doesn't fit together is [`Malformed`], never a panic.
 
-use super::{BlockRef, Found};
+use super::found::{BlockRef, Found};
 use crate::aligned::AlignedBuf;
 use crate::key::{Expiry, Kind, Stamp, Version};
 use std::cmp::Ordering;

@@ -6,7 +6,8 @@
 //! else holds is never evicted: that would free nothing. The newest block always stays, even over budget. A large one,
 //! which would drive all others out, stays beside the budget and only until the next block comes.
 
-use super::{Block, BlockRef, Found};
+use super::block::Block;
+use super::found::{BlockRef, Found};
 use crate::key::{Expiry, Stamp};
 use hashbrown::HashTable;
 use std::collections::HashMap;

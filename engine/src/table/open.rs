@@ -3,7 +3,9 @@
 use super::block::{Layout, RAW};
 use super::footer::{FOOTER_BYTES, Footer, Part};
 use super::index::IndexLayout;
-use super::{MALFORMED, Parts, Table, TableMeta};
+use super::meta::TableMeta;
+use super::reader::{Parts, Table};
+use super::stored::MALFORMED;
 use crate::Error;
 use crate::aligned::AlignedBuf;
 use crate::dir::Dir;

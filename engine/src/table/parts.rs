@@ -1,7 +1,7 @@
 //! Where the parts of a table lie in its file, for inspection.
 
-use super::Table;
 use super::footer::FOOTER_BYTES;
+use super::reader::Table;
 use std::ops::Range;
 
 /// A part of a table's file.

@@ -12,7 +12,9 @@
 use super::block::{Block, LZ4, LZ4_HEADER, Layout, RAW};
 use super::checksum::checksum;
 use super::footer::Footer;
-use super::{BLOCK_BYTES_MAX, BlockRef, CRC, TableMeta, decompressed};
+use super::found::BlockRef;
+use super::meta::TableMeta;
+use super::stored::{BLOCK_BYTES_MAX, CRC, decompressed};
 use crate::Error;
 use crate::dir::Dir;
 use crate::io::FileName;
