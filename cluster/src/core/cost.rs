@@ -12,7 +12,7 @@ pub const ANSWER_COST: usize = 1 << 10;
 
 /// How much of a turn requests of other cores may take.
 #[derive(Clone, Copy, Debug)]
-pub struct Mail {
+pub struct MailShare {
     /// They are taken in until so much is spent, and answered with long values until so much.
     pub requests_until: usize,
     /// See `requests_until`.
@@ -23,16 +23,16 @@ pub struct Mail {
     pub rounds: usize,
 }
 
-impl Mail {
+impl MailShare {
     /// In a turn that has spent so much already: their part comes on top, and one long answer in any case.
-    pub fn begun_at(spent: usize) -> Mail {
+    pub fn begun_at(spent: usize) -> MailShare {
         let (requests_until, answers_until) = (spent + SPENT_MAX, SPENT_MAX.max(spent + 1));
-        Mail { requests_until, answers_until, is_left: false, rounds: 0 }
+        MailShare { requests_until, answers_until, is_left: false, rounds: 0 }
     }
 }
 
-impl Default for Mail {
-    fn default() -> Mail {
-        Mail::begun_at(0)
+impl Default for MailShare {
+    fn default() -> MailShare {
+        MailShare::begun_at(0)
     }
 }

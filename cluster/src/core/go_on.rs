@@ -62,7 +62,7 @@ impl<S: Sockets> Turn<'_, S> {
             if gathered > 0 && !has_memory(&self.hub.memory, (gathered, queued), bytes) {
                 // It is left out of its response, which has others.
                 let Wait { request, partition, read, bytes } = session.reads.take(index);
-                let owner = Owner::Connection { index: conn.index(), generation: conn.generation() };
+                let owner = Owner::connection(conn);
                 let waits = Answer::Waits { read, partition, bytes };
                 deliver(self.hub, self.io, owner.ticket(request), &waits);
                 continue;
@@ -83,7 +83,7 @@ impl<S: Sockets> Turn<'_, S> {
         let answers = session.answers_due(request);
         // A value on its way from another core has its room here from now on.
         recharge(&mut self.hub.memory, session);
-        let owner = Owner::Connection { index: conn.index(), generation: conn.generation() };
+        let owner = Owner::connection(conn);
         let go_on = Request { keyspace: Keyspace::default(), partition, op: Op::GoOn { read } };
         self.submit_for(owner.ticket(request), room, answers, go_on);
     }
@@ -134,7 +134,7 @@ impl<S: Sockets> Turn<'_, S> {
             self.hub.memory.bytes_max() >> 10,
             LACK_US / 1_000_000
         );
-        let owner = Owner::Connection { index: conn.index(), generation: conn.generation() };
+        let owner = Owner::connection(conn);
         let answer = Answer::Refused(Refusal::NoRoom(&text));
         while let Some(session) = self.hub.sessions.get(conn)
             && let Some(index) = session.reads.first_over(SMALL_BYTES)

@@ -4,7 +4,7 @@
 //! while the shard works.
 
 use super::bulk::Bulk;
-use super::cost::{Mail, SPENT_MAX};
+use super::cost::{MailShare, SPENT_MAX};
 use super::forward::Forwards;
 use super::memory::Memory;
 use super::owners::Owner;
@@ -90,7 +90,7 @@ pub struct Hub {
     /// Of that, what updates have copied of long values.
     pub copied: usize,
     /// What of the turns other cores may have.
-    pub mail: Mail,
+    pub mail: MailShare,
     /// The RESP command that is being taken in.
     pub command: CommandId,
     /// How many connections came in.
@@ -144,7 +144,7 @@ impl Hub {
             leaving: VecDeque::new(),
             spent: 0,
             copied: 0,
-            mail: Mail::default(),
+            mail: MailShare::default(),
             command: CommandId::NONE,
             clients: 0,
             http_warned_us: None,

@@ -1,7 +1,7 @@
 //! What other cores send: answers, requests for this core's shard, and questions to the core itself.
 
 use super::brake::{BRAKE_DELAY_US, COMMIT_OPS_MAX, COMMIT_REQUESTS_MAX};
-use super::cost::{Mail, SPENT_MAX};
+use super::cost::{MailShare, SPENT_MAX};
 use super::deliver::{Sink, deliver};
 use super::message::{self, Incoming};
 use super::owners::Owner;
@@ -26,7 +26,7 @@ impl<S: Sockets> Turn<'_, S> {
         let peers = self.hub.forwards.port().peers();
         peers.clone().for_each(|core| self.take_answers(core));
         let hub = &mut *self.hub;
-        hub.mail = Mail { rounds: hub.mail.rounds + 1, ..Mail::begun_at(hub.spent) };
+        hub.mail = MailShare { rounds: hub.mail.rounds + 1, ..MailShare::begun_at(hub.spent) };
         let (count, first) = (peers.clone().count(), hub.mail.rounds);
         for core in peers.cycle().skip(first % count.max(1)).take(count) {
             self.take_requests(core);

@@ -8,6 +8,7 @@
 //! | nobody | nothing |
 
 use pinion_engine::shard::request::Ticket;
+use pinion_net::reactor::ConnId;
 
 /// Whom an answer is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +47,12 @@ pub const CONNECTION_INDEX_END: u32 = 1 << (KIND_SHIFT - INDEX_SHIFT);
 pub const ROOM_KIB_MAX: u32 = (1 << (KIND_SHIFT - INDEX_SHIFT)) - 1;
 
 impl Owner {
+    /// A connection of this core.
+    #[inline]
+    pub fn connection(conn: ConnId) -> Owner {
+        Owner::Connection { index: conn.index(), generation: conn.generation() }
+    }
+
     /// The ticket of this owner's `request`.
     #[inline]
     pub fn ticket(self, request: u64) -> Ticket {

@@ -5,6 +5,8 @@
 //! connection, which stops the reactor from presenting more input until the last hold is lifted.
 
 mod counting;
+mod groups;
+mod intake;
 pub mod limits;
 pub mod listing;
 mod merge;

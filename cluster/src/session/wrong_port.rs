@@ -4,6 +4,7 @@
 //! no answer, as in Redis: it may come from a browser that a page tricked into talking to this machine.
 
 use super::Dialogue;
+use super::intake::close;
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
 use pinion_net::reactor::ConnId;
@@ -57,12 +58,6 @@ fn peer(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) -> String {
     match turn.hub.sessions.get(conn).map(|session| &session.dialogue) {
         Some(Dialogue::Resp(resp)) => resp.peer().map_or(String::new(), |peer| format!(" from {peer}")),
         _ => String::new(),
-    }
-}
-
-fn close(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) {
-    if let Some(session) = turn.hub.sessions.get(conn) {
-        session.closing = true;
     }
 }
 

@@ -6,8 +6,7 @@
 //! kernel releases the locks of a process that ends, however it ends. See docs/decisions/0007.
 
 use super::owned;
-use crate::error::Error;
-use crate::error::is_without_room;
+use crate::error::{Error, is_without_room};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};

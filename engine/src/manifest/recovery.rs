@@ -2,8 +2,7 @@
 
 use super::format::{BLOCK, FORMAT_VERSION, HeaderFault, ManifestRecord, Place, RecordKind, parse_header};
 use super::state::ManifestState;
-use super::writer::Manifest;
-use super::writer::encode_file;
+use super::writer::{Manifest, encode_file};
 use crate::Error;
 use crate::aligned::AlignedBuf;
 use crate::dir::{Dir, repair_hint, rewrite};

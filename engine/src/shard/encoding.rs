@@ -166,10 +166,11 @@ fn encode_update(out: &mut Writer<'_>, update: &Update<'_>) {
     match *update {
         Update::Put { value, expiry, condition, want_old } => {
             out.u8(0);
-            out.bytes(value);
             encode_expiry(out, expiry);
             encode_condition(out, condition);
             out.flag(want_old);
+            // Last, so that a buffer grows once for a long one.
+            out.bytes(value);
         }
         Update::Delete { condition, want_old, want_existed } => {
             out.u8(1);
@@ -198,10 +199,10 @@ fn encode_update(out: &mut Writer<'_>, update: &Update<'_>) {
 fn decode_update<'a>(fields: &mut Reader<'a>) -> Result<Update<'a>, Malformed> {
     Ok(match fields.u8()? {
         0 => Update::Put {
-            value: fields.bytes()?,
             expiry: decode_expiry(fields)?,
             condition: decode_condition(fields)?,
             want_old: fields.flag()?,
+            value: fields.bytes()?,
         },
         1 => Update::Delete {
             condition: decode_condition(fields)?,

@@ -85,8 +85,9 @@ pub struct ShardStats {
     pub damage: Option<String>,
 }
 
-/// Writers are held back from this share of the memtable budget on.
-const SLOW_FROM: f64 = 0.5;
+/// Writers are held back from this part of a budget on: half of it.
+const SLOW_FROM_PART: u64 = 2;
+const SLOW_FROM: f64 = 1.0 / SLOW_FROM_PART as f64;
 /// The longest hold, at the full budget, microseconds.
 const DELAY_MAX_US: f64 = 20_000.0;
 
@@ -103,9 +104,10 @@ impl Shard {
         let (written, forming, debt) =
             (self.written_bytes(), self.forming.bytes(), self.background.debt_bytes);
         let debt_limit = self.budgets.memtable as u64 * 16;
-        let is_calm = written <= self.budgets.memtables / 2
-            && forming <= self.budgets.commit / 2
-            && debt <= debt_limit / 2;
+        let is_below = |used: u64, budget: u64| used <= budget / SLOW_FROM_PART;
+        let is_calm = is_below(written as u64, self.budgets.memtables as u64)
+            && is_below(forming as u64, self.budgets.commit as u64)
+            && is_below(debt, debt_limit);
         if is_calm {
             0
         } else {

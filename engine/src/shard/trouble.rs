@@ -8,8 +8,7 @@
 //!    were written out. So it doesn't go back and forth with every try.
 
 use super::Shard;
-use crate::error::Error;
-use crate::error::is_without_room;
+use crate::error::{Error, is_without_room};
 use std::collections::{HashMap, HashSet};
 use std::io::ErrorKind;
 

@@ -4,8 +4,7 @@
 //! block where the index looks for them, the filter and the tags know every key, counts and ranges are those of the properties. The blocks
 //! are fed in order by whoever reads them, so that a background job can do it piece by piece.
 
-use super::block::Block;
-use super::block::{tag, tags};
+use super::block::{Block, tag, tags};
 use super::block_cursor::BlockCursor;
 use super::filter;
 use super::filter::key_hash;

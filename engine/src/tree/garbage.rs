@@ -2,8 +2,7 @@
 
 use super::core::LEVELS;
 use super::pick::Picker;
-use super::plan::hull;
-use super::plan::{MergePlan, MergeReason};
+use super::plan::{MergePlan, MergeReason, hull};
 use super::range_tombstones::Fragment;
 use crate::job::retention::surviving_range_tombstones;
 use crate::key::{RangeTombstone, Version};

@@ -3,8 +3,7 @@
 use super::level::Level;
 use super::options::TreeOptions;
 use super::pick::Picker;
-use super::plan::hull;
-use super::plan::{MergePlan, MergeReason};
+use super::plan::{MergePlan, MergeReason, hull};
 use crate::table::Table;
 use std::sync::Arc;
 

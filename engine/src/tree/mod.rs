@@ -38,7 +38,6 @@ mod test_store;
 
 pub use self::core::{LEVELS, Tree};
 pub use count::{CountStop, Counted, count};
-pub use head::Head;
 pub use key_ranges::KeyRanges;
 pub use level::Level;
 pub use options::TreeOptions;

@@ -16,7 +16,7 @@ const LINES_MAX: usize = 400;
 const LONG: &[(&str, usize)] = &[
     ("cluster/src/core/memory.rs", 418),
     ("cluster/src/mesh/mod.rs", 475),
-    ("cluster/src/session/mod.rs", 432),
+    ("cluster/src/session/mod.rs", 434),
     ("cluster/src/sim/calamity.rs", 525),
     ("cluster/src/sim/client/conn.rs", 444),
     ("cluster/src/sim/client/mod.rs", 416),

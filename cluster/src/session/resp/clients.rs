@@ -3,12 +3,13 @@
 //! On the common port they are those of the node, on a core's own port those of the core. Each core describes its own, a
 //! slice at a time ([`slice`]), and whoever was asked puts them together ([`Listing`]).
 
-use super::common::{Taken, alone, answer, fail, with};
+use super::common::{alone, answer, fail, with};
 use super::reply::NO_SUCH_CLIENT;
 use super::scans;
 use super::state::{RespSession, Shape};
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
+use crate::session::intake::Taken;
 use crate::session::listing::{Listing, Wanted};
 use crate::session::walk::Walk;
 use crate::session::walk::task::Task;

@@ -3,11 +3,12 @@
 //! Hosts are those that the server listens on; where it listens on every address, the host is the one that the connection
 //! which asks has reached.
 
-use super::common::{Taken, answer, fail, with};
+use super::common::{answer, fail, with};
 use super::scans;
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
 use crate::node::info::NodeInfo;
+use crate::session::intake::Taken;
 use pinion_net::reactor::ConnId;
 use pinion_net::resp::{Cluster, Encoder};
 use pinion_net::slot::Slot;

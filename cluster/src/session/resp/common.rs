@@ -6,6 +6,7 @@ use crate::core::cost::ANSWER_COST;
 use crate::core::owners::Owner;
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
+use crate::session::intake::Taken;
 use crate::session::settled::Ending;
 use crate::session::{Dialogue, Hold};
 use crate::stats::Class;
@@ -13,22 +14,6 @@ use crate::stats::tally::ErrorWord;
 use pinion_engine::shard::request::Ticket;
 use pinion_net::reactor::ConnId;
 use pinion_net::resp::{CommandId, Encoder, Sequence};
-
-/// What became of a command that was presented.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Taken {
-    /// It was taken in.
-    Yes,
-    /// Something must come first; it will be presented again.
-    NotYet,
-}
-
-/// No more input; the end comes when everything is answered.
-pub(super) fn close(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) {
-    if let Some(session) = turn.hub.sessions.get(conn) {
-        session.closing = true;
-    }
-}
 
 pub(super) fn give_verdict(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, verdict: Verdict) {
     turn.hub.command = CommandId::NONE;
@@ -39,8 +24,7 @@ pub(super) fn give_verdict(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, verd
 }
 
 pub(super) fn ticket(conn: ConnId, sequence: Sequence, part: usize) -> Ticket {
-    let owner = Owner::Connection { index: conn.index(), generation: conn.generation() };
-    owner.ticket(RespSession::request(sequence, part))
+    Owner::connection(conn).ticket(RespSession::request(sequence, part))
 }
 
 /// The session of a connection, if it is there and speaks RESP.

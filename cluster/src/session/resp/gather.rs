@@ -1,16 +1,8 @@
 //! What is remembered of a command on many keys ([`super::many`]) until all its parts are answered.
 
-use pinion_engine::key::Partition;
+use crate::session::groups::Groups;
 use pinion_net::resp::Sequence;
 use std::ops::Range;
-
-/// Keys by partition: for each the partition and the places of its keys.
-pub struct Groups {
-    /// Places of the keys in the command, sorted by partition.
-    pub order: Vec<u32>,
-    /// Each partition, and where its keys are in `order`.
-    pub parts: Vec<(Partition, Range<usize>)>,
-}
 
 /// What is remembered of each key until it is answered: its place, and at most its part.
 pub const BYTES_PER_KEY: usize = 3 * size_of::<u32>();
@@ -58,10 +50,8 @@ impl Sum {
 impl Many {
     pub fn new(groups: &Groups, sum: Sum, run: Run) -> Many {
         let (keys, parts) = (groups.order.len(), groups.parts.len());
-        let starts =
-            groups.parts.iter().map(|(_, places)| places.start as u32).chain([keys as u32]).collect();
         let missing = if sum.is_by_key() { keys } else { parts };
-        let (order, answered) = (groups.order.clone(), vec![0; parts]);
+        let (order, starts, answered) = (groups.order.clone(), groups.starts(), vec![0; parts]);
         let Run { base, is_last, total, .. } = run;
         Many { order, starts, answered, sum, missing, total, error: None, base, is_last }
     }

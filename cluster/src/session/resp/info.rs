@@ -1,6 +1,6 @@
 //! Texts about the server: INFO, CONFIG GET.
 
-use super::common::{Taken, alone, answer, is_of_core, with};
+use super::common::{alone, answer, is_of_core, with};
 use super::info_stats::{Scope, commandstats, cpu, errorstats, stats};
 use super::scans;
 use super::server::REDIS_VERSION;
@@ -9,6 +9,7 @@ use crate::config::Durability;
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
 use crate::node::info::NodeInfo;
+use crate::session::intake::Taken;
 use crate::stats::published::Figure;
 use crate::stats::storage;
 use pinion_net::reactor::ConnId;

@@ -10,7 +10,7 @@
 //!
 //! It runs alone: earlier commands are answered before it begins, later ones are taken in when it is through.
 
-use super::common::{Taken, alone, fail, give_verdict, with};
+use super::common::{alone, fail, give_verdict, with};
 use super::gather::{Many, Run, Sum};
 use super::many;
 use super::reply::failure;
@@ -19,6 +19,7 @@ use super::transaction::Transaction;
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
 use crate::session::Dialogue;
+use crate::session::intake::Taken;
 use crate::session::settled::{Ending, Settled};
 use crate::stats::Class;
 use pinion_engine::shard::request::Answer;

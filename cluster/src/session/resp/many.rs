@@ -4,13 +4,15 @@
 //! don't fit what a connection may have waiting: then they leave in order, as they come. A command of very many keys comes here
 //! in runs ([`super::long`]).
 
-use super::common::{Taken, alone, answer, stay_alone, ticket, with};
-use super::gather::{Groups, Many, Run, Sum};
+use super::common::{alone, answer, stay_alone, ticket, with};
+use super::gather::{Many, Run, Sum};
 use super::reply::failure;
 use super::state::{Call, Shape};
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
 use crate::core::weight::Weight;
+use crate::session::groups::Groups;
+use crate::session::intake::{Taken, group};
 use crate::session::limits::ROOM_BYTES_MAX;
 use crate::stats::Class;
 use pinion_engine::key::{Keyspace, Partition};
@@ -20,34 +22,6 @@ use pinion_engine::shard::request::{Answer, Condition, Op, PutExpiry, Refusal, R
 use pinion_net::reactor::ConnId;
 use pinion_net::resp::long::RUN_ARGS_MAX;
 use pinion_net::resp::{Pairs, Sequence};
-use std::ops::Range;
-
-/// Groups keys; `None` if a core they need has no room yet (then the connection is held).
-fn group<'k>(
-    turn: &mut Turn<'_, impl Sockets>,
-    conn: ConnId,
-    keys: impl Iterator<Item = &'k [u8]>,
-) -> Option<Groups> {
-    let mut homes: Vec<(Partition, usize, u32)> = Vec::new();
-    for (place, key) in keys.enumerate() {
-        let (partition, core) = turn.home(key);
-        homes.push((partition, core, place as u32)); // a run has few thousand arguments
-    }
-    homes.sort_unstable();
-    let mut parts: Vec<(Partition, Range<usize>)> = Vec::new();
-    for (index, &(partition, core, _)) in homes.iter().enumerate() {
-        match parts.last_mut() {
-            Some((last, places)) if *last == partition => places.end = index + 1,
-            _ => {
-                if !turn.has_room(core, conn) {
-                    return None;
-                }
-                parts.push((partition, index..index + 1));
-            }
-        }
-    }
-    Some(Groups { order: homes.into_iter().map(|(_, _, place)| place).collect(), parts })
-}
 
 /// Begins the reply, or goes on with that of a long command, and says under which sequence.
 fn begin(

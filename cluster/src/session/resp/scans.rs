@@ -3,11 +3,12 @@
 //! On the shared port they see the whole node; on a core's own port they see that core, because a cluster client asks
 //! every node of the cluster and puts the answers together.
 
-use super::common::{Taken, alone, answer, fail, is_of_core, stay_alone, with};
+use super::common::{alone, answer, fail, is_of_core, stay_alone, with};
 use super::cursors::core_of;
 use super::state::{Call, RespSession, Shape};
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
+use crate::session::intake::Taken;
 use crate::session::pieces::Pieces;
 use crate::session::sampling::Sampling;
 use crate::session::walk::Walk;

@@ -1,11 +1,12 @@
 //! Commands about the connection and the server: they touch no key, so they are answered at once, in their turn.
 
-use super::common::{Taken, answer, close, fail, with};
+use super::common::{answer, fail, with};
 use super::facts::Facts;
 use super::long::INFO_NAMES;
 use super::{clients, info};
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
+use crate::session::intake::{Taken, close};
 use crate::session::wrong_port;
 use pinion_net::reactor::ConnId;
 use pinion_net::resp::{Client, Command, Config, Hello, Protocol, TOO_LONG, glob};

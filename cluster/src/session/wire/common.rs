@@ -11,22 +11,6 @@ use pinion_net::reactor::ConnId;
 /// Walks that one connection may have under way.
 const WALKS_MAX: usize = 4;
 
-/// What became of a request that was presented.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Taken {
-    /// It was taken in.
-    Yes,
-    /// Something must come first; it will be presented again.
-    NotYet,
-}
-
-/// No more input; the end comes when everything is answered.
-pub(super) fn close(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) {
-    if let Some(session) = turn.hub.sessions.get(conn) {
-        session.closing = true;
-    }
-}
-
 /// The session of a connection, if it is there and speaks this protocol.
 pub(super) fn with<T>(
     turn: &mut Turn<'_, impl Sockets>,
@@ -40,8 +24,7 @@ pub(super) fn with<T>(
 }
 
 pub(super) fn ticket(conn: ConnId, place: usize, part: usize) -> Ticket {
-    let owner = Owner::Connection { index: conn.index(), generation: conn.generation() };
-    owner.ticket(WireSession::request(place, part))
+    Owner::connection(conn).ticket(WireSession::request(place, part))
 }
 
 /// Holds a connection that has too many walks under way.

@@ -2,6 +2,7 @@
 
 use super::translate::value_ref;
 use crate::core::bulk::Share;
+use crate::session::groups::Groups;
 use crate::session::pieces::Pieces;
 use crate::session::refusals;
 use crate::session::settled::Ending;
@@ -13,27 +14,45 @@ use std::ops::Range;
 
 /// The parts of a response that have come.
 pub struct Gather {
-    pub(super) kind: Kind,
+    kind: Kind,
     /// Places of the keys in the request, sorted by partition; and where each part begins, and the end of the last.
-    pub(super) order: Vec<u32>,
-    pub(super) starts: Vec<u32>,
+    order: Vec<u32>,
+    starts: Vec<u32>,
     /// For each part how many of its keys are answered.
-    pub(super) answered: Vec<u32>,
-    pub(super) partitions: Vec<Partition>,
+    answered: Vec<u32>,
+    partitions: Vec<Partition>,
     /// Answers that are missing.
-    pub(super) missing: usize,
+    missing: usize,
     /// Per key (values) or per partition (outcomes).
-    pub(super) parts: Vec<Part>,
+    parts: Vec<Part>,
     /// Values, but for long ones; and how much those take.
-    pub(super) bytes: Vec<u8>,
-    pub(super) long_bytes: usize,
+    bytes: Vec<u8>,
+    long_bytes: usize,
     /// How the first part ended that didn't come to a good end.
-    pub(super) failed: Option<Ending>,
-    /// Of a batch: see [`Bulk`](crate::core::bulk::Bulk).
-    pub(super) share: Option<Share>,
+    failed: Option<Ending>,
+    /// Of a batch, held until it is answered: see [`Bulk`](crate::core::bulk::Bulk).
+    _share: Option<Share>,
 }
 
 impl Gather {
+    /// Of keys in these groups, of which none is answered.
+    pub(super) fn new(kind: Kind, groups: &Groups, share: Option<Share>) -> Gather {
+        let missing = if kind == Kind::Values { groups.order.len() } else { groups.parts.len() };
+        Gather {
+            kind,
+            order: groups.order.clone(),
+            starts: groups.starts(),
+            answered: vec![0; groups.parts.len()],
+            partitions: groups.parts.iter().map(|&(partition, _)| partition).collect(),
+            missing,
+            parts: (0..missing).map(|_| Part::Missing).collect(),
+            bytes: Vec::new(),
+            long_bytes: 0,
+            failed: None,
+            _share: share,
+        }
+    }
+
     /// How the request ends for the statistics, if not as its last part did.
     pub fn failed(&self) -> Option<Ending> {
         self.failed
@@ -88,7 +107,7 @@ pub(super) enum Kind {
     AllDone,
 }
 
-pub(super) enum Part {
+enum Part {
     Missing,
     Absent,
     Value {

@@ -4,69 +4,21 @@
 //! has room for, one at least. Those left out are asked for again by the client. A long value is gathered in pieces that are
 //! freed as they are copied into the response, so that it isn't there twice.
 
-use super::common::{Taken, ticket, with};
-use super::gather::{Gather, Kind, Part};
+use super::common::{ticket, with};
+use super::gather::{Gather, Kind};
 use super::state::Call;
 use super::translate::{condition, put_expiry};
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
 use crate::core::weight::Weight;
+use crate::session::groups::Groups;
+use crate::session::intake::{Taken, group};
 use crate::session::limits::ROOM_BYTES_MAX;
 use crate::stats::Class;
 use pinion_engine::key::{Keyspace, Partition};
 use pinion_engine::shard::request::{Op, PutExpiry, Request, Update};
 use pinion_net::reactor::ConnId;
 use pinion_net::wire::{BatchOps, Condition, ErrorCode, KeyList, OpKind, Responder};
-
-/// Keys by partition; `None` if a core they need has no room yet (then the connection is held).
-fn gather<'k>(
-    turn: &mut Turn<'_, impl Sockets>,
-    conn: ConnId,
-    kind: Kind,
-    keys: impl Iterator<Item = &'k [u8]>,
-) -> Option<Gather> {
-    let mut homes: Vec<(Partition, usize, u32)> = Vec::new();
-    for (place, key) in keys.enumerate() {
-        let (partition, core) = turn.home(key);
-        homes.push((partition, core, place as u32)); // a frame has room for fewer than 2^24 keys
-    }
-    homes.sort_unstable();
-    let (mut starts, mut partitions) = (Vec::new(), Vec::new());
-    for (index, &(partition, core, _)) in homes.iter().enumerate() {
-        if partitions.last() != Some(&partition) {
-            if !turn.has_room(core, conn) {
-                return None;
-            }
-            partitions.push(partition);
-            starts.push(index as u32);
-        }
-    }
-    starts.push(homes.len() as u32);
-    let missing = if kind == Kind::Values { homes.len() } else { partitions.len() };
-    let parts = (0..missing).map(|_| Part::Missing).collect();
-    let order = homes.into_iter().map(|(_, _, place)| place).collect();
-    let answered = vec![0; partitions.len()];
-    Some(Gather {
-        kind,
-        order,
-        starts,
-        answered,
-        partitions,
-        missing,
-        parts,
-        bytes: Vec::new(),
-        long_bytes: 0,
-        failed: None,
-        share: None,
-    })
-}
-
-/// The places of a part's keys in the request, for each part.
-fn groups(gather: &Gather) -> Vec<(Partition, Vec<u32>)> {
-    let places =
-        |part: usize| gather.order[gather.starts[part] as usize..gather.starts[part + 1] as usize].to_vec();
-    gather.partitions.iter().enumerate().map(|(part, &partition)| (partition, places(part))).collect()
-}
 
 fn begin(
     turn: &mut Turn<'_, impl Sockets>,
@@ -92,14 +44,14 @@ pub fn get(
         responder.results(turn.io.output(conn), 0, 0).finish(turn.io.output(conn));
         return Taken::Yes;
     }
-    let Some(gather) = gather(turn, conn, Kind::Values, keys.iter().copied()) else { return Taken::NotYet };
-    let groups = groups(&gather);
+    let Some(groups) = group(turn, conn, keys.iter().copied()) else { return Taken::NotYet };
+    let gather = Gather::new(Kind::Values, &groups, None);
     let Some(place) = begin(turn, conn, responder, Class::Read, gather) else { return Taken::Yes };
     let per_key = turn.room_per_read(conn).min(ROOM_BYTES_MAX / keys.len());
     let mut wanted: Vec<&[u8]> = Vec::new();
-    for (part, (partition, places)) in groups.into_iter().enumerate() {
+    for (part, (partition, places)) in groups.parts.into_iter().enumerate() {
         wanted.clear();
-        wanted.extend(places.into_iter().map(|place| keys[place as usize]));
+        wanted.extend(groups.order[places].iter().map(|&place| keys[place as usize]));
         let op = Op::GetMany { keys: &wanted, values: true };
         let request = Request { keyspace: Keyspace(0), partition, op };
         turn.submit_read(ticket(conn, place, part), per_key * wanted.len(), request);
@@ -144,21 +96,20 @@ pub fn batch(
         return Taken::Yes;
     }
     let keys = updates.iter().map(|(key, _)| *key);
-    let Some(mut gather) = gather(turn, conn, Kind::Outcomes, keys) else { return Taken::NotYet };
-    let groups = groups(&gather);
+    let Some(groups) = group(turn, conn, keys) else { return Taken::NotYet };
     let weight = Weight::batch(&updates);
-    for (partition, _) in &groups {
+    for (partition, _) in &groups.parts {
         let core = turn.hub.node.placement.core_of(*partition);
         if !turn.may_write(conn, core, weight) {
             return Taken::NotYet;
         }
     }
-    gather.share = Some(share);
+    let gather = Gather::new(Kind::Outcomes, &groups, Some(share));
     let Some(place) = begin(turn, conn, responder, Class::Write, gather) else { return Taken::Yes };
     let mut wanted: Vec<(&[u8], Update<'_>)> = Vec::new();
-    for (part, (partition, places)) in groups.into_iter().enumerate() {
+    for (part, (partition, places)) in groups.parts.into_iter().enumerate() {
         wanted.clear();
-        wanted.extend(places.into_iter().map(|place| updates[place as usize]));
+        wanted.extend(groups.order[places].iter().map(|&place| updates[place as usize]));
         let core = turn.hub.node.placement.core_of(partition);
         with(turn, conn, |wire| wire.wrote_to = Some(core));
         let op = Op::UpdateMany { updates: &wanted };
@@ -175,19 +126,8 @@ fn expires_too_late(update: &Update<'_>, now_ms: u64) -> bool {
 /// CLEAR: every partition of every core.
 pub fn clear(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, responder: Responder) -> Taken {
     let partitions: Vec<Partition> = turn.hub.node.placement.all().collect();
-    let gather = Gather {
-        kind: Kind::AllDone,
-        order: Vec::new(),
-        starts: vec![0; partitions.len() + 1],
-        answered: vec![0; partitions.len()],
-        missing: partitions.len(),
-        parts: partitions.iter().map(|_| Part::Missing).collect(),
-        partitions: partitions.clone(),
-        bytes: Vec::new(),
-        long_bytes: 0,
-        failed: None,
-        share: None,
-    };
+    let parts = partitions.iter().map(|&partition| (partition, 0..0)).collect();
+    let gather = Gather::new(Kind::AllDone, &Groups { order: Vec::new(), parts }, None);
     let Some(place) = begin(turn, conn, responder, Class::Write, gather) else { return Taken::Yes };
     for (part, partition) in partitions.into_iter().enumerate() {
         let request = Request { keyspace: Keyspace(0), partition, op: Op::Clear };

@@ -3,11 +3,12 @@
 //! A page of a scan is in the order of keys, merged from all cores; its [`cursor`] is the first key that isn't on it. A
 //! prefix with a whole `{tag}` needs only the tag's partition.
 
-use super::common::{Taken, has_room_for_walk, with};
+use super::common::{has_room_for_walk, with};
 use super::cursor;
 use super::state::{Call, WireSession};
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
+use crate::session::intake::Taken;
 use crate::session::walk::Walk;
 use crate::stats::Class;
 use pinion_engine::key::{Keyspace, Partition};

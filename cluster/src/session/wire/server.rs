@@ -1,8 +1,9 @@
 //! Requests about the connection and the server: HELLO, PING, INFO.
 
-use super::common::{close, with};
+use super::common::with;
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
+use crate::session::intake::close;
 use crate::session::settled::{Ending, Settled};
 use crate::stats::Class;
 use pinion_net::reactor::ConnId;

@@ -1,0 +1,51 @@
+//! What taking in commands has in common, whatever the protocol.
+
+use super::groups::Groups;
+use crate::core::sockets::Sockets;
+use crate::core::turn::Turn;
+use pinion_engine::key::Partition;
+use pinion_net::reactor::ConnId;
+use std::ops::Range;
+
+/// What became of a command that was presented.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// It was taken in.
+    Yes,
+    /// Something must come first; it will be presented again.
+    NotYet,
+}
+
+/// No more input; the end comes when everything is answered.
+pub fn close(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) {
+    if let Some(session) = turn.hub.sessions.get(conn) {
+        session.closing = true;
+    }
+}
+
+/// Groups keys; `None` if a core they need has no room yet (then the connection is held).
+pub fn group<'k>(
+    turn: &mut Turn<'_, impl Sockets>,
+    conn: ConnId,
+    keys: impl Iterator<Item = &'k [u8]>,
+) -> Option<Groups> {
+    let mut homes: Vec<(Partition, usize, u32)> = Vec::new();
+    for (place, key) in keys.enumerate() {
+        let (partition, core) = turn.home(key);
+        homes.push((partition, core, place as u32)); // a command has fewer than 2^24 keys
+    }
+    homes.sort_unstable();
+    let mut parts: Vec<(Partition, Range<usize>)> = Vec::new();
+    for (index, &(partition, core, _)) in homes.iter().enumerate() {
+        match parts.last_mut() {
+            Some((last, places)) if *last == partition => places.end = index + 1,
+            _ => {
+                if !turn.has_room(core, conn) {
+                    return None;
+                }
+                parts.push((partition, index..index + 1));
+            }
+        }
+    }
+    Some(Groups { order: homes.into_iter().map(|(_, _, place)| place).collect(), parts })
+}
