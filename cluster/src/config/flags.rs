@@ -83,6 +83,9 @@ pub struct Flags {
     /// How long clients have to take their answers when kvd stops [default: 10]
     #[arg(long, env = "PINION_DRAIN_TIMEOUT", value_name = "SECONDS")]
     pub drain_timeout: Option<String>,
+    /// How long a request has until it is ended, if its client doesn't say: 500ms, 10s, 2m [default: 10s]
+    #[arg(long, env = "PINION_REQUEST_TIMEOUT", value_name = "DUR")]
+    pub request_timeout: Option<String>,
     /// After a start in another boot that was refused because the clock shows over 24 hours more: they passed, or didn't
     #[arg(long, env = "PINION_ACCEPT_TIME_JUMP", value_name = "follow|ignore")]
     pub accept_time_jump: Option<String>,
@@ -160,7 +163,7 @@ pub fn unknown_variables(names: impl IntoIterator<Item = String>) -> Vec<String>
 }
 
 impl Flags {
-    fn settings(self) -> [(&'static str, Option<String>); 18] {
+    fn settings(self) -> [(&'static str, Option<String>); 19] {
         [
             ("dir", self.dir),
             ("listen", self.listen),
@@ -176,6 +179,7 @@ impl Flags {
             ("value-max", self.value_max),
             ("connections-max", self.connections_max),
             ("drain-timeout", self.drain_timeout),
+            ("request-timeout", self.request_timeout),
             ("accept-time-jump", self.accept_time_jump),
             ("log", self.log),
             ("log-format", self.log_format),
@@ -185,7 +189,7 @@ impl Flags {
 }
 
 /// The names of all settings, as in the file.
-pub const NAMES: [&str; 18] = [
+pub const NAMES: [&str; 19] = [
     "dir",
     "listen",
     "resp-listen",
@@ -200,6 +204,7 @@ pub const NAMES: [&str; 18] = [
     "value-max",
     "connections-max",
     "drain-timeout",
+    "request-timeout",
     "accept-time-jump",
     "log",
     "log-format",

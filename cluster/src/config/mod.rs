@@ -20,6 +20,7 @@ use pinion_engine::drive::StoreFile;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -116,6 +117,8 @@ pub struct Config {
     pub connections_max: usize,
     /// How long a node that stops waits until its clients have taken their answers.
     pub drain_timeout: Duration,
+    /// How long a request has until it is ended, if its client doesn't say.
+    pub request_timeout: Duration,
     /// What to make of a wall clock that shows over 24 hours more than the store, in another boot.
     pub time_jump: TimeJump,
     /// Log filter.
@@ -142,6 +145,10 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// And at most so many seconds.
 const DRAIN_TIMEOUT_MAX_S: usize = 3600;
 
+/// By default a request has so long, and no less and no more than this.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+const REQUEST_TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(3600);
+
 /// By default a node takes this share of the machine's memory: one part of so many.
 const MEMORY_SHARE: u64 = 4;
 
@@ -164,6 +171,7 @@ impl Config {
             value_bytes_max: VALUE_BYTES_MAX,
             connections_max: connections(&machine),
             drain_timeout: DRAIN_TIMEOUT,
+            request_timeout: REQUEST_TIMEOUT,
             time_jump: TimeJump::Refuse,
             log: "info".to_owned(),
             log_format: LogFormat::Text,
@@ -215,6 +223,15 @@ impl Config {
         reader.set("drain-timeout", &mut config.drain_timeout, |text| {
             number(text, 0, DRAIN_TIMEOUT_MAX_S).map(|seconds| Duration::from_secs(seconds as u64))
         })?;
+        reader.set(
+            "request-timeout",
+            &mut config.request_timeout,
+            |text| match humantime::parse_duration(text) {
+                Ok(time) if REQUEST_TIMEOUTS.contains(&time) => Ok(time),
+                Ok(_) => Err(format!("{text} isn't from 10ms to 1h")),
+                Err(_) => Err(format!("{text:?} is no duration; write it like 500ms, 10s or 2m")),
+            },
+        )?;
         reader.set("accept-time-jump", &mut config.time_jump, |text| match text {
             "follow" => Ok(TimeJump::Follow),
             "ignore" => Ok(TimeJump::Ignore),

@@ -36,7 +36,7 @@ impl Config {
     }
 
     /// All settings but the log filter, by name.
-    fn fixed(&self) -> [(&'static str, String); 14] {
+    fn fixed(&self) -> [(&'static str, String); 15] {
         let unset = |text: Option<String>| text.unwrap_or_else(|| "unset".to_owned());
         let address = |addr: &Option<Listen>| addr.as_ref().map_or("off".to_owned(), Listen::to_string);
         let cpus: Vec<String> = self.cpus.iter().map(usize::to_string).collect();
@@ -54,6 +54,7 @@ impl Config {
             ("value-max", format!("{} bytes", self.value_bytes_max)),
             ("connections-max", self.connections_max.to_string()),
             ("drain-timeout", format!("{} s", self.drain_timeout.as_secs())),
+            ("request-timeout", humantime::format_duration(self.request_timeout).to_string()),
             ("log-format", format!("{:?}", self.log_format).to_lowercase()),
         ]
     }

@@ -3,17 +3,32 @@
 //! A request whose core has a credit is sent at once. The parts of one large command may need more credits than there
 //! are: what is too much waits in a backlog, in order, and its connection takes in nothing until it is empty. New commands
 //! aren't begun while a core they need has no credit ([`Forwards::has_room`]), so a backlog holds parts of few commands.
+//!
+//! The core that owns a request ends it at its deadline, and its credit comes back with that. Should that core be stuck, its
+//! sender ends it a little later ([`Forwards::take_overdue`]); the credit is the reservation of the answer's room, so it stays away
+//! until that core goes on, and an answer that comes then is for nobody.
 
-use super::message;
+use super::message::{self, Envelope};
+use super::owners::Owner;
 use crate::mesh::Port;
 use crate::session::listing::Slice;
-use pinion_engine::shard::request::{Answer, Op, Request, Ticket};
+use pinion_engine::shard::request::{Answer, NO_DEADLINE, Op, Request, Ticket};
 use pinion_net::reactor::ConnId;
 use std::collections::VecDeque;
 
-/// What comes back for a request.
+/// How much later than its deadline a request is ended whose core doesn't do it, microseconds.
+const GRACE_US: u64 = 1_000_000;
+
+/// Deadlines are looked at so often at most, microseconds.
+const LOOK_US: u64 = 100_000;
+
+/// What comes back for a request, and until when.
 #[derive(Clone, Copy, Debug)]
 pub struct Parcel {
+    /// When nobody waits for it any more.
+    pub deadline_us: u64,
+    /// Whether it changes what is stored.
+    pub is_write: bool,
     /// There is room for so many KiB of values in its answers.
     pub room_kib: u32,
     /// Answers still to come: one, but for [`Op::GetMany`].
@@ -23,8 +38,10 @@ pub struct Parcel {
 }
 
 impl Parcel {
-    /// One answer without values.
-    const ONE: Parcel = Parcel { room_kib: 0, answers: 1, promised: 0 };
+    /// One answer without values, to a question that changes nothing.
+    fn one(deadline_us: u64) -> Parcel {
+        Parcel { deadline_us, is_write: false, room_kib: 0, answers: 1, promised: 0 }
+    }
 
     /// What comes back for this request, where there is room for so many KiB of values. Nothing is promised.
     pub fn of(request: &Request<'_>, room_kib: u32) -> Parcel {
@@ -32,8 +49,25 @@ impl Parcel {
             Op::GetMany { keys, .. } => keys.len().max(1),
             _ => 1,
         };
-        Parcel { room_kib, answers, promised: 0 }
+        Parcel { is_write: request.op.is_write(), room_kib, answers, ..Parcel::one(request.deadline_us) }
     }
+
+    fn envelope(&self, slot: u64) -> Envelope {
+        Envelope { slot, deadline_us: self.deadline_us, room_kib: self.room_kib }
+    }
+}
+
+/// A request that is ended because its time is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overdue {
+    /// Whose.
+    pub ticket: Ticket,
+    /// It was never sent: it leaves the backlog.
+    pub was_backlogged: bool,
+    /// It may be done yet.
+    pub may_be_done: bool,
+    /// Room that was promised for its answer and is free now, bytes.
+    pub promised: usize,
 }
 
 /// A request that another core works on.
@@ -57,6 +91,8 @@ pub struct Forwards {
     sent: Vec<Option<Sent>>,
     free: Vec<u32>,
     backlogs: Vec<VecDeque<Delayed>>,
+    /// No deadline that is to be looked at is earlier.
+    due_us: u64,
     /// Connections that wait for a credit of each core.
     waiting: Vec<Vec<ConnId>>,
     /// Requests ever sent.
@@ -71,6 +107,7 @@ impl Forwards {
             sent: Vec::new(),
             free: Vec::new(),
             backlogs: (0..cores).map(|_| VecDeque::new()).collect(),
+            due_us: NO_DEADLINE,
             waiting: vec![Vec::new(); cores],
             count: 0,
         }
@@ -109,26 +146,28 @@ impl Forwards {
 
     /// Sends a request, or delays it: then the answer is `false`.
     pub fn send(&mut self, core: usize, ticket: Ticket, parcel: Parcel, request: &Request<'_>) -> bool {
-        self.send_encoded(core, ticket, parcel, |batch, slot| {
-            message::write_request(batch, slot, parcel.room_kib, request);
+        self.send_encoded(core, ticket, parcel, |batch, envelope| {
+            message::write_request(batch, envelope, request);
         })
     }
 
     /// Asks another core for a place in a scan that it keeps.
-    pub fn send_cursor(&mut self, core: usize, ticket: Ticket, cursor: u64) -> bool {
-        self.send_encoded(core, ticket, Parcel::ONE, |batch, slot| message::write_cursor(batch, slot, cursor))
+    pub fn send_cursor(&mut self, core: usize, (ticket, deadline_us): (Ticket, u64), cursor: u64) -> bool {
+        let write = |batch: &mut Vec<u8>, envelope| message::write_cursor(batch, envelope, cursor);
+        self.send_encoded(core, ticket, Parcel::one(deadline_us), write)
     }
 
     /// Asks another core for a slice of its connections.
-    pub fn send_clients(&mut self, ticket: Ticket, slice: &Slice) -> bool {
-        self.send_encoded(slice.core, ticket, Parcel::ONE, |batch, slot| {
-            message::write_clients(batch, slot, &slice.wanted, slice.from)
+    pub fn send_clients(&mut self, (ticket, deadline_us): (Ticket, u64), slice: &Slice) -> bool {
+        self.send_encoded(slice.core, ticket, Parcel::one(deadline_us), |batch, envelope| {
+            message::write_clients(batch, envelope, &slice.wanted, slice.from);
         })
     }
 
     /// Asks another core for the place of a key that `dice` chooses.
-    pub fn send_random(&mut self, core: usize, ticket: Ticket, dice: u64) -> bool {
-        self.send_encoded(core, ticket, Parcel::ONE, |batch, slot| message::write_random(batch, slot, dice))
+    pub fn send_random(&mut self, core: usize, (ticket, deadline_us): (Ticket, u64), dice: u64) -> bool {
+        let write = |batch: &mut Vec<u8>, envelope| message::write_random(batch, envelope, dice);
+        self.send_encoded(core, ticket, Parcel::one(deadline_us), write)
     }
 
     fn send_encoded(
@@ -136,17 +175,18 @@ impl Forwards {
         core: usize,
         ticket: Ticket,
         parcel: Parcel,
-        encode: impl FnOnce(&mut Vec<u8>, u64),
+        encode: impl FnOnce(&mut Vec<u8>, Envelope),
     ) -> bool {
         self.count += 1;
+        self.due_us = self.due_us.min(parcel.deadline_us);
         if self.has_room(core) {
             let slot = self.take_slot();
-            let bytes = self.port.request(core, |batch| encode(batch, slot as u64));
+            let bytes = self.port.request(core, |batch| encode(batch, parcel.envelope(slot as u64)));
             self.sent[slot] = Some(Sent { ticket, bytes, parcel });
             return true;
         }
         let mut message = Vec::new();
-        encode(&mut message, 0);
+        encode(&mut message, parcel.envelope(0));
         self.backlogs[core].push_back(Delayed { ticket, parcel, message });
         false
     }
@@ -194,6 +234,49 @@ impl Forwards {
         }
     }
 
+    /// Takes out what is in the backlog and whose time is over, and ends what was sent and should have been answered for some time.
+    pub fn take_overdue(&mut self, now_us: u64) -> Vec<Overdue> {
+        let mut overdue = Vec::new();
+        if self.due_us >= now_us {
+            return overdue;
+        }
+        let mut next_us = NO_DEADLINE;
+        for backlog in &mut self.backlogs {
+            backlog.retain(|&Delayed { ticket, parcel, .. }| {
+                let is_late = parcel.deadline_us < now_us;
+                if is_late {
+                    let promised = parcel.promised;
+                    overdue.push(Overdue { ticket, was_backlogged: true, may_be_done: false, promised });
+                } else {
+                    next_us = next_us.min(parcel.deadline_us);
+                }
+                !is_late
+            });
+        }
+        for Sent { ticket, parcel, .. } in self.sent.iter_mut().flatten() {
+            let due_us = parcel.deadline_us.saturating_add(GRACE_US);
+            if due_us < now_us && parcel.deadline_us != NO_DEADLINE {
+                overdue.push(Overdue {
+                    ticket: *ticket,
+                    was_backlogged: false,
+                    may_be_done: parcel.is_write,
+                    // It is free when the answer comes.
+                    promised: 0,
+                });
+                (*ticket, parcel.deadline_us) = (Owner::Nobody.ticket(0), NO_DEADLINE);
+            } else {
+                next_us = next_us.min(due_us);
+            }
+        }
+        self.due_us = if next_us == NO_DEADLINE { NO_DEADLINE } else { next_us.max(now_us + LOOK_US) };
+        overdue
+    }
+
+    /// When there may be something overdue.
+    pub fn due_us(&self) -> Option<u64> {
+        (self.due_us != NO_DEADLINE).then(|| self.due_us.saturating_add(1))
+    }
+
     /// The connections that waited for a credit of `core`, if there is one now.
     pub fn take_waiting(&mut self, core: usize) -> Vec<ConnId> {
         if self.has_room(core) { std::mem::take(&mut self.waiting[core]) } else { Vec::new() }
@@ -203,12 +286,64 @@ impl Forwards {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::owners::Owner;
+    use crate::core::message::{Incoming, Taker};
     use crate::mesh::{Limits, mesh};
-    use pinion_engine::{Keyspace, Partition};
+    use pinion_engine::Partition;
 
     fn get(key: &[u8]) -> Request<'_> {
-        Request { keyspace: Keyspace(0), partition: Partition(0), op: Op::Get { key } }
+        Request::new(Partition(0), Op::Get { key })
+    }
+
+    fn send(here: &mut Forwards, n: u64, deadline_us: u64) -> bool {
+        let key = [n as u8];
+        let request = get(&key).until(deadline_us);
+        here.send(1, Owner::Walk.ticket(n), Parcel::of(&request, 0), &request)
+    }
+
+    /// Keys and slots of what came.
+    struct Taken<'a>(&'a mut Vec<u8>, &'a mut Vec<u64>);
+
+    impl Taker for Taken<'_> {
+        fn wants(&mut self, _envelope: &Envelope) -> bool {
+            true
+        }
+
+        fn take(&mut self, envelope: &Envelope, incoming: Incoming<'_>) {
+            let Incoming::Request(Request { op: Op::Get { key }, .. }) = incoming else { panic!() };
+            self.0.push(key[0]);
+            self.1.push(envelope.slot);
+        }
+    }
+
+    #[test]
+    fn what_is_overdue_ends_once_and_gives_its_credit_back_when_its_core_goes_on() {
+        let mut ports = mesh(2, Limits { requests: 2, ..Limits::default() });
+        let mut there = ports.pop().unwrap();
+        let mut here = Forwards::new(ports.pop().unwrap(), 2);
+        for n in 0..4 {
+            send(&mut here, n, 1000 + n);
+        }
+        assert_eq!(here.due_us(), Some(1001));
+        let ended = |here: &mut Forwards, now_us| -> Vec<(u64, bool, bool)> {
+            let all = here.take_overdue(now_us).into_iter();
+            all.map(|one| (one.ticket.request, one.was_backlogged, one.may_be_done)).collect()
+        };
+        assert_eq!(ended(&mut here, 1003), [(2, true, false)]);
+        assert_eq!(ended(&mut here, 1004), [], "it isn't looked at for each");
+        assert_eq!(ended(&mut here, 200_000), [(3, true, false)]);
+        let late_us = GRACE_US + 200_000;
+        assert_eq!(ended(&mut here, late_us), [(0, false, false), (1, false, false)]);
+        assert_eq!((ended(&mut here, 2 * late_us), here.due_us()), (Vec::new(), None));
+        assert!(!here.has_room(1) && !here.is_idle());
+        here.port().flush(|_| ());
+        let (mut keys, mut slots) = (Vec::new(), Vec::new());
+        let batch = there.take_requests(0).unwrap();
+        message::each_request(&batch, &mut Taken(&mut keys, &mut slots));
+        for slot in slots {
+            let (ticket, _) = here.answered(1, slot, &Answer::NotFound);
+            assert_eq!(Owner::of(ticket), Some(Owner::Nobody));
+        }
+        assert!(here.has_room(1) && here.is_idle());
     }
 
     #[test]
@@ -217,21 +352,13 @@ mod tests {
         let mut ports = mesh(2, limits);
         let mut there = ports.pop().unwrap();
         let mut here = Forwards::new(ports.pop().unwrap(), 2);
-        let sent: Vec<bool> =
-            (0..5).map(|n| here.send(1, Owner::Walk.ticket(n), Parcel::ONE, &get(&[n as u8]))).collect();
+        let sent: Vec<bool> = (0..5).map(|n| send(&mut here, n, NO_DEADLINE)).collect();
         assert_eq!(sent, [true, true, false, false, false]);
         let (mut seen, mut there_answers) = (Vec::new(), Vec::new());
         while !here.is_idle() {
             here.port().flush(|_| ());
             while let Some(batch) = there.take_requests(0) {
-                message::each_request(&batch, |(slot, _), request| {
-                    let message::Incoming::Request(Request { op: Op::Get { key }, .. }) = request else {
-                        panic!()
-                    };
-                    seen.push(key[0]);
-                    there_answers.push(slot);
-                    true
-                });
+                message::each_request(&batch, &mut Taken(&mut seen, &mut there_answers));
             }
             for slot in there_answers.drain(..) {
                 there.answer(0, |batch| {

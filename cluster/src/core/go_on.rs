@@ -7,6 +7,7 @@
 use super::deliver::{SMALL_BYTES, deliver, has_memory};
 use super::hub::recharge;
 use super::memory::Memory;
+use super::message::{Told, write_told};
 use super::owners::Owner;
 use super::room::LACK_US;
 use super::sockets::Sockets;
@@ -14,7 +15,6 @@ use super::starved::Waiter;
 use super::turn::Turn;
 use crate::session::Hold;
 use crate::session::waits::Wait;
-use pinion_engine::key::Keyspace;
 use pinion_engine::shard::request::{Answer, Op, Refusal, Request};
 use pinion_net::reactor::ConnId;
 
@@ -28,8 +28,12 @@ impl<S: Sockets> Turn<'_, S> {
     /// Lets kept reads go on, as far as there is room and the turn has time; one in any case, however much it has taken in.
     pub fn go_on(&mut self) {
         for (partition, read) in std::mem::take(&mut self.hub.forgotten) {
-            let request = Request { keyspace: Keyspace::default(), partition, op: Op::Forget { read } };
-            self.submit(Owner::Nobody.ticket(0), request);
+            let core = self.hub.node.placement.core_of(partition);
+            if core == self.hub.me {
+                self.shard.forget(read);
+            } else {
+                self.hub.forwards.port().tell(core, |batch| write_told(batch, Told::Forget(read)));
+            }
         }
         self.feed_starved();
         let most = self.hub.spent_max();
@@ -84,7 +88,7 @@ impl<S: Sockets> Turn<'_, S> {
         // A value on its way from another core has its room here from now on.
         recharge(&mut self.hub.memory, session);
         let owner = Owner::connection(conn);
-        let go_on = Request { keyspace: Keyspace::default(), partition, op: Op::GoOn { read } };
+        let go_on = Request::new(partition, Op::GoOn { read }).until(self.hub.deadline_us());
         self.submit_for(owner.ticket(request), room, answers, go_on);
     }
 

@@ -15,8 +15,9 @@ use crate::mesh::Port;
 use crate::node::info::NodeInfo;
 use crate::session::resp::cursors::Cursors;
 use crate::session::settled::{Ending, Settled};
+use crate::session::table::Sessions;
 use crate::session::walks::Walks;
-use crate::session::{Hold, Session, Sessions};
+use crate::session::{Hold, Session};
 use crate::stats::published::Figure;
 use crate::stats::tally::Tally;
 use crate::stats::{Class, CoreStats};
@@ -185,8 +186,8 @@ impl Hub {
         stats.answered += 1;
         match settled.ending {
             Ending::Done => {}
-            Ending::Refused | Ending::Busy | Ending::ReadOnly => stats.refused += 1,
-            Ending::Unknown => stats.unknown += 1,
+            Ending::Refused | Ending::Busy | Ending::ReadOnly | Ending::TimedOut => stats.refused += 1,
+            Ending::Unknown | Ending::TimedOutUnknown => stats.unknown += 1,
         }
         let us = self.now.mono_us.saturating_sub(settled.started_us);
         match us {
@@ -204,6 +205,12 @@ impl Hub {
     #[inline]
     pub fn tally(&self) -> &Tally {
         &self.node.tallies[self.me]
+    }
+
+    /// When nobody waits any more for what is asked now, if its client doesn't say.
+    #[inline]
+    pub fn deadline_us(&self) -> u64 {
+        self.now.mono_us + self.node.request_timeout_us
     }
 
     /// 64 bits of chance.
@@ -267,19 +274,15 @@ impl Hub {
         }
     }
 
+    /// A request of a connection left its backlog otherwise.
+    pub fn left_backlog(&mut self, io: &mut impl Sockets, ticket: Ticket) {
+        leave_backlog(&mut self.sessions, io, ticket);
+    }
+
     /// Uses credits that came back from a core: its backlog first, then whoever waits for it.
     pub fn use_credits(&mut self, io: &mut impl Sockets, core: usize) {
         let Hub { forwards, sessions, .. } = self;
-        forwards.pump(core, |ticket| {
-            if let Some(Owner::Connection { index, generation }) = Owner::of(ticket)
-                && let Some(session) = sessions.at(index, generation)
-            {
-                session.backlogged -= 1;
-                if session.backlogged == 0 && session.lift(Hold::Backlog) {
-                    io.resume(session.conn);
-                }
-            }
-        });
+        forwards.pump(core, |ticket| leave_backlog(sessions, io, ticket));
         for conn in forwards.take_waiting(core) {
             if let Some(session) = sessions.get(conn)
                 && session.lift(Hold::Credit)
@@ -306,6 +309,18 @@ impl Hub {
         {
             walk.queued = true;
             self.ready_walks.push_back(key);
+        }
+    }
+}
+
+/// One less of a connection's requests waits for a credit.
+fn leave_backlog(sessions: &mut Sessions, io: &mut impl Sockets, ticket: Ticket) {
+    if let Some(Owner::Connection { index, generation }) = Owner::of(ticket)
+        && let Some(session) = sessions.at(index, generation)
+    {
+        session.backlogged -= 1;
+        if session.backlogged == 0 && session.lift(Hold::Backlog) {
+            io.resume(session.conn);
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::brake::{BRAKE_DELAY_US, COMMIT_OPS_MAX, COMMIT_REQUESTS_MAX};
 use super::cost::{MailShare, SPENT_MAX};
 use super::deliver::{Sink, deliver};
-use super::message::{self, Incoming};
+use super::message::{self, Envelope, Incoming, Taker, Told};
 use super::owners::Owner;
 use super::sockets::Sockets;
 use super::turn::{Turn, cost};
@@ -25,6 +25,7 @@ impl<S: Sockets> Turn<'_, S> {
     pub fn take_mail(&mut self) {
         let peers = self.hub.forwards.port().peers();
         peers.clone().for_each(|core| self.take_answers(core));
+        peers.clone().for_each(|core| self.hear(core));
         let hub = &mut *self.hub;
         hub.mail = MailShare { rounds: hub.mail.rounds + 1, ..MailShare::begun_at(hub.spent) };
         let (count, first) = (peers.clone().count(), hub.mail.rounds);
@@ -49,15 +50,22 @@ impl<S: Sockets> Turn<'_, S> {
         }
     }
 
+    /// Takes in what a core tells, whatever else is held up.
+    fn hear(&mut self, core: usize) {
+        while let Some(batch) = self.hub.forwards.port().take_told(core) {
+            message::each_told(&batch, |Told::Forget(read)| self.shard.forget(read));
+            self.hub.forwards.port().recycle(batch);
+        }
+    }
+
     fn take_requests(&mut self, core: usize) {
-        while self.takes_over(core) {
-            let Some(batch) = self.hub.forwards.port().take_requests(core) else { return };
-            let taken = message::each_request(&batch, |(slot, room_kib), incoming| {
-                self.take_request((core, room_kib), slot, incoming);
-                self.takes_over(core)
-            });
+        while let Some(batch) = self.hub.forwards.port().take_requests(core) {
+            let taken = message::each_request(&batch, &mut Mailbox { turn: self, core });
             let port = self.hub.forwards.port();
-            if taken < batch.len() { port.put_back(core, batch, taken) } else { port.recycle(batch) }
+            if taken < batch.len() {
+                return port.put_back(core, batch, taken);
+            }
+            port.recycle(batch);
         }
     }
 
@@ -74,8 +82,8 @@ impl<S: Sockets> Turn<'_, S> {
             && self.hub.forwards.port().keeps_up(core)
     }
 
-    fn take_request(&mut self, (core, room_kib): (usize, u32), slot: u64, incoming: Incoming<'_>) {
-        let ticket = Owner::Core { core, room_kib }.ticket(slot);
+    fn take_request(&mut self, core: usize, envelope: &Envelope, incoming: Incoming<'_>) {
+        let ticket = Owner::Core { core, room_kib: envelope.room_kib }.ticket(envelope.slot);
         self.hub.stats.taken_over += 1;
         match incoming {
             Incoming::Request(request) => {
@@ -109,5 +117,22 @@ impl<S: Sockets> Turn<'_, S> {
             None => Answer::NotFound,
         };
         deliver(self.hub, self.io, ticket, &answer);
+    }
+}
+
+/// What a core has sent, on its way in.
+struct Mailbox<'t, 'a, S> {
+    turn: &'t mut Turn<'a, S>,
+    core: usize,
+}
+
+impl<S: Sockets> Taker for Mailbox<'_, '_, S> {
+    /// One that nobody waits for any more is taken in however little there is to spare: it is refused, and its credit is free.
+    fn wants(&mut self, envelope: &Envelope) -> bool {
+        self.turn.takes_over(self.core) || envelope.deadline_us < self.turn.hub.now.mono_us
+    }
+
+    fn take(&mut self, envelope: &Envelope, incoming: Incoming<'_>) {
+        self.turn.take_request(self.core, envelope, incoming);
     }
 }

@@ -7,7 +7,7 @@ use pinion_engine::clock::Clocks;
 use pinion_engine::fields::{Malformed, Reader, Writer};
 use pinion_engine::key::{Keyspace, Partition, Version};
 use pinion_engine::shard::encoding;
-use pinion_engine::shard::request::{Answer, Page, Refusal, Request, Value};
+use pinion_engine::shard::request::{Answer, Level, Page, Refusal, Request, Unsure, Value};
 
 /// What kind of message it is.
 const REQUEST: u8 = 0;
@@ -27,36 +27,83 @@ pub enum Incoming<'a> {
     Random(u64),
 }
 
+/// What a core tells another that isn't answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// Nobody goes on with this read, which its shard keeps.
+    Forget(u64),
+}
+
+const FORGET: u8 = 0;
+
+/// Appends what is told.
+pub fn write_told(batch: &mut Vec<u8>, told: Told) {
+    let mut out = Writer(batch);
+    match told {
+        Told::Forget(read) => {
+            out.u8(FORGET);
+            out.u64(read);
+        }
+    }
+}
+
+/// Hears all that a batch tells.
+pub fn each_told(batch: &[u8], mut hear: impl FnMut(Told)) {
+    let mut fields = Reader(batch);
+    while !fields.is_empty() {
+        hear(next_told(&mut fields).expect("cores send whole messages"));
+    }
+}
+
+fn next_told(fields: &mut Reader<'_>) -> Result<Told, Malformed> {
+    match fields.u8()? {
+        FORGET => Ok(Told::Forget(fields.u64()?)),
+        _ => Err(Malformed("nothing of this kind is told")),
+    }
+}
+
 /// Replaces the slot of an encoded request.
 pub fn set_slot(message: &mut [u8], slot: u64) {
     message[..8].copy_from_slice(&slot.to_le_bytes());
 }
 
-/// Begins a message: whose it is, the KiB of values for which its sender has room, and its kind.
+/// What every message begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Envelope {
+    /// What its sender knows it by.
+    pub slot: u64,
+    /// When nobody waits for its answer any more, on the clock that all cores have.
+    pub deadline_us: u64,
+    /// Its sender has room for so many KiB of values in the answers.
+    pub room_kib: u32,
+}
+
 #[inline]
-fn begin(batch: &mut Vec<u8>, (slot, room_kib): (u64, u32), kind: u8) -> Writer<'_> {
+fn begin(batch: &mut Vec<u8>, envelope: Envelope, kind: u8) -> Writer<'_> {
+    let Envelope { slot, deadline_us, room_kib } = envelope;
     let mut out = Writer(batch);
     out.u64(slot);
+    out.u64(deadline_us);
     out.u32(room_kib);
     out.u8(kind);
     out
 }
 
 /// Appends a question for a cursor.
-pub fn write_cursor(batch: &mut Vec<u8>, slot: u64, cursor: u64) {
-    let mut out = begin(batch, (slot, 0), CURSOR);
+pub fn write_cursor(batch: &mut Vec<u8>, envelope: Envelope, cursor: u64) {
+    let mut out = begin(batch, envelope, CURSOR);
     out.u64(cursor);
 }
 
 /// Appends a question for the place of any key.
-pub fn write_random(batch: &mut Vec<u8>, slot: u64, dice: u64) {
-    let mut out = begin(batch, (slot, 0), RANDOM);
+pub fn write_random(batch: &mut Vec<u8>, envelope: Envelope, dice: u64) {
+    let mut out = begin(batch, envelope, RANDOM);
     out.u64(dice);
 }
 
 /// Appends a question for connections.
-pub fn write_clients(batch: &mut Vec<u8>, slot: u64, wanted: &Wanted, from: u32) {
-    let mut out = begin(batch, (slot, 0), CLIENTS);
+pub fn write_clients(batch: &mut Vec<u8>, envelope: Envelope, wanted: &Wanted, from: u32) {
+    let mut out = begin(batch, envelope, CLIENTS);
     out.len(wanted.ids.len());
     wanted.ids.iter().for_each(|&id| out.u64(id));
     out.bytes(&wanted.address);
@@ -73,41 +120,65 @@ fn read_clients(fields: &mut Reader<'_>) -> Result<(Wanted, u32), Malformed> {
     Ok((Wanted { ids, address, local, age_s, except, asker, kills: fields.flag()? }, from))
 }
 
-/// Appends a request, which the sender knows by `slot`. It has room for so many KiB of values in the answers.
-pub fn write_request(batch: &mut Vec<u8>, slot: u64, room_kib: u32, request: &Request<'_>) {
-    let mut out = begin(batch, (slot, room_kib), REQUEST);
+/// Appends a request, whose deadline is the envelope's.
+pub fn write_request(batch: &mut Vec<u8>, envelope: Envelope, request: &Request<'_>) {
+    let mut out = begin(batch, envelope, REQUEST);
     out.u16(request.keyspace.0);
     out.u16(request.partition.0);
+    out.u8(request.level as u8);
     encoding::encode(&request.op, batch);
 }
 
-/// Takes the requests of a batch, as long as `take` wants more; returns the bytes of those taken. `take` gets the slot and the
-/// room that the sender has for values, in KiB.
-pub fn each_request(batch: &[u8], mut take: impl FnMut((u64, u32), Incoming<'_>) -> bool) -> usize {
+/// Takes the requests of a batch, in order, as long as `take` takes them: it is shown each envelope first, and says whether it wants
+/// what is in it. Returns the bytes of those taken.
+pub fn each_request(batch: &[u8], taker: &mut impl Taker) -> usize {
     let mut fields = Reader(batch);
-    while !fields.is_empty() && next_request(&mut fields, &mut take).expect("cores send whole messages") {}
-    batch.len() - fields.0.len()
+    let mut taken = 0;
+    while !fields.is_empty() && next_request(&mut fields, taker).expect("cores send whole messages") {
+        taken = batch.len() - fields.0.len();
+    }
+    taken
+}
+
+/// Who takes requests.
+pub trait Taker {
+    /// Whether a request is taken now.
+    fn wants(&mut self, envelope: &Envelope) -> bool;
+    /// Takes it.
+    fn take(&mut self, envelope: &Envelope, incoming: Incoming<'_>);
 }
 
 #[inline]
-fn next_request(
-    fields: &mut Reader<'_>,
-    take: &mut impl FnMut((u64, u32), Incoming<'_>) -> bool,
-) -> Result<bool, Malformed> {
-    let slot = (fields.u64()?, fields.u32()?);
+fn next_request(fields: &mut Reader<'_>, taker: &mut impl Taker) -> Result<bool, Malformed> {
+    let (slot, deadline_us, room_kib) = (fields.u64()?, fields.u64()?, fields.u32()?);
+    let envelope = Envelope { slot, deadline_us, room_kib };
+    if !taker.wants(&envelope) {
+        return Ok(false);
+    }
     match fields.u8()? {
         REQUEST => {
             let (keyspace, partition) = (Keyspace(fields.u16()?), Partition(fields.u16()?));
-            encoding::decode(fields, |op| take(slot, Incoming::Request(Request { keyspace, partition, op })))
+            let level = Level::from_byte(fields.u8()?).ok_or(Malformed("no level has this number"))?;
+            encoding::decode(fields, |op| {
+                let request = Request { keyspace, partition, level, deadline_us, op };
+                taker.take(&envelope, Incoming::Request(request));
+            })?;
         }
-        CURSOR => Ok(take(slot, Incoming::Cursor(fields.u64()?))),
+        CURSOR => {
+            let cursor = fields.u64()?;
+            taker.take(&envelope, Incoming::Cursor(cursor));
+        }
         CLIENTS => {
             let (wanted, from) = read_clients(fields)?;
-            Ok(take(slot, Incoming::Clients(wanted, from)))
+            taker.take(&envelope, Incoming::Clients(wanted, from));
         }
-        RANDOM => Ok(take(slot, Incoming::Random(fields.u64()?))),
-        _ => Err(Malformed("no message is of this kind")),
+        RANDOM => {
+            let dice = fields.u64()?;
+            taker.take(&envelope, Incoming::Random(dice));
+        }
+        _ => return Err(Malformed("no message is of this kind")),
     }
+    Ok(true)
 }
 
 /// Appends an answer to the request that its sender knows by `slot`. Shards have times of their own: on its way an expiry
@@ -156,9 +227,14 @@ pub fn write_answer(batch: &mut Vec<u8>, slot: u64, answer: &Answer<'_>, clocks:
             out.u8(kind);
             out.bytes(text.as_bytes());
         }
-        Answer::Unknown(text) => {
+        Answer::Unknown(unsure) => {
             out.u8(8);
-            out.bytes(text.as_bytes());
+            let failed = match unsure {
+                Unsure::LogFailed(text) => Some(text),
+                Unsure::TimedOut => None,
+            };
+            out.flag(failed.is_some());
+            out.bytes(failed.unwrap_or_default().as_bytes());
         }
         Answer::Counted { keys, expiring, next } => {
             out.u8(9);
@@ -218,7 +294,10 @@ fn next_answer(
             let kind = fields.u8()?;
             Answer::Refused(refusal_of(kind, fields.text()?))
         }
-        8 => Answer::Unknown(fields.text()?),
+        8 => {
+            let (has_failed, text) = (fields.flag()?, fields.text()?);
+            Answer::Unknown(if has_failed { Unsure::LogFailed(text) } else { Unsure::TimedOut })
+        }
         9 => {
             let (keys, expiring, more) = (fields.u64()?, fields.u64()?, fields.flag()?);
             let next = (Partition(fields.u16()?), fields.bytes()?);
@@ -270,6 +349,7 @@ fn refusal_parts(refusal: Refusal<'_>) -> (u8, &str) {
         Refusal::Invalid(text) => (6, text),
         Refusal::WrongShard => (7, ""),
         Refusal::NoRoom(text) => (8, text),
+        Refusal::TimedOut => (9, ""),
     }
 }
 
@@ -283,6 +363,7 @@ fn refusal_of(kind: u8, text: &str) -> Refusal<'_> {
         5 => Refusal::Damaged(text),
         6 => Refusal::Invalid(text),
         8 => Refusal::NoRoom(text),
+        9 => Refusal::TimedOut,
         _ => Refusal::WrongShard,
     }
 }

@@ -14,19 +14,56 @@ fn requests_survive_their_batch() {
     };
     let ops = [Op::Get { key: b"k" }, Op::Update { key: b"k", update: put }, Op::Clear];
     let mut batch = Vec::new();
-    let request = |op| Request { keyspace: Keyspace(3), partition: Partition(5), op };
+    let request =
+        |op| Request { keyspace: Keyspace(3), ..Request::new(Partition(5), op) }.until(7).at(Level::Strong);
+    let envelope = |slot: usize| Envelope { slot: slot as u64, deadline_us: 7, room_kib: 3 + slot as u32 };
     for (slot, &op) in ops.iter().enumerate() {
-        write_request(&mut batch, slot as u64, 3 + slot as u32, &request(op));
+        write_request(&mut batch, envelope(slot), &request(op));
     }
-    let mut seen = 0;
-    each_request(&batch, |(slot, room_kib), read| {
-        assert_eq!((slot, u64::from(room_kib)), (seen, 3 + seen));
-        let Incoming::Request(read) = read else { panic!("a request was written") };
-        assert_eq!(format!("{read:?}"), format!("{:?}", request(ops[slot as usize])));
-        seen += 1;
-        true
-    });
-    assert_eq!(seen as usize, ops.len());
+    let mut seen = Seen::default();
+    assert_eq!(each_request(&batch, &mut seen), batch.len());
+    let sent: Vec<_> =
+        ops.iter().enumerate().map(|(slot, &op)| (envelope(slot), format!("{:?}", request(op)))).collect();
+    assert_eq!(seen.taken, sent);
+}
+
+#[test]
+fn what_is_not_wanted_is_left_and_taken_the_next_time() {
+    let mut batch = Vec::new();
+    for slot in 0..3 {
+        let request = Request::new(Partition(0), Op::Get { key: b"k" });
+        write_request(&mut batch, Envelope { slot, deadline_us: 9, room_kib: 0 }, &request);
+    }
+    let mut seen = Seen { stop_at: Some(1), ..Seen::default() };
+    let taken = each_request(&batch, &mut seen);
+    assert_eq!((taken, seen.taken.len()), (batch.len() / 3, 1));
+    assert_eq!(each_request(&batch[taken..], &mut seen), 0);
+    seen.stop_at = None;
+    assert_eq!(each_request(&batch[taken..], &mut seen), batch.len() - taken);
+    assert_eq!(seen.taken.iter().map(|(envelope, _)| envelope.slot).collect::<Vec<_>>(), [0, 1, 2]);
+}
+
+/// What was taken, as text.
+#[derive(Default)]
+struct Seen {
+    taken: Vec<(Envelope, String)>,
+    stop_at: Option<u64>,
+}
+
+impl Taker for Seen {
+    fn wants(&mut self, envelope: &Envelope) -> bool {
+        Some(envelope.slot) != self.stop_at
+    }
+
+    fn take(&mut self, envelope: &Envelope, incoming: Incoming<'_>) {
+        let text = match incoming {
+            Incoming::Request(request) => format!("{request:?}"),
+            Incoming::Cursor(cursor) => format!("cursor {cursor}"),
+            Incoming::Clients(wanted, from) => format!("{wanted:?} from {from}"),
+            Incoming::Random(dice) => format!("random {dice}"),
+        };
+        self.taken.push((*envelope, text));
+    }
 }
 
 #[test]
@@ -47,7 +84,9 @@ fn answers_survive_their_batch() {
         Answer::Page { page: &page, next: None },
         Answer::Refused(Refusal::ReadOnly("the disk is full")),
         Answer::Refused(Refusal::WrongShard),
-        Answer::Unknown("the log failed"),
+        Answer::Refused(Refusal::TimedOut),
+        Answer::Unknown(Unsure::LogFailed("the disk is gone")),
+        Answer::Unknown(Unsure::TimedOut),
         Answer::Counted { keys: 7, expiring: 2, next: Some((Partition(3), b"k")) },
         Answer::Counted { keys: 8, expiring: 0, next: None },
         Answer::Waits { read: 9, partition: Partition(4), bytes: 1 << 20 },
@@ -77,20 +116,27 @@ fn questions_that_no_shard_answers_survive_their_batch() {
         kills: true,
     };
     let mut batch = Vec::new();
-    write_clients(&mut batch, 1, &wanted, 77);
-    write_random(&mut batch, 2, u64::MAX - 1);
-    write_cursor(&mut batch, 3, 12);
-    write_clients(&mut batch, 4, &Wanted::default(), 0);
-    let mut seen = Vec::new();
-    let taken = each_request(&batch, |(slot, _), incoming| {
-        seen.push(match incoming {
-            Incoming::Clients(found, from) => (slot, found == wanted, from.into()),
-            Incoming::Random(dice) => (slot, true, dice),
-            Incoming::Cursor(cursor) => (slot, true, cursor),
-            Incoming::Request(_) => panic!("no shard is asked"),
-        });
-        true
-    });
-    assert_eq!(taken, batch.len());
-    assert_eq!(seen, [(1, true, 77), (2, true, u64::MAX - 1), (3, true, 12), (4, false, 0)]);
+    let envelope = |slot| Envelope { slot, deadline_us: 9, room_kib: 0 };
+    write_clients(&mut batch, envelope(1), &wanted, 77);
+    write_random(&mut batch, envelope(2), u64::MAX - 1);
+    write_cursor(&mut batch, envelope(3), 12);
+    write_clients(&mut batch, envelope(4), &Wanted::default(), 0);
+    let mut seen = Seen::default();
+    assert_eq!(each_request(&batch, &mut seen), batch.len());
+    let sent = [
+        (envelope(1), format!("{wanted:?} from 77")),
+        (envelope(2), format!("random {}", u64::MAX - 1)),
+        (envelope(3), "cursor 12".to_owned()),
+        (envelope(4), format!("{:?} from 0", Wanted::default())),
+    ];
+    assert_eq!(seen.taken, sent);
+}
+
+#[test]
+fn what_is_told_survives_its_batch() {
+    let (mut batch, mut heard) = (Vec::new(), Vec::new());
+    let told = [Told::Forget(1), Told::Forget(u64::MAX)];
+    told.into_iter().for_each(|told| write_told(&mut batch, told));
+    each_told(&batch, |told| heard.push(told));
+    assert_eq!(heard, told);
 }

@@ -23,6 +23,7 @@ pub mod leave;
 mod mail;
 pub mod memory;
 pub mod message;
+mod overdue;
 pub mod owners;
 pub mod phase;
 pub mod room;

@@ -176,7 +176,8 @@ impl CoreState {
         if self.hub.forwards.port().has_mail() {
             self.turn(io).take_mail();
         }
-        self.shard.resume_left_over(&mut Sink { hub: &mut self.hub, io });
+        self.shard.advance(&mut Sink { hub: &mut self.hub, io });
+        self.turn(io).end_overdue();
         self.turn(io).walk();
         self.turn(io).leave();
         self.turn(io).go_on();
@@ -252,10 +253,11 @@ impl CoreState {
         let shard = self.shard.next_deadline_us().map(until);
         let mail = self.hub.forwards.port().has_mail().then_some(MAIL_POLL);
         let look = self.hub.next_look_us().map(until);
+        let overdue = self.hub.forwards.due_us().map(until);
         let untimed = (!self.hub.untimed.is_empty()).then_some(POLL);
         let down = (self.phase != Phase::Serving).then_some(POLL);
         let clock = Some(Duration::from_micros(LOOK_US));
-        let next = [throttled, starved, shard, mail, look, untimed, down, clock];
+        let next = [throttled, starved, shard, mail, look, overdue, untimed, down, clock];
         Next::Sleep(next.into_iter().flatten().min())
     }
 }

@@ -16,19 +16,20 @@ impl<S: Sockets> Turn<'_, S> {
     /// Asks a core, which may be this one, something that its shard doesn't answer.
     fn inquire(&mut self, key: u64, inquiry: Inquiry) {
         let (me, ticket) = (self.hub.me, Owner::Walk.ticket(Walks::request(key, 0)));
+        let asked = (ticket, self.hub.deadline_us());
         match inquiry {
             Inquiry::Clients(slice) if slice.core == me => {
                 self.deliver_clients(ticket, &slice.wanted, slice.from);
             }
             Inquiry::Clients(slice) => {
-                self.hub.forwards.send_clients(ticket, &slice);
+                self.hub.forwards.send_clients(asked, &slice);
             }
             Inquiry::Random { core, dice } if core == me => {
                 let place = self.shard.random_place(dice);
                 self.deliver_place(ticket, place);
             }
             Inquiry::Random { core, dice } => {
-                self.hub.forwards.send_random(core, ticket, dice);
+                self.hub.forwards.send_random(core, asked, dice);
             }
         }
     }
@@ -51,6 +52,7 @@ impl<S: Sockets> Turn<'_, S> {
     }
 
     fn walk_on(&mut self, key: u64) {
+        let until_us = self.hub.deadline_us();
         let Hub { walks, sessions, .. } = &mut *self.hub;
         let Some(walk) = walks.get(key) else { return };
         walk.queued = false;
@@ -58,7 +60,7 @@ impl<S: Sockets> Turn<'_, S> {
             self.end_walk(key);
             return;
         }
-        let (conn, keyspace) = (walk.conn, walk.keyspace);
+        let (conn, keyspace, walk_until_us) = (walk.conn, walk.keyspace, walk.until_us);
         if sessions.get(conn).is_none() {
             // Nobody waits for it any more: it ends as soon as nothing of it is under way.
             if !walk.is_waiting() {
@@ -75,9 +77,10 @@ impl<S: Sockets> Turn<'_, S> {
         if let Some(inquiry) = walk.inquiry() {
             return self.inquire(key, inquiry);
         }
+        let deadline_us = until_us.min(walk_until_us);
         for ask in walk.asks() {
             let ticket = Owner::Walk.ticket(Walks::request(key, ask.lane));
-            self.submit(ticket, ask.request(keyspace));
+            self.submit(ticket, ask.request(keyspace).until(deadline_us));
         }
     }
 
@@ -112,6 +115,7 @@ impl<S: Sockets> Turn<'_, S> {
     pub fn start_walk_at_cursor(&mut self, mut walk: Walk, core: usize, cursor: u64) {
         walk.wait_for_cursor();
         let key = self.hub.walks.insert(walk);
-        self.hub.forwards.send_cursor(core, Owner::Walk.ticket(Walks::request(key, 0)), cursor);
+        let asked = (Owner::Walk.ticket(Walks::request(key, 0)), self.hub.deadline_us());
+        self.hub.forwards.send_cursor(core, asked, cursor);
     }
 }

@@ -1,6 +1,6 @@
-//! The mesh: how cores send each other requests and answers.
+//! The mesh: how cores send each other requests and answers, and tell each other what needs none.
 //!
-//! Between every ordered pair of cores run two bounded SPSC queues, one for requests and one for answers. What a core
+//! Between every ordered pair of cores run three bounded SPSC queues: for requests, for answers, and for what is told. What a core
 //! has to say to another within a turn is packed into one batch (bytes) per queue and pushed at the end of the turn.
 //!
 //! Why it can't deadlock:
@@ -13,6 +13,8 @@
 //! 4. Answers have queues of their own and are always taken in, whatever else is held up. A core may leave requests of
 //!    a peer in their queue (and in the batch it is working on) while that peer has not taken [`Limits::answer_bytes`] of answers; the peer takes them
 //!    without conditions, so that ends. Hence every credit comes back as long as every shard answers every request.
+//! 5. What is told ([`Port::tell`]) has a queue of its own, which is always taken in, and no order among requests. What finds the
+//!    queue full stays with its sender and goes with the next: whoever tells something says so little of it that it may.
 
 pub mod spsc;
 mod sync;
@@ -64,6 +66,9 @@ impl Limits {
 const BYTES_MIN: usize = 256 << 10;
 const BYTES_MAX: usize = 4 << 20;
 
+/// Batches of what is told that one core may have left to take in.
+const TOLD_BATCHES: usize = 8;
+
 /// How many emptied batches a core keeps for reuse at most, and how large one may be to be kept.
 const SPARES_MAX: usize = 16;
 const SPARE_BYTES_MAX: usize = 256 << 10;
@@ -74,8 +79,11 @@ struct Link {
     requests_in: Consumer<Batch>,
     answers_out: Producer<Batch>,
     answers_in: Consumer<Batch>,
+    told_out: Producer<Batch>,
+    told_in: Consumer<Batch>,
     requests: Batch,
     answers: Batch,
+    told: Batch,
     /// Requests that were taken in, but not yet answered or parked.
     left: Option<Batch>,
     /// Credits in use, and the bytes of their requests.
@@ -142,24 +150,43 @@ fn links(limits: Limits) -> (Link, Link) {
     let (requests_ba, requests_at_a) = queue(limits.requests);
     let (answers_ab, answers_at_b) = queue(limits.requests);
     let (answers_ba, answers_at_a) = queue(limits.requests);
+    let (told_ab, told_at_b) = queue(TOLD_BATCHES);
+    let (told_ba, told_at_a) = queue(TOLD_BATCHES);
     let (taken_a, taken_b) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
-    let link = |requests_out, requests_in, answers_out, answers_in, taken_there, taken_here| Link {
-        requests_out,
-        requests_in,
-        answers_out,
-        answers_in,
-        requests: Batch::new(),
-        answers: Batch::new(),
-        left: None,
-        outstanding: 0,
-        outstanding_bytes: 0,
-        answered_bytes: 0,
-        taken_there,
-        taken_here,
+    let link = |requests, answers, told, taken| {
+        let ((requests_out, requests_in), (answers_out, answers_in)) = (requests, answers);
+        let ((told_out, told_in), (taken_there, taken_here)) = (told, taken);
+        Link {
+            requests_out,
+            requests_in,
+            answers_out,
+            answers_in,
+            told_out,
+            told_in,
+            requests: Batch::new(),
+            answers: Batch::new(),
+            told: Batch::new(),
+            left: None,
+            outstanding: 0,
+            outstanding_bytes: 0,
+            answered_bytes: 0,
+            taken_there,
+            taken_here,
+        }
     };
     (
-        link(requests_ab, requests_at_a, answers_ab, answers_at_a, taken_b.clone(), taken_a.clone()),
-        link(requests_ba, requests_at_b, answers_ba, answers_at_b, taken_a, taken_b),
+        link(
+            (requests_ab, requests_at_a),
+            (answers_ab, answers_at_a),
+            (told_ab, told_at_a),
+            (taken_b.clone(), taken_a.clone()),
+        ),
+        link(
+            (requests_ba, requests_at_b),
+            (answers_ba, answers_at_b),
+            (told_ba, told_at_b),
+            (taken_a, taken_b),
+        ),
     )
 }
 
@@ -241,6 +268,11 @@ impl Port {
         link.answered_bytes += (link.answers.len() - start) as u64;
     }
 
+    /// Appends something that `core` is told and doesn't answer.
+    pub fn tell(&mut self, core: usize, encode: impl FnOnce(&mut Batch)) {
+        encode(&mut self.link(core).told);
+    }
+
     /// Whether `core` keeps up with our answers; while it doesn't, its requests are left in their queue.
     pub fn keeps_up(&self, core: usize) -> bool {
         self.links[core].as_ref().is_some_and(|link| {
@@ -264,10 +296,21 @@ impl Port {
                     sent = true;
                 }
             }
+            if !link.told.is_empty() {
+                match link.told_out.push(std::mem::take(&mut link.told)) {
+                    Ok(()) => sent = true,
+                    Err(told) => link.told = told,
+                }
+            }
             if sent {
                 wake(core);
             }
         }
+    }
+
+    /// The next batch of what `core` tells.
+    pub fn take_told(&mut self, core: usize) -> Option<Batch> {
+        self.link(core).told_in.pop()
     }
 
     /// The next batch of answers from `core`.
@@ -292,10 +335,12 @@ impl Port {
 
     /// Whether something lies in a queue to this core.
     pub fn has_mail(&mut self) -> bool {
-        self.links
-            .iter_mut()
-            .flatten()
-            .any(|link| !link.answers_in.is_empty() || !link.requests_in.is_empty() || link.left.is_some())
+        self.links.iter_mut().flatten().any(|link| {
+            !link.answers_in.is_empty()
+                || !link.requests_in.is_empty()
+                || !link.told_in.is_empty()
+                || link.left.is_some()
+        })
     }
 
     /// Requests of ours that are not answered.
@@ -316,160 +361,4 @@ impl Port {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn small() -> Limits {
-        Limits { requests: 4, request_bytes: 1000, answer_bytes: 40, spare_bytes: 1000 }
-    }
-
-    #[test]
-    fn what_lies_between_the_cores_scales_with_the_memory_of_their_connections() {
-        const MIB: usize = 1 << 20;
-        for (connections, cores) in [(4 * MIB, 1), (8 * MIB, 2), (64 * MIB, 4), (1024 * MIB, 16)] {
-            let limits = Limits::of(connections, cores);
-            let all = limits.request_bytes * (cores - 1);
-            assert!(all <= connections / 8 || limits.request_bytes == BYTES_MIN, "{limits:?}");
-            assert!(limits.spare_bytes <= connections / 32 && limits.answer_bytes >= BYTES_MIN);
-        }
-        let plenty = Limits::of(1024 * MIB, 2);
-        assert_eq!((plenty.request_bytes, plenty.spare_bytes), (4 * MIB, 4 * MIB));
-    }
-
-    #[test]
-    fn one_message_over_the_limits_passes_and_spares_stay_within_theirs() {
-        let mut ports = mesh(2, small());
-        assert!(ports[0].has_credit(1));
-        ports[0].request(1, |batch| batch.extend_from_slice(&[1; 5000]));
-        assert!(!ports[0].has_credit(1));
-        ports[0].flush(|_| ());
-        let batch = ports[1].take_requests(0).expect("it was sent");
-        assert_eq!(batch.len(), 5000);
-        ports[1].answer(0, |batch| batch.extend_from_slice(&[2; 5000]));
-        ports[1].flush(|_| ());
-        assert!(!ports[1].keeps_up(0));
-        assert_eq!(ports[0].take_answers(1).map(|batch| batch.len()), Some(5000));
-        assert!(ports[1].keeps_up(0));
-        ports[1].recycle(batch);
-        (0..8).for_each(|_| ports[1].recycle(Batch::with_capacity(300)));
-        assert_eq!((ports[1].spares.len(), ports[1].spare_bytes), (3, 900));
-        ports[1].answer(0, |batch| batch.push(1));
-        ports[1].flush(|_| ());
-        assert_eq!((ports[1].spares.len(), ports[1].spare_bytes), (2, 600));
-    }
-
-    /// One random action of a core: send a request if there is a credit, answer, take answers, or flush.
-    fn act(
-        ports: &mut [Port],
-        core: usize,
-        peer: usize,
-        action: u8,
-        owed: &mut [Vec<u8>],
-        flying: &mut [usize],
-    ) {
-        let port = &mut ports[core];
-        match action {
-            0 if port.has_credit(peer) => {
-                assert_eq!(port.request(peer, |batch| batch.push(7)), 1);
-                flying[core] += 1;
-            }
-            1 if port.keeps_up(peer) => {
-                if let Some(batch) = port.take_requests(peer) {
-                    owed[core].extend_from_slice(&batch);
-                    port.recycle(batch);
-                }
-            }
-            2 => {
-                if owed[core].pop().is_some() {
-                    port.answer(peer, |batch| batch.extend_from_slice(&[1; 10]));
-                }
-            }
-            3 => {
-                while let Some(batch) = port.take_answers(peer) {
-                    for _ in batch.chunks(10) {
-                        port.credit(peer, 1);
-                        flying[core] -= 1;
-                    }
-                }
-            }
-            _ => port.flush(|_| ()),
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn whatever_two_cores_do_no_push_fails_and_everything_is_answered_in_the_end(
-            actions in prop::collection::vec((0_usize..2, 0_u8..5), 0..400),
-        ) {
-            let mut ports = mesh(2, small());
-            let (mut owed, mut flying) = ([Vec::new(), Vec::new()], [0, 0]);
-            for (core, action) in actions {
-                act(&mut ports, core, 1 - core, action, &mut owed, &mut flying);
-            }
-            // Both go on without sending anything new: a few rounds settle all.
-            for _ in 0..100 {
-                for core in 0..2 {
-                    for action in [4, 3, 1, 2, 2, 2, 2, 4] {
-                        act(&mut ports, core, 1 - core, action, &mut owed, &mut flying);
-                    }
-                }
-            }
-            prop_assert_eq!(flying, [0, 0]);
-            prop_assert!(ports.iter().all(|port| port.outstanding() == 0));
-        }
-    }
-
-    #[test]
-    fn credits_run_out_and_come_back() {
-        let mut ports = mesh(3, small());
-        for _ in 0..4 {
-            assert!(ports[0].has_credit(2));
-            ports[0].request(2, |batch| batch.push(1));
-        }
-        assert!(!ports[0].has_credit(2));
-        assert!(ports[0].has_credit(1), "credits are per pair");
-        ports[0].credit(2, 1);
-        assert!(ports[0].has_credit(2));
-    }
-
-    #[test]
-    fn what_is_left_of_a_batch_comes_before_the_next() {
-        let mut ports = mesh(2, small());
-        for message in [[1, 2], [3, 4]] {
-            ports[0].request(1, |batch| batch.extend_from_slice(&message));
-            ports[0].flush(|_| ());
-        }
-        let batch = ports[1].take_requests(0).unwrap();
-        ports[1].put_back(0, batch, 1);
-        assert!(ports[1].has_mail());
-        assert_eq!(ports[1].take_requests(0), Some(vec![2]));
-        assert_eq!(ports[1].take_requests(0), Some(vec![3, 4]));
-        assert!(!ports[1].has_mail());
-    }
-
-    #[test]
-    fn all_cores_see_what_one_says_of_its_shard() {
-        let ports = mesh(3, small());
-        assert_eq!((ports[0].delay_us(1), ports[0].long_room(1)), (0, (u32::MAX as usize) << 10));
-        ports[1].tell_pressure(7, (3 << 20) + 1);
-        for port in [&ports[0], &ports[2]] {
-            assert_eq!((port.delay_us(1), port.long_room(1)), (7, 3 << 20));
-            assert_eq!(port.delay_us(0), 0);
-        }
-        ports[1].tell_pressure(0, usize::MAX);
-        assert_eq!(ports[2].long_room(1), (u32::MAX as usize) << 10);
-    }
-
-    #[test]
-    fn a_batch_wakes_its_receiver_once() {
-        let mut ports = mesh(3, small());
-        ports[1].request(0, |batch| batch.push(1));
-        ports[1].request(0, |batch| batch.push(2));
-        let mut woken = Vec::new();
-        ports[1].flush(|core| woken.push(core));
-        assert_eq!(woken, [0]);
-        assert!(ports[0].has_mail() && !ports[2].has_mail());
-        assert_eq!(ports[0].take_requests(1), Some(vec![1, 2]));
-    }
-}
+mod tests;

@@ -28,6 +28,8 @@ pub struct NodeInfo {
     pub node_id: String,
     /// Identity of its store.
     pub store_id: [u8; 16],
+    /// How long a request has whose client doesn't say, microseconds.
+    pub request_timeout_us: u64,
     /// Which core has which partition.
     pub placement: Placement,
     /// How each core's share of the memory is divided.
@@ -96,6 +98,7 @@ impl NodeInfo {
             limits: limits::wire(config.value_bytes_max, split.command_bytes_max()),
             node_id: config.node_id.clone().unwrap_or_else(|| hex(&store.id)),
             store_id: store.id,
+            request_timeout_us: config.request_timeout.as_micros() as u64,
             started_unix_us,
             published: Published::new(placement.cores()),
             seats: Arc::new(Seats::new(config.connections_max)),

@@ -1,6 +1,6 @@
 //! What clients are told of a refusal.
 
-use pinion_engine::shard::request::Refusal;
+use pinion_engine::shard::request::{Refusal, Unsure};
 use pinion_net::wire::ErrorCode;
 
 /// A refusal as the binary protocol has it.
@@ -14,9 +14,21 @@ pub fn told(refusal: &Refusal<'_>) -> (ErrorCode, String) {
         Refusal::Damaged(_) => ErrorCode::DAMAGED,
         Refusal::Invalid(_) => ErrorCode::BAD_REQUEST,
         Refusal::WrongShard => ErrorCode::INTERNAL,
+        Refusal::TimedOut => ErrorCode::DEADLINE,
     };
     (code, text(refusal))
 }
+
+/// Why nobody knows whether a write was applied, as the binary protocol has it.
+pub fn unsure(unsure: &Unsure<'_>) -> (ErrorCode, String) {
+    match unsure {
+        Unsure::LogFailed(text) => (ErrorCode::LOG_FAILED, (*text).to_owned()),
+        Unsure::TimedOut => (ErrorCode::TIMED_OUT, format!("{TIMED_OUT}; the write may be applied yet")),
+    }
+}
+
+/// What a request was ended for at its deadline.
+const TIMED_OUT: &str = "no answer from the disk within the time for the request (--request-timeout, or less if the client said so)";
 
 /// A refusal in words.
 pub fn text(refusal: &Refusal<'_>) -> String {
@@ -24,6 +36,7 @@ pub fn text(refusal: &Refusal<'_>) -> String {
         Refusal::NotAnInteger => "value is not an integer or out of range".to_owned(),
         Refusal::Overflow => "increment or decrement would overflow".to_owned(),
         Refusal::Busy => "the shard is busy; slow down and try again".to_owned(),
+        Refusal::TimedOut => format!("{TIMED_OUT}; nothing was done: try again"),
         Refusal::WrongShard => "internal error: the partition isn't of this shard".to_owned(),
         Refusal::Limit(text)
         | Refusal::NoRoom(text)

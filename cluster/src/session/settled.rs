@@ -2,7 +2,7 @@
 
 use crate::stats::Class;
 use crate::stats::tally::ErrorWord;
-use pinion_engine::shard::request::{Answer, Refusal};
+use pinion_engine::shard::request::{Answer, Refusal, Unsure};
 use pinion_net::resp::CommandId;
 
 /// How a request ended.
@@ -16,8 +16,12 @@ pub enum Ending {
     Busy,
     /// Refused, because the shard takes no writes.
     ReadOnly,
+    /// Refused, because its time was over.
+    TimedOut,
     /// Unknown.
     Unknown,
+    /// Unknown, because its time was over.
+    TimedOutUnknown,
 }
 
 impl Ending {
@@ -26,8 +30,10 @@ impl Ending {
         match answer {
             Answer::Refused(Refusal::Busy | Refusal::NoRoom(_)) => Ending::Busy,
             Answer::Refused(Refusal::ReadOnly(_)) => Ending::ReadOnly,
+            Answer::Refused(Refusal::TimedOut) => Ending::TimedOut,
             Answer::Refused(_) => Ending::Refused,
-            Answer::Unknown(_) => Ending::Unknown,
+            Answer::Unknown(Unsure::TimedOut) => Ending::TimedOutUnknown,
+            Answer::Unknown(Unsure::LogFailed(_)) => Ending::Unknown,
             _ => Ending::Done,
         }
     }
@@ -37,6 +43,7 @@ impl Ending {
         match self {
             Ending::Busy => ErrorWord::TryAgain,
             Ending::ReadOnly => ErrorWord::MisConf,
+            Ending::TimedOut | Ending::TimedOutUnknown => ErrorWord::TimedOut,
             Ending::Done | Ending::Refused | Ending::Unknown => ErrorWord::Err,
         }
     }

@@ -4,14 +4,16 @@
 //! shard takes no more writes until it is restarted is restarted, as its operator would.
 
 mod clocks;
+mod rot;
 
 use crate::config::Durability;
-use crate::sim::disk::{Crash, Damage, DiskFaults, RotMix};
+use crate::sim::disk::{Crash, Damage, DiskFaults};
 use crate::sim::lost::Vanished;
 use crate::sim::model::{Checked, Loss, Permits, SimTime};
 use crate::sim::node::{Node, Stage};
-use crate::sim::options::{Plan, Trouble};
+use crate::sim::options::Plan;
 use crate::sim::performer::Moment;
+use crate::sim::schedule::Trouble;
 use crate::sim::trace::Event;
 use crate::sim::world::{Link, Up, World};
 use pinion_engine::Error;
@@ -67,14 +69,14 @@ pub(super) struct Calamity {
     pub quiet_until_us: u64,
     /// Requests sent before this may be refused for trouble that is over.
     pub troubled_until_us: u64,
+    /// When the machine woke up.
+    pub awake_since_us: u64,
 }
 
 /// A crash waits for its moment for so many steps at most.
 const PATIENCE_STEPS: u64 = 4_000;
 /// A shard whose disk works again takes writes within so long.
 const COME_BACK_US: u64 = 60_000_000;
-/// A job whose output rots has written it again within so long.
-const WRITTEN_AGAIN_US: u64 = 5_000_000;
 /// A node that stops is killed if it isn't done by then, as the real one gives up.
 pub(super) const STOP_US: u64 = 60_000_000;
 
@@ -97,6 +99,7 @@ impl Calamity {
             set_back: Vec::new(),
             quiet_until_us: 0,
             troubled_until_us: 0,
+            awake_since_us: 0,
         }
     }
 
@@ -204,6 +207,14 @@ impl World {
                     (speed.stalls_ppm, speed.stall_us) = ((share * 1e6) as u32, 1_000..200_000);
                 }
             }
+            Trouble::Hang { us } => {
+                self.counters.count("hanging disks");
+                self.calamity.slow_until_us = Some(now_us + us);
+                for disk in &mut self.disks {
+                    let speed = &mut disk.faults().speed;
+                    (speed.stalls_ppm, speed.stall_us) = (1_000_000, us / 2..us + 1);
+                }
+            }
             Trouble::Rot => self.rot(false),
             Trouble::Jump { us, stands_us } => {
                 self.counters.count("clock jumps");
@@ -217,43 +228,6 @@ impl World {
             Trouble::Sleep { us } => self.sleep(us),
         }
         Ok(())
-    }
-
-    /// Tables rot at any time; logs and manifests while they are at rest, behind an orderly stop: damage to the newest
-    /// commit or edit can't be told from a tear, and only there it is known which one that is.
-    fn rot(&mut self, is_at_rest: bool) {
-        let shard = self.streams.faults.random_range(0..self.disks.len());
-        let disk = &mut self.disks[shard];
-        let (logs, manifests) = if is_at_rest { (2, 1) } else { (0, 0) };
-        // Where blocks fit in each other's places, most of them go astray.
-        let misdirected = if self.plan.clients.iter().any(|(_, shape)| shape.is_alike) { 6 } else { 1 };
-        disk.faults().rot = RotMix { misdirected, logs, manifests, ..RotMix::default() };
-        let Some(damage) = disk.rot(&mut self.streams.faults) else { return };
-        if damage.is_newest && !matches!(damage.file, FileName::Table(_)) {
-            return disk.mend(|file| file == damage.file);
-        }
-        self.counters.count("damage done");
-        self.calamity.damage.push((shard, damage));
-        self.permits.damaged = true;
-        if disk.running_jobs().next().is_some() {
-            // It may be what a job just wrote, which then tries again; until then memtables may fill up.
-            self.permits.read_only = true;
-            self.calamity.troubled_until_us = self.clock.us() + WRITTEN_AGAIN_US;
-        }
-        self.history.permit(self.permits);
-    }
-
-    /// The operator puts back what was damaged.
-    fn restore(&mut self, shard: usize) {
-        self.disks[shard].mend(|_| true);
-        self.calamity.damage.retain(|(other, _)| *other != shard);
-    }
-
-    /// The node is open: damage to its logs and manifests was where it needs nothing. Tables are read later.
-    fn accept_damage(&mut self) {
-        let is_table = |file| matches!(file, FileName::Table(_));
-        self.disks.iter_mut().for_each(|disk| disk.accept(|file| !is_table(file)));
-        self.calamity.damage.retain(|(_, damage)| is_table(damage.file));
     }
 
     fn trouble_begins(&mut self) {

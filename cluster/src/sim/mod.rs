@@ -27,6 +27,8 @@ pub mod profile;
 pub mod report;
 mod reshard;
 pub mod rng;
+mod schedule;
+pub mod setup;
 #[cfg(test)]
 mod tests;
 pub mod trace;

@@ -3,109 +3,26 @@
 //! A core here is the same state machine that the reactor drives ([`CoreState`]); its turns are taken when the world says
 //! so, with a random part of the events that wait for it.
 
-use crate::config::{Config, Durability};
 use crate::core::hub::Hub;
 use crate::core::phase::Phase;
-use crate::core::split::Split;
 use crate::core::state::CoreState;
-use crate::mesh::{Limits, mesh};
+use crate::mesh::mesh;
 use crate::node::events::{Event as NodeEvent, Events};
-use crate::node::info::NodeInfo;
-use crate::node::listeners::{Addresses, Others};
-use crate::node::run::RunId;
 use crate::session::Hold;
 use crate::sim::clock::Clock;
 use crate::sim::counters::Counters;
 use crate::sim::disk::Disk;
-use crate::sim::net::{Net, NetOptions};
+use crate::sim::net::Net;
 use crate::sim::performer::{Moment, Performing, Work};
 use crate::sim::rng::Streams;
+use crate::sim::setup::NodeOptions;
 use crate::sim::trace::{Event, Trace};
 use pinion_engine::Error;
-use pinion_engine::clock::TimeJump;
-use pinion_engine::drive::StoreFile;
-use pinion_engine::shard::{Shard, Tuning};
+use pinion_engine::shard::Shard;
 use pinion_net::reactor::{ConnId, Next};
 use rand::Rng;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
-
-/// What a node is started with.
-#[derive(Clone, Debug)]
-pub struct NodeOptions {
-    /// Cores, each with a shard.
-    pub cores: usize,
-    /// Partitions of the store.
-    pub partitions: usize,
-    /// When writes are acknowledged.
-    pub durability: Durability,
-    /// Whether the log is written in whole blocks.
-    pub direct: bool,
-    /// Sizes of the shards.
-    pub tuning: Tuning,
-    /// Limits of the mesh.
-    pub mesh: Limits,
-    /// Limits of the sockets.
-    pub net: NetOptions,
-    /// Largest value.
-    pub value_bytes_max: usize,
-    /// Memory that a core is told it has, bytes. What its shard really takes is up to the tuning.
-    pub memory_bytes: usize,
-    /// Which directories count: one more with each reshard.
-    pub layout: u32,
-    /// All shards were made: what `STORE` says from the first start on.
-    pub is_made: bool,
-    /// What the operator says of a wall clock that shows much more than the store, in another boot.
-    pub time_jump: TimeJump,
-}
-
-/// Identity of the simulated store.
-const STORE_ID: [u8; 16] = *b"kvsim kvsim kvsi";
-
-/// Where the simulated node listens.
-const PORT: u16 = 7400;
-
-impl NodeOptions {
-    /// What the node says about itself, when it starts at this time.
-    fn info(&self, unix_us: u64) -> NodeInfo {
-        let port = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
-        let ports = |first: u16| (0..self.cores as u16).map(|core| port(first + core)).collect();
-        let addresses = Addresses {
-            kv: port(PORT),
-            resp: Some(port(PORT + 1)),
-            admin: None,
-            kv_cores: ports(PORT + 100),
-            resp_cores: ports(PORT + 200),
-            others: Others::default(),
-        };
-        let config = Config {
-            cpus: (0..self.cores).collect(),
-            durability: self.durability,
-            memory_bytes: (self.memory_bytes * self.cores) as u64,
-            value_bytes_max: self.value_bytes_max,
-            time_jump: self.time_jump,
-            ..Config::ephemeral("/sim")
-        };
-        NodeInfo::new(config, addresses, &self.store(), unix_us, RunId::of_seed(unix_us))
-    }
-
-    /// How the memory of a core is divided.
-    pub fn split(&self) -> Split {
-        Split::of(self.memory_bytes)
-    }
-
-    /// The most shards that a reshard gives it.
-    pub fn shards_max(&self) -> usize {
-        self.partitions.min(4)
-    }
-
-    /// What its `STORE` would say.
-    pub fn store(&self) -> StoreFile {
-        let (shards, partitions) = (self.cores as u32, self.partitions as u32);
-        StoreFile { id: STORE_ID, shards, partitions, layout: self.layout, is_made: self.is_made }
-    }
-}
 
 /// One core.
 pub struct Core {
@@ -360,6 +277,11 @@ impl Node {
     /// Whether a core is at this moment of its work.
     pub fn is_at(&self, moment: Moment) -> bool {
         self.cores.iter().any(|core| core.work.is_at(moment))
+    }
+
+    /// When it started: its monotonic clock counts from there.
+    pub fn started_us(&self) -> u64 {
+        self.started_us
     }
 
     /// Where each core stands, for reports.

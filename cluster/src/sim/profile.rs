@@ -36,6 +36,8 @@ pub enum Profile {
     Reshard,
     /// Files vanish while the node is down.
     LostFiles,
+    /// Disks hang, for longer than requests have.
+    Hung,
     /// Clients that make the node keep what they send and don't read what it answers, in little memory.
     Hostile,
     /// Everything above, mixed at random.
@@ -102,7 +104,7 @@ const CRASHES: [&str; 9] = [
 
 impl Profile {
     /// All profiles.
-    pub const ALL: [Profile; 14] = [
+    pub const ALL: [Profile; 15] = [
         Profile::Smoke,
         Profile::Crash,
         Profile::Torn,
@@ -115,6 +117,7 @@ impl Profile {
         Profile::Overload,
         Profile::Reshard,
         Profile::LostFiles,
+        Profile::Hung,
         Profile::Hostile,
         Profile::Swarm,
     ];
@@ -134,6 +137,7 @@ impl Profile {
             Profile::Overload => "overload",
             Profile::Reshard => "reshard",
             Profile::LostFiles => "lost-files",
+            Profile::Hung => "hung",
             Profile::Hostile => "hostile",
             Profile::Swarm => "swarm",
         }
@@ -158,6 +162,7 @@ impl Profile {
             Profile::LostFiles => {
                 "files vanish while the node is down; what was in them is missed, and named"
             }
+            Profile::Hung => "disks hang for longer than requests have; each ends, once",
             Profile::Hostile => "clients that send half of commands and read no answers, in little memory",
             Profile::Swarm => "all of it, mixed at random for each seed",
         }
@@ -219,6 +224,9 @@ impl Profile {
                 let moments = vec![Moment::LogWrite, Moment::Recycling, Moment::ManifestEdit, Moment::Any];
                 Features { losses: 800, stops: 8, crashes: 8, moments, is_churning: true, ..calm }
             }
+            Profile::Hung => {
+                Features { is_tight: rng.random_ratio(1, 2), is_churning: true, stops: 3, ..calm }
+            }
             Profile::Hostile => calm,
             Profile::Swarm => swarm(rng),
         }
@@ -230,6 +238,15 @@ impl Profile {
         match self {
             Profile::Hostile => rng.random_range(16..=32),
             Profile::Swarm if rng.random_ratio(150, 1000) => rng.random_range(1..=24),
+            _ => 0,
+        }
+    }
+
+    /// How often the disks of one of its seeds hang. As with [`Profile::hostile`], the rest stays.
+    pub fn hangs(self, rng: &mut SmallRng) -> u32 {
+        match self {
+            Profile::Hung => rng.random_range(4..=10),
+            Profile::Swarm if rng.random_ratio(150, 1000) => rng.random_range(1..=4),
             _ => 0,
         }
     }
@@ -262,6 +279,7 @@ impl Profile {
             Profile::Overload => {
                 &["full mesh queues", "held writers", "full connections", "drains with answers queued"]
             }
+            Profile::Hung => &["hanging disks", "refused: timed out", "unknown", "parked reads"],
             Profile::Hostile => &["connections that wait for memory", "connections closed for others"],
             Profile::Reshard => &["reshards", "reshards cut off", "reshards cut off behind the switch"],
             Profile::LostFiles => {

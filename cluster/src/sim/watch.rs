@@ -8,6 +8,8 @@ use pinion_engine::tree::READ_BYTES_MAX;
 const PERIOD_STEPS: u64 = 512;
 /// A healthy node answers a request within so long: longer than it may hold writes back.
 const ANSWER_US: u64 = 120_000_000;
+/// What a core may take, beyond the time for a request, until it has ended it: a stuck core's requests have a second more.
+const END_US: u64 = 3_000_000;
 /// The longest answer that is given without asking for room: COMMAND.
 const ANSWER_BYTES: usize = 128 << 10;
 /// How long after trouble refusals may still speak of it.
@@ -21,6 +23,7 @@ impl World {
         }
         self.forgive();
         self.watch_answers()?;
+        self.watch_deadlines()?;
         self.watch_memory()?;
         self.watch_space()
     }
@@ -63,6 +66,27 @@ impl World {
                     node.describe()
                 );
                 return Err(self.violation("every request is answered", "an answer", seen));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whatever disks do: a node answers what it has taken in before the time for it is over, or says that it is.
+    fn watch_deadlines(&mut self) -> Checked {
+        let Up::Yes(node) = &mut self.up else { return Ok(()) };
+        if node.is_stopping() {
+            return Ok(());
+        }
+        // Since the node started, as its own clock goes; a machine that slept had no chance.
+        let (now_us, begun_us) = (self.clock.us(), node.started_us());
+        let awake_us = self.calamity.awake_since_us;
+        let bound_us = self.plan.node.request_timeout_us + END_US;
+        for core in &mut node.cores {
+            let oldest = core.state.hub.sessions.iter().filter_map(|session| session.waits_since_us());
+            let Some(since_us) = oldest.min().map(|us| (begun_us + us).max(awake_us)) else { continue };
+            if now_us > since_us + bound_us {
+                let seen = format!("one waits since {since_us} us{}", node.describe());
+                return Err(self.violation("every request ends in its time", "its end", seen));
             }
         }
         Ok(())

@@ -119,11 +119,11 @@ impl World {
     pub fn new(run: RunOptions) -> World {
         let plan = Plan::draw(run);
         let mut streams = Streams::new(plan.run.seed);
-        let weak = plan.node.durability != Durability::Sync;
         let options = HistoryOptions {
             partitions: plan.node.partitions,
             cores: plan.node.cores,
-            may_lose: weak,
+            may_lose: plan.node.durability != Durability::Sync,
+            may_time_out: plan.may_time_out(),
             loss_us_max: u64::MAX,
         };
         let disks = (0..plan.node.cores).map(|shard| Disk::new(&format!("/sim/shard-{shard:03}"))).collect();

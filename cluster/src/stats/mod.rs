@@ -79,6 +79,8 @@ pub struct StorageStats {
     pub read_errors: u64,
     /// Log writes and syncs that failed.
     pub log_failures: u64,
+    /// Requests ended because their time was over.
+    pub timed_out: u64,
     /// Log writes, each a group commit.
     pub log_commits: u64,
     /// Bytes of the log that a restart would replay.

@@ -20,6 +20,7 @@ pub fn told(stats: &ShardStats) -> StorageStats {
         job_errors: stats.job_errors,
         read_errors: stats.read_errors,
         log_failures: stats.log_failures,
+        timed_out: stats.timed_out,
         log_commits: stats.commits,
         log_live_bytes: stats.log_bytes,
         written_bytes: stats.written_bytes,

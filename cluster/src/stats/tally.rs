@@ -43,6 +43,8 @@ pub enum ErrorWord {
     MisConf,
     /// A protocol that isn't spoken.
     NoProto,
+    /// It took too long.
+    TimedOut,
     /// Too much at once.
     TryAgain,
     /// A user there isn't.
@@ -51,11 +53,12 @@ pub enum ErrorWord {
 
 impl ErrorWord {
     /// All, in the order of their numbers.
-    pub const ALL: [ErrorWord; 6] = [
+    pub const ALL: [ErrorWord; 7] = [
         ErrorWord::Err,
         ErrorWord::ExecAbort,
         ErrorWord::MisConf,
         ErrorWord::NoProto,
+        ErrorWord::TimedOut,
         ErrorWord::TryAgain,
         ErrorWord::WrongPass,
     ];
@@ -67,6 +70,7 @@ impl ErrorWord {
             ErrorWord::ExecAbort => "EXECABORT",
             ErrorWord::MisConf => "MISCONF",
             ErrorWord::NoProto => "NOPROTO",
+            ErrorWord::TimedOut => "TIMED_OUT",
             ErrorWord::TryAgain => "TRYAGAIN",
             ErrorWord::WrongPass => "WRONGPASS",
         }

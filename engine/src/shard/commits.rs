@@ -1,10 +1,10 @@
 //! From the forming commit to the log, from the log to the memtable.
 
 use super::apply::apply_entry;
-use super::generation::AnswerKind;
 use super::options::Durability;
 use super::partition::SOLO_TERM;
-use super::request::{Answer, Answers, Refusal};
+use super::pending::AnswerKind;
+use super::request::{Answer, Answers, Refusal, Unsure};
 use super::{Shard, Since};
 use crate::io::IoCompletion;
 use crate::key::Partition;
@@ -189,7 +189,7 @@ impl Shard {
         self.writing = writing;
         let mut answers = self.writing.take_answers();
         for answer in answers.drain(..) {
-            self.answer_read(answer, out);
+            self.answer_pending(answer, out);
         }
         self.writing.reuse_answers(answers);
         self.writing.reset();
@@ -211,12 +211,12 @@ impl Shard {
         for (since, answers) in [(Since::Writing, writing), (Since::Forming, forming)] {
             for answer in answers {
                 match (answer.kind(), since) {
-                    (AnswerKind::Read, _) => self.answer_read(answer, out),
+                    (AnswerKind::Read, _) => self.answer_pending(answer, out),
                     (AnswerKind::Write, Since::Writing) => {
-                        out.answer(answer.ticket(), Answer::Unknown(&reason));
+                        out.answer(answer.ticket, Answer::Unknown(Unsure::LogFailed(&reason)));
                     }
                     // Never written; or a verdict on a write that may never have been.
-                    _ => out.answer(answer.ticket(), Answer::Refused(Refusal::ReadOnly(&reason))),
+                    _ => out.answer(answer.ticket, Answer::Refused(Refusal::ReadOnly(&reason))),
                 }
             }
         }

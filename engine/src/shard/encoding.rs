@@ -17,7 +17,6 @@ const CLEAR: u8 = 5;
 const SCAN_MANY: u8 = 6;
 const COUNT: u8 = 7;
 const GO_ON: u8 = 8;
-const FORGET: u8 = 9;
 
 /// What a key, and a key with an update, take at least.
 const KEY_BYTES_MIN: usize = 4;
@@ -40,10 +39,6 @@ pub fn encode(op: &Op<'_>, out: &mut Vec<u8>) {
         }
         Op::GoOn { read } => {
             out.u8(GO_ON);
-            out.u64(read);
-        }
-        Op::Forget { read } => {
-            out.u8(FORGET);
             out.u64(read);
         }
         Op::Update { key, update } => {
@@ -84,7 +79,6 @@ pub fn decode<R>(fields: &mut Reader<'_>, use_it: impl FnOnce(Op<'_>) -> R) -> R
     let op = match fields.u8()? {
         GET => Op::Get { key: fields.bytes()? },
         GO_ON => Op::GoOn { read: fields.u64()? },
-        FORGET => Op::Forget { read: fields.u64()? },
         UPDATE => Op::Update { key: fields.bytes()?, update: decode_update(fields)? },
         SCAN => Op::Scan(decode_scan(fields)?),
         CLEAR => Op::Clear,

@@ -25,7 +25,6 @@ fn operations() -> Vec<Op<'static>> {
         Op::Get { key: b"k" },
         Op::GetMany { keys: &[b"a", b"", b"c"], values: false },
         Op::GoOn { read: 5 },
-        Op::Forget { read: u64::MAX },
         update(put),
         update(at),
         update(delete),

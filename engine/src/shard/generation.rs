@@ -5,15 +5,19 @@
 //! so that conditional updates see it and plain reads know to wait. Nothing is copied for that: an
 //! overlay slot points into the encoded batch.
 
-use super::Moment;
 use super::partition::Place;
-use super::request::{Answer, Answers, Refusal, Ticket, Value};
+use super::pending::PendingAnswer;
+use super::request::{Answers, NO_DEADLINE, Value};
 use crate::key::{Expiry, Keyspace, Kind, Version, user_key};
 use crate::log::batch::{BatchBuilder, BatchOp};
 use hashbrown::HashTable;
 
 /// Places for keys, and for answers, that it keeps.
 const KEPT_SLOTS: usize = 4096;
+
+/// Deadlines of its answers are looked at so often at most, and less often where there are many, microseconds.
+const LOOK_US: u64 = 1_000;
+const ANSWERS_PER_US: u64 = 4;
 
 /// Where a pending write of a key stands.
 #[derive(Clone, Copy, Debug)]
@@ -42,121 +46,6 @@ pub(super) enum Pending<'a> {
     Value(Value<'a>),
 }
 
-/// An answer that waits for a generation to be durable and applied.
-#[derive(Debug)]
-pub(super) enum PendingAnswer {
-    Written {
-        ticket: Ticket,
-        version: Version,
-        existed: u32,
-        old: Option<Box<OwnedValue>>,
-    },
-    NotMet {
-        ticket: Ticket,
-        current: Option<Box<OwnedValue>>,
-    },
-    Integer {
-        ticket: Ticket,
-        number: i64,
-    },
-    Refused {
-        ticket: Ticket,
-        refusal: Refusal<'static>,
-    },
-    /// A read of keys that have a write in this generation.
-    Read {
-        ticket: Ticket,
-        place: Place,
-        keys: Box<[Box<[u8]>]>,
-        at: Moment,
-        /// Of several keys: whether their values are wanted.
-        many: Option<bool>,
-    },
-}
-
-impl PendingAnswer {
-    pub fn ticket(&self) -> Ticket {
-        match self {
-            PendingAnswer::Written { ticket, .. }
-            | PendingAnswer::NotMet { ticket, .. }
-            | PendingAnswer::Integer { ticket, .. }
-            | PendingAnswer::Refused { ticket, .. }
-            | PendingAnswer::Read { ticket, .. } => *ticket,
-        }
-    }
-
-    /// What it says.
-    pub fn kind(&self) -> AnswerKind {
-        match self {
-            PendingAnswer::Written { .. } | PendingAnswer::Integer { .. } => AnswerKind::Write,
-            PendingAnswer::NotMet { .. } | PendingAnswer::Refused { .. } => AnswerKind::Verdict,
-            PendingAnswer::Read { .. } => AnswerKind::Read,
-        }
-    }
-
-    /// Memory it takes, about, bytes.
-    fn bytes(&self) -> usize {
-        let value =
-            |value: &Option<Box<OwnedValue>>| value.as_ref().map_or(0, |value| value.bytes.len() + 64);
-        let payload = match self {
-            PendingAnswer::Written { old, .. } => value(old),
-            PendingAnswer::NotMet { current, .. } => value(current),
-            PendingAnswer::Read { keys, .. } => keys.iter().map(|key| key.len() + 48).sum(),
-            PendingAnswer::Integer { .. } | PendingAnswer::Refused { .. } => 0,
-        };
-        size_of::<PendingAnswer>() + payload
-    }
-
-    /// Sends anything but a read.
-    pub fn send(self, out: &mut impl Answers) {
-        match self {
-            PendingAnswer::Written { ticket, version, existed, old } => {
-                let old = old.as_deref().map(OwnedValue::borrow);
-                out.answer(ticket, Answer::Written { version, existed, old });
-            }
-            PendingAnswer::NotMet { ticket, current } => {
-                out.answer(ticket, Answer::NotMet { current: current.as_deref().map(OwnedValue::borrow) });
-            }
-            PendingAnswer::Integer { ticket, number } => out.answer(ticket, Answer::Integer(number)),
-            PendingAnswer::Refused { ticket, refusal } => out.answer(ticket, Answer::Refused(refusal)),
-            PendingAnswer::Read { .. } => unreachable!("reads are resolved against the shard's sources"),
-        }
-    }
-}
-
-/// What an answer says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum AnswerKind {
-    /// A write was done that is part of the generation's log write, or the state was already so.
-    Write,
-    /// Nothing was done, because of a state that the generation may hold.
-    Verdict,
-    /// What keys hold.
-    Read,
-}
-
-/// A value copied out of its source.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct OwnedValue {
-    bytes: Box<[u8]>,
-    version: Version,
-    expiry: Expiry,
-}
-
-impl OwnedValue {
-    pub fn new(value: Value<'_>) -> OwnedValue {
-        OwnedValue { bytes: value.bytes.into(), version: value.version, expiry: value.expiry }
-    }
-
-    pub fn bytes(&self) -> usize {
-        self.bytes.len()
-    }
-
-    pub fn borrow(&self) -> Value<'_> {
-        Value { bytes: &self.bytes, version: self.version, expiry: self.expiry }
-    }
-}
-
 /// Writes that share a log write. See the module's text.
 #[derive(Debug, Default)]
 pub(super) struct Generation {
@@ -167,6 +56,8 @@ pub(super) struct Generation {
     clears: Vec<PendingClear>,
     answers: Vec<PendingAnswer>,
     answer_bytes: usize,
+    /// No deadline of an answer that is to be looked at is earlier.
+    due_us: u64,
     bytes: usize,
     ops: usize,
     /// Memory of empty batches, and the most that there is to be, bytes.
@@ -179,7 +70,7 @@ impl Generation {
     pub fn new(places: usize, kept_max: usize) -> Generation {
         let batches: Vec<_> = (0..places).map(|_| BatchBuilder::new(0)).collect();
         let kept = batches.iter().map(BatchBuilder::memory_bytes).sum();
-        Generation { batches, kept, kept_max, ..Generation::default() }
+        Generation { batches, kept, kept_max, due_us: NO_DEADLINE, ..Generation::default() }
     }
 
     /// Whether nothing is to be logged.
@@ -210,12 +101,43 @@ impl Generation {
     /// Keeps an answer until the generation is applied.
     pub fn push_answer(&mut self, answer: PendingAnswer) {
         self.answer_bytes += answer.bytes();
+        self.due_us = self.due_us.min(answer.deadline_us);
         self.answers.push(answer);
+    }
+
+    /// When the next deadline of an answer passes, or later if it was looked at just now; [`NO_DEADLINE`] if none does.
+    pub fn due_us(&self) -> u64 {
+        self.due_us
+    }
+
+    /// Ends the requests whose deadline has passed; how many.
+    pub fn end_overdue(&mut self, now_us: u64, out: &mut impl Answers) -> u64 {
+        if self.due_us >= now_us {
+            return 0;
+        }
+        let (mut ended, mut next_us) = (0, NO_DEADLINE);
+        for answer in std::mem::take(&mut self.answers) {
+            if answer.deadline_us >= now_us {
+                next_us = next_us.min(answer.deadline_us);
+                self.answers.push(answer);
+                continue;
+            }
+            ended += 1;
+            self.answer_bytes -= answer.bytes();
+            answer.end_overdue(out);
+        }
+        // Where many wait, each for its own deadline, they aren't looked at for each.
+        let rest_us = LOOK_US + self.answers.len() as u64 / ANSWERS_PER_US;
+        self.due_us = next_us.max(now_us + rest_us);
+        if self.answers.is_empty() {
+            self.due_us = NO_DEADLINE;
+        }
+        ended
     }
 
     /// Takes the answers out, in their order.
     pub fn take_answers(&mut self) -> Vec<PendingAnswer> {
-        self.answer_bytes = 0;
+        (self.answer_bytes, self.due_us) = (0, NO_DEADLINE);
         std::mem::take(&mut self.answers)
     }
 

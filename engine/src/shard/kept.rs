@@ -3,18 +3,19 @@
 //! 1. Before a value of some size leaves, the shard asks [`Answers::has_room`]. Where there is none it keeps the rest of the
 //!    read, with the moment that it sees, and answers [`Answer::Waits`] with its name.
 //! 2. [`Op::GoOn`] with that name goes on where it stopped, at that same moment: whatever was written since, the read comes to
-//!    what it would have come to at once. [`Op::Forget`] ends it.
+//!    what it would have come to at once. [`Shard::forget`] ends it.
 //!
 //! So the keys of one partition are read at one moment however slowly their values leave, and a value takes no memory
 //! before there is room for it. Flushes and merges keep what kept reads can see, as for those that wait for blocks; and they
 //! share the memory for requests that wait. What expires and what is overwritten stays on disk for them, so none is kept for longer
 //! than [`KEPT_MS_MAX`], whether its client reads slowly or not at all.
 
+use super::moment::{Moment, Reader};
 use super::owned::OwnedOp;
 use super::parked::{OwnedRequest, Work};
 use super::partition::Place;
-use super::request::{Answer, Answers, Op, Refusal, Ticket};
-use super::{Flow, Moment, Reader, Shard, Stopped, Target};
+use super::request::{Answer, Answers, Op, Refusal};
+use super::{Flow, Shard, Stopped, Target};
 use crate::key::Version;
 use std::collections::HashMap;
 
@@ -109,13 +110,14 @@ impl Shard {
         out.answer(target.ticket, Answer::Waits { read, partition, bytes });
     }
 
-    /// Goes on with a kept read; its answers are for `ticket` now.
+    /// Goes on with a kept read; its answers are for the ticket of whoever asks now, and its deadline is theirs.
     #[inline(never)]
-    pub(super) fn go_on(&mut self, ticket: Ticket, read: u64, out: &mut impl Answers) {
+    pub(super) fn go_on(&mut self, asked: Target, read: u64, out: &mut impl Answers) {
+        let Target { ticket, deadline_us, .. } = asked;
         let Some(Kept { target, op, at }) = self.kept.remove(read) else {
             return out.answer(ticket, Answer::Refused(Refusal::NoRoom(TOO_OLD)));
         };
-        let target = Target { ticket, ..target };
+        let target = Target { ticket, deadline_us, ..target };
         match op.with(|op| self.dispatch(&target, &op, Reader::At(at), out)) {
             Flow::Done => {}
             Flow::Cold(cold) => {
@@ -125,10 +127,9 @@ impl Shard {
         }
     }
 
-    /// Forgets a kept read, if it is there.
-    pub(super) fn forget(&mut self, ticket: Ticket, read: u64, out: &mut impl Answers) {
+    /// Forgets a read that [`Answer::Waits`], if it is there.
+    pub fn forget(&mut self, read: u64) {
         self.kept.remove(read);
-        out.answer(ticket, Answer::NotFound);
     }
 
     /// Takes a read that stopped on its way and hasn't waited yet. Where too many wait it is refused, behind what it has

@@ -24,11 +24,15 @@ mod generation;
 mod home;
 mod inspect;
 mod kept;
+mod moment;
 mod open;
 pub mod options;
+mod overdue;
 pub mod owned;
+mod page;
 mod parked;
 mod partition;
+mod pending;
 mod publish;
 mod queue;
 mod random;
@@ -57,6 +61,7 @@ use doubt::{Backoff, Doubt};
 use generation::Generation;
 use home::Home;
 use kept::KeptReads;
+use moment::{Moment, Reader};
 use parked::ParkedRequests;
 use partition::{Partitions, Place};
 use queue::KeyLines;
@@ -149,7 +154,12 @@ impl Shard {
         let Some(place) = self.partitions.place(request.partition) else {
             return out.answer(ticket, Answer::Refused(Refusal::WrongShard));
         };
-        let target = Target { ticket, place, prefix: self.partitions[place].prefix(request.keyspace) };
+        if request.deadline_us < self.mono_us {
+            self.counters.timed_out += 1;
+            return out.answer(ticket, Answer::Refused(Refusal::TimedOut));
+        }
+        let prefix = self.partitions[place].prefix(request.keyspace);
+        let target = Target { ticket, deadline_us: request.deadline_us, place, prefix };
         if !self.lines.is_empty() && self.stands_in_line(target.prefix, &request.op) {
             return self.park(target, &request.op, Why::Turn, out);
         }
@@ -179,11 +189,7 @@ impl Shard {
             Op::Count(count) => self.count(target, count, out),
             Op::Clear => self.clear(target, out),
             Op::GoOn { read } => {
-                self.go_on(target.ticket, *read, out);
-                Flow::Done
-            }
-            Op::Forget { read } => {
-                self.forget(target.ticket, *read, out);
+                self.go_on(target, *read, out);
                 Flow::Done
             }
         }
@@ -325,32 +331,16 @@ impl Shard {
             Op::UpdateMany { updates } => is_behind_a_clear || updates.iter().any(|(key, _)| has(key)),
             Op::Clear => !self.lines.keys_of(&prefix.to_bytes()).is_empty(),
             // Ordered reads see applied data only: they have no place in the order of pending requests.
-            Op::Scan(_) | Op::ScanMany { .. } | Op::Count(_) | Op::GoOn { .. } | Op::Forget { .. } => false,
+            Op::Scan(_) | Op::ScanMany { .. } | Op::Count(_) | Op::GoOn { .. } => false,
         }
     }
 }
 
-/// As of when a read sees the data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reader {
-    /// The newest state at the time of the call, pending writes included (it waits for them).
-    Newest,
-    /// The state that was the newest when the request arrived; all of it is applied.
-    At(Moment),
-}
-
-/// What a read sees: versions up to one, of which nothing has expired by a time. A request that came later on the same key
-/// may be answered first, so a read that waits must not see more has expired than when it came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Moment {
-    version: crate::key::Version,
-    now_ms: u64,
-}
-
-/// Whom a request is from, and which keys it is about.
+/// Whom a request is from, until when they wait, and which keys it is about.
 #[derive(Clone, Copy, Debug)]
 struct Target {
     ticket: Ticket,
+    deadline_us: u64,
     place: Place,
     prefix: Prefix,
 }

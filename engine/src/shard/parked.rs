@@ -5,15 +5,17 @@
 //! Blocks that lie side by side in a table are read as one piece. Long blocks, each of which is a value, wait for each other:
 //! what is being read of them is bounded, however many requests need one.
 
+use super::Target;
+use super::moment::Moment;
 use super::owned::OwnedOp;
 use super::partition::Place;
 use super::queue::Waiting;
+use super::request::NO_DEADLINE;
 use super::scans::ParkedScan;
-use super::{Moment, Target};
 use crate::io::{IoRequest, Token};
 use crate::key::Version;
 use crate::table::{Block, BlockRef, Table};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 /// The top byte of the tokens of block reads.
@@ -96,6 +98,8 @@ pub(super) struct ParkedRequests {
     long: VecDeque<Piece>,
     /// Those that have all they waited for, and go on in another turn.
     left_over: VecDeque<Waiting>,
+    /// Those that have a deadline, the earliest first.
+    deadlines: BTreeSet<(u64, Waiting)>,
     next: u64,
     bytes: usize,
     /// How often a request parked for a block, ever.
@@ -153,8 +157,7 @@ impl ParkedRequests {
     pub fn insert(&mut self, request: OwnedRequest, at: Moment, lines: Vec<Box<[u8]>>) -> Waiting {
         self.next += 1;
         let parked = Parked { request, at, lines, missing: 0, pins: Vec::new(), pinned_bytes: 0 };
-        self.bytes += parked.bytes();
-        self.requests.insert(self.next, parked);
+        self.put_back(self.next, parked);
         self.next
     }
 
@@ -179,12 +182,22 @@ impl ParkedRequests {
     pub fn remove(&mut self, waiting: Waiting) -> Option<Parked> {
         let parked = self.requests.remove(&waiting)?;
         self.bytes -= parked.bytes();
+        self.deadlines.remove(&(parked.request.target.deadline_us, waiting));
         Some(parked)
+    }
+
+    /// The earliest deadline, and whose it is.
+    pub fn first_deadline(&self) -> Option<(u64, Waiting)> {
+        self.deadlines.first().copied()
     }
 
     /// Puts a request back that needs more blocks.
     pub fn put_back(&mut self, waiting: Waiting, parked: Parked) {
         self.bytes += parked.bytes();
+        let deadline_us = parked.request.target.deadline_us;
+        if deadline_us != NO_DEADLINE {
+            self.deadlines.insert((deadline_us, waiting));
+        }
         self.requests.insert(waiting, parked);
     }
 

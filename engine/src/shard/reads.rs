@@ -1,12 +1,14 @@
 //! Point reads, and what waits for blocks.
 
-use super::generation::{Pending, PendingAnswer};
+use super::generation::Pending;
+use super::moment::{Moment, Reader};
 use super::owned::OwnedOp;
 use super::parked::{OwnedRequest, Parked, Work, is_long};
+use super::pending::{PendingAnswer, PendingRead, Says};
 use super::queue::{Ready, Waiting};
 use super::request::{Answer, Answers, Op, ROOM_BYTES, Refusal, Ticket, Value};
 use super::sources::{Point, Sources};
-use super::{Flow, Moment, Reader, Shard, Since, Stopped, Target, Why};
+use super::{Flow, Shard, Since, Stopped, Target, Why};
 use crate::aligned::AlignedBuf;
 use crate::error::Error;
 use crate::io::{IoCompletion, IoOutput};
@@ -215,9 +217,9 @@ impl Shard {
     }
 
     fn wait_for_commit(&mut self, since: Since, target: Target, keys: Box<[Box<[u8]>]>, many: Option<bool>) {
-        let Target { ticket, place, .. } = target;
-        let at = self.moment(place);
-        let answer = PendingAnswer::Read { ticket, place, keys, at, many };
+        let Target { ticket, deadline_us, place, .. } = target;
+        let read = PendingRead { place, keys, at: self.moment(place), many };
+        let answer = PendingAnswer { ticket, deadline_us, says: Says::Read(Box::new(read)) };
         match since {
             Since::Forming => self.forming.push_answer(answer),
             Since::Writing | Since::Applied => self.writing.push_answer(answer),
@@ -261,8 +263,7 @@ impl Shard {
             | Op::Scan(_)
             | Op::ScanMany { .. }
             | Op::Count(_)
-            | Op::GoOn { .. }
-            | Op::Forget { .. } => return Vec::new(),
+            | Op::GoOn { .. } => return Vec::new(),
             Op::Update { key, .. } => vec![stored(key)],
             Op::UpdateMany { updates } => updates.iter().map(|(key, _)| stored(key)).collect(),
             Op::Clear => self.lines.keys_of(&bare),
@@ -279,7 +280,7 @@ impl Shard {
     pub(super) fn wait_for_blocks(&mut self, waiting: Waiting, blocks: &[BlockRef], out: &mut impl Answers) {
         if !blocks.iter().all(|block| self.sources.table(block.table).is_some()) {
             debug_assert!(false, "a read names only tables of the current tree");
-            return self.give_up(waiting, "a table vanished while it was read", out);
+            return self.give_up(waiting, Refusal::Damaged("a table vanished while it was read"), out);
         }
         self.parked.wait_for(waiting, blocks);
         self.read_ahead(blocks);
@@ -338,7 +339,7 @@ impl Shard {
             }
         }
         // All of a piece is in the cache before anybody goes on.
-        failed.into_iter().for_each(|(waiting, text)| self.give_up(waiting, &text, out));
+        failed.into_iter().for_each(|(waiting, text)| self.give_up(waiting, Refusal::Damaged(&text), out));
         ready.into_iter().for_each(|waiting| self.resume(waiting, out));
         // What was read is let go by now, unless somebody needs it still.
         self.read_long();
@@ -355,9 +356,8 @@ impl Shard {
         }
     }
 
-    /// Goes on with updates that the turns before left over: called in every turn, before what reacts to answers. If this one
-    /// has no time for any, one went on in it.
-    pub fn resume_left_over(&mut self, out: &mut impl Answers) {
+    /// Goes on with updates that the turns before left over. If this one has no time for any, one went on in it.
+    pub(super) fn resume_left_over(&mut self, out: &mut impl Answers) {
         if !self.parked.has_left_over() {
             return;
         }
@@ -416,9 +416,9 @@ impl Shard {
     }
 
     /// Refuses a waiting request and lets those behind it go on.
-    fn give_up(&mut self, waiting: Waiting, text: &str, out: &mut impl Answers) {
+    pub(super) fn give_up(&mut self, waiting: Waiting, refusal: Refusal<'_>, out: &mut impl Answers) {
         let Some(parked) = self.parked.remove(waiting) else { return };
-        out.answer(parked.request.target.ticket, Answer::Refused(Refusal::Damaged(text)));
+        out.answer(parked.request.target.ticket, Answer::Refused(refusal));
         for next in self.lines.leave(waiting, parked.line_keys()) {
             self.resume(next, out);
         }
@@ -432,13 +432,13 @@ impl Shard {
         out.answer(ticket, Answer::Refused(Refusal::Damaged(&text)));
     }
 
-    /// Answers reads that waited for a commit which is applied now.
-    pub(super) fn answer_read(&mut self, answer: PendingAnswer, out: &mut impl Answers) {
-        let PendingAnswer::Read { ticket, place, keys, at, many } = answer else {
-            return answer.send(out);
-        };
+    /// Lets an answer go whose commit is applied now. What a read answers is looked up then.
+    pub(super) fn answer_pending(&mut self, answer: PendingAnswer, out: &mut impl Answers) {
+        let (ticket, deadline_us) = (answer.ticket, answer.deadline_us);
+        let Some(read) = answer.send(out) else { return };
+        let PendingRead { place, keys, at, many } = *read;
         let Some(prefix) = keys.first().and_then(|key| Prefix::of(key)) else { return };
-        let target = Target { ticket, place, prefix };
+        let target = Target { ticket, deadline_us, place, prefix };
         let users: SmallVec<[&[u8]; 8]> = keys.iter().map(|key| user_key(key)).collect();
         let op = match many {
             Some(values) => Op::GetMany { keys: &users, values },

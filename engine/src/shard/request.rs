@@ -6,6 +6,8 @@
 
 use crate::key::{Expiry, Keyspace, Partition, Version};
 
+pub use super::page::Page;
+
 /// Names a request to its owner: the shard only hands it back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ticket {
@@ -22,8 +24,60 @@ pub struct Request<'a> {
     pub keyspace: Keyspace,
     /// Of which partition, one that this shard owns.
     pub partition: Partition,
+    /// What is promised of its outcome.
+    pub level: Level,
+    /// When nobody waits for it any more, on the clock of [`super::Now::mono_us`]; [`NO_DEADLINE`]: somebody always does. One that waits
+    /// is ended then: [`Refusal::TimedOut`], or [`Unsure::TimedOut`] for a write that is on its way to the log.
+    pub deadline_us: u64,
     /// What to do.
     pub op: Op<'a>,
+}
+
+impl<'a> Request<'a> {
+    /// A request in the first keyspace, at the level of the keyspace, that somebody always waits for.
+    pub fn new(partition: Partition, op: Op<'a>) -> Request<'a> {
+        Request { keyspace: Keyspace(0), partition, level: Level::Default, deadline_us: NO_DEADLINE, op }
+    }
+
+    /// The same, until then.
+    #[must_use]
+    pub fn until(self, deadline_us: u64) -> Request<'a> {
+        Request { deadline_us, ..self }
+    }
+
+    /// The same, at a level.
+    #[must_use]
+    pub fn at(self, level: Level) -> Request<'a> {
+        Request { level, ..self }
+    }
+}
+
+/// The deadline of a request that never ends for that.
+pub const NO_DEADLINE: u64 = u64::MAX;
+
+/// What is promised of a request's outcome. One replica gives all of them what it gives the strongest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Level {
+    /// What the keyspace says.
+    #[default]
+    Default = 0,
+    /// Durable on one node.
+    Eventual = 1,
+    /// At least what this client has seen and written.
+    Session = 2,
+    /// Linearizable.
+    Strong = 3,
+    /// Durable everywhere, read as strong.
+    All = 4,
+}
+
+impl Level {
+    /// The level of a number.
+    pub fn from_byte(byte: u8) -> Option<Level> {
+        let all = [Level::Default, Level::Eventual, Level::Session, Level::Strong, Level::All];
+        all.get(usize::from(byte)).copied()
+    }
 }
 
 /// What a request does.
@@ -43,11 +97,6 @@ pub enum Op<'a> {
     },
     /// Goes on with a read that [`Answer::Waits`]: what it still has to answer.
     GoOn {
-        /// Its name.
-        read: u64,
-    },
-    /// Forgets a read that [`Answer::Waits`]: [`Answer::NotFound`].
-    Forget {
         /// Its name.
         read: u64,
     },
@@ -79,6 +128,14 @@ pub enum Op<'a> {
     Count(Count<'a>),
     /// Deletes every key of the partition in this keyspace: [`Answer::Written`].
     Clear,
+}
+
+impl Op<'_> {
+    /// Whether it may change what is stored.
+    #[inline]
+    pub fn is_write(&self) -> bool {
+        matches!(self, Op::Update { .. } | Op::UpdateMany { .. } | Op::Clear)
+    }
 }
 
 /// A change to one key. Evaluated on arrival against the newest pending value; only the effect is logged.
@@ -264,7 +321,7 @@ pub enum Answer<'a> {
     },
     /// [`Answers::has_room`] said no: the shard keeps the rest of the read, at the moment it sees.
     Waits {
-        /// What [`Op::GoOn`] and [`Op::Forget`] call it.
+        /// What [`Op::GoOn`] and [`super::Shard::forget`] call it.
         read: u64,
         /// Its partition.
         partition: Partition,
@@ -274,7 +331,16 @@ pub enum Answer<'a> {
     /// Not done, and certainly not applied.
     Refused(Refusal<'a>),
     /// May or may not have been applied.
-    Unknown(&'a str),
+    Unknown(Unsure<'a>),
+}
+
+/// Why nobody knows whether a write was applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsure<'a> {
+    /// Its log write failed; the text says how.
+    LogFailed(&'a str),
+    /// Its deadline passed while it was on its way to the log: it may be applied yet.
+    TimedOut,
 }
 
 /// A value with what is known of it.
@@ -309,6 +375,8 @@ pub enum Refusal<'a> {
     Invalid(&'a str),
     /// This shard doesn't own the partition.
     WrongShard,
+    /// Its deadline passed before it was done.
+    TimedOut,
 }
 
 /// Where answers go.
@@ -340,79 +408,3 @@ pub trait Answers {
 
 /// Answers of a request up to this many bytes leave without asking for room.
 pub const ROOM_BYTES: usize = 4 << 10;
-
-/// The items of a scan's page, packed in one buffer.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Page {
-    bytes: Vec<u8>,
-    items: Vec<PageItem>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct PageItem {
-    key_len: u32,
-    value_len: u32,
-    version: Version,
-    expiry: Expiry,
-}
-
-impl Page {
-    /// Appends an item.
-    pub fn push(&mut self, key: &[u8], value: Value<'_>) {
-        self.bytes.extend_from_slice(key);
-        self.bytes.extend_from_slice(value.bytes);
-        let key_len = u32::try_from(key.len()).expect("keys are limited to 65,535 bytes");
-        let value_len = u32::try_from(value.bytes.len()).expect("values are limited to 16 MiB");
-        self.items.push(PageItem { key_len, value_len, version: value.version, expiry: value.expiry });
-    }
-
-    /// How many items it has.
-    pub fn len(&self) -> usize {
-        self.items.len()
-    }
-
-    /// Whether it has none.
-    pub fn is_empty(&self) -> bool {
-        self.items.is_empty()
-    }
-
-    /// Bytes of keys and values.
-    pub fn bytes(&self) -> usize {
-        self.bytes.len()
-    }
-
-    /// Empties it and keeps its memory.
-    pub fn clear(&mut self) {
-        self.bytes.clear();
-        self.items.clear();
-    }
-
-    /// User keys and values, in order.
-    pub fn iter(&self) -> impl Iterator<Item = (&[u8], Value<'_>)> {
-        let mut rest = self.bytes.as_slice();
-        self.items.iter().map(move |item| {
-            let (key, after) = rest.split_at(item.key_len as usize);
-            let (bytes, after) = after.split_at(item.value_len as usize);
-            rest = after;
-            (key, Value { bytes, version: item.version, expiry: item.expiry })
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_page_hands_out_what_was_pushed() {
-        let mut page = Page::default();
-        let value = |bytes| Value { bytes, version: Version(7), expiry: Expiry(9) };
-        page.push(b"a", value(b"1"));
-        page.push(b"bb", value(b""));
-        page.push(b"", value(b"333"));
-        let items: Vec<_> = page.iter().collect();
-        assert_eq!(items, [(&b"a"[..], value(b"1")), (b"bb", value(b"")), (b"", value(b"333"))]);
-        page.clear();
-        assert!(page.is_empty());
-    }
-}

@@ -10,6 +10,7 @@ pub(super) struct Counters {
     pub writes: u64,
     pub scans: u64,
     pub refused: u64,
+    pub timed_out: u64,
     pub commits: u64,
     pub written_bytes: u64,
     pub flushes: u64,
@@ -35,6 +36,8 @@ pub struct ShardStats {
     pub scans: u64,
     /// Requests refused.
     pub refused: u64,
+    /// Requests ended at their deadline.
+    pub timed_out: u64,
     /// Log writes.
     pub commits: u64,
     /// Bytes of keys and values written by users.
@@ -159,6 +162,7 @@ impl Shard {
             self.clock_due_us(),
             self.background_due_us(),
             self.doubt_due_us(),
+            self.end_due_us(),
             self.has_left_over().then_some(self.mono_us),
         ];
         times.into_iter().flatten().min()
@@ -178,6 +182,7 @@ impl Shard {
             writes: self.counters.writes,
             scans: self.counters.scans,
             refused: self.counters.refused,
+            timed_out: self.counters.timed_out,
             commits: self.counters.commits,
             written_bytes: self.counters.written_bytes,
             flushes: self.counters.flushes,

@@ -2,8 +2,9 @@
 
 use super::apply::apply_clear;
 use super::evaluate::{EXPIRY_LIMIT, Effect, Reply, evaluate, needs_current};
-use super::generation::{OwnedValue, Pending, PendingAnswer, Write};
+use super::generation::{Pending, Write};
 use super::options::Durability;
+use super::pending::{OwnedValue, PendingAnswer, Says};
 use super::request::{Answer, Answers, Condition, PutExpiry, ROOM_BYTES, Refusal, Update, Value};
 use super::sources::Point;
 use super::{Flow, Shard, ShardOptions, Since, Target};
@@ -385,34 +386,30 @@ impl Shard {
     }
 
     fn answer_update(&mut self, target: Target, evaluated: Evaluated, out: &mut impl Answers) {
-        let ticket = target.ticket;
-        let answer = match evaluated.reply {
+        let says = match evaluated.reply {
             Reply::Written { existed } => {
                 return self.answer_written(target, evaluated, u32::from(existed), out);
             }
-            Reply::NotMet => PendingAnswer::NotMet { ticket, current: evaluated.old },
-            Reply::Integer(number) => PendingAnswer::Integer { ticket, number },
-            Reply::Refused(refusal) => PendingAnswer::Refused { ticket, refusal },
+            Reply::NotMet => Says::NotMet { current: evaluated.old },
+            Reply::Integer(number) => Says::Integer(number),
+            Reply::Refused(refusal) => Says::Refused(refusal),
         };
-        self.answer_after(evaluated.since, answer, out);
+        self.answer_after(evaluated.since, target, says, out);
     }
 
     fn answer_written(&mut self, target: Target, done: Evaluated, existed: u32, out: &mut impl Answers) {
         let Evaluated { since, version, old, .. } = done;
-        self.answer_after(
-            since,
-            PendingAnswer::Written { ticket: target.ticket, version, existed, old },
-            out,
-        );
+        self.answer_after(since, target, Says::Written { version, existed, old }, out);
     }
 
     /// Answers once the state that the answer depends on can't be taken back by a crash.
-    fn answer_after(&mut self, since: Since, answer: PendingAnswer, out: &mut impl Answers) {
+    fn answer_after(&mut self, since: Since, target: Target, says: Says, out: &mut impl Answers) {
+        let Target { ticket, deadline_us, .. } = target;
+        let answer = PendingAnswer { ticket, deadline_us, says };
         match since {
-            Since::Applied => answer.send(out),
-            Since::Forming if self.applies_at_once() => answer.send(out),
             Since::Writing => self.writing.push_answer(answer),
-            Since::Forming => self.forming.push_answer(answer),
+            Since::Forming if !self.applies_at_once() => self.forming.push_answer(answer),
+            Since::Applied | Since::Forming => self.answer_pending(answer, out),
         }
     }
 }

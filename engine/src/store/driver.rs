@@ -93,7 +93,7 @@ impl Driver {
     /// One turn: hands on what the shard asks for, waits for up to `wait` if nothing has happened, takes what is done.
     pub fn turn(&mut self, wait: Option<Duration>, out: &mut impl Answers) -> Result<(), Error> {
         self.shard.tick(self.clock.soon());
-        self.shard.resume_left_over(out);
+        self.shard.advance(out);
         self.shard.end_turn();
         self.hand_over();
         let waited = match wait.filter(|_| !self.shard.has_left_over()) {

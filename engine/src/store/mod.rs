@@ -53,7 +53,7 @@ pub use shared::Store;
 pub use crate::clock::TimeJump;
 use crate::drive::StoreFile;
 use crate::error::Error;
-use crate::key::{Keyspace, Partition, Version};
+use crate::key::{Partition, Version};
 use crate::shard::request::{Condition, Op, PutExpiry, Request, Scan, Update};
 use crate::shard::{Durability, ShardOptions};
 use std::time::Duration;
@@ -118,7 +118,7 @@ impl StoreOptions {
 const PARTITION: Partition = Partition(0);
 
 fn request(op: Op<'_>) -> Request<'_> {
-    Request { keyspace: Keyspace::default(), partition: PARTITION, op }
+    Request::new(PARTITION, op)
 }
 
 /// What both faces of a store can do. Keys are 1 to 65,535 bytes, values up to 16 MiB.

@@ -3,7 +3,10 @@
 use crate::clock::Clocks;
 use crate::error::Error;
 use crate::key::{Partition, Version};
-use crate::shard::request::{Answer, Answers, Op, Refusal, Ticket, Value};
+use crate::shard::request::{Answer, Answers, Op, Refusal, Ticket, Unsure, Value};
+
+/// What is said of an operation that was given up; none of this store is, so far.
+const TIMED_OUT: &str = "its deadline passed";
 
 /// A key, its value, and what is known of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,7 +83,8 @@ impl Reply {
                 Reply::Counted(keys, next.map(|(partition, key)| (partition, key.to_vec())))
             }
             Answer::Refused(refusal) => Reply::Failed(to_error(refusal)),
-            Answer::Unknown(why) => Reply::Failed(Error::Unknown(why.into())),
+            Answer::Unknown(Unsure::LogFailed(why)) => Reply::Failed(Error::Unknown(why.into())),
+            Answer::Unknown(Unsure::TimedOut) => Reply::Failed(Error::Unknown(TIMED_OUT.into())),
             Answer::Waits { .. } => {
                 Reply::Failed(Error::Refused("a read was kept although there is room for any value".into()))
             }
@@ -199,6 +203,7 @@ fn to_error(refusal: Refusal<'_>) -> Error {
         Refusal::Damaged(text) | Refusal::Invalid(text) | Refusal::NoRoom(text) => {
             Error::Refused(text.into())
         }
+        Refusal::TimedOut => Error::Refused(TIMED_OUT.into()),
         Refusal::WrongShard => Error::Refused("another shard owns the partition".into()),
     }
 }

@@ -74,7 +74,7 @@ impl<'d> Runner<'d> {
     fn turn_with(&mut self, out: &mut impl Answers, on_job: &mut dyn FnMut(&dyn Job)) -> bool {
         self.now.mono_us += TURN_US;
         self.shard.tick(self.now);
-        self.shard.resume_left_over(out);
+        self.shard.advance(out);
         self.shard.end_turn();
         let requests: Vec<IoRequest> = self.shard.take_requests().collect();
         let jobs: Vec<_> = self.shard.take_jobs().collect();

@@ -132,7 +132,7 @@ fn apply(runner: &mut Runner<'_>, change: &Change, owns: impl Fn(u16) -> bool) {
 fn request(runner: &mut Runner<'_>, keyspace: u16, partition: u16, op: Op<'_>) -> Last {
     let mut last = Last::default();
     let (keyspace, partition) = (Keyspace(keyspace), Partition(partition));
-    runner.request(Request { keyspace, partition, op }, &mut last).unwrap();
+    runner.request(Request { keyspace, ..Request::new(partition, op) }, &mut last).unwrap();
     last
 }
 

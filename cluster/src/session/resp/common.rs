@@ -11,7 +11,8 @@ use crate::session::settled::Ending;
 use crate::session::{Dialogue, Hold};
 use crate::stats::Class;
 use crate::stats::tally::ErrorWord;
-use pinion_engine::shard::request::Ticket;
+use pinion_engine::key::Partition;
+use pinion_engine::shard::request::{Op, Request, Ticket};
 use pinion_net::reactor::ConnId;
 use pinion_net::resp::{CommandId, Encoder, Sequence};
 
@@ -25,6 +26,12 @@ pub(super) fn give_verdict(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, verd
 
 pub(super) fn ticket(conn: ConnId, sequence: Sequence, part: usize) -> Ticket {
     Owner::connection(conn).ticket(RespSession::request(sequence, part))
+}
+
+/// What is asked of a partition: a command has so long as the node grants.
+#[inline]
+pub(super) fn request<'a>(turn: &Turn<'_, impl Sockets>, partition: Partition, op: Op<'a>) -> Request<'a> {
+    Request::new(partition, op).until(turn.hub.deadline_us())
 }
 
 /// The session of a connection, if it is there and speaks RESP.

@@ -4,7 +4,7 @@
 //! don't fit what a connection may have waiting: then they leave in order, as they come. A command of very many keys comes here
 //! in runs ([`super::long`]).
 
-use super::common::{alone, answer, stay_alone, ticket, with};
+use super::common::{alone, answer, request, stay_alone, ticket, with};
 use super::gather::{Many, Run, Sum};
 use super::reply::failure;
 use super::state::{Call, Shape};
@@ -15,10 +15,10 @@ use crate::session::groups::Groups;
 use crate::session::intake::{Taken, group};
 use crate::session::limits::ROOM_BYTES_MAX;
 use crate::stats::Class;
-use pinion_engine::key::{Keyspace, Partition};
+use pinion_engine::key::Partition;
 use pinion_engine::log::batch::BatchBuilder;
 use pinion_engine::shard::ShardOptions;
-use pinion_engine::shard::request::{Answer, Condition, Op, PutExpiry, Refusal, Request, Update};
+use pinion_engine::shard::request::{Answer, Condition, Op, PutExpiry, Refusal, Update};
 use pinion_net::reactor::ConnId;
 use pinion_net::resp::long::RUN_ARGS_MAX;
 use pinion_net::resp::{Pairs, Sequence};
@@ -135,7 +135,7 @@ fn read(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, keys: &[&[u8]], (sum, r
         wanted.clear();
         wanted.extend(groups.order[places].iter().map(|&place| keys[place as usize]));
         let op = Op::GetMany { keys: &wanted, values };
-        let request = Request { keyspace: Keyspace(0), partition, op };
+        let request = request(turn, partition, op);
         turn.submit_read(ticket(conn, sequence, part), per_key * wanted.len(), request);
     }
     Taken::Yes
@@ -167,7 +167,8 @@ fn write(
         wanted.clear();
         wanted.extend(groups.order[places].iter().map(|&place| updates[place as usize]));
         let op = Op::UpdateMany { updates: &wanted };
-        turn.submit(ticket(conn, sequence, part), Request { keyspace: Keyspace(0), partition, op });
+        let request = request(turn, partition, op);
+        turn.submit(ticket(conn, sequence, part), request);
     }
     Taken::Yes
 }
@@ -197,7 +198,7 @@ pub fn clear(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) -> Taken {
     let Some(sequence) = begin(turn, conn, Class::Write, what, &groups) else { return Taken::Yes };
     stay_alone(turn, conn);
     for (part, partition) in all.into_iter().enumerate() {
-        let request = Request { keyspace: Keyspace(0), partition, op: Op::Clear };
+        let request = request(turn, partition, Op::Clear);
         turn.submit(ticket(conn, sequence, part), request);
     }
     turn.hub.after_answers(turn.io, conn);

@@ -216,9 +216,7 @@ fn single(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, request: keys::KeyReq
         resp.note(sequence)
     });
     let Some(sequence) = sequence else { return Taken::Yes };
-    let keyspace = pinion_engine::Keyspace::default();
-    let op = request.op;
-    let request = pinion_engine::shard::request::Request { keyspace, partition, op };
+    let request = common::request(turn, partition, request.op);
     turn.submit_single(conn, core, ticket(conn, sequence, 0), request);
     Taken::Yes
 }

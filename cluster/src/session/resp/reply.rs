@@ -6,9 +6,11 @@ use super::state::{RespSession, Shape};
 use crate::session::refusals;
 use crate::session::settled::{Ending, Settled};
 use crate::session::walk::task::Outcome;
+use crate::stats::tally::ErrorWord;
 use pinion_engine::key::Expiry;
-use pinion_engine::shard::request::{Answer, Refusal, Value};
+use pinion_engine::shard::request::{Answer, Refusal, Unsure, Value};
 use pinion_net::resp::{Encoder, value_range};
+use pinion_net::wire::ErrorCode;
 use std::fmt::Write;
 
 /// What a cursor gets that isn't there.
@@ -91,7 +93,14 @@ fn write_outcome(reply: &mut Encoder<'_>, outcome: Outcome) {
     match outcome {
         Outcome::Count(count, _) => reply.integer(i64::try_from(count).unwrap_or(i64::MAX)),
         Outcome::NoCursor => reply.error(NO_CURSOR),
-        Outcome::Refused(_, text) => reply.error(format!("ERR {text}")),
+        Outcome::Refused(code, text) => {
+            let word = match code {
+                ErrorCode::BUSY => ErrorWord::TryAgain,
+                ErrorCode::DEADLINE => ErrorWord::TimedOut,
+                _ => ErrorWord::Err,
+            };
+            reply.error(format!("{} {text}", word.text()));
+        }
         // RANDOMKEY.
         Outcome::Items(page, _) => reply.bulk_or_null(page.iter().next().map(|(key, _)| key)),
         Outcome::Listed(..) => reply.error("ERR internal error: a list was answered as something else"),
@@ -112,8 +121,14 @@ pub fn failure(answer: &Answer<'_>) -> Option<String> {
         Answer::Refused(Refusal::Busy) => Some(format!("TRYAGAIN {}", refusals::text(&Refusal::Busy))),
         Answer::Refused(Refusal::NoRoom(text)) => Some(format!("TRYAGAIN {text}")),
         Answer::Refused(Refusal::ReadOnly(text)) => Some(format!("MISCONF {text}")),
+        Answer::Refused(Refusal::TimedOut) => {
+            Some(format!("TIMED_OUT {}", refusals::text(&Refusal::TimedOut)))
+        }
         Answer::Refused(refusal) => Some(format!("ERR {}", refusals::text(refusal))),
-        Answer::Unknown(text) => Some(format!("ERR outcome unknown: {text}")),
+        Answer::Unknown(unsure) => {
+            let word = if *unsure == Unsure::TimedOut { "TIMED_OUT" } else { "ERR" };
+            Some(format!("{word} outcome unknown: {}", refusals::unsure(unsure).1))
+        }
         _ => None,
     }
 }

@@ -196,6 +196,13 @@ impl RespSession {
         self.replies.len()
     }
 
+    /// When the oldest command came, if that waits for shards alone.
+    pub fn waits_since_us(&self) -> Option<u64> {
+        let oldest = self.replies.context(Sequence(self.next - self.replies.len() as u64))?;
+        let is_alone = oldest.class != Class::Scan && self.long.is_none() && self.leaving.is_none();
+        is_alone.then_some(oldest.started_us)
+    }
+
     /// Values that commands without a reply may carry.
     pub fn values_due(&self) -> usize {
         self.values_due

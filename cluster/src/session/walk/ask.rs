@@ -39,7 +39,7 @@ impl Ask {
                 (partitions[0], Op::Count(Count { partitions, place, from, to }))
             }
         };
-        Request { keyspace, partition, op }
+        Request { keyspace, ..Request::new(partition, op) }
     }
 }
 

@@ -21,7 +21,7 @@ use super::refusals;
 use super::sampling::Need;
 use ask::What;
 use pinion_engine::key::{Keyspace, Partition};
-use pinion_engine::shard::request::{Answer, Page};
+use pinion_engine::shard::request::{Answer, NO_DEADLINE, Page};
 use pinion_net::reactor::ConnId;
 use pinion_net::slot::Slot;
 use pinion_net::wire::ErrorCode;
@@ -54,6 +54,8 @@ pub struct Walk {
     pub keys_only: bool,
     /// First key beyond the end; empty: none.
     pub to: Rc<[u8]>,
+    /// When nobody waits for it any more, if its client said so.
+    pub until_us: u64,
     /// Already in the queue of walks to go on with.
     pub queued: bool,
     /// Of a walk from one to the other.
@@ -90,6 +92,7 @@ impl Walk {
             keyspace,
             keys_only: true,
             to: Rc::from([]),
+            until_us: NO_DEADLINE,
             queued: false,
             partitions,
             at,

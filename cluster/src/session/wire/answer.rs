@@ -1,6 +1,6 @@
 //! Answers of partitions as responses.
 
-use super::state::{Call, WireSession};
+use super::state::{Call, CallId, WireSession};
 use super::translate::{says_done, value_ref};
 use super::{cursor, gather};
 use crate::session::refusals;
@@ -23,17 +23,18 @@ impl WireSession {
         now_us: u64,
         out: &mut Vec<u8>,
     ) -> Option<Settled> {
-        let (place, part) = WireSession::parts(request);
-        let call = self.calls.get_mut(place)?.as_mut()?;
+        let (id, part) = CallId::of(request);
+        let call = self.call_mut(id)?;
         if let Some(gather) = &mut call.gather {
             let before = gather.bytes();
             let is_complete = gather::take(gather, part, answer);
-            self.gathered_bytes += gather.bytes() - before;
+            let more = gather.bytes() - before;
+            self.gathered_bytes += more;
             if !is_complete {
                 return None;
             }
         }
-        self.respond(place, answer, now_us, out)
+        self.respond(id, answer, now_us, out)
     }
 
     /// A read of this request is kept for want of room. Where it is of no use, its keys are left out of the response.
@@ -44,20 +45,20 @@ impl WireSession {
         now_us: u64,
         out: &mut Vec<u8>,
     ) -> Result<(), Option<Settled>> {
-        let (place, part) = WireSession::parts(wait.request);
-        let Some(Some(call)) = self.calls.get_mut(place) else { return Err(None) };
+        let (id, part) = CallId::of(wait.request);
+        let Some(call) = self.call_mut(id) else { return Err(None) };
         let Some(gather) = &mut call.gather else { return Ok(()) };
         match gather.wait(part, &wait, has_memory) {
             Ok(()) => Ok(()),
             Err(false) => Err(None),
-            Err(true) => Err(self.respond(place, &Answer::NotFound, now_us, out)),
+            Err(true) => Err(self.respond(id, &Answer::NotFound, now_us, out)),
         }
     }
 
     /// Whether the response to a request carries its value; `None` if the value doesn't fit it any more.
     pub fn takes_value(&self, request: u64, bytes: usize) -> Option<bool> {
-        let (place, _) = WireSession::parts(request);
-        let Some(Some(call)) = self.calls.get(place) else { return Some(false) };
+        let (id, _) = CallId::of(request);
+        let Some(call) = self.call(id) else { return Some(false) };
         match &call.gather {
             Some(gather) => gather.fits(bytes).then_some(true),
             None => Some(call.responder.opcode() != Some(Opcode::Exists)),
@@ -66,26 +67,26 @@ impl WireSession {
 
     /// Bytes of values that are gathered for a request, and leave together.
     pub fn gathered_bytes(&self, request: u64) -> usize {
-        let (place, _) = WireSession::parts(request);
-        let gather = self.calls.get(place).and_then(|call| call.as_ref()?.gather.as_ref());
+        let (id, _) = CallId::of(request);
+        let gather = self.call(id).and_then(|call| call.gather.as_ref());
         gather.map_or(0, |gather| gather.bytes())
     }
 
     /// Answers that a request still has to come.
     pub fn answers_due(&self, request: u64) -> usize {
-        let (place, part) = WireSession::parts(request);
-        let gather = self.calls.get(place).and_then(|call| call.as_ref()?.gather.as_ref());
+        let (id, part) = CallId::of(request);
+        let gather = self.call(id).and_then(|call| call.gather.as_ref());
         gather.map_or(1, |gather| gather.due(part))
     }
 
     fn respond(
         &mut self,
-        place: usize,
+        id: CallId,
         answer: &Answer<'_>,
         now_us: u64,
         out: &mut Vec<u8>,
     ) -> Option<Settled> {
-        let call = self.remove(place)?;
+        let call = self.remove(id)?;
         if call.is_late(answer, now_us) {
             return Some(call.refuse_late(out));
         }
@@ -111,10 +112,10 @@ impl WireSession {
         clocks: &Clocks,
         out: &mut Vec<u8>,
     ) -> Option<Settled> {
-        let (place, _) = WireSession::parts(command);
-        let call = self.remove(place)?;
+        let (id, _) = CallId::of(command);
+        let call = self.remove(id)?;
         self.walks -= 1;
-        if call.terms.deadline_us < now_us {
+        if call.asked.deadline_us < now_us {
             return Some(call.refuse_late(out));
         }
         let mut ending = Ending::Done;
@@ -156,7 +157,7 @@ impl Call {
     /// into a log isn't taken back: its answer says what became of it.
     #[inline]
     fn is_late(&self, answer: &Answer<'_>, now_us: u64) -> bool {
-        self.terms.deadline_us < now_us
+        self.asked.deadline_us < now_us
             && match self.class {
                 Class::Write => self.gather.is_none() && matches!(answer, Answer::Refused(Refusal::Busy)),
                 _ => true,
@@ -168,7 +169,7 @@ impl Call {
         Settled {
             class: self.class,
             started_us: self.started_us,
-            ending: Ending::Refused,
+            ending: Ending::TimedOut,
             command: CommandId::NONE,
         }
     }
@@ -190,7 +191,10 @@ fn respond(responder: Responder, want_existed: bool, answer: &Answer<'_>, out: &
             let (code, text) = refusals::told(&refusal);
             responder.refused(out, code, &text);
         }
-        Answer::Unknown(text) => responder.unknown(out, ErrorCode::LOG_FAILED, text),
+        Answer::Unknown(unsure) => {
+            let (code, text) = refusals::unsure(&unsure);
+            responder.unknown(out, code, &text);
+        }
         Answer::Item { .. } | Answer::Page { .. } | Answer::Counted { .. } | Answer::Waits { .. } => {
             responder.refused(out, ErrorCode::INTERNAL, "a request on one key was answered with several");
         }
@@ -201,7 +205,7 @@ fn respond(responder: Responder, want_existed: bool, answer: &Answer<'_>, out: &
 mod tests {
     use super::*;
     use crate::session::walk::Walk;
-    use crate::session::wire::state::Terms;
+    use crate::session::wire::state::Asked;
     use pinion_engine::key::{Keyspace, Partition, Version};
     use pinion_net::reactor::ConnId;
     use pinion_net::wire::{Limits, Parsed, Reply, Response, parse};
@@ -212,7 +216,7 @@ mod tests {
         let responder = Responder::for_parts(9, Opcode::Scan as u8, false);
         let call = Call::new(responder, Class::Scan, 0);
         session.walks += 1;
-        let command = WireSession::request(session.insert(call), 0);
+        let command = session.insert(call).request(0);
         let whom = (ConnId::from_u64(0), command);
         let mut walk = Walk::merged(whom, Keyspace(0), vec![[Partition(0)].into()], b"", (10, 1000));
         assert_eq!(walk.asks().len(), 1);
@@ -236,10 +240,10 @@ mod tests {
 
     /// How a request of this opcode is answered that had until 1000 us, at 1001 us.
     fn answered_late(opcode: Opcode, class: Class, answer: &Answer<'_>) -> Option<ErrorCode> {
-        let terms = Terms { values: 1, deadline_us: 1000 };
-        let mut session = WireSession { terms, ..WireSession::default() };
+        let asked = Asked { values: 1, deadline_us: 1000, ..Asked::default() };
+        let mut session = WireSession { asked, ..WireSession::default() };
         let responder = Responder::for_parts(9, opcode as u8, false);
-        let request = WireSession::request(session.insert(Call::new(responder, class, 0)), 0);
+        let request = session.insert(Call::new(responder, class, 0)).request(0);
         let mut out = Vec::new();
         assert!(session.answer(request, answer, 1001, &mut out).is_some());
         assert_eq!((session.in_flight(), session.values_due()), (0, 0));

@@ -1,11 +1,12 @@
 //! What requests have in common: they know their connection, and may have to wait.
 
-use super::state::WireSession;
+use super::state::{CallId, WireSession};
 use crate::core::owners::Owner;
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
 use crate::session::{Dialogue, Hold};
-use pinion_engine::shard::request::Ticket;
+use pinion_engine::key::Partition;
+use pinion_engine::shard::request::{Op, Request, Ticket};
 use pinion_net::reactor::ConnId;
 
 /// Walks that one connection may have under way.
@@ -23,8 +24,20 @@ pub(super) fn with<T>(
     }
 }
 
-pub(super) fn ticket(conn: ConnId, place: usize, part: usize) -> Ticket {
-    Owner::connection(conn).ticket(WireSession::request(place, part))
+pub(super) fn ticket(conn: ConnId, call: CallId, part: usize) -> Ticket {
+    Owner::connection(conn).ticket(call.request(part))
+}
+
+/// What is asked of a partition for the request that is being taken in.
+#[inline]
+pub(super) fn request<'a>(
+    turn: &mut Turn<'_, impl Sockets>,
+    conn: ConnId,
+    partition: Partition,
+    op: Op<'a>,
+) -> Request<'a> {
+    let asked = with(turn, conn, |wire| wire.asked).unwrap_or_default();
+    Request::new(partition, op).at(asked.level).until(asked.deadline_us)
 }
 
 /// Holds a connection that has too many walks under way.

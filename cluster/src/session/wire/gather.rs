@@ -124,7 +124,7 @@ enum Part {
     LeftOut,
     Done(Version),
     Refused(ErrorCode, String),
-    Unknown(String),
+    Unknown(ErrorCode, String),
 }
 
 impl Part {
@@ -132,7 +132,7 @@ impl Part {
     fn without_text(&self) -> Part {
         match self {
             Part::Refused(code, _) => Part::Refused(*code, String::new()),
-            Part::Unknown(_) => Part::Unknown(String::new()),
+            Part::Unknown(code, _) => Part::Unknown(*code, String::new()),
             _ => Part::Missing,
         }
     }
@@ -197,7 +197,10 @@ fn outcome(answer: &Answer<'_>) -> Part {
             let (code, text) = refusals::told(refusal);
             Part::Refused(code, text)
         }
-        Answer::Unknown(text) => Part::Unknown((*text).to_owned()),
+        Answer::Unknown(unsure) => {
+            let (code, text) = refusals::unsure(unsure);
+            Part::Unknown(code, text)
+        }
         _ => Part::Refused(ErrorCode::INTERNAL, "a batch was answered with something else".to_owned()),
     }
 }
@@ -227,7 +230,7 @@ fn respond_values(responder: Responder, gather: Gather, out: &mut Vec<u8>) {
             }
             Part::LeftOut => results.push_refused(out, ErrorCode::LIMIT, LEFT_OUT),
             Part::Refused(code, text) => results.push_refused(out, code, &text),
-            Part::Unknown(text) => results.push_refused(out, ErrorCode::UNAVAILABLE, &text),
+            Part::Unknown(_, text) => results.push_refused(out, ErrorCode::UNAVAILABLE, &text),
             Part::Missing | Part::Absent | Part::Done(_) => results.push(out, None),
         }
     }
@@ -243,7 +246,7 @@ fn respond_outcomes(responder: Responder, gather: &Gather, out: &mut Vec<u8>) {
         match part {
             Part::Done(version) => outcomes.done(out, partition.0, version.0),
             Part::Refused(code, text) => outcomes.refused(out, partition.0, *code, text),
-            Part::Unknown(text) => outcomes.unknown(out, partition.0, ErrorCode::LOG_FAILED, text),
+            Part::Unknown(code, text) => outcomes.unknown(out, partition.0, *code, text),
             Part::Missing | Part::Absent | Part::LeftOut | Part::Value { .. } | Part::Long { .. } => {
                 outcomes.unknown(out, partition.0, ErrorCode::INTERNAL, "");
             }
@@ -258,8 +261,7 @@ fn respond_all_done(responder: Responder, gather: &Gather, out: &mut Vec<u8>) {
     let done = gather.parts.iter().filter(|part| matches!(part, Part::Done(_))).count();
     let refused = gather.parts.iter().filter(|part| matches!(part, Part::Refused(..))).count();
     let failed = gather.parts.iter().find_map(|part| match part {
-        Part::Refused(code, text) => Some((*code, text.as_str())),
-        Part::Unknown(text) => Some((ErrorCode::LOG_FAILED, text.as_str())),
+        Part::Refused(code, text) | Part::Unknown(code, text) => Some((*code, text.as_str())),
         _ => None,
     });
     match failed {

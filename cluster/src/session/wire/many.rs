@@ -4,9 +4,9 @@
 //! has room for, one at least. Those left out are asked for again by the client. A long value is gathered in pieces that are
 //! freed as they are copied into the response, so that it isn't there twice.
 
-use super::common::{ticket, with};
+use super::common::{request, ticket, with};
 use super::gather::{Gather, Kind};
-use super::state::Call;
+use super::state::{Call, CallId};
 use super::translate::{condition, put_expiry};
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
@@ -15,8 +15,8 @@ use crate::session::groups::Groups;
 use crate::session::intake::{Taken, group};
 use crate::session::limits::ROOM_BYTES_MAX;
 use crate::stats::Class;
-use pinion_engine::key::{Keyspace, Partition};
-use pinion_engine::shard::request::{Op, PutExpiry, Request, Update};
+use pinion_engine::key::Partition;
+use pinion_engine::shard::request::{Op, PutExpiry, Update};
 use pinion_net::reactor::ConnId;
 use pinion_net::wire::{BatchOps, Condition, ErrorCode, KeyList, OpKind, Responder};
 
@@ -26,7 +26,7 @@ fn begin(
     responder: Responder,
     class: Class,
     gather: Gather,
-) -> Option<usize> {
+) -> Option<CallId> {
     let started_us = turn.hub.now.mono_us;
     let call = Call { gather: Some(Box::new(gather)), ..Call::new(responder, class, started_us) };
     with(turn, conn, |wire| wire.insert(call))
@@ -46,15 +46,15 @@ pub fn get(
     }
     let Some(groups) = group(turn, conn, keys.iter().copied()) else { return Taken::NotYet };
     let gather = Gather::new(Kind::Values, &groups, None);
-    let Some(place) = begin(turn, conn, responder, Class::Read, gather) else { return Taken::Yes };
+    let Some(id) = begin(turn, conn, responder, Class::Read, gather) else { return Taken::Yes };
     let per_key = turn.room_per_read(conn).min(ROOM_BYTES_MAX / keys.len());
     let mut wanted: Vec<&[u8]> = Vec::new();
     for (part, (partition, places)) in groups.parts.into_iter().enumerate() {
         wanted.clear();
         wanted.extend(groups.order[places].iter().map(|&place| keys[place as usize]));
         let op = Op::GetMany { keys: &wanted, values: true };
-        let request = Request { keyspace: Keyspace(0), partition, op };
-        turn.submit_read(ticket(conn, place, part), per_key * wanted.len(), request);
+        let request = request(turn, conn, partition, op);
+        turn.submit_read(ticket(conn, id, part), per_key * wanted.len(), request);
     }
     Taken::Yes
 }
@@ -105,7 +105,7 @@ pub fn batch(
         }
     }
     let gather = Gather::new(Kind::Outcomes, &groups, Some(share));
-    let Some(place) = begin(turn, conn, responder, Class::Write, gather) else { return Taken::Yes };
+    let Some(id) = begin(turn, conn, responder, Class::Write, gather) else { return Taken::Yes };
     let mut wanted: Vec<(&[u8], Update<'_>)> = Vec::new();
     for (part, (partition, places)) in groups.parts.into_iter().enumerate() {
         wanted.clear();
@@ -113,7 +113,8 @@ pub fn batch(
         let core = turn.hub.node.placement.core_of(partition);
         with(turn, conn, |wire| wire.wrote_to = Some(core));
         let op = Op::UpdateMany { updates: &wanted };
-        turn.submit(ticket(conn, place, part), Request { keyspace: Keyspace(0), partition, op });
+        let request = request(turn, conn, partition, op);
+        turn.submit(ticket(conn, id, part), request);
     }
     Taken::Yes
 }
@@ -128,10 +129,10 @@ pub fn clear(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, responder: Respond
     let partitions: Vec<Partition> = turn.hub.node.placement.all().collect();
     let parts = partitions.iter().map(|&partition| (partition, 0..0)).collect();
     let gather = Gather::new(Kind::AllDone, &Groups { order: Vec::new(), parts }, None);
-    let Some(place) = begin(turn, conn, responder, Class::Write, gather) else { return Taken::Yes };
+    let Some(id) = begin(turn, conn, responder, Class::Write, gather) else { return Taken::Yes };
     for (part, partition) in partitions.into_iter().enumerate() {
-        let request = Request { keyspace: Keyspace(0), partition, op: Op::Clear };
-        turn.submit(ticket(conn, place, part), request);
+        let request = request(turn, conn, partition, Op::Clear);
+        turn.submit(ticket(conn, id, part), request);
     }
     Taken::Yes
 }

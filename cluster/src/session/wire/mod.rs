@@ -1,8 +1,8 @@
 //! A connection that speaks the binary protocol: frames in, requests to partitions, responses in any order.
 //!
 //! A request on one key is one request to its partition and is answered as soon as that answers. Requests on many keys
-//! become one per partition ([`many`]); those that visit keys become walks ([`ranges`]). The ticket of a request is its
-//! place in the table of calls (40 bits) and the part (24 bits).
+//! become one per partition ([`many`]); those that visit keys become walks ([`ranges`]). The ticket of a request names
+//! its call (40 bits) and the part (24 bits).
 
 mod answer;
 mod common;
@@ -22,11 +22,10 @@ use crate::core::weight::Weight;
 use crate::session::intake::{Taken, close};
 use crate::stats::Class;
 use common::{ticket, with};
-use pinion_engine::Keyspace;
-use pinion_engine::shard::request::{self, Op};
+use pinion_engine::shard::request::Op;
 use pinion_net::reactor::ConnId;
 use pinion_net::wire::{Command, ErrorCode, Opcode, Parsed, Request, Responder, WireError, parse};
-use state::{Call, Terms};
+use state::{Asked, Call};
 use std::sync::LazyLock;
 use translate::on_one_key;
 use waiting::deadline_us;
@@ -54,11 +53,15 @@ pub fn received(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, bytes: &[u8]) -
                 match Request::decode(&frame, &limits) {
                     Ok(request) => {
                         let responder = Responder::new(&request, checked);
-                        let deadline_us = deadline_us(arrived_us, request.deadline_ms);
+                        let granted_us = turn.hub.deadline_us();
+                        let deadline_us = deadline_us(arrived_us, request.deadline_ms, granted_us);
                         if deadline_us < now_us {
                             responder.refused(turn.io.output(conn), ErrorCode::DEADLINE, "");
                         } else {
-                            with(turn, conn, |wire| wire.terms = Terms::of(&request.command, deadline_us));
+                            let level = translate::level(request.level);
+                            with(turn, conn, |wire| {
+                                wire.asked = Asked::of(&request.command, level, deadline_us);
+                            });
                             if run(turn, conn, &request, responder) == Taken::NotYet {
                                 break;
                             }
@@ -163,15 +166,15 @@ fn single(
     let responder = if core == turn.hub.me { responder } else { responder.forwarded() };
     let want_existed = matches!(command, Command::Delete { want_existed: true, .. } | Command::Expire { .. });
     let call = Call { want_existed, ..Call::new(responder, class, turn.hub.now.mono_us) };
-    let place = with(turn, conn, |wire| {
+    let id = with(turn, conn, |wire| {
         if is_write {
             wire.wrote_to = Some(core);
         }
         wire.insert(call)
     });
-    if let Some(place) = place {
-        let request = request::Request { keyspace: Keyspace(0), partition, op };
-        turn.submit_single(conn, core, ticket(conn, place, 0), request);
+    if let Some(id) = id {
+        let request = common::request(turn, conn, partition, op);
+        turn.submit_single(conn, core, ticket(conn, id, 0), request);
     }
     Taken::Yes
 }

@@ -5,7 +5,7 @@
 
 use super::common::{has_room_for_walk, with};
 use super::cursor;
-use super::state::{Call, WireSession};
+use super::state::Call;
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
 use crate::session::intake::Taken;
@@ -43,6 +43,7 @@ pub fn scan(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, responder: Responde
     let mut walk = Walk::merged(whom, Keyspace(0), groups, &from, (limit, limit_bytes));
     walk.to = to.into();
     walk.keys_only = scan.keys_only;
+    walk.until_us = deadline_us(turn, conn);
     turn.start_walk(walk);
     Taken::Yes
 }
@@ -62,8 +63,14 @@ pub fn count(
     let groups = turn.hub.node.placement.by_core(&partitions(turn, &range));
     let mut walk = Walk::counted(whom, Keyspace(0), groups, from);
     walk.to = to.into();
+    walk.until_us = deadline_us(turn, conn);
     turn.start_walk(walk);
     Taken::Yes
+}
+
+/// When nobody waits any more for the request that is being taken in.
+fn deadline_us(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) -> u64 {
+    with(turn, conn, |wire| wire.asked.deadline_us).unwrap_or_default()
 }
 
 fn begin(
@@ -74,11 +81,11 @@ fn begin(
 ) -> Option<(ConnId, u64)> {
     let started_us = turn.hub.now.mono_us;
     let call = Call { seal, ..Call::new(responder, Class::Scan, started_us) };
-    let place = with(turn, conn, |wire| {
+    let id = with(turn, conn, |wire| {
         wire.walks += 1;
         wire.insert(call)
     });
-    Some((conn, WireSession::request(place?, 0)))
+    Some((conn, id?.request(0)))
 }
 
 /// First key, and first key beyond the end (empty: none), of what range and prefix have in common.

@@ -3,21 +3,47 @@
 use super::gather::{BYTES_PER_KEY, Gather};
 use super::waiting::Waiting;
 use crate::stats::Class;
+use pinion_engine::shard::request::Level;
 use pinion_net::wire::{Command, ErrorCode, Responder};
 
 /// A table of calls above this size gives its memory back when it empties.
 const KEEP_CALLS_MAX: usize = 16;
 
+/// Names a call of a connection, and none that has its place before or after it: an answer that comes too late finds nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct CallId {
+    place: u32,
+    generation: u16,
+}
+
 const PART_BITS: u32 = 24;
+const PLACE_BITS: u32 = 24;
+
+impl CallId {
+    /// The request of a ticket for a part of it.
+    pub(super) fn request(self, part: usize) -> u64 {
+        let place = u64::from(self.generation) << PLACE_BITS | u64::from(self.place);
+        place << PART_BITS | part as u64
+    }
+
+    /// The call and the part of a ticket's request.
+    pub(super) fn of(request: u64) -> (CallId, usize) {
+        let place = request >> PART_BITS;
+        let generation = (place >> PLACE_BITS) as u16;
+        let id = CallId { place: (place & ((1 << PLACE_BITS) - 1)) as u32, generation };
+        (id, (request & ((1 << PART_BITS) - 1)) as usize)
+    }
+}
 
 /// What is remembered of a request until it is answered.
 pub(super) struct Call {
+    pub(super) generation: u16,
     pub(super) responder: Responder,
     pub(super) class: Class,
     pub(super) started_us: u64,
     /// A key that wasn't there is answered as not found.
     pub(super) want_existed: bool,
-    pub(super) terms: Terms,
+    pub(super) asked: Asked,
     /// What a cursor of its scan is bound to.
     pub(super) seal: u32,
     pub(super) gather: Option<Box<Gather>>,
@@ -25,29 +51,40 @@ pub(super) struct Call {
 
 impl Call {
     pub(super) fn new(responder: Responder, class: Class, started_us: u64) -> Call {
-        let terms = Terms::default();
-        Call { responder, class, started_us, want_existed: false, terms, seal: 0, gather: None }
+        let asked = Asked::default();
+        Call {
+            generation: 0,
+            responder,
+            class,
+            started_us,
+            want_existed: false,
+            asked,
+            seal: 0,
+            gather: None,
+        }
     }
 }
 
 /// What a request says of its answer, whatever it asks for.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Terms {
+pub(super) struct Asked {
     /// Values that it may carry.
     pub(super) values: usize,
+    /// What is promised of it.
+    pub(super) level: Level,
     /// When nobody waits for it any more, by the clock of the turns.
     pub(super) deadline_us: u64,
 }
 
-impl Terms {
+impl Asked {
     #[inline]
-    pub(super) fn of(command: &Command<'_>, deadline_us: u64) -> Terms {
+    pub(super) fn of(command: &Command<'_>, level: Level, deadline_us: u64) -> Asked {
         let values = match command {
             Command::MultiGet { keys } => keys.len().max(1),
             Command::Put { want_old, .. } | Command::Delete { want_old, .. } => usize::from(*want_old),
             command => usize::from(command.opcode().is_read()),
         };
-        Terms { values, deadline_us }
+        Asked { values, level, deadline_us }
     }
 }
 
@@ -56,13 +93,15 @@ impl Terms {
 pub struct WireSession {
     pub(super) calls: Vec<Option<Call>>,
     pub(super) free: Vec<u32>,
+    /// Of the next call.
+    pub(super) generation: u16,
     /// Room for so many calls is made when the first comes: half of what was given back last, so that a client that goes on
     /// with as many doubles it once, and one that doesn't comes down.
     pub(super) calls_next: usize,
-    /// Sum of [`Terms::values`].
+    /// Sum of [`Asked::values`].
     pub(super) values_due: usize,
     /// Of the request that is being taken in.
-    pub(super) terms: Terms,
+    pub(super) asked: Asked,
     pub(super) waiting: Waiting,
     /// A frame has come.
     pub(super) spoken: bool,
@@ -82,6 +121,12 @@ impl WireSession {
     /// Requests without a response.
     pub fn in_flight(&self) -> usize {
         self.calls.len() - self.free.len()
+    }
+
+    /// When the oldest request came that is no walk.
+    pub fn waits_since_us(&self) -> Option<u64> {
+        let calls = self.calls.iter().flatten().filter(|call| call.class != Class::Scan);
+        calls.map(|call| call.started_us).min()
     }
 
     /// Requests without a response whose response may carry values.
@@ -121,13 +166,15 @@ impl WireSession {
     }
 
     /// Adds a call of the request that is being taken in.
-    pub(super) fn insert(&mut self, mut call: Call) -> usize {
-        call.terms = self.terms;
-        self.values_due += call.terms.values;
-        match self.free.pop() {
+    pub(super) fn insert(&mut self, mut call: Call) -> CallId {
+        let generation = self.generation;
+        self.generation = generation.wrapping_add(1);
+        (call.asked, call.generation) = (self.asked, generation);
+        self.values_due += call.asked.values;
+        let place = match self.free.pop() {
             Some(place) => {
                 self.calls[place as usize] = Some(call);
-                place as usize
+                place
             }
             None => {
                 if self.calls.capacity() == 0 {
@@ -135,29 +182,31 @@ impl WireSession {
                     self.free.reserve_exact(self.calls_next);
                 }
                 self.calls.push(Some(call));
-                self.calls.len() - 1
+                self.calls.len() as u32 - 1
             }
-        }
+        };
+        CallId { place, generation }
     }
 
-    pub(super) fn remove(&mut self, place: usize) -> Option<Call> {
-        let call = self.calls.get_mut(place)?.take()?;
-        self.free.push(place as u32);
-        self.values_due -= call.terms.values;
+    pub(super) fn call(&self, id: CallId) -> Option<&Call> {
+        self.calls.get(id.place as usize)?.as_ref().filter(|call| call.generation == id.generation)
+    }
+
+    pub(super) fn call_mut(&mut self, id: CallId) -> Option<&mut Call> {
+        self.calls.get_mut(id.place as usize)?.as_mut().filter(|call| call.generation == id.generation)
+    }
+
+    pub(super) fn remove(&mut self, id: CallId) -> Option<Call> {
+        self.call(id)?;
+        let call = self.calls[id.place as usize].take()?;
+        self.free.push(id.place);
+        self.values_due -= call.asked.values;
         self.gathered_bytes -= call.gather.as_ref().map_or(0, |gather| gather.bytes());
         if self.in_flight() == 0 && self.calls.capacity() > KEEP_CALLS_MAX {
             self.calls_next = self.calls.capacity() / 2;
             (self.calls, self.free) = (Vec::new(), Vec::new());
         }
         Some(call)
-    }
-
-    pub(super) fn request(place: usize, part: usize) -> u64 {
-        (place as u64) << PART_BITS | part as u64
-    }
-
-    pub(super) fn parts(request: u64) -> (usize, usize) {
-        ((request >> PART_BITS) as usize, (request & ((1 << PART_BITS) - 1)) as usize)
     }
 }
 
@@ -166,6 +215,7 @@ mod tests {
     use super::*;
     use crate::session::limits::{self, IN_FLIGHT_MAX};
     use crate::session::{Dialogue, Session};
+    use pinion_engine::shard::request::NO_DEADLINE;
     use pinion_net::reactor::ConnId;
     use pinion_net::wire::{Condition, Expiry};
 
@@ -175,11 +225,25 @@ mod tests {
         let mut session = Session::new(conn, Dialogue::Wire(WireSession::default()), false);
         while !session.is_full() {
             let Dialogue::Wire(wire) = &mut session.dialogue else { unreachable!("it was made one") };
-            wire.terms = Terms::of(command, u64::MAX);
+            wire.asked = Asked::of(command, Level::Default, NO_DEADLINE);
             let responder = Responder::for_parts(1, command.opcode() as u8, false);
             wire.insert(Call::new(responder, Class::Write, 0));
         }
         session.in_flight()
+    }
+
+    #[test]
+    fn an_answer_finds_its_own_call_or_none() {
+        let mut wire = WireSession::default();
+        let call = || Call::new(Responder::for_parts(1, 0x10, false), Class::Read, 0);
+        let (first, second) = (wire.insert(call()), wire.insert(call()));
+        assert_eq!(CallId::of(first.request(77)), (first, 77));
+        assert!(wire.remove(first).is_some() && wire.remove(first).is_none());
+        let third = wire.insert(call());
+        assert_eq!(third.place, first.place);
+        assert!(wire.call(first).is_none() && wire.call_mut(first).is_none() && wire.remove(first).is_none());
+        assert!(wire.call(second).is_some() && wire.call(third).is_some());
+        assert_eq!(wire.in_flight(), 2);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use pinion_engine::key::Version;
 use pinion_engine::shard::request::{self, ExpireCondition, Op, PutExpiry, Update, Value};
-use pinion_net::wire::{Command, Condition, Expiry, Opcode, Responder, ValueRef};
+use pinion_net::wire::{Command, Condition, Expiry, Level, Opcode, Responder, ValueRef};
 
 /// What a command asks of one key's partition; `None` if it isn't about one key.
 pub(super) fn on_one_key<'a>(command: &Command<'a>) -> Option<(&'a [u8], Op<'a>)> {
@@ -22,6 +22,16 @@ pub(super) fn on_one_key<'a>(command: &Command<'a>) -> Option<(&'a [u8], Op<'a>)
             update(key, Update::Expire { expiry, condition, want_old: false })
         }
         _ => None,
+    }
+}
+
+pub(super) fn level(level: Level) -> request::Level {
+    match level {
+        Level::Default => request::Level::Default,
+        Level::Eventual => request::Level::Eventual,
+        Level::Session => request::Level::Session,
+        Level::Strong => request::Level::Strong,
+        Level::All => request::Level::All,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Crash, Up, World};
 use crate::sim::model::Checked;
-use crate::sim::options::jump_us;
+use crate::sim::schedule::jump_us;
 use pinion_engine::clock::TimeJump;
 use rand::Rng;
 
@@ -77,7 +77,7 @@ impl World {
         self.truth.slept(&self.clock);
         self.look_at_clocks();
         // Nobody had a chance to answer, or to come back.
-        self.calamity.troubled_until_us = self.clock.us();
+        (self.calamity.troubled_until_us, self.calamity.awake_since_us) = (self.clock.us(), self.clock.us());
         self.calamity.failed_us = self.calamity.failed_us.map(|_| self.clock.us());
     }
 }

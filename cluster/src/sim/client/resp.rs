@@ -182,7 +182,7 @@ fn value(reply: &Reply<'_>) -> Option<SeenValue> {
 fn item(reply: &Reply<'_>) -> Option<Result<SeenValue, Refusal>> {
     let Reply::Error(text) = reply else { return value(reply).map(Ok) };
     match error(text) {
-        Seen::Refused(refusal @ (Refusal::Busy | Refusal::Damaged)) => Some(Err(refusal)),
+        Seen::Refused(refusal @ (Refusal::Busy | Refusal::Damaged | Refusal::TimedOut)) => Some(Err(refusal)),
         _ => None,
     }
 }
@@ -196,6 +196,8 @@ pub fn error(text: &[u8]) -> Seen {
         Refusal::ReadOnly
     } else if has("outcome unknown") {
         return Seen::Unknown;
+    } else if text.starts_with(b"TIMED_OUT") {
+        Refusal::TimedOut
     } else if has("value is not an integer") {
         Refusal::NotAnInteger
     } else if has("would overflow") {

@@ -167,6 +167,7 @@ pub fn refusal(code: ErrorCode) -> Refusal {
         ErrorCode::BUSY => Refusal::Busy,
         ErrorCode::READ_ONLY => Refusal::ReadOnly,
         ErrorCode::DAMAGED => Refusal::Damaged,
+        ErrorCode::DEADLINE => Refusal::TimedOut,
         ErrorCode::UNAVAILABLE => Refusal::Unavailable,
         _ => Refusal::Other,
     }

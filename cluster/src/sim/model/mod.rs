@@ -42,6 +42,8 @@ pub struct HistoryOptions {
     pub cores: usize,
     /// Whether a crash may take back acknowledged writes ([`Loss::Suffix`]): then what may be lost is remembered.
     pub may_lose: bool,
+    /// Whether disks hang or the machine sleeps: then the time for a request may be over before it is answered.
+    pub may_time_out: bool,
     /// A crash never takes back what was acknowledged longer ago than this.
     pub loss_us_max: u64,
 }

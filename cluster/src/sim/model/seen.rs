@@ -58,6 +58,8 @@ pub enum Refusal {
     ReadOnly,
     /// Damaged on disk.
     Damaged,
+    /// Its time was over.
+    TimedOut,
     /// Nobody can answer; what it is, a text says.
     Unavailable,
     /// Anything else: never right.

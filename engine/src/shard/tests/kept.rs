@@ -40,7 +40,7 @@ impl Narrow {
 impl Hand {
     fn ask_narrowly(&mut self, op: Op<'_>, narrow: &mut Narrow) {
         let ticket = Ticket { owner: 2, request: 7 };
-        self.shard.request(ticket, Request { keyspace: Keyspace(0), partition: Partition(0), op }, narrow);
+        self.shard.request(ticket, Request::new(Partition(0), op), narrow);
     }
 
     /// Performs everything; what reads need of it is answered to `narrow`.
@@ -102,8 +102,7 @@ fn a_value_waits_for_room_and_one_that_nobody_waits_for_is_forgotten() {
     assert!(!hand.shard.kept.is_empty());
     hand.ask_narrowly(Op::GoOn { read: 1 }, &mut narrow);
     assert_eq!(narrow.take(), (vec![], Some(2)), "there is no room yet");
-    hand.ask_narrowly(Op::Forget { read: 2 }, &mut narrow);
-    assert_eq!(narrow.seen.pop(), Some(Seen::NotFound));
+    hand.shard.forget(2);
     assert!(hand.shard.kept.is_empty());
     hand.ask_narrowly(Op::GoOn { read: 2 }, &mut narrow);
     assert!(matches!(narrow.seen.pop(), Some(Seen::Refused(_))));
@@ -252,8 +251,7 @@ fn reads_that_wait_for_room_and_requests_that_wait_for_blocks_share_the_memory_f
     assert_eq!(hand.get(b"a"), busy);
     hand.ask_narrowly(Op::Get { key: b"new" }, &mut narrow);
     assert_eq!(narrow.seen.pop(), Some(busy.clone()));
-    hand.ask_narrowly(Op::Forget { read }, &mut narrow);
-    narrow.seen.clear();
+    hand.shard.forget(read);
     let sent = hand.send(Op::Get { key: b"a" });
     hand.ask_narrowly(Op::Get { key: b"new" }, &mut narrow);
     assert_eq!((hand.answer(sent), narrow.seen.pop()), (None, Some(busy)));

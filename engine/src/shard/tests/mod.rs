@@ -11,6 +11,7 @@ mod lost;
 mod model;
 mod order;
 mod ordered;
+mod overdue;
 mod pipelining;
 mod residency;
 mod settling;
@@ -19,14 +20,16 @@ mod time;
 
 use super::options::{Durability, ShardOptions, Tuning};
 use super::owned::OwnedOp;
-use super::request::{Answer, Answers, Condition, Op, PutExpiry, Refusal, Request, Scan, Ticket, Update};
+use super::request::{
+    Answer, Answers, Condition, NO_DEADLINE, Op, PutExpiry, Refusal, Request, Scan, Ticket, Update,
+};
 use super::{JobId, Now, Shard};
 use crate::clock::{BootId, BootTime, TimeJump};
 use crate::dir::testing::MemoryDir;
 use crate::drive::blocking::{perform, run_job};
 use crate::io::{IoCompletion, IoRequest};
 use crate::job::{Job, JobStep};
-use crate::key::{Keyspace, Partition};
+use crate::key::Partition;
 use rand::Rng;
 use rand::rngs::SmallRng;
 use std::collections::BTreeMap;
@@ -97,6 +100,8 @@ struct Hand {
     answered: Answered,
     next: u64,
     now: Now,
+    /// Requests that are sent wait so long, microseconds.
+    patience_us: u64,
 }
 
 /// A job on its way.
@@ -172,6 +177,7 @@ impl Hand {
             answered: Answered::default(),
             next: 0,
             now,
+            patience_us: NO_DEADLINE,
         }
     }
 
@@ -194,7 +200,8 @@ impl Hand {
     fn send_to(&mut self, partition: u16, op: Op<'_>) -> u64 {
         self.next += 1;
         let ticket = Ticket { owner: 1, request: self.next };
-        let request = Request { keyspace: Keyspace(0), partition: Partition(partition), op };
+        let deadline_us = self.now.mono_us.saturating_add(self.patience_us);
+        let request = Request::new(Partition(partition), op).until(deadline_us);
         self.shard.tick(self.now);
         self.shard.request(ticket, request, &mut self.answered);
         self.next
@@ -209,7 +216,7 @@ impl Hand {
     /// Ends the turn; what the shard asks for is held.
     fn end_turn(&mut self) {
         self.shard.tick(self.now);
-        self.shard.resume_left_over(&mut self.answered);
+        self.shard.advance(&mut self.answered);
         self.shard.end_turn();
         self.held.extend(self.shard.take_requests());
         let jobs = self.shard.take_jobs();
@@ -382,23 +389,6 @@ fn delete(key: &[u8]) -> Op<'_> {
 
 fn increment(key: &[u8]) -> Op<'_> {
     Op::Update { key, update: Update::Increment { by: 1 } }
-}
-
-/// What a key-value store with expiry should do, in the simplest way.
-#[derive(Clone, Debug, Default)]
-struct Model {
-    values: BTreeMap<Vec<u8>, (Vec<u8>, u64)>,
-}
-
-impl Model {
-    fn live(&self, key: &[u8], now_ms: u64) -> Option<&Vec<u8>> {
-        self.values.get(key).filter(|(_, expiry)| *expiry == 0 || *expiry > now_ms).map(|(value, _)| value)
-    }
-
-    fn items(&self, now_ms: u64) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let live = self.values.iter().filter(|(_, (_, expiry))| *expiry == 0 || *expiry > now_ms);
-        live.map(|(key, (value, _))| (key.clone(), value.clone())).collect()
-    }
 }
 
 /// A copy of an operation that a test keeps.

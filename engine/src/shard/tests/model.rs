@@ -3,6 +3,23 @@
 use super::*;
 use rand::SeedableRng;
 
+/// What a key-value store with expiry should do, in the simplest way.
+#[derive(Clone, Debug, Default)]
+struct Model {
+    values: BTreeMap<Vec<u8>, (Vec<u8>, u64)>,
+}
+
+impl Model {
+    fn live(&self, key: &[u8], now_ms: u64) -> Option<&Vec<u8>> {
+        self.values.get(key).filter(|(_, expiry)| *expiry == 0 || *expiry > now_ms).map(|(value, _)| value)
+    }
+
+    fn items(&self, now_ms: u64) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let live = self.values.iter().filter(|(_, (_, expiry))| *expiry == 0 || *expiry > now_ms);
+        live.map(|(key, (value, _))| (key.clone(), value.clone())).collect()
+    }
+}
+
 /// One run: `steps` operations drawn from `seed`, over few keys so that they meet.
 fn run(seed: u64, durability: Durability, tuning: Tuning, steps: usize) {
     let mut random = SmallRng::seed_from_u64(seed);

@@ -190,7 +190,7 @@ fn a_clear_behind_a_cold_increment_comes_after_it_and_before_what_follows() {
 #[test]
 fn a_partition_of_another_shard_is_refused() {
     let mut hand = hand();
-    let request = Request { keyspace: Keyspace(0), partition: Partition(9), op: Op::Get { key: b"k" } };
+    let request = Request::new(Partition(9), Op::Get { key: b"k" });
     hand.shard.request(Ticket { owner: 1, request: 99 }, request, &mut hand.answered);
     assert_eq!(hand.answer(99), Some(&Seen::Refused("WrongShard".into())));
 }

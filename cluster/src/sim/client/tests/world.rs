@@ -43,6 +43,7 @@ impl World {
         let options = HistoryOptions {
             partitions: PARTITIONS.into(),
             cores: 2,
+            may_time_out: false,
             may_lose: loses,
             loss_us_max: 2_000_000,
         };

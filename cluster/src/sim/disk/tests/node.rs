@@ -7,7 +7,7 @@ use pinion_engine::io::IoRequest;
 use pinion_engine::shard::options::Tuning;
 use pinion_engine::shard::request::{Answer, Answers, Op, Request, Scan, Ticket};
 use pinion_engine::shard::{Durability, Now, Shard, ShardOptions};
-use pinion_engine::{Error, Keyspace, Partition};
+use pinion_engine::{Error, Partition};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use std::collections::BTreeMap;
@@ -121,7 +121,7 @@ impl Node {
     pub fn send(&mut self, partition: usize, op: Op<'_>) -> u64 {
         self.next += 1;
         let ticket = Ticket { owner: 1, request: self.next };
-        let request = Request { keyspace: Keyspace(0), partition: Partition(partition as u16), op };
+        let request = Request::new(Partition(partition as u16), op);
         self.shard.tick(now(self.now_us));
         self.shard.request(ticket, request, &mut self.answers);
         self.next
@@ -153,7 +153,7 @@ impl Node {
 
     fn end_turn(&mut self) {
         self.shard.tick(now(self.now_us));
-        self.shard.resume_left_over(&mut self.answers);
+        self.shard.advance(&mut self.answers);
         self.shard.end_turn();
         self.was_in_doubt |= self.shard.failure().is_some();
         let requests: Vec<IoRequest> = self.shard.take_requests().collect();

@@ -157,10 +157,14 @@ impl History {
             Seen::Refused(Refusal::Unavailable) => {
                 ("refused: unavailable", self.permits.read_only || self.permits.damaged)
             }
+            Seen::Refused(Refusal::TimedOut) => ("refused: timed out", self.options.may_time_out),
             Seen::Refused(Refusal::Damaged) => ("refused: damaged", self.permits.damaged),
             Seen::Refused(Refusal::Other) => ("refused: other", false),
             // A clear of which some partitions were refused has an unknown outcome.
-            Seen::Unknown => ("unknown", self.permits.read_only || parts.len() > 1),
+            Seen::Unknown => {
+                let is_permitted = self.permits.read_only || self.options.may_time_out || parts.len() > 1;
+                ("unknown", is_permitted)
+            }
             _ => return Ok(()),
         };
         self.count(name);

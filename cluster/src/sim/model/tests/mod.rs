@@ -62,7 +62,8 @@ impl Story {
     }
 
     fn of(may_lose: bool) -> Story {
-        let options = HistoryOptions { partitions: 1, cores: 1, may_lose, loss_us_max: u64::MAX };
+        let options =
+            HistoryOptions { partitions: 1, cores: 1, may_lose, may_time_out: false, loss_us_max: u64::MAX };
         Story { history: History::new(options), us: 0 }
     }
 

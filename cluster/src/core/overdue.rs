@@ -1,0 +1,30 @@
+//! Requests to other cores that nobody waits for any more.
+//!
+//! The core that owns a request ends it at its deadline. What never left this one, and what a core that is stuck doesn't answer, is
+//! ended here.
+
+use super::deliver::deliver;
+use super::forward::Overdue;
+use super::sockets::Sockets;
+use super::turn::Turn;
+use pinion_engine::shard::request::{Answer, Refusal, Unsure};
+
+impl<S: Sockets> Turn<'_, S> {
+    /// Ends requests whose time is over.
+    pub fn end_overdue(&mut self) {
+        let now_us = self.hub.now.mono_us;
+        for Overdue { ticket, was_backlogged, may_be_done, promised } in
+            self.hub.forwards.take_overdue(now_us)
+        {
+            self.hub.memory.keep_promise(promised);
+            let answer = match may_be_done {
+                true => Answer::Unknown(Unsure::TimedOut),
+                false => Answer::Refused(Refusal::TimedOut),
+            };
+            deliver(self.hub, self.io, ticket, &answer);
+            if was_backlogged {
+                self.hub.left_backlog(self.io, ticket);
+            }
+        }
+    }
+}

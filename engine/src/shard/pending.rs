@@ -1,0 +1,127 @@
+//! Answers that wait for what they tell of to be durable and applied, so that nobody hears of what a crash could take back.
+
+use super::moment::Moment;
+use super::partition::Place;
+use super::request::{Answer, Answers, Refusal, Ticket, Unsure, Value};
+use crate::key::{Expiry, Version};
+
+/// An answer that waits for a generation to be durable and applied.
+#[derive(Debug)]
+pub(super) struct PendingAnswer {
+    pub ticket: Ticket,
+    pub deadline_us: u64,
+    pub says: Says,
+}
+
+/// What a waiting answer says.
+#[derive(Debug)]
+pub(super) enum Says {
+    Written {
+        version: Version,
+        existed: u32,
+        old: Option<Box<OwnedValue>>,
+    },
+    NotMet {
+        current: Option<Box<OwnedValue>>,
+    },
+    Integer(i64),
+    Refused(Refusal<'static>),
+    /// What keys hold that have a write in this generation.
+    Read(Box<PendingRead>),
+}
+
+/// A read of keys that have a write in a generation.
+#[derive(Debug)]
+pub(super) struct PendingRead {
+    pub place: Place,
+    pub keys: Box<[Box<[u8]>]>,
+    pub at: Moment,
+    /// Of several keys: whether their values are wanted.
+    pub many: Option<bool>,
+}
+
+impl PendingAnswer {
+    /// What it says.
+    pub fn kind(&self) -> AnswerKind {
+        match self.says {
+            Says::Written { .. } | Says::Integer(_) => AnswerKind::Write,
+            Says::NotMet { .. } | Says::Refused(_) => AnswerKind::Verdict,
+            Says::Read(_) => AnswerKind::Read,
+        }
+    }
+
+    /// Memory it takes, about, bytes.
+    pub fn bytes(&self) -> usize {
+        let value =
+            |value: &Option<Box<OwnedValue>>| value.as_ref().map_or(0, |value| value.bytes.len() + 64);
+        let payload = match &self.says {
+            Says::Written { old, .. } => value(old),
+            Says::NotMet { current, .. } => value(current),
+            Says::Read(read) => {
+                size_of::<PendingRead>() + read.keys.iter().map(|key| key.len() + 48).sum::<usize>()
+            }
+            Says::Integer(_) | Says::Refused(_) => 0,
+        };
+        size_of::<PendingAnswer>() + payload
+    }
+
+    /// Sends anything but a read, which is handed back.
+    pub fn send(self, out: &mut impl Answers) -> Option<Box<PendingRead>> {
+        let ticket = self.ticket;
+        match self.says {
+            Says::Written { version, existed, old } => {
+                let old = old.as_deref().map(OwnedValue::borrow);
+                out.answer(ticket, Answer::Written { version, existed, old });
+            }
+            Says::NotMet { current } => {
+                out.answer(ticket, Answer::NotMet { current: current.as_deref().map(OwnedValue::borrow) });
+            }
+            Says::Integer(number) => out.answer(ticket, Answer::Integer(number)),
+            Says::Refused(refusal) => out.answer(ticket, Answer::Refused(refusal)),
+            Says::Read(read) => return Some(read),
+        }
+        None
+    }
+
+    /// What is said instead once nobody waits any more: what it is about is on its way to the log, or was only looked at.
+    pub fn end_overdue(self, out: &mut impl Answers) {
+        let answer = match self.kind() {
+            AnswerKind::Write => Answer::Unknown(Unsure::TimedOut),
+            AnswerKind::Verdict | AnswerKind::Read => Answer::Refused(Refusal::TimedOut),
+        };
+        out.answer(self.ticket, answer);
+    }
+}
+
+/// What an answer says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AnswerKind {
+    /// A write was done that is part of the generation's log write, or the state was already so.
+    Write,
+    /// Nothing was done, because of a state that the generation may hold.
+    Verdict,
+    /// What keys hold.
+    Read,
+}
+
+/// A value copied out of its source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct OwnedValue {
+    bytes: Box<[u8]>,
+    version: Version,
+    expiry: Expiry,
+}
+
+impl OwnedValue {
+    pub fn new(value: Value<'_>) -> OwnedValue {
+        OwnedValue { bytes: value.bytes.into(), version: value.version, expiry: value.expiry }
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub fn borrow(&self) -> Value<'_> {
+        Value { bytes: &self.bytes, version: self.version, expiry: self.expiry }
+    }
+}
