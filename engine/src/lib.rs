@@ -12,6 +12,7 @@ pub mod dir;
 pub mod drive;
 pub mod error;
 pub mod fields;
+pub mod group;
 pub mod io;
 pub mod job;
 pub mod key;

@@ -115,8 +115,7 @@ impl BatchBuilder {
 
     /// The operation that was added when [`BatchBuilder::bytes`] was `offset` long.
     pub fn op_at(&self, offset: usize) -> BatchOp<'_> {
-        let mut ops = BatchOps { left: 1, rest: &self.bytes[offset..] };
-        ops.parse_next().expect("an operation that this builder encoded decodes")
+        op_at(&self.bytes, offset)
     }
 
     /// The encoded batch, complete at any time.
@@ -133,6 +132,12 @@ impl BatchBuilder {
     pub fn shrink(&mut self) {
         self.bytes.shrink_to_fit();
     }
+}
+
+/// The operation at `offset` of a batch that was encoded here.
+pub fn op_at(bytes: &[u8], offset: usize) -> BatchOp<'_> {
+    let mut ops = BatchOps { left: 1, rest: &bytes[offset..] };
+    ops.parse_next().expect("an operation that was encoded here decodes")
 }
 
 /// One operation of a batch.
@@ -198,6 +203,11 @@ pub struct BatchOps<'a> {
 }
 
 impl<'a> BatchOps<'a> {
+    /// Bytes of the operations that are left.
+    pub fn bytes_left(&self) -> usize {
+        self.rest.len()
+    }
+
     fn parse_next(&mut self) -> Result<BatchOp<'a>, String> {
         let Ok((header, rest)) = OpHeader::ref_from_prefix(self.rest) else {
             return Err(format!("a batch ends {} operations early", self.left));

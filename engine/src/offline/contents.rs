@@ -3,13 +3,15 @@
 use super::merge::Merge;
 use crate::clock::ClockStamp;
 use crate::dir::Dir;
-use crate::key::{Entry, Kind, Prefix, RangeTombstone, Stamp};
-use crate::log::{Batch, BatchOp, LogPosition, Record, RecordKind, Remains, Replayed};
+use crate::group::Group;
+use crate::group::apply::apply;
+use crate::key::RangeTombstone;
+use crate::log::{LogPosition, Record, RecordKind, Remains, Replayed};
 use crate::log::{clock_behind, read_remains, replay};
 use crate::manifest::{GroupState, Manifest, ManifestState, TableEntry};
 use crate::memtable::Memtable;
 use crate::table::{Table, TableMeta};
-use crate::{Error, Partition, Version};
+use crate::{Error, Partition};
 use std::collections::BTreeMap;
 
 /// All that a shard holds.
@@ -46,8 +48,7 @@ enum Order {
 pub struct Unflushed {
     /// Its entries.
     pub memtable: Memtable,
-    /// The groups as of the log's end.
-    pub groups: BTreeMap<Partition, GroupState>,
+    groups: BTreeMap<Partition, Group>,
     /// Whether the log holds consensus records, which aren't applied here.
     pub is_replicated: bool,
     /// What was read.
@@ -65,7 +66,6 @@ impl Contents {
         unflushed.read = replay(dir, manifest.log(), shard_id, &mut |record, at| {
             unflushed.apply(record, Order::Checked).map_err(|what| cannot_apply(dir, at, &what))
         })?;
-        unflushed.settle_clocks();
         Ok(Contents { manifest, tables, unflushed })
     }
 
@@ -83,7 +83,6 @@ impl Contents {
             unflushed.apply(record, Order::Unknown).map_err(|what| cannot_apply(dir, at, &what))
         })?;
         unflushed.read = remains.read;
-        unflushed.settle_clocks();
         Ok((Contents { manifest, tables, unflushed }, remains))
     }
 
@@ -122,18 +121,17 @@ impl Unflushed {
     fn of(manifest: &ManifestState) -> Unflushed {
         Unflushed {
             memtable: Memtable::new(),
-            groups: manifest.groups.clone(),
+            groups: manifest.groups.iter().map(|(&id, state)| (id, Group::restored(state))).collect(),
             is_replicated: false,
             read: Replayed::default(),
             clock: manifest.stamp(),
         }
     }
 
-    /// Gives all groups the time at the log's end.
-    fn settle_clocks(&mut self) {
-        for group in self.groups.values_mut() {
-            group.clock_us = self.clock.map_or(0, |clock| clock.shard_us);
-        }
+    /// The groups as of the log's end.
+    pub fn groups(&self) -> BTreeMap<Partition, GroupState> {
+        let clock_us = self.clock.map_or(0, |clock| clock.shard_us);
+        self.groups.iter().map(|(&id, group)| (id, group.state(clock_us))).collect()
     }
 
     /// Applies a record as a shard does when it opens.
@@ -146,46 +144,22 @@ impl Unflushed {
                 return Ok(());
             }
         }
-        let fresh = GroupState { partition: record.group, ..GroupState::default() };
-        let known = self.groups.get(&record.group);
-        let is_known = || known.is_some_and(|group| record.index <= group.applied_index);
-        if record.kind != RecordKind::Entry || order == Order::Checked && is_known() {
+        if record.kind != RecordKind::Entry {
             return Ok(());
         }
-        let group = self.groups.entry(record.group).or_insert(fresh);
+        let group = self.groups.entry(record.group).or_insert_with(|| Group::new(record.group));
         if order == Order::Checked {
-            record.check_follows(group.applied_index)?;
+            if record.index <= group.applied_index() {
+                return Ok(());
+            }
+            record.check_follows(group.applied_index())?;
+            group.accept(record.term, record.index).map_err(|error| error.to_string())?;
+            group.persist(record.term, record.index);
         }
-        let mut newest = Version(0);
-        for op in Batch::parse(record.payload)?.ops() {
-            let op = op?;
-            newest = newest.max(op.version);
-            insert(&mut self.memtable, Prefix::new(op.keyspace, record.group, group.incarnation), &op);
-        }
-        group.applied_index = record.index.max(group.applied_index);
-        group.applied_term = record.term;
-        // Where nothing older was on the way before, nothing is now: the group is solo.
-        let is_solo = group.floor == group.max_version;
-        group.max_version = group.max_version.max(newest);
-        group.floor = if is_solo { group.max_version } else { group.floor };
-        Ok(())
+        apply(group, record.index, record.payload, &mut self.memtable).map(drop)
     }
 }
 
 fn cannot_apply(dir: &dyn Dir, at: LogPosition, what: &str) -> Error {
     Error::Unusable(format!("the log record at {at:?} in {} can't be applied: {what}", dir.path()))
-}
-
-fn insert(memtable: &mut Memtable, prefix: Prefix, op: &BatchOp<'_>) {
-    let mut key = Vec::with_capacity(Prefix::LEN + op.key.len());
-    prefix.stored_key(op.key, &mut key);
-    if op.kind == Kind::RangeTombstone {
-        let mut end = prefix.end();
-        if !op.value.is_empty() {
-            prefix.stored_key(op.value, &mut end);
-        }
-        return memtable.insert_range_tombstone(RangeTombstone { start: key, end, version: op.version });
-    }
-    let stamp = Stamp::new(op.version, op.kind);
-    memtable.insert(Entry { key: &key, stamp, expiry: op.expiry, value: op.value });
 }

@@ -147,9 +147,11 @@ impl Shard {
 
     /// A log that holds only readings of the clock pins nothing, but it grows.
     fn let_empty_log_go(&mut self, is_log_long: bool) {
-        if is_log_long && self.background.installs.is_empty() && self.defect.is_none() {
+        let end = self.applied_end();
+        let is_news = end > self.manifest.planned().log_start;
+        if is_log_long && is_news && self.background.installs.is_empty() && self.defect.is_none() {
             let groups = self.group_states();
-            let log_start = Some(self.logged_end);
+            let log_start = Some(end);
             let clock = Some(self.clock.stamp());
             self.publish(
                 Install { removed: vec![], added: vec![], log_start, is_flush: false },
@@ -159,15 +161,16 @@ impl Shard {
         }
     }
 
-    /// Freezes the memtable: everything before `logged_end` is in it or in older ones.
+    /// Freezes the memtable: everything before [`Shard::applied_end`] is in it or in older ones.
     pub(super) fn freeze(&mut self) {
         let groups = self.group_states();
-        self.sources.freeze(self.logged_end, groups, Some(self.clock.stamp()));
+        let log_end = self.applied_end();
+        self.sources.freeze(log_end, groups, Some(self.clock.stamp()));
     }
 
     /// What the manifest is to know of the partitions once all that is applied is in tables.
     pub(super) fn group_states(&self) -> Vec<GroupState> {
-        self.partitions.iter().map(|state| state.group_state(self.clock.us())).collect()
+        self.groups.iter().map(|group| group.state(self.clock.us())).collect()
     }
 
     /// Starts the jobs that are due.
@@ -330,7 +333,7 @@ impl Shard {
 
     fn snapshots(&self) -> Snapshots {
         let waiting = self.parked.snapshots().chain(self.kept.snapshots());
-        Snapshots::new(waiting.map(|(place, at)| (self.partitions[place].id, at)).collect())
+        Snapshots::new(waiting.map(|(place, at)| (self.groups[place].id, at)).collect())
     }
 
     fn job_context(&mut self, numbers: u64, resident_bytes: u64, compression: Compression) -> JobContext {

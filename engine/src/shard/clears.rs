@@ -1,18 +1,23 @@
-//! Deletions of whole keyspaces of partitions that lie in memtables, found by a key's prefix.
+//! Deletions of ranges that lie in memtables. Nearly all are of whole keyspaces of partitions, and found by a key's prefix.
 
 use crate::key::{Prefix, RangeTombstone, Version};
+use crate::tree::covering;
 
-/// Versions at which prefixes were cleared.
+/// What was deleted, and at which versions.
 #[derive(Debug, Default)]
 pub(super) struct Clears {
-    /// Sorted by prefix; the versions of each rise.
+    /// Of whole prefixes: sorted by prefix; the versions of each rise.
     prefixes: Vec<(Prefix, Vec<Version>)>,
+    /// Of parts of a prefix: few.
+    parts: Vec<RangeTombstone>,
 }
 
 impl Clears {
-    /// Notes a tombstone over all keys of a prefix.
+    /// Notes a tombstone.
     pub fn insert(&mut self, range: &RangeTombstone) {
-        let prefix = Prefix::of(&range.start).expect("a clear starts at a prefix");
+        let whole = Prefix::of(&range.start)
+            .filter(|prefix| range.start.len() == Prefix::LEN && range.end == prefix.end());
+        let Some(prefix) = whole else { return self.parts.push(range.clone()) };
         let at = self.prefixes.binary_search_by_key(&prefix, |(prefix, _)| *prefix);
         let at = at.unwrap_or_else(|free| {
             self.prefixes.insert(free, (prefix, Vec::new()));
@@ -25,12 +30,16 @@ impl Clears {
 
     pub fn forget_all(&mut self) {
         self.prefixes.clear();
+        self.parts.clear();
     }
 
     /// Whether an entry of `key` at `version` is deleted for a reader at `at`.
     pub fn covers(&self, key: &[u8], version: Version, at: Version) -> bool {
-        if self.prefixes.is_empty() {
+        if self.prefixes.is_empty() && self.parts.is_empty() {
             return false;
+        }
+        if covering(&self.parts, key, at).is_some_and(|newest| newest > version) {
+            return true;
         }
         let Some(prefix) = Prefix::of(key) else { return false };
         let Ok(found) = self.prefixes.binary_search_by_key(&prefix, |(prefix, _)| *prefix) else {
@@ -62,5 +71,17 @@ mod tests {
         };
         assert!(covers(2, 9, 10) && covers(2, 15, 30) && covers(1, 19, 99));
         assert!(!covers(2, 9, 9) && !covers(2, 15, 29) && !covers(1, 20, 99) && !covers(3, 1, 99));
+    }
+
+    #[test]
+    fn a_part_of_a_keyspace_is_deleted_within_its_bounds() {
+        let prefix = Prefix::new(Keyspace(0), Partition(1), Incarnation(0));
+        let stored = |key: &[u8]| [&prefix.to_bytes(), key].concat();
+        let mut clears = Clears::default();
+        clears.insert(&RangeTombstone { start: stored(b"b"), end: stored(b"d"), version: Version(10) });
+        clears.insert(&RangeTombstone { start: stored(b""), end: stored(b"a"), version: Version(20) });
+        let covers = |key: &[u8], version, at| clears.covers(&stored(key), Version(version), Version(at));
+        assert!(covers(b"b", 9, 10) && covers(b"c", 9, 99) && covers(b"0", 19, 20));
+        assert!(!covers(b"a", 9, 99) && !covers(b"d", 9, 99) && !covers(b"c", 10, 99) && !covers(b"c", 9, 9));
     }
 }

@@ -1,13 +1,13 @@
 //! From the forming commit to the log, from the log to the memtable.
 
-use super::apply::apply_entry;
 use super::options::Durability;
-use super::partition::SOLO_TERM;
 use super::pending::AnswerKind;
 use super::request::{Answer, Answers, Refusal, Unsure};
 use super::{Shard, Since};
+use crate::group::apply::apply;
+use crate::group::{Group, SOLO_TERM};
 use crate::io::IoCompletion;
-use crate::key::Partition;
+use crate::key::{Partition, Version};
 use crate::log::{LogEvent, LogPosition, Record, RecordKind, clock_payload};
 use crate::manifest::ManifestEvent;
 
@@ -90,7 +90,7 @@ impl Shard {
     /// Logs what all clocks show: entries carry on from there.
     fn append_clock(&mut self) {
         let payload = clock_payload(&self.clock.stamp());
-        let group = self.partitions.iter().next().map_or(Partition(0), |state| state.id);
+        let group = self.groups.iter().next().map_or(Partition(0), |state| state.id);
         self.log.append(Record {
             group,
             kind: RecordKind::Clock,
@@ -104,18 +104,13 @@ impl Shard {
 
     fn append_entries(&mut self) {
         self.writing.stamp(self.clock.us());
-        for (place, payload) in self.writing.batches() {
-            let state = &mut self.partitions[place];
-            state.logged_index += 1;
-            let record = Record {
-                group: state.id,
-                kind: RecordKind::Entry,
-                term: SOLO_TERM,
-                index: state.logged_index,
-                payload,
-            };
-            self.log.append(record);
-        }
+        let Shard { writing, groups, log, .. } = self;
+        writing.append(|place, payload| {
+            let group = &mut groups[place];
+            let (term, index) = group.append();
+            log.append(Record { group: group.id, kind: RecordKind::Entry, term, index, payload });
+            (term, index)
+        });
         self.logged_clock_us = self.clock.us();
     }
 
@@ -168,28 +163,39 @@ impl Shard {
         }
     }
 
-    /// Applies the entries of the finished log write, then lets its answers go, in order.
+    /// Applies the entries of the finished log write that are committed with it, then lets its answers go, in order. What isn't
+    /// committed yet waits in its group.
     fn commit_done(&mut self, end: LogPosition, out: &mut impl Answers) {
-        self.logged_end = end;
+        let began = std::mem::replace(&mut self.logged_end, end);
         self.kept_clock_us = self.kept_clock_us.max(self.logged_clock_us);
         self.log_backoff.worked();
         self.is_unsynced |= self.options.durability != Durability::Sync;
-        let at_once = self.applies_at_once();
         let writing = std::mem::take(&mut self.writing);
-        for (place, payload) in writing.batches() {
-            let index = self.partitions[place].applied_index + 1;
-            if at_once {
-                self.partitions[place].applied_index = index;
-            } else {
-                self.copied_bytes += payload.len();
-                let applied = apply_entry(&mut self.partitions, &mut self.sources, place, index, payload);
-                self.holds_expiring |= applied.expect("an entry that was encoded here decodes");
+        for (place, (term, index), payload) in writing.entries() {
+            let group = &mut self.groups[place];
+            group.persist(term, index);
+            if group.queue().is_some() || group.applicable() < index {
+                self.held.hold(group, place, (term, index), payload, began);
+                continue;
             }
+            if self.applied_when_taken_in(place) {
+                self.groups[place].applied(index, Version(0));
+                continue;
+            }
+            self.copied_bytes += payload.len();
+            let applied = apply(&mut self.groups[place], index, payload, &mut self.sources);
+            self.holds_expiring |= applied.expect("an entry that was encoded here decodes");
         }
         self.writing = writing;
         let mut answers = self.writing.take_answers();
         for answer in answers.drain(..) {
-            self.answer_pending(answer, out);
+            match self.groups[answer.place].queue_mut() {
+                None => self.answer_pending(answer, out),
+                Some(queue) => {
+                    self.held.note_due(answer.deadline_us);
+                    queue.wait(answer);
+                }
+            }
         }
         self.writing.reuse_answers(answers);
         self.writing.reset();
@@ -207,7 +213,7 @@ impl Shard {
         (self.logged_clock_us, self.logged_base, self.known_base) = (0, None, None);
         self.forming.reset();
         self.writing.reset();
-        self.partitions.forget_unapplied();
+        self.groups.iter_mut().for_each(Group::forget_unpersisted);
         for (since, answers) in [(Since::Writing, writing), (Since::Forming, forming)] {
             for answer in answers {
                 match (answer.kind(), since) {

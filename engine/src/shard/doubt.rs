@@ -167,7 +167,7 @@ impl Shard {
         self.options.durability == Durability::Sync
             || (self.sources.active.is_empty()
                 && self.sources.frozen.is_empty()
-                && self.manifest.state().log_start >= self.logged_end)
+                && self.manifest.state().log_start >= self.applied_end())
     }
 
     /// Has everything flushed, and the log started at the cut.
@@ -175,7 +175,7 @@ impl Shard {
         if !self.sources.active.is_empty() {
             self.freeze();
         } else if self.sources.frozen.is_empty() && !self.background.is_moving_log_start() {
-            let log_start = Some(self.logged_end);
+            let log_start = Some(self.applied_end());
             let groups = self.group_states();
             let clock = Some(self.clock.stamp());
             self.publish(

@@ -5,9 +5,9 @@
 //! so that conditional updates see it and plain reads know to wait. Nothing is copied for that: an
 //! overlay slot points into the encoded batch.
 
-use super::partition::Place;
-use super::pending::PendingAnswer;
+use super::pending::{PendingAnswer, end_overdue};
 use super::request::{Answers, NO_DEADLINE, Value};
+use crate::group::groups::Place;
 use crate::key::{Expiry, Keyspace, Kind, Version, user_key};
 use crate::log::batch::{BatchBuilder, BatchOp};
 use hashbrown::HashTable;
@@ -52,6 +52,8 @@ pub(super) struct Generation {
     /// One batch per place; those of `touched` are not empty.
     batches: Vec<BatchBuilder>,
     touched: Vec<Place>,
+    /// Term and index of each of those, once it is appended.
+    positions: Vec<(u64, u64)>,
     overlay: HashTable<Slot>,
     clears: Vec<PendingClear>,
     answers: Vec<PendingAnswer>,
@@ -115,17 +117,12 @@ impl Generation {
         if self.due_us >= now_us {
             return 0;
         }
-        let (mut ended, mut next_us) = (0, NO_DEADLINE);
-        for answer in std::mem::take(&mut self.answers) {
-            if answer.deadline_us >= now_us {
-                next_us = next_us.min(answer.deadline_us);
-                self.answers.push(answer);
-                continue;
-            }
+        let (mut ended, mut bytes) = (0, 0);
+        let next_us = end_overdue(&mut self.answers, now_us, out, |answer| {
             ended += 1;
-            self.answer_bytes -= answer.bytes();
-            answer.end_overdue(out);
-        }
+            bytes += answer.bytes();
+        });
+        self.answer_bytes -= bytes;
         // Where many wait, each for its own deadline, they aren't looked at for each.
         let rest_us = LOOK_US + self.answers.len() as u64 / ANSWERS_PER_US;
         self.due_us = next_us.max(now_us + rest_us);
@@ -151,6 +148,20 @@ impl Generation {
     /// The batches that aren't empty, in the order of their first write.
     pub fn batches(&self) -> impl Iterator<Item = (Place, &[u8])> {
         self.touched.iter().map(|&place| (place, self.batches[place].bytes()))
+    }
+
+    /// As [`Generation::batches`], with the terms and indexes that they were given as entries.
+    pub fn entries(&self) -> impl Iterator<Item = (Place, (u64, u64), &[u8])> {
+        let batches = self.batches();
+        batches.zip(&self.positions).map(|((place, payload), &position)| (place, position, payload))
+    }
+
+    /// Each batch that isn't empty becomes an entry: `append` says at which term and index.
+    pub fn append(&mut self, mut append: impl FnMut(Place, &[u8]) -> (u64, u64)) {
+        self.positions.clear();
+        for &place in &self.touched {
+            self.positions.push(append(place, self.batches[place].bytes()));
+        }
     }
 
     /// Adds a value. `key` is the stored key, `hash` its hash; `overlay` makes it visible to [`Generation::pending`].
@@ -252,6 +263,7 @@ impl Generation {
             self.kept += batch.memory_bytes();
         }
         self.touched.clear();
+        self.positions.clear();
         self.overlay.clear();
         self.overlay.shrink_to(KEPT_SLOTS, |slot| slot.hash);
         self.clears.clear();

@@ -13,9 +13,9 @@
 use super::moment::{Moment, Reader};
 use super::owned::OwnedOp;
 use super::parked::{OwnedRequest, Work};
-use super::partition::Place;
 use super::request::{Answer, Answers, Op, Refusal};
 use super::{Flow, Shard, Stopped, Target};
+use crate::group::groups::Place;
 use crate::key::Version;
 use std::collections::HashMap;
 
@@ -106,7 +106,7 @@ impl Shard {
             return self.wait_for_blocks(waiting, &cold, out);
         }
         let read = self.kept.insert(Kept { target, op, at });
-        let partition = self.partitions[target.place].id;
+        let partition = self.groups[target.place].id;
         out.answer(target.ticket, Answer::Waits { read, partition, bytes });
     }
 

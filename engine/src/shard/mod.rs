@@ -13,7 +13,7 @@
 //! ([`queue`]); memory is bounded by [`options::Budgets`], beyond which requests are refused as busy.
 //! After a failed write it goes on by itself ([`doubt`]). The shard never does I/O, never asks for the time, and never blocks.
 
-mod apply;
+mod admission;
 mod background;
 mod clears;
 mod commits;
@@ -21,6 +21,7 @@ mod doubt;
 pub mod encoding;
 mod evaluate;
 mod generation;
+mod held;
 mod home;
 mod inspect;
 mod kept;
@@ -31,7 +32,6 @@ mod overdue;
 pub mod owned;
 mod page;
 mod parked;
-mod partition;
 mod pending;
 mod publish;
 mod queue;
@@ -44,6 +44,7 @@ mod scans;
 mod sources;
 mod stats;
 mod trouble;
+mod uncommitted;
 mod writes;
 
 #[cfg(test)]
@@ -51,6 +52,7 @@ mod tests;
 
 use crate::clock::ShardClock;
 use crate::error::Error;
+use crate::group::groups::{Groups, Place};
 use crate::io::{IoCompletion, IoRequest};
 use crate::job::{Job, JobId, JobOutput};
 use crate::key::Prefix;
@@ -59,11 +61,12 @@ use crate::manifest::Manifest;
 use background::Background;
 use doubt::{Backoff, Doubt};
 use generation::Generation;
+use held::Held;
 use home::Home;
 use kept::KeptReads;
 use moment::{Moment, Reader};
 use parked::ParkedRequests;
-use partition::{Partitions, Place};
+use pending::PendingAnswer;
 use queue::KeyLines;
 use request::{Answer, Answers, Op, Refusal, Request, Ticket};
 use scans::LargeScans;
@@ -80,7 +83,9 @@ pub struct Shard {
     options: ShardOptions,
     home: Home,
     budgets: Budgets,
-    partitions: Partitions,
+    groups: Groups<PendingAnswer>,
+    /// Of these, those whose entries wait to be applied.
+    held: Held,
     sources: Sources,
     /// Takes what arrives.
     forming: Generation,
@@ -110,7 +115,7 @@ pub struct Shard {
     mono_us: u64,
     /// Whether any entry has an expiry: then the log must know the time.
     holds_expiring: bool,
-    /// Everything before this is in the memtables.
+    /// The log up to here is written: what of it isn't applied is held.
     logged_end: LogPosition,
     /// When the log was last synced (`interval` durability), and whether something was written since.
     synced_mono_us: u64,
@@ -151,14 +156,14 @@ impl Shard {
 
     /// Takes a request. Its answer goes to `out`, in this call or a later one.
     pub fn request(&mut self, ticket: Ticket, request: Request<'_>, out: &mut impl Answers) {
-        let Some(place) = self.partitions.place(request.partition) else {
+        let Some(place) = self.groups.place(request.partition) else {
             return out.answer(ticket, Answer::Refused(Refusal::WrongShard));
         };
         if request.deadline_us < self.mono_us {
             self.counters.timed_out += 1;
             return out.answer(ticket, Answer::Refused(Refusal::TimedOut));
         }
-        let prefix = self.partitions[place].prefix(request.keyspace);
+        let prefix = self.groups[place].prefix(request.keyspace);
         let target = Target { ticket, deadline_us: request.deadline_us, place, prefix };
         if !self.lines.is_empty() && self.stands_in_line(target.prefix, &request.op) {
             return self.park(target, &request.op, Why::Turn, out);
@@ -178,7 +183,7 @@ impl Shard {
             Op::Update { key, update } => self.update(target, key, update, out),
             Op::UpdateMany { updates } => self.update_many(target, updates, out),
             Op::Scan(scan) => {
-                let partition = self.partitions[target.place].id;
+                let partition = self.groups[target.place].id;
                 self.scan(target, &[partition], scan, true, out);
                 Flow::Done
             }
@@ -315,7 +320,7 @@ impl Shard {
 
     /// What a read of a partition that arrives now sees, once it is applied.
     fn moment(&self, place: Place) -> Moment {
-        Moment { version: self.partitions[place].assigned, now_ms: self.now_ms() }
+        Moment { version: self.groups[place].assigned, now_ms: self.now_ms() }
     }
 
     /// Whether somebody waits whom this request must not overtake.
@@ -382,6 +387,8 @@ enum Why<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Since {
     Applied,
+    /// In an entry that waits to be applied.
+    Held,
     Writing,
     Forming,
 }

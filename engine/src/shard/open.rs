@@ -1,13 +1,13 @@
 //! Opening a shard: manifest, tables, log; what was acknowledged is there again.
 
-use super::apply::apply_entry;
 use super::background::Background;
 use super::doubt::Backoff;
 use super::generation::Generation;
+use super::held::Held;
 use super::home::{self, Home};
 use super::inspect::{named, refuse_without_manifest};
 use super::options::{Budgets, ShardOptions, Tuning};
-use super::partition::Partitions;
+use super::pending::PendingAnswer;
 use super::resume::Closed;
 use super::sources::Sources;
 use super::stats::Counters;
@@ -16,6 +16,8 @@ use super::{KeptReads, KeyLines, ParkedRequests, Shard};
 use crate::clock::{ClockStamp, Now};
 use crate::dir::Dir;
 use crate::error::Error;
+use crate::group::apply::apply;
+use crate::group::groups::Groups;
 use crate::io::FileName;
 use crate::log::{LogOptions, LogPosition, Record, RecordKind, clock_behind};
 use crate::manifest::{Manifest, ManifestState};
@@ -62,10 +64,10 @@ impl Shard {
             counters.replayed_bytes += record.payload.len() as u64;
             replay.record(record, at)
         })?;
-        let Replay { partitions, sources, stamp, holds_expiring, .. } = replay;
+        let Replay { groups, sources, stamp, holds_expiring, .. } = replay;
         let closed = Closed { stamp, holds_expiring };
         let (clock, kept_clock_us) = closed.resume(dir, &mut manifest, &now, options.time_jump)?;
-        let places = partitions.iter().count();
+        let places = groups.iter().count();
         let is_full = sources.active.bytes() >= budgets.memtable;
         let mut background = Background::new(tree_options, state.next_file);
         background.debt_bytes = sources.tree.debt_bytes(&background.tree_options);
@@ -74,7 +76,8 @@ impl Shard {
         Ok(Shard {
             home: Home::new(dir.path()),
             budgets,
-            partitions,
+            groups,
+            held: Held::default(),
             sources,
             forming: Generation::new(places, kept_bytes),
             writing: Generation::new(places, kept_bytes),
@@ -144,7 +147,7 @@ fn remove_orphans(dir: &mut dyn Dir, state: &ManifestState) -> Result<(), Error>
 /// The state that the log is applied to.
 struct Replay {
     budgets: Budgets,
-    partitions: Partitions,
+    groups: Groups<PendingAnswer>,
     sources: Sources,
     /// The clocks as of the newest record.
     stamp: Option<ClockStamp>,
@@ -160,23 +163,23 @@ impl Replay {
         state: &ManifestState,
         tree: Tree,
     ) -> Result<Replay, Error> {
-        let mut partitions = Partitions::new(&options.partitions);
+        let mut groups = Groups::new(&options.partitions);
         for group in state.groups.values() {
-            if !partitions.restore(group) {
+            if !groups.restore(group) {
                 return Err(foreign(group.partition));
             }
         }
         let holds_expiring = tree.tables().any(|(_, table)| table.meta().expiring > 0);
         let sources = Sources::new(tree, budgets.cache);
         let (stamp, at) = (state.stamp(), state.log_start);
-        Ok(Replay { budgets, partitions, sources, stamp, holds_expiring, at })
+        Ok(Replay { budgets, groups, sources, stamp, holds_expiring, at })
     }
 
     /// Takes one record of the log, in order.
     fn record(&mut self, record: Record<'_>, at: LogPosition) -> Result<(), Error> {
         if at != self.at && self.sources.active.bytes() >= self.budgets.memtable {
             let clock_us = self.stamp.map_or(0, |stamp| stamp.shard_us);
-            let groups = self.partitions.iter().map(|state| state.group_state(clock_us)).collect();
+            let groups = self.groups.iter().map(|group| group.state(clock_us)).collect();
             self.sources.freeze(at, groups, self.stamp);
         }
         self.at = at;
@@ -186,14 +189,15 @@ impl Replay {
         if record.kind != RecordKind::Entry {
             return Ok(());
         }
-        let place = self.partitions.place(record.group).ok_or_else(|| foreign(record.group))?;
-        if record.index <= self.partitions[place].applied_index {
+        let place = self.groups.place(record.group).ok_or_else(|| foreign(record.group))?;
+        let group = &mut self.groups[place];
+        if record.index <= group.applied_index() {
             return Ok(());
         }
-        record.check_follows(self.partitions[place].applied_index).map_err(bad)?;
-        let expires =
-            apply_entry(&mut self.partitions, &mut self.sources, place, record.index, record.payload);
-        self.holds_expiring |= expires.map_err(bad)?;
+        record.check_follows(group.applied_index()).map_err(bad)?;
+        group.accept(record.term, record.index).map_err(|error| bad(error.to_string()))?;
+        group.persist(record.term, record.index);
+        self.holds_expiring |= apply(group, record.index, record.payload, &mut self.sources).map_err(bad)?;
         Ok(())
     }
 }

@@ -115,6 +115,11 @@ pub struct Budgets {
 }
 
 impl Budgets {
+    /// Entries that are in the log and not committed, of all groups; of one a quarter.
+    pub fn held(&self) -> usize {
+        self.parked
+    }
+
     /// What long values may take of [`Budgets::memtables`] while others wait.
     pub fn long(&self) -> usize {
         self.memtables / 4 * 3

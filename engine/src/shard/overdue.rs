@@ -21,6 +21,7 @@ impl Shard {
     fn end_overdue(&mut self, out: &mut impl Answers) {
         let now_us = self.mono_us;
         let mut ended = self.writing.end_overdue(now_us, out) + self.forming.end_overdue(now_us, out);
+        ended += self.end_overdue_held(now_us, out);
         while let Some((_, waiting)) = self.parked.first_deadline().filter(|(due_us, _)| *due_us < now_us) {
             ended += 1;
             self.give_up(waiting, Refusal::TimedOut, out);
@@ -31,7 +32,7 @@ impl Shard {
     /// When the next request is overdue, or [`NO_DEADLINE`].
     fn overdue_us(&self) -> u64 {
         let parked = self.parked.first_deadline().map_or(NO_DEADLINE, |(due_us, _)| due_us);
-        parked.min(self.writing.due_us()).min(self.forming.due_us())
+        parked.min(self.writing.due_us()).min(self.forming.due_us()).min(self.held.due_us)
     }
 
     /// When there will be requests to end.

@@ -8,10 +8,10 @@
 use super::Target;
 use super::moment::Moment;
 use super::owned::OwnedOp;
-use super::partition::Place;
 use super::queue::Waiting;
 use super::request::NO_DEADLINE;
 use super::scans::ParkedScan;
+use crate::group::groups::Place;
 use crate::io::{IoRequest, Token};
 use crate::key::Version;
 use crate::table::{Block, BlockRef, Table};

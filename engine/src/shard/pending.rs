@@ -1,8 +1,8 @@
 //! Answers that wait for what they tell of to be durable and applied, so that nobody hears of what a crash could take back.
 
 use super::moment::Moment;
-use super::partition::Place;
-use super::request::{Answer, Answers, Refusal, Ticket, Unsure, Value};
+use super::request::{Answer, Answers, NO_DEADLINE, Refusal, Ticket, Unsure, Value};
+use crate::group::groups::Place;
 use crate::key::{Expiry, Version};
 
 /// An answer that waits for a generation to be durable and applied.
@@ -10,6 +10,8 @@ use crate::key::{Expiry, Version};
 pub(super) struct PendingAnswer {
     pub ticket: Ticket,
     pub deadline_us: u64,
+    /// The group whose entry it waits for.
+    pub place: Place,
     pub says: Says,
 }
 
@@ -33,7 +35,6 @@ pub(super) enum Says {
 /// A read of keys that have a write in a generation.
 #[derive(Debug)]
 pub(super) struct PendingRead {
-    pub place: Place,
     pub keys: Box<[Box<[u8]>]>,
     pub at: Moment,
     /// Of several keys: whether their values are wanted.
@@ -67,8 +68,24 @@ impl PendingAnswer {
 
     /// Sends anything but a read, which is handed back.
     pub fn send(self, out: &mut impl Answers) -> Option<Box<PendingRead>> {
-        let ticket = self.ticket;
-        match self.says {
+        self.says.send(self.ticket, out)
+    }
+
+    /// What is said instead once nobody waits any more: what it is about is on its way to the log, or was only looked at.
+    fn end_overdue(self, out: &mut impl Answers) {
+        let answer = match self.kind() {
+            AnswerKind::Write => Answer::Unknown(Unsure::TimedOut),
+            AnswerKind::Verdict | AnswerKind::Read => Answer::Refused(Refusal::TimedOut),
+        };
+        out.answer(self.ticket, answer);
+    }
+}
+
+impl Says {
+    /// Says anything but what a read finds, which is handed back.
+    #[inline]
+    pub fn send(self, ticket: Ticket, out: &mut impl Answers) -> Option<Box<PendingRead>> {
+        match self {
             Says::Written { version, existed, old } => {
                 let old = old.as_deref().map(OwnedValue::borrow);
                 out.answer(ticket, Answer::Written { version, existed, old });
@@ -82,15 +99,26 @@ impl PendingAnswer {
         }
         None
     }
+}
 
-    /// What is said instead once nobody waits any more: what it is about is on its way to the log, or was only looked at.
-    pub fn end_overdue(self, out: &mut impl Answers) {
-        let answer = match self.kind() {
-            AnswerKind::Write => Answer::Unknown(Unsure::TimedOut),
-            AnswerKind::Verdict | AnswerKind::Read => Answer::Refused(Refusal::TimedOut),
-        };
-        out.answer(self.ticket, answer);
+/// Ends those of some answers whose deadline has passed; tells each to `ended`. Returns the earliest deadline that is left.
+pub(super) fn end_overdue(
+    answers: &mut Vec<PendingAnswer>,
+    now_us: u64,
+    out: &mut impl Answers,
+    mut ended: impl FnMut(&PendingAnswer),
+) -> u64 {
+    let mut next_us = NO_DEADLINE;
+    for answer in std::mem::take(answers) {
+        if answer.deadline_us >= now_us {
+            next_us = next_us.min(answer.deadline_us);
+            answers.push(answer);
+            continue;
+        }
+        ended(&answer);
+        answer.end_overdue(out);
     }
+    next_us
 }
 
 /// What an answer says.

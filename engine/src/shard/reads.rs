@@ -212,18 +212,15 @@ impl Shard {
         } else if is_pending(&self.writing) {
             Some(Since::Writing)
         } else {
-            None
+            self.held.newest(&self.groups[target.place], &self.key_scratch, hash).map(|_| Since::Held)
         }
     }
 
     fn wait_for_commit(&mut self, since: Since, target: Target, keys: Box<[Box<[u8]>]>, many: Option<bool>) {
         let Target { ticket, deadline_us, place, .. } = target;
-        let read = PendingRead { place, keys, at: self.moment(place), many };
-        let answer = PendingAnswer { ticket, deadline_us, says: Says::Read(Box::new(read)) };
-        match since {
-            Since::Forming => self.forming.push_answer(answer),
-            Since::Writing | Since::Applied => self.writing.push_answer(answer),
-        }
+        let read = PendingRead { keys, at: self.moment(place), many };
+        let answer = PendingAnswer { ticket, deadline_us, place, says: Says::Read(Box::new(read)) };
+        self.answer_later(since, answer);
     }
 
     /// Whether answers that wait for their commits take all the memory they may.
@@ -434,9 +431,9 @@ impl Shard {
 
     /// Lets an answer go whose commit is applied now. What a read answers is looked up then.
     pub(super) fn answer_pending(&mut self, answer: PendingAnswer, out: &mut impl Answers) {
-        let (ticket, deadline_us) = (answer.ticket, answer.deadline_us);
+        let PendingAnswer { ticket, deadline_us, place, .. } = answer;
         let Some(read) = answer.send(out) else { return };
-        let PendingRead { place, keys, at, many } = *read;
+        let PendingRead { keys, at, many } = *read;
         let Some(prefix) = keys.first().and_then(|key| Prefix::of(key)) else { return };
         let target = Target { ticket, deadline_us, place, prefix };
         let users: SmallVec<[&[u8]; 8]> = keys.iter().map(|key| user_key(key)).collect();

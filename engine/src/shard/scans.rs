@@ -4,11 +4,11 @@
 //! that lacks blocks answers what it has counted. Blocks are read in pieces ([`super::parked`]).
 
 use super::parked::{OwnedRequest, Parked, Work};
-use super::partition::Place;
 use super::queue::Waiting;
 use super::request::{Answer, Answers, Count, Refusal, Scan};
 use super::{Flow, Shard, Target};
 use crate::error::Error;
+use crate::group::groups::Place;
 use crate::key::{Keyspace, Partition, Version, user_key};
 use crate::table::BlockRef;
 use crate::tree::{self, CountStop, Counted, Lane, ScanLimits, ScanRange, ScanStep};
@@ -61,10 +61,10 @@ impl Shard {
         let mut lanes = Vec::with_capacity(partitions.len());
         let mut readers = Vec::with_capacity(partitions.len());
         for &partition in partitions {
-            let Some(place) = self.partitions.place(partition) else {
+            let Some(place) = self.groups.place(partition) else {
                 return out.answer(target.ticket, Answer::Refused(Refusal::WrongShard));
             };
-            let at = self.partitions[place].applied;
+            let at = self.groups[place].newest;
             let (from, to) = self.bounds(place, keyspace, scan.from, scan.to);
             lanes.push(Lane::new(from, to, at));
             readers.push((place, at));
@@ -157,7 +157,7 @@ impl Shard {
         self.counters.scans += 1;
         let (mut keys, mut expiring, mut work) = (0, 0, COUNT_WORK);
         for (index, &partition) in count.partitions.iter().enumerate() {
-            let Some(place) = self.partitions.place(partition) else {
+            let Some(place) = self.groups.place(partition) else {
                 out.answer(target.ticket, Answer::Refused(Refusal::WrongShard));
                 return Flow::Done;
             };
@@ -199,14 +199,14 @@ impl Shard {
         work: &mut usize,
     ) -> Result<Counted, Error> {
         let (from, to) = self.bounds(place, target.prefix.keyspace(), from, to);
-        let (at, now_ms) = (self.partitions[place].applied, self.now_ms());
+        let (at, now_ms) = (self.groups[place].newest, self.now_ms());
         let range = ScanRange { from: &from, to: &to, at, now_ms };
         self.sources.in_order(|data, cache| tree::count(data, &range, work, cache))
     }
 
     /// The stored keys between two user keys of a partition; an empty `to` is its end.
     fn bounds(&self, place: Place, keyspace: Keyspace, from: &[u8], to: &[u8]) -> (Vec<u8>, Vec<u8>) {
-        let prefix = self.partitions[place].prefix(keyspace);
+        let prefix = self.groups[place].prefix(keyspace);
         let stored = |key: &[u8]| [&prefix.to_bytes(), key].concat();
         (stored(from), if to.is_empty() { prefix.end() } else { stored(to) })
     }

@@ -7,8 +7,9 @@ use super::clears::Clears;
 use super::request::Value;
 use crate::clock::ClockStamp;
 use crate::error::Error;
+use crate::group::apply::Target;
 use crate::io::FileName;
-use crate::key::{Entry, Expiry, Kind, RangeTombstone, Stamp, Version};
+use crate::key::{Entry, Kind, RangeTombstone, Version};
 use crate::log::LogPosition;
 use crate::manifest::GroupState;
 use crate::memtable::Memtable;
@@ -102,18 +103,6 @@ impl Sources {
         read(&ScanData { memtables: &memtables, cleared, tree }, cache)
     }
 
-    /// Adds an applied entry.
-    pub fn insert(&mut self, key: &[u8], version: Version, kind: Kind, expiry: Expiry, value: &[u8]) {
-        self.active.insert(Entry { key, stamp: Stamp::new(version, kind), expiry, value });
-    }
-
-    /// Adds an applied range tombstone.
-    pub fn insert_range_tombstone(&mut self, range: RangeTombstone) {
-        self.clears.insert(&range);
-        self.cleared = None;
-        self.active.insert_range_tombstone(range);
-    }
-
     /// Freezes the active memtable.
     pub fn freeze(&mut self, log_end: LogPosition, groups: Vec<GroupState>, clock: Option<ClockStamp>) {
         let memtable = Arc::new(std::mem::take(&mut self.active));
@@ -151,6 +140,19 @@ impl Sources {
     /// The file that holds a block, for messages.
     pub fn file_of(block: BlockRef) -> FileName {
         FileName::Table(block.table)
+    }
+}
+
+impl Target for Sources {
+    #[inline]
+    fn insert(&mut self, entry: Entry<'_>) {
+        self.active.insert(entry);
+    }
+
+    fn insert_range_tombstone(&mut self, range: RangeTombstone) {
+        self.clears.insert(&range);
+        self.cleared = None;
+        self.active.insert_range_tombstone(range);
     }
 }
 

@@ -1,16 +1,17 @@
 //! Updates: evaluated on arrival against the newest pending value; their effects join the forming commit.
 
-use super::apply::apply_clear;
-use super::evaluate::{EXPIRY_LIMIT, Effect, Reply, evaluate, needs_current};
+use super::evaluate::{Effect, Reply, evaluate, needs_current};
 use super::generation::{Pending, Write};
 use super::options::Durability;
 use super::pending::{OwnedValue, PendingAnswer, Says};
-use super::request::{Answer, Answers, Condition, PutExpiry, ROOM_BYTES, Refusal, Update, Value};
+use super::request::{Answer, Answers, ROOM_BYTES, Refusal, Update, Value};
 use super::sources::Point;
-use super::{Flow, Shard, ShardOptions, Since, Target};
+use super::{Flow, Shard, Since, Target};
 use crate::error::Error;
-use crate::key::{Expiry, Kind, Version};
-use crate::log::batch::BatchBuilder;
+use crate::group::Order;
+use crate::group::apply::Target as _;
+use crate::group::groups::Place;
+use crate::key::{Entry, Expiry, Kind, RangeTombstone, Stamp, Version};
 use crate::table::{BlockRef, key_hash};
 use smallvec::SmallVec;
 use std::collections::HashMap;
@@ -59,7 +60,7 @@ impl Shard {
         update: &Update<'_>,
         out: &mut impl Answers,
     ) -> Flow {
-        if let Err(refusal) = self.admit(key, update) {
+        if let Err(refusal) = self.admit(target.place, key, update) {
             return self.refuse(target, refusal, out);
         }
         match self.apply_update(target, key, update, out) {
@@ -86,7 +87,7 @@ impl Shard {
         updates: &[(&[u8], Update<'_>)],
         out: &mut impl Answers,
     ) -> Flow {
-        if let Err(refusal) = self.admit_many(updates) {
+        if let Err(refusal) = self.admit_many(target.place, updates) {
             return self.refuse(target, refusal, out);
         }
         let Before { mut states, since, cold } = match self.states_before(target, updates) {
@@ -105,7 +106,7 @@ impl Shard {
         let mut total = Evaluated {
             reply: Reply::Written { existed: false },
             since,
-            version: self.partitions[target.place].assigned,
+            version: self.groups[target.place].assigned,
             old: None,
         };
         let (mut existed, mut unused) = (0, Vec::new());
@@ -155,44 +156,23 @@ impl Shard {
         Ok(before)
     }
 
-    fn admit_many(&self, updates: &[(&[u8], Update<'_>)]) -> Result<(), Refusal<'static>> {
-        let mut bytes = 0;
-        for (key, update) in updates {
-            let (value, condition) = match update {
-                Update::Put { value, condition, .. } => (value.len(), condition),
-                Update::Delete { condition, .. } => (0, condition),
-                _ => return Err(Refusal::Invalid("a batch takes puts and deletes only")),
-            };
-            if *condition != Condition::None {
-                return Err(Refusal::Invalid("the puts and deletes of a batch take no conditions"));
-            }
-            if let Update::Put { expiry: PutExpiry::After(ms), .. } = update
-                && self.clocks().expiry_after(*ms).is_none()
-            {
-                return Err(Refusal::Limit(EXPIRY_LIMIT));
-            }
-            self.admit(key, update)?;
-            bytes += key.len() + value + BatchBuilder::OP_BYTES;
-        }
-        if bytes > ShardOptions::BATCH_BYTES_MAX {
-            return Err(Refusal::Limit("batches are at most 25,165,824 bytes (24 MiB) long"));
-        }
-        if self.has_no_room_for(bytes) { Err(Refusal::Busy) } else { Ok(()) }
-    }
-
     /// Deletes every key of a keyspace in one partition.
     pub(super) fn clear(&mut self, target: Target, out: &mut impl Answers) -> Flow {
-        if let Err(refusal) = self.admit(b"k", &Update::Increment { by: 0 }) {
+        if let Err(refusal) = self.admit(target.place, b"k", &Update::Increment { by: 0 }) {
             return self.refuse(target, refusal, out);
         }
         let keyspace = target.prefix.keyspace();
-        let version = self.partitions[target.place].assign(self.clock.wall_us());
-        let visible = !self.applies_at_once();
+        let version = self.groups[target.place].assign(self.clock.wall_us());
+        let visible = !self.applied_when_taken_in(target.place);
         self.counters.writes += 1;
         self.counters.last_write_us = self.mono_us;
         self.forming.clear_keyspace(target.place, keyspace, version, visible);
         if !visible {
-            apply_clear(&mut self.partitions, &mut self.sources, target.place, keyspace, version);
+            let group = &mut self.groups[target.place];
+            let prefix = group.prefix(keyspace);
+            let (start, end) = (prefix.to_bytes().to_vec(), prefix.end());
+            self.sources.insert_range_tombstone(RangeTombstone { start, end, version });
+            group.newest = group.newest.max(version);
         }
         let done =
             Evaluated { reply: Reply::Written { existed: false }, since: Since::Forming, version, old: None };
@@ -200,7 +180,13 @@ impl Shard {
         Flow::Done
     }
 
-    /// Whether writes are applied when they arrive (`none`), not when their commit is written.
+    /// Whether the writes of a group are applied when they arrive, not when they are committed: it orders itself, and nobody waits
+    /// for the log.
+    pub(super) fn applied_when_taken_in(&self, place: Place) -> bool {
+        self.applies_at_once() && self.groups[place].order() == Order::Solo
+    }
+
+    /// Whether nobody waits for the log (`none`).
     pub(super) fn applies_at_once(&self) -> bool {
         self.options.durability == Durability::None
     }
@@ -209,61 +195,6 @@ impl Shard {
         self.counters.refused += 1;
         out.answer(target.ticket, Answer::Refused(refusal));
         Flow::Done
-    }
-
-    /// Checks limits, and whether the shard takes writes now.
-    fn admit(&self, key: &[u8], update: &Update<'_>) -> Result<(), Refusal<'static>> {
-        let value = match update {
-            Update::Put { value, .. } => value,
-            Update::Append { suffix } => suffix,
-            _ => &[][..],
-        };
-        if key.is_empty() || key.len() > ShardOptions::KEY_BYTES_MAX {
-            return Err(Refusal::Limit("keys are 1 to 65,535 bytes long"));
-        }
-        if value.len() > self.options.value_bytes_max {
-            return Err(Refusal::Limit(ShardOptions::value_limit(self.options.value_bytes_max)));
-        }
-        if let Some(reason) = self.read_only_reason() {
-            return Err(Refusal::ReadOnly(reason));
-        }
-        if self.has_no_room_for(key.len() + value.len()) { Err(Refusal::Busy) } else { Ok(()) }
-    }
-
-    /// Whether so many bytes more must wait. What is pending counts: it comes to the memtable without being asked.
-    fn has_no_room_for(&self, bytes: usize) -> bool {
-        bytes > self.forming_room()
-            || self.written_bytes() > self.budgets.memtables
-            || self.is_waiting_room_full()
-    }
-
-    /// Bytes that still have room in the forming commit.
-    fn forming_room(&self) -> usize {
-        if self.forming.is_empty() {
-            return usize::MAX;
-        }
-        self.budgets.commit.saturating_sub(self.forming.bytes())
-    }
-
-    /// How long a value may be that a small update makes, if it is long: that wasn't asked for when it was let in. A part of the
-    /// memory for what is written is left for others. One that never fits beside them goes when there is little else.
-    fn made_room(&self) -> usize {
-        let (kept, most) = (self.kept_bytes(), self.budgets.memtables);
-        let copies = if self.applies_at_once() { 2 } else { 1 };
-        let is_crowded = kept > most / 2;
-        let room = if is_crowded { self.budgets.long().saturating_sub(kept) / copies } else { usize::MAX };
-        room.min(self.forming_room())
-    }
-
-    /// Memory of what was written and isn't in a table: memtables, and what is on its way to them.
-    pub(super) fn written_bytes(&self) -> usize {
-        let pending = if self.applies_at_once() { 0 } else { self.forming.bytes() + self.writing.bytes() };
-        self.sources.memtable_bytes() + pending
-    }
-
-    /// [`Shard::written_bytes`], with what is in the memtable already and on its way to the log.
-    pub(super) fn kept_bytes(&self) -> usize {
-        self.sources.memtable_bytes() + self.forming.bytes() + self.writing.bytes()
     }
 
     /// Evaluates one update and logs its effect.
@@ -330,7 +261,7 @@ impl Shard {
             }
         }
         let (version, since) = match verdict.effect {
-            Effect::None => (self.partitions[target.place].assigned, since),
+            Effect::None => (self.groups[target.place].assigned, since),
             effect => (self.log_effect(target, hash, effect), Since::Forming),
         };
         self.counters.writes += 1;
@@ -351,6 +282,11 @@ impl Shard {
                 }
             }
         }
+        if let Some(op) = self.held.newest(&self.groups[target.place], &self.key_scratch, hash) {
+            let value = Value { bytes: op.value, version: op.version, expiry: op.expiry };
+            let is_live = op.kind == Kind::Value && !op.expiry.is_past(now_ms);
+            return Ok(Known::Is(is_live.then_some(value), Since::Held));
+        }
         Ok(match self.sources.get(&self.key_scratch, hash, Version::MAX, now_ms)? {
             Point::Value(value) => Known::Is(Some(value), Since::Applied),
             Point::Absent => Known::Is(None, Since::Applied),
@@ -360,8 +296,8 @@ impl Shard {
 
     /// Adds an effect on the key in `key_scratch` to the forming commit (and, under `none`, to the memtable).
     fn log_effect(&mut self, target: Target, hash: u64, effect: Effect<'_>) -> Version {
-        let version = self.partitions[target.place].assign(self.clock.wall_us());
-        let visible = !self.applies_at_once();
+        let version = self.groups[target.place].assign(self.clock.wall_us());
+        let visible = !self.applied_when_taken_in(target.place);
         let key = self.key_scratch.as_slice();
         let write = Write { place: target.place, key, hash, visible };
         let (kind, expiry, value) = match effect {
@@ -377,10 +313,10 @@ impl Shard {
         self.counters.written_bytes += (key.len() + value.len()) as u64;
         self.copied_bytes += value.len();
         if !visible {
-            self.sources.insert(key, version, kind, expiry, value);
+            self.sources.insert(Entry { key, stamp: Stamp::new(version, kind), expiry, value });
             self.holds_expiring |= expiry != Expiry::NEVER;
-            let state = &mut self.partitions[target.place];
-            state.applied = state.applied.max(version);
+            let group = &mut self.groups[target.place];
+            group.newest = group.newest.max(version);
         }
         version
     }
@@ -404,12 +340,13 @@ impl Shard {
 
     /// Answers once the state that the answer depends on can't be taken back by a crash.
     fn answer_after(&mut self, since: Since, target: Target, says: Says, out: &mut impl Answers) {
-        let Target { ticket, deadline_us, .. } = target;
-        let answer = PendingAnswer { ticket, deadline_us, says };
-        match since {
-            Since::Writing => self.writing.push_answer(answer),
-            Since::Forming if !self.applies_at_once() => self.forming.push_answer(answer),
-            Since::Applied | Since::Forming => self.answer_pending(answer, out),
+        let Target { ticket, deadline_us, place, .. } = target;
+        let is_known =
+            since == Since::Applied || since == Since::Forming && self.applied_when_taken_in(place);
+        if is_known {
+            says.send(ticket, out);
+        } else {
+            self.answer_later(since, PendingAnswer { ticket, deadline_us, place, says });
         }
     }
 }

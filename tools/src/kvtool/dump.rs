@@ -67,7 +67,7 @@ fn store_shard(shard: &Shard, printer: &mut Printer<'_, '_>) -> Result<(), ToolE
     let ranges: Vec<RangeTombstone> = contents.range_tombstones().cloned().collect();
     printer.clocks = told::clocks_now(contents.unflushed.clock);
     printer.ranges(&ranges)?;
-    printer.entries(contents.merge(&shard.dir), &ranges, &contents.unflushed.groups)
+    printer.entries(contents.merge(&shard.dir), &ranges, &contents.unflushed.groups())
 }
 
 fn one_table(shard: &Shard, number: u64, printer: &mut Printer<'_, '_>) -> Result<(), ToolError> {

@@ -120,14 +120,14 @@ fn print_total(total: &Sums, output: &mut Output<'_>) -> Result<(), ToolError> {
 fn sums(shard: &Shard) -> Result<Sums, Error> {
     let dir: &dyn Dir = &shard.dir;
     let contents = Contents::read(dir, shard.id()?)?;
-    let unflushed = &contents.unflushed;
+    let (unflushed, groups) = (&contents.unflushed, contents.unflushed.groups());
     let mut sums = Sums {
         shard: shard.name.clone(),
-        partitions: unflushed.groups.len() as u64,
+        partitions: groups.len() as u64,
         log_records: unflushed.read.records,
         unflushed_entries: unflushed.memtable.len() as u64,
         range_tombstones: contents.range_tombstones().count() as u64,
-        max_version: unflushed.groups.values().map(|group| group.max_version.0).max().unwrap_or(0),
+        max_version: groups.values().map(|group| group.max_version.0).max().unwrap_or(0),
         clock_us: unflushed.clock.map_or(0, |clock| clock.shard_us),
         wall_us: unflushed.clock.map_or(0, |clock| clock.wall_us),
         ..Sums::default()

@@ -46,8 +46,8 @@ fn snapshot(store: &TestStore) -> Snapshot {
         }
         let ranges = contents.range_tombstones();
         all.ranges.extend(ranges.map(|range| (range.start.clone(), range.end.clone(), range.version.0)));
-        for (&partition, group) in &contents.unflushed.groups {
-            let group = GroupState { clock_us: 0, ..*group };
+        for (partition, group) in contents.unflushed.groups() {
+            let group = GroupState { clock_us: 0, ..group };
             assert_eq!(all.groups.insert(partition, group), None, "two shards hold {partition:?}");
         }
     }

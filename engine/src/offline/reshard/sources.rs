@@ -102,10 +102,10 @@ impl Sources {
         }
         self.ranges.extend(contents.range_tombstones().cloned());
         self.clocks.push(unflushed.clock);
-        for group in unflushed.groups.values() {
+        for (_, group) in unflushed.groups() {
             self.origins.insert(group.partition, self.clocks.len() - 1);
             let is_known = u32::from(group.partition.0) < partitions;
-            if !is_known || self.groups.insert(group.partition, *group).is_some() {
+            if !is_known || self.groups.insert(group.partition, group).is_some() {
                 return Err(Error::Unusable(format!(
                     "{} holds partition {}, which {}",
                     path.display(),

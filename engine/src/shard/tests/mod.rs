@@ -5,6 +5,7 @@ mod background;
 mod crashes;
 mod damage;
 mod faults;
+mod held;
 mod kept;
 mod long;
 mod lost;

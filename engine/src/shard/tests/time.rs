@@ -205,7 +205,7 @@ fn versions_rise_whatever_the_wall_clock_does() {
     for step in steps().chain(steps()) {
         hand.step(step);
         hand.pass_ms(61_000);
-        last.push(hand.shard.partitions[0].assigned);
+        last.push(hand.shard.groups[0].assigned);
         hand.put(b"k", b"v");
         hand = hand.reboot(5_000_000);
         assert!(hand.has(b"k"));

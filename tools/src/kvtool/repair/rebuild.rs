@@ -90,7 +90,7 @@ fn build(
     known: &ManifestState,
 ) -> Result<u64, Error> {
     let (mut manifest, state) = Manifest::recover(dir, id)?;
-    let mut groups = Groups { groups: contents.unflushed.groups.clone() };
+    let mut groups = Groups { groups: contents.unflushed.groups() };
     let mut sink = TableSink::new(dir, state.next_file, Compression::None);
     let mut merge = contents.merge(from);
     merge.seek(&[])?;

@@ -1,0 +1,305 @@
+//! A group: one partition as one ordered log, and how far each step of it has come.
+//!
+//! An entry is *appended* when it has its place in the order, *persisted* when the log write that carries it is done,
+//! *committed* when nothing takes it back any more, and *applied* when it is in the memtable. Never is `applied` beyond
+//! `committed` or `persisted`, nor `persisted` beyond `appended`. [`Order`] says who decides the order, and so what commits:
+//! alone, an entry is committed when it is persisted.
+//!
+//! What is persisted and may not be applied yet waits in the group's own [`queue`], with the answers that depend on it: a
+//! group that doesn't come further holds up nobody else. There is one [`apply`].
+
+pub mod apply;
+pub mod groups;
+pub mod queue;
+
+#[cfg(test)]
+mod tests;
+
+use crate::key::{Incarnation, Keyspace, Partition, Prefix, Version};
+use crate::manifest::GroupState;
+use queue::Queue;
+use smallvec::{SmallVec, smallvec};
+
+/// The term of a solo group, which never has an election.
+pub const SOLO_TERM: u64 = 1;
+
+/// Who says in which order a group's entries come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// This replica, which is the only one: what is persisted is committed.
+    #[default]
+    Solo,
+    /// This replica, as long as others agree: they say what is committed.
+    Led {
+        /// The term in which it leads.
+        term: u64,
+    },
+    /// Another replica.
+    Following {
+        /// The newest term that it has heard of.
+        term: u64,
+    },
+}
+
+impl Order {
+    /// The term of entries that are appended now.
+    pub fn term(self) -> u64 {
+        match self {
+            Order::Solo => SOLO_TERM,
+            Order::Led { term } | Order::Following { term } => term,
+        }
+    }
+}
+
+/// Why an entry that another replica sends isn't taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotTaken {
+    /// Entries before it are missing.
+    #[error("entry {index} follows {next}, which isn't there")]
+    Gap {
+        /// Its index.
+        index: u64,
+        /// The one that is next here.
+        next: u64,
+    },
+    /// It would take the place of one that is committed.
+    #[error("entry {index} is at or before {committed}, up to which everything is committed")]
+    Committed {
+        /// Its index.
+        index: u64,
+        /// Up to where all is committed.
+        committed: u64,
+    },
+    /// It is of an older term than the group's.
+    #[error("an entry of term {term} comes after term {known}")]
+    OldTerm {
+        /// Its term.
+        term: u64,
+        /// The group's.
+        known: u64,
+    },
+}
+
+/// One group. `W` is what waits for an entry to be applied.
+#[derive(Clone, Debug)]
+pub struct Group<W = ()> {
+    /// Its partition.
+    pub id: Partition,
+    /// The incarnation that its keys are stored under.
+    pub incarnation: Incarnation,
+    /// Highest version given out.
+    pub assigned: Version,
+    /// Highest version applied.
+    pub newest: Version,
+    order: Order,
+    appended: u64,
+    persisted: u64,
+    committed: u64,
+    applied: u64,
+    applied_term: u64,
+    /// Terms of the entries behind the applied ones: from this index on, this term.
+    terms: SmallVec<[(u64, u64); 1]>,
+    queue: Option<Box<Queue<W>>>,
+}
+
+impl<W> Group<W> {
+    /// A group without entries, which orders itself.
+    pub fn new(id: Partition) -> Group<W> {
+        Group {
+            id,
+            incarnation: Incarnation(0),
+            assigned: Version(0),
+            newest: Version(0),
+            order: Order::Solo,
+            appended: 0,
+            persisted: 0,
+            committed: 0,
+            applied: 0,
+            applied_term: SOLO_TERM,
+            terms: smallvec![(0, SOLO_TERM)],
+            queue: None,
+        }
+    }
+
+    /// The group as the manifest has it: everything up to there is in tables.
+    pub fn restored(state: &GroupState) -> Group<W> {
+        let mut group = Group::new(state.partition);
+        group.incarnation = state.incarnation;
+        let index = state.applied_index;
+        (group.appended, group.persisted, group.committed) = (index, index, index);
+        group.applied_term = state.applied_term.max(SOLO_TERM);
+        group.terms = smallvec![(index, group.applied_term)];
+        group.applied(index, state.max_version);
+        group
+    }
+
+    /// What the manifest keeps of it, at shard time `clock_us`. Where nobody else can send anything older, the newest version
+    /// is the floor.
+    pub fn state(&self, clock_us: u64) -> GroupState {
+        GroupState {
+            partition: self.id,
+            incarnation: self.incarnation,
+            applied_index: self.applied,
+            applied_term: self.applied_term,
+            max_version: self.newest,
+            floor: self.newest,
+            clock_us,
+        }
+    }
+
+    /// The prefix of its stored keys in a keyspace.
+    pub fn prefix(&self, keyspace: Keyspace) -> Prefix {
+        Prefix::new(keyspace, self.id, self.incarnation)
+    }
+
+    /// The version of the next write, at wall clock `clock_us`: above all before it.
+    pub fn assign(&mut self, clock_us: u64) -> Version {
+        self.assigned = Version((self.assigned.0 + 1).max(clock_us));
+        self.assigned
+    }
+
+    /// Who orders it.
+    pub fn order(&self) -> Order {
+        self.order
+    }
+
+    /// Index of the newest entry that was applied.
+    pub fn applied_index(&self) -> u64 {
+        self.applied
+    }
+
+    /// Up to which index entries may be applied: they are committed and persisted.
+    pub fn applicable(&self) -> u64 {
+        self.committed.min(self.persisted)
+    }
+
+    /// Leads from now on, in a term above all that were. What waits goes on waiting.
+    pub fn lead(&mut self, term: u64) {
+        debug_assert!(term > self.order.term() || self.order == Order::Solo, "terms rise");
+        self.order = Order::Led { term };
+    }
+
+    /// Follows from now on. What waits goes on waiting: it may be committed by another leader, or be overwritten.
+    pub fn follow(&mut self, term: u64) {
+        debug_assert!(term >= self.order.term(), "terms don't fall");
+        self.order = Order::Following { term };
+    }
+
+    /// Gives the next entry of this replica its place: term and index.
+    pub fn append(&mut self) -> (u64, u64) {
+        let term = self.order.term();
+        self.appended += 1;
+        self.note_term(self.appended, term);
+        (term, self.appended)
+    }
+
+    /// Takes an entry's place from another replica, or from the log when it is read again. It deletes what was at or behind that
+    /// index: of these, the entries that waited come back.
+    pub fn accept(&mut self, term: u64, index: u64) -> Result<Vec<queue::Entry<W>>, NotTaken> {
+        let known = self.terms.last().map_or(0, |&(_, term)| term);
+        if term < known {
+            return Err(NotTaken::OldTerm { term, known });
+        }
+        if index <= self.committed {
+            return Err(NotTaken::Committed { index, committed: self.committed });
+        }
+        if index > self.appended + 1 {
+            return Err(NotTaken::Gap { index, next: self.appended + 1 });
+        }
+        let overwritten = self.cut_behind(index - 1);
+        self.appended = index;
+        self.note_term(index, term);
+        Ok(overwritten)
+    }
+
+    /// Gives up all entries behind an index, as if they had never been appended; returns those that waited. Their versions
+    /// aren't given out again.
+    pub fn cut_behind(&mut self, index: u64) -> Vec<queue::Entry<W>> {
+        let index = index.max(self.applied);
+        self.appended = self.appended.min(index);
+        self.persisted = self.persisted.min(index);
+        while self.terms.len() > 1 && self.terms.last().is_some_and(|&(first, _)| first > index) {
+            self.terms.pop();
+        }
+        let cut = self.queue.as_mut().map_or_else(Vec::new, |queue| queue.cut_behind(index));
+        self.drop_empty_queue();
+        cut
+    }
+
+    /// The log write that carried what isn't persisted has failed: none of that has a place any more.
+    pub fn forget_unpersisted(&mut self) {
+        let unapplied = self.cut_behind(self.persisted);
+        debug_assert!(unapplied.is_empty(), "what waits to be applied is persisted");
+    }
+
+    /// A log write is done that carried the entries of a term up to this one. It may have been overtaken: what another term has
+    /// put in their place isn't persisted by it.
+    pub fn persist(&mut self, term: u64, index: u64) {
+        if index <= self.appended && self.term_at(index) == term {
+            self.persisted = self.persisted.max(index);
+        }
+        if self.order == Order::Solo {
+            self.committed = self.committed.max(self.persisted);
+        }
+    }
+
+    /// Everything up to this index is committed, as far as it is here.
+    pub fn commit(&mut self, index: u64) {
+        self.committed = self.committed.max(index.min(self.appended));
+    }
+
+    /// Everything up to `index` and `version` is applied.
+    pub fn applied(&mut self, index: u64, version: Version) {
+        if index > self.applied {
+            self.applied_term = self.term_at(index);
+        }
+        self.applied = self.applied.max(index);
+        self.newest = self.newest.max(version);
+        self.assigned = self.assigned.max(version);
+        while self.terms.len() > 1 && self.terms[1].0 <= self.applied {
+            self.terms.remove(0);
+        }
+    }
+
+    /// The term of the entry at an index that is applied last, or not yet.
+    fn term_at(&self, index: u64) -> u64 {
+        let runs = self.terms.iter().rev();
+        runs.into_iter().find(|&&(first, _)| first <= index).map_or(self.applied_term, |&(_, term)| term)
+    }
+
+    fn note_term(&mut self, index: u64, term: u64) {
+        if self.terms.last().is_none_or(|&(_, newest)| newest != term) {
+            self.terms.push((index, term));
+        }
+    }
+
+    /// What is persisted and waits to be applied.
+    pub fn queue(&self) -> Option<&Queue<W>> {
+        self.queue.as_deref()
+    }
+
+    /// As [`Group::queue`].
+    pub fn queue_mut(&mut self) -> Option<&mut Queue<W>> {
+        self.queue.as_deref_mut()
+    }
+
+    /// Has a persisted entry wait to be applied.
+    pub fn hold(&mut self, entry: queue::Entry<W>) {
+        let (id, incarnation) = (self.id, self.incarnation);
+        self.queue.get_or_insert_with(|| Box::new(Queue::new(id, incarnation))).push(entry);
+    }
+
+    /// The first entry that waits, if it may be applied now.
+    pub fn take_applicable(&mut self) -> Option<queue::Entry<W>> {
+        let applicable = self.applicable();
+        let entry = self.queue.as_mut()?.pop_up_to(applicable);
+        self.drop_empty_queue();
+        entry
+    }
+
+    fn drop_empty_queue(&mut self) {
+        if self.queue.as_ref().is_some_and(|queue| queue.is_empty()) {
+            self.queue = None;
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Entries of one group that are persisted and not applied: by index, with what waits for them.
+//!
+//! The queue is also an overlay: the newest pending state of a key is found in it, so that conditional updates see it and
+//! reads know to wait. Nothing is copied for that: a slot points into an entry's encoded batch.
+
+use crate::key::{Incarnation, Kind, Partition, Prefix, Version, user_key};
+use crate::log::batch::{Batch, BatchOp, op_at};
+use crate::table::key_hash;
+use hashbrown::HashTable;
+use std::collections::VecDeque;
+
+/// An entry that waits.
+#[derive(Clone, Debug)]
+pub struct Entry<W> {
+    /// The term in which it was proposed.
+    pub term: u64,
+    /// Its place in the order.
+    pub index: u64,
+    /// Its batch.
+    pub payload: Box<[u8]>,
+    /// Who waits for it to be applied.
+    pub waiting: Vec<W>,
+}
+
+/// Where a pending write of a key stands.
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    hash: u64,
+    index: u64,
+    offset: usize,
+}
+
+/// See the module's text.
+#[derive(Clone, Debug)]
+pub struct Queue<W> {
+    partition: Partition,
+    incarnation: Incarnation,
+    entries: VecDeque<Entry<W>>,
+    bytes: usize,
+    overlay: HashTable<Slot>,
+    /// Deletions of ranges: usually none.
+    ranges: Vec<Slot>,
+}
+
+impl<W> Queue<W> {
+    /// One without entries, of a group whose keys have this partition and incarnation.
+    pub(super) fn new(partition: Partition, incarnation: Incarnation) -> Queue<W> {
+        Queue {
+            partition,
+            incarnation,
+            entries: VecDeque::new(),
+            bytes: 0,
+            overlay: HashTable::new(),
+            ranges: Vec::new(),
+        }
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// How many entries wait.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Bytes of the entries' batches.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Has somebody wait until all is applied that is here now.
+    pub fn wait(&mut self, who: W) {
+        if let Some(newest) = self.entries.back_mut() {
+            newest.waiting.push(who);
+        }
+    }
+
+    /// Who waits, entry by entry.
+    pub fn waiting_mut(&mut self) -> impl Iterator<Item = &mut Vec<W>> {
+        self.entries.iter_mut().map(|entry| &mut entry.waiting)
+    }
+
+    /// The newest pending operation that is about a stored key, a deletion of a range around it too; `None` if there is none.
+    pub fn newest(&self, key: &[u8], hash: u64) -> Option<BatchOp<'_>> {
+        let own = self.overlay.find(hash, |slot| self.is_of(slot, hash, key)).map(|slot| self.op(slot));
+        let ranges = self.ranges.iter().map(|slot| self.op(slot)).filter(|op| self.covers(op, key));
+        ranges.chain(own).max_by_key(|op| op.version)
+    }
+
+    /// The newest version among the entries that wait.
+    pub fn newest_version(&self) -> Version {
+        let ops =
+            self.entries.back().and_then(|entry| Batch::parse(&entry.payload).ok()).map(|batch| batch.ops());
+        ops.into_iter().flatten().flatten().map(|op| op.version).max().unwrap_or_default()
+    }
+
+    /// Adds an entry behind those that wait.
+    pub(super) fn push(&mut self, entry: Entry<W>) {
+        debug_assert!(self.entries.back().is_none_or(|last| last.index < entry.index));
+        self.bytes += entry.payload.len();
+        self.entries.push_back(entry);
+        self.note(self.entries.len() - 1);
+    }
+
+    /// Takes the first entry, if it is at or before an index.
+    pub(super) fn pop_up_to(&mut self, index: u64) -> Option<Entry<W>> {
+        if self.entries.front()?.index > index {
+            return None;
+        }
+        for slot in self.slots(0) {
+            let is_it = |other: &Slot| other.index == slot.index && other.offset == slot.offset;
+            if let Ok(found) = self.overlay.find_entry(slot.hash, is_it) {
+                found.remove();
+            }
+        }
+        let entry = self.entries.pop_front()?;
+        self.ranges.retain(|slot| slot.index != entry.index);
+        self.bytes -= entry.payload.len();
+        Some(entry)
+    }
+
+    /// Takes the entries behind an index.
+    pub(super) fn cut_behind(&mut self, index: u64) -> Vec<Entry<W>> {
+        let from = self.entries.partition_point(|entry| entry.index <= index);
+        let cut: Vec<_> = self.entries.drain(from..).collect();
+        if !cut.is_empty() {
+            self.bytes -= cut.iter().map(|entry| entry.payload.len()).sum::<usize>();
+            // What they hid is the newest again.
+            self.overlay.clear();
+            self.ranges.clear();
+            (0..self.entries.len()).for_each(|at| self.note(at));
+        }
+        cut
+    }
+
+    /// Makes an entry's operations findable.
+    fn note(&mut self, at: usize) {
+        for slot in self.slots(at) {
+            let op = self.op(&slot);
+            if op.kind == Kind::RangeTombstone {
+                self.ranges.push(slot);
+                continue;
+            }
+            let mut key = Vec::with_capacity(Prefix::LEN + op.key.len());
+            self.prefix(&op).stored_key(op.key, &mut key);
+            match self.overlay.find(slot.hash, |other| self.is_of(other, slot.hash, &key)).copied() {
+                Some(older) => {
+                    let is_older = |other: &Slot| (other.index, other.offset) == (older.index, older.offset);
+                    if let Some(found) = self.overlay.find_mut(slot.hash, is_older) {
+                        *found = slot;
+                    }
+                }
+                None => {
+                    self.overlay.insert_unique(slot.hash, slot, |slot| slot.hash);
+                }
+            }
+        }
+    }
+
+    /// Where an entry's operations stand.
+    fn slots(&self, at: usize) -> Vec<Slot> {
+        let entry = &self.entries[at];
+        let mut ops = Batch::parse(&entry.payload).expect("a batch that was encoded here decodes").ops();
+        let (mut slots, mut key) = (Vec::new(), Vec::new());
+        loop {
+            let offset = entry.payload.len() - ops.bytes_left();
+            let Some(Ok(op)) = ops.next() else { return slots };
+            self.prefix(&op).stored_key(op.key, &mut key);
+            slots.push(Slot { hash: key_hash(&key), index: entry.index, offset });
+        }
+    }
+
+    fn op(&self, slot: &Slot) -> BatchOp<'_> {
+        let first = self.entries.front().map_or(0, |entry| entry.index);
+        let entry = &self.entries[(slot.index - first) as usize];
+        op_at(&entry.payload, slot.offset)
+    }
+
+    fn prefix(&self, op: &BatchOp<'_>) -> Prefix {
+        Prefix::new(op.keyspace, self.partition, self.incarnation)
+    }
+
+    fn is_of(&self, slot: &Slot, hash: u64, key: &[u8]) -> bool {
+        slot.hash == hash && {
+            let op = self.op(slot);
+            op.key == user_key(key) && Prefix::of(key) == Some(self.prefix(&op))
+        }
+    }
+
+    /// Whether a deletion of a range is about a stored key.
+    fn covers(&self, range: &BatchOp<'_>, key: &[u8]) -> bool {
+        let user = user_key(key);
+        Prefix::of(key) == Some(self.prefix(range))
+            && range.key <= user
+            && (range.value.is_empty() || user < range.value)
+    }
+}

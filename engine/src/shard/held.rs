@@ -1,0 +1,74 @@
+//! Entries that are in the log and not committed: they wait in their group, and their answers with them.
+//!
+//! A group that orders itself has none: there an entry is committed when it is in the log. What such entries take is charged to their
+//! group: when it has no room left, writes to it are refused, and to no other. The log keeps what it needs of them.
+
+use super::options::Budgets;
+use super::pending::PendingAnswer;
+use super::request::NO_DEADLINE;
+use crate::group::Group;
+use crate::group::groups::Place;
+use crate::group::queue::Entry;
+use crate::log::{BatchOp, LogPosition};
+use std::collections::BTreeMap;
+
+/// The groups whose entries wait.
+#[derive(Debug)]
+pub(super) struct Held {
+    /// Where the log write of the first of them began.
+    pub groups: BTreeMap<Place, LogPosition>,
+    /// Bytes of all of them.
+    pub bytes: usize,
+    /// No deadline of an answer that is to be looked at is earlier.
+    pub due_us: u64,
+}
+
+impl Default for Held {
+    fn default() -> Held {
+        Held { groups: BTreeMap::new(), bytes: 0, due_us: NO_DEADLINE }
+    }
+}
+
+impl Held {
+    /// Has an entry wait in its group.
+    pub fn hold(
+        &mut self,
+        group: &mut Group<PendingAnswer>,
+        place: Place,
+        (term, index): (u64, u64),
+        payload: &[u8],
+        began: LogPosition,
+    ) {
+        self.groups.entry(place).or_insert(began);
+        self.bytes += payload.len();
+        group.hold(Entry { term, index, payload: payload.into(), waiting: Vec::new() });
+    }
+
+    /// Somebody waits until then.
+    pub fn note_due(&mut self, deadline_us: u64) {
+        self.due_us = self.due_us.min(deadline_us);
+    }
+
+    /// Whether there are none.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+
+    /// The newest operation on a stored key that waits in a group.
+    #[inline]
+    pub fn newest<'a>(&self, group: &'a Group<PendingAnswer>, key: &[u8], hash: u64) -> Option<BatchOp<'a>> {
+        if self.is_empty() {
+            return None;
+        }
+        group.queue()?.newest(key, hash)
+    }
+
+    /// Whether a group has no room for so many bytes more. One of which nothing waits always has.
+    pub fn is_full(&self, group: &Group<PendingAnswer>, bytes: usize, budgets: &Budgets) -> bool {
+        !self.is_empty()
+            && group.queue().is_some_and(|queue| {
+                queue.bytes() + bytes > budgets.held() / 4 || self.bytes + bytes > budgets.held()
+            })
+    }
+}

@@ -1,0 +1,100 @@
+//! A group that waits for others to agree: what it holds is seen by its own requests, and held against nobody else.
+
+use super::*;
+
+/// A shard whose first group is led, so that nothing of it is committed before somebody says so.
+fn led() -> Hand {
+    let mut hand = Hand::new(Durability::Sync, small());
+    hand.shard.groups[0].lead(2);
+    hand
+}
+
+fn agree(hand: &mut Hand) {
+    hand.shard.groups[0].commit(u64::MAX);
+    hand.shard.apply_held(0, &mut hand.answered);
+}
+
+fn written(existed: u32) -> Seen {
+    Seen::Written { existed, old: None }
+}
+
+#[test]
+fn what_is_logged_and_not_committed_is_answered_in_order_when_it_is() {
+    let mut hand = led();
+    let first = hand.send(increment(b"n"));
+    hand.settle();
+    // The second counts on from what waits; the read waits for both; a key that nothing waits for is answered at once.
+    let (second, read) = (hand.send(increment(b"n")), hand.send(Op::Get { key: b"n" }));
+    hand.settle();
+    let (third, gone) = (hand.send(Op::Get { key: b"n" }), hand.send(delete(b"absent")));
+    hand.settle();
+    assert_eq!(hand.answered.0, [(gone, written(0))]);
+    assert_eq!(hand.items(0), BTreeMap::new(), "scans see what is applied");
+    hand.answered.0.clear();
+    agree(&mut hand);
+    let two = Seen::Value(b"2".to_vec());
+    let order =
+        [(first, Seen::Integer(1)), (second, Seen::Integer(2)), (read, two.clone()), (third, two.clone())];
+    assert_eq!(hand.answered.0, order);
+    assert_eq!((hand.get(b"n"), hand.shard.groups[0].queue().is_none()), (two, true));
+}
+
+#[test]
+fn a_group_without_progress_harms_no_other() {
+    let mut hand = led();
+    let mut stuck = Vec::new();
+    for n in 0..200_u32 {
+        stuck.push(hand.send(put(&n.to_be_bytes(), &[1; 4000])));
+        hand.settle();
+    }
+    let refused = stuck.iter().filter(|&&number| hand.answer(number).is_some()).count();
+    assert!((1..200).contains(&refused), "its own room ends: {refused} of 200 are refused");
+    // The other goes on as ever: it writes many memtables full, which are flushed.
+    hand.answered.0.clear();
+    for n in 0..400_u32 {
+        assert_eq!(
+            hand.ask_of(1, put(&n.to_be_bytes(), &[2; 1000])),
+            written(0),
+            "{:?}",
+            hand.shard.failure()
+        );
+        hand.settle();
+    }
+    assert!(hand.shard.stats().flushes > 3, "{:?}", hand.shard.stats());
+    assert_eq!(hand.answered.0.len(), 400, "nobody else was answered");
+    // What waits is in the log, which keeps it: a restart finds it.
+    let mut hand = hand.reopen();
+    assert_eq!((hand.items(0).len(), hand.items(1).len()), (200 - refused, 400));
+}
+
+#[test]
+fn who_waits_for_others_is_ended_in_time_and_what_waited_is_applied_all_the_same() {
+    let mut hand = led();
+    hand.patience_us = 50_000;
+    let (write, read) = (hand.send(put(b"k", b"v")), hand.send(Op::Get { key: b"k" }));
+    hand.settle();
+    hand.advance_ms(51);
+    hand.end_turn();
+    let refused = Seen::Refused("TimedOut".to_owned());
+    assert_eq!((hand.answer(write), hand.answer(read)), (Some(&Seen::Unknown), Some(&refused)));
+    agree(&mut hand);
+    assert_eq!(hand.answered.0.len(), 2);
+    assert_eq!(hand.get(b"k"), Seen::Value(b"v".to_vec()));
+}
+
+#[test]
+fn a_clear_that_waits_hides_what_was_before_it_from_updates() {
+    let mut hand = led();
+    hand.send(put(b"k", b"1"));
+    hand.send(Op::Clear);
+    let counted = hand.send(increment(b"k"));
+    hand.settle();
+    hand.send(Op::Clear);
+    hand.settle();
+    let again = hand.send(increment(b"k"));
+    hand.settle();
+    agree(&mut hand);
+    assert_eq!(hand.answer(counted), Some(&Seen::Integer(1)));
+    assert_eq!(hand.answer(again), Some(&Seen::Integer(1)));
+    assert_eq!(hand.get(b"k"), Seen::Value(b"1".to_vec()));
+}

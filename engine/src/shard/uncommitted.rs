@@ -1,0 +1,65 @@
+//! What waits in its group is applied when it is committed, and who waits for it answered then, or ended in time.
+
+use super::pending::{PendingAnswer, end_overdue};
+use super::request::{Answers, NO_DEADLINE};
+use super::{Shard, Since};
+use crate::group::apply::apply;
+use crate::group::groups::Place;
+use crate::group::queue::Entry;
+use crate::log::LogPosition;
+
+/// Deadlines of those who wait are looked at so often at most, microseconds.
+const LOOK_US: u64 = 1_000;
+
+impl Shard {
+    /// Everything that the log has before this is applied.
+    pub(super) fn applied_end(&self) -> LogPosition {
+        self.held.groups.values().copied().fold(self.logged_end, LogPosition::min)
+    }
+
+    /// Has an answer wait for what its group holds, or for the log write that carries it.
+    pub(super) fn answer_later(&mut self, since: Since, answer: PendingAnswer) {
+        match since {
+            Since::Forming => self.forming.push_answer(answer),
+            Since::Writing => self.writing.push_answer(answer),
+            Since::Held | Since::Applied => {
+                debug_assert!(self.groups[answer.place].queue().is_some(), "it waits for something");
+                self.held.note_due(answer.deadline_us);
+                if let Some(queue) = self.groups[answer.place].queue_mut() {
+                    queue.wait(answer);
+                }
+            }
+        }
+    }
+
+    /// More of a group is committed: applies what may be applied, and lets those go who waited for it.
+    pub fn apply_held(&mut self, place: Place, out: &mut impl Answers) {
+        while let Some(Entry { index, payload, waiting, .. }) = self.groups[place].take_applicable() {
+            self.held.bytes -= payload.len();
+            self.copied_bytes += payload.len();
+            let applied = apply(&mut self.groups[place], index, &payload, &mut self.sources);
+            self.holds_expiring |= applied.expect("an entry that was encoded here decodes");
+            waiting.into_iter().for_each(|answer| self.answer_pending(answer, out));
+        }
+        if self.groups[place].queue().is_none() {
+            self.held.groups.remove(&place);
+        }
+        self.freeze_if_full();
+    }
+
+    /// Ends the requests whose deadline has passed; how many.
+    pub(super) fn end_overdue_held(&mut self, now_us: u64, out: &mut impl Answers) -> u64 {
+        if self.held.due_us >= now_us {
+            return 0;
+        }
+        let (mut ended, mut next_us) = (0, NO_DEADLINE);
+        for &place in self.held.groups.keys() {
+            let Some(queue) = self.groups[place].queue_mut() else { continue };
+            for waiting in queue.waiting_mut() {
+                next_us = next_us.min(end_overdue(waiting, now_us, out, |_| ended += 1));
+            }
+        }
+        self.held.due_us = if next_us == NO_DEADLINE { next_us } else { next_us.max(now_us + LOOK_US) };
+        ended
+    }
+}
