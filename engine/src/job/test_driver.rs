@@ -7,7 +7,7 @@ use crate::io::{FileName, IoCompletion, IoOutput, IoRequest, Token};
 use crate::key::{Entry, Expiry, Kind, Stamp, Version};
 use crate::memtable::Memtable;
 use crate::table::Compression;
-use crate::tree::{MergePlan, Picking, Snapshots, Tree, TreeOptions, pick_merge};
+use crate::tree::{Leveled, MergePlan, Picking, Snapshots, Strategy as _, Tree, TreeOptions};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::collections::{BTreeMap, HashSet};
@@ -64,7 +64,7 @@ pub(super) fn memtable(
 /// The merge that is due by these options, if there is one.
 pub(super) fn pick(tree: &Tree, options: &TreeOptions, floor: Version) -> Option<MergePlan> {
     let (busy, snapshots) = (HashSet::new(), Snapshots::none());
-    pick_merge(tree, &Picking { options, busy: &busy, now_ms: 0, snapshots: &snapshots, floor })
+    Leveled.choose(tree, &Picking { options, busy: &busy, now_ms: 0, snapshots: &snapshots, floor })
 }
 
 impl TestDriver {

@@ -11,7 +11,7 @@ use crate::key::Version;
 use crate::log::LogPosition;
 use crate::manifest::GroupState;
 use crate::table::{Compression, Table};
-use crate::tree::{MergePlan, Picking, Snapshots, TreeOptions, pick_merge, pick_settling};
+use crate::tree::{Leveled, MergePlan, Picking, Snapshots, Strategy, TreeOptions};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
@@ -56,6 +56,8 @@ pub(super) struct Retired {
 /// The background work of a shard.
 pub(super) struct Background {
     pub tree_options: TreeOptions,
+    /// What is merged next.
+    strategy: Box<dyn Strategy>,
     pub running: HashMap<JobId, Running>,
     /// Memory for tables that running jobs may take, or are about to give back, in bytes.
     pub claims: HashMap<JobId, u64>,
@@ -89,6 +91,7 @@ impl Background {
     pub fn new(tree_options: TreeOptions, next_file: u64) -> Background {
         Background {
             tree_options,
+            strategy: Box::new(Leveled),
             running: HashMap::new(),
             claims: HashMap::new(),
             busy: HashSet::new(),
@@ -317,8 +320,9 @@ impl Shard {
             floor: Version::MAX,
         };
         let is_quiet = self.background.settled_write_us == Some(self.counters.last_write_us);
-        pick_merge(&self.sources.tree, &picking)
-            .or_else(|| is_quiet.then(|| pick_settling(&self.sources.tree, &picking)).flatten())
+        let (strategy, levels) = (&self.background.strategy, &self.sources.tree);
+        let at_rest = || is_quiet.then(|| strategy.choose_at_rest(levels, &picking)).flatten();
+        strategy.choose(levels, &picking).or_else(at_rest)
     }
 
     /// Files that overlap nothing change their level by an edit alone.

@@ -11,13 +11,10 @@
 
 pub(crate) mod core;
 mod count;
-mod garbage;
 pub(crate) mod head;
 pub(crate) mod key_ranges;
 pub(crate) mod level;
-mod level0;
 pub(crate) mod options;
-mod pick;
 pub(crate) mod plan;
 pub(crate) mod range_tombstones;
 mod scan;
@@ -25,6 +22,7 @@ mod scan_source;
 mod shape;
 pub(crate) mod snapshots;
 mod stats;
+mod strategy;
 mod stream;
 
 #[cfg(test)]
@@ -41,11 +39,11 @@ pub use count::{CountStop, Counted, count};
 pub use key_ranges::KeyRanges;
 pub use level::Level;
 pub use options::TreeOptions;
-pub use pick::{Picking, pick_merge, pick_settling};
 pub use plan::{MergePlan, MergeReason};
 pub use range_tombstones::{Fragment, RangeTombstones, covering};
 pub use scan::{Lane, READ_BYTES_MAX, Scan, ScanLimits, ScanStep};
 pub use shape::Shape;
 pub use snapshots::Snapshots;
 pub use stats::{LevelStats, TreeStats};
+pub use strategy::{Choice, Leveled, Picking, Strategy};
 pub use stream::{ScanData, ScanRange};

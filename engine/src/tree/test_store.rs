@@ -1,8 +1,8 @@
 //! A store made of memtables, a tree and jobs, beside a model of every version ever written.
 
 use super::{
-    CountStop, Lane, MergePlan, MergeReason, Picking, RangeTombstones, Scan, ScanData, ScanLimits, ScanRange,
-    ScanStep, Snapshots, Tree, TreeOptions, count, pick_merge, pick_settling,
+    CountStop, Lane, Leveled, MergePlan, MergeReason, Picking, RangeTombstones, Scan, ScanData, ScanLimits,
+    ScanRange, ScanStep, Snapshots, Strategy as _, Tree, TreeOptions, count,
 };
 use crate::job::test_driver::TestDriver;
 use crate::job::{FlushJob, Job, JobContext, JobOutput, MergeJob};
@@ -180,8 +180,10 @@ impl TestStore {
             snapshots: &snapshots,
             floor: Version::MAX,
         };
-        let pick = if settling { pick_settling } else { pick_merge };
-        pick(&self.tree, &picking)
+        match settling {
+            true => Leveled.choose_at_rest(&self.tree, &picking),
+            false => Leveled.choose(&self.tree, &picking),
+        }
     }
 
     /// Starts what is picked, if anything; moves happen at once.

@@ -1,10 +1,10 @@
 //! Picking what of level 0 is merged into the base level.
 
-use super::level::Level;
-use super::options::TreeOptions;
-use super::pick::Picker;
-use super::plan::{MergePlan, MergeReason, hull};
+use super::picker::Picker;
 use crate::table::Table;
+use crate::tree::level::Level;
+use crate::tree::options::TreeOptions;
+use crate::tree::plan::{MergePlan, MergeReason, hull};
 use std::sync::Arc;
 
 impl Picker<'_> {

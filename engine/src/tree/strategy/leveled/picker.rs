@@ -1,63 +1,14 @@
-//! What to merge next.
-//!
-//! In order: tables that range tombstones delete whole (they cost nothing to drop); range tombstones with
-//! nothing left to hide; levels over their targets, the worst first; tables full of garbage; and tables that keep a
-//! range tombstone alive by spanning its range. Several merges may run at once: a plan never touches a busy
-//! table, and since its inputs are all tables of two levels within one range of keys, two plans never
-//! write into the same range of a level. Level 0 is merged by one plan at a time.
+//! What a leveled choice is made of: levels over their targets, and what goes down with a table.
 
-use super::core::{LEVELS, Tree};
-use super::options::TreeOptions;
-use super::plan::{MergePlan, MergeReason};
-use super::shape::Shape;
-use super::snapshots::Snapshots;
-use crate::key::Version;
+use super::super::Picking;
 use crate::table::Table;
-use std::collections::HashSet;
+use crate::tree::core::{LEVELS, Tree};
+use crate::tree::plan::{MergePlan, MergeReason};
+use crate::tree::shape::Shape;
 use std::sync::Arc;
 
 /// Level 0 is merged too when it has so many times its trigger of tables, though none lie over each other.
 const L0_TABLES_PER_TRIGGER: usize = 3;
-
-/// What picking depends on besides the tree.
-#[derive(Clone, Copy, Debug)]
-pub struct Picking<'a> {
-    /// Sizes and thresholds.
-    pub options: &'a TreeOptions,
-    /// Numbers of tables that running jobs have as inputs.
-    pub busy: &'a HashSet<u64>,
-    /// Time by which values expire, in milliseconds since the Unix epoch.
-    pub now_ms: u64,
-    /// Open snapshots.
-    pub snapshots: &'a Snapshots,
-    /// Tombstones above it can't be dropped; a solo group has [`Version::MAX`].
-    pub floor: Version,
-}
-
-/// The most useful merge there is to start now. Bounded work: some comparisons per table.
-pub fn pick_merge(tree: &Tree, picking: &Picking<'_>) -> Option<MergePlan> {
-    let picker = Picker { tree, picking, shape: Shape::of(tree, picking.options) };
-    picker
-        .covered_tables()
-        .or_else(|| picker.spent_range_tombstones())
-        .or_else(|| picker.oversized_level())
-        .or_else(|| picker.garbage())
-        .or_else(|| picker.spanning_table())
-}
-
-/// A merge that makes a store at rest smaller although nothing is over its target: superseded entries wait in upper
-/// levels. For a shard that hasn't been written to for a while, when [`pick_merge`] finds nothing.
-pub fn pick_settling(tree: &Tree, picking: &Picking<'_>) -> Option<MergePlan> {
-    let picker = Picker { tree, picking, shape: Shape::of(tree, picking.options) };
-    let bytes = &picker.shape.bytes;
-    let upper: u64 = bytes[..LEVELS - 1].iter().sum();
-    let bottom = bytes[LEVELS - 1];
-    if (upper as f64) <= picking.options.settled_ratio * (upper + bottom) as f64 {
-        return None;
-    }
-    let deeper = || (picker.shape.base..LEVELS - 1).find_map(|i| picker.level(i, MergeReason::Settling));
-    picker.level0(MergeReason::Settling).or_else(deeper)
-}
 
 pub(super) struct Picker<'a> {
     pub tree: &'a Tree,
@@ -66,6 +17,10 @@ pub(super) struct Picker<'a> {
 }
 
 impl<'a> Picker<'a> {
+    pub fn new(tree: &'a Tree, picking: &'a Picking<'a>) -> Picker<'a> {
+        Picker { tree, picking, shape: Shape::of(tree, picking.options) }
+    }
+
     pub fn is_busy(&self, table: &Table) -> bool {
         self.picking.busy.contains(&table.meta().number)
     }
@@ -75,7 +30,7 @@ impl<'a> Picker<'a> {
     }
 
     /// A merge of the level that is furthest over its target and not busy.
-    fn oversized_level(&self) -> Option<MergePlan> {
+    pub fn oversized_level(&self) -> Option<MergePlan> {
         let mut scores: Vec<(f64, usize)> = (self.shape.base..LEVELS - 1)
             .map(|i| {
                 let idle = self.tree.levels()[i].tables().iter().filter(|t| !self.is_busy(t));

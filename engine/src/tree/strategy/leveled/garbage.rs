@@ -1,12 +1,12 @@
 //! Picking merges that give space back: tombstones, expired values, and what range tombstones delete.
 
-use super::core::LEVELS;
-use super::pick::Picker;
-use super::plan::{MergePlan, MergeReason, hull};
-use super::range_tombstones::Fragment;
+use super::picker::Picker;
 use crate::job::retention::surviving_range_tombstones;
 use crate::key::{RangeTombstone, Version};
 use crate::table::{Table, TableMeta};
+use crate::tree::core::LEVELS;
+use crate::tree::plan::{MergePlan, MergeReason, hull};
+use crate::tree::range_tombstones::Fragment;
 use std::sync::Arc;
 
 /// So many tables of range tombstones are merged into one.
