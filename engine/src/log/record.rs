@@ -17,6 +17,16 @@ pub enum RecordKind {
 }
 
 impl RecordKind {
+    /// Its name in messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            RecordKind::Entry => "entry",
+            RecordKind::Clock => "clock",
+            RecordKind::HardState => "hard_state",
+            RecordKind::Copy => "copy",
+        }
+    }
+
     /// The kind a stored byte stands for.
     pub fn from_byte(byte: u8) -> Option<RecordKind> {
         match byte {

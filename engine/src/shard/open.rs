@@ -186,8 +186,15 @@ impl Replay {
         let bad =
             |what: String| Error::Unusable(format!("the log record at {at:?} can't be applied: {what}"));
         self.stamp = clock_behind(self.stamp, &record).map_err(bad)?;
-        if record.kind != RecordKind::Entry {
-            return Ok(());
+        match record.kind {
+            RecordKind::Entry => {}
+            RecordKind::Clock => return Ok(()),
+            kind @ (RecordKind::HardState | RecordKind::Copy) => {
+                let of = format!("a {} of partition {}", kind.name(), record.group.0);
+                return Err(bad(format!(
+                    "it is {of}, of which this build knows nothing; open it with the one that wrote it"
+                )));
+            }
         }
         let place = self.groups.place(record.group).ok_or_else(|| foreign(record.group))?;
         let group = &mut self.groups[place];

@@ -162,12 +162,7 @@ fn record_item(at: LogPosition, record: Record<'_>, stamp: Option<ClockStamp>, w
     let mut item = RecordItem {
         commit: at.into(),
         partition: record.group.0,
-        kind: match record.kind {
-            RecordKind::Entry => "entry",
-            RecordKind::Clock => "clock",
-            RecordKind::HardState => "hard_state",
-            RecordKind::Copy => "copy",
-        },
+        kind: record.kind.name(),
         term: record.term,
         index: record.index,
         bytes: record.payload.len(),
