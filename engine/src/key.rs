@@ -12,7 +12,7 @@ pub struct Keyspace(pub u16);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Partition(pub u16);
 
-/// Counts how often this replica took the partition over from a snapshot; old incarnations are invisible.
+/// Counts how often this replica took the partition over from a pin; old incarnations are invisible.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Incarnation(pub u32);
 

@@ -47,7 +47,7 @@ const COUNTERS: &[Figure] = &[
     ("pinion_read_errors", "Blocks that couldn't be read or were damaged", |core| core.storage.read_errors),
     ("pinion_log_failures", "Log writes and syncs that failed", |core| core.storage.log_failures),
     ("pinion_requests_timed_out", "Requests ended because their time was over", |core| {
-        core.storage.timed_out
+        core.storage.timed_out + core.timed_out
     }),
     (
         "pinion_connections_dismissed",

@@ -169,7 +169,11 @@ pub fn deliver(hub: &mut Hub, io: &mut impl Sockets, ticket: Ticket, answer: &An
                 hub.queue_walk(key);
             }
         }
-        Some(Owner::Nobody) => {}
+        Some(Owner::Nobody) => {
+            if let Answer::Waits { read, partition, .. } = *answer {
+                hub.forgotten.push((partition, read));
+            }
+        }
         None => debug_assert!(false, "every ticket of this core has an owner"),
     }
 }

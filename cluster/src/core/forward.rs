@@ -12,6 +12,7 @@ use super::message::{self, Envelope};
 use super::owners::Owner;
 use crate::mesh::Port;
 use crate::session::listing::Slice;
+use pinion_engine::key::Partition;
 use pinion_engine::shard::request::{Answer, NO_DEADLINE, Op, Request, Ticket};
 use pinion_net::reactor::ConnId;
 use std::collections::VecDeque;
@@ -29,6 +30,8 @@ pub struct Parcel {
     pub deadline_us: u64,
     /// Whether it changes what is stored.
     pub is_write: bool,
+    /// The kept read that it goes on with, and its partition.
+    pub read: Option<(Partition, u64)>,
     /// There is room for so many KiB of values in its answers.
     pub room_kib: u32,
     /// Answers still to come: one, but for [`Op::GetMany`].
@@ -40,7 +43,7 @@ pub struct Parcel {
 impl Parcel {
     /// One answer without values, to a question that changes nothing.
     fn one(deadline_us: u64) -> Parcel {
-        Parcel { deadline_us, is_write: false, room_kib: 0, answers: 1, promised: 0 }
+        Parcel { deadline_us, is_write: false, read: None, room_kib: 0, answers: 1, promised: 0 }
     }
 
     /// What comes back for this request, where there is room for so many KiB of values. Nothing is promised.
@@ -49,7 +52,12 @@ impl Parcel {
             Op::GetMany { keys, .. } => keys.len().max(1),
             _ => 1,
         };
-        Parcel { is_write: request.op.is_write(), room_kib, answers, ..Parcel::one(request.deadline_us) }
+        let read = match request.op {
+            Op::GoOn { read } => Some((request.partition, read)),
+            _ => None,
+        };
+        let is_write = request.op.is_write();
+        Parcel { is_write, read, room_kib, answers, ..Parcel::one(request.deadline_us) }
     }
 
     fn envelope(&self, slot: u64) -> Envelope {
@@ -68,6 +76,8 @@ pub struct Overdue {
     pub may_be_done: bool,
     /// Room that was promised for its answer and is free now, bytes.
     pub promised: usize,
+    /// A kept read that nobody goes on with now, and its partition.
+    pub read: Option<(Partition, u64)>,
 }
 
 /// A request that another core works on.
@@ -91,8 +101,9 @@ pub struct Forwards {
     sent: Vec<Option<Sent>>,
     free: Vec<u32>,
     backlogs: Vec<VecDeque<Delayed>>,
-    /// No deadline that is to be looked at is earlier.
+    /// No deadline that is to be looked at is earlier; and when they may be looked at next.
     due_us: u64,
+    rest_until_us: u64,
     /// Connections that wait for a credit of each core.
     waiting: Vec<Vec<ConnId>>,
     /// Requests ever sent.
@@ -108,6 +119,7 @@ impl Forwards {
             free: Vec::new(),
             backlogs: (0..cores).map(|_| VecDeque::new()).collect(),
             due_us: NO_DEADLINE,
+            rest_until_us: 0,
             waiting: vec![Vec::new(); cores],
             count: 0,
         }
@@ -178,7 +190,7 @@ impl Forwards {
         encode: impl FnOnce(&mut Vec<u8>, Envelope),
     ) -> bool {
         self.count += 1;
-        self.due_us = self.due_us.min(parcel.deadline_us);
+        self.due_us = self.due_us.min(parcel.deadline_us.max(self.rest_until_us));
         if self.has_room(core) {
             let slot = self.take_slot();
             let bytes = self.port.request(core, |batch| encode(batch, parcel.envelope(slot as u64)));
@@ -245,8 +257,14 @@ impl Forwards {
             backlog.retain(|&Delayed { ticket, parcel, .. }| {
                 let is_late = parcel.deadline_us < now_us;
                 if is_late {
-                    let promised = parcel.promised;
-                    overdue.push(Overdue { ticket, was_backlogged: true, may_be_done: false, promised });
+                    let Parcel { promised, read, .. } = parcel;
+                    overdue.push(Overdue {
+                        ticket,
+                        was_backlogged: true,
+                        may_be_done: false,
+                        promised,
+                        read,
+                    });
                 } else {
                     next_us = next_us.min(parcel.deadline_us);
                 }
@@ -262,13 +280,15 @@ impl Forwards {
                     may_be_done: parcel.is_write,
                     // It is free when the answer comes.
                     promised: 0,
+                    read: None,
                 });
                 (*ticket, parcel.deadline_us) = (Owner::Nobody.ticket(0), NO_DEADLINE);
             } else {
                 next_us = next_us.min(due_us);
             }
         }
-        self.due_us = if next_us == NO_DEADLINE { NO_DEADLINE } else { next_us.max(now_us + LOOK_US) };
+        self.rest_until_us = now_us + LOOK_US;
+        self.due_us = next_us.max(self.rest_until_us);
         overdue
     }
 

@@ -9,7 +9,7 @@ use super::sockets::Sockets;
 use super::turn::{Turn, cost};
 use crate::session::listing::Wanted;
 use crate::session::resp::clients;
-use crate::session::walk::place::{Place, place_bytes};
+use crate::session::walk::resume_point::{ResumePoint, place_bytes};
 use pinion_engine::shard::request::{Answer, Page, Ticket};
 
 /// Bytes that a forming commit may have before requests of other cores wait for the next one. With the largest requests
@@ -109,7 +109,7 @@ impl<S: Sockets> Turn<'_, S> {
         deliver(self.hub, self.io, ticket, &answer);
     }
 
-    pub(super) fn deliver_place(&mut self, ticket: Ticket, place: Option<Place>) {
+    pub(super) fn deliver_place(&mut self, ticket: Ticket, place: Option<ResumePoint>) {
         let bytes = place.as_ref().map(place_bytes);
         let page = Page::default();
         let answer = match &bytes {

@@ -13,10 +13,12 @@ impl<S: Sockets> Turn<'_, S> {
     /// Ends requests whose time is over.
     pub fn end_overdue(&mut self) {
         let now_us = self.hub.now.mono_us;
-        for Overdue { ticket, was_backlogged, may_be_done, promised } in
+        for Overdue { ticket, was_backlogged, may_be_done, promised, read } in
             self.hub.forwards.take_overdue(now_us)
         {
+            self.hub.stats.timed_out += 1;
             self.hub.memory.keep_promise(promised);
+            self.hub.forgotten.extend(read);
             let answer = match may_be_done {
                 true => Answer::Unknown(Unsure::TimedOut),
                 false => Answer::Refused(Refusal::TimedOut),

@@ -28,7 +28,10 @@ pub fn unsure(unsure: &Unsure<'_>) -> (ErrorCode, String) {
 }
 
 /// What a request was ended for at its deadline.
-const TIMED_OUT: &str = "no answer from the disk within the time for the request (--request-timeout, or less if the client said so)";
+const TIMED_OUT: &str = "its shard had no answer within the time for the request (--request-timeout, or less if the client said so)";
+
+/// What is said behind that, where it is so.
+pub const NOTHING_DONE: &str = "; nothing was done: try again";
 
 /// A refusal in words.
 pub fn text(refusal: &Refusal<'_>) -> String {
@@ -36,7 +39,7 @@ pub fn text(refusal: &Refusal<'_>) -> String {
         Refusal::NotAnInteger => "value is not an integer or out of range".to_owned(),
         Refusal::Overflow => "increment or decrement would overflow".to_owned(),
         Refusal::Busy => "the shard is busy; slow down and try again".to_owned(),
-        Refusal::TimedOut => format!("{TIMED_OUT}; nothing was done: try again"),
+        Refusal::TimedOut => format!("{TIMED_OUT}{NOTHING_DONE}"),
         Refusal::WrongShard => "internal error: the partition isn't of this shard".to_owned(),
         Refusal::Limit(text)
         | Refusal::NoRoom(text)

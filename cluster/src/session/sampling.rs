@@ -9,7 +9,7 @@
 //! Each key is about as likely as any other. Where tables lie over each other, keys of which older versions or tombstones
 //! are still there weigh more, and so do keys behind large gaps of deleted ones.
 
-use super::walk::place::Place;
+use super::walk::resume_point::ResumePoint;
 use pinion_engine::key::Partition;
 use pinion_engine::shard::request::Page;
 
@@ -20,7 +20,7 @@ const STEPS: u64 = 32;
 #[derive(Debug, PartialEq, Eq)]
 pub enum Need {
     /// A random place of a core.
-    Place(usize),
+    ResumePoint(usize),
     /// Keys of a partition from one on, so many at most.
     Page(Partition, Vec<u8>, usize),
 }
@@ -37,7 +37,7 @@ pub struct Sampling {
 /// One way round over the partitions of a core.
 struct Round {
     partitions: Vec<Partition>,
-    /// Place of the first partition, and the key that it began with.
+    /// ResumePoint of the first partition, and the key that it began with.
     start: usize,
     first_key: Vec<u8>,
     /// Partitions that are behind; the first comes again at the end, up to the first key.
@@ -86,12 +86,12 @@ impl Sampling {
                 Some(Need::Page(round.partition(), round.from.clone(), limit))
             }
             Some(_) if !self.found.is_empty() => None,
-            _ => self.cores.last().map(|(core, _)| Need::Place(*core)),
+            _ => self.cores.last().map(|(core, _)| Need::ResumePoint(*core)),
         }
     }
 
     /// Takes in the place that a core named; `None`: it has nothing.
-    pub fn take_place(&mut self, place: Option<Place>) {
+    pub fn take_place(&mut self, place: Option<ResumePoint>) {
         let Some((_, partitions)) = self.cores.pop() else { return };
         self.round = place.map(|(partition, key)| {
             let start = partitions.iter().position(|&each| each >= partition).unwrap_or_default();
@@ -158,7 +158,7 @@ mod tests {
         let mut sampling = Sampling::new(dice, vec![(0, partitions(0)), (1, partitions(1))], first);
         while let Some(need) = sampling.need() {
             match need {
-                Need::Place(core) => {
+                Need::ResumePoint(core) => {
                     let place = place(core).map(|(number, key)| (Partition(number), key.as_bytes().to_vec()));
                     sampling.take_place(place);
                 }

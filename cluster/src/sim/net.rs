@@ -84,7 +84,7 @@ impl Socket {
 
 /// A place for a connection, and how many had it before.
 #[derive(Debug, Default)]
-struct Place {
+struct Seat {
     generation: u32,
     socket: Option<Box<Socket>>,
 }
@@ -113,7 +113,7 @@ impl Remains {
 #[derive(Debug)]
 pub struct Net {
     options: NetOptions,
-    places: Vec<Place>,
+    places: Vec<Seat>,
     /// Turns so far.
     turn: u64,
     knocking: VecDeque<Knock>,
@@ -282,7 +282,7 @@ impl Net {
     pub fn accept(&mut self, state: &mut CoreState, trace: &mut Trace) -> Option<(usize, ConnId)> {
         let Knock { client, listener } = self.knocking.pop_front()?;
         let index = self.places.iter().position(|place| place.socket.is_none()).unwrap_or_else(|| {
-            self.places.push(Place::default());
+            self.places.push(Seat::default());
             self.places.len() - 1
         });
         let place = &mut self.places[index];

@@ -319,7 +319,7 @@ impl Node {
                 ("merges", stats.merges),
                 ("expired keys compacted", stats.expired),
                 ("parked reads", stats.parked),
-                ("log writes", stats.commits),
+                ("log writes", stats.log_writes),
                 ("failed logs", stats.log_failures),
                 ("background jobs that failed", stats.job_errors),
                 ("damaged or failed block reads", stats.read_errors),

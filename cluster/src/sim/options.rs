@@ -158,6 +158,8 @@ impl Plan {
             return;
         }
         self.node.request_timeout_us = *pick(&[50_000, 300_000, 2_000_000, REQUEST_TIMEOUT_US], &mut rng);
+        let hurry_ms = *pick(&[0, 20, 1_000], &mut rng);
+        self.clients.iter_mut().for_each(|(_, shape)| shape.hurry_ms = hurry_ms);
         let span = self.run.operations.max(10);
         for _ in 0..hangs {
             let most_us = *pick(&[200_000, 3_000_000, 15_000_000], &mut rng);
@@ -230,7 +232,7 @@ fn tuning(features: &Features, rng: &mut SmallRng) -> Tuning {
     };
     tuning.budgets.memtable = memtable;
     tuning.budgets.memtables = memtable * rng.random_range(3..=6);
-    tuning.budgets.commit = 2 * MIB;
+    tuning.budgets.log_write = 2 * MIB;
     tuning.budgets.parked = if features.is_tight { 64 << 10 } else { MIB };
     tuning.budgets.log = rng.random_range(128 << 10..=512 << 10);
     tuning.budgets.resident = *pick(&[0, 64 << 10, 4 * MIB], rng);

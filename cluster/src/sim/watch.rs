@@ -97,7 +97,7 @@ impl World {
         let budgets = self.plan.node.tuning.budgets;
         // What is taken in before a limit is noticed: a commit, and the largest value.
         let value = self.plan.node.value_bytes_max;
-        let slack = budgets.commit + 2 * value;
+        let slack = budgets.log_write + 2 * value;
         // Or the blocks of a page, which nobody lets go before it has all that it asked for.
         let page = value.max(READ_BYTES_MAX);
         for (index, core) in node.cores.iter().enumerate() {

@@ -126,6 +126,8 @@ pub struct CoreStats {
     pub clients_bytes_max: u64,
     /// Connections that were closed because they held memory that others waited for.
     pub dismissed: u64,
+    /// Requests ended by this core, not by a shard, because their time was over.
+    pub timed_out: u64,
     /// Length of the reactor's turns, without waiting.
     pub turns: Histogram,
     /// Turns that held everything up for longer than the reactor calls a stall.

@@ -21,7 +21,7 @@ pub fn told(stats: &ShardStats) -> StorageStats {
         read_errors: stats.read_errors,
         log_failures: stats.log_failures,
         timed_out: stats.timed_out,
-        log_commits: stats.commits,
+        log_commits: stats.log_writes,
         log_live_bytes: stats.log_bytes,
         written_bytes: stats.written_bytes,
         read_only: stats.read_only.clone(),

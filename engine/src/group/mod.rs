@@ -234,13 +234,16 @@ impl<W> Group<W> {
 
     /// A log write is done that carried the entries of a term up to this one. It may have been overtaken: what another term has
     /// put in their place isn't persisted by it.
-    pub fn persist(&mut self, term: u64, index: u64) {
-        if index <= self.appended && self.term_at(index) == term {
+    /// So: whether the entry still has its place.
+    pub fn persist(&mut self, term: u64, index: u64) -> bool {
+        let has_its_place = index <= self.appended && self.term_at(index) == term;
+        if has_its_place {
             self.persisted = self.persisted.max(index);
         }
         if self.order == Order::Solo {
             self.committed = self.committed.max(self.persisted);
         }
+        has_its_place
     }
 
     /// Everything up to this index is committed, as far as it is here.

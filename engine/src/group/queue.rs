@@ -37,6 +37,8 @@ pub struct Queue<W> {
     incarnation: Incarnation,
     entries: VecDeque<Entry<W>>,
     bytes: usize,
+    /// Of all entries.
+    waiting: usize,
     overlay: HashTable<Slot>,
     /// Deletions of ranges: usually none.
     ranges: Vec<Slot>,
@@ -50,6 +52,7 @@ impl<W> Queue<W> {
             incarnation,
             entries: VecDeque::new(),
             bytes: 0,
+            waiting: 0,
             overlay: HashTable::new(),
             ranges: Vec::new(),
         }
@@ -74,12 +77,19 @@ impl<W> Queue<W> {
     pub fn wait(&mut self, who: W) {
         if let Some(newest) = self.entries.back_mut() {
             newest.waiting.push(who);
+            self.waiting += 1;
         }
     }
 
-    /// Who waits, entry by entry.
-    pub fn waiting_mut(&mut self) -> impl Iterator<Item = &mut Vec<W>> {
-        self.entries.iter_mut().map(|entry| &mut entry.waiting)
+    /// How many wait.
+    pub fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    /// Changes who waits, entry by entry.
+    pub fn change_waiting(&mut self, mut change: impl FnMut(&mut Vec<W>)) {
+        self.entries.iter_mut().for_each(|entry| change(&mut entry.waiting));
+        self.waiting = self.entries.iter().map(|entry| entry.waiting.len()).sum();
     }
 
     /// The newest pending operation that is about a stored key, a deletion of a range around it too; `None` if there is none.
@@ -100,6 +110,7 @@ impl<W> Queue<W> {
     pub(super) fn push(&mut self, entry: Entry<W>) {
         debug_assert!(self.entries.back().is_none_or(|last| last.index < entry.index));
         self.bytes += entry.payload.len();
+        self.waiting += entry.waiting.len();
         self.entries.push_back(entry);
         self.note(self.entries.len() - 1);
     }
@@ -118,6 +129,7 @@ impl<W> Queue<W> {
         let entry = self.entries.pop_front()?;
         self.ranges.retain(|slot| slot.index != entry.index);
         self.bytes -= entry.payload.len();
+        self.waiting -= entry.waiting.len();
         Some(entry)
     }
 
@@ -127,6 +139,7 @@ impl<W> Queue<W> {
         let cut: Vec<_> = self.entries.drain(from..).collect();
         if !cut.is_empty() {
             self.bytes -= cut.iter().map(|entry| entry.payload.len()).sum::<usize>();
+            self.waiting -= cut.iter().map(|entry| entry.waiting.len()).sum::<usize>();
             // What they hid is the newest again.
             self.overlay.clear();
             self.ranges.clear();

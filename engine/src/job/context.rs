@@ -3,7 +3,7 @@
 use crate::key::Version;
 use crate::table::Compression;
 use crate::tree::options::TreeOptions;
-use crate::tree::snapshots::Snapshots;
+use crate::tree::read_pins::ReadPins;
 use std::ops::Range;
 
 /// What a flush or a merge depends on besides its inputs.
@@ -12,8 +12,8 @@ pub struct JobContext {
     /// Numbers for the files it makes, reserved for it alone; at least one. See
     /// [`crate::tree::MergePlan::numbers_needed`] and [`JobContext::numbers_for_flush`]. With fewer the last table just grows.
     pub numbers: Range<u64>,
-    /// Open snapshots. Those opened later see all that is in tables now, so they need nothing more.
-    pub snapshots: Snapshots,
+    /// Open pins. Those opened later see all that is in tables now, so they need nothing more.
+    pub pins: ReadPins,
     /// Values whose expiry is at or before it are gone; partition time in milliseconds since the Unix epoch.
     pub now_ms: u64,
     /// Tombstones above this version are kept, because older writes may still arrive; a solo group has

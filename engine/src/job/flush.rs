@@ -13,7 +13,7 @@ use crate::tree::key_ranges::KeyRanges;
 use crate::tree::range_tombstones::RangeTombstones;
 use std::sync::Arc;
 
-/// Writes memtables, merged, as tables of level 0 in key order. Superseded entries that no snapshot needs are left out;
+/// Writes memtables, merged, as tables of level 0 in key order. Superseded entries that no pin needs are left out;
 /// tombstones stay, since nothing is known of the tables below. Range tombstones go to a table of their own.
 pub struct FlushJob {
     memtables: Vec<Arc<Memtable>>,
@@ -30,13 +30,13 @@ impl FlushJob {
         let all: Vec<RangeTombstone> =
             memtables.iter().flat_map(|memtable| memtable.range_tombstones()).cloned().collect();
         let rule = RetentionRule {
-            snapshots: context.snapshots.clone(),
+            pins: context.pins.clone(),
             now_ms: context.now_ms,
             floor: context.floor,
             below: KeyRanges::All,
             range_tombstones: RangeTombstones::new(&all),
         };
-        let range_tombstones = surviving_range_tombstones(&all, &context.snapshots, context.floor, None);
+        let range_tombstones = surviving_range_tombstones(&all, &context.pins, context.floor, None);
         let entries = memtables.iter().map(|memtable| memtable.len()).sum();
         let sink = Sink::new(rule, &context, entries, Vec::new());
         FlushJob { memtables, range_tombstones, sink, last: None, ended: false }

@@ -34,10 +34,10 @@ impl MergeJob {
         let metas = || plan.inputs.iter().map(|(_, table)| table.meta());
         let carried: Vec<RangeTombstone> =
             metas().flat_map(|meta| meta.range_tombstones.iter().cloned()).collect();
-        let (snapshots, floor) = (&context.snapshots, context.floor);
-        let range_tombstones = surviving_range_tombstones(&carried, snapshots, floor, Some(&plan.outside));
+        let (pins, floor) = (&context.pins, context.floor);
+        let range_tombstones = surviving_range_tombstones(&carried, pins, floor, Some(&plan.outside));
         let rule = RetentionRule {
-            snapshots: context.snapshots.clone(),
+            pins: context.pins.clone(),
             now_ms: context.now_ms,
             floor: context.floor,
             below: plan.below.clone(),

@@ -1,12 +1,12 @@
 //! The rule which entries survive a flush or a merge.
 //!
 //! Entries of all inputs are judged in storage order: keys rising, of one key the newest first. A
-//! *reader* is a snapshot, or anybody who reads from now on.
+//! *reader* is a pin, or anybody who reads from now on.
 //! 1. An entry is needed if some reader finds it first: no newer entry of its key, and no newer range
 //!    tombstone over it, is visible to that reader. What isn't needed is dropped.
 //! 2. A needed value that has expired hides what is older and shows nothing: it becomes a tombstone.
 //! 3. A needed tombstone goes too once nothing is left that it could hide: no older entry of its key can
-//!    lie below the inputs, no snapshot older than it keeps one among them, and its version is at or
+//!    lie below the inputs, no pin older than it keeps one among them, and its version is at or
 //!    below the floor under which no late write can arrive.
 //!
 //! The rule is right because tables further down hold only older entries of a key, and because a range
@@ -16,7 +16,7 @@
 use crate::key::{Entry, Kind, Partition, Prefix, RangeTombstone, Version};
 use crate::tree::key_ranges::KeyRanges;
 use crate::tree::range_tombstones::RangeTombstones;
-use crate::tree::snapshots::Snapshots;
+use crate::tree::read_pins::ReadPins;
 
 /// What becomes of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,8 +32,8 @@ pub enum Verdict {
 /// What a job knows of the world around its inputs.
 #[derive(Clone, Debug)]
 pub struct RetentionRule {
-    /// Snapshots that are open.
-    pub snapshots: Snapshots,
+    /// ReadPins that are open.
+    pub pins: ReadPins,
     /// Values whose expiry is at or before it are gone; milliseconds since the Unix epoch.
     pub now_ms: u64,
     /// Tombstones above it are kept.
@@ -86,7 +86,7 @@ impl Retention {
         let newer = self.nearest_newer(version);
         self.newer = Some(version);
         if let Some(newer) = newer
-            && !self.rule.snapshots.keeps(self.partition, version, newer)
+            && !self.rule.pins.keeps(self.partition, version, newer)
         {
             return Verdict::Drop;
         }
@@ -109,7 +109,7 @@ impl Retention {
         self.key.clear();
         self.key.extend_from_slice(key);
         self.newer = None;
-        if !self.rule.snapshots.is_empty() {
+        if !self.rule.pins.is_empty() {
             self.partition = Prefix::of(key).map_or(Partition(0), Prefix::partition);
         }
         let fragments = self.rule.range_tombstones.fragments();
@@ -134,7 +134,7 @@ impl Retention {
 
     fn hides_nothing(&mut self, key: &[u8], version: Version) -> bool {
         version <= self.rule.floor
-            && !self.rule.snapshots.any_below(self.partition, version)
+            && !self.rule.pins.any_below(self.partition, version)
             && !self.rule.below.contains(key, &mut self.below_hint)
     }
 }
@@ -152,12 +152,12 @@ pub struct Outside {
 
 /// The range tombstones of a job's inputs that its outputs must carry, in key order.
 ///
-/// Of several over one range the newest counts, and an older one only for a snapshot between them. The
-/// newest goes when no table in `outside` may hold older entries of its range, no snapshot keeps any among the
+/// Of several over one range the newest counts, and an older one only for a pin between them. The
+/// newest goes when no table in `outside` may hold older entries of its range, no pin keeps any among the
 /// inputs, and its version is at or below the floor.
 pub fn surviving_range_tombstones(
     inputs: &[RangeTombstone],
-    snapshots: &Snapshots,
+    pins: &ReadPins,
     floor: Version,
     outside: Option<&[Outside]>,
 ) -> Vec<RangeTombstone> {
@@ -168,10 +168,10 @@ pub fn surviving_range_tombstones(
             let version = tombstone.version;
             let (start, end) = (&tombstone.start, &tombstone.end);
             let needed = match newer.replace(version) {
-                Some(newer) => snapshots.range_keeps(start, end, version, newer),
+                Some(newer) => pins.range_keeps(start, end, version, newer),
                 None => true,
             };
-            if needed && !range_hides_nothing(&tombstone, snapshots, floor, outside) {
+            if needed && !range_hides_nothing(&tombstone, pins, floor, outside) {
                 push_joined(&mut survivors, tombstone);
             }
         }
@@ -181,14 +181,14 @@ pub fn surviving_range_tombstones(
 
 fn range_hides_nothing(
     tombstone: &RangeTombstone,
-    snapshots: &Snapshots,
+    pins: &ReadPins,
     floor: Version,
     outside: Option<&[Outside]>,
 ) -> bool {
     let Some(outside) = outside else { return false };
     let (start, end, version) = (&tombstone.start, &tombstone.end, tombstone.version);
     version <= floor
-        && !snapshots.range_any_below(start, end, version)
+        && !pins.range_any_below(start, end, version)
         && !outside.iter().any(|t| t.min_version < version && t.min_key < *end && *start <= t.max_key)
 }
 

@@ -2,7 +2,7 @@
 
 use super::retention::{Outside, Retention, RetentionRule, Verdict, surviving_range_tombstones};
 use crate::key::{Entry, Expiry, Kind, Partition, RangeTombstone, Stamp, Version};
-use crate::tree::{KeyRanges, RangeTombstones, Snapshots, covering};
+use crate::tree::{KeyRanges, RangeTombstones, ReadPins, covering};
 use proptest::prelude::*;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ struct Case {
     inputs: Entries,
     below: Entries,
     range_tombstones: Vec<RangeTombstone>,
-    snapshots: Vec<u64>,
+    pins: Vec<u64>,
     floor: u64,
 }
 
@@ -38,17 +38,17 @@ fn case() -> impl Strategy<Value = Case> {
     ]);
     let entries = |versions| prop::collection::btree_map((0..KEYS, versions), kind.clone(), 0..12);
     let ranges = prop::collection::vec((0..KEYS, 0..=KEYS, 1_u64..22), 0..4);
-    let snapshots = prop::collection::vec(0_u64..22, 0..3);
+    let pins = prop::collection::vec(0_u64..22, 0..3);
     let floor = prop::sample::select(vec![u64::MAX >> 8, 15, 8]);
-    (entries(10_u64..20), entries(0_u64..10), ranges, snapshots, floor).prop_map(
-        |(inputs, below, ranges, snapshots, floor)| Case {
+    (entries(10_u64..20), entries(0_u64..10), ranges, pins, floor).prop_map(
+        |(inputs, below, ranges, pins, floor)| Case {
             inputs: inputs.into_iter().map(|((k, v), entry)| ((key(k), Reverse(v)), entry)).collect(),
             below: below.into_iter().map(|((k, v), entry)| ((key(k), Reverse(v)), entry)).collect(),
             range_tombstones: ranges
                 .into_iter()
                 .map(|(s, e, v)| RangeTombstone { start: key(s), end: key(e), version: Version(v) })
                 .collect(),
-            snapshots,
+            pins,
             floor,
         },
     )
@@ -66,7 +66,7 @@ impl Case {
     fn rule(&self) -> RetentionRule {
         let keys: Vec<&Vec<u8>> = self.below.keys().map(|(key, _)| key).collect();
         RetentionRule {
-            snapshots: self.snapshots(),
+            pins: self.pins(),
             now_ms: NOW_MS,
             floor: Version(self.floor),
             below: KeyRanges::new(keys.iter().map(|key| (key.as_slice(), key.as_slice()))),
@@ -74,8 +74,8 @@ impl Case {
         }
     }
 
-    fn snapshots(&self) -> Snapshots {
-        Snapshots::new(self.snapshots.iter().map(|&at| (Partition(0), Version(at))).collect())
+    fn pins(&self) -> ReadPins {
+        ReadPins::new(self.pins.iter().map(|&at| (Partition(0), Version(at))).collect())
     }
 
     fn merged(&self) -> Entries {
@@ -106,7 +106,7 @@ proptest! {
     fn no_reader_sees_a_difference(case in case()) {
         let before = case.all(case.inputs.clone());
         let after = case.all(case.merged());
-        for reader in case.snapshots.iter().copied().chain([u64::MAX >> 8]) {
+        for reader in case.pins.iter().copied().chain([u64::MAX >> 8]) {
             for k in 0..KEYS {
                 prop_assert_eq!(
                     seen(&before, &case.range_tombstones, &key(k), reader),
@@ -119,7 +119,7 @@ proptest! {
 
     #[test]
     fn without_snapshots_one_entry_a_key_is_left_at_most(mut case in case()) {
-        case.snapshots.clear();
+        case.pins.clear();
         let kept = case.merged();
         for k in 0..KEYS {
             prop_assert!(kept.keys().filter(|(found, _)| *found == key(k)).count() <= 1);
@@ -128,7 +128,7 @@ proptest! {
 
     #[test]
     fn at_the_bottom_and_below_the_floor_only_living_values_are_left(mut case in case()) {
-        case.snapshots.clear();
+        case.pins.clear();
         case.below.clear();
         case.floor = u64::MAX >> 8;
         let lives = |kind, expiry: Expiry| kind == Kind::Value && !expiry.is_past(NOW_MS);
@@ -153,10 +153,10 @@ proptest! {
             })
             .collect();
         let survivors = surviving_range_tombstones(
-            &case.range_tombstones, &case.snapshots(), Version(case.floor), Some(&outside),
+            &case.range_tombstones, &case.pins(), Version(case.floor), Some(&outside),
         );
         let entries = case.all(case.merged());
-        for reader in case.snapshots.iter().copied().chain([u64::MAX >> 8]) {
+        for reader in case.pins.iter().copied().chain([u64::MAX >> 8]) {
             for k in 0..KEYS {
                 prop_assert_eq!(
                     seen(&entries, &case.range_tombstones, &key(k), reader),
@@ -172,12 +172,12 @@ fn with_nothing_older_outside_a_range_tombstone_goes() {
     let tombstone = RangeTombstone { start: key(0), end: key(2), version: Version(5) };
     let outside =
         |min_version| Outside { min_key: key(1), max_key: key(1), min_version: Version(min_version) };
-    let survivors = |outside: &[Outside], snapshots: &Snapshots, floor: u64| {
-        surviving_range_tombstones(std::slice::from_ref(&tombstone), snapshots, Version(floor), Some(outside))
+    let survivors = |outside: &[Outside], pins: &ReadPins, floor: u64| {
+        surviving_range_tombstones(std::slice::from_ref(&tombstone), pins, Version(floor), Some(outside))
     };
-    assert!(survivors(&[outside(5)], &Snapshots::none(), 5).is_empty());
-    assert_eq!(survivors(&[outside(4)], &Snapshots::none(), 5), std::slice::from_ref(&tombstone));
-    assert_eq!(survivors(&[], &Snapshots::none(), 4), std::slice::from_ref(&tombstone));
-    let snapshots = Snapshots::new(vec![(Partition(0), Version(4))]);
-    assert_eq!(survivors(&[], &snapshots, 5), std::slice::from_ref(&tombstone));
+    assert!(survivors(&[outside(5)], &ReadPins::none(), 5).is_empty());
+    assert_eq!(survivors(&[outside(4)], &ReadPins::none(), 5), std::slice::from_ref(&tombstone));
+    assert_eq!(survivors(&[], &ReadPins::none(), 4), std::slice::from_ref(&tombstone));
+    let pins = ReadPins::new(vec![(Partition(0), Version(4))]);
+    assert_eq!(survivors(&[], &pins, 5), std::slice::from_ref(&tombstone));
 }

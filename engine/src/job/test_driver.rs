@@ -7,7 +7,7 @@ use crate::io::{FileName, IoCompletion, IoOutput, IoRequest, Token};
 use crate::key::{Entry, Expiry, Kind, Stamp, Version};
 use crate::memtable::Memtable;
 use crate::table::Compression;
-use crate::tree::{Leveled, MergePlan, Picking, Snapshots, Strategy as _, Tree, TreeOptions};
+use crate::tree::{Leveled, MergePlan, Picking, ReadPins, Strategy as _, Tree, TreeOptions};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::collections::{BTreeMap, HashSet};
@@ -35,7 +35,7 @@ pub(crate) struct TestDriver {
 pub(super) fn context(first_number: u64) -> JobContext {
     JobContext {
         numbers: first_number..first_number + 100,
-        snapshots: Snapshots::none(),
+        pins: ReadPins::none(),
         now_ms: 0,
         floor: Version::MAX,
         table_bytes: 1 << 20,
@@ -63,8 +63,8 @@ pub(super) fn memtable(
 
 /// The merge that is due by these options, if there is one.
 pub(super) fn pick(tree: &Tree, options: &TreeOptions, floor: Version) -> Option<MergePlan> {
-    let (busy, snapshots) = (HashSet::new(), Snapshots::none());
-    Leveled.choose(tree, &Picking { options, busy: &busy, now_ms: 0, snapshots: &snapshots, floor })
+    let (busy, pins) = (HashSet::new(), ReadPins::none());
+    Leveled.choose(tree, &Picking { options, busy: &busy, now_ms: 0, pins: &pins, floor })
 }
 
 impl TestDriver {

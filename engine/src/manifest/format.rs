@@ -101,17 +101,17 @@ pub(super) enum RecordKind {
 
 /// Where a file's checksums start from, so that a record only checks out where it was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct FileIdentity {
     pub shard_id: [u8; 16],
     pub number: u64,
     /// The version of its format.
     pub version: u32,
 }
 
-impl Place {
+impl FileIdentity {
     /// A file that this build makes.
-    pub fn new(shard_id: [u8; 16], number: u64) -> Place {
-        Place { shard_id, number, version: FORMAT_VERSION }
+    pub fn new(shard_id: [u8; 16], number: u64) -> FileIdentity {
+        FileIdentity { shard_id, number, version: FORMAT_VERSION }
     }
 
     fn checksum(&self, offset: u64, bytes: &[u8]) -> u32 {
@@ -201,7 +201,7 @@ pub(super) enum HeaderFault {
 }
 
 /// Reads a file's first block: the shard and number it was written for, and its version.
-pub(super) fn parse_header(block: &[u8]) -> Result<Place, HeaderFault> {
+pub(super) fn parse_header(block: &[u8]) -> Result<FileIdentity, HeaderFault> {
     let Ok((header, _)) = FileHeader::ref_from_prefix(block) else { return Err(HeaderFault::Bad) };
     let crc = crc32c::crc32c_append(crc32c::crc32c(&block[..12]), &[0; 4]);
     if header.magic.get() != FILE_MAGIC || header.crc.get() != crc32c::crc32c_append(crc, &block[16..]) {
@@ -209,7 +209,7 @@ pub(super) fn parse_header(block: &[u8]) -> Result<Place, HeaderFault> {
     }
     match header.version.get() {
         version @ 1..=FORMAT_VERSION => {
-            Ok(Place { shard_id: header.shard_id, number: header.number.get(), version })
+            Ok(FileIdentity { shard_id: header.shard_id, number: header.number.get(), version })
         }
         version => Err(HeaderFault::Version(version)),
     }

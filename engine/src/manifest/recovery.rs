@@ -1,6 +1,8 @@
 //! Reading a manifest back.
 
-use super::format::{BLOCK, FORMAT_VERSION, HeaderFault, ManifestRecord, Place, RecordKind, parse_header};
+use super::format::{
+    BLOCK, FORMAT_VERSION, FileIdentity, HeaderFault, ManifestRecord, RecordKind, parse_header,
+};
 use super::state::ManifestState;
 use super::writer::{Manifest, encode_file};
 use crate::Error;
@@ -23,7 +25,7 @@ impl Manifest {
         let names = list(dir)?;
         let Some(number) = newest(&names) else {
             refuse_orphans(dir, &names)?;
-            return start_file(dir, Place::new(shard_id, 1), 1, ManifestState::default(), &names);
+            return start_file(dir, FileIdentity::new(shard_id, 1), 1, ManifestState::default(), &names);
         };
         let content = Content::read(dir, number)?;
         content.check_shard(dir, shard_id)?;
@@ -34,7 +36,7 @@ impl Manifest {
         let (place, sequence) = (content.place, content.sequence);
         let must_move = content.bad.is_some() || place.version < FORMAT_VERSION;
         if must_move {
-            let next = Place::new(shard_id, number + 1);
+            let next = FileIdentity::new(shard_id, number + 1);
             match start_file(dir, next, sequence + 1, content.state.clone(), &names) {
                 Err(Error::Io { source, .. }) if is_without_room(&source) => abandon(dir, next.number),
                 done => return done,
@@ -65,7 +67,7 @@ fn abandon(dir: &mut dyn Dir, number: u64) {
 /// What a manifest file holds up to its first bad record.
 #[derive(Debug)]
 pub(super) struct Content {
-    pub place: Place,
+    pub place: FileIdentity,
     pub state: ManifestState,
     /// Sequence number of the last sound record.
     pub sequence: u64,
@@ -232,7 +234,7 @@ pub(crate) fn without_manifest(dir: &dyn Dir, names: &[FileName]) -> Error {
 /// Makes a new manifest file that says `state`, as a rewrite does, and removes the others.
 pub(super) fn start_file(
     dir: &mut dyn Dir,
-    place: Place,
+    place: FileIdentity,
     sequence: u64,
     state: ManifestState,
     names: &[FileName],

@@ -4,7 +4,7 @@
 //! that began the newest file is itself bad, an older file counts, if a rewrite was interrupted before it
 //! was removed; otherwise nothing can be proved and the repair refuses.
 
-use super::format::{Place, RecordKind};
+use super::format::{FileIdentity, RecordKind};
 use super::recovery::{Content, list, newest, start_file, without_manifest};
 use super::state::{Edit, ManifestState};
 use super::writer::Manifest;
@@ -67,7 +67,7 @@ impl Manifest {
             let kept_edits = content.edits;
             if !damage.is_empty() {
                 content.check_sequence(dir)?;
-                let place = Place::new(shard_id, numbers[0] + 1);
+                let place = FileIdentity::new(shard_id, numbers[0] + 1);
                 start_file(dir, place, content.sequence + 1, content.state.clone(), &names)?;
             }
             return Ok(ManifestRepair { damage, kept_edits, dropped_edits, state: content.state });

@@ -5,7 +5,7 @@
 //! whatever became of it in the old one. That is tried when the owner says so ([`Manifest::retry`]), each
 //! time under a number of its own.
 
-use super::format::{FORMAT_VERSION, Place, RecordKind};
+use super::format::{FORMAT_VERSION, FileIdentity, RecordKind};
 use super::state::{Edit, ManifestState};
 use crate::aligned::AlignedBuf;
 use crate::dir::Dir;
@@ -31,7 +31,7 @@ pub enum ManifestEvent {
 /// The manifest's writer. Does no I/O itself.
 #[derive(Debug)]
 pub struct Manifest {
-    place: Place,
+    place: FileIdentity,
     /// Where the next edit goes.
     end: u64,
     sequence: u64,
@@ -78,7 +78,7 @@ enum Step {
 
 impl Manifest {
     /// The writer of a sound file whose last record, with this sequence number, ends at `end`.
-    pub(super) fn new(place: Place, end: u64, sequence: u64, state: ManifestState) -> Manifest {
+    pub(super) fn new(place: FileIdentity, end: u64, sequence: u64, state: ManifestState) -> Manifest {
         // Late completions of an earlier opening (a rewrite or more ago, or in any case other edits) must
         // not be taken for ours.
         let token = TOKEN_TOP << 56 | (place.number & 0xffff) << 40 | (sequence & 0xffff) << 24;
@@ -202,8 +202,8 @@ impl Manifest {
         self.rewrite_bytes = self.rewrite_threshold();
     }
 
-    fn next_place(&self) -> Place {
-        Place::new(self.place.shard_id, self.next_number)
+    fn next_place(&self) -> FileIdentity {
+        FileIdentity::new(self.place.shard_id, self.next_number)
     }
 
     fn temp(&self) -> FileName {
@@ -335,7 +335,7 @@ impl Manifest {
 }
 
 /// Writes a whole file that says `state` into `buf`.
-pub(super) fn encode_file(place: Place, sequence: u64, state: &ManifestState, buf: &mut AlignedBuf) {
+pub(super) fn encode_file(place: FileIdentity, sequence: u64, state: &ManifestState, buf: &mut AlignedBuf) {
     place.encode_header(buf);
     let offset = buf.len() as u64;
     place.encode(RecordKind::State, sequence, &state.as_edit(), offset, buf);

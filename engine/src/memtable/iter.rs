@@ -1,7 +1,7 @@
 //! Ordered reading of a memtable.
 
 use super::arena::Ref;
-use super::tree::Place;
+use super::tree::LeafSlot;
 use super::{Memtable, record};
 use crate::key::Entry;
 
@@ -13,7 +13,7 @@ const AHEAD: usize = 8;
 pub struct MemtableIter<'a> {
     memtable: &'a Memtable,
     /// Behind the cells that were looked up.
-    place: Place,
+    place: LeafSlot,
     /// Cells and their newest versions, `used..filled` still to come.
     ahead: [(Ref, Ref); AHEAD],
     used: usize,
@@ -23,7 +23,7 @@ pub struct MemtableIter<'a> {
 }
 
 impl<'a> MemtableIter<'a> {
-    pub(super) fn new(memtable: &'a Memtable, place: Place) -> MemtableIter<'a> {
+    pub(super) fn new(memtable: &'a Memtable, place: LeafSlot) -> MemtableIter<'a> {
         let ahead = [(Ref::NONE, Ref::NONE); AHEAD];
         MemtableIter { memtable, place, ahead, used: 0, filled: 0, key: &[], version: Ref::NONE }
     }

@@ -58,7 +58,7 @@ pub(super) struct Tree {
 
 /// A place between two keys: a leaf and how many of its keys lie before.
 #[derive(Clone, Copy)]
-pub(super) struct Place {
+pub(super) struct LeafSlot {
     leaf: Option<u32>,
     slot: usize,
 }
@@ -94,13 +94,13 @@ impl Tree {
     }
 
     /// Before the first key at or after `key`.
-    pub(super) fn seek(&self, arena: &Arena, key: &[u8]) -> Place {
+    pub(super) fn seek(&self, arena: &Arena, key: &[u8]) -> LeafSlot {
         if self.leaves.0.is_empty() || common_len(&self.common, key) < self.common.len() {
             let all_before = self.common.as_slice() < key;
-            return if all_before { Place { leaf: None, slot: 0 } } else { self.first() };
+            return if all_before { LeafSlot { leaf: None, slot: 0 } } else { self.first() };
         }
         let (leaf, _) = self.descend(arena, key);
-        Place { leaf: Some(leaf), slot: self.leaves.get(leaf).keys.rank(arena, key, false) }
+        LeafSlot { leaf: Some(leaf), slot: self.leaves.get(leaf).keys.rank(arena, key, false) }
     }
 
     /// One of the cells, each as likely as the others: any place of any leaf, drawn again while it is empty. Leaves are half
@@ -123,20 +123,20 @@ impl Tree {
     }
 
     /// Before all keys.
-    pub(super) fn first(&self) -> Place {
+    pub(super) fn first(&self) -> LeafSlot {
         // A split keeps the left half in its place, so the first leaf stays the first that was made.
-        Place { leaf: (!self.leaves.0.is_empty()).then_some(0), slot: 0 }
+        LeafSlot { leaf: (!self.leaves.0.is_empty()).then_some(0), slot: 0 }
     }
 
     /// The cell behind a place, which moves on.
-    pub(super) fn next(&self, place: &mut Place) -> Option<Ref> {
+    pub(super) fn next(&self, place: &mut LeafSlot) -> Option<Ref> {
         loop {
             let leaf = self.leaves.get(place.leaf?);
             if place.slot < leaf.keys.len {
                 place.slot += 1;
                 return Some(leaf.keys.cells[place.slot - 1]);
             }
-            *place = Place { leaf: leaf.next, slot: 0 };
+            *place = LeafSlot { leaf: leaf.next, slot: 0 };
         }
     }
 

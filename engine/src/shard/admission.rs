@@ -69,12 +69,12 @@ impl Shard {
             || self.is_waiting_room_full()
     }
 
-    /// Bytes that still have room in the forming commit.
+    /// Bytes that still have room in the forming log write.
     fn forming_room(&self) -> usize {
         if self.forming.is_empty() {
             return usize::MAX;
         }
-        self.budgets.commit.saturating_sub(self.forming.bytes())
+        self.budgets.log_write.saturating_sub(self.forming.bytes())
     }
 
     /// How long a value may be that a small update makes, if it is long: that wasn't asked for when it was let in. A part of the

@@ -11,7 +11,7 @@ use crate::key::Version;
 use crate::log::LogPosition;
 use crate::manifest::GroupState;
 use crate::table::{Compression, Table};
-use crate::tree::{Leveled, MergePlan, Picking, Snapshots, Strategy, TreeOptions};
+use crate::tree::{Leveled, MergePlan, Picking, ReadPins, Strategy, TreeOptions};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
@@ -311,12 +311,12 @@ impl Shard {
     }
 
     fn pick(&self) -> Option<MergePlan> {
-        let snapshots = self.snapshots();
+        let pins = self.pins();
         let picking = Picking {
             options: &self.background.tree_options,
             busy: &self.background.busy,
             now_ms: self.kept_ms(),
-            snapshots: &snapshots,
+            pins: &pins,
             floor: Version::MAX,
         };
         let is_quiet = self.background.settled_write_us == Some(self.counters.last_write_us);
@@ -335,9 +335,9 @@ impl Shard {
         );
     }
 
-    fn snapshots(&self) -> Snapshots {
-        let waiting = self.parked.snapshots().chain(self.kept.snapshots());
-        Snapshots::new(waiting.map(|(place, at)| (self.groups[place].id, at)).collect())
+    fn pins(&self) -> ReadPins {
+        let waiting = self.parked.pins().chain(self.kept.pins());
+        ReadPins::new(waiting.map(|(place, at)| (self.groups[place].id, at)).collect())
     }
 
     fn job_context(&mut self, numbers: u64, resident_bytes: u64, compression: Compression) -> JobContext {
@@ -345,7 +345,7 @@ impl Shard {
         self.background.next_file += numbers;
         JobContext {
             numbers: first..first + numbers,
-            snapshots: self.snapshots(),
+            pins: self.pins(),
             now_ms: self.kept_ms(),
             // A solo group: nothing older is still to come.
             floor: Version::MAX,

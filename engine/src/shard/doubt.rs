@@ -5,7 +5,7 @@
 //!
 //! 1. cuts the log behind its last whole commit ([`crate::log::Log::cut`]): from then on what failed is
 //!    certainly not applied, for ever; until then a crash may still bring it back;
-//! 2. unless every commit was synced before it was acknowledged: flushes all memtables and starts the log at
+//! 2. unless every log write was synced before it was acknowledged: flushes all memtables and starts the log at
 //!    the cut, so that nothing acknowledged depends on what a failed sync may have lost;
 //! 3. takes writes again.
 
@@ -74,7 +74,7 @@ impl Shard {
         let seconds = self.log_backoff.failed(self.mono_us, error);
         let (is_full, is_unwritten) = (is_without_room(error), self.is_unwritten());
         let reason = match &self.doubt {
-            Some(_) if is_unwritten && is_full => no_room(self.home.dir()),
+            Some(_) if is_unwritten && is_full => no_room(self.dir.dir()),
             Some(_) if is_unwritten => {
                 format!("the log can't be begun ({error}); the shard takes no writes until it can, by itself")
             }

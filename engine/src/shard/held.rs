@@ -10,22 +10,23 @@ use crate::group::Group;
 use crate::group::groups::Place;
 use crate::group::queue::Entry;
 use crate::log::{BatchOp, LogPosition};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// The groups whose entries wait.
 #[derive(Debug)]
 pub(super) struct Held {
-    /// Where the log write of the first of them began.
-    pub groups: BTreeMap<Place, LogPosition>,
+    /// For each entry its index, and where the log write began that carried it.
+    groups: BTreeMap<Place, VecDeque<(u64, LogPosition)>>,
     /// Bytes of all of them.
-    pub bytes: usize,
-    /// No deadline of an answer that is to be looked at is earlier.
+    bytes: usize,
+    /// No deadline of an answer that is to be looked at is earlier; and when they may be looked at next.
     pub due_us: u64,
+    pub rest_until_us: u64,
 }
 
 impl Default for Held {
     fn default() -> Held {
-        Held { groups: BTreeMap::new(), bytes: 0, due_us: NO_DEADLINE }
+        Held { groups: BTreeMap::new(), bytes: 0, due_us: NO_DEADLINE, rest_until_us: 0 }
     }
 }
 
@@ -39,14 +40,38 @@ impl Held {
         payload: &[u8],
         began: LogPosition,
     ) {
-        self.groups.entry(place).or_insert(began);
+        self.groups.entry(place).or_default().push_back((index, began));
         self.bytes += payload.len();
         group.hold(Entry { term, index, payload: payload.into(), waiting: Vec::new() });
     }
 
     /// Somebody waits until then.
     pub fn note_due(&mut self, deadline_us: u64) {
-        self.due_us = self.due_us.min(deadline_us);
+        self.due_us = self.due_us.min(deadline_us.max(self.rest_until_us));
+    }
+
+    /// Entries of a group up to this one wait no longer; nor does the log keep anything for them.
+    pub fn let_go(&mut self, place: Place, index: u64, bytes: usize) {
+        self.bytes -= bytes;
+        if let Some(entries) = self.groups.get_mut(&place) {
+            while entries.front().is_some_and(|&(first, _)| first <= index) {
+                entries.pop_front();
+            }
+            if entries.is_empty() {
+                self.groups.remove(&place);
+            }
+        }
+    }
+
+    /// Their places.
+    pub fn places(&self) -> impl Iterator<Item = Place> {
+        self.groups.keys().copied()
+    }
+
+    /// From where on the log is needed, if it ends there.
+    pub fn needed_from(&self, end: LogPosition) -> LogPosition {
+        let firsts = self.groups.values().filter_map(|entries| entries.front());
+        firsts.map(|&(_, began)| began).fold(end, LogPosition::min)
     }
 
     /// Whether there are none.
@@ -68,7 +93,8 @@ impl Held {
     pub fn is_full(&self, group: &Group<PendingAnswer>, bytes: usize, budgets: &Budgets) -> bool {
         !self.is_empty()
             && group.queue().is_some_and(|queue| {
-                queue.bytes() + bytes > budgets.held() / 4 || self.bytes + bytes > budgets.held()
+                let answers = queue.waiting() * size_of::<PendingAnswer>();
+                queue.bytes() + answers + bytes > budgets.held() / 4 || self.bytes + bytes > budgets.held()
             })
     }
 }

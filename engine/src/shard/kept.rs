@@ -85,7 +85,7 @@ impl KeptReads {
     }
 
     /// The versions that merges must keep for them.
-    pub fn snapshots(&self) -> impl Iterator<Item = (Place, Version)> {
+    pub fn pins(&self) -> impl Iterator<Item = (Place, Version)> {
         self.reads.values().map(|kept| (kept.target.place, kept.at.version))
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! 1. Requests arrive by [`Shard::request`]. Reads are answered at once from memory, or park until their
 //!    blocks are there. Updates are evaluated on arrival against the newest pending value, and their
-//!    effects join the forming [`generation`].
-//! 2. [`Shard::end_turn`] turns the forming generation into one log write, if none is in flight.
+//!    effects join the forming [`log_write`].
+//! 2. [`Shard::end_turn`] turns that into one write of the log, if none is in flight.
 //! 3. When that write is durable ([`Shard::complete`]), its entries move to the memtable and its answers
 //!    leave, in order. So nobody sees what a crash could take back.
 //! 4. A full memtable is frozen, flushed by a job, and installed once the manifest says so; merges go the
@@ -16,15 +16,14 @@
 mod admission;
 mod background;
 mod clears;
-mod commits;
 mod doubt;
 pub mod encoding;
 mod evaluate;
-mod generation;
 mod held;
-mod home;
 mod inspect;
 mod kept;
+mod log_write;
+mod log_writes;
 mod moment;
 mod open;
 pub mod options;
@@ -32,6 +31,7 @@ mod overdue;
 pub mod owned;
 mod page;
 mod parked;
+mod parking;
 mod pending;
 mod publish;
 mod queue;
@@ -41,6 +41,7 @@ pub mod request;
 mod residency;
 mod resume;
 mod scans;
+mod shard_dir;
 mod sources;
 mod stats;
 mod trouble;
@@ -60,16 +61,16 @@ use crate::log::{Log, LogPosition};
 use crate::manifest::Manifest;
 use background::Background;
 use doubt::{Backoff, Doubt};
-use generation::Generation;
 use held::Held;
-use home::Home;
 use kept::KeptReads;
+use log_write::LogWrite;
 use moment::{Moment, Reader};
 use parked::ParkedRequests;
 use pending::PendingAnswer;
 use queue::KeyLines;
 use request::{Answer, Answers, Op, Refusal, Request, Ticket};
 use scans::LargeScans;
+use shard_dir::ShardDir;
 use sources::Sources;
 use stats::Counters;
 
@@ -81,16 +82,16 @@ pub use stats::ShardStats;
 /// One shard. See the module's text.
 pub struct Shard {
     options: ShardOptions,
-    home: Home,
+    dir: ShardDir,
     budgets: Budgets,
     groups: Groups<PendingAnswer>,
     /// Of these, those whose entries wait to be applied.
     held: Held,
     sources: Sources,
     /// Takes what arrives.
-    forming: Generation,
+    forming: LogWrite,
     /// Is in the log write in flight.
-    writing: Generation,
+    writing: LogWrite,
     log: Log,
     manifest: Manifest,
     parked: ParkedRequests,
@@ -124,11 +125,11 @@ pub struct Shard {
     wants_flush: bool,
     /// Whether unsynced writes are to be synced without waiting for their interval.
     is_closing: bool,
-    /// When a forming commit that nobody waits for was first put off, by the monotonic clock.
+    /// When a forming log write that nobody waits for was first put off, by the monotonic clock.
     forming_since_us: Option<u64>,
     /// Bytes of values that this turn's updates have read or copied which had waited for a block, or for their turn on a key.
     resumed_bytes: usize,
-    /// Bytes of writes that this turn has taken in or applied, and of values that updates read; and whether the forming commit
+    /// Bytes of writes that this turn has taken in or applied, and of values that updates read; and whether the forming log write
     /// was put off for that.
     copied_bytes: usize,
     is_put_off: bool,
@@ -161,6 +162,9 @@ impl Shard {
         };
         if request.deadline_us < self.mono_us {
             self.counters.timed_out += 1;
+            if let Op::GoOn { read } = request.op {
+                self.forget(read);
+            }
             return out.answer(ticket, Answer::Refused(Refusal::TimedOut));
         }
         let prefix = self.groups[place].prefix(request.keyspace);
@@ -219,7 +223,7 @@ impl Shard {
     /// Ends a turn: what arrived becomes one log write (if none is in flight), and due jobs start.
     pub fn end_turn(&mut self) {
         self.settle_doubt();
-        self.start_commit();
+        self.start_log_write();
         self.schedule();
     }
 
@@ -276,7 +280,7 @@ impl Shard {
         self.parked.has_left_over()
     }
 
-    /// Whether a commit is being written to the log.
+    /// Whether a log write is under way.
     pub fn is_writing(&self) -> bool {
         !self.writing.is_empty()
     }
@@ -353,7 +357,7 @@ struct Target {
 /// How far a request came.
 #[derive(Debug)]
 enum Flow {
-    /// Answered, or waiting for its commit.
+    /// Answered, or waiting for its log write.
     Done,
     /// It needs blocks first; nothing has been done.
     Cold(smallvec::SmallVec<[crate::table::BlockRef; 4]>),

@@ -2,13 +2,13 @@
 
 use super::background::Background;
 use super::doubt::Backoff;
-use super::generation::Generation;
 use super::held::Held;
-use super::home::{self, Home};
 use super::inspect::{named, refuse_without_manifest};
+use super::log_write::LogWrite;
 use super::options::{Budgets, ShardOptions, Tuning};
 use super::pending::PendingAnswer;
 use super::resume::Closed;
+use super::shard_dir::{self, ShardDir};
 use super::sources::Sources;
 use super::stats::Counters;
 use super::trouble::Shortage;
@@ -49,7 +49,7 @@ impl Shard {
             refuse_without_manifest(dir)?;
         }
         let (mut manifest, state) = Manifest::recover(dir, options.shard_id)?;
-        let tree = open_tables(dir, &state).map_err(|error| home::at_open(error, &dir.path()))?;
+        let tree = open_tables(dir, &state).map_err(|error| shard_dir::at_open(error, &dir.path()))?;
         remove_orphans(dir, &state)?;
         let mut replay = Replay::new(&options, budgets, &state, tree)?;
         let kept_bytes = budgets.kept;
@@ -74,13 +74,13 @@ impl Shard {
         background.shortage = log.is_failed().then_some(Shortage::Disk);
         let doubt = log.is_failed().then(|| Shard::doubt_for_room(&dir.path()));
         Ok(Shard {
-            home: Home::new(dir.path()),
+            dir: ShardDir::new(dir.path()),
             budgets,
             groups,
             held: Held::default(),
             sources,
-            forming: Generation::new(places, kept_bytes),
-            writing: Generation::new(places, kept_bytes),
+            forming: LogWrite::new(places, kept_bytes),
+            writing: LogWrite::new(places, kept_bytes),
             logged_end: log.end(),
             log,
             manifest,
@@ -152,7 +152,7 @@ struct Replay {
     /// The clocks as of the newest record.
     stamp: Option<ClockStamp>,
     holds_expiring: bool,
-    /// The position of the newest record: memtables are frozen between commits.
+    /// The position of the newest record: memtables are frozen between log writes.
     at: LogPosition,
 }
 

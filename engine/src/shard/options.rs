@@ -50,7 +50,7 @@ impl ShardOptions {
     /// Least memory a shard works with, bytes.
     pub const MEMORY_BYTES_MIN: usize = 16 << 20;
 
-    /// Whether the log is written around the page cache: where each commit is made durable by itself. Else many small ones
+    /// Whether the log is written around the page cache: where each write is made durable by itself. Else many small ones
     /// share a page before it is written.
     pub fn has_direct_log(&self) -> bool {
         self.direct && self.durability == Durability::Sync
@@ -87,7 +87,7 @@ impl Tuning {
     }
 }
 
-/// What commits, flushes and merges of ordinary values have under way at once, bytes.
+/// What log writes, flushes and merges of ordinary values have under way at once, bytes.
 const JOBS_BYTES: usize = 8 << 20;
 
 /// Shares of the memory budget, bytes.
@@ -101,12 +101,12 @@ pub struct Budgets {
     pub cache: usize,
     /// Resident tables.
     pub resident: usize,
-    /// What one commit may gather.
-    pub commit: usize,
+    /// What one log write may gather.
+    pub log_write: usize,
     /// Requests that wait: for blocks, another request, or room for their answer; and as much again for answers that wait for
-    /// a commit.
+    /// a log write.
     pub parked: usize,
-    /// What each of the buffers that commits are formed and written in may keep between two of them.
+    /// What each of the buffers that log writes are formed and written in may keep between two of them.
     pub kept: usize,
     /// About how long each write of a flush or a merge is; several are under way.
     pub write: usize,
@@ -126,7 +126,7 @@ impl Budgets {
     }
 
     /// Divides `memory_bytes`: three eighths for memtables at most, a quarter for blocks, a quarter for resident tables
-    /// (half where there is plenty), the rest for scans, commits, flushes and merges. These need more than a small part of
+    /// (half where there is plenty), the rest for scans, log writes, flushes and merges. These need more than a small part of
     /// a small budget, at the cost of blocks and resident tables.
     pub fn new(memory_bytes: usize) -> Budgets {
         const MIB: usize = 1 << 20;
@@ -144,7 +144,7 @@ impl Budgets {
             memtables,
             cache,
             resident,
-            commit: (memory / 4).min(24 * MIB),
+            log_write: (memory / 4).min(24 * MIB),
             parked,
             kept: (memory / 64).clamp(64 << 10, 4 * MIB),
             write: (memory / 128).clamp(128 << 10, MIB),

@@ -148,6 +148,12 @@ impl ParkedRequests {
         self.requests.len()
     }
 
+    /// How many places those take who wait for blocks.
+    #[cfg(test)]
+    pub fn waiters(&self) -> usize {
+        self.reads.values().map(|read| read.waiters.len()).sum()
+    }
+
     /// Memory of the waiting requests, bytes.
     pub fn bytes(&self) -> usize {
         self.bytes
@@ -226,7 +232,12 @@ impl ParkedRequests {
         parked.missing += blocks.len();
         self.count += blocks.len() as u64;
         for block in blocks {
-            self.reads.entry((block.table, block.offset)).or_default().waiters.push(waiting);
+            let waiters = &mut self.reads.entry((block.table, block.offset)).or_default().waiters;
+            // Those that were ended meanwhile would add up behind a block that doesn't come.
+            if waiters.len() == waiters.capacity() {
+                waiters.retain(|other| self.requests.contains_key(other));
+            }
+            waiters.push(waiting);
         }
     }
 
@@ -324,7 +335,7 @@ impl ParkedRequests {
     }
 
     /// The versions that merges must keep for waiting reads.
-    pub fn snapshots(&self) -> impl Iterator<Item = (Place, Version)> {
+    pub fn pins(&self) -> impl Iterator<Item = (Place, Version)> {
         self.requests.values().flat_map(|parked| {
             let lanes = match &parked.request.work {
                 Work::Scan(scan) => scan.readers.as_slice(),

@@ -5,7 +5,7 @@ use super::request::{Answer, Answers, NO_DEADLINE, Refusal, Ticket, Unsure, Valu
 use crate::group::groups::Place;
 use crate::key::{Expiry, Version};
 
-/// An answer that waits for a generation to be durable and applied.
+/// An answer that waits for a log write to be durable and applied.
 #[derive(Debug)]
 pub(super) struct PendingAnswer {
     pub ticket: Ticket,
@@ -28,11 +28,11 @@ pub(super) enum Says {
     },
     Integer(i64),
     Refused(Refusal<'static>),
-    /// What keys hold that have a write in this generation.
+    /// What keys hold that have a write in this log write.
     Read(Box<PendingRead>),
 }
 
-/// A read of keys that have a write in a generation.
+/// A read of keys that have a write in a log write.
 #[derive(Debug)]
 pub(super) struct PendingRead {
     pub keys: Box<[Box<[u8]>]>,
@@ -108,25 +108,19 @@ pub(super) fn end_overdue(
     out: &mut impl Answers,
     mut ended: impl FnMut(&PendingAnswer),
 ) -> u64 {
-    let mut next_us = NO_DEADLINE;
-    for answer in std::mem::take(answers) {
-        if answer.deadline_us >= now_us {
-            next_us = next_us.min(answer.deadline_us);
-            answers.push(answer);
-            continue;
-        }
+    for answer in answers.extract_if(.., |answer| answer.deadline_us < now_us) {
         ended(&answer);
         answer.end_overdue(out);
     }
-    next_us
+    answers.iter().map(|answer| answer.deadline_us).min().unwrap_or(NO_DEADLINE)
 }
 
 /// What an answer says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AnswerKind {
-    /// A write was done that is part of the generation's log write, or the state was already so.
+    /// A write was done that is part of the log write, or the state was already so.
     Write,
-    /// Nothing was done, because of a state that the generation may hold.
+    /// Nothing was done, because of a state that the log write may hold.
     Verdict,
     /// What keys hold.
     Read,

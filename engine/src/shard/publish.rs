@@ -55,14 +55,14 @@ impl Shard {
                     }
                     Ok(_) => {}
                     Err(error) => {
-                        let text = self.home.tell(&error);
+                        let text = self.dir.tell(&error);
                         tracing::error!("tables stay as they are: {text}");
                     }
                 }
             }
             (Running::Unlink, Ok(_)) => {}
             (Running::Unlink, Err(error)) => {
-                let text = self.home.tell(&error);
+                let text = self.dir.tell(&error);
                 tracing::error!("a file that nothing needs stays until the shard is opened again: {text}");
             }
             (running, Err(error)) => self.job_failed(running, &error),
@@ -103,8 +103,8 @@ impl Shard {
         let damaged = self.damaged_table(error);
         let trouble = match (damaged, error) {
             // What the job itself wrote counts for nothing yet, and is written again.
-            (None, Error::Damaged { .. }) => self.home.tell_unread(error),
-            _ => self.home.tell(error),
+            (None, Error::Damaged { .. }) => self.dir.tell_unread(error),
+            _ => self.dir.tell(error),
         };
         if let Running::Merge { inputs, .. } = &running {
             // A damaged table stays busy: no merge takes it in until a repair. All else goes on.
@@ -146,7 +146,7 @@ impl Shard {
     pub(super) fn manifest_stalled(&mut self, error: std::io::Error) {
         let seconds = self.manifest_backoff.failed(self.mono_us, &error);
         let error = Error::io("write", self.manifest.file(), "", error);
-        let trouble = self.home.tell(&error);
+        let trouble = self.dir.tell(&error);
         if self.background.failing.note(Work::Manifest, &error, self.mono_us) {
             tracing::error!(
                 "the manifest waits, trying again in {seconds} s, later if it goes on: {trouble}"

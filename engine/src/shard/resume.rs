@@ -4,7 +4,7 @@
 //! set back would bring it back otherwise.
 
 use super::Shard;
-use super::commits::CLOCK_INTERVAL_US;
+use super::log_writes::CLOCK_INTERVAL_US;
 use crate::clock::{ClockStamp, GAP_US_MAX, GAP_US_REPORTED, MARGIN_US, Now, ShardClock, TimeJump};
 use crate::dir::Dir;
 use crate::error::Error;

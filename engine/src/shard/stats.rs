@@ -11,7 +11,7 @@ pub(super) struct Counters {
     pub scans: u64,
     pub refused: u64,
     pub timed_out: u64,
-    pub commits: u64,
+    pub log_writes: u64,
     pub written_bytes: u64,
     pub flushes: u64,
     pub merges: u64,
@@ -39,7 +39,7 @@ pub struct ShardStats {
     /// Requests ended at their deadline.
     pub timed_out: u64,
     /// Log writes.
-    pub commits: u64,
+    pub log_writes: u64,
     /// Bytes of keys and values written by users.
     pub written_bytes: u64,
     /// Memtables flushed.
@@ -109,7 +109,7 @@ impl Shard {
         let debt_limit = self.budgets.memtable as u64 * 16;
         let is_below = |used: u64, budget: u64| used <= budget / SLOW_FROM_PART;
         let is_calm = is_below(written as u64, self.budgets.memtables as u64)
-            && is_below(forming as u64, self.budgets.commit as u64)
+            && is_below(forming as u64, self.budgets.log_write as u64)
             && is_below(debt, debt_limit);
         if is_calm {
             0
@@ -121,9 +121,9 @@ impl Shard {
     #[cold]
     fn delay_under_pressure_us(&self, written: usize, forming: usize, debt: f64) -> u64 {
         let memory = written as f64 / self.budgets.memtables as f64;
-        let commit = forming as f64 / self.budgets.commit as f64;
+        let log_write = forming as f64 / self.budgets.log_write as f64;
         let pressure =
-            ((memory.max(commit).max(debt.min(0.95)) - SLOW_FROM) / (1.0 - SLOW_FROM)).clamp(0.0, 1.0);
+            ((memory.max(log_write).max(debt.min(0.95)) - SLOW_FROM) / (1.0 - SLOW_FROM)).clamp(0.0, 1.0);
         (pressure.powi(3) * DELAY_MAX_US) as u64
     }
 
@@ -157,7 +157,7 @@ impl Shard {
     /// but it is to be shown the clocks every [`crate::clock::LOOK_US`], so that it sees somebody set one.
     pub fn next_deadline_us(&self) -> Option<u64> {
         let times = [
-            self.commit_due_us(),
+            self.log_write_due_us(),
             self.sync_due_us(),
             self.clock_due_us(),
             self.background_due_us(),
@@ -183,7 +183,7 @@ impl Shard {
             scans: self.counters.scans,
             refused: self.counters.refused,
             timed_out: self.counters.timed_out,
-            commits: self.counters.commits,
+            log_writes: self.counters.log_writes,
             written_bytes: self.counters.written_bytes,
             flushes: self.counters.flushes,
             merges: self.counters.merges,
@@ -206,7 +206,7 @@ impl Shard {
             write_delay_us: self.write_delay_us(),
             read_only: self.failure().or_else(|| self.read_only_reason()).map(str::to_string),
             trouble: self.background.trouble.clone(),
-            damage: self.home.damage().map(str::to_string),
+            damage: self.dir.damage().map(str::to_string),
         }
     }
 }

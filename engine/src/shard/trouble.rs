@@ -98,7 +98,7 @@ impl Shard {
         let failing = &self.background.failing;
         let (memory, memtable) = (self.sources.memtable_bytes(), self.budgets.memtable);
         let is_full = failing.is_disk_full();
-        let is_log_short = is_full && self.log.room_bytes() < 2 * self.budgets.commit as u64;
+        let is_log_short = is_full && self.log.room_bytes() < 2 * self.budgets.log_write as u64;
         self.background.shortage = match self.background.shortage {
             None if is_log_short || (is_full && memory > 2 * memtable) => Some(Shortage::Disk),
             None if failing.keeps_memory() && memory > self.budgets.memtables / 10 * 9 => {

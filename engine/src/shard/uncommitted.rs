@@ -1,12 +1,15 @@
 //! What waits in its group is applied when it is committed, and who waits for it answered then, or ended in time.
 
-use super::pending::{PendingAnswer, end_overdue};
-use super::request::{Answers, NO_DEADLINE};
+use super::pending::{AnswerKind, PendingAnswer, end_overdue};
+use super::request::{Answer, Answers, NO_DEADLINE, Refusal, Unsure};
 use super::{Shard, Since};
 use crate::group::apply::apply;
 use crate::group::groups::Place;
 use crate::group::queue::Entry;
 use crate::log::LogPosition;
+
+/// What becomes of a write in a place that another leader gave to another.
+const OVERTAKEN: &str = "another replica leads its partition now, and has put another entry in its place";
 
 /// Deadlines of those who wait are looked at so often at most, microseconds.
 const LOOK_US: u64 = 1_000;
@@ -14,7 +17,7 @@ const LOOK_US: u64 = 1_000;
 impl Shard {
     /// Everything that the log has before this is applied.
     pub(super) fn applied_end(&self) -> LogPosition {
-        self.held.groups.values().copied().fold(self.logged_end, LogPosition::min)
+        self.held.needed_from(self.logged_end)
     }
 
     /// Has an answer wait for what its group holds, or for the log write that carries it.
@@ -32,17 +35,24 @@ impl Shard {
         }
     }
 
+    /// Another replica's entry has the place of the one that this answer waited for.
+    #[cold]
+    pub(super) fn answer_overtaken(&mut self, answer: PendingAnswer, out: &mut impl Answers) {
+        match answer.kind() {
+            AnswerKind::Write => out.answer(answer.ticket, Answer::Unknown(Unsure::LogFailed(OVERTAKEN))),
+            AnswerKind::Verdict => out.answer(answer.ticket, Answer::Refused(Refusal::Busy)),
+            AnswerKind::Read => self.answer_pending(answer, out),
+        }
+    }
+
     /// More of a group is committed: applies what may be applied, and lets those go who waited for it.
     pub fn apply_held(&mut self, place: Place, out: &mut impl Answers) {
         while let Some(Entry { index, payload, waiting, .. }) = self.groups[place].take_applicable() {
-            self.held.bytes -= payload.len();
+            self.held.let_go(place, index, payload.len());
             self.copied_bytes += payload.len();
             let applied = apply(&mut self.groups[place], index, &payload, &mut self.sources);
             self.holds_expiring |= applied.expect("an entry that was encoded here decodes");
             waiting.into_iter().for_each(|answer| self.answer_pending(answer, out));
-        }
-        if self.groups[place].queue().is_none() {
-            self.held.groups.remove(&place);
         }
         self.freeze_if_full();
     }
@@ -53,13 +63,14 @@ impl Shard {
             return 0;
         }
         let (mut ended, mut next_us) = (0, NO_DEADLINE);
-        for &place in self.held.groups.keys() {
+        for place in self.held.places() {
             let Some(queue) = self.groups[place].queue_mut() else { continue };
-            for waiting in queue.waiting_mut() {
+            queue.change_waiting(|waiting| {
                 next_us = next_us.min(end_overdue(waiting, now_us, out, |_| ended += 1));
-            }
+            });
         }
-        self.held.due_us = if next_us == NO_DEADLINE { next_us } else { next_us.max(now_us + LOOK_US) };
+        self.held.rest_until_us = now_us + LOOK_US;
+        self.held.due_us = next_us.max(self.held.rest_until_us);
         ended
     }
 }

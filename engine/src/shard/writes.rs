@@ -1,7 +1,7 @@
-//! Updates: evaluated on arrival against the newest pending value; their effects join the forming commit.
+//! Updates: evaluated on arrival against the newest pending value; their effects join the forming log write.
 
 use super::evaluate::{Effect, Reply, evaluate, needs_current};
-use super::generation::{Pending, Write};
+use super::log_write::{Pending, Write};
 use super::options::Durability;
 use super::pending::{OwnedValue, PendingAnswer, Says};
 use super::request::{Answer, Answers, ROOM_BYTES, Refusal, Update, Value};
@@ -273,8 +273,8 @@ impl Shard {
     fn known(&mut self, target: Target, hash: u64) -> Result<Known<'_>, Error> {
         let now_ms = self.now_ms();
         let keyspace = target.prefix.keyspace();
-        for (generation, since) in [(&self.forming, Since::Forming), (&self.writing, Since::Writing)] {
-            match generation.pending(target.place, keyspace, &self.key_scratch, hash) {
+        for (write, since) in [(&self.forming, Since::Forming), (&self.writing, Since::Writing)] {
+            match write.pending(target.place, keyspace, &self.key_scratch, hash) {
                 Pending::Unknown => {}
                 Pending::Deleted => return Ok(Known::Is(None, since)),
                 Pending::Value(value) => {
@@ -294,7 +294,7 @@ impl Shard {
         })
     }
 
-    /// Adds an effect on the key in `key_scratch` to the forming commit (and, under `none`, to the memtable).
+    /// Adds an effect on the key in `key_scratch` to the forming log write (and, under `none`, to the memtable).
     fn log_effect(&mut self, target: Target, hash: u64, effect: Effect<'_>) -> Version {
         let version = self.groups[target.place].assign(self.clock.wall_us());
         let visible = !self.applied_when_taken_in(target.place);

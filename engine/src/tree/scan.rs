@@ -53,12 +53,12 @@ pub struct ScanLimits {
 pub struct Lane {
     to: Vec<u8>,
     at: Version,
-    place: Place,
+    place: Progress,
 }
 
 /// How far a lane has come.
 #[derive(Debug)]
-struct Place {
+struct Progress {
     /// Everything below is done, or not wanted.
     next: Vec<u8>,
     /// The first key that is to be seen has been found.
@@ -70,7 +70,7 @@ impl Lane {
     /// The stored keys from `from` to `to` that a reader at `at` sees.
     pub fn new(from: Vec<u8>, to: Vec<u8>, at: Version) -> Lane {
         let is_over = from >= to;
-        Lane { to, at, place: Place { next: from, is_found: is_over, is_over } }
+        Lane { to, at, place: Progress { next: from, is_found: is_over, is_over } }
     }
 }
 
@@ -202,7 +202,7 @@ struct Reader<'r, 'a> {
 
 /// A lane during a call.
 struct OpenLane<'l> {
-    place: &'l mut Place,
+    place: &'l mut Progress,
     to: &'l [u8],
     at: Version,
     stream: Option<Stream<'l>>,

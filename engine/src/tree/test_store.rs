@@ -1,8 +1,8 @@
 //! A store made of memtables, a tree and jobs, beside a model of every version ever written.
 
 use super::{
-    CountStop, Lane, Leveled, MergePlan, MergeReason, Picking, RangeTombstones, Scan, ScanData, ScanLimits,
-    ScanRange, ScanStep, Snapshots, Strategy as _, Tree, TreeOptions, count,
+    CountStop, Lane, Leveled, MergePlan, MergeReason, Picking, RangeTombstones, ReadPins, Scan, ScanData,
+    ScanLimits, ScanRange, ScanStep, Strategy as _, Tree, TreeOptions, count,
 };
 use crate::job::test_driver::TestDriver;
 use crate::job::{FlushJob, Job, JobContext, JobOutput, MergeJob};
@@ -129,9 +129,9 @@ impl TestStore {
         }
     }
 
-    fn snapshots(&self) -> Snapshots {
+    fn pins(&self) -> ReadPins {
         let pinned = self.pinned.iter();
-        Snapshots::new(pinned.flat_map(|&at| (0..PARTITIONS).map(move |p| (Partition(p), at))).collect())
+        ReadPins::new(pinned.flat_map(|&at| (0..PARTITIONS).map(move |p| (Partition(p), at))).collect())
     }
 
     fn context(&mut self, numbers: u64) -> JobContext {
@@ -139,7 +139,7 @@ impl TestStore {
         self.next_number += numbers;
         JobContext {
             numbers: first..self.next_number,
-            snapshots: self.snapshots(),
+            pins: self.pins(),
             now_ms: self.now_ms,
             floor: Version::MAX,
             table_bytes: self.options.table_bytes,
@@ -172,12 +172,12 @@ impl TestStore {
     }
 
     pub fn pick(&self, settling: bool) -> Option<MergePlan> {
-        let (busy, snapshots) = (self.busy(), self.snapshots());
+        let (busy, pins) = (self.busy(), self.pins());
         let picking = Picking {
             options: &self.options,
             busy: &busy,
             now_ms: self.now_ms,
-            snapshots: &snapshots,
+            pins: &pins,
             floor: Version::MAX,
         };
         match settling {

@@ -74,7 +74,7 @@ pub(super) struct State {
 
 /// What every request carries beside its command.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Terms {
+pub(super) struct CallOptions {
     pub(super) level: Level,
     pub(super) keyspace: u16,
     pub(super) deadline: Instant,
@@ -171,7 +171,7 @@ impl Link {
     }
 
     /// Sends a request, waiting for connection and room; answers the wait for its response.
-    pub(super) async fn send(&self, command: Command<'_>, terms: Terms) -> Result<Waiting<'_>, Error> {
+    pub(super) async fn send(&self, command: Command<'_>, terms: CallOptions) -> Result<Waiting<'_>, Error> {
         loop {
             if let Some(waiting) = self.try_send(command, terms)? {
                 return Ok(waiting);
@@ -191,7 +191,7 @@ impl Link {
     }
 
     /// Sends a request if there is a connection and room.
-    fn try_send(&self, command: Command<'_>, terms: Terms) -> Result<Option<Waiting<'_>>, Error> {
+    fn try_send(&self, command: Command<'_>, terms: CallOptions) -> Result<Option<Waiting<'_>>, Error> {
         let now = Instant::now();
         if terms.deadline <= now {
             return Err(Error::TimedOut { text: "the deadline passed before it was sent".to_owned() });

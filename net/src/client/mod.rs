@@ -47,7 +47,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::wire::{Command, Level, ServerHello};
-use link::Terms;
+use link::CallOptions;
 use pending::{Failure, Owned};
 use router::Router;
 
@@ -105,12 +105,17 @@ impl Client {
         self.router.seed.hello()
     }
 
-    fn terms(&self) -> Terms {
-        Terms { level: self.level, keyspace: self.keyspace, deadline: Instant::now() + self.timeout }
+    fn terms(&self) -> CallOptions {
+        CallOptions { level: self.level, keyspace: self.keyspace, deadline: Instant::now() + self.timeout }
     }
 
     /// Sends a request to the home of `key`, or to any core, and tries again where that is safe.
-    async fn call(&self, key: Option<&[u8]>, command: Command<'_>, terms: Terms) -> Result<Owned, Error> {
+    async fn call(
+        &self,
+        key: Option<&[u8]>,
+        command: Command<'_>,
+        terms: CallOptions,
+    ) -> Result<Owned, Error> {
         let is_read = command.opcode().is_read();
         let mut last_failure = None;
         loop {

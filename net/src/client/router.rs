@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::drive;
 use super::error::Error;
-use super::link::{Link, Phase, Terms};
+use super::link::{CallOptions, Link, Phase};
 use super::options::Options;
 use crate::wire::{Command, Home, Level, Map, Reply, Response, ServerHello};
 
@@ -173,7 +173,7 @@ impl Router {
     async fn ask_for_map(&self) -> Result<(), Error> {
         let command = Command::Hello(self.options.hello());
         let deadline = Instant::now() + self.options.timeout;
-        let terms = Terms { level: Level::Default, keyspace: 0, deadline };
+        let terms = CallOptions { level: Level::Default, keyspace: 0, deadline };
         let owned = self
             .seed
             .send(command, terms)

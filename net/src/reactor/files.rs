@@ -37,7 +37,7 @@ struct Operation<B> {
     buf: Lent<Box<B>>,
 }
 
-struct Place<B> {
+struct Slot<B> {
     generation: u32,
     operation: Option<Operation<B>>,
 }
@@ -50,7 +50,7 @@ pub(super) struct Done<B> {
 }
 
 pub(super) struct Files<B> {
-    places: Vec<Place<B>>,
+    places: Vec<Slot<B>>,
     free: Vec<u32>,
 }
 
@@ -95,7 +95,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Files<B> {
     ) -> io::Result<()> {
         let operation = Operation { what, token, fd, offset, done: 0, buf: Lent::new(Box::new(buf)) };
         let index = self.free.pop().unwrap_or_else(|| {
-            self.places.push(Place { generation: 0, operation: None });
+            self.places.push(Slot { generation: 0, operation: None });
             self.places.len() as u32 - 1
         });
         self.places[index as usize].operation = Some(operation);

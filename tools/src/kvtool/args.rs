@@ -34,7 +34,7 @@ pub struct Cli {
 pub enum Command {
     /// Lists shards and files: levels, sizes, entries, key ranges.
     #[command(after_help = "Examples:\n  kvtool ls pinion-data\n  kvtool ls pinion-data/shard-000 --json")]
-    Ls(Place),
+    Ls(Where),
     /// Shows the parts of one table, log segment or manifest.
     #[command(after_help = "Example:\n  kvtool inspect pinion-data/shard-000/000007.sst --blocks")]
     Inspect(Inspect),
@@ -52,10 +52,10 @@ Examples:
     #[command(
         after_help = "Examples:\n  kvtool verify pinion-data\n  kvtool verify pinion-data/shard-000 --json"
     )]
-    Verify(Place),
+    Verify(Where),
     /// Merges tables until nothing is left to merge, as a store at rest does.
     #[command(after_help = "Example:\n  kvtool compact pinion-data")]
-    Compact(Place),
+    Compact(Where),
     /// Prints log segments, commits and records.
     #[command(after_help = "\
 What an earlier life of the log left behind is shown too: a file's records aren't all part of the log.
@@ -66,10 +66,10 @@ Examples:
     Log(LogArgs),
     /// Prints the manifest's records and the state they come to.
     #[command(after_help = "Example:\n  kvtool manifest pinion-data/shard-000")]
-    Manifest(Place),
+    Manifest(Where),
     /// Sums up what a store holds.
     #[command(after_help = "Examples:\n  kvtool stats pinion-data\n  kvtool stats pinion-data --json")]
-    Stats(Place),
+    Stats(Where),
     /// Makes a damaged store open again: keeps what can be proved, says what it drops.
     #[command(after_help = "\
 Every file that is changed or dropped is kept in DIR/repair-TIME first. A sound store is left alone. A lost or
@@ -91,7 +91,7 @@ Example:
 
 /// Where to look.
 #[derive(Args, Debug)]
-pub struct Place {
+pub struct Where {
     /// A store, a shard's directory, or one of its files.
     #[arg(value_name = "DIR|FILE")]
     pub path: PathBuf,

@@ -5,7 +5,7 @@
 //! 16 us: a handle from before a restart finds nothing unless a core made more than 62,500 a second all its life, or two
 //! years have passed. The table is a ring: the oldest entry makes room for the newest, by number and by bytes.
 
-use crate::session::walk::place::Place;
+use crate::session::walk::resume_point::ResumePoint;
 use pinion_engine::key::Partition;
 use std::collections::VecDeque;
 
@@ -33,7 +33,7 @@ impl Cursors {
     }
 
     /// Keeps a place; the handle finds it until newer ones push it out.
-    pub fn keep(&mut self, place: Place) -> u64 {
+    pub fn keep(&mut self, place: ResumePoint) -> u64 {
         self.bytes += place.1.len();
         self.entries.push_back(place);
         while self.entries.len() > ENTRIES_MAX || (self.bytes > BYTES_MAX && self.entries.len() > 1) {
@@ -50,7 +50,7 @@ impl Cursors {
     }
 
     /// The place of a handle that is still there. It stays: a client may ask again.
-    pub fn take(&self, handle: u64) -> Option<Place> {
+    pub fn take(&self, handle: u64) -> Option<ResumePoint> {
         // The newest entry with these low bits is the only one that can be in the table.
         let index = handle.wrapping_sub(self.first) & NUMBER_MASK;
         let index = usize::try_from(index).ok()?;

@@ -22,6 +22,8 @@ pub struct Many {
     /// The sum so far.
     pub(super) total: i64,
     pub(super) error: Option<String>,
+    /// Some of it is done, or may be.
+    pub(super) may_be_done: bool,
     /// Where this run of a long command begins in the whole.
     pub(super) base: usize,
     /// Nothing of the command comes behind this.
@@ -53,7 +55,8 @@ impl Many {
         let missing = if sum.is_by_key() { keys } else { parts };
         let (order, starts, answered) = (groups.order.clone(), groups.starts(), vec![0; parts]);
         let Run { base, is_last, total, .. } = run;
-        Many { order, starts, answered, sum, missing, total, error: None, base, is_last }
+        let may_be_done = false;
+        Many { order, starts, answered, sum, missing, total, may_be_done, error: None, base, is_last }
     }
 
     /// Places of those keys of a part that aren't answered.

@@ -1,7 +1,7 @@
 //! What comes back of a command on many keys ([`super::many`]), and how its reply is put together.
 
 use super::gather::Sum;
-use super::reply::failure;
+use super::reply::{failure, partly};
 use super::state::RespSession;
 use crate::session::settled::Settled;
 use pinion_engine::shard::request::{Answer, Refusal};
@@ -33,9 +33,11 @@ pub fn answer(
         }
         Answer::Written { existed, .. } => {
             many.missing -= 1;
+            many.may_be_done = true;
             many.total += i64::from(existed);
         }
         _ => {
+            many.may_be_done |= matches!(answer, Answer::Unknown(_));
             let text = failure(answer).unwrap_or_else(|| format!("ERR internal error: answered {answer:?}"));
             fail(resp, sequence, part, &text, out);
         }
@@ -77,7 +79,11 @@ fn finish(resp: &mut RespSession, sequence: Sequence, out: &mut Vec<u8>) -> bool
     }
     let (sum, total) = (many.sum, many.total);
     match (many.error.take(), sum) {
-        (Some(error), _) => resp.replies.complete(sequence, out, |reply| reply.error(&error)),
+        (Some(error), sum) => {
+            let is_partly = many.may_be_done && !sum.is_by_key();
+            let error = if is_partly { partly(&error) } else { error };
+            resp.replies.complete(sequence, out, |reply| reply.error(&error))
+        }
         (None, Sum::AllDone) => resp.replies.complete(sequence, out, |reply| reply.ok()),
         (None, Sum::There | Sum::Existed) => {
             resp.replies.complete(sequence, out, |reply| reply.integer(total))
@@ -120,5 +126,54 @@ impl RespSession {
         let (sequence, part) = self.parts(request);
         let many = self.replies.context(sequence).and_then(|call| call.many.as_deref());
         many.map_or(1, |many| many.rest(part).len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::groups::Groups;
+    use crate::session::resp::gather::{Many, Run};
+    use crate::session::resp::state::{Call, Shape};
+    use crate::stats::Class;
+    use pinion_engine::key::{Partition, Version};
+    use pinion_engine::shard::request::Unsure;
+    use pinion_net::resp::CommandId;
+
+    /// The reply of a command on two keys of two partitions that answer this.
+    fn replied(sum: Sum, answers: [Answer<'_>; 2]) -> String {
+        let parts = vec![(Partition(0), 0..1), (Partition(1), 1..2)];
+        let many = Many::new(&Groups { order: vec![0, 1], parts }, sum, Run::WHOLE);
+        let mut resp = RespSession::default();
+        let (class, command) = (Class::Write, CommandId::NONE);
+        let many = Some(Box::new(many));
+        let call = Call { shape: Shape::Many, class, started_us: 0, command, values: 0, many };
+        let sequence = resp.replies.begin(call);
+        let mut out = Vec::new();
+        for (part, told) in answers.iter().enumerate() {
+            answer(&mut resp, sequence, part, told, &mut out);
+        }
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_command_whose_time_is_over_says_that_nothing_was_done_only_if_nothing_was() {
+        let late = Answer::Refused(Refusal::TimedOut);
+        let done = Answer::Written { version: Version(1), existed: 1, old: None };
+        let unsure = Answer::Unknown(Unsure::TimedOut);
+        for sum in [Sum::AllDone, Sum::Existed] {
+            let none = replied(sum, [late, late]);
+            assert!(none.starts_with("-TIMED_OUT its shard") && none.contains("nothing was done"), "{none}");
+            for answers in [[done, late], [late, done], [late, unsure], [unsure, late], [done, unsure]] {
+                let some = replied(sum, answers);
+                let is_unknown = some.starts_with("-TIMED_OUT outcome unknown: ");
+                assert!(is_unknown && !some.contains("nothing was done"), "{some}");
+            }
+            assert!(!replied(sum, [done, done]).starts_with('-'));
+        }
+        let busy = replied(Sum::AllDone, [done, Answer::Refused(Refusal::Busy)]);
+        assert!(busy.starts_with("-TRYAGAIN outcome unknown: "), "{busy}");
+        let read = replied(Sum::There, [Answer::Item { index: 0, value: None }, late]);
+        assert!(read.contains("nothing was done"), "{read}");
     }
 }

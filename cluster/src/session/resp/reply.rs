@@ -66,7 +66,12 @@ impl RespSession {
             Outcome::Listed(found, _) => shape == Shape::KilledOne && found.is_empty(),
             Outcome::Items(..) | Outcome::Count(..) => false,
         };
-        let settled = call.settled(if refused { Ending::Refused } else { Ending::Done });
+        let ending = match &outcome {
+            Outcome::Refused(ErrorCode::DEADLINE, _) => Ending::TimedOut,
+            _ if refused => Ending::Refused,
+            _ => Ending::Done,
+        };
+        let settled = call.settled(ending);
         self.values_due -= values;
         if let Outcome::Listed(list, next) = outcome {
             let cursor = (shape == Shape::ScanPage).then(|| next.map_or(0, |place| cursors.keep(place)));
@@ -131,6 +136,16 @@ pub fn failure(answer: &Answer<'_>) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// The error of one part, as that of a command of which other parts are done, or may be.
+pub fn partly(error: &str) -> String {
+    let (word, why) = error.split_once(' ').unwrap_or(("ERR", error));
+    if why.starts_with("outcome unknown") {
+        return error.to_owned();
+    }
+    let why = why.strip_suffix(refusals::NOTHING_DONE).unwrap_or(why);
+    format!("{word} outcome unknown: some of its keys are done, or may be; of others: {why}")
 }
 
 fn write(reply: &mut Encoder<'_>, shape: Shape, answer: &Answer<'_>, now_ms: u64) {

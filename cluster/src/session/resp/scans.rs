@@ -12,7 +12,7 @@ use crate::session::intake::Taken;
 use crate::session::pieces::Pieces;
 use crate::session::sampling::Sampling;
 use crate::session::walk::Walk;
-use crate::session::walk::place::Place;
+use crate::session::walk::resume_point::ResumePoint;
 use crate::session::walk::task::{Keys, Task};
 use crate::stats::Class;
 use crate::stats::published::Figure;
@@ -159,7 +159,7 @@ fn partitions(turn: &Turn<'_, impl Sockets>, of_core: bool) -> Vec<Partition> {
 }
 
 /// The place where every scan begins.
-pub fn first() -> Place {
+pub fn first() -> ResumePoint {
     (Partition(0), Vec::new())
 }
 
@@ -181,7 +181,7 @@ fn start(
     turn: &mut Turn<'_, impl Sockets>,
     conn: ConnId,
     shape: Shape,
-    (partitions, place, task): (Vec<Partition>, Place, Task),
+    (partitions, place, task): (Vec<Partition>, ResumePoint, Task),
     cursor: Option<(usize, u64)>,
 ) -> Taken {
     let Some(whom) = begin(turn, conn, shape) else { return Taken::Yes };

@@ -2,6 +2,7 @@
 
 use super::facts::Facts;
 use super::gather::{BYTES_PER_KEY, Many, Sum};
+use super::reply::partly;
 use super::transaction::Transaction;
 use crate::session::pieces::Pieces;
 use crate::session::settled::{Ending, Settled};
@@ -134,6 +135,8 @@ impl Long {
     /// What is said if the last run has failed.
     pub(super) fn failure(&self, error: &str) -> String {
         let (done, all) = (self.done.saturating_sub(RUN_ARGS_MAX), self.done + self.args);
+        let is_write = matches!(self.kind, Kind::Many(sum) if !sum.is_by_key());
+        let error = if is_write { partly(error) } else { error.to_owned() };
         format!(
             "{error} (of {all} arguments the first {done} are done, of the next {RUN_ARGS_MAX} some may be)"
         )

@@ -10,7 +10,7 @@
 //! [`super::walks`] bounds how many go on at once, by the memory that they may take ([`Walk::charge`]).
 
 mod ask;
-pub mod place;
+pub mod resume_point;
 pub mod task;
 
 pub use ask::{Ask, Inquiry};
@@ -25,7 +25,7 @@ use pinion_engine::shard::request::{Answer, NO_DEADLINE, Page};
 use pinion_net::reactor::ConnId;
 use pinion_net::slot::Slot;
 use pinion_net::wire::ErrorCode;
-use place::place_of;
+use resume_point::place_of;
 use smallvec::SmallVec;
 use std::rc::Rc;
 use task::{Keys, Outcome, Task};
@@ -182,7 +182,7 @@ impl Walk {
         let inquiry = match &self.task {
             Task::Clients(listing) => Inquiry::Clients(listing.next()),
             Task::Sample(sampling) => match sampling.need()? {
-                Need::Place(core) => Inquiry::Random { core, dice: sampling.dice() },
+                Need::ResumePoint(core) => Inquiry::Random { core, dice: sampling.dice() },
                 Need::Page(..) => return None,
             },
             _ => return None,
@@ -278,7 +278,7 @@ impl Walk {
                 }
             }
             (Answer::Page { page, next }, Task::Sample(sampling)) => match sampling.need() {
-                Some(Need::Place(_)) => sampling.take_place(next.and_then(place_of)),
+                Some(Need::ResumePoint(_)) => sampling.take_place(next.and_then(place_of)),
                 _ => sampling.take_page(page, *next),
             },
             (Answer::NotFound, Task::Sample(sampling)) => sampling.take_place(None),

@@ -1,6 +1,6 @@
 //! What walks are for, and how they end.
 
-use super::place::Place;
+use super::resume_point::ResumePoint;
 use crate::session::counting::Counting;
 use crate::session::listing::Listing;
 use crate::session::merge::Merge;
@@ -42,9 +42,9 @@ pub enum Outcome {
     /// So many keys, and so many of them will expire.
     Count(u64, u64),
     /// These items, and where the next page begins.
-    Items(Page, Option<Place>),
+    Items(Page, Option<ResumePoint>),
     /// A list for a reply in RESP, and where the next page begins.
-    Listed(Pieces, Option<Place>),
+    Listed(Pieces, Option<ResumePoint>),
     /// A cursor that another core should have kept isn't there any more.
     NoCursor,
     /// Refused: why, and in words.

@@ -165,7 +165,7 @@ impl Call {
     }
 
     fn refuse_late(&self, out: &mut Vec<u8>) -> Settled {
-        self.responder.refused(out, ErrorCode::DEADLINE, "");
+        self.responder.refused(out, ErrorCode::DEADLINE, &refusals::text(&Refusal::TimedOut));
         Settled {
             class: self.class,
             started_us: self.started_us,

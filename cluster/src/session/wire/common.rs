@@ -28,7 +28,7 @@ pub(super) fn ticket(conn: ConnId, call: CallId, part: usize) -> Ticket {
     Owner::connection(conn).ticket(call.request(part))
 }
 
-/// What is asked of a partition for the request that is being taken in.
+/// What is asked of a partition for the request that is being taken in: it has as long as the node grants, or less.
 #[inline]
 pub(super) fn request<'a>(
     turn: &mut Turn<'_, impl Sockets>,
@@ -37,7 +37,7 @@ pub(super) fn request<'a>(
     op: Op<'a>,
 ) -> Request<'a> {
     let asked = with(turn, conn, |wire| wire.asked).unwrap_or_default();
-    Request::new(partition, op).at(asked.level).until(asked.deadline_us)
+    Request::new(partition, op).at(asked.level).until(asked.deadline_us.min(turn.hub.deadline_us()))
 }
 
 /// Holds a connection that has too many walks under way.

@@ -15,14 +15,14 @@ pub mod state;
 mod translate;
 mod waiting;
 
-use super::{self as session, wrong_port};
+use super::{self as session, refusals, wrong_port};
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
 use crate::core::weight::Weight;
 use crate::session::intake::{Taken, close};
 use crate::stats::Class;
 use common::{ticket, with};
-use pinion_engine::shard::request::Op;
+use pinion_engine::shard::request::{Op, Refusal};
 use pinion_net::reactor::ConnId;
 use pinion_net::wire::{Command, ErrorCode, Opcode, Parsed, Request, Responder, WireError, parse};
 use state::{Asked, Call};
@@ -53,10 +53,11 @@ pub fn received(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, bytes: &[u8]) -
                 match Request::decode(&frame, &limits) {
                     Ok(request) => {
                         let responder = Responder::new(&request, checked);
-                        let granted_us = turn.hub.deadline_us();
-                        let deadline_us = deadline_us(arrived_us, request.deadline_ms, granted_us);
+                        let deadline_us = deadline_us(arrived_us, request.deadline_ms);
                         if deadline_us < now_us {
-                            responder.refused(turn.io.output(conn), ErrorCode::DEADLINE, "");
+                            turn.hub.stats.timed_out += 1;
+                            let text = refusals::text(&Refusal::TimedOut);
+                            responder.refused(turn.io.output(conn), ErrorCode::DEADLINE, &text);
                         } else {
                             let level = translate::level(request.level);
                             with(turn, conn, |wire| {

@@ -72,7 +72,7 @@ pub(super) struct Asked {
     pub(super) values: usize,
     /// What is promised of it.
     pub(super) level: Level,
-    /// When nobody waits for it any more, by the clock of the turns.
+    /// When nobody waits for it any more, if its client said so, by the clock of the turns.
     pub(super) deadline_us: u64,
 }
 

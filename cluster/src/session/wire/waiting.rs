@@ -30,11 +30,11 @@ impl Waiting {
     }
 }
 
-/// When nobody waits any more for a request that came at `arrived_us`. One that doesn't say is ended then if it is taken in now.
+/// When nobody waits any more for a request that came at `arrived_us`, as its client said.
 #[inline]
-pub fn deadline_us(arrived_us: u64, deadline_ms: u32, granted_us: u64) -> u64 {
+pub fn deadline_us(arrived_us: u64, deadline_ms: u32) -> u64 {
     match deadline_ms {
-        0 => granted_us,
+        0 => u64::MAX,
         ms => arrived_us + u64::from(ms) * 1000,
     }
 }
@@ -57,8 +57,8 @@ mod tests {
     }
 
     #[test]
-    fn a_request_has_as_long_as_it_says_or_as_the_node_grants() {
-        assert_eq!(deadline_us(7, 0, 1000), 1000);
-        assert_eq!(deadline_us(7, u32::MAX, 1000), 7 + u64::from(u32::MAX) * 1000);
+    fn no_deadline_is_the_latest() {
+        assert_eq!(deadline_us(7, 0), u64::MAX);
+        assert_eq!(deadline_us(7, u32::MAX), 7 + u64::from(u32::MAX) * 1000);
     }
 }

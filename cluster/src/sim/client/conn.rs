@@ -9,9 +9,7 @@ use crate::sim::model::op::ConnId;
 use crate::sim::model::seen::{Refusal, Seen};
 use crate::sim::model::{Checked, History, Quoted, SimTime, Ticket, Told, Violation};
 use pinion_net::resp::client::{Reply as RespReply, decode};
-use pinion_net::wire::{
-    Command, ErrorCode, Features, Hello, Limits, Parsed, Reply as WireReply, Response, parse,
-};
+use pinion_net::wire::{Command, Features, Hello, Limits, Parsed, Reply as WireReply, Response, parse};
 use rand::Rng;
 use rand::rngs::SmallRng;
 use std::collections::{BTreeMap, VecDeque};
@@ -38,6 +36,8 @@ enum What {
 #[derive(Debug)]
 pub struct Conn {
     id: ConnId,
+    /// See [`super::WorkloadShape::hurry_ms`].
+    hurry_ms: u32,
     dialect: Dialect,
     port: Port,
     opened: SimTime,
@@ -58,9 +58,10 @@ pub struct Conn {
 
 impl Conn {
     /// A new connection.
-    pub fn new(id: ConnId, dialect: Dialect, port: Port, opened: SimTime) -> Conn {
+    pub fn new(id: ConnId, dialect: Dialect, port: Port, hurry_ms: u32, opened: SimTime) -> Conn {
         Conn {
             id,
+            hurry_ms,
             dialect,
             port,
             opened,
@@ -169,13 +170,15 @@ impl Conn {
         self.wait(What::Hello, now, out);
     }
 
-    /// Appends a request without sending it.
+    /// Appends a request without sending it. Some of a client that is in a hurry must be answered soon.
     pub fn encode(&self, request: &Request, rng: &mut SmallRng, out: &mut Vec<u8>) {
         if self.is_resp() {
-            resp::append(request, rng.random(), out);
-        } else {
-            wire::append(request, self.next_id, self.checks(), out);
+            return resp::append(request, rng.random(), out);
         }
+        let hurry_ms = self.hurry_ms;
+        let is_hasty = hurry_ms > 0 && rng.random_ratio(1, 4);
+        let deadline_ms = if is_hasty { rng.random_range(1..=hurry_ms) } else { 0 };
+        wire::append(request, (self.next_id, deadline_ms), self.checks(), out);
     }
 
     /// Sends a request.
@@ -335,7 +338,7 @@ impl Conn {
             Ok(response) => response,
             Err(error) => return Err(self.broken_stream(&error.to_string(), bytes, now)),
         };
-        if response.id == 0 && is_goodbye(&response.reply) {
+        if response.id == 0 && wire::is_goodbye(&response.reply) {
             self.was_dismissed(now, history)?;
             return Ok(length);
         }
@@ -418,11 +421,6 @@ impl Conn {
 
 /// How a server begins its last word on a connection of RESP that holds memory which others wait for.
 const DISMISSED: &[u8] = b"TRYAGAIN the memory for connections";
-
-/// Whether it is the last word of a server that goes down, or that needs the memory of the connection.
-fn is_goodbye(reply: &WireReply<'_>) -> bool {
-    matches!(reply, WireReply::Refused { code: ErrorCode::SHUTTING_DOWN | ErrorCode::BUSY, .. })
-}
 
 /// Says which request was answered wrongly.
 fn about(mut violation: Box<Violation>, request: &Request) -> Box<Violation> {

@@ -167,7 +167,7 @@ impl Client {
     pub fn connected(&mut self, port: Port, now: SimTime, rng: &mut SmallRng) {
         self.generation += 1;
         let id = (self.id as u64) << 32 | self.generation;
-        self.conn = Some(Conn::new(id, self.dialect, port, now));
+        self.conn = Some(Conn::new(id, self.dialect, port, self.shape.hurry_ms, now));
         if let Some(audit) = &mut self.audit {
             *audit = Audit::default();
         }

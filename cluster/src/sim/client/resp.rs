@@ -132,6 +132,8 @@ fn expire(key: &[u8], expiry: NewExpiry, condition: ExpireCondition, dice: u32) 
 pub fn told(request: &Request, reply: &Reply<'_>) -> Option<Told> {
     if let Reply::Error(text) = reply {
         return Some(match error(text) {
+            // It says that nothing was done.
+            seen @ Seen::Refused(Refusal::TimedOut) => Told::Whole(seen),
             Seen::Refused(refusal) => Told::SomeRefused(refusal),
             seen => Told::Whole(seen),
         });

@@ -40,6 +40,8 @@ pub struct WorkloadShape {
     pub huge: u32,
     /// Length of a huge value at most.
     pub huge_bytes_max: usize,
+    /// Some requests must be answered within so many milliseconds; 0: none.
+    pub hurry_ms: u32,
     /// Whether nearly all entries have one length, so that a block that goes astray fits where it ends up (`alike.rs`).
     pub is_alike: bool,
     /// How often the client vanishes instead of sending.
@@ -68,6 +70,7 @@ impl Default for WorkloadShape {
             large: 40,
             huge: 1,
             huge_bytes_max: 256 << 10,
+            hurry_ms: 0,
             is_alike: false,
             vanishes: 2,
             garbage: 2,

@@ -12,14 +12,19 @@ use smallvec::SmallVec;
 
 /// Appends a command as a frame.
 pub fn command(command: Command<'_>, id: u64, checked: bool, out: &mut Vec<u8>) {
-    let request = wire::Request { id, level: Level::Default, keyspace: 0, deadline_ms: 0, command };
+    command_until(command, (id, 0), checked, out);
+}
+
+/// As [`command`], with a deadline in milliseconds; 0: none.
+fn command_until(command: Command<'_>, (id, deadline_ms): (u64, u32), checked: bool, out: &mut Vec<u8>) {
+    let request = wire::Request { id, level: Level::Default, keyspace: 0, deadline_ms, command };
     let encoded = request.encode(&Limits::default(), checked, out);
     encoded.expect("clients stay within the protocol's limits");
 }
 
-/// Appends a request.
-pub fn append(request: &Request, id: u64, checked: bool, out: &mut Vec<u8>) {
-    let mut send = |command: Command<'_>| self::command(command, id, checked, out);
+/// Appends a request, under an id and with a deadline in milliseconds (0: none).
+pub fn append(request: &Request, head: (u64, u32), checked: bool, out: &mut Vec<u8>) {
+    let mut send = |command: Command<'_>| command_until(command, head, checked, out);
     let within = "clients stay within the protocol's limits";
     match request {
         Request::Get(key) | Request::StrLen(key) | Request::Ttl(key, _) => send(Command::Get { key }),
@@ -181,4 +186,9 @@ pub fn told_version(reply: &Reply<'_>) -> Option<u64> {
         Reply::NotMet { current } => current.map(|current| current.version),
         _ => None,
     }
+}
+
+/// Whether it is the last word of a server that goes down, or that needs the memory of the connection.
+pub fn is_goodbye(reply: &Reply<'_>) -> bool {
+    matches!(reply, Reply::Refused { code: ErrorCode::SHUTTING_DOWN | ErrorCode::BUSY, .. })
 }

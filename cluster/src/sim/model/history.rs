@@ -67,7 +67,7 @@ struct Part {
 
 /// Where a key is checked.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Home {
+pub(super) struct RegisterSlot {
     pub register: usize,
     pub place: usize,
 }
@@ -95,7 +95,7 @@ pub struct History {
     placement: Placement,
     permits: Permits,
     pub(super) registers: Vec<Register>,
-    pub(super) keys: BTreeMap<Rc<[u8]>, Home>,
+    pub(super) keys: BTreeMap<Rc<[u8]>, RegisterSlot>,
     tags: BTreeMap<Box<[u8]>, usize>,
     partitions: Vec<PartitionState>,
     /// Clears that aren't answered, and what they consist of.
@@ -207,7 +207,7 @@ impl History {
         self.next_op - 1
     }
 
-    fn home(&mut self, key: &Rc<[u8]>) -> Home {
+    fn home(&mut self, key: &Rc<[u8]>) -> RegisterSlot {
         if let Some(home) = self.keys.get(key) {
             return *home;
         }
@@ -221,7 +221,7 @@ impl History {
         }
         let keys = &mut self.registers[register].keys;
         keys.push(Rc::clone(key));
-        let home = Home { register, place: keys.len() - 1 };
+        let home = RegisterSlot { register, place: keys.len() - 1 };
         self.keys.insert(Rc::clone(key), home);
         home
     }
@@ -470,7 +470,7 @@ impl History {
     }
 
     /// The homes of keys within bounds, in order.
-    pub(super) fn homes(&self, from: Bound<&[u8]>, to: Bound<&[u8]>) -> Vec<(Rc<[u8]>, Home)> {
+    pub(super) fn homes(&self, from: Bound<&[u8]>, to: Bound<&[u8]>) -> Vec<(Rc<[u8]>, RegisterSlot)> {
         let is_empty = match (from, to) {
             (Bound::Included(from) | Bound::Excluded(from), Bound::Excluded(to)) => from >= to,
             (Bound::Included(from), Bound::Included(to)) => from > to,

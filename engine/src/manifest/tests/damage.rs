@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::aligned::AlignedBuf;
-use crate::manifest::format::{Place, RecordKind};
+use crate::manifest::format::{FileIdentity, RecordKind};
 
 #[test]
 fn tables_without_a_manifest_are_not_taken_for_an_empty_store() {
@@ -68,7 +68,7 @@ fn a_manifest_without_numbers_left_is_refused() {
 /// Puts a record with a right checksum at an offset.
 fn forge(dir: &mut MemoryDir, file: FileName, kind: RecordKind, sequence: u64, edit: &Edit, offset: usize) {
     let mut record = AlignedBuf::with_capacity(BLOCK);
-    Place::new(SHARD, 1).encode(kind, sequence, edit, offset as u64, &mut record);
+    FileIdentity::new(SHARD, 1).encode(kind, sequence, edit, offset as u64, &mut record);
     dir.tamper(file, |bytes| bytes[offset..offset + BLOCK].copy_from_slice(&record));
 }
 

@@ -2,7 +2,7 @@
 
 mod damage;
 
-use super::format::{Place, RecordKind};
+use super::format::{FileIdentity, RecordKind};
 use super::writer::encode_file;
 use super::*;
 use crate::Error;
@@ -261,7 +261,7 @@ fn the_bytes_are_those_that_the_documentation_draws() {
 
 /// A manifest as format version 1 has it: one edit, without what version 2 added.
 fn of_version_1() -> (MemoryDir, ManifestState) {
-    let (place, file) = (Place { version: 1, ..Place::new(SHARD, 1) }, FileName::Manifest(1));
+    let (place, file) = (FileIdentity { version: 1, ..FileIdentity::new(SHARD, 1) }, FileName::Manifest(1));
     let mut bytes = AlignedBuf::with_capacity(0);
     let mut state = ManifestState::default();
     encode_file(place, 1, &state, &mut bytes);

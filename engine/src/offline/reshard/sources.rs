@@ -37,7 +37,7 @@ struct Part {
 }
 
 /// Where an old shard is, and where tables made for its log go.
-struct Place {
+struct Paths {
     path: PathBuf,
     spill: PathBuf,
 }
@@ -65,7 +65,7 @@ impl Sources {
             }
             let spill = shard_dir(&store.path, scratch, shard);
             let (id, partitions) = (store.file.shard_id(shard), store.file.partitions);
-            sources.add_shard(disk, dir, Place { path, spill }, id, partitions)?;
+            sources.add_shard(disk, dir, Paths { path, spill }, id, partitions)?;
         }
         // What a first start that was cut off leaves is no data; but nothing was written before it came to its end.
         let is_written = !sources.groups.is_empty() || sources.clocks.iter().any(Option::is_some);
@@ -87,11 +87,11 @@ impl Sources {
         &mut self,
         disk: &mut dyn Disk,
         dir: Box<dyn Dir>,
-        place: Place,
+        place: Paths,
         id: [u8; 16],
         partitions: u32,
     ) -> Result<(), Error> {
-        let Place { path, spill } = place;
+        let Paths { path, spill } = place;
         let contents = Contents::read(dir.as_ref(), id)?;
         let unflushed = &contents.unflushed;
         if unflushed.is_replicated {

@@ -1,5 +1,6 @@
 //! A group that waits for others to agree: what it holds is seen by its own requests, and held against nobody else.
 
+use super::super::pending::PendingAnswer;
 use super::*;
 
 /// A shard whose first group is led, so that nothing of it is committed before somebody says so.
@@ -97,4 +98,45 @@ fn a_clear_that_waits_hides_what_was_before_it_from_updates() {
     assert_eq!(hand.answer(counted), Some(&Seen::Integer(1)));
     assert_eq!(hand.answer(again), Some(&Seen::Integer(1)));
     assert_eq!(hand.get(b"k"), Seen::Value(b"1".to_vec()));
+}
+
+#[test]
+fn those_who_wait_for_a_group_are_charged_to_it() {
+    let mut hand = led();
+    hand.send(put(b"k", b"v"));
+    hand.settle();
+    let most = hand.shard.budgets.held() / 4;
+    let sent: Vec<u64> = (0..20_000).map(|_| hand.send(Op::Get { key: b"k" })).collect();
+    let refused = hand.answered.0.len();
+    assert!(refused > 0 && (sent.len() - refused) * size_of::<PendingAnswer>() <= most);
+    assert_eq!(hand.ask_of(1, Op::Get { key: b"k" }), Seen::NotFound);
+    agree(&mut hand);
+    assert_eq!(hand.get(b"k"), Seen::Value(b"v".to_vec()), "and there is room again");
+}
+
+#[test]
+fn the_log_is_let_go_as_a_group_goes_on_though_something_of_it_always_waits() {
+    let mut hand = led();
+    for n in 0..600_u32 {
+        hand.send(put(&n.to_be_bytes(), &[1; 1000]));
+        hand.settle();
+        // All but the newest is agreed on.
+        hand.shard.groups[0].commit(u64::from(n));
+        hand.shard.apply_held(0, &mut hand.answered);
+    }
+    hand.settle();
+    let stats = hand.shard.stats();
+    assert!(stats.flushes > 5 && stats.log_bytes < 300 << 10, "{stats:?}");
+}
+
+#[test]
+fn a_log_write_that_was_overtaken_tells_nobody_that_it_is_done() {
+    let mut hand = led();
+    let (write, read) = (hand.send(put(b"k", b"mine")), hand.send(Op::Get { key: b"k" }));
+    hand.end_turn();
+    hand.shard.groups[0].follow(3);
+    assert!(hand.shard.groups[0].accept(3, 1).unwrap().is_empty());
+    hand.perform_held();
+    assert_eq!((hand.answer(write), hand.answer(read)), (Some(&Seen::Unknown), Some(&Seen::NotFound)));
+    assert_eq!(hand.shard.groups[0].applied_index(), 0);
 }

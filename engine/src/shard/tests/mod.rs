@@ -136,7 +136,7 @@ fn small() -> Tuning {
     let mut tuning = Tuning::new(16 << 20);
     tuning.budgets.memtable = 48 << 10;
     tuning.budgets.memtables = 3 * (48 << 10);
-    tuning.budgets.commit = 64 << 10;
+    tuning.budgets.log_write = 64 << 10;
     tuning.budgets.log = 256 << 10;
     tuning.tree.memtable_bytes = tuning.budgets.memtable;
     tuning.tree.table_bytes = 16 << 10;

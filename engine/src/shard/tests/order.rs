@@ -210,14 +210,14 @@ fn a_commit_that_nobody_waits_for_is_put_off_until_it_is_worth_a_write_or_old() 
     let mut hand = Hand::new(Durability::None, usual());
     assert_eq!(hand.put(b"a", b"1"), Seen::Written { existed: 0, old: None });
     hand.settle();
-    let commits = hand.shard.stats().commits;
+    let commits = hand.shard.stats().log_writes;
     hand.put(b"a", b"2");
     hand.end_turn();
     assert!(hand.held.is_empty(), "it waits for more");
     let due_us = hand.shard.next_deadline_us().expect("it doesn't wait for ever");
     hand.advance_ms((due_us - hand.now.mono_us).div_ceil(1000));
     hand.settle();
-    assert!(hand.shard.stats().commits > commits);
+    assert!(hand.shard.stats().log_writes > commits);
     for key in 0..10 {
         hand.put(format!("k{key}").as_bytes(), &[7; 10_000]);
     }
@@ -246,7 +246,7 @@ fn small_requests_that_make_long_values_are_refused_before_they_fill_the_memory(
         hand.settle();
         let append = Update::Append { suffix: b"x" };
         let sent: Vec<_> = (0..40).map(|_| hand.send(Op::Update { key: b"a", update: append })).collect();
-        assert!(hand.shard.forming_bytes() <= hand.shard.budgets.commit + (64 << 10));
+        assert!(hand.shard.forming_bytes() <= hand.shard.budgets.log_write + (64 << 10));
         assert!(hand.shard.kept_bytes() <= hand.shard.budgets.memtables + (64 << 10));
         assert!(hand.shard.value_scratch.capacity() <= 64 << 10, "a long value doesn't keep its memory");
         hand.settle();

@@ -154,3 +154,74 @@ fn every_request_is_answered_once_and_hardly_later_than_its_deadline() {
         assert!(hand.shard.stats().timed_out > 0, "seed {seed}: nothing was late");
     }
 }
+
+#[test]
+fn nothing_that_is_over_is_done_when_its_turn_comes_by_that() {
+    let mut hand = with_a_cold_key();
+    let sent = [hand.send(increment(b"k")), hand.send(put(b"k", b"1")), hand.send(delete(b"k"))];
+    hand.end_turn();
+    hand.advance_ms(PATIENCE_MS + 1);
+    hand.end_turn();
+    assert_eq!(sent.map(|number| hand.answer(number).cloned()), [(); 3].map(|()| Some(timed_out())));
+    hand.settle();
+    assert_eq!((hand.answered.0.len(), hand.get(b"k")), (3, Seen::Value(vec![7; 3000])));
+}
+
+#[test]
+fn newcomers_in_a_hurry_do_not_make_all_be_looked_at() {
+    let mut hand = impatient(usual());
+    hand.send(put(b"first", b""));
+    hand.end_turn();
+    hand.patience_us = 1_000_000;
+    (0..8_000_u64).for_each(|n| {
+        hand.send(put(&n.to_le_bytes(), b""));
+    });
+    hand.patience_us = 10;
+    let mut looks = 0;
+    for _ in 0..200 {
+        hand.send(increment(b"hurry"));
+        hand.now.mono_us += 100;
+        let ended = hand.answered.0.len();
+        hand.end_turn();
+        looks += usize::from(hand.answered.0.len() > ended);
+    }
+    assert!((1..20).contains(&looks), "{looks} looks in 20 ms at 8,000 answers");
+}
+
+#[test]
+fn those_who_ended_leave_the_block_that_does_not_come() {
+    let mut hand = with_a_cold_key();
+    for _ in 0..2000 {
+        hand.send(Op::Get { key: b"k" });
+        hand.end_turn();
+        hand.advance_ms(PATIENCE_MS + 1);
+        hand.end_turn();
+    }
+    assert_eq!(hand.answered.0.len(), 2000);
+    assert!(hand.shard.parked.waiters() < 16, "{} wait", hand.shard.parked.waiters());
+}
+
+#[test]
+fn a_kept_read_that_is_told_to_go_on_too_late_is_forgotten() {
+    struct Narrow(Vec<Seen>);
+    impl Answers for Narrow {
+        fn answer(&mut self, _ticket: Ticket, answer: Answer<'_>) {
+            self.0.push(Seen::new(answer));
+        }
+
+        fn has_room(&mut self, _ticket: Ticket, _given: usize, _bytes: usize) -> bool {
+            false
+        }
+    }
+    let mut hand = Hand::new(Durability::Sync, usual());
+    hand.put(b"k", &[1; 9000]);
+    hand.advance_ms(1);
+    hand.shard.tick(hand.now);
+    let (mut narrow, get) = (Narrow(Vec::new()), Request::new(Partition(0), Op::Get { key: b"k" }));
+    hand.shard.request(Ticket::default(), get, &mut narrow);
+    assert!(!hand.shard.kept.is_empty());
+    let late = Request::new(Partition(0), Op::GoOn { read: 1 }).until(0);
+    hand.shard.request(Ticket::default(), late, &mut narrow);
+    assert_eq!(narrow.0, [Seen::Waits { read: 1, bytes: 9000 }, timed_out()]);
+    assert!(hand.shard.kept.is_empty());
+}

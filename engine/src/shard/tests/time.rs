@@ -125,16 +125,16 @@ fn a_shard_at_rest_writes_down_once_which_wall_clock_is_believed() {
         let mut hand = Hand::new(Durability::Sync, usual());
         let off_us = |hand: &Hand| hand.now.unix_us as i64 - hand.shard.clocks().wall_us as i64;
         hand.pass_ms(61_000);
-        assert_eq!(hand.shard.stats().commits, 1, "that it has stood for a minute");
+        assert_eq!(hand.shard.stats().log_writes, 1, "that it has stood for a minute");
         hand.pass_ms(120_000);
-        assert_eq!(hand.shard.stats().commits, 1, "nothing is new");
+        assert_eq!(hand.shard.stats().log_writes, 1, "nothing is new");
         hand.step(step);
         let mut hand = hand.reopen();
         assert_eq!(off_us(&hand), step, "it is wrong for the moment of the start");
         hand.pass_ms(61_000);
-        assert_eq!((off_us(&hand), hand.shard.stats().commits), (0, 1), "it has been set");
+        assert_eq!((off_us(&hand), hand.shard.stats().log_writes), (0, 1), "it has been set");
         let hand = hand.reopen();
-        assert_eq!((off_us(&hand), hand.shard.stats().commits), (0, 0), "by {step} us, and stays so");
+        assert_eq!((off_us(&hand), hand.shard.stats().log_writes), (0, 0), "by {step} us, and stays so");
     }
 }
 

@@ -8,7 +8,7 @@ mod leveled;
 use super::core::Tree;
 use super::options::TreeOptions;
 use super::plan::MergePlan;
-use super::snapshots::Snapshots;
+use super::read_pins::ReadPins;
 use crate::key::Version;
 use std::collections::HashSet;
 use std::fmt::Debug;
@@ -24,8 +24,8 @@ pub struct Picking<'a> {
     pub busy: &'a HashSet<u64>,
     /// Time by which values expire, in milliseconds since the Unix epoch.
     pub now_ms: u64,
-    /// Open snapshots.
-    pub snapshots: &'a Snapshots,
+    /// Open pins.
+    pub pins: &'a ReadPins,
     /// Tombstones above it can't be dropped; a solo group has [`Version::MAX`].
     pub floor: Version,
 }

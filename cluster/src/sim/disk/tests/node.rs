@@ -67,7 +67,7 @@ fn tuning(is_cold: bool) -> Tuning {
     let mut tuning = Tuning::new(16 << 20);
     tuning.budgets.memtable = 24 << 10;
     tuning.budgets.memtables = 3 * (24 << 10);
-    tuning.budgets.commit = 64 << 10;
+    tuning.budgets.log_write = 64 << 10;
     tuning.budgets.log = 128 << 10;
     tuning.tree.memtable_bytes = tuning.budgets.memtable;
     tuning.tree.table_bytes = 16 << 10;

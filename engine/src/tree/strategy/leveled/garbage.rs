@@ -41,7 +41,7 @@ impl Picker<'_> {
     /// their versions.
     fn hides_since(&self, fragment: &Fragment, meta: &TableMeta) -> Option<Version> {
         let version = fragment.oldest_above(meta.max_version)?;
-        (!self.picking.snapshots.any_within(meta.min_version..version)).then_some(version)
+        (!self.picking.pins.any_within(meta.min_version..version)).then_some(version)
     }
 
     /// Tables of range tombstones of which some have nothing left to hide, or which are many.
@@ -55,8 +55,8 @@ impl Picker<'_> {
             inputs.iter().flat_map(|(_, t)| t.meta().range_tombstones.iter().cloned()).collect();
         let tables = inputs.len();
         let plan = MergePlan::new(self.tree, inputs, 0, MergeReason::RangeTombstones);
-        let (snapshots, floor) = (self.picking.snapshots, self.picking.floor);
-        let survivors = surviving_range_tombstones(&all, snapshots, floor, Some(&plan.outside));
+        let (pins, floor) = (self.picking.pins, self.picking.floor);
+        let survivors = surviving_range_tombstones(&all, pins, floor, Some(&plan.outside));
         (survivors.len() < all.len() || tables >= RANGE_TABLES_MAX).then_some(plan)
     }
 
@@ -82,7 +82,7 @@ impl Picker<'_> {
     pub fn garbage_share(&self, table: &Table) -> f64 {
         let meta = table.meta();
         let held = meta.max_version > self.picking.floor
-            || self.picking.snapshots.any_within(Version(0)..meta.max_version);
+            || self.picking.pins.any_within(Version(0)..meta.max_version);
         if held || meta.entries == 0 {
             return 0.0;
         }
@@ -149,9 +149,8 @@ impl Picker<'_> {
     }
 
     fn is_kept_by(&self, fragment: &Fragment, meta: &TableMeta) -> bool {
-        let snapshots = self.picking.snapshots;
-        let free =
-            |version: Version| version <= self.picking.floor && !snapshots.any_within(Version(0)..version);
+        let pins = self.picking.pins;
+        let free = |version: Version| version <= self.picking.floor && !pins.any_within(Version(0)..version);
         fragment.oldest_above(meta.min_version).is_some_and(free)
     }
 

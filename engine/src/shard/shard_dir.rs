@@ -5,15 +5,15 @@ use crate::error::Error;
 
 /// A shard's directory, and the damage met in it.
 #[derive(Debug)]
-pub(super) struct Home {
+pub(super) struct ShardDir {
     dir: String,
     /// The first damage met since the shard was opened; it stays until a repair, for which the shard is closed.
     damage: Option<String>,
 }
 
-impl Home {
-    pub fn new(dir: String) -> Home {
-        Home { dir, damage: None }
+impl ShardDir {
+    pub fn new(dir: String) -> ShardDir {
+        ShardDir { dir, damage: None }
     }
 
     /// The shard's directory, for messages.
@@ -82,20 +82,20 @@ mod tests {
 
     #[test]
     fn damage_is_told_with_its_path_and_the_commands_and_is_remembered() {
-        let mut home = Home::new("/data/shard-003".to_owned());
-        let text = home.tell(&damaged());
+        let mut dir = ShardDir::new("/data/shard-003".to_owned());
+        let text = dir.tell(&damaged());
         assert!(text.starts_with("/data/shard-003/000001.sst is damaged at offset 8192: checksum"), "{text}");
         assert!(text.contains("`kvtool verify /data`") && text.contains("`kvtool repair /data`"), "{text}");
-        assert_eq!(home.damage(), Some(text.as_str()));
+        assert_eq!(dir.damage(), Some(text.as_str()));
     }
 
     #[test]
     fn an_operation_that_failed_names_the_directory_and_is_no_damage() {
-        let mut home = Home::new("/data/shard-000".to_owned());
+        let mut dir = ShardDir::new("/data/shard-000".to_owned());
         let full = std::io::ErrorKind::StorageFull.into();
-        let text = home.tell(&Error::io("prepare", FileName::Log(2), "the shard's directory", full));
+        let text = dir.tell(&Error::io("prepare", FileName::Log(2), "the shard's directory", full));
         assert!(text.starts_with("prepare 000002.log in /data/shard-000: "), "{text}");
-        assert_eq!(home.damage(), None);
+        assert_eq!(dir.damage(), None);
     }
 
     #[test]

@@ -1,29 +1,31 @@
-//! From the forming commit to the log, from the log to the memtable.
+//! From the forming log write to the log, from the log to the memtable.
 
 use super::options::Durability;
 use super::pending::AnswerKind;
 use super::request::{Answer, Answers, Refusal, Unsure};
 use super::{Shard, Since};
 use crate::group::apply::apply;
+use crate::group::groups::Place;
 use crate::group::{Group, SOLO_TERM};
 use crate::io::IoCompletion;
 use crate::key::{Partition, Version};
 use crate::log::{LogEvent, LogPosition, Record, RecordKind, clock_payload};
 use crate::manifest::ManifestEvent;
+use smallvec::SmallVec;
 
 /// While keys expire, the log learns the time at least this often.
 pub(super) const CLOCK_INTERVAL_US: u64 = 1_000_000;
 
-/// Under `none` nobody waits for the log: a commit is written when it has so many bytes, or is so old.
-const LAZY_COMMIT_BYTES: usize = 64 << 10;
-const LAZY_COMMIT_US: u64 = 2_000;
+/// Under `none` nobody waits for the log: it is written when what is formed it has so many bytes, or is so old.
+const LAZY_BYTES: usize = 64 << 10;
+const LAZY_US: u64 = 2_000;
 
-/// A commit of so many bytes isn't written in a turn that has copied as much already: it costs about a millisecond.
+/// A log write of so many bytes isn't written in a turn that has copied as much already: it costs about a millisecond.
 const LONG_BYTES: usize = 2 << 20;
 
 impl Shard {
-    /// Turns the forming commit into one log write, if none is in flight.
-    pub(super) fn start_commit(&mut self) {
+    /// Turns the forming log write into one log write, if none is in flight.
+    pub(super) fn start_log_write(&mut self) {
         if self.log.is_failed() {
             return;
         }
@@ -32,7 +34,7 @@ impl Shard {
             return;
         }
         let is_clock_due = self.clock_due_us().is_some_and(|due_us| due_us <= self.mono_us);
-        if self.is_commit_early(is_clock_due) || self.is_commit_long() {
+        if self.is_log_write_early(is_clock_due) || self.is_log_write_long() {
             return;
         }
         if !self.forming.is_empty() {
@@ -48,13 +50,13 @@ impl Shard {
         }
         let sync = self.options.durability == Durability::Sync;
         if self.log.write(sync, &mut self.io).is_some() {
-            self.counters.commits += 1;
+            self.counters.log_writes += 1;
         }
     }
 
-    /// Whether the forming commit may grow on for a while: not if the log is to learn the time, which comes with it.
+    /// Whether the forming log write may grow on for a while: not if the log is to learn the time, which comes with it.
     /// Notes when it began to.
-    fn is_commit_early(&mut self, is_clock_due: bool) -> bool {
+    fn is_log_write_early(&mut self, is_clock_due: bool) -> bool {
         if self.forming.is_empty() {
             self.forming_since_us = None;
             return false;
@@ -64,26 +66,26 @@ impl Shard {
             && !self.is_closing
             && !self.wants_flush
             && !is_clock_due
-            && self.forming.bytes() < LAZY_COMMIT_BYTES
-            && self.mono_us < since_us + LAZY_COMMIT_US;
+            && self.forming.bytes() < LAZY_BYTES
+            && self.mono_us < since_us + LAZY_US;
         if !is_early {
             self.forming_since_us = None;
         }
         is_early
     }
 
-    /// Whether the forming commit is left for the next turn, because it is long and this one has taken in or applied as much:
+    /// Whether the forming log write is left for the next turn, because it is long and this one has taken in or applied as much:
     /// what is copied on its way to the log comes in a turn of its own. Once, or writes without end would put it off for ever.
-    fn is_commit_long(&mut self) -> bool {
+    fn is_log_write_long(&mut self) -> bool {
         let is_long = self.copied_bytes >= LONG_BYTES && self.forming.bytes() >= LONG_BYTES;
         self.is_put_off = is_long && !self.is_put_off && !self.is_closing;
         self.is_put_off
     }
 
-    /// When a commit that nobody waits for, or that was put off, is to be written.
-    pub(super) fn commit_due_us(&self) -> Option<u64> {
+    /// When a log write that nobody waits for, or that was put off, is to be made.
+    pub(super) fn log_write_due_us(&self) -> Option<u64> {
         let can_be_written = !self.log.is_failed() && !self.log.is_writing();
-        let lazy_us = self.forming_since_us.map(|since_us| since_us + LAZY_COMMIT_US);
+        let lazy_us = self.forming_since_us.map(|since_us| since_us + LAZY_US);
         if self.is_put_off { Some(self.mono_us) } else { lazy_us }.filter(|_| can_be_written)
     }
 
@@ -155,7 +157,7 @@ impl Shard {
     /// Takes the completion of a log write or sync.
     pub(super) fn log_done(&mut self, completion: IoCompletion, out: &mut impl Answers) {
         match self.log.complete(completion, &mut self.io) {
-            LogEvent::Written(_, end) => self.commit_done(end, out),
+            LogEvent::Written(_, end) => self.log_written(end, out),
             LogEvent::Failed(_, error) if self.doubt.is_some() => self.note_doubt(&error),
             LogEvent::Failed(_, error) => self.log_failed(&error, out),
             LogEvent::Cut(_) => self.log_cut(),
@@ -165,15 +167,19 @@ impl Shard {
 
     /// Applies the entries of the finished log write that are committed with it, then lets its answers go, in order. What isn't
     /// committed yet waits in its group.
-    fn commit_done(&mut self, end: LogPosition, out: &mut impl Answers) {
+    fn log_written(&mut self, end: LogPosition, out: &mut impl Answers) {
         let began = std::mem::replace(&mut self.logged_end, end);
         self.kept_clock_us = self.kept_clock_us.max(self.logged_clock_us);
         self.log_backoff.worked();
         self.is_unsynced |= self.options.durability != Durability::Sync;
         let writing = std::mem::take(&mut self.writing);
+        let mut overtaken: SmallVec<[Place; 4]> = SmallVec::new();
         for (place, (term, index), payload) in writing.entries() {
             let group = &mut self.groups[place];
-            group.persist(term, index);
+            if !group.persist(term, index) {
+                overtaken.push(place);
+                continue;
+            }
             if group.queue().is_some() || group.applicable() < index {
                 self.held.hold(group, place, (term, index), payload, began);
                 continue;
@@ -190,6 +196,7 @@ impl Shard {
         let mut answers = self.writing.take_answers();
         for answer in answers.drain(..) {
             match self.groups[answer.place].queue_mut() {
+                _ if overtaken.contains(&answer.place) => self.answer_overtaken(answer, out),
                 None => self.answer_pending(answer, out),
                 Some(queue) => {
                     self.held.note_due(answer.deadline_us);

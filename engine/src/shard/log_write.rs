@@ -1,7 +1,6 @@
 //! Writes that are logged together, and the answers that wait for them.
 //!
-//! A shard has two generations: the *forming* one takes what arrives, the *writing* one is in the log
-//! write that is in flight. Each is also an overlay: the newest pending value of a key is found here,
+//! A shard has two: the *forming* one takes what arrives, the *writing* one is in flight. Each is also an overlay: the newest pending value of a key is found here,
 //! so that conditional updates see it and plain reads know to wait. Nothing is copied for that: an
 //! overlay slot points into the encoded batch.
 
@@ -35,7 +34,7 @@ struct PendingClear {
     version: Version,
 }
 
-/// What a generation knows of a key.
+/// What a log write knows of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pending<'a> {
     /// Nothing.
@@ -48,7 +47,7 @@ pub(super) enum Pending<'a> {
 
 /// Writes that share a log write. See the module's text.
 #[derive(Debug, Default)]
-pub(super) struct Generation {
+pub(super) struct LogWrite {
     /// One batch per place; those of `touched` are not empty.
     batches: Vec<BatchBuilder>,
     touched: Vec<Place>,
@@ -58,8 +57,9 @@ pub(super) struct Generation {
     clears: Vec<PendingClear>,
     answers: Vec<PendingAnswer>,
     answer_bytes: usize,
-    /// No deadline of an answer that is to be looked at is earlier.
+    /// No deadline of an answer that is to be looked at is earlier; and when they may be looked at next.
     due_us: u64,
+    rest_until_us: u64,
     bytes: usize,
     ops: usize,
     /// Memory of empty batches, and the most that there is to be, bytes.
@@ -67,12 +67,12 @@ pub(super) struct Generation {
     kept_max: usize,
 }
 
-impl Generation {
+impl LogWrite {
     /// One for so many places, which keeps so many bytes of memory where it is empty.
-    pub fn new(places: usize, kept_max: usize) -> Generation {
+    pub fn new(places: usize, kept_max: usize) -> LogWrite {
         let batches: Vec<_> = (0..places).map(|_| BatchBuilder::new(0)).collect();
         let kept = batches.iter().map(BatchBuilder::memory_bytes).sum();
-        Generation { batches, kept, kept_max, due_us: NO_DEADLINE, ..Generation::default() }
+        LogWrite { batches, kept, kept_max, due_us: NO_DEADLINE, ..LogWrite::default() }
     }
 
     /// Whether nothing is to be logged.
@@ -100,10 +100,10 @@ impl Generation {
         self.answer_bytes
     }
 
-    /// Keeps an answer until the generation is applied.
+    /// Keeps an answer until the log write is applied.
     pub fn push_answer(&mut self, answer: PendingAnswer) {
         self.answer_bytes += answer.bytes();
-        self.due_us = self.due_us.min(answer.deadline_us);
+        self.due_us = self.due_us.min(answer.deadline_us.max(self.rest_until_us));
         self.answers.push(answer);
     }
 
@@ -125,7 +125,8 @@ impl Generation {
         self.answer_bytes -= bytes;
         // Where many wait, each for its own deadline, they aren't looked at for each.
         let rest_us = LOOK_US + self.answers.len() as u64 / ANSWERS_PER_US;
-        self.due_us = next_us.max(now_us + rest_us);
+        self.rest_until_us = now_us + rest_us;
+        self.due_us = next_us.max(self.rest_until_us);
         if self.answers.is_empty() {
             self.due_us = NO_DEADLINE;
         }
@@ -150,7 +151,7 @@ impl Generation {
         self.touched.iter().map(|&place| (place, self.batches[place].bytes()))
     }
 
-    /// As [`Generation::batches`], with the terms and indexes that they were given as entries.
+    /// As [`LogWrite::batches`], with the terms and indexes that they were given as entries.
     pub fn entries(&self) -> impl Iterator<Item = (Place, (u64, u64), &[u8])> {
         let batches = self.batches();
         batches.zip(&self.positions).map(|((place, payload), &position)| (place, position, payload))
@@ -164,7 +165,7 @@ impl Generation {
         }
     }
 
-    /// Adds a value. `key` is the stored key, `hash` its hash; `overlay` makes it visible to [`Generation::pending`].
+    /// Adds a value. `key` is the stored key, `hash` its hash; `overlay` makes it visible to [`LogWrite::pending`].
     pub fn put(&mut self, write: Write<'_>, version: Version, expiry: Expiry, value: &[u8]) {
         let offset = self.begin(&write);
         let keyspace = write.keyspace();
@@ -219,9 +220,9 @@ impl Generation {
         let slot = Slot {
             hash: write.hash,
             place: write.place as u32,
-            offset: u32::try_from(offset).expect("a commit gathers at most 24 MiB beside one value"),
+            offset: u32::try_from(offset).expect("a log write gathers at most 24 MiB beside one value"),
         };
-        let Generation { overlay, batches, .. } = self;
+        let LogWrite { overlay, batches, .. } = self;
         let entry = overlay.entry(
             write.hash,
             |other| is_key(batches, other, write.place, write.hash, write.key),
@@ -252,7 +253,7 @@ impl Generation {
         Pending::Value(Value { bytes: op.value, version: op.version, expiry: op.expiry })
     }
 
-    /// Empties it, and keeps as much memory as usual commits need.
+    /// Empties it, and keeps as much memory as usual log writes need.
     pub fn reset(&mut self) {
         for &place in &self.touched {
             let batch = &mut self.batches[place];
@@ -268,11 +269,11 @@ impl Generation {
         self.overlay.shrink_to(KEPT_SLOTS, |slot| slot.hash);
         self.clears.clear();
         (self.bytes, self.ops) = (0, 0);
-        debug_assert!(self.answers.is_empty(), "answers leave before a generation is used again");
+        debug_assert!(self.answers.is_empty(), "answers leave before a log write is used again");
     }
 }
 
-/// What a write to a generation is about.
+/// What a write to a log write is about.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Write<'a> {
     pub place: Place,
