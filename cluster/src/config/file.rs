@@ -48,6 +48,7 @@ fn wanted(key: &str) -> &'static str {
     match key {
         "insecure" => "true or false",
         "shards" | "partitions" | "connections-max" | "drain-timeout" => "a number",
+        "request-timeout" => "a number of seconds or a string such as \"500ms\"",
         "memory" | "value-max" => "a number of bytes or a string such as \"512MB\"",
         "cpus" => "a string such as \"0-3,8\", or a list of numbers",
         "join" => "a string or a list of strings",
@@ -61,7 +62,7 @@ fn fits(key: &str, value: &DeValue<'_>) -> bool {
         DeValue::String(_) => true,
         DeValue::Integer(_) => {
             let numbers = ["shards", "partitions", "connections-max", "drain-timeout"];
-            numbers.contains(&key) || matches!(key, "memory" | "value-max" | "cpus")
+            numbers.contains(&key) || matches!(key, "memory" | "value-max" | "cpus" | "request-timeout")
         }
         DeValue::Boolean(_) => key == "insecure",
         DeValue::Array(items) => {

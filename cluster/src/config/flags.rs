@@ -83,7 +83,7 @@ pub struct Flags {
     /// How long clients have to take their answers when kvd stops [default: 10]
     #[arg(long, env = "PINION_DRAIN_TIMEOUT", value_name = "SECONDS")]
     pub drain_timeout: Option<String>,
-    /// How long a request has until it is ended, if its client doesn't say: 500ms, 10s, 2m [default: 10s]
+    /// How long a request has until it is ended, from 10ms to 1h; a client may say less [default: 10s]
     #[arg(long, env = "PINION_REQUEST_TIMEOUT", value_name = "DUR")]
     pub request_timeout: Option<String>,
     /// After a start in another boot that was refused because the clock shows over 24 hours more: they passed, or didn't

@@ -117,7 +117,7 @@ pub struct Config {
     pub connections_max: usize,
     /// How long a node that stops waits until its clients have taken their answers.
     pub drain_timeout: Duration,
-    /// How long a request has until it is ended, if its client doesn't say.
+    /// How long a request has until it is ended, if its client doesn't say less.
     pub request_timeout: Duration,
     /// What to make of a wall clock that shows over 24 hours more than the store, in another boot.
     pub time_jump: TimeJump,
@@ -223,15 +223,16 @@ impl Config {
         reader.set("drain-timeout", &mut config.drain_timeout, |text| {
             number(text, 0, DRAIN_TIMEOUT_MAX_S).map(|seconds| Duration::from_secs(seconds as u64))
         })?;
-        reader.set(
-            "request-timeout",
-            &mut config.request_timeout,
-            |text| match humantime::parse_duration(text) {
+        reader.set("request-timeout", &mut config.request_timeout, |text| {
+            let seconds = text.parse().map(Duration::from_secs);
+            match seconds.or_else(|_| humantime::parse_duration(text)) {
                 Ok(time) if REQUEST_TIMEOUTS.contains(&time) => Ok(time),
                 Ok(_) => Err(format!("{text} isn't from 10ms to 1h")),
-                Err(_) => Err(format!("{text:?} is no duration; write it like 500ms, 10s or 2m")),
-            },
-        )?;
+                Err(_) => {
+                    Err(format!("{text:?} is no duration; write one from 10ms to 1h, like 500ms, 10s or 2m"))
+                }
+            }
+        })?;
         reader.set("accept-time-jump", &mut config.time_jump, |text| match text {
             "follow" => Ok(TimeJump::Follow),
             "ignore" => Ok(TimeJump::Ignore),

@@ -106,3 +106,17 @@ fn flags_come_before_the_environment() {
     assert!(!parsed.check);
     assert!(flags::parse(["kvd", "--nonsense"].map(Into::into)).is_err());
 }
+
+#[test]
+fn a_time_for_requests_is_a_duration_or_seconds_within_bounds() {
+    for (text, ms) in
+        [("10ms", 10), ("500ms", 500), ("3s", 3_000), ("2m", 120_000), ("7", 7_000), ("1h", 3_600_000)]
+    {
+        let config = Config::from_layers(&[layer(&[("request-timeout", text)])]).unwrap();
+        assert_eq!(config.request_timeout, Duration::from_millis(ms), "{text}");
+    }
+    for text in ["0", "9ms", "2h", "abc", "", "5 parsecs"] {
+        let refused = refusal(&[("request-timeout", text)]);
+        assert!(refused.contains("--request-timeout") && refused.contains("10ms to 1h"), "{refused}");
+    }
+}

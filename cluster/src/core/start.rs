@@ -119,7 +119,14 @@ impl OpenCore {
         // The reactor has its own handles: with ours open, a drained node would go on listening.
         drop(setup.listeners);
         let hub = Hub::new(me, setup.node, setup.port, now, shard.clocks());
-        let state = CoreState { shard, hub, events: setup.events, phase: Phase::Serving, failure: None };
+        let state = CoreState {
+            shard,
+            hub,
+            events: setup.events,
+            phase: Phase::Serving,
+            failure: None,
+            told_overdue: (0, 0),
+        };
         let mut core = Core {
             state,
             driver,

@@ -26,6 +26,9 @@ use std::cmp::Reverse;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+/// Requests that were ended are told of so often at most, microseconds.
+const TELL_OVERDUE_US: u64 = 10_000_000;
+
 /// How soon requests of a core that doesn't keep up with its answers are looked at again.
 const MAIL_POLL: Duration = Duration::from_millis(1);
 
@@ -41,6 +44,8 @@ pub struct CoreState {
     pub phase: Phase,
     /// Why it ended, if not because it was told to.
     pub failure: Option<String>,
+    /// How many requests were ended when that was told last, and until when it isn't again, by the monotonic clock.
+    pub told_overdue: (u64, u64),
 }
 
 impl CoreState {
@@ -188,6 +193,7 @@ impl CoreState {
         self.hub.relieve(io);
         self.drive(io, performer);
         self.tell_of_writes();
+        self.tell_of_overdue();
         if performer.is_dead() {
             // Nothing would be flushed any more: better none than half a core.
             self.failure = Some("its background thread ended; see the lines before".to_owned());
@@ -213,6 +219,21 @@ impl CoreState {
             Some(trouble) => tracing::error!("shard {me} takes no writes: {reason} ({trouble})"),
             None => tracing::error!("shard {me} takes no writes: {reason}"),
         }
+    }
+
+    /// Logs how many requests were ended because their time was over, now and then.
+    fn tell_of_overdue(&mut self) {
+        let now_us = self.hub.now.mono_us;
+        let ended = self.shard.timed_out() + self.hub.stats.timed_out;
+        let (told, until_us) = self.told_overdue;
+        if ended == told || now_us < until_us {
+            return;
+        }
+        self.told_overdue = (ended, now_us + TELL_OVERDUE_US);
+        let (me, more) = (self.hub.me, ended - told);
+        tracing::warn!(
+            "kvd-core-{me}: {more} requests were ended because their time was over (--request-timeout)"
+        );
     }
 
     /// Closes the shard's batch and starts what it asks for.

@@ -28,7 +28,7 @@ pub fn unsure(unsure: &Unsure<'_>) -> (ErrorCode, String) {
 }
 
 /// What a request was ended for at its deadline.
-const TIMED_OUT: &str = "its shard had no answer within the time for the request (--request-timeout, or less if the client said so)";
+const TIMED_OUT: &str = "no answer from the key's shard within the time for a request (--request-timeout, or less if the client said so)";
 
 /// What is said behind that, where it is so.
 pub const NOTHING_DONE: &str = "; nothing was done: try again";

@@ -110,6 +110,7 @@ impl Node {
                     events: Events::new(sender.clone()),
                     phase: Phase::Serving,
                     failure: None,
+                    told_overdue: (0, 0),
                 },
                 net: Net::new(options.net),
                 work: Work::starting_at(started_us),

@@ -168,6 +168,11 @@ impl Shard {
         times.into_iter().flatten().min()
     }
 
+    /// Requests ended at their deadline.
+    pub fn timed_out(&self) -> u64 {
+        self.counters.timed_out
+    }
+
     /// Records of the log that opening replayed, and their bytes.
     pub fn replayed(&self) -> (u64, u64) {
         (self.counters.replayed_records, self.counters.replayed_bytes)

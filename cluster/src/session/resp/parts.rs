@@ -163,7 +163,10 @@ mod tests {
         let unsure = Answer::Unknown(Unsure::TimedOut);
         for sum in [Sum::AllDone, Sum::Existed] {
             let none = replied(sum, [late, late]);
-            assert!(none.starts_with("-TIMED_OUT its shard") && none.contains("nothing was done"), "{none}");
+            assert!(
+                none.starts_with("-TIMED_OUT no answer from") && none.contains("nothing was done"),
+                "{none}"
+            );
             for answers in [[done, late], [late, done], [late, unsure], [unsure, late], [done, unsure]] {
                 let some = replied(sum, answers);
                 let is_unknown = some.starts_with("-TIMED_OUT outcome unknown: ");

@@ -137,6 +137,9 @@ impl Long {
         let (done, all) = (self.done.saturating_sub(RUN_ARGS_MAX), self.done + self.args);
         let is_write = matches!(self.kind, Kind::Many(sum) if !sum.is_by_key());
         let error = if is_write { partly(error) } else { error.to_owned() };
+        if done == 0 {
+            return format!("{error} (of {all} arguments some of the first {RUN_ARGS_MAX} may be done)");
+        }
         format!(
             "{error} (of {all} arguments the first {done} are done, of the next {RUN_ARGS_MAX} some may be)"
         )
