@@ -10,6 +10,7 @@ pub mod aligned;
 pub mod clock;
 pub mod dir;
 pub mod drive;
+pub mod due;
 pub mod error;
 pub mod fields;
 pub mod group;

@@ -12,6 +12,7 @@ use super::message::{self, Envelope};
 use super::owners::Owner;
 use crate::mesh::Port;
 use crate::session::listing::Slice;
+use pinion_engine::due::Due;
 use pinion_engine::key::Partition;
 use pinion_engine::shard::request::{Answer, NO_DEADLINE, Op, Request, Ticket};
 use pinion_net::reactor::ConnId;
@@ -101,9 +102,8 @@ pub struct Forwards {
     sent: Vec<Option<Sent>>,
     free: Vec<u32>,
     backlogs: Vec<VecDeque<Delayed>>,
-    /// No deadline that is to be looked at is earlier; and when they may be looked at next.
-    due_us: u64,
-    rest_until_us: u64,
+    /// Of what is sent and what waits.
+    due: Due,
     /// Connections that wait for a credit of each core.
     waiting: Vec<Vec<ConnId>>,
     /// Requests ever sent.
@@ -118,8 +118,7 @@ impl Forwards {
             sent: Vec::new(),
             free: Vec::new(),
             backlogs: (0..cores).map(|_| VecDeque::new()).collect(),
-            due_us: NO_DEADLINE,
-            rest_until_us: 0,
+            due: Due::default(),
             waiting: vec![Vec::new(); cores],
             count: 0,
         }
@@ -190,7 +189,7 @@ impl Forwards {
         encode: impl FnOnce(&mut Vec<u8>, Envelope),
     ) -> bool {
         self.count += 1;
-        self.due_us = self.due_us.min(parcel.deadline_us.max(self.rest_until_us));
+        self.due.note(parcel.deadline_us);
         if self.has_room(core) {
             let slot = self.take_slot();
             let bytes = self.port.request(core, |batch| encode(batch, parcel.envelope(slot as u64)));
@@ -249,7 +248,7 @@ impl Forwards {
     /// Takes out what is in the backlog and whose time is over, and ends what was sent and should have been answered for some time.
     pub fn take_overdue(&mut self, now_us: u64) -> Vec<Overdue> {
         let mut overdue = Vec::new();
-        if self.due_us >= now_us {
+        if !self.due.is_over(now_us) {
             return overdue;
         }
         let mut next_us = NO_DEADLINE;
@@ -287,14 +286,14 @@ impl Forwards {
                 next_us = next_us.min(due_us);
             }
         }
-        self.rest_until_us = now_us + LOOK_US;
-        self.due_us = next_us.max(self.rest_until_us);
+        self.due.looked(next_us, now_us, LOOK_US);
         overdue
     }
 
     /// When there may be something overdue.
     pub fn due_us(&self) -> Option<u64> {
-        (self.due_us != NO_DEADLINE).then(|| self.due_us.saturating_add(1))
+        let at_us = self.due.at_us();
+        (at_us != NO_DEADLINE).then(|| at_us.saturating_add(1))
     }
 
     /// The connections that waited for a credit of `core`, if there is one now.

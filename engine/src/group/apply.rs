@@ -5,6 +5,7 @@
 
 use super::Group;
 use crate::key::{Entry, Expiry, Kind, Prefix, RangeTombstone, Stamp, Version};
+use crate::log::Record;
 use crate::log::batch::{Batch, BatchOp};
 use crate::memtable::Memtable;
 
@@ -52,6 +53,21 @@ pub fn apply<W>(
     }
     group.applied(index, newest);
     Ok(expires)
+}
+
+/// Applies an entry that is read from the log again, unless it is in tables already: it must be what its group goes on with.
+pub fn replay_entry<W>(
+    group: &mut Group<W>,
+    record: &Record<'_>,
+    target: &mut impl Target,
+) -> Result<bool, String> {
+    if record.index <= group.applied_index() {
+        return Ok(false);
+    }
+    record.check_follows(group.applied_index())?;
+    group.accept(record.term, record.index).map_err(|error| error.to_string())?;
+    group.persist(record.term, record.index);
+    apply(group, record.index, record.payload, target)
 }
 
 /// The stored keys that a deletion of a range is about: from its key to its value, which is empty for the end of the keyspace.

@@ -233,8 +233,7 @@ impl<W> Group<W> {
     }
 
     /// A log write is done that carried the entries of a term up to this one. It may have been overtaken: what another term has
-    /// put in their place isn't persisted by it.
-    /// So: whether the entry still has its place.
+    /// put in their place isn't persisted by it. Says whether the entry still has its place.
     pub fn persist(&mut self, term: u64, index: u64) -> bool {
         let has_its_place = index <= self.appended && self.term_at(index) == term;
         if has_its_place {

@@ -3,7 +3,7 @@
 //! The queue is also an overlay: the newest pending state of a key is found in it, so that conditional updates see it and
 //! reads know to wait. Nothing is copied for that: a slot points into an entry's encoded batch.
 
-use crate::key::{Incarnation, Kind, Partition, Prefix, Version, user_key};
+use crate::key::{Incarnation, Kind, Partition, Prefix, user_key};
 use crate::log::batch::{Batch, BatchOp, op_at};
 use crate::table::key_hash;
 use hashbrown::HashTable;
@@ -97,13 +97,6 @@ impl<W> Queue<W> {
         let own = self.overlay.find(hash, |slot| self.is_of(slot, hash, key)).map(|slot| self.op(slot));
         let ranges = self.ranges.iter().map(|slot| self.op(slot)).filter(|op| self.covers(op, key));
         ranges.chain(own).max_by_key(|op| op.version)
-    }
-
-    /// The newest version among the entries that wait.
-    pub fn newest_version(&self) -> Version {
-        let ops =
-            self.entries.back().and_then(|entry| Batch::parse(&entry.payload).ok()).map(|batch| batch.ops());
-        ops.into_iter().flatten().flatten().map(|op| op.version).max().unwrap_or_default()
     }
 
     /// Adds an entry behind those that wait.

@@ -4,7 +4,7 @@ use super::merge::Merge;
 use crate::clock::ClockStamp;
 use crate::dir::Dir;
 use crate::group::Group;
-use crate::group::apply::apply;
+use crate::group::apply::{apply, replay_entry};
 use crate::key::RangeTombstone;
 use crate::log::{LogPosition, Record, RecordKind, Remains, Replayed};
 use crate::log::{clock_behind, read_remains, replay};
@@ -138,25 +138,19 @@ impl Unflushed {
     fn apply(&mut self, record: Record<'_>, order: Order) -> Result<(), String> {
         self.clock = clock_behind(self.clock, &record)?;
         match record.kind {
-            RecordKind::Entry | RecordKind::Clock => {}
+            RecordKind::Entry => {}
+            RecordKind::Clock => return Ok(()),
             RecordKind::HardState | RecordKind::Copy => {
                 self.is_replicated = true;
                 return Ok(());
             }
         }
-        if record.kind != RecordKind::Entry {
-            return Ok(());
-        }
         let group = self.groups.entry(record.group).or_insert_with(|| Group::new(record.group));
-        if order == Order::Checked {
-            if record.index <= group.applied_index() {
-                return Ok(());
-            }
-            record.check_follows(group.applied_index())?;
-            group.accept(record.term, record.index).map_err(|error| error.to_string())?;
-            group.persist(record.term, record.index);
-        }
-        apply(group, record.index, record.payload, &mut self.memtable).map(drop)
+        let applied = match order {
+            Order::Checked => replay_entry(group, &record, &mut self.memtable),
+            Order::Unknown => apply(group, record.index, record.payload, &mut self.memtable),
+        };
+        applied.map(drop)
     }
 }
 

@@ -5,7 +5,7 @@
 
 use super::options::Budgets;
 use super::pending::PendingAnswer;
-use super::request::NO_DEADLINE;
+use crate::due::Due;
 use crate::group::Group;
 use crate::group::groups::Place;
 use crate::group::queue::Entry;
@@ -13,21 +13,14 @@ use crate::log::{BatchOp, LogPosition};
 use std::collections::{BTreeMap, VecDeque};
 
 /// The groups whose entries wait.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Held {
     /// For each entry its index, and where the log write began that carried it.
     groups: BTreeMap<Place, VecDeque<(u64, LogPosition)>>,
     /// Bytes of all of them.
     bytes: usize,
-    /// No deadline of an answer that is to be looked at is earlier; and when they may be looked at next.
-    pub due_us: u64,
-    pub rest_until_us: u64,
-}
-
-impl Default for Held {
-    fn default() -> Held {
-        Held { groups: BTreeMap::new(), bytes: 0, due_us: NO_DEADLINE, rest_until_us: 0 }
-    }
+    /// Of those who wait.
+    pub due: Due,
 }
 
 impl Held {
@@ -43,11 +36,6 @@ impl Held {
         self.groups.entry(place).or_default().push_back((index, began));
         self.bytes += payload.len();
         group.hold(Entry { term, index, payload: payload.into(), waiting: Vec::new() });
-    }
-
-    /// Somebody waits until then.
-    pub fn note_due(&mut self, deadline_us: u64) {
-        self.due_us = self.due_us.min(deadline_us.max(self.rest_until_us));
     }
 
     /// Entries of a group up to this one wait no longer; nor does the log keep anything for them.

@@ -5,7 +5,8 @@
 //! overlay slot points into the encoded batch.
 
 use super::pending::{PendingAnswer, end_overdue};
-use super::request::{Answers, NO_DEADLINE, Value};
+use super::request::{Answers, Value};
+use crate::due::Due;
 use crate::group::groups::Place;
 use crate::key::{Expiry, Keyspace, Kind, Version, user_key};
 use crate::log::batch::{BatchBuilder, BatchOp};
@@ -57,9 +58,8 @@ pub(super) struct LogWrite {
     clears: Vec<PendingClear>,
     answers: Vec<PendingAnswer>,
     answer_bytes: usize,
-    /// No deadline of an answer that is to be looked at is earlier; and when they may be looked at next.
-    due_us: u64,
-    rest_until_us: u64,
+    /// Of the answers.
+    due: Due,
     bytes: usize,
     ops: usize,
     /// Memory of empty batches, and the most that there is to be, bytes.
@@ -72,7 +72,7 @@ impl LogWrite {
     pub fn new(places: usize, kept_max: usize) -> LogWrite {
         let batches: Vec<_> = (0..places).map(|_| BatchBuilder::new(0)).collect();
         let kept = batches.iter().map(BatchBuilder::memory_bytes).sum();
-        LogWrite { batches, kept, kept_max, due_us: NO_DEADLINE, ..LogWrite::default() }
+        LogWrite { batches, kept, kept_max, ..LogWrite::default() }
     }
 
     /// Whether nothing is to be logged.
@@ -103,18 +103,18 @@ impl LogWrite {
     /// Keeps an answer until the log write is applied.
     pub fn push_answer(&mut self, answer: PendingAnswer) {
         self.answer_bytes += answer.bytes();
-        self.due_us = self.due_us.min(answer.deadline_us.max(self.rest_until_us));
+        self.due.note(answer.deadline_us);
         self.answers.push(answer);
     }
 
-    /// When the next deadline of an answer passes, or later if it was looked at just now; [`NO_DEADLINE`] if none does.
+    /// As [`Due::at_us`], of the answers.
     pub fn due_us(&self) -> u64 {
-        self.due_us
+        self.due.at_us()
     }
 
     /// Ends the requests whose deadline has passed; how many.
     pub fn end_overdue(&mut self, now_us: u64, out: &mut impl Answers) -> u64 {
-        if self.due_us >= now_us {
+        if !self.due.is_over(now_us) {
             return 0;
         }
         let (mut ended, mut bytes) = (0, 0);
@@ -125,17 +125,14 @@ impl LogWrite {
         self.answer_bytes -= bytes;
         // Where many wait, each for its own deadline, they aren't looked at for each.
         let rest_us = LOOK_US + self.answers.len() as u64 / ANSWERS_PER_US;
-        self.rest_until_us = now_us + rest_us;
-        self.due_us = next_us.max(self.rest_until_us);
-        if self.answers.is_empty() {
-            self.due_us = NO_DEADLINE;
-        }
+        self.due.looked(next_us, now_us, rest_us);
         ended
     }
 
     /// Takes the answers out, in their order.
     pub fn take_answers(&mut self) -> Vec<PendingAnswer> {
-        (self.answer_bytes, self.due_us) = (0, NO_DEADLINE);
+        self.answer_bytes = 0;
+        self.due.forget();
         std::mem::take(&mut self.answers)
     }
 
@@ -273,7 +270,7 @@ impl LogWrite {
     }
 }
 
-/// What a write to a log write is about.
+/// What a write is about that joins a log write.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Write<'a> {
     pub place: Place,

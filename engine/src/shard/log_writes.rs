@@ -16,7 +16,7 @@ use smallvec::SmallVec;
 /// While keys expire, the log learns the time at least this often.
 pub(super) const CLOCK_INTERVAL_US: u64 = 1_000_000;
 
-/// Under `none` nobody waits for the log: it is written when what is formed it has so many bytes, or is so old.
+/// Under `none` nobody waits for the log: it is written when it has so many bytes, or is so old.
 const LAZY_BYTES: usize = 64 << 10;
 const LAZY_US: u64 = 2_000;
 
@@ -24,7 +24,7 @@ const LAZY_US: u64 = 2_000;
 const LONG_BYTES: usize = 2 << 20;
 
 impl Shard {
-    /// Turns the forming log write into one log write, if none is in flight.
+    /// Begins the forming log write, if none is in flight.
     pub(super) fn start_log_write(&mut self) {
         if self.log.is_failed() {
             return;
@@ -188,9 +188,7 @@ impl Shard {
                 self.groups[place].applied(index, Version(0));
                 continue;
             }
-            self.copied_bytes += payload.len();
-            let applied = apply(&mut self.groups[place], index, payload, &mut self.sources);
-            self.holds_expiring |= applied.expect("an entry that was encoded here decodes");
+            self.apply_entry(place, index, payload);
         }
         self.writing = writing;
         let mut answers = self.writing.take_answers();
@@ -199,7 +197,7 @@ impl Shard {
                 _ if overtaken.contains(&answer.place) => self.answer_overtaken(answer, out),
                 None => self.answer_pending(answer, out),
                 Some(queue) => {
-                    self.held.note_due(answer.deadline_us);
+                    self.held.due.note(answer.deadline_us);
                     queue.wait(answer);
                 }
             }
@@ -207,6 +205,13 @@ impl Shard {
         self.writing.reuse_answers(answers);
         self.writing.reset();
         self.freeze_if_full();
+    }
+
+    /// Applies an entry that is committed.
+    pub(super) fn apply_entry(&mut self, place: Place, index: u64, payload: &[u8]) {
+        self.copied_bytes += payload.len();
+        let applied = apply(&mut self.groups[place], index, payload, &mut self.sources);
+        self.holds_expiring |= applied.expect("an entry that was encoded here decodes");
     }
 
     /// A log write failed: its writes may or may not be there. The shard takes no more until that is settled.

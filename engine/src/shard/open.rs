@@ -16,7 +16,7 @@ use super::{KeptReads, KeyLines, ParkedRequests, Shard};
 use crate::clock::{ClockStamp, Now};
 use crate::dir::Dir;
 use crate::error::Error;
-use crate::group::apply::apply;
+use crate::group::apply::replay_entry;
 use crate::group::groups::Groups;
 use crate::io::FileName;
 use crate::log::{LogOptions, LogPosition, Record, RecordKind, clock_behind};
@@ -197,14 +197,8 @@ impl Replay {
             }
         }
         let place = self.groups.place(record.group).ok_or_else(|| foreign(record.group))?;
-        let group = &mut self.groups[place];
-        if record.index <= group.applied_index() {
-            return Ok(());
-        }
-        record.check_follows(group.applied_index()).map_err(bad)?;
-        group.accept(record.term, record.index).map_err(|error| bad(error.to_string()))?;
-        group.persist(record.term, record.index);
-        self.holds_expiring |= apply(group, record.index, record.payload, &mut self.sources).map_err(bad)?;
+        let expires = replay_entry(&mut self.groups[place], &record, &mut self.sources);
+        self.holds_expiring |= expires.map_err(bad)?;
         Ok(())
     }
 }

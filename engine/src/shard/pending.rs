@@ -28,11 +28,11 @@ pub(super) enum Says {
     },
     Integer(i64),
     Refused(Refusal<'static>),
-    /// What keys hold that have a write in this log write.
+    /// What keys hold that are pending.
     Read(Box<PendingRead>),
 }
 
-/// A read of keys that have a write in a log write.
+/// A read of keys that are pending.
 #[derive(Debug)]
 pub(super) struct PendingRead {
     pub keys: Box<[Box<[u8]>]>,

@@ -3,7 +3,6 @@
 use super::pending::{AnswerKind, PendingAnswer, end_overdue};
 use super::request::{Answer, Answers, NO_DEADLINE, Refusal, Unsure};
 use super::{Shard, Since};
-use crate::group::apply::apply;
 use crate::group::groups::Place;
 use crate::group::queue::Entry;
 use crate::log::LogPosition;
@@ -27,7 +26,7 @@ impl Shard {
             Since::Writing => self.writing.push_answer(answer),
             Since::Held | Since::Applied => {
                 debug_assert!(self.groups[answer.place].queue().is_some(), "it waits for something");
-                self.held.note_due(answer.deadline_us);
+                self.held.due.note(answer.deadline_us);
                 if let Some(queue) = self.groups[answer.place].queue_mut() {
                     queue.wait(answer);
                 }
@@ -49,9 +48,7 @@ impl Shard {
     pub fn apply_held(&mut self, place: Place, out: &mut impl Answers) {
         while let Some(Entry { index, payload, waiting, .. }) = self.groups[place].take_applicable() {
             self.held.let_go(place, index, payload.len());
-            self.copied_bytes += payload.len();
-            let applied = apply(&mut self.groups[place], index, &payload, &mut self.sources);
-            self.holds_expiring |= applied.expect("an entry that was encoded here decodes");
+            self.apply_entry(place, index, &payload);
             waiting.into_iter().for_each(|answer| self.answer_pending(answer, out));
         }
         self.freeze_if_full();
@@ -59,7 +56,7 @@ impl Shard {
 
     /// Ends the requests whose deadline has passed; how many.
     pub(super) fn end_overdue_held(&mut self, now_us: u64, out: &mut impl Answers) -> u64 {
-        if self.held.due_us >= now_us {
+        if !self.held.due.is_over(now_us) {
             return 0;
         }
         let (mut ended, mut next_us) = (0, NO_DEADLINE);
@@ -69,8 +66,7 @@ impl Shard {
                 next_us = next_us.min(end_overdue(waiting, now_us, out, |_| ended += 1));
             });
         }
-        self.held.rest_until_us = now_us + LOOK_US;
-        self.held.due_us = next_us.max(self.held.rest_until_us);
+        self.held.due.looked(next_us, now_us, LOOK_US);
         ended
     }
 }

@@ -171,19 +171,23 @@ impl Link {
     }
 
     /// Sends a request, waiting for connection and room; answers the wait for its response.
-    pub(super) async fn send(&self, command: Command<'_>, terms: CallOptions) -> Result<Waiting<'_>, Error> {
+    pub(super) async fn send(
+        &self,
+        command: Command<'_>,
+        call_options: CallOptions,
+    ) -> Result<Waiting<'_>, Error> {
         loop {
-            if let Some(waiting) = self.try_send(command, terms)? {
+            if let Some(waiting) = self.try_send(command, call_options)? {
                 return Ok(waiting);
             }
             let room = self.room.notified();
             self.lock().wants_room = true;
-            if let Some(waiting) = self.try_send(command, terms)? {
+            if let Some(waiting) = self.try_send(command, call_options)? {
                 return Ok(waiting);
             }
             if !matches!(*self.phase.borrow(), Phase::Up) {
-                self.until_up(terms.deadline).await?;
-            } else if tokio::time::timeout_at(terms.deadline, room).await.is_err() {
+                self.until_up(call_options.deadline).await?;
+            } else if tokio::time::timeout_at(call_options.deadline, room).await.is_err() {
                 let text = format!("{} takes no more requests for now", self.address());
                 return Err(Error::TimedOut { text });
             }
@@ -191,9 +195,13 @@ impl Link {
     }
 
     /// Sends a request if there is a connection and room.
-    fn try_send(&self, command: Command<'_>, terms: CallOptions) -> Result<Option<Waiting<'_>>, Error> {
+    fn try_send(
+        &self,
+        command: Command<'_>,
+        call_options: CallOptions,
+    ) -> Result<Option<Waiting<'_>>, Error> {
         let now = Instant::now();
-        if terms.deadline <= now {
+        if call_options.deadline <= now {
             return Err(Error::TimedOut { text: "the deadline passed before it was sent".to_owned() });
         }
         let mut guard = self.lock();
@@ -202,14 +210,14 @@ impl Link {
         if !state.has_room(&self.options, hello) {
             return Ok(None);
         }
-        let left_ms = terms.deadline.saturating_duration_since(now).as_millis();
+        let left_ms = call_options.deadline.saturating_duration_since(now).as_millis();
         let position = state.output_start + state.output.len() as u64;
         let was_empty = state.output.is_empty();
-        let id = state.pending.insert(terms.deadline, position);
+        let id = state.pending.insert(call_options.deadline, position);
         let request = Request {
             id,
-            level: terms.level,
-            keyspace: terms.keyspace,
+            level: call_options.level,
+            keyspace: call_options.keyspace,
             deadline_ms: u32::try_from(left_ms).unwrap_or(u32::MAX).max(1),
             command,
         };
@@ -218,9 +226,9 @@ impl Link {
             state.pending.forget(id);
             return Err(Error::unsendable(&error));
         }
-        let is_earlier = state.earliest.is_none_or(|earliest| terms.deadline < earliest);
+        let is_earlier = state.earliest.is_none_or(|earliest| call_options.deadline < earliest);
         if is_earlier {
-            state.earliest = Some(terms.deadline);
+            state.earliest = Some(call_options.deadline);
         }
         drop(guard);
         if was_empty {

@@ -14,13 +14,13 @@ use crate::wire::{Command, ErrorCode, Expiry, KeyListBuilder, KeyResult, Limits,
 impl Client {
     /// Asks whether the server is there.
     pub async fn ping(&self) -> Result<(), Error> {
-        let owned = self.call(None, Command::Ping { payload: b"" }, self.terms()).await?;
+        let owned = self.call(None, Command::Ping { payload: b"" }, self.call_options()).await?;
         self.done(&owned)
     }
 
     /// The server's description of itself: JSON.
     pub async fn info(&self) -> Result<String, Error> {
-        let owned = self.call(None, Command::Info, self.terms()).await?;
+        let owned = self.call(None, Command::Info, self.call_options()).await?;
         self.done(&owned)?;
         String::from_utf8(owned.into_value()).map_err(|error| self.nonsense(&error))
     }
@@ -28,7 +28,7 @@ impl Client {
     /// Reads a key.
     pub async fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Value>, Error> {
         let key = key.as_ref();
-        let owned = self.call(Some(key), Command::Get { key }, self.terms()).await?;
+        let owned = self.call(Some(key), Command::Get { key }, self.call_options()).await?;
         let Some(meta) = self.meta(&owned)? else { return Ok(None) };
         let Meta { version, expires_at_ms } = meta;
         Ok(Some(Value { bytes: owned.into_value(), version, expires_at_ms }))
@@ -37,7 +37,7 @@ impl Client {
     /// Reads a key's version and expiry; `None` if it isn't there.
     pub async fn exists(&self, key: impl AsRef<[u8]>) -> Result<Option<Meta>, Error> {
         let key = key.as_ref();
-        let owned = self.call(Some(key), Command::Exists { key }, self.terms()).await?;
+        let owned = self.call(Some(key), Command::Exists { key }, self.call_options()).await?;
         self.meta(&owned)
     }
 
@@ -62,7 +62,7 @@ impl Client {
 
     /// Reads keys that take the same way, in as many requests as their number and their values need.
     async fn get_part(&self, keys: &[&[u8]]) -> Result<Vec<Option<Value>>, Error> {
-        let terms = self.terms();
+        let call_options = self.call_options();
         let bytes_max = self.hello().map_or(Limits::BYTES_MAX, |hello| hello.limits.batch_bytes_max) as usize;
         let mut values = vec![None; keys.len()];
         let mut missing: VecDeque<usize> = (0..keys.len()).collect();
@@ -79,7 +79,7 @@ impl Client {
                 missing.pop_front();
             }
             let command = Command::MultiGet { keys: list.list() };
-            let owned = self.call(Some(keys[first]), command, terms).await?;
+            let owned = self.call(Some(keys[first]), command, call_options).await?;
             let Reply::Values(results) = self.reply(&owned)? else { return Err(self.nonsense(&UNEXPECTED)) };
             if results.len() != asked.len() {
                 return Err(self.nonsense(&UNEXPECTED));
@@ -117,7 +117,7 @@ impl Client {
         let (key, value) = (key.as_ref(), value.as_ref());
         let Put { expiry, condition, want_old } = put;
         let command = Command::Put { key, value, expiry, condition, want_old };
-        let owned = self.call(Some(key), command, self.terms()).await?;
+        let owned = self.call(Some(key), command, self.call_options()).await?;
         self.written(&owned)
     }
 
@@ -135,14 +135,14 @@ impl Client {
         let key = key.as_ref();
         let Delete { condition, want_old } = delete;
         let command = Command::Delete { key, condition, want_old, want_existed: true };
-        let owned = self.call(Some(key), command, self.terms()).await?;
+        let owned = self.call(Some(key), command, self.call_options()).await?;
         self.written(&owned)
     }
 
     /// Adds to a decimal integer, which is 0 where there is no key; answers the sum.
     pub async fn increment(&self, key: impl AsRef<[u8]>, by: i64) -> Result<i64, Error> {
         let key = key.as_ref();
-        let owned = self.call(Some(key), Command::Increment { key, by }, self.terms()).await?;
+        let owned = self.call(Some(key), Command::Increment { key, by }, self.call_options()).await?;
         match self.reply(&owned)? {
             Reply::Integer(sum) => Ok(sum),
             _ => Err(self.unexpected_write()),
@@ -153,7 +153,7 @@ impl Client {
     /// that a key doesn't have changes nothing and is no failure.
     pub async fn expire(&self, key: impl AsRef<[u8]>, expiry: Expiry) -> Result<bool, Error> {
         let key = key.as_ref();
-        let owned = self.call(Some(key), Command::Expire { key, expiry }, self.terms()).await?;
+        let owned = self.call(Some(key), Command::Expire { key, expiry }, self.call_options()).await?;
         match self.reply(&owned)? {
             Reply::Done | Reply::NotMet { .. } => Ok(true),
             Reply::NotFound => Ok(false),
@@ -190,7 +190,7 @@ impl Client {
         let failed = |error: Error| vec![Err(error); part.places.len()];
         let ops = part.ops.ops();
         let first = ops.iter().next().map(|op| op.key);
-        let owned = match self.call(first, Command::Batch { ops }, self.terms()).await {
+        let owned = match self.call(first, Command::Batch { ops }, self.call_options()).await {
             Ok(owned) => owned,
             Err(error) => return failed(error),
         };
@@ -211,7 +211,7 @@ impl Client {
     pub async fn scan_page(&self, options: &ScanOptions, cursor: &[u8]) -> Result<ScanPage, Error> {
         let (range, limit) = (options.range(), options.page_items);
         let command = Command::Scan(Scan { range, cursor, limit, keys_only: options.keys_only });
-        let owned = self.call(None, command, self.terms()).await?;
+        let owned = self.call(None, command, self.call_options()).await?;
         match self.reply(&owned)? {
             Reply::Page(page) => Ok(ScanPage::of(page)),
             _ => Err(self.nonsense(&UNEXPECTED)),
@@ -220,7 +220,7 @@ impl Client {
 
     /// Counts the keys of a range. Takes time in proportion to them; mind the timeout.
     pub async fn count(&self, options: &ScanOptions) -> Result<u64, Error> {
-        let owned = self.call(None, Command::Count(options.range()), self.terms()).await?;
+        let owned = self.call(None, Command::Count(options.range()), self.call_options()).await?;
         match self.reply(&owned)? {
             Reply::Integer(count) => u64::try_from(count).map_err(|error| self.nonsense(&error)),
             _ => Err(self.nonsense(&UNEXPECTED)),
@@ -229,7 +229,7 @@ impl Client {
 
     /// Removes every key of the keyspace.
     pub async fn clear(&self) -> Result<(), Error> {
-        let owned = self.call(None, Command::Clear, self.terms()).await?;
+        let owned = self.call(None, Command::Clear, self.call_options()).await?;
         match self.reply(&owned)? {
             Reply::Done => Ok(()),
             _ => Err(self.unexpected_write()),

@@ -105,7 +105,7 @@ impl Client {
         self.router.seed.hello()
     }
 
-    fn terms(&self) -> CallOptions {
+    fn call_options(&self) -> CallOptions {
         CallOptions { level: self.level, keyspace: self.keyspace, deadline: Instant::now() + self.timeout }
     }
 
@@ -114,22 +114,22 @@ impl Client {
         &self,
         key: Option<&[u8]>,
         command: Command<'_>,
-        terms: CallOptions,
+        call_options: CallOptions,
     ) -> Result<Owned, Error> {
         let is_read = command.opcode().is_read();
         let mut last_failure = None;
         loop {
             let mut link = match key {
-                Some(key) => self.router.link_for(key, terms.deadline).await,
+                Some(key) => self.router.link_for(key, call_options.deadline).await,
                 None => Arc::clone(&self.router.seed),
             };
             let mut is_seed = Arc::ptr_eq(&link, &self.router.seed);
-            let mut sent = link.send(command, terms).await;
+            let mut sent = link.send(command, call_options).await;
             if !is_seed && matches!(sent, Err(Error::NotConnected { .. })) {
                 drop(sent);
                 link = Arc::clone(&self.router.seed);
                 is_seed = true;
-                sent = link.send(command, terms).await;
+                sent = link.send(command, call_options).await;
             }
             let waiting = match sent {
                 Ok(waiting) => waiting,

@@ -86,7 +86,7 @@ enum Stage {
 #[derive(Debug)]
 struct Slot {
     generation: u32,
-    place: Stage,
+    stage: Stage,
 }
 
 /// The requests in flight on one connection.
@@ -105,16 +105,16 @@ impl Pending {
 
     /// Adds a request whose frame begins at this position of the sent bytes; answers its id.
     pub(super) fn insert(&mut self, deadline: Instant, position: u64) -> u64 {
-        let place = Stage::Waiting { waker: None, deadline, position };
+        let stage = Stage::Waiting { waker: None, deadline, position };
         self.waiting += 1;
         let index = match self.free.pop() {
             Some(index) => {
-                self.slots[index as usize].place = place;
+                self.slots[index as usize].stage = stage;
                 index
             }
             None => {
                 let index = u32::try_from(self.slots.len()).expect("in flight is limited far below 2^32");
-                self.slots.push(Slot { generation: 1, place });
+                self.slots.push(Slot { generation: 1, stage });
                 index
             }
         };
@@ -129,14 +129,14 @@ impl Pending {
     /// Takes what became of a request, or remembers whom to wake.
     pub(super) fn poll(&mut self, id: u64, waker: &Waker) -> Option<Outcome> {
         let slot = self.slot(id)?;
-        if let Stage::Waiting { waker: known, .. } = &mut slot.place {
+        if let Stage::Waiting { waker: known, .. } = &mut slot.stage {
             match known {
                 Some(known) => known.clone_from(waker),
                 None => *known = Some(waker.clone()),
             }
             return None;
         }
-        let Stage::Done(outcome) = std::mem::replace(&mut slot.place, Stage::Free) else { return None };
+        let Stage::Done(outcome) = std::mem::replace(&mut slot.stage, Stage::Free) else { return None };
         self.release(id);
         Some(outcome)
     }
@@ -144,7 +144,7 @@ impl Pending {
     /// Forgets a request that nobody waits for any more.
     pub(super) fn forget(&mut self, id: u64) {
         let Some(slot) = self.slot(id) else { return };
-        if matches!(slot.place, Stage::Waiting { .. }) {
+        if matches!(slot.stage, Stage::Waiting { .. }) {
             self.waiting -= 1;
         }
         self.release(id);
@@ -152,7 +152,7 @@ impl Pending {
 
     fn release(&mut self, id: u64) {
         let Some(slot) = self.slot(id) else { return };
-        slot.place = Stage::Free;
+        slot.stage = Stage::Free;
         slot.generation = slot.generation.wrapping_add(1).max(1);
         self.free.push(id as u32);
     }
@@ -160,9 +160,9 @@ impl Pending {
     /// Hands a response to its request; answers whom to wake.
     pub(super) fn complete(&mut self, id: u64, response: impl FnOnce() -> Owned) -> Option<Waker> {
         let slot = self.slot(id)?;
-        let Stage::Waiting { waker, .. } = &mut slot.place else { return None };
+        let Stage::Waiting { waker, .. } = &mut slot.stage else { return None };
         let waker = waker.take();
-        slot.place = Stage::Done(Ok(response()));
+        slot.stage = Stage::Done(Ok(response()));
         self.waiting -= 1;
         waker
     }
@@ -170,10 +170,10 @@ impl Pending {
     /// Fails all requests that wait: those that begin before `written` may have been executed.
     pub(super) fn fail_all(&mut self, written: u64, error: &Error, wakers: &mut Vec<Waker>) {
         for slot in &mut self.slots {
-            let Stage::Waiting { waker, position, .. } = &mut slot.place else { continue };
+            let Stage::Waiting { waker, position, .. } = &mut slot.stage else { continue };
             wakers.extend(waker.take());
             let failure = Failure::Broken { written: *position < written, error: error.clone() };
-            slot.place = Stage::Done(Err(failure));
+            slot.stage = Stage::Done(Err(failure));
         }
         self.waiting = 0;
     }
@@ -182,13 +182,13 @@ impl Pending {
     pub(super) fn expire(&mut self, now: Instant, wakers: &mut Vec<Waker>) -> Option<Instant> {
         let mut next = None;
         for slot in &mut self.slots {
-            let Stage::Waiting { waker, deadline, .. } = &mut slot.place else { continue };
+            let Stage::Waiting { waker, deadline, .. } = &mut slot.stage else { continue };
             if *deadline > now {
                 next = Some(next.map_or(*deadline, |next: Instant| next.min(*deadline)));
                 continue;
             }
             wakers.extend(waker.take());
-            slot.place = Stage::Done(Err(Failure::TimedOut));
+            slot.stage = Stage::Done(Err(Failure::TimedOut));
             self.waiting -= 1;
         }
         next

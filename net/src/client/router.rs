@@ -173,10 +173,10 @@ impl Router {
     async fn ask_for_map(&self) -> Result<(), Error> {
         let command = Command::Hello(self.options.hello());
         let deadline = Instant::now() + self.options.timeout;
-        let terms = CallOptions { level: Level::Default, keyspace: 0, deadline };
+        let call_options = CallOptions { level: Level::Default, keyspace: 0, deadline };
         let owned = self
             .seed
-            .send(command, terms)
+            .send(command, call_options)
             .await?
             .await
             .map_err(|failure| failure.into_error(true, &self.seed.address()))?;
