@@ -10,9 +10,9 @@ use pinion_engine::io::FileName;
 pub const SEAL: u8 = 1;
 /// Flag of an input: the log is written with O_DIRECT.
 pub const DIRECT: u8 = 2;
-/// Flag of an input: commits are of the generation that their segment's header says.
+/// Flag of an input: parts are of the generation that their segment's header says.
 pub const SAME_GENERATION: u8 = 4;
-/// Flag of an input: the log start lies behind the first commit of the oldest file.
+/// Flag of an input: the log start lies behind the first part of the oldest file.
 pub const LATER_START: u8 = 8;
 /// Flag of an input: the manifest heard of the newest segment.
 pub const HEARD_OF: u8 = 16;
@@ -22,7 +22,7 @@ pub const PREPARED: u8 = 1;
 pub const SEGMENT_BYTES: usize = 4 * BLOCK;
 
 const HEAD: usize = 96;
-const COMMIT_HEADER: usize = 40;
+const PART_HEADER: usize = 40;
 const RECORD_HEADER: usize = 32;
 
 /// The directory that an input stands for.
@@ -75,8 +75,8 @@ fn seal(file: u64, same_generation: bool, bytes: &mut [u8]) {
     let generation: [u8; 8] = bytes[40..48].try_into().expect("8 bytes");
     let file = file.to_le_bytes();
     let mut at = BLOCK;
-    while at + COMMIT_HEADER <= bytes.len() {
-        if !bytes[at..].starts_with(b"PLcm") {
+    while at + PART_HEADER <= bytes.len() {
+        if !bytes[at..].starts_with(b"PLpt") {
             at += 8;
             continue;
         }
@@ -84,11 +84,11 @@ fn seal(file: u64, same_generation: bool, bytes: &mut [u8]) {
             bytes[at + 8..at + 16].copy_from_slice(&generation);
         }
         let (len, padded) = (number(bytes, at + 32, 4) as usize, number(bytes, at + 36, 4) as usize);
-        let header = &bytes[at + 8..at + COMMIT_HEADER];
+        let header = &bytes[at + 8..at + PART_HEADER];
         let sum = crc(&[&SHARD, &file, &(at as u64).to_le_bytes(), header]);
         put_u32(bytes, at + 4, sum);
-        let end = (at + COMMIT_HEADER + len).min(bytes.len());
-        let mut record = at + COMMIT_HEADER;
+        let end = (at + PART_HEADER + len).min(bytes.len());
+        let mut record = at + PART_HEADER;
         while record + RECORD_HEADER <= end {
             let payload = number(bytes, record + 4, 4) as usize;
             let next = record + (RECORD_HEADER + payload).next_multiple_of(8);
@@ -97,6 +97,6 @@ fn seal(file: u64, same_generation: bool, bytes: &mut [u8]) {
             put_u32(bytes, record, sum);
             record = next;
         }
-        at += if padded >= COMMIT_HEADER && padded % 8 == 0 { padded } else { 8 };
+        at += if padded >= PART_HEADER && padded % 8 == 0 { padded } else { 8 };
     }
 }

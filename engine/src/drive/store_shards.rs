@@ -66,9 +66,9 @@ fn is_blank(dir: &OsDir) -> Result<bool, Error> {
     Ok(names.iter().all(|name| matches!(name, FileName::ManifestTemp(_))))
 }
 
-/// Whether a shard has tables or commits. One that can't be read counts: a start that is cut off leaves nothing damaged.
+/// Whether a shard has tables or a log. One that can't be read counts: a start that is cut off leaves nothing damaged.
 fn holds_any(dir: &OsDir, shard_id: [u8; 16]) -> bool {
     let Ok(state) = Manifest::read(dir, shard_id) else { return true };
     let is_written = !(state.tables.is_empty() && state.groups.is_empty());
-    is_written || replay(dir, state.log(), shard_id, &mut |_, _| Ok(())).map_or(true, |read| read.commits > 0)
+    is_written || replay(dir, state.log(), shard_id, &mut |_, _| Ok(())).map_or(true, |read| read.parts > 0)
 }

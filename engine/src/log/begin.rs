@@ -51,7 +51,7 @@ pub(super) fn begin_generation(
         }
         files => files?,
     };
-    // A newest segment without a commit is replaced, so that openings alone don't make the log grow.
+    // A newest segment without a part is replaced, so that openings alone don't make the log grow.
     if let Some(empty) = kept.pop_if(|_| end.offset == SEGMENT_HEADER) {
         previous = empty.header.previous;
     }
@@ -101,7 +101,7 @@ struct Files {
 }
 
 /// Decides what becomes of the files that aren't kept, and makes one if none can be used. A newest segment in `kept`
-/// without a commit, which the new one replaces, isn't overwritten for that: until the new header is durable it is all
+/// without a part, which the new one replaces, isn't overwritten for that: until the new header is durable it is all
 /// that says how far the log has come.
 fn sort_files(
     dir: &mut dyn Dir,
@@ -161,7 +161,7 @@ fn make_durable(dir: &mut dyn Dir, link: &Link, proved: LogPosition, end: LogPos
     };
     let to = if segment == end.segment { end.offset } else { link.end.unwrap_or(from) };
     let file = FileName::Log(link.header.file);
-    // A file that the log made in a hurry, and cut before its first commit, may hold less than its header's block.
+    // A file that the log made in a hurry, and cut before its first part, may hold less than its header's block.
     let to = u64::from(to).min(link.len);
     rewrite(dir, file, u64::from(from).min(to)..to)
         .map_err(|error| Error::io("make durable", file, dir.path(), error))

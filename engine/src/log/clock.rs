@@ -1,6 +1,6 @@
 //! What the log knows of the time: the payload of a [`RecordKind::Clock`], and how entries carry it on.
 //!
-//! A clock record is written with the first commit of an opening; before entries, where what the wall clock is ahead of
+//! A clock record is written with the first part of an opening; before entries, where what the wall clock is ahead of
 //! BOOTTIME has changed; once a second while nothing else is written and keys expire; and when a wall clock has come to be
 //! believed of which none tells. Entries carry shard time alone: between two clock records all clocks go on alike.
 

@@ -1,12 +1,12 @@
-//! After a failed write or sync: the log is cut where its last whole commit ended, and goes on behind the cut.
+//! After a failed write or sync: the log is cut where its last whole log write ended, and goes on behind the cut.
 //!
 //! The cut is made as every opening makes it: a segment of a new generation, whose header says where its
-//! predecessor ended. Once that header is durable nothing of the failed commit is ever read again, whatever
+//! predecessor ended. Once that header is durable nothing of the failed log write is ever read again, whatever
 //! became of it; until then a crash may bring it back. Every attempt takes a generation and a file of its
 //! own, so one that failed, though its header may have arrived, says the same as the next.
 //!
 //! What was written without sync before the cut is in doubt after a failed sync, and stays so: the header
-//! claims no more than was durable. So the log takes commits again only when its owner says that nothing
+//! claims no more than was durable. So the log takes log writes again only when its owner says that nothing
 //! depends on that stretch ([`Log::resume`]).
 
 use super::flight::LogEvent;
@@ -19,7 +19,7 @@ use crate::aligned::AlignedBuf;
 use crate::io::{FileName, IoOutput, IoRequest, Token};
 use std::io;
 
-/// How far a failed log is from taking commits again.
+/// How far a failed log is from taking log writes again.
 #[derive(Debug, Default)]
 pub(super) enum Cut {
     /// Not begun, or an attempt failed.
@@ -47,7 +47,7 @@ impl Making {
 }
 
 impl Log {
-    /// Begins to cut a failed log behind its last whole commit, as soon as none of its requests is in flight
+    /// Begins to cut a failed log behind its last whole log write, as soon as none of its requests is in flight
     /// any more; says whether it did. [`LogEvent::Cut`] follows, or [`LogEvent::Failed`]: then it can be
     /// tried again.
     pub fn cut(&mut self, requests: &mut Vec<IoRequest>) -> bool {
@@ -69,8 +69,8 @@ impl Log {
         matches!(self.cut, Cut::Made)
     }
 
-    /// Takes commits again after a cut. Only when all that was written before it is durable, or is needed
-    /// by nobody because the durable manifest starts the log at the cut: later commits say so.
+    /// Takes log writes again after a cut. Only when all that was written before it is durable, or is needed
+    /// by nobody because the durable manifest starts the log at the cut: later ones say so.
     pub fn resume(&mut self) {
         if self.is_cut() {
             (self.failed, self.cut) = (false, Cut::No);
@@ -131,7 +131,7 @@ impl Log {
         LogEvent::Other
     }
 
-    /// The new segment takes the place of all that the failed commit touched.
+    /// The new segment takes the place of all that the failed log write touched.
     fn cut_done(&mut self, segment: Segment, requests: &mut Vec<IoRequest>) -> LogEvent {
         for abandoned in self.segments.cut(self.written.segment) {
             let token = self.tokens.take();

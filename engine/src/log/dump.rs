@@ -23,8 +23,8 @@ pub enum DumpItem<'a> {
         /// Where the log was known to be durable to when the segment began.
         durable: LogPosition,
     },
-    /// A sound commit begins.
-    Commit {
+    /// A sound part begins.
+    Part {
         /// Where.
         at: LogPosition,
         /// Its length with header and padding.
@@ -34,14 +34,14 @@ pub enum DumpItem<'a> {
         /// Where the log was known to be durable to when it was written.
         durable: LogPosition,
     },
-    /// A record of the commit before.
+    /// A record of the part before.
     Record {
-        /// Where its commit starts.
+        /// Where its part starts.
         at: LogPosition,
         /// The record.
         record: Record<'a>,
     },
-    /// No sound commit follows in this segment.
+    /// No sound part follows in this segment.
     End {
         /// Where.
         at: LogPosition,
@@ -72,17 +72,17 @@ pub fn dump(dir: &dyn Dir, visit: &mut dyn FnMut(DumpItem<'_>) -> Result<(), Err
         let mut reader = SegmentReader::new(dir, header.shard_id, file.number, file.len, generation);
         let mut at = LogPosition { segment: generation, offset: SEGMENT_HEADER };
         loop {
-            let commit = match reader.commit(at.offset, None)? {
-                Ok(commit) => commit,
+            let part = match reader.part(at.offset, None)? {
+                Ok(part) => part,
                 Err(bad) => {
                     visit(DumpItem::End { at, what: bad.what })?;
                     break;
                 }
             };
-            let (bytes, records, durable) = (commit.padded, commit.records, commit.durable);
-            visit(DumpItem::Commit { at, bytes, records, durable })?;
-            reader.visit(at.offset, &commit, &mut |record, at| visit(DumpItem::Record { at, record }))?;
-            at.offset += commit.padded;
+            let (bytes, records, durable) = (part.padded, part.records, part.durable);
+            visit(DumpItem::Part { at, bytes, records, durable })?;
+            reader.visit(at.offset, &part, &mut |record, at| visit(DumpItem::Record { at, record }))?;
+            at.offset += part.padded;
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! A commit in flight, and syncs: what the log has asked for and what the completions mean.
+//! A log write in flight, and syncs: what the log has asked for and what the completions mean.
 
 use super::cut::Cut;
 use super::part::{Made, Part};
@@ -9,18 +9,18 @@ use std::collections::VecDeque;
 use std::io;
 use std::ops::Range;
 
-/// Numbers the commits of an open log, from 1.
+/// Numbers the log writes of an open log, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct CommitId(pub u64);
+pub struct LogWriteId(pub u64);
 
 /// What a completion meant.
 #[derive(Debug)]
 pub enum LogEvent {
-    /// A commit is written, and durable if it was written with `sync`; it ends at this position.
-    Written(CommitId, LogPosition),
-    /// A write or sync failed: the commit in flight, if there was one, may or may not be in the log, and
+    /// A log write is done, and durable if it was written with `sync`; it ends at this position.
+    Written(LogWriteId, LogPosition),
+    /// A write or sync failed: the log write in flight, if there was one, may or may not be in the log, and
     /// the log takes no more until it is cut and resumed. Or a cut failed.
-    Failed(Option<CommitId>, io::Error),
+    Failed(Option<LogWriteId>, io::Error),
     /// [`Log::cut`] is done: the log goes on at this position, and what failed is never read again.
     Cut(LogPosition),
     /// [`Log::sync`] is done: everything before this position is durable.
@@ -29,10 +29,10 @@ pub enum LogEvent {
     Other,
 }
 
-/// A commit in flight.
+/// A log write in flight.
 #[derive(Debug)]
 pub(super) struct Writing {
-    id: CommitId,
+    id: LogWriteId,
     sync: bool,
     parts: VecDeque<Part>,
     /// Requests of the first part in flight, of those with these tokens.
@@ -43,7 +43,7 @@ pub(super) struct Writing {
 }
 
 impl Writing {
-    /// Whether a sync of this file is in flight as part of the commit.
+    /// Whether a sync of this file is in flight as part of it.
     pub fn syncs(&self, file: u64) -> bool {
         self.files.contains(&file)
     }
@@ -100,7 +100,7 @@ impl Tokens {
 }
 
 impl Log {
-    /// Whether a commit is in flight.
+    /// Whether a log write is in flight.
     pub fn is_writing(&self) -> bool {
         self.writing.is_some()
     }
@@ -137,7 +137,7 @@ impl Log {
         true
     }
 
-    /// Takes the completion of one of the log's requests. May ask for more: a commit that spans segments
+    /// Takes the completion of one of the log's requests. May ask for more: a log write that spans segments
     /// goes on by itself.
     pub fn complete(&mut self, completion: IoCompletion, requests: &mut Vec<IoRequest>) -> LogEvent {
         let token = completion.token.0;
@@ -159,7 +159,7 @@ impl Log {
     /// Puts the closed, forming parts in flight.
     pub(super) fn start_writing(&mut self, sync: bool, requests: &mut Vec<IoRequest>) {
         self.writing = Some(Writing {
-            id: self.last_commit,
+            id: self.last_write,
             sync,
             parts: std::mem::take(&mut self.forming),
             outstanding: 0,
@@ -258,12 +258,12 @@ impl Log {
     }
 
     fn fail(&mut self, error: io::Error) -> LogEvent {
-        let commit = self.writing.take().map(|writing| writing.id);
+        let write = self.writing.take().map(|writing| writing.id);
         self.failed = true;
         self.forming.clear();
         self.forming_bytes = 0;
         self.dirty.clear();
         self.syncing = None;
-        LogEvent::Failed(commit, error)
+        LogEvent::Failed(write, error)
     }
 }

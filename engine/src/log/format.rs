@@ -11,17 +11,17 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// The version this build writes and reads.
 pub(super) const FORMAT_VERSION: u32 = 1;
-/// The segment header takes the first block of the file; commits follow.
+/// The segment header takes the first block of the file; parts follow.
 pub(super) const SEGMENT_HEADER: u32 = 4096;
-/// Length of a commit's header.
-pub(super) const COMMIT_HEADER: usize = size_of::<CommitHeader>();
+/// Length of a part's header.
+pub(super) const PART_HEADER: usize = size_of::<RawPartHeader>();
 /// Length of a record's header.
 pub(super) const RECORD_HEADER: usize = size_of::<RecordHeader>();
-/// Records, and commits of a buffered log, start at multiples of this.
+/// Records, and parts of a buffered log, start at multiples of this.
 pub(super) const STEP: usize = 8;
 
 const SEGMENT_MAGIC: u64 = u64::from_le_bytes(*b"PinLogSg");
-pub(super) const COMMIT_MAGIC: u32 = u32::from_le_bytes(*b"PLcm");
+pub(super) const PART_MAGIC: u32 = u32::from_le_bytes(*b"PLpt");
 
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
@@ -54,7 +54,7 @@ pub(super) struct SegmentHeader {
     pub durable: LogPosition,
 }
 
-/// The segment before, and where its last commit ended.
+/// The segment before, and where its last part ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Previous {
     /// 0 at the beginning of a log.
@@ -138,7 +138,7 @@ impl SegmentHeader {
 pub(super) struct Seed(u32);
 
 impl Seed {
-    /// For commit headers: the shard and the file. (They carry their generation themselves.)
+    /// For part headers: the shard and the file. (They carry their generation themselves.)
     pub fn of_file(shard_id: &[u8; 16], file: u64) -> Seed {
         Seed(crc32c::crc32c_append(crc32c::crc32c(shard_id), &file.to_le_bytes()))
     }
@@ -155,7 +155,7 @@ impl Seed {
 
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
-struct CommitHeader {
+struct RawPartHeader {
     magic: U32,
     crc: U32,
     generation: U64,
@@ -166,9 +166,9 @@ struct CommitHeader {
     padded: U32,
 }
 
-/// What a commit's header says.
+/// What a part's header says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Commit {
+pub(super) struct PartHeader {
     pub generation: u64,
     /// Everything before was durable when this was written.
     pub durable: LogPosition,
@@ -179,11 +179,11 @@ pub(super) struct Commit {
     pub padded: u32,
 }
 
-impl Commit {
+impl PartHeader {
     /// Writes the header at the start of `bytes`, for the file offset `offset`.
     pub fn encode(&self, file: Seed, offset: u64, bytes: &mut [u8]) {
-        let raw = CommitHeader {
-            magic: COMMIT_MAGIC.into(),
+        let raw = RawPartHeader {
+            magic: PART_MAGIC.into(),
             crc: 0.into(),
             generation: self.generation.into(),
             durable_generation: self.durable.segment.into(),
@@ -192,19 +192,18 @@ impl Commit {
             len: self.len.into(),
             padded: self.padded.into(),
         };
-        bytes[..COMMIT_HEADER].copy_from_slice(raw.as_bytes());
-        let crc = file.checksum(offset, &bytes[8..COMMIT_HEADER]);
+        bytes[..PART_HEADER].copy_from_slice(raw.as_bytes());
+        let crc = file.checksum(offset, &bytes[8..PART_HEADER]);
         bytes[4..8].copy_from_slice(&crc.to_le_bytes());
     }
 
     /// Reads a header that starts `bytes`, at file offset `offset`; `None` if there is none.
-    pub fn parse(file: Seed, offset: u64, bytes: &[u8]) -> Option<Commit> {
-        let (raw, _) = CommitHeader::ref_from_prefix(bytes).ok()?;
-        if raw.magic.get() != COMMIT_MAGIC || raw.crc.get() != file.checksum(offset, &bytes[8..COMMIT_HEADER])
-        {
+    pub fn parse(file: Seed, offset: u64, bytes: &[u8]) -> Option<PartHeader> {
+        let (raw, _) = RawPartHeader::ref_from_prefix(bytes).ok()?;
+        if raw.magic.get() != PART_MAGIC || raw.crc.get() != file.checksum(offset, &bytes[8..PART_HEADER]) {
             return None;
         }
-        let commit = Commit {
+        let part = PartHeader {
             generation: raw.generation.get(),
             durable: LogPosition { segment: raw.durable_generation.get(), offset: raw.durable_offset.get() },
             records: raw.records.get(),
@@ -212,21 +211,21 @@ impl Commit {
             padded: raw.padded.get(),
         };
         // Nobody knows what will be durable later, whatever a checksum says.
-        let is_possible = commit.durable <= LogPosition { segment: commit.generation, offset: offset as u32 };
-        let holds = u64::from(commit.padded) >= COMMIT_HEADER as u64 + u64::from(commit.len);
-        (is_possible && holds && (commit.padded as usize).is_multiple_of(STEP)).then_some(commit)
+        let is_possible = part.durable <= LogPosition { segment: part.generation, offset: offset as u32 };
+        let holds = u64::from(part.padded) >= PART_HEADER as u64 + u64::from(part.len);
+        (is_possible && holds && (part.padded as usize).is_multiple_of(STEP)).then_some(part)
     }
 
-    /// Checks records and padding of a whole commit that starts `bytes` at file offset `offset`; the error
+    /// Checks records and padding of a whole part that starts `bytes` at file offset `offset`; the error
     /// says where, in the file, and what.
     pub fn verify(&self, segment: Seed, offset: u64, bytes: &[u8]) -> Result<(), (u64, String)> {
-        let end = COMMIT_HEADER + self.len as usize;
-        let mut at = COMMIT_HEADER;
+        let end = PART_HEADER + self.len as usize;
+        let mut at = PART_HEADER;
         for _ in 0..self.records {
             let place = offset + at as u64;
             let rest = &bytes[at..end];
             let Some(len) = record_len(rest) else {
-                return Err((place, "a record reaches past its commit".to_owned()));
+                return Err((place, "a record reaches past its part".to_owned()));
             };
             let crc = segment.checksum(place, &rest[4..len]);
             if rest[..4] != crc.to_le_bytes() {
@@ -235,17 +234,17 @@ impl Commit {
             at += len;
         }
         if at != end {
-            return Err((offset, "a commit's record count is wrong".to_owned()));
+            return Err((offset, "a part's record count is wrong".to_owned()));
         }
         match bytes[end..self.padded as usize].iter().position(|&byte| byte != 0) {
-            Some(dirt) => Err((offset + (end + dirt) as u64, "a commit's padding isn't zero".to_owned())),
+            Some(dirt) => Err((offset + (end + dirt) as u64, "a part's padding isn't zero".to_owned())),
             None => Ok(()),
         }
     }
 
-    /// The records of a verified commit that starts `bytes`.
+    /// The records of a verified part that starts `bytes`.
     pub fn records<'a>(&self, bytes: &'a [u8]) -> Records<'a> {
-        Records { rest: &bytes[COMMIT_HEADER..COMMIT_HEADER + self.len as usize], at: COMMIT_HEADER as u64 }
+        Records { rest: &bytes[PART_HEADER..PART_HEADER + self.len as usize], at: PART_HEADER as u64 }
     }
 }
 
@@ -299,8 +298,8 @@ fn record_len(bytes: &[u8]) -> Option<usize> {
     (len <= bytes.len()).then_some(len)
 }
 
-/// Iterates over the records of a verified commit. A kind this build doesn't know is handed out as the
-/// error: its byte, and its offset within the commit.
+/// Iterates over the records of a verified part. A kind this build doesn't know is handed out as the
+/// error: its byte, and its offset within the part.
 pub(super) struct Records<'a> {
     rest: &'a [u8],
     at: u64,

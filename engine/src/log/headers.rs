@@ -1,17 +1,17 @@
 //! What a segment's header said, put together from the log around it.
 //!
-//! A damaged header hides a segment whose commits are sound. All that it says is known elsewhere, too:
+//! A damaged header hides a segment whose parts are sound. All that it says is known elsewhere, too:
 //!
-//! 1. The file is known by its name; the generation by the segment's first commit, or by the header that follows.
+//! 1. The file is known by its name; the generation by the segment's first part, or by the header that follows.
 //! 2. The predecessor is the newest segment of a lower generation. That there was none in between is shown by the
-//!    generations, by the first commit (it says how far the log was durable), or by the entries: the indices of every
+//!    generations, by the first part (it says how far the log was durable), or by the entries: the indices of every
 //!    group go on without a gap, in this segment or a later one.
-//! 3. The predecessor ended at its last whole commit, or, where the log was cut after a failed write, before the first
+//! 3. The predecessor ended at its last whole part, or, where the log was cut after a failed write, before the first
 //!    one whose indices are given again, in whatever segment behind it.
 //!
 //! What can't be shown isn't restored: the log ends there, as it did.
 
-use super::format::{COMMIT_HEADER, NoHeader, Previous, SEGMENT_HEADER, SegmentHeader};
+use super::format::{NoHeader, PART_HEADER, Previous, SEGMENT_HEADER, SegmentHeader};
 use super::inventory::{Inventory, LogFile};
 use super::options::LogOptions;
 use super::position::{Extent, LogPosition};
@@ -28,11 +28,11 @@ const FIRST: u64 = 1 << 32;
 /// The first index of each group.
 type Indices = BTreeMap<Partition, u64>;
 
-/// A damaged header's segment, as its commits tell it.
+/// A damaged header's segment, as its parts tell it.
 struct Hidden {
     file: LogFile,
     generation: u64,
-    /// What its first commit says was durable.
+    /// What its first part says was durable.
     durable: LogPosition,
     /// The first index of each group in it.
     first: Indices,
@@ -81,21 +81,21 @@ fn look(
     known: Extent,
     file: LogFile,
 ) -> Result<Option<Hidden>, Error> {
-    let mut first_commit = None;
+    let mut first_part = None;
     let mut reader = SegmentReader::new(dir, options.shard_id, file.number, file.len, 0);
-    reader.scan(SEGMENT_HEADER, Some(SEGMENT_HEADER + COMMIT_HEADER as u32), &mut |_, commit| {
-        first_commit = Some(commit);
+    reader.scan(SEGMENT_HEADER, Some(SEGMENT_HEADER + PART_HEADER as u32), &mut |_, part| {
+        first_part = Some(part);
         false
     })?;
     let headers = || inventory.files.iter().filter_map(|file| file.header.ok());
     let follower = headers().find(|header| header.previous.file == file.number);
     let heard_of = Some(known.reached.generation).filter(|_| known.reached.file == file.number);
-    let generation = first_commit.map(|commit| commit.generation);
+    let generation = first_part.map(|part| part.generation);
     let generation = generation.or(follower.map(|header| header.previous.generation)).or(heard_of);
     let Some(generation) = generation.filter(|&it| headers().all(|header| header.generation != it)) else {
         return Ok(None);
     };
-    let durable = first_commit.map_or(LogPosition::default(), |commit| commit.durable);
+    let durable = first_part.map_or(LogPosition::default(), |part| part.durable);
     let first = first_of(dir, options, file, generation)?;
     Ok(Some(Hidden { file, generation, durable, first }))
 }
@@ -188,7 +188,7 @@ fn end_before(
     Ok(is_next.then_some(Previous { generation: header.generation, file: header.file, end }))
 }
 
-/// Shows the entries of a segment's sound commits, group and index, until `goes_on` is false; where the last commit of
+/// Shows the entries of a segment's sound parts, group and index, until `goes_on` is false; where the last part of
 /// which it wasn't ends.
 fn walk(
     dir: &dyn Dir,
@@ -199,16 +199,16 @@ fn walk(
 ) -> Result<u32, Error> {
     let mut reader = SegmentReader::new(dir, options.shard_id, file.number, file.len, generation);
     let mut at = SEGMENT_HEADER;
-    while let Ok(commit) = reader.commit(at, None)? {
+    while let Ok(part) = reader.part(at, None)? {
         let mut is_part = true;
-        reader.visit(at, &commit, &mut |record, _| {
+        reader.visit(at, &part, &mut |record, _| {
             is_part = is_part && (record.kind != RecordKind::Entry || goes_on(record.group, record.index));
             Ok(())
         })?;
         if !is_part {
             break;
         }
-        at += commit.padded;
+        at += part.padded;
     }
     Ok(at)
 }

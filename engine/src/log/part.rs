@@ -1,6 +1,6 @@
-//! A part: what a commit writes into one segment with one write.
+//! A part: what a log write puts into one segment, with one request.
 
-use super::format::{COMMIT_HEADER, Commit, Previous, SEGMENT_HEADER, STEP, Seed, SegmentHeader};
+use super::format::{PART_HEADER, PartHeader, Previous, SEGMENT_HEADER, STEP, Seed, SegmentHeader};
 use super::format::{encode_record, record_bytes};
 use super::options::LogOptions;
 use super::position::LogPosition;
@@ -54,8 +54,8 @@ pub(super) struct Part {
     /// File offset of the buffer's first byte.
     pub offset: u32,
     pub start: Option<SegmentStart>,
-    /// Where the commit starts in the buffer: after the segment's header, if that goes with it.
-    commit_at: usize,
+    /// Where the part starts in the buffer: after the segment's header, if that goes with it.
+    part_at: usize,
     records: u32,
     records_end: usize,
     /// File offset after the padding, once closed.
@@ -70,15 +70,15 @@ impl Part {
     /// An empty part at the tail, in a buffer whose content doesn't matter.
     pub fn open(tail: &mut Tail, mut buf: AlignedBuf) -> Part {
         let start = tail.start.take();
-        let commit_at = if start.is_some() { SEGMENT_HEADER as usize } else { 0 };
+        let part_at = if start.is_some() { SEGMENT_HEADER as usize } else { 0 };
         buf.clear();
-        buf.resize(commit_at + COMMIT_HEADER);
+        buf.resize(part_at + PART_HEADER);
         Part {
             generation: tail.generation,
             file: tail.file,
-            offset: tail.offset - offset_of(commit_at),
+            offset: tail.offset - offset_of(part_at),
             start,
-            commit_at,
+            part_at,
             records: 0,
             records_end: buf.len(),
             end: tail.offset,
@@ -102,7 +102,7 @@ impl Part {
 
     /// Bytes of records.
     pub fn record_bytes(&self) -> usize {
-        self.records_end - self.commit_at - COMMIT_HEADER
+        self.records_end - self.part_at - PART_HEADER
     }
 
     /// Pads the part; returns the file offset it ends at.
@@ -118,18 +118,18 @@ impl Part {
     /// cached the kernel reads it first, and a busy device lets the writer wait for that. The next part overwrites them.
     pub fn seal(&mut self, options: &LogOptions, durable: LogPosition) -> AlignedBuf {
         let mut buf = self.buf.take().expect("a part is sealed once, after it was closed");
-        let commit = Commit {
+        let part = PartHeader {
             generation: self.generation,
             durable,
             records: self.records,
             len: offset_of(self.record_bytes()),
-            padded: offset_of(buf.len() - self.commit_at),
+            padded: offset_of(buf.len() - self.part_at),
         };
-        let commit_offset = u64::from(self.offset) + self.commit_at as u64;
+        let part_offset = u64::from(self.offset) + self.part_at as u64;
         debug_assert!(
-            durable <= LogPosition { segment: self.generation, offset: offset_of(commit_offset as usize) }
+            durable <= LogPosition { segment: self.generation, offset: offset_of(part_offset as usize) }
         );
-        commit.encode(self.file_seed, commit_offset, &mut buf[self.commit_at..]);
+        part.encode(self.file_seed, part_offset, &mut buf[self.part_at..]);
         if let Some(SegmentStart { previous, prepared_bytes, .. }) = self.start {
             let (file, generation) = (self.file, self.generation);
             let shard_id = options.shard_id;
@@ -144,7 +144,7 @@ impl Part {
     }
 }
 
-/// Where a commit that has records up to `end` ends. Works on file offsets and on buffers alike: both
+/// Where a part that has records up to `end` ends. Works on file offsets and on buffers alike: both
 /// start at a multiple.
 pub(super) fn padded(end: usize, direct: bool) -> usize {
     end.next_multiple_of(if direct { ALIGN } else { STEP })

@@ -1,6 +1,6 @@
-//! Reads one segment: its commits in order, and what lies behind a bad one.
+//! Reads one segment: its parts in order, and what lies behind a bad one.
 
-use super::format::{COMMIT_HEADER, COMMIT_MAGIC, Commit, STEP, Seed};
+use super::format::{PART_HEADER, PART_MAGIC, PartHeader, STEP, Seed};
 use super::position::LogPosition;
 use super::record::Record;
 use crate::Error;
@@ -21,11 +21,11 @@ pub(super) struct SegmentReader<'d> {
     window_start: u64,
 }
 
-/// A commit that doesn't check out.
+/// A part that doesn't check out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Bad {
-    /// Where the commit should start.
-    pub commit: u32,
+    /// Where the part should start.
+    pub part: u32,
     /// Where exactly it goes wrong.
     pub offset: u64,
     pub what: String,
@@ -69,38 +69,38 @@ impl<'d> SegmentReader<'d> {
         Ok(Some(&self.window[start..start + len]))
     }
 
-    /// The commit at `offset` if it is sound and ends at or before `end`.
-    pub fn commit(&mut self, offset: u32, end: Option<u32>) -> Result<Result<Commit, Bad>, Error> {
-        let bad = |at, what: &str| Ok(Err(Bad { commit: offset, offset: at, what: what.to_owned() }));
+    /// The part at `offset` if it is sound and ends at or before `end`.
+    pub fn part(&mut self, offset: u32, end: Option<u32>) -> Result<Result<PartHeader, Bad>, Error> {
+        let bad = |at, what: &str| Ok(Err(Bad { part: offset, offset: at, what: what.to_owned() }));
         let (at, generation) = (u64::from(offset), self.generation);
         let (file_seed, segment_seed) = (self.file_seed, self.segment_seed);
-        let header = self.bytes(at, COMMIT_HEADER)?.and_then(|bytes| Commit::parse(file_seed, at, bytes));
-        let Some(commit) = header.filter(|commit| commit.generation == generation) else {
-            return bad(at, "there is no sound commit header");
+        let header = self.bytes(at, PART_HEADER)?.and_then(|bytes| PartHeader::parse(file_seed, at, bytes));
+        let Some(part) = header.filter(|part| part.generation == generation) else {
+            return bad(at, "there is no sound part header");
         };
         let limit = end.map_or(self.len, u64::from);
-        if at + u64::from(commit.padded) > limit {
-            return bad(at, "a commit reaches past the end of its segment");
+        if at + u64::from(part.padded) > limit {
+            return bad(at, "a part reaches past the end of its segment");
         }
-        let Some(bytes) = self.bytes(at, commit.padded as usize)? else {
-            return bad(at, "a commit reaches past the end of the file");
+        let Some(bytes) = self.bytes(at, part.padded as usize)? else {
+            return bad(at, "a part reaches past the end of the file");
         };
-        Ok(match commit.verify(segment_seed, at, bytes) {
-            Ok(()) => Ok(commit),
-            Err((at, what)) => Err(Bad { commit: offset, offset: at, what }),
+        Ok(match part.verify(segment_seed, at, bytes) {
+            Ok(()) => Ok(part),
+            Err((at, what)) => Err(Bad { part: offset, offset: at, what }),
         })
     }
 
-    /// Hands out the records of a commit that [`SegmentReader::commit`] found sound.
+    /// Hands out the records of a part that [`SegmentReader::part`] found sound.
     pub fn visit(
         &mut self,
         offset: u32,
-        commit: &Commit,
+        part: &PartHeader,
         visit: &mut dyn FnMut(Record<'_>, LogPosition) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let (file, at, segment) = (self.file, u64::from(offset), self.generation);
-        let Some(bytes) = self.bytes(at, commit.padded as usize)? else { return Ok(()) };
-        for record in commit.records(bytes) {
+        let Some(bytes) = self.bytes(at, part.padded as usize)? else { return Ok(()) };
+        for record in part.records(bytes) {
             let record = record.map_err(|(within, kind)| {
                 Error::Unusable(format!(
                     "{file} has a record of the unknown kind {kind} at offset {}; a newer build wrote it: \
@@ -113,30 +113,30 @@ impl<'d> SegmentReader<'d> {
         Ok(())
     }
 
-    /// Calls `found` for every sound commit header of any generation in `from..to`, without regard to what
+    /// Calls `found` for every sound part header of any generation in `from..to`, without regard to what
     /// lies between; stops when it answers `false`.
     pub fn scan(
         &mut self,
         from: u32,
         to: Option<u32>,
-        found: &mut dyn FnMut(u32, Commit) -> bool,
+        found: &mut dyn FnMut(u32, PartHeader) -> bool,
     ) -> Result<(), Error> {
         let end = to.map_or(self.len, u64::from).min(self.len);
         let mut at = u64::from(from).next_multiple_of(STEP as u64);
-        while at + COMMIT_HEADER as u64 <= end {
+        while at + PART_HEADER as u64 <= end {
             let len = (end - at).min(READ_BYTES) as usize;
             let file_seed = self.file_seed;
             let Some(bytes) = self.bytes(at, len)? else { return Ok(()) };
-            let starts = (0..=len - COMMIT_HEADER).step_by(STEP);
+            let starts = (0..=len - PART_HEADER).step_by(STEP);
             let mut next = 0;
             for start in starts {
                 next = start + STEP;
-                if bytes[start..start + 4] != COMMIT_MAGIC.to_le_bytes() {
+                if bytes[start..start + 4] != PART_MAGIC.to_le_bytes() {
                     continue;
                 }
                 let offset = at + start as u64;
-                if let Some(commit) = Commit::parse(file_seed, offset, &bytes[start..])
-                    && !found(offset as u32, commit)
+                if let Some(part) = PartHeader::parse(file_seed, offset, &bytes[start..])
+                    && !found(offset as u32, part)
                 {
                     return Ok(());
                 }

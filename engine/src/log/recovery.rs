@@ -1,12 +1,12 @@
 //! Reading the log back when a shard opens.
 //!
 //! 1. The chain of segments is found from the newest header backwards (`inventory.rs`).
-//! 2. Its commits are read forward, each checked whole before any of its records is handed out.
-//! 3. The first bad commit ends the log. If anything that was written later says that the log was durable
-//!    beyond the bad commit's start, it is damage and recovery refuses; otherwise it is the torn tail.
-//! 4. What was read and isn't proved durable is written again and synced: a killed process leaves commits that
+//! 2. Its parts are read forward, each checked whole before any of its records is handed out.
+//! 3. The first bad part ends the log. If anything that was written later says that the log was durable
+//!    beyond the bad part's start, it is damage and recovery refuses; otherwise it is the torn tail.
+//! 4. What was read and isn't proved durable is written again and synced: a killed process leaves parts that
 //!    only the page cache has, and after a failed sync such as no sync will write. Then a new
-//!    generation is begun: its header, durable before the first commit, names the end that was found. The
+//!    generation is begun: its header, durable before the first part, names the end that was found. The
 //!    upper half of a generation counts openings, so no generation is ever used twice, not even one of
 //!    which a crash left nothing but stray sectors.
 
@@ -22,8 +22,8 @@ use crate::Error;
 use crate::dir::{Dir, repair_hint};
 use crate::io::FileName;
 
-/// Hands every record of every commit from where the manifest starts the log on to `visit`, in order, with the
-/// position of its commit, and returns the writer at the start of a new segment. In an empty directory it
+/// Hands every record of every part from where the manifest starts the log on to `visit`, in order, with the
+/// position of its part, and returns the writer at the start of a new segment. In an empty directory it
 /// makes the first segment. Where there is no room for one, the log is there to be read, and has failed: it begins
 /// the segment when it is cut ([`Log::cut`]), as after a failed write.
 ///
@@ -59,17 +59,17 @@ pub fn recover(
 pub(super) struct Ended {
     /// Index in the chain of the segment it ended in.
     pub link: usize,
-    /// Where the first bad commit, or the next commit, starts.
+    /// Where the first bad part, or the next part, starts.
     pub position: LogPosition,
     /// Up to where what was read says that it was durable.
     pub proved: LogPosition,
     bad: Option<Bad>,
-    pub commits: u64,
+    pub parts: u64,
     pub records: u64,
 }
 
 impl Ended {
-    /// The links that stay log: up to the end, without a segment that has no commit, which is replaced.
+    /// The links that stay log: up to the end, without a segment that has no part, which is replaced.
     pub fn staying<'c>(&self, chain: &'c [Link]) -> &'c [Link] {
         let is_empty = self.position.offset == SEGMENT_HEADER;
         &chain[..chain.len().min(self.link + usize::from(!is_empty))]
@@ -95,7 +95,7 @@ impl Ended {
         Ok(Some(Error::Damaged { file, offset: bad.offset, what }))
     }
 
-    /// Looks behind the bad commit for anything that knew it to be durable.
+    /// Looks behind the bad part for anything that knew it to be durable.
     fn proof(&self, dir: &dyn Dir, options: &LogOptions, chain: &[Link]) -> Result<Option<String>, Error> {
         let link = &chain[self.link];
         let after = self.position.offset + 1;
@@ -123,16 +123,16 @@ fn find_proof(
 ) -> Result<Option<String>, Error> {
     let mut reader = link.reader(dir, options);
     let (mut proof, file) = (None, reader.file());
-    reader.scan(from, link.end, &mut |offset, commit| {
-        if commit.generation == link.header.generation && commit.durable > beyond {
-            proof = Some(format!("the commit at offset {offset} of {file}"));
+    reader.scan(from, link.end, &mut |offset, part| {
+        if part.generation == link.header.generation && part.durable > beyond {
+            proof = Some(format!("the part at offset {offset} of {file}"));
         }
         proof.is_none()
     })?;
     Ok(proof)
 }
 
-/// Reads the chain's commits up to the first bad one.
+/// Reads the chain's parts up to the first bad one.
 pub(super) fn read_chain(
     dir: &dyn Dir,
     options: &LogOptions,
@@ -141,7 +141,7 @@ pub(super) fn read_chain(
     visit: &mut dyn FnMut(Record<'_>, LogPosition) -> Result<(), Error>,
 ) -> Result<Ended, Error> {
     let mut ended =
-        Ended { link: 0, position: from, proved: LogPosition::default(), bad: None, commits: 0, records: 0 };
+        Ended { link: 0, position: from, proved: LogPosition::default(), bad: None, parts: 0, records: 0 };
     for (index, link) in chain.iter().enumerate() {
         let segment = link.header.generation;
         let first = if segment == from.segment { from.offset } else { 0 };
@@ -158,13 +158,13 @@ pub(super) fn read_chain(
         }
         let mut reader = link.reader(dir, options);
         while link.end != Some(ended.position.offset) {
-            match reader.commit(ended.position.offset, link.end)? {
-                Ok(commit) => {
-                    reader.visit(ended.position.offset, &commit, visit)?;
-                    ended.position.offset += commit.padded;
-                    ended.proved = ended.proved.max(commit.durable);
-                    ended.commits += 1;
-                    ended.records += u64::from(commit.records);
+            match reader.part(ended.position.offset, link.end)? {
+                Ok(part) => {
+                    reader.visit(ended.position.offset, &part, visit)?;
+                    ended.position.offset += part.padded;
+                    ended.proved = ended.proved.max(part.durable);
+                    ended.parts += 1;
+                    ended.records += u64::from(part.records);
                 }
                 Err(bad) => {
                     ended.bad = Some(bad);
@@ -184,7 +184,7 @@ pub(super) struct Leftovers {
 }
 
 impl Leftovers {
-    /// The error, if a file has a commit that knew the log to be durable beyond `end`.
+    /// The error, if a file has a part that knew the log to be durable beyond `end`.
     pub fn damage(&self, dir: &dyn Dir, end: LogPosition) -> Option<Error> {
         let (_, file) = self.furthest.filter(|(durable, _)| *durable > end)?;
         let hint = repair_hint(dir);
@@ -193,8 +193,8 @@ impl Leftovers {
     }
 }
 
-/// Looks through the files that don't stay log for commits that are newer than their headers: the newest segment's header
-/// may be damaged, or lost together with the first commit, for they are one write.
+/// Looks through the files that don't stay log for parts that are newer than their headers: the newest segment's header
+/// may be damaged, or lost together with the first part, for they are one write.
 pub(super) fn read_leftovers(
     dir: &dyn Dir,
     options: &LogOptions,
@@ -207,11 +207,11 @@ pub(super) fn read_leftovers(
         let known = file.header.map_or(0, |header| header.generation);
         let mut reader = SegmentReader::new(dir, options.shard_id, file.number, file.len, 0);
         let name = reader.file();
-        reader.scan(SEGMENT_HEADER, None, &mut |_, commit| {
-            if commit.generation > known {
-                leftovers.newest_generation = leftovers.newest_generation.max(commit.generation);
-                if leftovers.furthest.is_none_or(|(durable, _)| commit.durable > durable) {
-                    leftovers.furthest = Some((commit.durable, name));
+        reader.scan(SEGMENT_HEADER, None, &mut |_, part| {
+            if part.generation > known {
+                leftovers.newest_generation = leftovers.newest_generation.max(part.generation);
+                if leftovers.furthest.is_none_or(|(durable, _)| part.durable > durable) {
+                    leftovers.furthest = Some((part.durable, name));
                 }
             }
             true

@@ -2,7 +2,7 @@
 //!
 //! 1. From the newest header the segments are followed back as far as they are there: the log starts with the oldest. The
 //!    first of them may have been let go and not used again yet; what is in those is in tables, and read once more.
-//! 2. A *hole*, a segment that isn't there or a commit that isn't sound, divides the log into stretches. Segments are let go in
+//! 2. A *hole*, a segment that isn't there or a part that isn't sound, divides the log into stretches. Segments are let go in
 //!    their order, and only when tables hold all that is in them and before. So the log starts behind the last hole of which
 //!    one of these shows that it had been let go: the missing segment's file is used again; what can be read of the manifest starts the
 //!    log behind it; the tables hold something newer than what follows it; or, where a file is gone (more than a few
@@ -52,7 +52,7 @@ pub struct Hole {
     pub before: Option<LogPosition>,
 }
 
-/// Hands every record that is there to `visit`, in order, with the position of its commit. `known` is what could be read
+/// Hands every record that is there to `visit`, in order, with the position of its part. `known` is what could be read
 /// of the manifest, `in_tables` the newest version in any table. Changes nothing.
 pub fn read_remains(
     dir: &dyn Dir,
@@ -74,19 +74,19 @@ pub fn read_remains(
 
     let (mut remains, mut clock_us) = (Remains::default(), 0);
     for stretch in &stretches {
-        let after = Some(remains.read.end).filter(|_| remains.read.commits > 0);
+        let after = Some(remains.read.end).filter(|_| remains.read.parts > 0);
         if let Some(Gap { damage, .. }) = &stretch.gap {
             let before = Some(stretch.start());
             remains.holes.push(Hole { damage: damage.clone(), after, after_clock_us: clock_us, before });
         }
         let ended = read_chain(dir, &options, &stretch.chain, LogPosition::default(), visit)?;
-        remains.read.commits += ended.commits;
+        remains.read.parts += ended.parts;
         remains.read.records += ended.records;
         remains.read.end = ended.position;
         clock_us = clock_us.max(stretch.clock_us);
     }
     if let Some(damage) = lost_end {
-        let after = Some(remains.read.end).filter(|_| remains.read.commits > 0);
+        let after = Some(remains.read.end).filter(|_| remains.read.parts > 0);
         remains.holes.push(Hole { damage, after, after_clock_us: clock_us, before: None });
     }
     let links = || stretches.iter().flat_map(|stretch| &stretch.chain);
@@ -98,7 +98,7 @@ pub fn read_remains(
 }
 
 /// Puts damaged headers back into the inventory, also that of the oldest segment, which no other one precedes. One whose
-/// first commit isn't there either is left: nothing of that segment can be read.
+/// first part isn't there either is left: nothing of that segment can be read.
 fn restore_headers(
     dir: &dyn Dir,
     options: &LogOptions,
@@ -111,7 +111,7 @@ fn restore_headers(
             let file = inventory.files.iter_mut().find(|file| file.number == header.file);
             let file = file.expect("a header that was restored is in the inventory");
             let link = Link { header, len: file.len, end: None };
-            if link.reader(dir, options).commit(SEGMENT_HEADER, None)?.is_ok() {
+            if link.reader(dir, options).part(SEGMENT_HEADER, None)?.is_ok() {
                 restored.push(header);
             } else {
                 file.header = Err(NoHeader::Bad);
@@ -208,7 +208,7 @@ impl Stretch {
     }
 }
 
-/// Divides a chain where commits aren't sound.
+/// Divides a chain where parts aren't sound.
 fn split(
     dir: &dyn Dir,
     options: &LogOptions,
@@ -222,7 +222,7 @@ fn split(
             Some(damage) => {
                 gap = Some(Gap { damage: damage.clone(), was_let_go: false, is_absence: false });
             }
-            // It is the tail, and nothing that was begun behind it has a commit that counts.
+            // It is the tail, and nothing that was begun behind it has a part that counts.
             None => chain.clear(),
         }
         stretches.push(stretch);

@@ -24,8 +24,8 @@ use std::cmp::Ordering;
 pub struct RepairReport {
     /// What was wrong, in words. Empty: nothing, and nothing was changed.
     pub damage: Vec<String>,
-    /// Sound commits that stay.
-    pub kept_commits: u64,
+    /// Sound parts that stay.
+    pub kept_parts: u64,
     /// Records in them.
     pub kept_records: u64,
     /// The latest time in them, microseconds since the Unix epoch.
@@ -45,8 +45,8 @@ pub struct Dropped {
     pub file: FileName,
     /// From which offset on.
     pub offset: u64,
-    /// Commits in it whose header is sound.
-    pub commits: u64,
+    /// Parts in it whose header is sound.
+    pub parts: u64,
     /// Records that those headers count.
     pub records: u64,
 }
@@ -117,7 +117,7 @@ fn examine(
         report.kept_clock_us = report.kept_clock_us.max(clock_us);
         Ok(())
     })?;
-    report.kept_commits = ended.commits;
+    report.kept_parts = ended.parts;
     report.kept_records = ended.records;
     report.damage.extend(ended.damage(dir, options, &chain)?.map(|damage| damage.to_string()));
     let leftovers = read_leftovers(dir, options, inventory, ended.staying(&chain))?;
@@ -162,7 +162,7 @@ fn longest_chain(
 }
 
 /// Counts what lies behind the end that is kept, in any file: what its segment's header and its follower's make log, and
-/// commits that are newer than their header. What an opening cut off, or an earlier life left, isn't lost now.
+/// parts that are newer than their header. What an opening cut off, or an earlier life left, isn't lost now.
 fn count_dropped(
     dir: &dyn Dir,
     options: &LogOptions,
@@ -178,23 +178,23 @@ fn count_dropped(
         }
         let from = if last.is_some() { end.offset } else { SEGMENT_HEADER };
         let name = FileName::Log(file.number);
-        let mut dropped = Dropped { file: name, offset: from.into(), commits: 0, records: 0 };
+        let mut dropped = Dropped { file: name, offset: from.into(), parts: 0, records: 0 };
         let generation = file.header.map_or(0, |header| header.generation);
         let ended = inventory.end_of(generation);
         let mut reader = SegmentReader::new(dir, options.shard_id, file.number, file.len, 0);
-        reader.scan(from, None, &mut |offset, commit| {
-            let is_log = match commit.generation.cmp(&generation) {
+        reader.scan(from, None, &mut |offset, part| {
+            let is_log = match part.generation.cmp(&generation) {
                 Ordering::Less => false,
                 Ordering::Equal => ended.is_none_or(|end| offset < end),
                 Ordering::Greater => true,
             };
-            if is_log && (LogPosition { segment: commit.generation, offset }) >= end {
-                dropped.commits += 1;
-                dropped.records += u64::from(commit.records);
+            if is_log && (LogPosition { segment: part.generation, offset }) >= end {
+                dropped.parts += 1;
+                dropped.records += u64::from(part.records);
             }
             true
         })?;
-        if dropped.commits > 0 {
+        if dropped.parts > 0 {
             report.dropped.push(dropped);
         }
     }

@@ -11,8 +11,8 @@ use crate::dir::Dir;
 /// What [`replay`] read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Replayed {
-    /// Sound commits.
-    pub commits: u64,
+    /// Sound parts.
+    pub parts: u64,
     /// Records in them.
     pub records: u64,
     /// Where the log ends.
@@ -20,7 +20,7 @@ pub struct Replayed {
 }
 
 /// Hands every record from where the manifest starts the log to `visit`, in order, with the position of its
-/// commit. Changes nothing; fails where [`super::recover`] would.
+/// part. Changes nothing; fails where [`super::recover`] would.
 pub fn replay(
     dir: &dyn Dir,
     known: impl Into<Extent>,
@@ -40,7 +40,7 @@ pub fn replay(
     if let Some(damage) = leftovers.damage(dir, ended.position) {
         return Err(damage);
     }
-    Ok(Replayed { commits: ended.commits, records: ended.records, end: ended.position })
+    Ok(Replayed { parts: ended.parts, records: ended.records, end: ended.position })
 }
 
 /// Whether every segment is there that the manifest or another segment knows. Reads headers only, changes nothing.

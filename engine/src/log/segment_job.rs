@@ -1,6 +1,6 @@
 //! Makes a zero-filled file for a segment to come.
 //!
-//! Zero-filled means that a later commit only overwrites blocks that exist: its fdatasync has no metadata
+//! Zero-filled means that a later part only overwrites blocks that exist: its fdatasync has no metadata
 //! to write, which halves its cost. The file counts as a spare only when it and its name are durable. One
 //! that couldn't be finished is removed, so that a full disk isn't filled further by every attempt.
 

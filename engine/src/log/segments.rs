@@ -28,7 +28,7 @@ pub(super) struct NextFile {
 /// Live segments, spares, and the numbers of files to come.
 #[derive(Debug)]
 pub(super) struct Segments {
-    /// Oldest first; the last one takes new commits.
+    /// Oldest first; the last one takes new parts.
     live: VecDeque<Segment>,
     spares: Vec<u64>,
     preparing: bool,

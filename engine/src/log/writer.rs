@@ -1,14 +1,14 @@
-//! The writer of the log: forms commits and keeps account of segments. What happens to a commit once it is
+//! The writer of the log: forms log writes and keeps account of segments. What happens to one once it is
 //! closed is in `flight.rs`.
 //!
-//! A commit is formed in place, in the buffer that is written. Where a record doesn't fit the segment any
-//! more, the commit goes on in the next segment as another part; its parts are written one after the other
-//! and the commit is done with the last. The first part of a segment carries the segment's header in the
+//! It is formed in place, in the buffer that is written. Where a record doesn't fit the segment any
+//! more, it goes on in the next segment as another part; its parts are written one after the other
+//! and the log write is done with the last. The first part of a segment carries the segment's header in the
 //! same write, which is always synced, so that a position that was ever handed out leads to its header.
 
 use super::cut::Cut;
-use super::flight::{CommitId, Syncing, Tokens, Writing};
-use super::format::{COMMIT_HEADER, Previous, SEGMENT_HEADER, record_bytes};
+use super::flight::{LogWriteId, Syncing, Tokens, Writing};
+use super::format::{PART_HEADER, Previous, SEGMENT_HEADER, record_bytes};
 use super::options::LogOptions;
 use super::part::{Made, Part, SegmentStart, Tail, padded};
 use super::position::{LogPosition, Reached};
@@ -29,10 +29,10 @@ const PAYLOAD_BYTES_MAX: usize = 1 << 30;
 pub struct Log {
     pub(super) options: LogOptions,
     pub(super) tokens: Tokens,
-    /// Parts of the forming commit; the last one is open.
+    /// Parts of the forming log write; the last one is open.
     pub(super) forming: VecDeque<Part>,
     pub(super) writing: Option<Writing>,
-    /// End of the last commit that was written.
+    /// End of the last log write that is done.
     pub(super) written: LogPosition,
     pub(super) durable: LogPosition,
     /// Files written without sync since they were last synced.
@@ -40,7 +40,7 @@ pub struct Log {
     pub(super) syncing: Option<Syncing>,
     pub(super) failed: bool,
     pub(super) cut: Cut,
-    pub(super) last_commit: CommitId,
+    pub(super) last_write: LogWriteId,
     pub(super) forming_bytes: usize,
     pub(super) tail: Tail,
     pub(super) segments: Segments,
@@ -48,7 +48,7 @@ pub struct Log {
 }
 
 impl Log {
-    /// The writer at the start of a new segment, whose header is durable and which holds no commit.
+    /// The writer at the start of a new segment, whose header is durable and which holds nothing else.
     pub(super) fn new(options: LogOptions, segments: Segments, newest: Segment) -> Log {
         let mut segments = segments;
         segments.push_live(newest);
@@ -75,7 +75,7 @@ impl Log {
             syncing: None,
             failed: false,
             cut: Cut::No,
-            last_commit: CommitId(0),
+            last_write: LogWriteId(0),
             forming_bytes: 0,
             tail: Tail::new(&options, 0, 0, None),
             segments,
@@ -84,7 +84,7 @@ impl Log {
     }
 
     /// The writer of a log that ends at `end` and has no room for the next segment, of this generation: one that has
-    /// failed, and takes commits when it is cut.
+    /// failed, and takes log writes when it is cut.
     pub(super) fn without_room(
         options: LogOptions,
         segments: Segments,
@@ -101,7 +101,7 @@ impl Log {
         }
     }
 
-    /// Copies a record into the forming commit. A failed log drops it.
+    /// Copies a record into the forming log write. A failed log drops it.
     pub fn append(&mut self, record: Record<'_>) {
         let payload = record.payload.len();
         assert!(payload <= PAYLOAD_BYTES_MAX, "payloads are limited to 1 GiB");
@@ -117,30 +117,30 @@ impl Log {
         self.forming_bytes += record_bytes(payload);
     }
 
-    /// The commit that [`Log::append`] adds to now: what [`Log::write`] will return for it.
-    pub fn forming_commit(&self) -> CommitId {
-        CommitId(self.last_commit.0 + 1)
+    /// The log write that [`Log::append`] adds to now: what [`Log::write`] will return for it.
+    pub fn forming_write(&self) -> LogWriteId {
+        LogWriteId(self.last_write.0 + 1)
     }
 
-    /// Bytes of records in the forming commit.
+    /// Bytes of records in the forming log write.
     pub fn forming_bytes(&self) -> usize {
         self.forming_bytes
     }
 
-    /// Closes the forming commit and hands out its write, unless one is in flight or there is nothing to
-    /// write. With `sync` the commit, and everything before it, is durable when it is done.
-    pub fn write(&mut self, sync: bool, requests: &mut Vec<IoRequest>) -> Option<CommitId> {
+    /// Closes the forming log write and hands out its request, unless one is in flight or there is nothing to
+    /// write. With `sync` the log write, and everything before it, is durable when it is done.
+    pub fn write(&mut self, sync: bool, requests: &mut Vec<IoRequest>) -> Option<LogWriteId> {
         if self.failed || self.writing.is_some() || self.forming.is_empty() {
             return None;
         }
         self.close_part();
-        self.last_commit = self.forming_commit();
+        self.last_write = self.forming_write();
         self.forming_bytes = 0;
         self.start_writing(sync, requests);
-        Some(self.last_commit)
+        Some(self.last_write)
     }
 
-    /// The end of what has been written: the next commit starts here, or in the next segment.
+    /// The end of what has been written: the next log write starts here, or in the next segment.
     pub fn end(&self) -> LogPosition {
         self.written
     }
@@ -221,7 +221,7 @@ impl Log {
     /// Opens a part for a first record, in the next segment if this one hasn't the room.
     fn open_part(&mut self, payload: usize) {
         self.close_part();
-        let end = self.tail.offset as usize + COMMIT_HEADER + record_bytes(payload);
+        let end = self.tail.offset as usize + PART_HEADER + record_bytes(payload);
         let fits = padded(end, self.options.direct) <= self.options.segment_bytes as usize;
         if !fits && self.tail.offset > SEGMENT_HEADER {
             self.next_segment();

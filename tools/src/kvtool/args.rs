@@ -56,7 +56,7 @@ Examples:
     /// Merges tables until nothing is left to merge, as a store at rest does.
     #[command(after_help = "Example:\n  kvtool compact pinion-data")]
     Compact(Where),
-    /// Prints log segments, commits and records.
+    /// Prints log segments, parts and records.
     #[command(after_help = "\
 What an earlier life of the log left behind is shown too: a file's records aren't all part of the log.
 

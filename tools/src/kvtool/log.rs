@@ -1,4 +1,4 @@
-//! `kvtool log`: segments, commits and records.
+//! `kvtool log`: segments, parts and records.
 
 use super::error::ToolError;
 use super::output::Output;
@@ -19,7 +19,7 @@ const WIDTH: usize = 48;
 #[serde(tag = "item", rename_all = "snake_case")]
 enum Item {
     Segment { shard: String, file: String, generation: u64, previous: Position, durable: Position },
-    Commit { at: Position, bytes: u32, records: u32, durable: Position },
+    Part { at: Position, bytes: u32, records: u32, durable: Position },
     Record(RecordItem),
     End { at: Position, why: String },
     Unused { file: String },
@@ -27,7 +27,7 @@ enum Item {
 
 #[derive(Serialize)]
 struct RecordItem {
-    commit: Position,
+    part: Position,
     partition: u16,
     kind: &'static str,
     term: u64,
@@ -143,8 +143,8 @@ fn convert(shard: &str, item: DumpItem<'_>, stamp: &mut Option<ClockStamp>, ops:
             let (previous, durable) = (previous.into(), durable.into());
             Item::Segment { shard: shard.to_owned(), file, generation, previous, durable }
         }
-        DumpItem::Commit { at, bytes, records, durable } => {
-            Item::Commit { at: at.into(), bytes, records, durable: durable.into() }
+        DumpItem::Part { at, bytes, records, durable } => {
+            Item::Part { at: at.into(), bytes, records, durable: durable.into() }
         }
         DumpItem::Record { at, record } => {
             let before = *stamp;
@@ -160,7 +160,7 @@ fn convert(shard: &str, item: DumpItem<'_>, stamp: &mut Option<ClockStamp>, ops:
 /// `stamp`: the clocks behind the record, by which its expiries are told.
 fn record_item(at: LogPosition, record: Record<'_>, stamp: Option<ClockStamp>, with_ops: bool) -> RecordItem {
     let mut item = RecordItem {
-        commit: at.into(),
+        part: at.into(),
         partition: record.group.0,
         kind: record.kind.name(),
         term: record.term,
@@ -223,8 +223,8 @@ fn lines(item: &Item) -> Vec<String> {
         Item::Segment { file, generation, previous, durable, .. } => vec![format!(
             "  segment {file}: generation {generation}, after {previous}, durable to {durable} when it began"
         )],
-        Item::Commit { at, bytes, records, durable } => {
-            vec![format!("    commit {at}: {bytes} bytes, {records} records, durable to {durable}")]
+        Item::Part { at, bytes, records, durable } => {
+            vec![format!("    part {at}: {bytes} bytes, {records} records, durable to {durable}")]
         }
         Item::Record(record) => record_lines(record),
         Item::End { at, why } => vec![format!("    end {at}: {why}")],

@@ -54,8 +54,8 @@ pub struct Report {
     pub blocks: u64,
     /// Entries in sound blocks.
     pub entries: u64,
-    /// Sound commits of logs.
-    pub commits: u64,
+    /// Sound parts of logs.
+    pub parts: u64,
     /// Records in them.
     pub records: u64,
     /// Damage.
@@ -190,7 +190,7 @@ impl Check<'_> {
         }
         match replayed {
             Ok(read) => {
-                self.report.commits += read.commits;
+                self.report.parts += read.parts;
                 self.report.records += read.records;
                 Ok(())
             }
@@ -265,10 +265,9 @@ fn print(report: &Report, output: &mut Output<'_>) -> Result<(), ToolError> {
         output.line(format!("    {}", finding.means))?;
     }
     let mut columns =
-        Columns::new(&[">shards", ">tables", ">blocks", ">entries", ">commits", ">records", ">damage"]);
-    let counts =
-        [report.shards, report.tables, report.blocks, report.entries, report.commits, report.records];
-    let [shards, tables, blocks, entries, commits, records] = counts.map(|count| count.to_string());
-    columns.row([shards, tables, blocks, entries, commits, records, report.damage.len().to_string()]);
+        Columns::new(&[">shards", ">tables", ">blocks", ">entries", ">parts", ">records", ">damage"]);
+    let counts = [report.shards, report.tables, report.blocks, report.entries, report.parts, report.records];
+    let [shards, tables, blocks, entries, parts, records] = counts.map(|count| count.to_string());
+    columns.row([shards, tables, blocks, entries, parts, records, report.damage.len().to_string()]);
     output.lines(columns.lines(0))
 }

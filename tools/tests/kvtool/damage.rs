@@ -152,7 +152,7 @@ fn a_damaged_log_is_cut_and_what_went_is_counted() {
     assert!(live(&store).len() >= 3000);
 }
 
-/// The log file with the newest commits, and where its first commit begins.
+/// The log file with the newest parts, and where its first one begins.
 fn last_log(store: &TestStore) -> (PathBuf, usize) {
     let (text, outcome) = store.kvtool(&["log", "--json"]);
     outcome.unwrap();
@@ -161,7 +161,7 @@ fn last_log(store: &TestStore) -> (PathBuf, usize) {
         let item: serde_json::Value = serde_json::from_str(line).unwrap();
         match item["item"].as_str().unwrap() {
             "segment" => file = item["file"].as_str().unwrap().to_owned(),
-            "commit" if found.as_ref().is_none_or(|(known, _)| *known != file) => {
+            "part" if found.as_ref().is_none_or(|(known, _)| *known != file) => {
                 found = Some((file.clone(), item["at"]["offset"].as_u64().unwrap() as usize));
             }
             _ => {}

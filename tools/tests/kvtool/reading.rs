@@ -147,12 +147,12 @@ fn inspect_shows_the_parts_of_a_table() {
 }
 
 #[test]
-fn log_shows_commits_records_and_operations() {
+fn log_shows_parts_records_and_operations() {
     let store = store();
     let text = printed(&store, &["log", "--ops"]);
     for part in [
         "segment 000001.log: generation",
-        "    commit ",
+        "    part ",
         "entry partition 1 term 1 index",
         "tombstone 0/key0005 version",
     ] {

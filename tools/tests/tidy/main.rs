@@ -73,6 +73,8 @@ const RETIRED: &[(&str, &str, &str)] = &[
     ("engine/src/shard/", "generation of writes", "log write"),
     ("engine/src/shard/", "forming commit", "forming log write"),
     ("engine/src/shard/", "Generation", "LogWrite"),
+    ("engine/src/log/", "Commit ", "PartHeader, or LogWrite"),
+    ("engine/src/log/", "CommitId", "LogWriteId"),
     ("engine/src/tree/", "Snapshot", "ReadPins"),
     ("engine/src/job/", "Snapshot", "ReadPins"),
     ("engine/src/shard/", "Snapshot", "ReadPins"),

@@ -1,12 +1,12 @@
-//! Random appends, commits, syncs, releases and crashes over many generations of reused segments: what
-//! comes back is every durable commit, perhaps complete later ones, in order, and nothing else.
+//! Random appends, parts, syncs, releases and crashes over many generations of reused segments: what
+//! comes back is every durable part, perhaps complete later ones, in order, and nothing else.
 
 use super::*;
 use crate::dir::testing::Change;
 use crate::drive::blocking::run_job;
 use crate::io::IoRequest;
 use crate::job::JobOutput;
-use crate::log::CommitId;
+use crate::log::LogWriteId;
 use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -63,9 +63,9 @@ struct World {
     always_sync: bool,
     /// Where the manifest says the log starts.
     from: LogPosition,
-    /// Every record since `from` in the order of the log, and to which commit of this opening it belongs.
-    records: Vec<(Option<CommitId>, Written)>,
-    /// Ends of finished commits since `from`, with the number of records before them.
+    /// Every record since `from` in the order of the log, and to which part of this opening it belongs.
+    records: Vec<(Option<LogWriteId>, Written)>,
+    /// Ends of finished parts since `from`, with the number of records before them.
     ends: Vec<(LogPosition, usize)>,
     /// So many of the records must survive.
     durable: usize,
@@ -99,7 +99,7 @@ impl World {
             Step::Append { len } => {
                 let record = Written { index: self.next_index, len };
                 self.next_index += 1;
-                self.records.push((Some(self.log.forming_commit()), record));
+                self.records.push((Some(self.log.forming_write()), record));
                 record.append_to(&mut self.log);
             }
             Step::Write { sync } => {
@@ -277,7 +277,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn synced_commits_survive_and_nothing_else_appears(
+    fn synced_parts_survive_and_nothing_else_appears(
         direct in any::<bool>(),
         seed in any::<u64>(),
         steps in proptest::collection::vec(step(), 1..150),
@@ -286,7 +286,7 @@ proptest! {
     }
 
     #[test]
-    fn unsynced_commits_survive_as_a_prefix(
+    fn unsynced_parts_survive_as_a_prefix(
         direct in any::<bool>(),
         seed in any::<u64>(),
         steps in proptest::collection::vec(step(), 1..150),

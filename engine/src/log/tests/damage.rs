@@ -5,13 +5,13 @@ use super::*;
 use crate::dir::Dir;
 use proptest::prelude::*;
 
-/// A log of several commits over several segments, one opening.
+/// A log of several parts over several segments, one opening.
 struct Sample {
     dir: MemoryDir,
     options: LogOptions,
-    /// Start of each commit.
+    /// Start of each part.
     starts: Vec<LogPosition>,
-    /// End of each commit.
+    /// End of each part.
     ends: Vec<LogPosition>,
 }
 
@@ -21,7 +21,7 @@ fn sample(direct: bool, lens: &[usize]) -> Sample {
     let mut log = create(&mut dir, options);
     let mut ends = Vec::new();
     for (index, &len) in lens.iter().enumerate() {
-        ends.push(commit(&mut dir, &mut log, true, &[Written { index: index as u64, len }]));
+        ends.push(part(&mut dir, &mut log, true, &[Written { index: index as u64, len }]));
     }
     let (_, records) = reopen(&mut dir.clone(), LogPosition::default(), options).unwrap();
     let starts = records.iter().map(|(position, _)| *position).collect();
@@ -58,7 +58,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn any_flipped_bit_in_a_commit_that_is_proved_durable_is_damage(
+    fn any_flipped_bit_in_a_part_that_is_proved_durable_is_damage(
         direct in any::<bool>(),
         lens in proptest::collection::vec(0_usize..9000, 2..12),
         victim in any::<prop::sample::Index>(),
@@ -75,7 +75,7 @@ proptest! {
     }
 
     #[test]
-    fn a_flipped_bit_in_the_very_last_commit_cuts_it(
+    fn a_flipped_bit_in_the_very_last_part_cuts_it(
         direct in any::<bool>(),
         lens in proptest::collection::vec(0_usize..9000, 1..12),
         byte in any::<prop::sample::Index>(),
@@ -92,7 +92,7 @@ proptest! {
     fn a_flipped_bit_in_the_header_of_a_segment_is_damage(
         segment in 0_usize..4, byte in 0_usize..4096, bit in 0_u8..8,
     ) {
-        // Three commits a segment and two in the last: the second proves the first, and the header.
+        // Three parts a segment and two in the last: the second proves the first, and the header.
         let mut sample = sample(true, &[4000; 8]);
         let file = sample.file(sample.starts[segment * 2]);
         sample.dir.flip(file, byte, bit);
@@ -176,7 +176,7 @@ fn a_record_of_an_unknown_kind_is_not_dropped_in_silence() {
     let mut dir = MemoryDir::new();
     let options = options(true, 16 << 10);
     let mut log = create(&mut dir, options);
-    commit(&mut dir, &mut log, true, &[Written { index: 1, len: 10 }]);
+    part(&mut dir, &mut log, true, &[Written { index: 1, len: 10 }]);
     dir.tamper(FileName::Log(1), |bytes| {
         let record = 4096 + 40;
         bytes[record + 26] = 99;

@@ -8,13 +8,13 @@ use rand::rngs::SmallRng;
 
 const SEGMENT: u32 = 16 << 10;
 
-/// A log of four segments with three commits each, and what the manifest knows of it.
+/// A log of four segments with three parts each, and what the manifest knows of it.
 fn full() -> (MemoryDir, Extent, LogOptions) {
     let options = options(true, SEGMENT);
     let mut dir = MemoryDir::new();
     let mut log = create(&mut dir, options);
     for index in 0..12 {
-        commit(&mut dir, &mut log, true, &[Written { index, len: 100 }]);
+        part(&mut dir, &mut log, true, &[Written { index, len: 100 }]);
     }
     (dir, Extent { start: LogPosition::default(), reached: log.reached() }, options)
 }
@@ -32,8 +32,8 @@ fn every_segment_that_is_missing_is_named_and_refused_and_repair_keeps_what_come
         );
         assert!(error.contains("was in it") && error.contains("`kvtool repair store`"), "{error}");
         let report = repair(&mut dir, known, options).unwrap();
-        assert_eq!((report.kept_commits, report.damage.len()), (kept, 1), "{report:?}");
-        let dropped: u64 = report.dropped.iter().map(|dropped| dropped.commits).sum();
+        assert_eq!((report.kept_parts, report.damage.len()), (kept, 1), "{report:?}");
+        let dropped: u64 = report.dropped.iter().map(|dropped| dropped.parts).sum();
         assert!(report.lost_behind.is_some());
         assert_eq!(dropped, 12 - kept - 3, "those behind the hole; those in it nobody can count");
         let (log, records) = reopen(&mut dir, known, options).unwrap();
@@ -52,7 +52,7 @@ fn a_log_that_is_missing_as_a_whole_is_named_and_refused() {
         "{error}"
     );
     let report = repair(&mut dir, known, options).unwrap();
-    assert_eq!((report.kept_commits, report.lost_behind), (0, Some(LogPosition::default())));
+    assert_eq!((report.kept_parts, report.lost_behind), (0, Some(LogPosition::default())));
     assert!(reopen(&mut dir, known, options).unwrap().1.is_empty());
 }
 
@@ -70,22 +70,22 @@ fn an_opening_that_is_cut_off_at_any_change_never_makes_the_log_miss_a_segment()
     for seed in 0..200 {
         let random = &mut SmallRng::seed_from_u64(seed);
         let (mut dir, mut known, options) = full();
-        let mut commits = 12;
+        let mut parts = 12;
         for round in 0..6 {
             dir.fail_after((seed + round * 7) % 12);
             if let Ok((mut log, records)) = reopen(&mut dir, known, options) {
-                assert_eq!(records.len(), commits);
+                assert_eq!(records.len(), parts);
                 dir.heal();
                 known.reached = log.reached();
                 if (seed + round) % 3 == 0 {
-                    commit(&mut dir, &mut log, true, &[Written { index: 12, len: 10 }]);
-                    commits += 1;
+                    part(&mut dir, &mut log, true, &[Written { index: 12, len: 10 }]);
+                    parts += 1;
                 }
             }
             dir.crash(random);
         }
         let records = reopen(&mut dir, known, options).unwrap_or_else(|error| panic!("{seed}: {error}")).1;
-        assert_eq!(records.len(), commits);
+        assert_eq!(records.len(), parts);
     }
 }
 
@@ -123,7 +123,7 @@ fn a_log_without_room_is_read_leaves_nothing_behind_and_goes_on_when_there_is() 
     let events = settle(&mut dir, &mut log, requests);
     assert!(matches!(events.as_slice(), [LogEvent::Cut(_)]), "{events:?}");
     log.resume();
-    commit(&mut dir, &mut log, true, &[Written { index: 12, len: 10 }]);
+    part(&mut dir, &mut log, true, &[Written { index: 12, len: 10 }]);
     let known = Extent { reached: log.reached(), ..known };
     assert_eq!(reopen(&mut dir, known, options).unwrap().1.len(), 13);
 }
@@ -131,7 +131,7 @@ fn a_log_without_room_is_read_leaves_nothing_behind_and_goes_on_when_there_is() 
 #[test]
 fn a_repair_that_finds_no_room_for_the_cut_fails_and_is_made_up_for_when_there_is() {
     let (mut dir, known, options) = full();
-    // All files stay log, so the cut needs a new one; the commit behind proves that this one was durable.
+    // All files stay log, so the cut needs a new one; the part behind proves that this one was durable.
     log_files(&dir).into_iter().skip(4).for_each(|spare| dir.unlink(spare).unwrap());
     dir.flip(FileName::Log(4), 8192 + 60, 3);
     dir.fill_after(0);
@@ -139,6 +139,6 @@ fn a_repair_that_finds_no_room_for_the_cut_fails_and_is_made_up_for_when_there_i
     assert!(error.contains("free some space, and repair again"), "{error}");
     dir.heal();
     let report = repair(&mut dir, known, options).unwrap();
-    assert_eq!((report.kept_commits, report.lost_behind.is_some()), (10, true));
+    assert_eq!((report.kept_parts, report.lost_behind.is_some()), (10, true));
     assert_eq!(reopen(&mut dir, known, options).unwrap().1.len(), 10);
 }

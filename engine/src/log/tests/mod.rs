@@ -49,7 +49,7 @@ impl Written {
     }
 }
 
-/// Recovers; the records with the positions of their commits. A replay before it reads the same.
+/// Recovers; the records with the positions of their parts. A replay before it reads the same.
 fn reopen(
     dir: &mut MemoryDir,
     from: impl Into<Extent>,
@@ -93,8 +93,8 @@ fn settle(dir: &mut MemoryDir, log: &mut Log, mut requests: Vec<IoRequest>) -> V
     events
 }
 
-/// Writes one commit of such records and waits for it; its end.
-fn commit(dir: &mut MemoryDir, log: &mut Log, sync: bool, records: &[Written]) -> LogPosition {
+/// Writes one part of such records and waits for it; its end.
+fn part(dir: &mut MemoryDir, log: &mut Log, sync: bool, records: &[Written]) -> LogPosition {
     for record in records {
         record.append_to(log);
     }
@@ -102,7 +102,7 @@ fn commit(dir: &mut MemoryDir, log: &mut Log, sync: bool, records: &[Written]) -
     let id = log.write(sync, &mut requests).expect("something was appended");
     match settle(dir, log, requests).as_slice() {
         [LogEvent::Written(written, end)] if *written == id => *end,
-        other => panic!("the commit came to {other:?}"),
+        other => panic!("the part came to {other:?}"),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::log::{Batch, BatchBuilder, Reached, Remains, read_remains};
 use crate::manifest::ManifestState;
 use crate::offline::Contents;
 
-/// A log with three commits a segment, each of one entry: version by version, from 1 on, in one group.
+/// A log with three parts a segment, each of one entry: version by version, from 1 on, in one group.
 struct Logged {
     dir: MemoryDir,
     options: LogOptions,
@@ -136,7 +136,7 @@ fn a_segment_that_is_missing_is_told_and_both_sides_of_it_stay_unless_tables_hav
 }
 
 #[test]
-fn a_commit_that_is_damaged_is_told_unless_tables_have_what_comes_behind() {
+fn a_part_that_is_damaged_is_told_unless_tables_have_what_comes_behind() {
     let mut logged = Logged::new();
     logged.puts(12);
     logged.dir.flip(FileName::Log(2), 8192 + 60, 3);
@@ -151,7 +151,7 @@ fn a_commit_that_is_damaged_is_told_unless_tables_have_what_comes_behind() {
 }
 
 #[test]
-fn a_damaged_commit_at_the_end_is_told_where_a_later_one_proves_it_and_is_the_tail_otherwise() {
+fn a_damaged_part_at_the_end_is_told_where_a_later_one_proves_it_and_is_the_tail_otherwise() {
     for (offset, kept, holes) in [(4096, 9, 1), (8192, 10, 0)] {
         let mut logged = Logged::new();
         logged.puts(11);
@@ -201,7 +201,7 @@ fn a_newest_segment_that_the_manifest_heard_of_and_a_log_of_which_no_file_is_the
     assert_eq!(logged.remains(0).1, Remains::default(), "a shard that was never written to");
 }
 
-/// Where the log was cut is in the segment that is missing, so the failed commit counts again; the one that was given its
+/// Where the log was cut is in the segment that is missing, so the failed part counts again; the one that was given its
 /// index is there all the same.
 #[test]
 fn an_index_that_is_given_again_behind_a_hole_is_no_reason_to_leave_an_entry_out() {

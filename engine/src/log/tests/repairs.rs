@@ -2,14 +2,14 @@
 
 use super::*;
 use crate::dir::Dir;
-use crate::log::format::{Commit, Seed};
+use crate::log::format::{PartHeader, Seed};
 use crate::log::{DumpItem, RepairReport, dump, repair};
 
 fn write(dir: &mut MemoryDir, options: LogOptions, lens: &[usize]) -> Vec<LogPosition> {
     let mut log = create(dir, options);
-    let commit =
-        |(index, &len): (usize, &usize)| commit(dir, &mut log, true, &[Written { index: index as u64, len }]);
-    lens.iter().enumerate().map(commit).collect()
+    let part =
+        |(index, &len): (usize, &usize)| part(dir, &mut log, true, &[Written { index: index as u64, len }]);
+    lens.iter().enumerate().map(part).collect()
 }
 
 #[test]
@@ -20,8 +20,7 @@ fn a_sound_log_is_left_alone() {
     let before = dir.bytes(FileName::Log(1)).to_vec();
     let report = repair(&mut dir, LogPosition::default(), options).unwrap();
     let kept_clock_us = report.kept_clock_us;
-    let expected =
-        RepairReport { kept_commits: 5, kept_records: 5, kept_clock_us, ..RepairReport::default() };
+    let expected = RepairReport { kept_parts: 5, kept_records: 5, kept_clock_us, ..RepairReport::default() };
     assert_eq!(report, expected);
     assert_eq!(dir.bytes(FileName::Log(1)), before);
     assert_eq!(log_files(&dir).len(), 2);
@@ -34,13 +33,13 @@ fn what_comes_before_the_damage_stays_and_the_rest_is_counted() {
     let ends = write(&mut dir, options, &[100; 9]);
     dir.flip(FileName::Log(2), 4096 + 60, 3);
     let report = repair(&mut dir, LogPosition::default(), options).unwrap();
-    assert_eq!((report.kept_commits, report.kept_records), (3, 3));
-    assert_eq!(report.dropped.iter().map(|dropped| dropped.commits).sum::<u64>(), 6);
+    assert_eq!((report.kept_parts, report.kept_records), (3, 3));
+    assert_eq!(report.dropped.iter().map(|dropped| dropped.parts).sum::<u64>(), 6);
     assert!(report.damage[0].contains("000002.log is damaged at offset 4136"), "{:?}", report.damage);
     let (mut log, records) = reopen(&mut dir, LogPosition::default(), options).unwrap();
     assert_eq!(records.len(), 3);
     assert!(log.end() > ends[8], "positions go on rising");
-    commit(&mut dir, &mut log, true, &[Written { index: 100, len: 10 }]);
+    part(&mut dir, &mut log, true, &[Written { index: 100, len: 10 }]);
     let (_, records) = reopen(&mut dir, LogPosition::default(), options).unwrap();
     assert_eq!(records.last().unwrap().1.index, 100);
 }
@@ -55,7 +54,7 @@ fn a_damaged_segment_header_costs_nothing() {
         let error = reopen(&mut dir, LogPosition::default(), options).map(drop).unwrap_err().to_string();
         assert!(error.contains(&format!("{} is damaged", FileName::Log(victim))), "{error}");
         let report = repair(&mut dir, LogPosition::default(), options).unwrap();
-        assert_eq!((report.kept_commits, report.dropped.len()), (9, 0), "{report:?}");
+        assert_eq!((report.kept_parts, report.dropped.len()), (9, 0), "{report:?}");
         assert_eq!(report.lost_behind, None);
         assert_eq!((report.damage.len(), report.restored.as_slice()), (1, &[FileName::Log(victim)][..]));
         let (_, records) = reopen(&mut dir, LogPosition::default(), options).unwrap();
@@ -93,17 +92,17 @@ fn all_segment_headers_damaged_at_once_cost_nothing_either() {
         dir.flip(file, 30, 1);
     }
     let report = repair(&mut dir, LogPosition::default(), options).unwrap();
-    assert_eq!(report.kept_commits, 27, "{report:?}");
+    assert_eq!(report.kept_parts, 27, "{report:?}");
     assert_eq!(indices(&mut dir, options).1, (1..=27).collect::<Vec<u64>>());
 }
 
-/// A failed commit may be whole on disk; behind the cut its indices are given again.
+/// A failed part may be whole on disk; behind the cut its indices are given again.
 #[test]
 fn a_restored_header_keeps_what_was_cut_off_cut_off() {
     let options = options(true, 16 << 10);
     let mut dir = MemoryDir::new();
     let mut log = create(&mut dir, options);
-    commit(&mut dir, &mut log, true, &[Written { index: 1, len: 50 }]);
+    part(&mut dir, &mut log, true, &[Written { index: 1, len: 50 }]);
     Written { index: 6, len: 70 }.append_to(&mut log);
     let mut requests = Vec::new();
     log.write(true, &mut requests).unwrap();
@@ -115,7 +114,7 @@ fn a_restored_header_keeps_what_was_cut_off_cut_off() {
     assert!(log.cut(&mut requests));
     settle(&mut dir, &mut log, requests);
     log.resume();
-    commit(&mut dir, &mut log, true, &[Written { index: 6, len: 90 }]);
+    part(&mut dir, &mut log, true, &[Written { index: 6, len: 90 }]);
     let expected = reopen(&mut dir.clone(), LogPosition::default(), options).unwrap().1;
     assert_eq!(expected.iter().map(|(_, written)| written.len).collect::<Vec<_>>(), [50, 90]);
     dir.flip(FileName::Log(2), 50, 0);
@@ -123,15 +122,15 @@ fn a_restored_header_keeps_what_was_cut_off_cut_off() {
     assert_eq!(reopen(&mut dir, LogPosition::default(), options).unwrap().1, expected);
 }
 
-/// An empty commit of generation 9 << 32 that says that the log was durable up to the beginning of this generation.
-fn forge(durable: u64) -> Commit {
+/// An empty part of generation 9 << 32 that says that the log was durable up to the beginning of this generation.
+fn forge(durable: u64) -> PartHeader {
     let durable = LogPosition { segment: durable, offset: 4096 };
-    Commit { generation: 9 << 32, durable, records: 0, len: 0, padded: 4096 }
+    Part { generation: 9 << 32, durable, records: 0, len: 0, padded: 4096 }
 }
 
-/// Found by fuzzing: such a commit, in a file that isn't log any more, was believed again behind every repair.
+/// Found by fuzzing: such a part, in a file that isn't log any more, was believed again behind every repair.
 #[test]
-fn a_commit_that_knows_what_comes_later_proves_nothing() {
+fn a_part_that_knows_what_comes_later_proves_nothing() {
     let options = options(true, 16 << 10);
     let mut dir = MemoryDir::new();
     write(&mut dir, options, &[100; 2]);
@@ -169,13 +168,13 @@ fn a_log_whose_start_is_lost_opens_empty_after_repair() {
     let from = ends[6];
     dir.tamper(FileName::Log(3), |bytes| bytes.fill(0xee));
     let report = repair(&mut dir, from, options).unwrap();
-    assert_eq!((report.kept_commits, report.damage.len()), (0, 1), "{report:?}");
+    assert_eq!((report.kept_parts, report.damage.len()), (0, 1), "{report:?}");
     let (_, records) = reopen(&mut dir, from, options).unwrap();
     assert!(records.is_empty());
 }
 
 #[test]
-fn a_dump_shows_segments_commits_and_records_in_order() {
+fn a_dump_shows_segments_parts_and_records_in_order() {
     let options = options(true, 16 << 10);
     let mut dir = MemoryDir::new();
     write(&mut dir, options, &[100; 4]);
@@ -183,7 +182,7 @@ fn a_dump_shows_segments_commits_and_records_in_order() {
     dump(&dir, &mut |item| {
         shown.push(match item {
             DumpItem::Segment { file, .. } => file.to_string(),
-            DumpItem::Commit { at, records, .. } => format!("commit {} of {records}", at.offset),
+            DumpItem::Part { at, records, .. } => format!("part {} of {records}", at.offset),
             DumpItem::Record { record, .. } => format!("record {}", Written::read(record).index),
             DumpItem::End { at, .. } => format!("end {}", at.offset),
             DumpItem::Unused { file } => format!("unused {file}"),
@@ -191,7 +190,7 @@ fn a_dump_shows_segments_commits_and_records_in_order() {
         Ok(())
     })
     .unwrap();
-    let expected = "000001.log,commit 4096 of 1,record 0,commit 8192 of 1,record 1,commit 12288 of 1,record 2,\
-                    end 16384,000002.log,commit 4096 of 1,record 3,end 8192";
+    let expected = "000001.log,part 4096 of 1,record 0,part 8192 of 1,record 1,part 12288 of 1,record 2,\
+                    end 16384,000002.log,part 4096 of 1,record 3,end 8192";
     assert_eq!(shown.join(","), expected);
 }

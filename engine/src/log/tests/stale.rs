@@ -5,13 +5,13 @@ use crate::dir::Dir;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-/// Three records of which the second starts at the commit's second sector, the third at its third.
+/// Three records of which the second starts at the part's second sector, the third at its third.
 fn aligned_records(first: u64) -> [Written; 3] {
     let record = |at: u64, len| Written { index: first + at, len };
     [record(0, 440), record(1, 480), record(2, 480)]
 }
 
-/// Hands out the write of a commit without performing it.
+/// Hands out the write of a part without performing it.
 fn start(log: &mut Log, records: &[Written]) -> (FileName, u64, Vec<u8>) {
     for record in records {
         record.append_to(log);
@@ -25,20 +25,20 @@ fn start(log: &mut Log, records: &[Written]) -> (FileName, u64, Vec<u8>) {
 }
 
 #[test]
-fn old_records_behind_the_torn_sector_of_a_new_commit_do_not_complete_it() {
+fn old_records_behind_the_torn_sector_of_a_new_part_do_not_complete_it() {
     let options = options(true, 16 << 10);
     let mut dir = MemoryDir::new();
     let mut log = create(&mut dir, options);
     for first in [1, 4, 7, 10] {
-        commit(&mut dir, &mut log, true, &aligned_records(first));
+        part(&mut dir, &mut log, true, &aligned_records(first));
     }
     let from = log.end();
     log.release(from, &mut Vec::new());
-    commit(&mut dir, &mut log, true, &aligned_records(13));
-    commit(&mut dir, &mut log, true, &aligned_records(16));
+    part(&mut dir, &mut log, true, &aligned_records(13));
+    part(&mut dir, &mut log, true, &aligned_records(16));
     let (file, offset, data) = start(&mut log, &aligned_records(19));
     assert_eq!((file, offset), (FileName::Log(1), 0), "the first segment's file is used again");
-    // Segment header and first sector of the commit arrive; the old commit's other sectors are still there.
+    // Segment header and first sector of the part arrive; the old part's other sectors are still there.
     dir.write(file, 0, &data[..4096 + 512]).unwrap();
     dir.sync(file).unwrap();
     let (_, read) = reopen(&mut dir, from, options).unwrap();
@@ -53,12 +53,12 @@ fn stray_sectors_of_a_segment_whose_header_was_lost_never_become_log() {
     let mut job = log.prepare_segment();
     crate::drive::blocking::run_job(&mut dir, &mut job).unwrap();
     log.segment_ready(job.file());
-    commit(&mut dir, &mut log, true, &aligned_records(1));
-    commit(&mut dir, &mut log, true, &aligned_records(4));
-    commit(&mut dir, &mut log, true, &aligned_records(7));
+    part(&mut dir, &mut log, true, &aligned_records(1));
+    part(&mut dir, &mut log, true, &aligned_records(4));
+    part(&mut dir, &mut log, true, &aligned_records(7));
     let (file, offset, data) = start(&mut log, &aligned_records(10));
     assert_eq!((file, offset), (job.file(), 0));
-    // The whole commit arrives, but not the header in front of it.
+    // The whole part arrives, but not the header in front of it.
     dir.write(file, 4096, &data[4096..]).unwrap();
     dir.sync(file).unwrap();
     for _ in 0..3 {
@@ -74,13 +74,13 @@ fn files_of_a_killed_preparation_are_not_called_damaged_later() {
         let mut rng = StdRng::seed_from_u64(seed);
         let mut dir = MemoryDir::new();
         let mut log = create(&mut dir, options);
-        commit(&mut dir, &mut log, true, &[Written { index: 1, len: 10 }]);
+        part(&mut dir, &mut log, true, &[Written { index: 1, len: 10 }]);
         for number in [2, 3] {
             dir.create(FileName::Log(number)).unwrap();
             dir.write(FileName::Log(number), 0, &[0; 64 << 10]).unwrap();
         }
         let (mut log, _) = reopen(&mut dir, LogPosition::default(), options).unwrap();
-        commit(&mut dir, &mut log, true, &[Written { index: 2, len: 50 << 10 }]);
+        part(&mut dir, &mut log, true, &[Written { index: 2, len: 50 << 10 }]);
         let (file, offset, data) = start(&mut log, &[Written { index: 3, len: 20 << 10 }]);
         assert_eq!((file, offset), (FileName::Log(3), 0));
         dir.write(file, offset, &data).unwrap();
@@ -96,9 +96,9 @@ fn what_a_cut_left_behind_is_not_read_by_later_openings() {
     let mut dir = MemoryDir::new();
     let mut log = create(&mut dir, options);
     // Unsynced, so that the second may be lost and the third not.
-    commit(&mut dir, &mut log, false, &[Written { index: 1, len: 100 }]);
-    let second = commit(&mut dir, &mut log, false, &[Written { index: 2, len: 100 }]);
-    commit(&mut dir, &mut log, false, &[Written { index: 3, len: 100 }]);
+    part(&mut dir, &mut log, false, &[Written { index: 1, len: 100 }]);
+    let second = part(&mut dir, &mut log, false, &[Written { index: 2, len: 100 }]);
+    part(&mut dir, &mut log, false, &[Written { index: 3, len: 100 }]);
     dir.flip(FileName::Log(1), second.offset as usize - 1, 0);
     for _ in 0..3 {
         let (_, read) = reopen(&mut dir, LogPosition::default(), options).unwrap();
@@ -107,7 +107,7 @@ fn what_a_cut_left_behind_is_not_read_by_later_openings() {
     }
 }
 
-/// The device never took the newest segment's first write, which has its header and its first commit: what the file held
+/// The device never took the newest segment's first write, which has its header and its first part: what the file held
 /// before (`used`: an older segment, otherwise zeros) is there again.
 fn lose_first_write(used: bool) {
     let options = options(true, 16 << 10);
@@ -120,7 +120,7 @@ fn lose_first_write(used: bool) {
     }
     let mut first = 1;
     let mut next = |dir: &mut MemoryDir, log: &mut Log| {
-        commit(dir, log, true, &aligned_records(first));
+        part(dir, log, true, &aligned_records(first));
         first += 3;
     };
     let mut from = LogPosition::default();
@@ -146,7 +146,7 @@ fn lose_first_write(used: bool) {
     };
     let mut with_one = dir.clone();
     lose(&mut with_one);
-    reopen(&mut with_one, from, options).expect("one commit may have been a write that was torn");
+    reopen(&mut with_one, from, options).expect("one part may have been a write that was torn");
     next(&mut dir, &mut log);
     lose(&mut dir);
     match reopen(&mut dir, from, options) {
@@ -159,11 +159,11 @@ fn lose_first_write(used: bool) {
 }
 
 #[test]
-fn a_lost_first_write_of_a_used_file_is_damage_when_a_later_commit_proves_it() {
+fn a_lost_first_write_of_a_used_file_is_damage_when_a_later_part_proves_it() {
     lose_first_write(true);
 }
 
 #[test]
-fn a_lost_first_write_of_a_fresh_file_is_damage_when_a_later_commit_proves_it() {
+fn a_lost_first_write_of_a_fresh_file_is_damage_when_a_later_part_proves_it() {
     lose_first_write(false);
 }

@@ -19,13 +19,13 @@ fn only_write(requests: &[IoRequest]) -> (FileName, u64, usize, bool) {
 }
 
 #[test]
-fn what_is_appended_while_a_commit_is_in_flight_forms_the_next() {
+fn what_is_appended_while_a_part_is_in_flight_forms_the_next() {
     let mut dir = MemoryDir::new();
     let mut log = create(&mut dir, options(true, 1 << 20));
     let (mut first, mut second) = (Vec::new(), Vec::new());
     assert_eq!(log.write(true, &mut first), None, "nothing to write");
     record(1, 10).append_to(&mut log);
-    let id = log.forming_commit();
+    let id = log.forming_write();
     assert_eq!(log.write(true, &mut first), Some(id));
     record(2, 10).append_to(&mut log);
     assert!(log.is_writing() && log.forming_bytes() > 0);
@@ -40,7 +40,7 @@ fn what_is_appended_while_a_commit_is_in_flight_forms_the_next() {
 }
 
 #[test]
-fn direct_commits_are_whole_blocks_and_buffered_ones_are_not() {
+fn direct_parts_are_whole_blocks_and_buffered_ones_are_not() {
     for (direct, step) in [(true, ALIGN), (false, 8)] {
         let mut dir = MemoryDir::new();
         let mut log = create(&mut dir, options(direct, 1 << 20));
@@ -92,7 +92,7 @@ fn a_buffered_write_that_begins_a_page_covers_it() {
 }
 
 #[test]
-fn header_and_first_commit_of_a_segment_are_one_write_and_always_synced() {
+fn header_and_first_part_of_a_segment_are_one_write_and_always_synced() {
     let options = options(true, 64 << 10);
     let mut dir = MemoryDir::new();
     let mut log = create(&mut dir, options);
@@ -101,7 +101,7 @@ fn header_and_first_commit_of_a_segment_are_one_write_and_always_synced() {
         other => panic!("{other:?}"),
     };
     log.segment_ready(job_file);
-    commit(&mut dir, &mut log, false, &[record(1, 40 << 10)]);
+    part(&mut dir, &mut log, false, &[record(1, 40 << 10)]);
     record(2, 40 << 10).append_to(&mut log);
     let mut requests = Vec::new();
     log.write(false, &mut requests);
@@ -117,7 +117,7 @@ fn without_a_prepared_segment_the_log_makes_one_itself() {
     let mut log = create(&mut dir, options);
     let records: Vec<Written> = (1..20).map(|index| record(index, 20 << 10)).collect();
     for record in &records {
-        commit(&mut dir, &mut log, true, &[*record]);
+        part(&mut dir, &mut log, true, &[*record]);
     }
     dir.crash_losing_all();
     let (_, read) = reopen(&mut dir, LogPosition::default(), options).unwrap();
@@ -125,12 +125,12 @@ fn without_a_prepared_segment_the_log_makes_one_itself() {
 }
 
 #[test]
-fn one_commit_may_span_segments() {
+fn one_part_may_span_segments() {
     let options = options(false, 64 << 10);
     let mut dir = MemoryDir::new();
     let mut log = create(&mut dir, options);
     let records: Vec<Written> = (1..30).map(|index| record(index, 15_000)).collect();
-    let end = commit(&mut dir, &mut log, true, &records);
+    let end = part(&mut dir, &mut log, true, &records);
     assert_eq!((log.end(), log.durable()), (end, end));
     dir.crash_losing_all();
     let (_, read) = reopen(&mut dir, LogPosition::default(), options).unwrap();
@@ -143,7 +143,7 @@ fn records_of_sixteen_megabytes_fit_default_segments() {
     let mut dir = MemoryDir::new();
     let mut log = create(&mut dir, options);
     let large = (16 << 20) + (64 << 10) + 100;
-    commit(&mut dir, &mut log, true, &[record(1, large), record(2, large), record(3, 10)]);
+    part(&mut dir, &mut log, true, &[record(1, large), record(2, large), record(3, 10)]);
     dir.crash_losing_all();
     let (_, read) = reopen(&mut dir, LogPosition::default(), options).unwrap();
     let read: Vec<_> = read.iter().map(|(position, record)| (position.offset, record.index)).collect();
@@ -156,7 +156,7 @@ fn a_record_larger_than_a_segment_gets_one_of_its_own_that_is_not_reused() {
     let mut dir = MemoryDir::new();
     let mut log = create(&mut dir, options);
     let records = [record(1, 10), record(2, 300 << 10), record(3, 10)];
-    let end = commit(&mut dir, &mut log, true, &records);
+    let end = part(&mut dir, &mut log, true, &records);
     let (mut log, read) = {
         dir.crash_losing_all();
         reopen(&mut dir, LogPosition::default(), options).unwrap()
@@ -190,7 +190,7 @@ fn buffers_go_round() {
             }
         }
     }
-    assert!(seen.len() <= 2, "{} buffers for one commit in flight and one forming", seen.len());
+    assert!(seen.len() <= 2, "{} buffers for one part in flight and one forming", seen.len());
 }
 
 #[test]
@@ -198,7 +198,7 @@ fn a_failed_write_or_sync_fails_the_log_until_it_is_recovered() {
     for passing in 0..2 {
         let mut dir = MemoryDir::new();
         let mut log = create(&mut dir, options(true, 1 << 20));
-        commit(&mut dir, &mut log, true, &[record(1, 10)]);
+        part(&mut dir, &mut log, true, &[record(1, 10)]);
         record(2, 10).append_to(&mut log);
         let mut requests = Vec::new();
         let id = log.write(true, &mut requests);
@@ -212,17 +212,17 @@ fn a_failed_write_or_sync_fails_the_log_until_it_is_recovered() {
         assert_eq!((log.write(true, &mut requests), log.forming_bytes()), (None, 0));
         assert!(!log.sync(&mut requests) && requests.is_empty());
         let (mut log, records) = reopen(&mut dir, LogPosition::default(), options(true, 1 << 20)).unwrap();
-        assert!(records.len() <= 2, "the failed commit may be there, what came after isn't");
-        commit(&mut dir, &mut log, true, &[record(4, 10)]);
+        assert!(records.len() <= 2, "the failed part may be there, what came after isn't");
+        part(&mut dir, &mut log, true, &[record(4, 10)]);
     }
 }
 
 #[test]
-fn a_cut_log_goes_on_behind_its_last_whole_commit_and_keeps_none_of_the_files_that_failed() {
+fn a_cut_log_goes_on_behind_its_last_whole_part_and_keeps_none_of_the_files_that_failed() {
     let options = options(true, 32 << 10);
     let mut dir = MemoryDir::new();
     let mut log = create(&mut dir, options);
-    commit(&mut dir, &mut log, true, &[record(1, 20_000)]);
+    part(&mut dir, &mut log, true, &[record(1, 20_000)]);
     // Two parts: the first is written and synced, the second one's segment isn't.
     record(2, 2_000).append_to(&mut log);
     record(3, 20_000).append_to(&mut log);
@@ -244,7 +244,7 @@ fn a_cut_log_goes_on_behind_its_last_whole_commit_and_keeps_none_of_the_files_th
     assert!(matches!(events.as_slice(), [LogEvent::Cut(at)] if *at == log.end()), "{events:?}");
     assert_eq!((log.write(true, &mut Vec::new()), log.is_failed()), (None, true), "it waits to be resumed");
     log.resume();
-    commit(&mut dir, &mut log, true, &[record(2, 500)]);
+    part(&mut dir, &mut log, true, &[record(2, 500)]);
     let now = dir.list().unwrap();
     assert!(now.contains(&before[0]) && !now.contains(&before[1]), "{now:?}");
     dir.crash_losing_all();
@@ -254,13 +254,13 @@ fn a_cut_log_goes_on_behind_its_last_whole_commit_and_keeps_none_of_the_files_th
 }
 
 #[test]
-fn a_round_of_syncs_makes_all_earlier_commits_durable() {
+fn a_round_of_syncs_makes_all_earlier_parts_durable() {
     let options = options(true, 64 << 10);
     let mut dir = MemoryDir::new();
     let mut log = create(&mut dir, options);
     let mut end = log.end();
     for index in 1..12 {
-        end = commit(&mut dir, &mut log, false, &[record(index, 20 << 10)]);
+        end = part(&mut dir, &mut log, false, &[record(index, 20 << 10)]);
     }
     assert!(log.durable() < end);
     let mut requests = Vec::new();
@@ -275,14 +275,14 @@ fn a_round_of_syncs_makes_all_earlier_commits_durable() {
 }
 
 #[test]
-fn a_synced_commit_makes_the_unsynced_ones_before_it_durable_across_segments() {
+fn a_synced_part_makes_the_unsynced_ones_before_it_durable_across_segments() {
     let options = options(true, 64 << 10);
     let mut dir = MemoryDir::new();
     let mut log = create(&mut dir, options);
     for index in 1..8 {
-        commit(&mut dir, &mut log, false, &[record(index, 20 << 10)]);
+        part(&mut dir, &mut log, false, &[record(index, 20 << 10)]);
     }
-    let end = commit(&mut dir, &mut log, true, &[record(8, 10)]);
+    let end = part(&mut dir, &mut log, true, &[record(8, 10)]);
     assert_eq!(log.durable(), end);
     dir.crash_losing_all();
     let (_, read) = reopen(&mut dir, LogPosition::default(), options).unwrap();
@@ -300,7 +300,7 @@ fn released_segments_become_spares_up_to_two_and_the_rest_goes() {
             let JobOutput::Segment(file) = job else { panic!("{job:?}") };
             log.segment_ready(file);
         }
-        commit(&mut dir, &mut log, true, &[record(index, 20 << 10)]);
+        part(&mut dir, &mut log, true, &[record(index, 20 << 10)]);
     }
     let before = log.live_bytes();
     let mut requests = Vec::new();
@@ -316,7 +316,7 @@ fn the_log_wants_a_segment_before_it_needs_one_and_only_once() {
     let mut dir = MemoryDir::new();
     let mut log = create(&mut dir, options(true, 64 << 10));
     assert!(!log.wants_segment());
-    commit(&mut dir, &mut log, true, &[record(1, 20 << 10)]);
+    part(&mut dir, &mut log, true, &[record(1, 20 << 10)]);
     assert!(log.wants_segment());
     let job = log.prepare_segment();
     assert!(!log.wants_segment());
@@ -352,7 +352,7 @@ fn openings_without_writes_do_not_make_the_log_grow() {
     let options = options(true, 64 << 10);
     let mut dir = MemoryDir::new();
     let mut log = create(&mut dir, options);
-    commit(&mut dir, &mut log, true, &[record(1, 10)]);
+    part(&mut dir, &mut log, true, &[record(1, 10)]);
     let mut end = LogPosition::default();
     for _ in 0..10 {
         let (log, read) = reopen(&mut dir, LogPosition::default(), options).unwrap();
@@ -382,7 +382,7 @@ fn the_bytes_are_those_that_the_documentation_draws() {
     let mut dir = MemoryDir::new();
     let mut log = create(&mut dir, options(true, 64 << 10));
     let records = [record(1, 3), record(2, 8)];
-    commit(&mut dir, &mut log, true, &records);
+    part(&mut dir, &mut log, true, &records);
     let bytes = dir.bytes(FileName::Log(1));
     let generation = 1_u64 << 32;
     let u64s = |values: &[u64]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
@@ -398,7 +398,7 @@ fn the_bytes_are_those_that_the_documentation_draws() {
     let file = [&SHARD[..], &1_u64.to_le_bytes()].concat();
     let body = [u64s(&[generation, generation]), u32s(&[4096, 2, 80, 4096])].concat();
     let crc = crc32c::crc32c(&[&file[..], &4096_u64.to_le_bytes(), &body].concat());
-    assert_eq!(bytes[4096..4136], [&b"PLcm"[..], &crc.to_le_bytes(), &body].concat());
+    assert_eq!(bytes[4096..4136], [&b"PLpt"[..], &crc.to_le_bytes(), &body].concat());
 
     for (record, at) in records.iter().zip([4136_usize, 4176]) {
         let mut body = [u32s(&[record.len as u32]), u64s(&[1, record.index])].concat();

@@ -5,12 +5,12 @@
 //! 3. Every file that will be changed or dropped is kept in `repair-TIME` first, and synced there.
 //! 4. Damaged tables are rewritten, under their number and in their level, from the blocks that are sound; tables
 //!    of which nothing is left, or that are missing, leave the manifest.
-//! 5. The log is cut before its first bad or missing commit; a segment whose header alone is damaged stays.
+//! 5. The log is cut before its first bad or missing part; a segment whose header alone is damaged stays.
 //! 6. A shard whose manifest is damaged or lost is built anew from all its tables and its log; one that is missing, empty,
 //!    unless a repair that was cut off has it.
 //! 7. The store is verified again.
 //!
-//! It says what it dropped: tables, key ranges, commits and records. A lost block may have held a deletion:
+//! It says what it dropped: tables, key ranges, parts and records. A lost block may have held a deletion:
 //! older values of its keys, if any are in deeper tables, are visible again.
 
 mod aside;

@@ -28,7 +28,7 @@ pub struct ShardRepair {
     /// The segment in which the log starts that the shard was built anew from.
     #[serde(skip_serializing_if = "Option::is_none")]
     log_starts_in: Option<String>,
-    log_commits_kept: u64,
+    log_parts_kept: u64,
     log_records_kept: u64,
     log_dropped: Vec<DroppedLog>,
     log_damage: Vec<String>,
@@ -42,7 +42,7 @@ pub struct ShardRepair {
 struct DroppedLog {
     file: String,
     offset: u64,
-    commits: u64,
+    parts: u64,
     records: u64,
 }
 
@@ -51,7 +51,7 @@ impl ShardRepair {
         let dropped = log.dropped.into_iter().map(|dropped| DroppedLog {
             file: dropped.file.to_string(),
             offset: dropped.offset,
-            commits: dropped.commits,
+            parts: dropped.parts,
             records: dropped.records,
         });
         self.log_dropped = dropped.collect();
@@ -66,7 +66,7 @@ impl ShardRepair {
             });
         }
         self.log_damage = log.damage;
-        self.log_commits_kept = log.kept_commits;
+        self.log_parts_kept = log.kept_parts;
         self.log_records_kept = log.kept_records;
     }
 
@@ -90,7 +90,7 @@ impl ShardRepair {
             });
             self.log_damage.push(damage);
         }
-        self.log_commits_kept = log.read.commits;
+        self.log_parts_kept = log.read.parts;
         self.log_records_kept = log.read.records;
     }
 
@@ -114,16 +114,16 @@ impl ShardRepair {
             ));
         }
         if let Some(file) = &self.log_starts_in {
-            let (commits, records) = (self.log_commits_kept, self.log_records_kept);
-            lines.push(format!("  log: {commits} commits with {records} records stay, from {file} on"));
+            let (parts, records) = (self.log_parts_kept, self.log_records_kept);
+            lines.push(format!("  log: {parts} parts with {records} records stay, from {file} on"));
         } else if !self.log_damage.is_empty() {
             lines.push(format!(
-                "  log: {} commits with {} records stay",
-                self.log_commits_kept, self.log_records_kept
+                "  log: {} parts with {} records stay",
+                self.log_parts_kept, self.log_records_kept
             ));
-            for DroppedLog { file, offset, commits, records } in &self.log_dropped {
+            for DroppedLog { file, offset, parts, records } in &self.log_dropped {
                 lines.push(format!(
-                    "    lost: {commits} commits with {records} records in {file} from offset {offset}"
+                    "    lost: {parts} parts with {records} records in {file} from offset {offset}"
                 ));
             }
         }
