@@ -68,12 +68,19 @@ impl<'a> Reader<'a> {
         self.0.is_empty()
     }
 
+    /// So many bytes.
     #[inline]
-    fn take(&mut self, len: usize) -> Result<&'a [u8], Malformed> {
+    pub fn take(&mut self, len: usize) -> Result<&'a [u8], Malformed> {
         let (taken, rest) =
             self.0.split_at_checked(len).ok_or(Malformed("a byte string reaches beyond the end"))?;
         self.0 = rest;
         Ok(taken)
+    }
+
+    /// Refuses what follows the last field.
+    #[inline]
+    pub fn end(&self) -> Result<(), Malformed> {
+        if self.0.is_empty() { Ok(()) } else { Err(Malformed("something follows the last field")) }
     }
 
     #[inline]

@@ -24,9 +24,40 @@ impl Version {
     /// The largest version that fits a [`Stamp`] (56 bits): "the newest" in look-ups.
     pub const MAX: Version = Version((1 << 56) - 1);
 
+    /// The first one of the time steps that versions count: 2020-01-01, microseconds since the Unix epoch.
+    const EPOCH_US: u64 = 1_577_836_800_000_000;
+    /// Microseconds of a time step.
+    const STEP_US: u64 = 64;
+    /// Bits below the time step, for what is written in one.
+    const COUNT_BITS: u32 = 10;
+    /// 2021-01-01, milliseconds since the Unix epoch.
+    const CLOCKS_FROM_MS: u64 = 1_609_459_200_000;
+    /// 2160-01-01: no later time is taken for a version's, so that a clock gone wild leaves room to count on.
+    const END_US: u64 = 5_995_814_400_000_000;
+
     /// The version that follows this one.
     pub fn next(self) -> Version {
         Version(self.0 + 1)
+    }
+
+    /// The version of what is written behind this one at wall clock `wall_us`, microseconds since the Unix epoch: above this one, and
+    /// at least the clock's.
+    pub fn next_at(self, wall_us: u64) -> Version {
+        self.next().max(Version::of_clock(wall_us))
+    }
+
+    /// About when it was written, milliseconds since the Unix epoch; `None` if no clock gave it: 2020 was over before the first one
+    /// did.
+    pub fn written_ms(self) -> Option<u64> {
+        let ms = (Version::EPOCH_US + (self.0 >> Version::COUNT_BITS) * Version::STEP_US) / 1000;
+        (ms >= Version::CLOCKS_FROM_MS).then_some(ms)
+    }
+
+    /// The lowest version of a wall clock's time step; 0 where the clock shows a time that no version has.
+    fn of_clock(wall_us: u64) -> Version {
+        let is_possible = (Version::EPOCH_US..Version::END_US).contains(&wall_us);
+        let steps = if is_possible { (wall_us - Version::EPOCH_US) / Version::STEP_US } else { 0 };
+        Version(steps << Version::COUNT_BITS)
     }
 }
 
@@ -210,6 +241,21 @@ impl RangeTombstone {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn versions_rise_with_the_clock_and_without_it() {
+        let at = |wall_us| Version(7).next_at(wall_us);
+        let step = |n| Version::EPOCH_US + n * Version::STEP_US;
+        assert_eq!([at(0), at(step(0)), at(step(1)), at(step(1) + 63)].map(|v| v.0), [8, 8, 1024, 1024]);
+        assert_eq!(at(step(1)).next_at(step(1)), Version(1025));
+        let written_ms = 1_700_000_000_123;
+        assert_eq!(Version(0).next_at(written_ms * 1000 + 500).written_ms(), Some(written_ms));
+        assert_eq!(Version(1 << 30).written_ms(), None);
+        // A clock that shows no possible time counts for nothing, and the last possible one leaves room to count on.
+        assert_eq!([at(Version::END_US), at(u64::MAX)].map(|v| v.0), [8, 8]);
+        let last = at(Version::END_US - 1);
+        assert!(last < Version::MAX && Version::MAX.0 - last.0 > 1 << 50);
+    }
 
     #[test]
     fn a_prefix_survives_its_encoding_and_sorts_before_its_end() {

@@ -61,6 +61,7 @@ impl CoreSetup {
         let direct = Files::new(&dir, true).map_err(failed)?.is_direct();
         let mut shard = Shard::open(&mut os_dir, self.node.shard_options(me, direct), self.clock.now())
             .map_err(failed)?;
+        shard.refuse_replicas().map_err(failed)?;
         let (records, bytes) = shard.replayed();
         let ms = begun.elapsed().as_millis();
         tracing::info!(

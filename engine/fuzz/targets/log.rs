@@ -16,7 +16,7 @@ use pinion_engine::drive::blocking::perform;
 use pinion_engine::io::{FileName, IoRequest};
 use pinion_engine::key::Expiry;
 use pinion_engine::log::{
-    Batch, DumpItem, Extent, Log, LogEvent, LogOptions, LogPosition, Reached, Record, RecordKind, clock_behind, dump, recover,
+    Batch, DumpItem, Extent, Log, LogEvent, LogOptions, LogPosition, Reached, Record, clock_behind, dump, recover,
     repair, replay,
 };
 use pinion_engine::{Error, Partition};
@@ -45,7 +45,7 @@ fn run(input: &[u8]) {
         (Ok(log), found) => {
             assert_eq!(replayed.expect("what recovers replays"), found.len() as u64);
             assert_eq!(replayed_found, found, "replay reads what recovery reads");
-            // A dump reads every segment from its beginning, and ends where a commit is bad.
+            // A dump reads every segment from its beginning, and ends where a part is bad.
             assert!(start != LogPosition::default() || dumped >= found.len(), "a dump shows at least the log");
             leaves_a_sound_log_alone(&dir, known, options, &found);
             goes_on(recovered, log, known, options, found);
@@ -75,7 +75,7 @@ fn newest(dir: &MemoryDir) -> Reached {
     })
 }
 
-/// Behind the first commit of the segment with the lowest generation.
+/// Behind the first part of the segment with the lowest generation.
 fn later_start(dir: &MemoryDir) -> LogPosition {
     let segments = dir.files.values().filter(|bytes| bytes.len() > BLOCK + 40);
     let oldest = segments.min_by_key(|bytes| number(bytes, 40, 8));
@@ -166,13 +166,7 @@ fn goes_on(mut dir: MemoryDir, mut log: Log, known: Extent, options: LogOptions,
     }
     assert_eq!(same, found, "a second recovery reads what the first read");
     let payload = vec![9; 100];
-    log.append(Record {
-        group: Partition(1),
-        kind: RecordKind::Entry,
-        term: 1,
-        index: 77,
-        payload: &payload,
-    });
+    log.append(Record::writes(Partition(1), 1, 77, &payload));
     let at = log.end();
     let mut requests = Vec::new();
     log.write(true, &mut requests).expect("something was appended");

@@ -5,8 +5,9 @@
 
 use super::Group;
 use crate::key::{Entry, Expiry, Kind, Prefix, RangeTombstone, Stamp, Version};
-use crate::log::Record;
+use crate::log::EntryType;
 use crate::log::batch::{Batch, BatchOp};
+use crate::manifest::ConfState;
 use crate::memtable::Memtable;
 
 /// What applied entries go to.
@@ -32,16 +33,47 @@ impl Target for Memtable {
 pub fn apply<W>(
     group: &mut Group<W>,
     index: u64,
+    entry: EntryType,
     payload: &[u8],
     target: &mut impl Target,
 ) -> Result<bool, String> {
-    let mut newest = Version(0);
-    let mut expires = false;
+    let mut written = Written::default();
+    match entry {
+        EntryType::Normal => written = apply_writes(group, Batch::parse(payload)?, target)?,
+        EntryType::NoOp => {}
+        EntryType::ConfChange => {
+            group.change_conf(ConfState::parse(payload).map_err(|error| error.to_string())?)
+        }
+        EntryType::Tick => group.pass(Batch::parse(payload)?.clock_us()),
+        EntryType::Floor => {
+            let bytes =
+                payload.try_into().map_err(|_| format!("a floor has {} bytes, not 8", payload.len()))?;
+            group.raise_floor(Version(u64::from_le_bytes(bytes)));
+        }
+    }
+    group.applied(index, written.newest);
+    Ok(written.expires)
+}
+
+/// What a batch came to.
+#[derive(Default)]
+struct Written {
+    newest: Version,
+    expires: bool,
+}
+
+fn apply_writes<W>(
+    group: &mut Group<W>,
+    batch: Batch<'_>,
+    target: &mut impl Target,
+) -> Result<Written, String> {
+    let mut written = Written::default();
     let mut key = Vec::with_capacity(256);
-    for op in Batch::parse(payload)?.ops() {
+    group.pass(batch.clock_us());
+    for op in batch.ops() {
         let op = op?;
-        newest = newest.max(op.version);
-        expires |= op.expiry != Expiry::NEVER;
+        written.newest = written.newest.max(op.version);
+        written.expires |= op.expiry != Expiry::NEVER;
         let prefix = group.prefix(op.keyspace);
         if op.kind == Kind::RangeTombstone {
             target.insert_range_tombstone(range_of(prefix, &op));
@@ -51,23 +83,7 @@ pub fn apply<W>(
         let stamp = Stamp::new(op.version, op.kind);
         target.insert(Entry { key: &key, stamp, expiry: op.expiry, value: op.value });
     }
-    group.applied(index, newest);
-    Ok(expires)
-}
-
-/// Applies an entry that is read from the log again, unless it is in tables already: it must be what its group goes on with.
-pub fn replay_entry<W>(
-    group: &mut Group<W>,
-    record: &Record<'_>,
-    target: &mut impl Target,
-) -> Result<bool, String> {
-    if record.index <= group.applied_index() {
-        return Ok(false);
-    }
-    record.check_follows(group.applied_index())?;
-    group.accept(record.term, record.index).map_err(|error| error.to_string())?;
-    group.persist(record.term, record.index);
-    apply(group, record.index, record.payload, target)
+    Ok(written)
 }
 
 /// The stored keys that a deletion of a range is about: from its key to its value, which is empty for the end of the keyspace.

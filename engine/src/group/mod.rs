@@ -11,12 +11,17 @@
 pub mod apply;
 pub mod groups;
 pub mod queue;
+mod restored;
+pub mod tail;
 
+#[cfg(test)]
+mod tail_test;
 #[cfg(test)]
 mod tests;
 
 use crate::key::{Incarnation, Keyspace, Partition, Prefix, Version};
-use crate::manifest::GroupState;
+use crate::log::LogPosition;
+use crate::manifest::{ClientState, ConfState, OriginState};
 use queue::Queue;
 use smallvec::{SmallVec, smallvec};
 
@@ -100,6 +105,18 @@ pub struct Group<W = ()> {
     /// Terms of the entries behind the applied ones: from this index on, this term.
     terms: SmallVec<[(u64, u64); 1]>,
     queue: Option<Box<Queue<W>>>,
+    /// No older writes than this are still to come, where others may send some.
+    floor: Version,
+    /// The largest partition time applied, microseconds.
+    clock_us: u64,
+    /// Its entries before this position of the log are of an earlier copy of the partition.
+    log_from: LogPosition,
+    /// Its replicas, if it has others.
+    conf: Option<Box<ConfState>>,
+    origins: Vec<OriginState>,
+    requests: Vec<ClientState>,
+    /// Whether something was applied that the manifest wasn't told of yet.
+    is_changed: bool,
 }
 
 impl<W> Group<W> {
@@ -118,32 +135,13 @@ impl<W> Group<W> {
             applied_term: SOLO_TERM,
             terms: smallvec![(0, SOLO_TERM)],
             queue: None,
-        }
-    }
-
-    /// The group as the manifest has it: everything up to there is in tables.
-    pub fn restored(state: &GroupState) -> Group<W> {
-        let mut group = Group::new(state.partition);
-        group.incarnation = state.incarnation;
-        let index = state.applied_index;
-        (group.appended, group.persisted, group.committed) = (index, index, index);
-        group.applied_term = state.applied_term.max(SOLO_TERM);
-        group.terms = smallvec![(index, group.applied_term)];
-        group.applied(index, state.max_version);
-        group
-    }
-
-    /// What the manifest keeps of it, at shard time `clock_us`. Where nobody else can send anything older, the newest version
-    /// is the floor.
-    pub fn state(&self, clock_us: u64) -> GroupState {
-        GroupState {
-            partition: self.id,
-            incarnation: self.incarnation,
-            applied_index: self.applied,
-            applied_term: self.applied_term,
-            max_version: self.newest,
-            floor: self.newest,
-            clock_us,
+            floor: Version(0),
+            clock_us: 0,
+            log_from: LogPosition::default(),
+            conf: None,
+            origins: Vec::new(),
+            requests: Vec::new(),
+            is_changed: false,
         }
     }
 
@@ -152,15 +150,20 @@ impl<W> Group<W> {
         Prefix::new(keyspace, self.id, self.incarnation)
     }
 
-    /// The version of the next write, at wall clock `clock_us`: above all before it.
-    pub fn assign(&mut self, clock_us: u64) -> Version {
-        self.assigned = Version((self.assigned.0 + 1).max(clock_us));
+    /// The version of the next write, at wall clock `wall_us`: above all before it.
+    pub fn assign(&mut self, wall_us: u64) -> Version {
+        self.assigned = self.assigned.next_at(wall_us);
         self.assigned
     }
 
     /// Who orders it.
     pub fn order(&self) -> Order {
         self.order
+    }
+
+    /// Index of the newest entry that has a place.
+    pub fn appended_index(&self) -> u64 {
+        self.appended
     }
 
     /// Index of the newest entry that was applied.
@@ -256,11 +259,18 @@ impl<W> Group<W> {
             self.applied_term = self.term_at(index);
         }
         self.applied = self.applied.max(index);
+        self.is_changed = true;
         self.newest = self.newest.max(version);
         self.assigned = self.assigned.max(version);
         while self.terms.len() > 1 && self.terms[1].0 <= self.applied {
             self.terms.remove(0);
         }
+    }
+
+    /// A write is in the memtable, and not in the log yet: where nobody waits for the log.
+    pub fn taken_in(&mut self, version: Version) {
+        self.is_changed = true;
+        self.newest = self.newest.max(version);
     }
 
     /// The term of the entry at an index that is applied last, or not yet.

@@ -4,6 +4,7 @@
 //! reads know to wait. Nothing is copied for that: a slot points into an entry's encoded batch.
 
 use crate::key::{Incarnation, Kind, Partition, Prefix, user_key};
+use crate::log::EntryType;
 use crate::log::batch::{Batch, BatchOp, op_at};
 use crate::table::key_hash;
 use hashbrown::HashTable;
@@ -16,7 +17,9 @@ pub struct Entry<W> {
     pub term: u64,
     /// Its place in the order.
     pub index: u64,
-    /// Its batch.
+    /// What it is.
+    pub entry: EntryType,
+    /// Its content: a batch, if it is one of writes.
     pub payload: Box<[u8]>,
     /// Who waits for it to be applied.
     pub waiting: Vec<W>,
@@ -61,6 +64,12 @@ impl<W> Queue<W> {
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// The entry at an index, if it waits.
+    pub fn get(&self, index: u64) -> Option<&Entry<W>> {
+        let first = self.entries.front()?.index;
+        self.entries.get(usize::try_from(index.checked_sub(first)?).ok()?)
     }
 
     /// How many entries wait.
@@ -168,6 +177,9 @@ impl<W> Queue<W> {
     /// Where an entry's operations stand.
     fn slots(&self, at: usize) -> Vec<Slot> {
         let entry = &self.entries[at];
+        if entry.entry != EntryType::Normal {
+            return Vec::new();
+        }
         let mut ops = Batch::parse(&entry.payload).expect("a batch that was encoded here decodes").ops();
         let (mut slots, mut key) = (Vec::new(), Vec::new());
         loop {

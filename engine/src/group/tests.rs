@@ -4,7 +4,9 @@ use super::apply::{Target, apply};
 use super::queue::Entry;
 use super::*;
 use crate::key::{self, Expiry, Kind, RangeTombstone};
+use crate::log::EntryType;
 use crate::log::batch::BatchBuilder;
+use crate::manifest::GroupState;
 use crate::memtable::Memtable;
 use crate::table::key_hash;
 
@@ -21,7 +23,7 @@ fn batch(version: u64, keys: &[&str]) -> Box<[u8]> {
 }
 
 fn entry(term: u64, index: u64, keys: &[&str], waiting: &[&'static str]) -> Entry<&'static str> {
-    Entry { term, index, payload: batch(index, keys), waiting: waiting.to_vec() }
+    Entry { term, index, entry: EntryType::Normal, payload: batch(index, keys), waiting: waiting.to_vec() }
 }
 
 /// The version that a key has among what waits.
@@ -35,8 +37,8 @@ fn pending(group: &Waiting, name: &str) -> Option<u64> {
 /// Applies what may be applied; who had waited for it.
 fn settle(group: &mut Waiting, memtable: &mut Memtable) -> Vec<&'static str> {
     let mut told = Vec::new();
-    while let Some(Entry { index, payload, waiting, .. }) = group.take_applicable() {
-        apply(group, index, &payload, memtable).unwrap();
+    while let Some(Entry { index, entry, payload, waiting, .. }) = group.take_applicable() {
+        apply(group, index, entry, &payload, memtable).unwrap();
         told.extend(waiting);
     }
     told
@@ -54,7 +56,7 @@ fn alone_an_entry_is_committed_when_it_is_persisted() {
     group.persist(SOLO_TERM, 1);
     assert_eq!((indexes(&group), group.applicable()), ([2, 1, 1, 0], 1));
     group.persist(SOLO_TERM, 2);
-    apply(&mut group, 1, &batch(7, &["a"]), &mut Memtable::new()).unwrap();
+    apply(&mut group, 1, EntryType::Normal, &batch(7, &["a"]), &mut Memtable::new()).unwrap();
     assert_eq!((indexes(&group), group.newest), ([2, 2, 2, 1], Version(7)));
     assert_eq!(group.assign(0), Version(8));
     let state = group.state(5);
@@ -154,6 +156,37 @@ fn after_a_restart_what_is_committed_is_applied_and_the_rest_waits() {
 }
 
 #[test]
+fn entries_that_are_no_writes_take_their_place_and_say_what_they_say() {
+    let mut group = Waiting::new(Partition(4));
+    group.lead(2);
+    let conf = ConfState { voters: vec![1, 2, 3], ..ConfState::default() };
+    let floor = 77_u64.to_le_bytes();
+    let tick = BatchBuilder::new(9_000);
+    let (conf_bytes, mut memtable) = (conf.to_bytes(), Memtable::new());
+    let entries: [(EntryType, &[u8]); 4] = [
+        (EntryType::NoOp, b""),
+        (EntryType::ConfChange, &conf_bytes),
+        (EntryType::Tick, tick.bytes()),
+        (EntryType::Floor, &floor),
+    ];
+    for (entry, payload) in entries {
+        let (term, index) = group.append();
+        group.persist(term, index);
+        group.commit(index);
+        group.hold(Entry { term, index, entry, payload: payload.into(), waiting: vec![] });
+        settle(&mut group, &mut memtable);
+    }
+    let state = group.news(0).unwrap();
+    assert_eq!((state.applied_index, state.floor, state.clock_us), (4, Version(77), 9_000));
+    assert_eq!((state.conf.as_deref(), group.news(0)), (Some(&conf), None), "it is told once");
+    let restored = Waiting::restored(&state);
+    assert_eq!(restored.order(), Order::Following { term: 2 }, "until they agree who leads");
+    for entry in [EntryType::ConfChange, EntryType::Tick, EntryType::Floor] {
+        assert!(apply(&mut group, 5, entry, b"bad", &mut memtable).is_err(), "{entry:?}");
+    }
+}
+
+#[test]
 fn a_group_that_comes_no_further_gives_up_its_tail_and_no_version_twice() {
     let mut group = Waiting::new(Partition(0));
     group.lead(2);
@@ -186,13 +219,19 @@ fn a_range_is_deleted_within_its_bounds_and_found_among_what_waits() {
     builder.delete_range(Keyspace(2), b"", b"", Version(10));
     let (mut ranges, prefix) =
         (Ranges::default(), |keyspace| Prefix::new(Keyspace(keyspace), Partition(1), Incarnation(0)));
-    apply(&mut group, 1, builder.bytes(), &mut ranges).unwrap();
+    apply(&mut group, 1, EntryType::Normal, builder.bytes(), &mut ranges).unwrap();
     let stored = |key: &[u8]| [&prefix(0).to_bytes(), key].concat();
     assert_eq!((&ranges.0[0].start, &ranges.0[0].end), (&stored(b"b"), &stored(b"d")));
     assert_eq!((&ranges.0[1].start[..], &ranges.0[1].end), (&prefix(2).to_bytes()[..], &prefix(2).end()));
     group.lead(2);
     group.hold(entry(2, 2, &["a", "b", "c"], &[]));
-    group.hold(Entry { term: 2, index: 3, payload: builder.bytes().into(), waiting: vec![] });
+    group.hold(Entry {
+        term: 2,
+        index: 3,
+        entry: EntryType::Normal,
+        payload: builder.bytes().into(),
+        waiting: vec![],
+    });
     assert_eq!(["a", "b", "c", "d"].map(|key| pending(&group, key)), [Some(2), None, None, None]);
     let kind = |name: &[u8]| {
         let key = stored(name);

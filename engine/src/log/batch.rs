@@ -2,7 +2,7 @@
 //!
 //! A batch is atomic because it lies in one record. It holds effects (value, absolute expiry, version),
 //! never operations, so applying it is the same on every replica. It names no incarnation: each replica
-//! adds its own. Layout, little-endian: `clock_us u64 | op count u32 | 0 u32`, then per operation
+//! adds its own. Layout, little-endian: `clock_us u64 | op count u32 | flags u32`, then per operation
 //! `stamp u64 | expiry u64 | value length u32 | key length u16 | keyspace u16 | key | value`; a range
 //! delete has the range's first user key as its key and the range's end as its value.
 
@@ -15,7 +15,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 struct BatchHeader {
     clock_us: U64,
     ops: U32,
-    zero: U32,
+    /// None is known yet.
+    flags: U32,
 }
 
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
@@ -60,7 +61,7 @@ impl BatchBuilder {
     pub fn clear(&mut self, clock_us: u64) {
         self.bytes.clear();
         self.ops = 0;
-        let header = BatchHeader { clock_us: clock_us.into(), ops: 0.into(), zero: 0.into() };
+        let header = BatchHeader { clock_us: clock_us.into(), ops: 0.into(), flags: 0.into() };
         self.bytes.extend_from_slice(header.as_bytes());
     }
 
@@ -171,6 +172,10 @@ impl<'a> Batch<'a> {
         let Ok((header, body)) = BatchHeader::ref_from_prefix(bytes) else {
             return Err(format!("a batch of {} bytes is shorter than its header", bytes.len()));
         };
+        let flags = header.flags.get();
+        if flags != 0 {
+            return Err(format!("a batch has flags {flags:#010x}, of which this build knows nothing"));
+        }
         Ok(Batch { clock_us: header.clock_us.get(), ops: header.ops.get(), body })
     }
 
@@ -283,6 +288,13 @@ mod tests {
                 op(Kind::RangeTombstone, 3, b"a", 7, 0, b""),
             ]
         );
+    }
+
+    #[test]
+    fn a_batch_that_says_more_than_this_build_knows_is_refused() {
+        let mut bytes = BatchBuilder::new(1).bytes().to_vec();
+        bytes[12] = 1;
+        assert!(Batch::parse(&bytes).unwrap_err().contains("flags 0x00000001"));
     }
 
     #[test]

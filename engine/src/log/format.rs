@@ -4,13 +4,13 @@
 //! lie anywhere else, or that an earlier life of a recycled file left behind, never check out.
 
 use super::position::LogPosition;
-use super::record::{Record, RecordKind};
+use super::record::{Record, RecordKind, UnknownRecord};
 use crate::key::Partition;
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// The version this build writes and reads.
-pub(super) const FORMAT_VERSION: u32 = 1;
+pub(super) const FORMAT_VERSION: u32 = 2;
 /// The segment header takes the first block of the file; parts follow.
 pub(super) const SEGMENT_HEADER: u32 = 4096;
 /// Length of a part's header.
@@ -257,8 +257,16 @@ struct RecordHeader {
     index: U64,
     group: U16,
     kind: u8,
-    zero: [u8; 5],
+    entry: u8,
+    origin: U16,
+    flags: u8,
+    zero: u8,
 }
+
+/// It was copied to the head of the log.
+const IS_COPY: u8 = 1;
+/// Who doesn't know it may skip it.
+const MAY_BE_SKIPPED: u8 = 0x80;
 
 /// Bytes a record of so long a payload takes, a multiple of [`STEP`].
 pub(super) const fn record_bytes(payload: usize) -> usize {
@@ -275,14 +283,18 @@ pub(super) fn encode_record(
     let start = buf.len();
     let end = start + record_bytes(record.payload.len());
     buf.reserve(end - start);
+    let (kind, entry) = record.kind.to_bytes();
     let header = RecordHeader {
         crc: 0.into(),
         len: u32::try_from(record.payload.len()).expect("payloads are limited to 1 GiB").into(),
         term: record.term.into(),
         index: record.index.into(),
         group: record.group.0.into(),
-        kind: record.kind as u8,
-        zero: [0; 5],
+        kind,
+        entry,
+        origin: record.origin.into(),
+        flags: if record.is_copy { IS_COPY } else { 0 },
+        zero: 0,
     };
     buf.extend_from_slice(header.as_bytes());
     buf.extend_from_slice(record.payload);
@@ -298,29 +310,44 @@ fn record_len(bytes: &[u8]) -> Option<usize> {
     (len <= bytes.len()).then_some(len)
 }
 
-/// Iterates over the records of a verified part. A kind this build doesn't know is handed out as the
-/// error: its byte, and its offset within the part.
+/// Iterates over the records of a verified part, but for those that who doesn't know them may skip. Any other that this
+/// build doesn't know is the error.
 pub(super) struct Records<'a> {
     rest: &'a [u8],
     at: u64,
 }
 
 impl<'a> Iterator for Records<'a> {
-    type Item = Result<Record<'a>, (u64, u8)>;
+    type Item = Result<Record<'a>, UnknownRecord>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let len = record_len(self.rest)?;
-        let (bytes, rest) = self.rest.split_at(len);
-        let at = self.at;
-        (self.rest, self.at) = (rest, at + len as u64);
-        let (header, payload) = RecordHeader::ref_from_prefix(bytes).ok()?;
-        let Some(kind) = RecordKind::from_byte(header.kind) else { return Some(Err((at, header.kind))) };
-        Some(Ok(Record {
-            group: Partition(header.group.get()),
-            kind,
-            term: header.term.get(),
-            index: header.index.get(),
-            payload: &payload[..header.len.get() as usize],
-        }))
+        loop {
+            let len = record_len(self.rest)?;
+            let (bytes, rest) = self.rest.split_at(len);
+            let at = self.at;
+            (self.rest, self.at) = (rest, at + len as u64);
+            match parse_record(bytes, at) {
+                Err(UnknownRecord { flags, .. }) if flags & MAY_BE_SKIPPED != 0 => {}
+                record => return Some(record),
+            }
+        }
     }
+}
+
+/// Reads a verified record that lies at `at` of its part.
+fn parse_record(bytes: &[u8], at: u64) -> Result<Record<'_>, UnknownRecord> {
+    let (header, payload) =
+        RecordHeader::ref_from_prefix(bytes).expect("its length was read from its header");
+    let RecordHeader { kind, entry, flags, .. } = *header;
+    let known = RecordKind::from_bytes(kind, entry).filter(|_| flags & !IS_COPY == 0);
+    let kind = known.ok_or(UnknownRecord { kind, entry, flags, at })?;
+    Ok(Record {
+        group: Partition(header.group.get()),
+        kind,
+        term: header.term.get(),
+        index: header.index.get(),
+        origin: header.origin.get(),
+        is_copy: flags & IS_COPY != 0,
+        payload: &payload[..header.len.get() as usize],
+    })
 }

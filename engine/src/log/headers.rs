@@ -16,7 +16,7 @@ use super::inventory::{Inventory, LogFile};
 use super::options::LogOptions;
 use super::position::{Extent, LogPosition};
 use super::reader::SegmentReader;
-use super::record::RecordKind;
+use super::record::Record;
 use crate::Error;
 use crate::dir::Dir;
 use crate::key::Partition;
@@ -188,6 +188,11 @@ fn end_before(
     Ok(is_next.then_some(Previous { generation: header.generation, file: header.file, end }))
 }
 
+/// Whether it is where its entry was first: those go on without a gap. Copies may come at any later time.
+fn is_own_entry(record: &Record<'_>) -> bool {
+    record.kind.is_entry() && !record.is_copy
+}
+
 /// Shows the entries of a segment's sound parts, group and index, until `goes_on` is false; where the last part of
 /// which it wasn't ends.
 fn walk(
@@ -202,7 +207,7 @@ fn walk(
     while let Ok(part) = reader.part(at, None)? {
         let mut is_part = true;
         reader.visit(at, &part, &mut |record, _| {
-            is_part = is_part && (record.kind != RecordKind::Entry || goes_on(record.group, record.index));
+            is_part = is_part && (!is_own_entry(&record) || goes_on(record.group, record.index));
             Ok(())
         })?;
         if !is_part {

@@ -44,7 +44,7 @@ pub use dump::{DumpItem, dump};
 pub use flight::{LogEvent, LogWriteId};
 pub use options::LogOptions;
 pub use position::{Extent, LogPosition, Reached};
-pub use record::{Record, RecordKind};
+pub use record::{EntryType, HardState, Record, RecordKind};
 pub use recovery::recover;
 pub use remains::{Hole, Remains, read_remains};
 pub use repair::{Dropped, RepairReport, repair};

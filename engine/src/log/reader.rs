@@ -101,11 +101,10 @@ impl<'d> SegmentReader<'d> {
         let (file, at, segment) = (self.file, u64::from(offset), self.generation);
         let Some(bytes) = self.bytes(at, part.padded as usize)? else { return Ok(()) };
         for record in part.records(bytes) {
-            let record = record.map_err(|(within, kind)| {
+            let record = record.map_err(|unknown| {
+                let at = at + unknown.at;
                 Error::Unusable(format!(
-                    "{file} has a record of the unknown kind {kind} at offset {}; a newer build wrote it: \
-                     use that one",
-                    at + within
+                    "{file} has at offset {at} a record of which this build knows nothing: {unknown}; open it with the build that wrote it"
                 ))
             })?;
             visit(record, LogPosition { segment, offset })?;

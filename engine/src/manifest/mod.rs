@@ -11,15 +11,19 @@
 //!
 //! `docs/formats/manifest.md` draws the format byte by byte.
 
+mod edit_bytes;
 mod format;
+mod group_section;
+mod group_state;
 mod recovery;
 mod repair;
 mod state;
 mod writer;
 
+pub use group_state::{ClientState, ConfState, GroupState, OriginState};
 pub(crate) use recovery::without_manifest;
 pub use repair::{ManifestDump, ManifestRepair};
-pub use state::{Edit, GroupState, ManifestState, Membership, TableEntry};
+pub use state::{Edit, ManifestState, Membership, TableEntry};
 pub use writer::{Manifest, ManifestEvent};
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Reading a manifest back.
 
+use super::edit_bytes::Unread;
 use super::format::{
     BLOCK, FORMAT_VERSION, FileIdentity, HeaderFault, ManifestRecord, RecordKind, parse_header,
 };
@@ -9,6 +10,7 @@ use crate::Error;
 use crate::aligned::AlignedBuf;
 use crate::dir::{Dir, repair_hint, rewrite};
 use crate::error::is_without_room;
+use crate::fields::Malformed;
 use crate::io::FileName;
 
 /// A manifest that reached this sequence number isn't written on.
@@ -17,8 +19,7 @@ const SEQUENCE_MAX: u64 = 1 << 62;
 impl Manifest {
     /// Reads the manifest of a shard's directory, or makes one in a directory that has no file of ours.
     ///
-    /// A torn last edit is cut, and a file of an earlier format left behind: the state moves to a new file, before the
-    /// next edit at the latest if there is no room for it now. Leftovers of rewrites are removed. Fails
+    /// A torn last edit is cut: the state moves to a new file, before the next edit at the latest if there is no room for it now. Leftovers of rewrites are removed. Fails
     /// with [`Error::Damaged`] where an edit that was durable can't be read, and with
     /// [`Error::Unusable`] where there are tables or log files but no manifest.
     pub fn recover(dir: &mut dyn Dir, shard_id: [u8; 16]) -> Result<(Manifest, ManifestState), Error> {
@@ -34,7 +35,7 @@ impl Manifest {
         }
         content.check_sequence(dir)?;
         let (place, sequence) = (content.place, content.sequence);
-        let must_move = content.bad.is_some() || place.version < FORMAT_VERSION;
+        let must_move = content.bad.is_some();
         if must_move {
             let next = FileIdentity::new(shard_id, number + 1);
             match start_file(dir, next, sequence + 1, content.state.clone(), &names) {
@@ -108,7 +109,10 @@ impl Content {
             }
             _ => return Err(damaged(0, "its header can't be read")),
         };
-        let first = place.parse(BLOCK, &bytes[BLOCK as usize..]).map_err(|what| damaged(BLOCK, what))?;
+        let first = place.parse(BLOCK, &bytes[BLOCK as usize..]).map_err(|unread| match unread {
+            Unread::Unknown(_) => unknown(dir, file, BLOCK, &unread),
+            Unread::Malformed(_) => damaged(BLOCK, &unread.to_string()),
+        })?;
         if first.kind != RecordKind::State {
             return Err(damaged(BLOCK, "it doesn't begin with a full state"));
         }
@@ -124,15 +128,25 @@ impl Content {
             beyond: None,
         };
         content.state.apply(&first.edit);
-        content.read_edits(&bytes, visit);
+        content.read_edits(dir, &bytes, visit)?;
         Ok(content)
     }
 
-    fn read_edits(&mut self, bytes: &[u8], visit: &mut dyn FnMut(u64, &ManifestRecord)) {
+    /// Reads the edits behind the state, up to the first bad one. One that is sound and that this build can't read is no
+    /// torn one: it is refused.
+    fn read_edits(
+        &mut self,
+        dir: &dyn Dir,
+        bytes: &[u8],
+        visit: &mut dyn FnMut(u64, &ManifestRecord),
+    ) -> Result<(), Error> {
         while self.bad.is_none() && self.end < bytes.len() as u64 {
             match self.place.parse(self.end, &bytes[self.end as usize..]) {
                 Ok(record) => self.take(record, visit),
-                Err(what) => self.bad = Some(what.to_owned()),
+                Err(unread @ Unread::Unknown(_)) => {
+                    return Err(unknown(dir, FileName::Manifest(self.place.number), self.end, &unread));
+                }
+                Err(Unread::Malformed(Malformed(what))) => self.bad = Some(what.to_owned()),
             }
         }
         let mut at = self.end + BLOCK;
@@ -145,6 +159,7 @@ impl Content {
             }
             at += BLOCK;
         }
+        Ok(())
     }
 
     fn take(&mut self, record: ManifestRecord, visit: &mut dyn FnMut(u64, &ManifestRecord)) {
@@ -197,6 +212,14 @@ impl Content {
         };
         Some(Error::Damaged { file: FileName::Manifest(self.place.number), offset: self.end, what })
     }
+}
+
+/// A sound record that this build can't read.
+fn unknown(dir: &dyn Dir, file: FileName, offset: u64, unread: &Unread) -> Error {
+    let dir = dir.path();
+    Error::Unusable(format!(
+        "{file} in {dir} at offset {offset}: {unread}; open it with the build that wrote it"
+    ))
 }
 
 /// The files of a shard. One whose number leaves none for the next is refused: what came behind it would be lost.

@@ -1,8 +1,9 @@
 //! What a manifest says, and how edits change it.
 
+use super::group_state::GroupState;
 use crate::clock::ClockStamp;
 use crate::io::FileName;
-use crate::key::{Incarnation, Partition, Version};
+use crate::key::{Partition, Version};
 use crate::log::position::{Extent, LogPosition, Reached};
 use std::collections::BTreeMap;
 
@@ -15,25 +16,6 @@ pub struct TableEntry {
     pub level: u8,
     /// Its file's length in bytes.
     pub file_bytes: u64,
-}
-
-/// What the tables hold of a group.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct GroupState {
-    /// The group.
-    pub partition: Partition,
-    /// The incarnation its keys are stored under.
-    pub incarnation: Incarnation,
-    /// Index of the last log entry that is in tables.
-    pub applied_index: u64,
-    /// Its term.
-    pub applied_term: u64,
-    /// The highest version in tables.
-    pub max_version: Version,
-    /// Versions at or below it have no older write on the way: tombstones may be dropped.
-    pub floor: Version,
-    /// Partition time: the largest shard time applied, microseconds.
-    pub clock_us: u64,
 }
 
 /// Which shard of which store it is: from the shards' word `STORE` can be made anew.
@@ -111,8 +93,10 @@ impl ManifestState {
             self.tables.remove(number);
         }
         self.tables.extend(edit.added.iter().map(|table| (table.number, *table)));
-        self.groups.extend(edit.groups.iter().map(|group| (group.partition, *group)));
+        self.groups.extend(edit.groups.iter().map(|group| (group.partition, group.clone())));
         self.log_start = edit.log_start.unwrap_or(self.log_start);
+        // Of a group that left there is nothing in the log any more that would have to be skipped.
+        self.groups.retain(|_, group| !group.has_left || group.log_from > self.log_start);
         self.log_reached = edit.log_reached.unwrap_or(self.log_reached);
         self.next_file = edit.next_file.unwrap_or(self.next_file);
         self.membership = edit.membership.or(self.membership);
@@ -125,7 +109,7 @@ impl ManifestState {
         Extent { start: self.log_start, reached: self.log_reached }
     }
 
-    /// The clocks before the log that is to be replayed: an older build's manifest knows one.
+    /// The clocks before the log that is to be replayed.
     pub fn stamp(&self) -> Option<ClockStamp> {
         let clock_us = self.groups.values().map(|group| group.clock_us).max().filter(|&us| us > 0);
         clock_us.map_or(self.clock, |clock_us| ClockStamp::behind_entry(self.clock, clock_us))
@@ -162,7 +146,7 @@ impl ManifestState {
         Edit {
             added: self.tables.values().copied().collect(),
             removed: Vec::new(),
-            groups: self.groups.values().copied().collect(),
+            groups: self.groups.values().cloned().collect(),
             log_start: Some(self.log_start),
             log_reached: Some(self.log_reached),
             next_file: Some(self.next_file),

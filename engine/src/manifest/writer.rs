@@ -5,7 +5,7 @@
 //! whatever became of it in the old one. That is tried when the owner says so ([`Manifest::retry`]), each
 //! time under a number of its own.
 
-use super::format::{FORMAT_VERSION, FileIdentity, RecordKind};
+use super::format::{FileIdentity, RecordKind};
 use super::state::{Edit, ManifestState};
 use crate::aligned::AlignedBuf;
 use crate::dir::Dir;
@@ -124,7 +124,7 @@ impl Manifest {
     /// Writes an edit by blocking calls, before anything else is under way. If that fails the manifest says what it said,
     /// and goes on in a new file; so it fails where one is due already.
     pub fn append_at_once(&mut self, dir: &mut dyn Dir, edit: &Edit) -> io::Result<()> {
-        if self.is_doubtful || self.place.version != FORMAT_VERSION {
+        if self.is_doubtful {
             return Err(io::Error::other("there was no room yet for the new file that edits go to"));
         }
         let mut data = self.take_buffer();

@@ -3,8 +3,9 @@
 use super::merge::Merge;
 use crate::clock::ClockStamp;
 use crate::dir::Dir;
-use crate::group::Group;
-use crate::group::apply::{apply, replay_entry};
+use crate::group::apply::apply;
+use crate::group::tail::Tails;
+use crate::group::{self, Group};
 use crate::key::RangeTombstone;
 use crate::log::{LogPosition, Record, RecordKind, Remains, Replayed};
 use crate::log::{clock_behind, read_remains, replay};
@@ -12,7 +13,7 @@ use crate::manifest::{GroupState, Manifest, ManifestState, TableEntry};
 use crate::memtable::Memtable;
 use crate::table::{Table, TableMeta};
 use crate::{Error, Partition};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// All that a shard holds.
 pub struct Contents {
@@ -49,8 +50,9 @@ pub struct Unflushed {
     /// Its entries.
     pub memtable: Memtable,
     groups: BTreeMap<Partition, Group>,
-    /// Whether the log holds consensus records, which aren't applied here.
-    pub is_replicated: bool,
+    tails: Tails,
+    /// Partitions that the shard gave up.
+    left: BTreeSet<Partition>,
     /// What was read.
     pub read: Replayed,
     /// The clocks as of the log's end; `None` if nothing was ever written.
@@ -64,8 +66,10 @@ impl Contents {
         let tables = describe_tables(dir, &manifest)?;
         let mut unflushed = Unflushed::of(&manifest);
         unflushed.read = replay(dir, manifest.log(), shard_id, &mut |record, at| {
-            unflushed.apply(record, Order::Checked).map_err(|what| cannot_apply(dir, at, &what))
+            unflushed.apply(record, at, Order::Checked).map_err(|what| cannot_apply(dir, at, &what))
         })?;
+        let tails = std::mem::take(&mut unflushed.tails).finish();
+        tails.map_err(|what| cannot_apply(dir, unflushed.read.end, &what))?;
         Ok(Contents { manifest, tables, unflushed })
     }
 
@@ -80,7 +84,7 @@ impl Contents {
         let in_tables = tables.iter().map(|table| table.meta.max_version).max().unwrap_or_default();
         let mut unflushed = Unflushed::of(&manifest);
         let remains = read_remains(dir, manifest.log(), in_tables, shard_id, &mut |record, at| {
-            unflushed.apply(record, Order::Unknown).map_err(|what| cannot_apply(dir, at, &what))
+            unflushed.apply(record, at, Order::Unknown).map_err(|what| cannot_apply(dir, at, &what))
         })?;
         unflushed.read = remains.read;
         Ok((Contents { manifest, tables, unflushed }, remains))
@@ -119,13 +123,23 @@ fn describe_tables(dir: &dyn Dir, manifest: &ManifestState) -> Result<Vec<TableI
 impl Unflushed {
     /// Nothing but what the manifest says.
     fn of(manifest: &ManifestState) -> Unflushed {
+        let groups = manifest.groups.iter();
         Unflushed {
             memtable: Memtable::new(),
-            groups: manifest.groups.iter().map(|(&id, state)| (id, Group::restored(state))).collect(),
-            is_replicated: false,
+            groups: groups
+                .filter(|(_, state)| !state.has_left)
+                .map(|(&id, state)| (id, Group::restored(state)))
+                .collect(),
+            left: manifest.groups.iter().filter(|(_, state)| state.has_left).map(|(&id, _)| id).collect(),
+            tails: Tails::default(),
             read: Replayed::default(),
             clock: manifest.stamp(),
         }
+    }
+
+    /// Whether a partition has other replicas: of those what isn't committed isn't here.
+    pub fn is_replicated(&self) -> bool {
+        self.groups.values().any(|group| group.order() != group::Order::Solo)
     }
 
     /// The groups as of the log's end.
@@ -135,20 +149,17 @@ impl Unflushed {
     }
 
     /// Applies a record as a shard does when it opens.
-    fn apply(&mut self, record: Record<'_>, order: Order) -> Result<(), String> {
+    fn apply(&mut self, record: Record<'_>, at: LogPosition, order: Order) -> Result<(), String> {
         self.clock = clock_behind(self.clock, &record)?;
-        match record.kind {
-            RecordKind::Entry => {}
-            RecordKind::Clock => return Ok(()),
-            RecordKind::HardState | RecordKind::Copy => {
-                self.is_replicated = true;
-                return Ok(());
-            }
+        if record.kind == RecordKind::Clock || self.left.contains(&record.group) {
+            return Ok(());
         }
         let group = self.groups.entry(record.group).or_insert_with(|| Group::new(record.group));
-        let applied = match order {
-            Order::Checked => replay_entry(group, &record, &mut self.memtable),
-            Order::Unknown => apply(group, record.index, record.payload, &mut self.memtable),
+        let applied = match (order, record.kind) {
+            (Order::Unknown, RecordKind::Entry(entry)) => {
+                apply(group, record.index, entry, record.payload, &mut self.memtable)
+            }
+            _ => self.tails.take(group, &record, at, &mut self.memtable),
         };
         applied.map(drop)
     }

@@ -28,7 +28,7 @@ impl ShardTime {
         replay(dir, manifest.log(), shard_id, &mut |record, at| {
             let bad = |what| Error::Unusable(format!("the log record at {at:?} in {}: {what}", dir.path()));
             time.stamp = clock_behind(time.stamp, &record).map_err(bad)?;
-            if record.kind == RecordKind::Entry && !time.holds_expiring {
+            if record.kind == RecordKind::WRITES && !time.holds_expiring {
                 let mut ops = Batch::parse(record.payload).map_err(bad)?.ops();
                 time.holds_expiring = ops.any(|op| op.is_ok_and(|op| op.expiry != Expiry::NEVER));
             }

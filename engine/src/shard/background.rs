@@ -153,7 +153,7 @@ impl Shard {
         let end = self.applied_end();
         let is_news = end > self.manifest.planned().log_start;
         if is_log_long && is_news && self.background.installs.is_empty() && self.defect.is_none() {
-            let groups = self.group_states();
+            let groups = self.group_news();
             let log_start = Some(end);
             let clock = Some(self.clock.stamp());
             self.publish(
@@ -166,14 +166,15 @@ impl Shard {
 
     /// Freezes the memtable: everything before [`Shard::applied_end`] is in it or in older ones.
     pub(super) fn freeze(&mut self) {
-        let groups = self.group_states();
-        let log_end = self.applied_end();
-        self.sources.freeze(log_end, groups, Some(self.clock.stamp()));
+        let groups = self.group_news();
+        let log = (self.applied_end(), self.logged_end);
+        self.sources.freeze(log, groups, Some(self.clock.stamp()));
     }
 
-    /// What the manifest is to know of the partitions once all that is applied is in tables.
-    pub(super) fn group_states(&self) -> Vec<GroupState> {
-        self.groups.iter().map(|group| group.state(self.clock.us())).collect()
+    /// What the manifest is to know, once all that is applied is in tables, of the partitions of which it doesn't yet.
+    pub(super) fn group_news(&mut self) -> Vec<GroupState> {
+        let clock_us = self.clock.us();
+        self.groups.iter_mut().filter_map(|group| group.news(clock_us)).collect()
     }
 
     /// Starts the jobs that are due.

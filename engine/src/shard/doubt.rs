@@ -176,7 +176,7 @@ impl Shard {
             self.freeze();
         } else if self.sources.frozen.is_empty() && !self.background.is_moving_log_start() {
             let log_start = Some(self.applied_end());
-            let groups = self.group_states();
+            let groups = self.group_news();
             let clock = Some(self.clock.stamp());
             self.publish(
                 Install { removed: vec![], added: vec![], log_start, is_flush: false },

@@ -9,7 +9,7 @@ use crate::group::groups::Place;
 use crate::group::{Group, SOLO_TERM};
 use crate::io::IoCompletion;
 use crate::key::{Partition, Version};
-use crate::log::{LogEvent, LogPosition, Record, RecordKind, clock_payload};
+use crate::log::{EntryType, LogEvent, LogPosition, Record, RecordKind, clock_payload};
 use crate::manifest::ManifestEvent;
 use smallvec::SmallVec;
 
@@ -37,6 +37,10 @@ impl Shard {
         if self.is_log_write_early(is_clock_due) || self.is_log_write_long() {
             return;
         }
+        let wants_copies = self.wants_copies();
+        if wants_copies {
+            self.append_copies();
+        }
         if !self.forming.is_empty() {
             std::mem::swap(&mut self.forming, &mut self.writing);
             if self.logged_base != Some(self.clock.base()) {
@@ -45,7 +49,7 @@ impl Shard {
             self.append_entries();
         } else if is_clock_due {
             self.append_clock();
-        } else {
+        } else if !wants_copies {
             return;
         }
         let sync = self.options.durability == Durability::Sync;
@@ -93,13 +97,7 @@ impl Shard {
     fn append_clock(&mut self) {
         let payload = clock_payload(&self.clock.stamp());
         let group = self.groups.iter().next().map_or(Partition(0), |state| state.id);
-        self.log.append(Record {
-            group,
-            kind: RecordKind::Clock,
-            term: SOLO_TERM,
-            index: 0,
-            payload: &payload,
-        });
+        self.log.append(Record { kind: RecordKind::Clock, ..Record::writes(group, SOLO_TERM, 0, &payload) });
         self.logged_clock_us = self.clock.us();
         self.logged_base = Some(self.clock.base());
     }
@@ -110,7 +108,7 @@ impl Shard {
         writing.append(|place, payload| {
             let group = &mut groups[place];
             let (term, index) = group.append();
-            log.append(Record { group: group.id, kind: RecordKind::Entry, term, index, payload });
+            log.append(Record::writes(group.id, term, index, payload));
             (term, index)
         });
         self.logged_clock_us = self.clock.us();
@@ -161,7 +159,8 @@ impl Shard {
             LogEvent::Failed(_, error) if self.doubt.is_some() => self.note_doubt(&error),
             LogEvent::Failed(_, error) => self.log_failed(&error, out),
             LogEvent::Cut(_) => self.log_cut(),
-            LogEvent::Synced(_) | LogEvent::Other => {}
+            LogEvent::Synced(_) => self.settle_copies(),
+            LogEvent::Other => {}
         }
     }
 
@@ -188,8 +187,9 @@ impl Shard {
                 self.groups[place].applied(index, Version(0));
                 continue;
             }
-            self.apply_entry(place, index, payload);
+            self.apply_entry(place, index, EntryType::Normal, payload);
         }
+        self.copies_written(end);
         self.writing = writing;
         let mut answers = self.writing.take_answers();
         for answer in answers.drain(..) {
@@ -208,9 +208,9 @@ impl Shard {
     }
 
     /// Applies an entry that is committed.
-    pub(super) fn apply_entry(&mut self, place: Place, index: u64, payload: &[u8]) {
+    pub(super) fn apply_entry(&mut self, place: Place, index: u64, entry: EntryType, payload: &[u8]) {
         self.copied_bytes += payload.len();
-        let applied = apply(&mut self.groups[place], index, payload, &mut self.sources);
+        let applied = apply(&mut self.groups[place], index, entry, payload, &mut self.sources);
         self.holds_expiring |= applied.expect("an entry that was encoded here decodes");
     }
 
@@ -222,6 +222,7 @@ impl Shard {
         let forming = self.forming.take_answers();
         let writing = self.writing.take_answers();
         self.is_unsynced = false;
+        self.held.copying = None;
         (self.logged_clock_us, self.logged_base, self.known_base) = (0, None, None);
         self.forming.reset();
         self.writing.reset();

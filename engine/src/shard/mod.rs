@@ -16,6 +16,7 @@
 mod admission;
 mod background;
 mod clears;
+mod copies;
 mod doubt;
 pub mod encoding;
 mod evaluate;

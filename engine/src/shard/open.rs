@@ -16,13 +16,15 @@ use super::{KeptReads, KeyLines, ParkedRequests, Shard};
 use crate::clock::{ClockStamp, Now};
 use crate::dir::Dir;
 use crate::error::Error;
-use crate::group::apply::replay_entry;
 use crate::group::groups::Groups;
+use crate::group::tail::Tails;
 use crate::io::FileName;
+use crate::key::Partition;
 use crate::log::{LogOptions, LogPosition, Record, RecordKind, clock_behind};
 use crate::manifest::{Manifest, ManifestState};
 use crate::table::Table;
 use crate::tree::Tree;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 impl Shard {
@@ -64,7 +66,7 @@ impl Shard {
             counters.replayed_bytes += record.payload.len() as u64;
             replay.record(record, at)
         })?;
-        let Replay { groups, sources, stamp, holds_expiring, .. } = replay;
+        let Replay { groups, held, sources, stamp, holds_expiring, .. } = replay.finish()?;
         let closed = Closed { stamp, holds_expiring };
         let (clock, kept_clock_us) = closed.resume(dir, &mut manifest, &now, options.time_jump)?;
         let places = groups.iter().count();
@@ -77,7 +79,7 @@ impl Shard {
             dir: ShardDir::new(dir.path()),
             budgets,
             groups,
-            held: Held::default(),
+            held,
             sources,
             forming: LogWrite::new(places, kept_bytes),
             writing: LogWrite::new(places, kept_bytes),
@@ -148,6 +150,11 @@ fn remove_orphans(dir: &mut dyn Dir, state: &ManifestState) -> Result<(), Error>
 struct Replay {
     budgets: Budgets,
     groups: Groups<PendingAnswer>,
+    /// What the log holds of the groups beyond what is applied.
+    tails: Tails,
+    held: Held,
+    /// Partitions that the shard gave up: their records count for nothing.
+    left: BTreeSet<Partition>,
     sources: Sources,
     /// The clocks as of the newest record.
     stamp: Option<ClockStamp>,
@@ -164,42 +171,53 @@ impl Replay {
         tree: Tree,
     ) -> Result<Replay, Error> {
         let mut groups = Groups::new(&options.partitions);
+        let mut left = BTreeSet::new();
         for group in state.groups.values() {
-            if !groups.restore(group) {
+            if groups.restore(group) {
+                continue;
+            }
+            if !group.has_left {
                 return Err(foreign(group.partition));
             }
+            left.insert(group.partition);
         }
         let holds_expiring = tree.tables().any(|(_, table)| table.meta().expiring > 0);
         let sources = Sources::new(tree, budgets.cache);
         let (stamp, at) = (state.stamp(), state.log_start);
-        Ok(Replay { budgets, groups, sources, stamp, holds_expiring, at })
+        let (tails, held) = (Tails::default(), Held::default());
+        Ok(Replay { budgets, groups, tails, held, left, sources, stamp, holds_expiring, at })
     }
 
     /// Takes one record of the log, in order.
     fn record(&mut self, record: Record<'_>, at: LogPosition) -> Result<(), Error> {
         if at != self.at && self.sources.active.bytes() >= self.budgets.memtable {
             let clock_us = self.stamp.map_or(0, |stamp| stamp.shard_us);
-            let groups = self.groups.iter().map(|group| group.state(clock_us)).collect();
-            self.sources.freeze(at, groups, self.stamp);
+            let groups = self.groups.iter_mut().filter_map(|group| group.news(clock_us)).collect();
+            self.sources.freeze((self.tails.needed_from(at), at), groups, self.stamp);
         }
         self.at = at;
         let bad =
             |what: String| Error::Unusable(format!("the log record at {at:?} can't be applied: {what}"));
         self.stamp = clock_behind(self.stamp, &record).map_err(bad)?;
-        match record.kind {
-            RecordKind::Entry => {}
-            RecordKind::Clock => return Ok(()),
-            kind @ (RecordKind::HardState | RecordKind::Copy) => {
-                let of = format!("a {} of partition {}", kind.name(), record.group.0);
-                return Err(bad(format!(
-                    "it is {of}, of which this build knows nothing; open it with the one that wrote it"
-                )));
-            }
+        if record.kind == RecordKind::Clock || self.left.contains(&record.group) {
+            return Ok(());
         }
         let place = self.groups.place(record.group).ok_or_else(|| foreign(record.group))?;
-        let expires = replay_entry(&mut self.groups[place], &record, &mut self.sources);
+        let expires = self.tails.take(&mut self.groups[place], &record, at, &mut self.sources);
         self.holds_expiring |= expires.map_err(bad)?;
         Ok(())
+    }
+
+    /// All is read: what isn't committed waits in its group.
+    fn finish(mut self) -> Result<Replay, Error> {
+        let tails = std::mem::take(&mut self.tails).finish();
+        let tails = tails.map_err(|what| Error::Unusable(format!("the log ends too early: {what}")))?;
+        for (partition, tail) in tails {
+            if let Some(place) = self.groups.place(partition) {
+                self.held.restore(&self.groups[place], place, tail);
+            }
+        }
+        Ok(self)
     }
 }
 

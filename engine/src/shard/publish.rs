@@ -87,11 +87,11 @@ impl Shard {
     fn flushed(&mut self, tables: Vec<Arc<Table>>, level: usize) {
         self.counters.flushes += 1;
         self.succeeded(Work::Flush);
-        let Some(Frozen { log_end, groups, clock, .. }) = self.sources.frozen.front() else { return };
-        let (log_end, groups, clock) = (*log_end, groups.clone(), *clock);
+        let Some(Frozen { log_start, groups, clock, .. }) = self.sources.frozen.front() else { return };
+        let (log_start, groups, clock) = (*log_start, groups.clone(), *clock);
         let added = tables.into_iter().map(|table| (level, table)).collect();
         self.publish(
-            Install { removed: Vec::new(), added, log_start: Some(log_end), is_flush: true },
+            Install { removed: Vec::new(), added, log_start: Some(log_start), is_flush: true },
             groups,
             clock,
         );
@@ -212,7 +212,8 @@ impl Shard {
         }
         let flushed = if install.is_flush { self.sources.frozen.pop_front() } else { None };
         self.sources.install(tree);
-        if let Some(Frozen { memtable, .. }) = flushed {
+        if let Some(Frozen { memtable, log_end, .. }) = flushed {
+            self.held.flushed_to = log_end;
             // In the background: giving large memory back takes long.
             self.start(Running::Unlink, Box::new(UnlinkJob::letting_go(vec![Box::new(memtable)])));
         }

@@ -23,7 +23,9 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(super) struct Frozen {
     pub memtable: Arc<Memtable>,
-    /// The log before this is in this memtable or in older ones.
+    /// The log before this is in this memtable or in older ones, and nothing else needs it.
+    pub log_start: LogPosition,
+    /// Where the log ended: what is needed of it before that is held.
     pub log_end: LogPosition,
     pub groups: Vec<GroupState>,
     /// The clocks then.
@@ -104,9 +106,16 @@ impl Sources {
     }
 
     /// Freezes the active memtable.
-    pub fn freeze(&mut self, log_end: LogPosition, groups: Vec<GroupState>, clock: Option<ClockStamp>) {
+    ///
+    /// The log ends at `log_end`, and is needed from `log_start` on once this memtable is a table.
+    pub fn freeze(
+        &mut self,
+        (log_start, log_end): (LogPosition, LogPosition),
+        groups: Vec<GroupState>,
+        clock: Option<ClockStamp>,
+    ) {
         let memtable = Arc::new(std::mem::take(&mut self.active));
-        self.frozen.push_back(Frozen { memtable, log_end, groups, clock });
+        self.frozen.push_back(Frozen { memtable, log_start, log_end, groups, clock });
     }
 
     /// Replaces the tree. The tables' blocks stay cached until their files go.

@@ -46,9 +46,9 @@ impl Shard {
 
     /// More of a group is committed: applies what may be applied, and lets those go who waited for it.
     pub fn apply_held(&mut self, place: Place, out: &mut impl Answers) {
-        while let Some(Entry { index, payload, waiting, .. }) = self.groups[place].take_applicable() {
+        while let Some(Entry { index, entry, payload, waiting, .. }) = self.groups[place].take_applicable() {
             self.held.let_go(place, index, payload.len());
-            self.apply_entry(place, index, &payload);
+            self.apply_entry(place, index, entry, &payload);
             waiting.into_iter().for_each(|answer| self.answer_pending(answer, out));
         }
         self.freeze_if_full();

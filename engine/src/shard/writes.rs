@@ -172,7 +172,7 @@ impl Shard {
             let prefix = group.prefix(keyspace);
             let (start, end) = (prefix.to_bytes().to_vec(), prefix.end());
             self.sources.insert_range_tombstone(RangeTombstone { start, end, version });
-            group.newest = group.newest.max(version);
+            group.taken_in(version);
         }
         let done =
             Evaluated { reply: Reply::Written { existed: false }, since: Since::Forming, version, old: None };
@@ -315,8 +315,7 @@ impl Shard {
         if !visible {
             self.sources.insert(Entry { key, stamp: Stamp::new(version, kind), expiry, value });
             self.holds_expiring |= expiry != Expiry::NEVER;
-            let group = &mut self.groups[target.place];
-            group.newest = group.newest.max(version);
+            self.groups[target.place].taken_in(version);
         }
         version
     }

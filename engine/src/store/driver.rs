@@ -55,6 +55,7 @@ impl Driver {
         let clock = SystemClock::new();
         let shard_options = options.shard(&file, ring.is_direct());
         let shard = Shard::open(&mut OsDir::open(&path)?, shard_options, clock.now())?;
+        shard.refuse_replicas()?;
         if !shard.has_direct_log() {
             ring.buffer_log();
         }

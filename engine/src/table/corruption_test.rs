@@ -1,5 +1,6 @@
 //! Every kind of damage is found, and named with file and offset.
 
+use super::checksum::checksum;
 use super::footer::{FOOTER_BYTES, Footer};
 use super::index::IndexLayout;
 use super::test_dir::{MemoryDir, build};
@@ -150,18 +151,33 @@ fn a_table_under_another_name_is_refused() {
 fn a_later_format_is_named_as_such() {
     let (mut dir, table) = sample(Compression::None);
     let footer_at = table.meta().file_bytes - FOOTER_BYTES as u64;
-    let footer = table.footer.seal_as(footer_at, 2);
+    let footer = table.footer.seal_as(footer_at, 3);
     let file = bytes(&mut dir);
     let at = file.len() - FOOTER_BYTES;
     file[at..].copy_from_slice(zerocopy::IntoBytes::as_bytes(&footer));
     let error = Table::open(&dir, NUMBER, false).expect_err("it is too new");
-    assert!(matches!(error, Error::Format { found: 2, supported: 1, .. }), "{error}");
+    assert!(matches!(error, Error::Format { found: 3, supported: 2, .. }), "{error}");
 }
 
 #[test]
-fn the_bytes_of_a_table_are_those_of_format_1() {
+fn features_that_nobody_knows_here_are_refused_and_not_overlooked() {
+    let (mut dir, table) = sample(Compression::None);
+    let (mut footer, meta) = (table.footer, table.footer.meta().in_memory());
+    let file = bytes(&mut dir);
+    file[meta.start + 10 * 8] = 4;
+    footer.meta_crc = checksum(NUMBER, meta.start as u64, &file[meta]).into();
+    let at = file.len() - FOOTER_BYTES;
+    file[at..].copy_from_slice(zerocopy::IntoBytes::as_bytes(&footer.seal(at as u64)));
+    for is_resident in [true, false] {
+        let error = Table::open(&dir, NUMBER, is_resident).expect_err("who knows what is in it");
+        assert!(error.to_string().contains("features 0x4"), "{error}");
+    }
+}
+
+#[test]
+fn the_bytes_of_a_table_are_those_of_format_2() {
     let crc = |compression| crc32c::crc32c(&sample(compression).0.files[&FileName::Table(NUMBER)]);
-    assert_eq!(crc(Compression::None), 670_687_698);
+    assert_eq!(crc(Compression::None), 3_201_376_607);
     let (mut dir, _) = sample(Compression::None);
     assert!(bytes(&mut dir).ends_with(b"PINIONST"));
 }

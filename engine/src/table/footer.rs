@@ -10,7 +10,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 /// Length of a footer. Its length, version, checksum and magic keep their places in all versions.
 pub(super) const FOOTER_BYTES: usize = 96;
 /// Version of the format that this build writes and reads.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 /// The last bytes of every table.
 pub(super) const MAGIC: [u8; 8] = *b"PINIONST";
 /// Index and filter begin at multiples of this many bytes: a filter's line is a cache line.

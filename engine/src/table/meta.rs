@@ -29,6 +29,8 @@ pub struct TableMeta {
     pub min_version: Version,
     /// The highest version, range tombstones included.
     pub max_version: Version,
+    /// What is in it that not every build can read, one bit each. This one writes and reads none.
+    pub features: u64,
     /// Range tombstones, in the order they were added.
     pub range_tombstones: Vec<RangeTombstone>,
 }
@@ -44,7 +46,7 @@ pub enum Compression {
 }
 
 /// Numbers before the keys in the stored form.
-const NUMBERS: usize = 11;
+const NUMBERS: usize = 12;
 
 impl TableMeta {
     /// Of a table without entries.
@@ -62,6 +64,7 @@ impl TableMeta {
             max_key: Vec::new(),
             min_version: Version(u64::MAX),
             max_version: Version(0),
+            features: 0,
             range_tombstones: Vec::new(),
         }
     }
@@ -119,6 +122,7 @@ impl TableMeta {
             self.value_bytes,
             self.min_version.0,
             self.max_version.0,
+            self.features,
             self.range_tombstones.len() as u64,
         ];
         let mut out: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
@@ -156,6 +160,7 @@ impl TableMeta {
             value_bytes,
             low,
             high,
+            features,
             ranges,
         ] = numbers;
         let (min_key, max_key) = (take_key(&mut rest)?, take_key(&mut rest)?);
@@ -180,6 +185,7 @@ impl TableMeta {
             max_key,
             min_version: Version(low),
             max_version: Version(high),
+            features,
             range_tombstones,
         })
     }

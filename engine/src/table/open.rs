@@ -107,6 +107,12 @@ fn decode_meta(footer: &Footer, file_bytes: u64, bytes: &[u8]) -> Result<TableMe
     if meta.number != number || meta.file_bytes != file_bytes {
         return Err(damaged("the properties are those of another table"));
     }
+    if meta.features != 0 {
+        let (file, features) = (FileName::Table(number), meta.features);
+        return Err(Error::Unusable(format!(
+            "{file} has features {features:#x}, of which this build knows nothing; open it with the build that wrote it"
+        )));
+    }
     Ok(meta)
 }
 

@@ -9,7 +9,9 @@ use pinion_engine::clock::{ClockStamp, Clocks};
 use pinion_engine::dir::Dir;
 use pinion_engine::io::FileName;
 use pinion_engine::key::Kind;
-use pinion_engine::log::{Batch, BatchOp, DumpItem, LogPosition, Record, RecordKind, clock_behind, dump};
+use pinion_engine::log::{
+    Batch, BatchOp, DumpItem, EntryType, LogPosition, Record, RecordKind, clock_behind, dump,
+};
 use serde::Serialize;
 
 /// Values are cut to so many bytes in text.
@@ -32,6 +34,10 @@ struct RecordItem {
     kind: &'static str,
     term: u64,
     index: u64,
+    #[serde(skip_serializing_if = "is_nowhere")]
+    origin: u16,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    is_copy: bool,
     bytes: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     clock_us: Option<u64>,
@@ -42,6 +48,11 @@ struct RecordItem {
     ops: Vec<OpItem>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+}
+
+/// Whether an entry's writes were taken in where they were ordered.
+fn is_nowhere(origin: &u16) -> bool {
+    *origin == 0
 }
 
 /// What a clock record says, for programs; the boot's id in hexadecimal digits.
@@ -165,21 +176,24 @@ fn record_item(at: LogPosition, record: Record<'_>, stamp: Option<ClockStamp>, w
         kind: record.kind.name(),
         term: record.term,
         index: record.index,
+        origin: record.origin,
+        is_copy: record.is_copy,
         bytes: record.payload.len(),
         clock_us: None,
         clocks: stamp.filter(|_| record.kind == RecordKind::Clock).map(ClockItem::from),
         ops: Vec::new(),
         error: None,
     };
-    if !matches!(record.kind, RecordKind::Entry | RecordKind::Clock) {
+    if record.kind == RecordKind::Clock {
+        item.clock_us = item.clocks.as_ref().map(|clocks| clocks.shard_us);
+        item.error = clock_behind(None, &record).err();
+    }
+    if !matches!(record.kind, RecordKind::Entry(EntryType::Normal | EntryType::Tick)) || record.origin != 0 {
         return item;
     }
     let clocks = stamp.map(|stamp| stamp.clocks()).unwrap_or_default();
     let parsed = Batch::parse(record.payload).and_then(|batch| {
         item.clock_us = Some(batch.clock_us());
-        if record.kind == RecordKind::Clock {
-            return clock_behind(None, &record).map(|_| Vec::new());
-        }
         let ops = batch.ops().filter(|op| with_ops || op.is_err());
         ops.map(|op| op.map(|op| op_item(&op, &clocks))).collect::<Result<Vec<_>, _>>()
     });

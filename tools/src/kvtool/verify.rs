@@ -169,7 +169,7 @@ impl Check<'_> {
         let (dir, mut unreadable) = (&self.shard.dir, Vec::new());
         let replayed = replay(dir, state.log(), id, &mut |record, at| {
             let parsed = clock_behind(None, &record).and_then(|_| match record.kind {
-                RecordKind::Entry => Batch::parse(record.payload)?.ops().try_for_each(|op| op.map(drop)),
+                RecordKind::WRITES => Batch::parse(record.payload)?.ops().try_for_each(|op| op.map(drop)),
                 _ => Ok(()),
             });
             if let Err(what) = parsed {

@@ -6,7 +6,7 @@ use pinion_engine::drive::blocking::perform;
 use pinion_engine::io::FileName;
 use pinion_engine::key::{Entry, Expiry, Incarnation, Kind, Prefix, RangeTombstone, Stamp};
 use pinion_engine::log::{
-    BatchBuilder, Log, LogOptions, LogPosition, Reached, Record, RecordKind, clock_payload, recover,
+    BatchBuilder, HardState, Log, LogOptions, LogPosition, Reached, Record, RecordKind, clock_payload, recover,
 };
 use pinion_engine::manifest::{Edit, GroupState, Manifest, Membership, TableEntry};
 use pinion_engine::table::{Compression, TableBuilder};
@@ -59,29 +59,22 @@ fn batches(dir: &Path) {
     }
 }
 
-/// Opens the log of a directory and writes commits of some records each.
-fn write_log(dir: &mut MemoryDir, direct: bool, commits: &[u64]) {
+/// Opens the log of a directory and writes parts of some records each.
+fn write_log(dir: &mut MemoryDir, direct: bool, parts: &[u64]) {
     let options =
         LogOptions { segment_bytes: log_image::SEGMENT_BYTES as u32, ..LogOptions::new(SHARD, direct) };
     let mut log =
         recover(dir, LogPosition::default(), options, &mut |_, _| Ok(())).expect("the log is sound");
-    for &records in commits {
+    for &records in parts {
         for index in 0..records {
             let (payload, kind) = match index % 4 {
-                // As builds did that logged one clock.
-                2 => (batch(0).bytes().to_vec(), RecordKind::Clock),
-                3 => (clock_payload(&stamp(index)), RecordKind::Clock),
-                n => (batch(n + 1).bytes().to_vec(), RecordKind::Entry),
+                2 => (HardState { vote: 1, commit: index }.to_bytes().to_vec(), RecordKind::HardState),
+                3 => (clock_payload(&stamp(index)).to_vec(), RecordKind::Clock),
+                n => (batch(n + 1).bytes().to_vec(), RecordKind::WRITES),
             };
-            log.append(Record {
-                group: Partition(index as u16),
-                kind,
-                term: 1,
-                index,
-                payload: &payload,
-            });
+            log.append(Record { kind, ..Record::writes(Partition(index as u16), 1, index, &payload) });
         }
-        write_commit(dir, &mut log);
+        write_part(dir, &mut log);
     }
 }
 
@@ -90,7 +83,7 @@ fn stamp(number: u64) -> ClockStamp {
     ClockStamp { shard_us: 1_000 + number, wall_us: 2_000 + number, is_sure: number.is_multiple_of(2), boot }
 }
 
-fn write_commit(dir: &mut MemoryDir, log: &mut Log) {
+fn write_part(dir: &mut MemoryDir, log: &mut Log) {
     let mut requests = Vec::new();
     log.write(true, &mut requests).expect("something was appended");
     while !requests.is_empty() {
@@ -103,15 +96,15 @@ fn logs(dir: &Path) {
     let flags = log_image::SEAL | log_image::SAME_GENERATION;
     write(dir, "log", "empty", &[flags]);
     for (name, openings) in [
-        ("one-commit", &[&[1][..]][..]),
-        ("commits", &[&[3, 1, 2, 1]]),
+        ("one-part", &[&[1][..]][..]),
+        ("parts", &[&[3, 1, 2, 1]]),
         ("opened-twice", &[&[1, 1], &[2]]),
         ("opened-thrice", &[&[2], &[], &[1, 1]]),
         ("two-segments", &[&[60, 60, 20]]),
     ] {
         for direct in [false, true] {
             let mut log = MemoryDir::default();
-            openings.iter().for_each(|commits| write_log(&mut log, direct, commits));
+            openings.iter().for_each(|parts| write_log(&mut log, direct, parts));
             let direct = if direct { log_image::DIRECT } else { 0 };
             for extra in [0, log_image::LATER_START] {
                 let name = format!("{name}-{}", direct | extra);
@@ -136,6 +129,7 @@ fn manifests(dir: &Path) {
             max_version: Version(step),
             floor: Version(step),
             clock_us: step,
+            ..GroupState::default()
         };
         let edit = Edit {
             added: vec![TableEntry { number: step, level: (step % 3) as u8, file_bytes: 4096 * step }],

@@ -171,21 +171,42 @@ fn a_newer_format_is_named_not_called_damage() {
     assert!(matches!(error, Error::Format { file: FileName::Log(1), found: 9, .. }), "{error}");
 }
 
+/// What may not be skipped is refused, by its name where it has one.
 #[test]
-fn a_record_of_an_unknown_kind_is_not_dropped_in_silence() {
-    let mut dir = MemoryDir::new();
-    let options = options(true, 16 << 10);
-    let mut log = create(&mut dir, options);
-    part(&mut dir, &mut log, true, &[Written { index: 1, len: 10 }]);
-    dir.tamper(FileName::Log(1), |bytes| {
-        let record = 4096 + 40;
-        bytes[record + 26] = 99;
-        let crc = [&SHARD[..], &1_u64.to_le_bytes(), &(1_u64 << 32).to_le_bytes()].concat();
-        let crc = [&crc[..], &(record as u64).to_le_bytes(), &bytes[record + 4..record + 48]].concat();
-        bytes[record..record + 4].copy_from_slice(&crc32c::crc32c(&crc).to_le_bytes());
-    });
-    let error = reopen(&mut dir, LogPosition::default(), options).unwrap_err().to_string();
-    assert!(error.contains("unknown kind 99 at offset 4136"), "{error}");
+fn a_record_of_an_unknown_kind_is_refused_unless_it_may_be_skipped() {
+    let read = |kind: u8, entry: u8, flags: u8| {
+        let mut dir = MemoryDir::new();
+        let options = options(true, 16 << 10);
+        let mut log = create(&mut dir, options);
+        part(&mut dir, &mut log, true, &[Written { index: 1, len: 10 }]);
+        dir.tamper(FileName::Log(1), |bytes| {
+            let record = 4096 + 40;
+            (bytes[record + 26], bytes[record + 27], bytes[record + 30]) = (kind, entry, flags);
+            let crc = [&SHARD[..], &1_u64.to_le_bytes(), &(1_u64 << 32).to_le_bytes()].concat();
+            let crc = [&crc[..], &(record as u64).to_le_bytes(), &bytes[record + 4..record + 48]].concat();
+            bytes[record..record + 4].copy_from_slice(&crc32c::crc32c(&crc).to_le_bytes());
+        });
+        let mut read = 0;
+        let log = recover(&mut dir, LogPosition::default(), options, &mut |_, _| {
+            read += 1;
+            Ok(())
+        });
+        log.map(|_| read)
+    };
+    assert_eq!(read(1, 1, 0).unwrap(), 1);
+    let named = [
+        ((99, 0, 0), "kind 99"),
+        ((1, 6, 0), "prepare"),
+        ((1, 9, 0), "type 9"),
+        ((4, 0, 0), "outbox"),
+        ((1, 1, 2), "0x02"),
+    ];
+    for ((kind, entry, flags), name) in named {
+        let error = read(kind, entry, flags).unwrap_err().to_string();
+        let is_told = error.contains("at offset 4136") && error.contains(name);
+        assert!(is_told && error.contains("000001.log"), "{error}");
+    }
+    assert_eq!(read(99, 0, 0x80).unwrap(), 0);
 }
 
 #[test]

@@ -25,7 +25,7 @@ impl Parts {
     }
 
     fn write(&mut self, kind: RecordKind, sync: bool, (group, index): (u16, u64)) -> Vec<IoRequest> {
-        self.log.append(Record { group: Partition(group), kind, term: 1, index, payload: &[1; 70] });
+        self.log.append(Record { kind, ..Record::writes(Partition(group), 1, index, &[1; 70]) });
         let mut requests = Vec::new();
         self.log.write(sync, &mut requests).expect("something was appended");
         requests
@@ -33,14 +33,14 @@ impl Parts {
 
     fn part(&mut self, sync: bool, entries: &[(u16, u64)]) {
         for &entry in entries {
-            let requests = self.write(RecordKind::Entry, sync, entry);
+            let requests = self.write(RecordKind::WRITES, sync, entry);
             settle(&mut self.dir, &mut self.log, requests);
         }
     }
 
     /// A part that comes to the disk whole, and fails; the log is cut, and goes on behind the cut.
     fn fail(&mut self, entry: (u16, u64)) {
-        let mut requests = self.write(RecordKind::Entry, true, entry);
+        let mut requests = self.write(RecordKind::WRITES, true, entry);
         for request in std::mem::take(&mut requests) {
             let mut completion = perform(&mut self.dir, request);
             completion.result = Err(std::io::Error::other("EIO"));
@@ -111,7 +111,7 @@ fn a_header_isnt_restored_over_a_segment_that_is_missing() {
 
 #[test]
 fn a_segment_isnt_the_first_only_because_it_has_no_entries_or_every_groups_first() {
-    for (kind, starts_before) in [(RecordKind::Clock, false), (RecordKind::Entry, true)] {
+    for (kind, starts_before) in [(RecordKind::Clock, false), (RecordKind::WRITES, true)] {
         let mut parts = Parts::new();
         parts.part(true, &[(G, 1), (G, 2)]);
         let before = parts.log.reached().generation;

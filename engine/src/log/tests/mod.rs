@@ -37,8 +37,7 @@ impl Written {
     fn append_to(self, log: &mut Log) {
         let payload = self.payload();
         let group = Partition((self.index % 5) as u16);
-        let (kind, index) = (RecordKind::Entry, self.index);
-        log.append(Record { group, kind, term: 1, index, payload: &payload });
+        log.append(Record::writes(group, 1, self.index, &payload));
     }
 
     fn read(record: Record<'_>) -> Written {

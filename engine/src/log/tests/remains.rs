@@ -28,8 +28,7 @@ impl Logged {
         let mut batch = BatchBuilder::new(self.written);
         let key = format!("{group}/{index}");
         batch.put(Keyspace(0), key.as_bytes(), Version(self.written), Expiry::NEVER, b"v");
-        let (group, kind) = (Partition(group), RecordKind::Entry);
-        self.log.append(Record { group, kind, term: 1, index, payload: batch.bytes() });
+        self.log.append(Record::writes(Partition(group), 1, index, batch.bytes()));
         let mut requests = Vec::new();
         self.log.write(true, &mut requests).expect("something was appended");
         requests

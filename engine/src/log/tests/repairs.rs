@@ -81,8 +81,7 @@ fn all_segment_headers_damaged_at_once_cost_nothing_either() {
     for round in 0..3 {
         let (mut log, _) = indices(&mut dir, options);
         for index in round * 9 + 1..=round * 9 + 9 {
-            let (group, kind) = (Partition(3), RecordKind::Entry);
-            log.append(Record { group, kind, term: 1, index, payload: &[7; 3000] });
+            log.append(Record::writes(Partition(3), 1, index, &[7; 3000]));
             let mut requests = Vec::new();
             log.write(true, &mut requests);
             settle(&mut dir, &mut log, requests);
@@ -125,7 +124,7 @@ fn a_restored_header_keeps_what_was_cut_off_cut_off() {
 /// An empty part of generation 9 << 32 that says that the log was durable up to the beginning of this generation.
 fn forge(durable: u64) -> PartHeader {
     let durable = LogPosition { segment: durable, offset: 4096 };
-    Part { generation: 9 << 32, durable, records: 0, len: 0, padded: 4096 }
+    PartHeader { generation: 9 << 32, durable, records: 0, len: 0, padded: 4096 }
 }
 
 /// Found by fuzzing: such a part, in a file that isn't log any more, was believed again behind every repair.

@@ -389,7 +389,7 @@ fn the_bytes_are_those_that_the_documentation_draws() {
     let u32s = |values: &[u32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
 
     let mut header =
-        [&b"PinLogSg"[..], &u32s(&[1, 0]), &SHARD, &u64s(&[1, generation, 0, 0, 0, 64 << 10])].concat();
+        [&b"PinLogSg"[..], &u32s(&[2, 0]), &SHARD, &u64s(&[1, generation, 0, 0, 0, 64 << 10])].concat();
     header.resize(4096, 0);
     let crc = crc32c::crc32c(&header).to_le_bytes();
     header[12..16].copy_from_slice(&crc);
@@ -402,7 +402,7 @@ fn the_bytes_are_those_that_the_documentation_draws() {
 
     for (record, at) in records.iter().zip([4136_usize, 4176]) {
         let mut body = [u32s(&[record.len as u32]), u64s(&[1, record.index])].concat();
-        body.extend([record.index as u8, 0, 1, 0, 0, 0, 0, 0]);
+        body.extend([record.index as u8, 0, 1, 1, 0, 0, 0, 0]);
         body.extend(record.payload());
         body.resize(36, 0);
         let salt = [&file[..], &u64s(&[generation, at as u64])].concat();

@@ -3,7 +3,6 @@
 mod damage;
 
 use super::format::{FileIdentity, RecordKind};
-use super::writer::encode_file;
 use super::*;
 use crate::Error;
 use crate::aligned::AlignedBuf;
@@ -35,6 +34,7 @@ fn edit(n: u64) -> Edit {
         max_version: Version(n * 10),
         floor: Version(n * 10),
         clock_us: n * 1000,
+        ..GroupState::default()
     };
     Edit {
         added: vec![TableEntry { number: n, level: (n % 7) as u8, file_bytes: n * 4096 }],
@@ -239,7 +239,7 @@ fn the_bytes_are_those_that_the_documentation_draws() {
     let u64s = |values: &[u64]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
     let u32s = |values: &[u32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
 
-    let mut header = [&b"PinMnfst"[..], &u32s(&[2, 0]), &SHARD, &u64s(&[1])].concat();
+    let mut header = [&b"PinMnfst"[..], &u32s(&[3, 0]), &SHARD, &u64s(&[1])].concat();
     header.resize(BLOCK, 0);
     let crc = crc32c::crc32c(&header).to_le_bytes();
     header[12..16].copy_from_slice(&crc);
@@ -248,10 +248,12 @@ fn the_bytes_are_those_that_the_documentation_draws() {
     // The third edit adds table 3, removes table 1, changes partition 0 and tells the clocks; it moves no log start, tells of
     // segment 3 of the log in file 3, and nothing of the store.
     let at = 4 * BLOCK;
-    let mut body = [u64s(&[4]), u32s(&[40 + 32 + 24 + 8 + 48 + 48, 4096]), u64s(&[2])].concat();
+    let mut body = [u64s(&[4]), u32s(&[40 + 32 + 24 + 8 + 72 + 48, 4096]), u64s(&[2])].concat();
     body.extend([u64s(&[0]), u32s(&[0, 2 | 4 | 16]), u64s(&[4]), u32s(&[1, 1, 1, 0])].concat());
     body.extend([u64s(&[3, 3]), u32s(&[0, 0, 0, 0])].concat());
-    body.extend([u64s(&[3, 3 * 4096, 3, 1]), u32s(&[0, 1]), u64s(&[3, 1, 30, 30, 3000])].concat());
+    body.extend(
+        [u64s(&[3, 3 * 4096, 3, 1]), u32s(&[72, 0, 1, 0]), u64s(&[0, 3, 1, 30, 30, 3000, 0])].concat(),
+    );
     body.extend([u64s(&[3000, 3001, 3002]), vec![5; 16], u32s(&[1, 0])].concat());
     body.resize(BLOCK - 8, 0);
     let salt = [&SHARD[..], &u64s(&[1, at as u64])].concat();
@@ -259,37 +261,17 @@ fn the_bytes_are_those_that_the_documentation_draws() {
     assert_eq!(bytes[at..], [&b"PMrc"[..], &crc.to_le_bytes(), &body].concat());
 }
 
-/// A manifest as format version 1 has it: one edit, without what version 2 added.
-fn of_version_1() -> (MemoryDir, ManifestState) {
-    let (place, file) = (FileIdentity { version: 1, ..FileIdentity::new(SHARD, 1) }, FileName::Manifest(1));
-    let mut bytes = AlignedBuf::with_capacity(0);
-    let mut state = ManifestState::default();
-    encode_file(place, 1, &state, &mut bytes);
-    let edit = Edit { log_reached: None, membership: None, clock: None, ..edit(2) };
-    place.encode(RecordKind::Edit, 2, &edit, bytes.len() as u64, &mut bytes);
-    state.apply(&edit);
-    let mut dir = MemoryDir::new();
-    dir.create(file).and_then(|()| dir.write(file, 0, &bytes)).and_then(|()| dir.sync(file)).unwrap();
-    dir.sync_dir().unwrap();
-    (dir, state)
-}
-
-#[test]
-fn a_manifest_of_the_first_version_is_read_and_moves_to_a_file_of_this_one() {
-    let (mut dir, expected) = of_version_1();
-    let (mut manifest, state) = recover(&mut dir).unwrap();
-    assert_eq!(state.stamp(), Some(ClockStamp::of_one_clock(2000)), "the clock of its newest group");
-    assert_eq!((state, names(&dir)), (expected, vec![FileName::Manifest(2)]));
-    let mut requests = Vec::new();
-    manifest.append(edit(5), &mut requests);
-    settle(&mut dir, &mut manifest, requests);
-    let state = recover(&mut dir).unwrap().1;
-    assert_eq!((state.log_reached.generation, state.membership.map(|it| it.layout)), (5, Some(5)));
+/// A manifest whose last edit is torn, and the state before it.
+fn torn() -> (MemoryDir, ManifestState) {
+    let (mut dir, manifest) = sample(4);
+    let torn = dir.bytes(manifest.file()).len() - BLOCK + 100;
+    dir.flip(manifest.file(), torn, 0);
+    (dir, state_after(3))
 }
 
 #[test]
 fn a_manifest_that_must_move_and_has_no_room_is_read_and_moves_before_the_next_edit() {
-    let (mut dir, expected) = of_version_1();
+    let (mut dir, expected) = torn();
     dir.fill_after(0);
     let (mut manifest, state) = recover(&mut dir).unwrap();
     assert_eq!((state, names(&dir)), (expected.clone(), vec![FileName::Manifest(1)]));
@@ -307,7 +289,7 @@ fn a_manifest_that_must_move_and_has_no_room_is_read_and_moves_before_the_next_e
 
 #[test]
 fn a_manifest_that_has_moved_counts_although_there_is_no_room_to_remove_the_old_one() {
-    let (mut dir, expected) = of_version_1();
+    let (mut dir, expected) = torn();
     dir.keep(FileName::Manifest(1));
     let (mut manifest, state) = recover(&mut dir).unwrap();
     assert_eq!((state, manifest.file()), (expected, FileName::Manifest(2)));
@@ -322,16 +304,54 @@ fn a_manifest_that_has_moved_counts_although_there_is_no_room_to_remove_the_old_
 
 #[test]
 fn an_edit_at_once_is_not_written_over_a_tear() {
-    let (mut dir, manifest) = sample(4);
-    let file = manifest.file();
-    let torn = dir.bytes(file).len() - BLOCK + 100;
-    dir.flip(file, torn, 0);
+    let (mut dir, _) = torn();
     dir.fill_after(0);
     let (mut manifest, state) = recover(&mut dir).unwrap();
+    let file = manifest.file();
     let before = dir.bytes(file).to_vec();
     let edit = Edit { clock: Some(stamp(9)), ..Edit::default() };
     assert!(manifest.append_at_once(&mut dir, &edit).is_err());
     assert_eq!((dir.bytes(file), manifest.state()), (before.as_slice(), &state));
+}
+
+/// Rule: what may not be skipped is refused. A torn edit is cut; a sound one that a newer build wrote never is.
+#[test]
+fn a_sound_edit_that_this_build_cannot_read_is_refused_and_not_cut_as_a_torn_one() {
+    let (mut dir, manifest) = sample(2);
+    let (file, at) = (manifest.file(), dir.bytes(manifest.file()).len());
+    let place = FileIdentity::new(SHARD, 1);
+    let mut bytes = AlignedBuf::with_capacity(0);
+    place.encode(RecordKind::Edit, 4, &edit(3), at as u64, &mut bytes);
+    // A flag of its header that nobody knows here; the checksum is made right.
+    bytes[32 + 12] |= 64;
+    let salt = [&SHARD[..], &1_u64.to_le_bytes(), &(at as u64).to_le_bytes()].concat();
+    let crc = crc32c::crc32c(&[&salt[..], &bytes[8..]].concat()).to_le_bytes();
+    bytes[4..8].copy_from_slice(&crc);
+    dir.write(file, at as u64, &bytes).and_then(|()| dir.sync(file)).unwrap();
+    let error = recover(&mut dir).map(drop).unwrap_err().to_string();
+    assert!(error.contains("knows nothing") && error.contains("000001.manifest"), "{error}");
+    assert!(Manifest::repair(&mut dir, SHARD).is_err(), "a repair doesn't cut it either");
+    // An edit that was torn is cut as ever.
+    dir.flip(file, at + 100, 3);
+    assert_eq!(recover(&mut dir).unwrap().1, state_after(2));
+}
+
+#[test]
+fn a_group_that_left_is_known_as_long_as_the_log_has_something_of_it() {
+    let mut state = state_after(3);
+    let left = GroupState {
+        partition: Partition(9),
+        has_left: true,
+        log_from: LogPosition { segment: 7, offset: 4096 },
+        ..GroupState::default()
+    };
+    state.apply(&Edit { groups: vec![left.clone()], ..Edit::default() });
+    assert_eq!(state.groups[&Partition(9)], left);
+    let moved = |segment| Edit { log_start: Some(LogPosition { segment, offset: 0 }), ..Edit::default() };
+    state.apply(&moved(7));
+    assert!(state.groups.contains_key(&Partition(9)));
+    state.apply(&moved(8));
+    assert!(!state.groups.contains_key(&Partition(9)));
 }
 
 #[test]

@@ -5,7 +5,8 @@ use crate::dir::Dir;
 use crate::drive::StoreFile;
 use crate::drive::blocking::publish;
 use crate::key::{Entry, Incarnation, Keyspace, Prefix, RangeTombstone};
-use crate::manifest::{Edit, Manifest};
+use crate::log::LogPosition;
+use crate::manifest::{Edit, GroupState, Manifest};
 use crate::offline::TableSink;
 use crate::placement::Placement;
 use crate::{Error, Partition};
@@ -32,7 +33,9 @@ pub fn build(
     let (tables, next_file) = sink.finish(ranges)?;
     done.tables += tables.len() as u64;
     done.bytes += tables.iter().map(|table| table.file_bytes).sum::<u64>();
-    let groups = sources.groups.values().filter(|group| owned.contains(&group.partition)).copied().collect();
+    // The new shards have logs of their own.
+    let anew = |group: &GroupState| GroupState { log_from: LogPosition::default(), ..group.clone() };
+    let groups = sources.groups.values().filter(|group| owned.contains(&group.partition)).map(anew).collect();
     let (membership, clock) = (Some(store.membership(shard)), sources.time.clock);
     let edit =
         Edit { added: tables, groups, next_file: Some(next_file), membership, clock, ..Edit::default() };

@@ -94,7 +94,7 @@ impl Sources {
         let Paths { path, spill } = place;
         let contents = Contents::read(dir.as_ref(), id)?;
         let unflushed = &contents.unflushed;
-        if unflushed.is_replicated {
+        if unflushed.is_replicated() {
             return Err(Error::Unusable(format!(
                 "{} holds replicated partitions; only stores of factor 1 can be resharded offline",
                 path.display()
@@ -102,14 +102,14 @@ impl Sources {
         }
         self.ranges.extend(contents.range_tombstones().cloned());
         self.clocks.push(unflushed.clock);
-        for (_, group) in unflushed.groups() {
-            self.origins.insert(group.partition, self.clocks.len() - 1);
-            let is_known = u32::from(group.partition.0) < partitions;
-            if !is_known || self.groups.insert(group.partition, group).is_some() {
+        for (partition, group) in unflushed.groups() {
+            self.origins.insert(partition, self.clocks.len() - 1);
+            let is_known = u32::from(partition.0) < partitions;
+            if !is_known || self.groups.insert(partition, group).is_some() {
                 return Err(Error::Unusable(format!(
                     "{} holds partition {}, which {}",
                     path.display(),
-                    group.partition.0,
+                    partition.0,
                     if is_known { "another shard holds too" } else { "the store doesn't have" }
                 )));
             }

@@ -177,18 +177,3 @@ fn a_shard_opened_on_a_full_disk_serves_reads_and_takes_writes_when_there_is_roo
     assert_eq!(hand.get(b"k"), Seen::Value(b"v".to_vec()));
     assert_eq!(hand.items(0).len(), KEYS as usize + 1);
 }
-
-#[test]
-fn what_only_a_replicating_build_writes_to_the_log_is_refused_and_not_skipped() {
-    use crate::log::{Record, RecordKind};
-    for kind in [RecordKind::HardState, RecordKind::Copy] {
-        let mut hand = Hand::new(Durability::Sync, usual());
-        hand.put(b"k", b"v");
-        let record = Record { group: Partition(1), kind, term: 2, index: 0, payload: &[0; 16] };
-        hand.shard.log.append(record);
-        hand.put(b"l", b"w");
-        let Hand { mut dir, options, tuning, now, .. } = hand;
-        let error = Shard::open_tuned(&mut dir, options, tuning, now).map(drop).unwrap_err().to_string();
-        assert!(error.contains(kind.name()) && error.contains("partition 1"), "{error}");
-    }
-}

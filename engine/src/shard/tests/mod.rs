@@ -14,6 +14,7 @@ mod order;
 mod ordered;
 mod overdue;
 mod pipelining;
+mod replicas;
 mod residency;
 mod settling;
 mod space;

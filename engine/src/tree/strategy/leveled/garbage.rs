@@ -15,8 +15,6 @@ const RANGE_TABLES_MAX: usize = 4;
 const COVERED_TABLES_MAX: usize = 256;
 /// A table is rewritten for expired values once in this time, whatever the lifetimes.
 const EXPIRY_SLACK_MS_MAX: u64 = 3_600_000;
-/// Versions below it (the year 2001) are no clock's microseconds.
-const CLOCK_US_MIN: u64 = 1_000_000_000_000_000;
 
 impl Picker<'_> {
     /// Tables of which every entry is deleted by range tombstones, for every reader.
@@ -98,9 +96,8 @@ impl Picker<'_> {
         if !earliest.is_past(self.picking.now_ms) {
             return false;
         }
-        let slack = match meta.min_version.0 {
-            CLOCK_US_MIN.. => {
-                let (oldest_ms, newest_ms) = (meta.min_version.0 / 1000, meta.max_version.0 / 1000);
+        let slack = match (meta.min_version.written_ms(), meta.max_version.written_ms()) {
+            (Some(oldest_ms), Some(newest_ms)) => {
                 (earliest.0.saturating_sub(newest_ms)).max(newest_ms - oldest_ms) / 4
             }
             _ => 0,

@@ -1,0 +1,184 @@
+//! The log is read again: a group's entries find their places, and what is committed is applied.
+//!
+//! A group that orders itself applies each entry as it comes. In one with replicas entries come in the order in which they were
+//! logged, which needn't be that of their indexes:
+//! 1. An entry deletes what the group has at and behind its index: another leader's entries have taken those places.
+//! 2. A copy, made so that the segment of the first one could go, deletes nothing. It may come behind entries that follow it:
+//!    they wait *ahead* until the gap is filled.
+//! 3. A hard state says how far entries were known to be committed. What is committed is applied; the rest waits in the
+//!    group's queue, as when it was written.
+
+use super::apply::{Target, apply};
+use super::{Group, Order, queue};
+use crate::key::Partition;
+use crate::log::{EntryType, HardState, LogPosition, Record, RecordKind};
+use std::collections::{BTreeMap, VecDeque};
+
+/// What the log holds of the groups of a shard beyond what is applied.
+#[derive(Debug, Default)]
+pub struct Tails {
+    groups: BTreeMap<Partition, Tail>,
+}
+
+/// What the log holds of one group beyond what is applied.
+#[derive(Debug, Default)]
+pub struct Tail {
+    /// Its newest hard state with its term, and where that lies.
+    pub hard: Option<(u64, HardState, LogPosition)>,
+    /// The entries that wait in the group's queue, and where they lie.
+    pub held: VecDeque<(u64, LogPosition)>,
+    ahead: BTreeMap<u64, Ahead>,
+}
+
+/// An entry that comes before the one that it follows.
+#[derive(Debug)]
+struct Ahead {
+    term: u64,
+    entry: EntryType,
+    payload: Box<[u8]>,
+    at: LogPosition,
+}
+
+impl Tails {
+    /// Takes a record of a group, which lies at `at`; records come in the order of the log. Says whether a value that expires was
+    /// applied; the error says what is wrong with the record.
+    pub fn take<W>(
+        &mut self,
+        group: &mut Group<W>,
+        record: &Record<'_>,
+        at: LogPosition,
+        target: &mut impl Target,
+    ) -> Result<bool, String> {
+        if record.origin != 0 {
+            let (partition, origin) = (group.id.0, record.origin);
+            return Err(format!(
+                "partition {partition} has a write of origin {origin}, of which this build knows nothing"
+            ));
+        }
+        match record.kind {
+            RecordKind::Clock => Ok(false),
+            RecordKind::HardState => self.tail(group).take_hard_state(group, record, at, target),
+            RecordKind::Entry(_) if at < group.log_from() => Ok(false),
+            RecordKind::Entry(entry) if group.order() == Order::Solo => {
+                take_solo(group, record, entry, target)
+            }
+            RecordKind::Entry(entry) => self.tail(group).take_entry(group, record, entry, at, target),
+        }
+    }
+
+    /// From where on the log is needed, if it is read up to `end`.
+    pub fn needed_from(&self, end: LogPosition) -> LogPosition {
+        self.groups.values().flat_map(Tail::positions).fold(end, LogPosition::min)
+    }
+
+    /// All is read. The error says what is missing.
+    pub fn finish(self) -> Result<BTreeMap<Partition, Tail>, String> {
+        let hole = self.groups.iter().find_map(|(id, tail)| Some((id, tail.ahead.keys().next()?)));
+        match hole {
+            None => Ok(self.groups),
+            Some((id, next)) => {
+                Err(format!("partition {} goes on with entry {next}, and those before it are missing", id.0))
+            }
+        }
+    }
+
+    fn tail<W>(&mut self, group: &Group<W>) -> &mut Tail {
+        self.groups.entry(group.id).or_default()
+    }
+}
+
+/// Applies an entry of a group that orders itself, unless it is in tables already: it must be what the group goes on with.
+fn take_solo<W>(
+    group: &mut Group<W>,
+    record: &Record<'_>,
+    entry: EntryType,
+    target: &mut impl Target,
+) -> Result<bool, String> {
+    if record.index <= group.applied_index() {
+        return Ok(false);
+    }
+    record.check_follows(group.applied_index())?;
+    group.accept(record.term, record.index).map_err(|error| error.to_string())?;
+    group.persist(record.term, record.index);
+    apply(group, record.index, entry, record.payload, target)
+}
+
+impl Tail {
+    fn positions(&self) -> impl Iterator<Item = LogPosition> {
+        let held = self.held.iter().map(|&(_, at)| at);
+        held.chain(self.ahead.values().map(|ahead| ahead.at)).chain(self.hard.map(|(.., at)| at))
+    }
+
+    fn take_hard_state<W>(
+        &mut self,
+        group: &mut Group<W>,
+        record: &Record<'_>,
+        at: LogPosition,
+        target: &mut impl Target,
+    ) -> Result<bool, String> {
+        let hard = HardState::parse(record.payload)?;
+        let is_older = record.is_copy && self.hard.is_some_and(|(term, ..)| term > record.term);
+        if is_older {
+            return Ok(false);
+        }
+        self.hard = Some((record.term, hard, at));
+        group.follow(record.term.max(group.order().term()));
+        self.apply_committed(group, target)
+    }
+
+    fn take_entry<W>(
+        &mut self,
+        group: &mut Group<W>,
+        record: &Record<'_>,
+        entry: EntryType,
+        at: LogPosition,
+        target: &mut impl Target,
+    ) -> Result<bool, String> {
+        let (term, index) = (record.term, record.index);
+        if index <= group.applied_index() {
+            return Ok(false);
+        }
+        let new = Ahead { term, entry, payload: record.payload.into(), at };
+        if record.is_copy {
+            let is_known = index <= group.appended_index()
+                || self.ahead.get(&index).is_some_and(|known| known.term >= term);
+            if is_known {
+                return Ok(false);
+            }
+        } else {
+            self.ahead.split_off(&index);
+        }
+        if index > group.appended_index() + 1 {
+            self.ahead.insert(index, new);
+            return Ok(false);
+        }
+        self.place(group, index, new)?;
+        while let Some(next) = self.ahead.remove(&(group.appended_index() + 1)) {
+            self.place(group, group.appended_index() + 1, next)?;
+        }
+        self.apply_committed(group, target)
+    }
+
+    /// Gives an entry its place in the group's queue.
+    fn place<W>(&mut self, group: &mut Group<W>, index: u64, new: Ahead) -> Result<(), String> {
+        let Ahead { term, entry, payload, at } = new;
+        group.accept(term, index).map_err(|error| error.to_string())?;
+        group.persist(term, index);
+        group.hold(queue::Entry { term, index, entry, payload, waiting: Vec::new() });
+        while self.held.back().is_some_and(|&(last, _)| last >= index) {
+            self.held.pop_back();
+        }
+        self.held.push_back((index, at));
+        Ok(())
+    }
+
+    fn apply_committed<W>(&mut self, group: &mut Group<W>, target: &mut impl Target) -> Result<bool, String> {
+        group.commit(self.hard.map_or(0, |(_, hard, _)| hard.commit));
+        let mut expires = false;
+        while let Some(queue::Entry { index, entry, payload, .. }) = group.take_applicable() {
+            self.held.pop_front();
+            expires |= apply(group, index, entry, &payload, target)?;
+        }
+        Ok(expires)
+    }
+}

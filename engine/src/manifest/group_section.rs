@@ -1,0 +1,278 @@
+//! The bytes of a group's section in an edit: fixed fields, then parts with a tag, each with its length before it.
+//!
+//! A part that this build doesn't know is refused by its name, unless it says that who doesn't know it may skip it.
+
+use super::group_state::{ClientState, ConfState, GroupState, OriginState};
+use crate::fields::{Malformed, Reader, Writer};
+use crate::key::{Incarnation, Partition, Version};
+use crate::log::position::LogPosition;
+use std::fmt;
+
+/// Bytes of a section without parts, its length included.
+const SECTION_BYTES_MIN: usize = 72;
+
+const HAS_LEFT: u16 = 1;
+
+const CONF: u8 = 1;
+const ORIGINS: u8 = 2;
+const REQUESTS: u8 = 3;
+/// Flag of a part: who doesn't know it may skip it.
+const MAY_BE_SKIPPED: u8 = 1;
+
+/// Bytes of a row of origins, and of one of requests without its answer.
+const ORIGIN_BYTES: usize = 26;
+const REQUEST_BYTES_MIN: usize = 36;
+
+/// Appends the section of a group.
+pub(super) fn encode(group: &GroupState, bytes: &mut Vec<u8>) {
+    let start = bytes.len();
+    let mut writer = Writer(bytes);
+    writer.u32(0);
+    writer.u16(group.partition.0);
+    writer.u16(if group.has_left { HAS_LEFT } else { 0 });
+    writer.u32(group.incarnation.0);
+    writer.u32(group.log_from.offset);
+    writer.u64(group.log_from.segment);
+    writer.u64(group.applied_index);
+    writer.u64(group.applied_term);
+    writer.u64(group.max_version.0);
+    writer.u64(group.floor.0);
+    writer.u64(group.clock_us);
+    writer.u64(0);
+    if let Some(conf) = &group.conf {
+        encode_part(CONF, &conf.to_bytes(), bytes);
+    }
+    if !group.origins.is_empty() {
+        encode_part(ORIGINS, &encode_origins(&group.origins), bytes);
+    }
+    if !group.requests.is_empty() {
+        encode_part(REQUESTS, &encode_requests(&group.requests), bytes);
+    }
+    let length = u32::try_from(bytes.len() - start).expect("a group's section is far below 4 GiB");
+    bytes[start..start + 4].copy_from_slice(&length.to_le_bytes());
+}
+
+fn encode_part(tag: u8, content: &[u8], bytes: &mut Vec<u8>) {
+    let mut writer = Writer(bytes);
+    writer.u8(tag);
+    writer.u8(0);
+    writer.u16(0);
+    writer.bytes(content);
+}
+
+fn encode_origins(origins: &[OriginState]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(4 + origins.len() * ORIGIN_BYTES);
+    let mut writer = Writer(&mut bytes);
+    writer.len(origins.len());
+    for OriginState { origin, start, sequence, stamp } in origins {
+        writer.u16(*origin);
+        writer.u64(*start);
+        writer.u64(*sequence);
+        writer.u64(stamp.0);
+    }
+    bytes
+}
+
+fn encode_requests(requests: &[ClientState]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut writer = Writer(&mut bytes);
+    writer.len(requests.len());
+    for ClientState { client, sequence, first_sent_us, answer } in requests {
+        writer.u64(*client as u64);
+        writer.u64((client >> 64) as u64);
+        writer.u64(*sequence);
+        writer.u64(*first_sent_us);
+        writer.bytes(answer);
+    }
+    bytes
+}
+
+/// Why a section can't be read.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Unread {
+    /// It isn't one.
+    Malformed(Malformed),
+    /// A newer build wrote it: what this one doesn't know of it.
+    Unknown(String),
+}
+
+impl fmt::Display for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unread::Malformed(Malformed(what)) => f.write_str(what),
+            Unread::Unknown(what) => write!(f, "it says {what}, of which this build knows nothing"),
+        }
+    }
+}
+
+impl From<Malformed> for Unread {
+    fn from(malformed: Malformed) -> Unread {
+        Unread::Malformed(malformed)
+    }
+}
+
+/// For how many sections there may be room in so many bytes, of those that are said to follow.
+pub(super) fn capacity(bytes: usize, said: u32) -> usize {
+    (said as usize).min(bytes / SECTION_BYTES_MIN)
+}
+
+/// Takes a section off the front of what `reader` has.
+pub(super) fn parse(reader: &mut Reader<'_>) -> Result<GroupState, Unread> {
+    let length = reader.len()?;
+    let rest = length.checked_sub(4).ok_or(Malformed("a group's section is shorter than its length"))?;
+    let mut section = Reader(reader.take(rest)?);
+    let partition = Partition(section.u16()?);
+    let flags = section.u16()?;
+    if flags & !HAS_LEFT != 0 {
+        return Err(Unread::Unknown(format!("flags {flags:#06x} of partition {}", partition.0)));
+    }
+    let incarnation = Incarnation(section.u32()?);
+    let offset = section.u32()?;
+    let mut group = GroupState {
+        partition,
+        incarnation,
+        has_left: flags & HAS_LEFT != 0,
+        log_from: LogPosition { segment: section.u64()?, offset },
+        applied_index: section.u64()?,
+        applied_term: section.u64()?,
+        max_version: Version(section.u64()?),
+        floor: Version(section.u64()?),
+        clock_us: section.u64()?,
+        ..GroupState::default()
+    };
+    if section.u64()? != 0 {
+        return Err(Unread::Unknown(format!("a number of partition {} that should be zero", partition.0)));
+    }
+    while !section.is_empty() {
+        parse_part(&mut section, &mut group)?;
+    }
+    Ok(group)
+}
+
+fn parse_part(section: &mut Reader<'_>, group: &mut GroupState) -> Result<(), Unread> {
+    let (tag, flags, _) = (section.u8()?, section.u8()?, section.u16()?);
+    let content = section.bytes()?;
+    match tag {
+        CONF => group.conf = Some(Box::new(ConfState::parse(content)?)),
+        ORIGINS => group.origins = parse_origins(content)?,
+        REQUESTS => group.requests = parse_requests(content)?,
+        _ if flags & MAY_BE_SKIPPED != 0 => {}
+        _ => {
+            let name = match tag {
+                4 => "counts",
+                5 => "dictionary",
+                6 => "feed",
+                _ => "no name here",
+            };
+            return Err(Unread::Unknown(format!("part {tag} ({name}) of partition {}", group.partition.0)));
+        }
+    }
+    Ok(())
+}
+
+fn parse_origins(content: &[u8]) -> Result<Vec<OriginState>, Malformed> {
+    let mut reader = Reader(content);
+    let mut origins = Vec::new();
+    for _ in 0..reader.count(ORIGIN_BYTES)? {
+        let (origin, start, sequence) = (reader.u16()?, reader.u64()?, reader.u64()?);
+        origins.push(OriginState { origin, start, sequence, stamp: Version(reader.u64()?) });
+    }
+    reader.end()?;
+    Ok(origins)
+}
+
+fn parse_requests(content: &[u8]) -> Result<Vec<ClientState>, Malformed> {
+    let mut reader = Reader(content);
+    let mut requests = Vec::new();
+    for _ in 0..reader.count(REQUEST_BYTES_MIN)? {
+        let client = u128::from(reader.u64()?) | u128::from(reader.u64()?) << 64;
+        let (sequence, first_sent_us) = (reader.u64()?, reader.u64()?);
+        requests.push(ClientState { client, sequence, first_sent_us, answer: reader.bytes()?.to_vec() });
+    }
+    reader.end()?;
+    Ok(requests)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn full() -> GroupState {
+        let conf = ConfState {
+            voters: vec![1, 2, 3],
+            outgoing: vec![1, 2, 4],
+            learners: vec![9],
+            next_learners: vec![4],
+            auto_leave: true,
+        };
+        GroupState {
+            partition: Partition(7),
+            incarnation: Incarnation(2),
+            has_left: true,
+            applied_index: 3,
+            applied_term: 4,
+            max_version: Version(5),
+            floor: Version(6),
+            clock_us: 8,
+            log_from: LogPosition { segment: 1 << 32, offset: 4096 },
+            conf: Some(Box::new(conf)),
+            origins: vec![OriginState { origin: 5, start: 77, sequence: 12, stamp: Version(40) }],
+            requests: vec![ClientState {
+                client: u128::MAX - 3,
+                sequence: 2,
+                first_sent_us: 99,
+                answer: b"1".to_vec(),
+            }],
+        }
+    }
+
+    fn encoded(group: &GroupState) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        encode(group, &mut bytes);
+        bytes
+    }
+
+    #[test]
+    fn a_section_says_all_of_a_group_and_a_plain_one_is_short() {
+        let plain = GroupState { partition: Partition(3), ..GroupState::default() };
+        for group in [full(), plain.clone()] {
+            let bytes = encoded(&group);
+            let mut reader = Reader(&bytes);
+            assert_eq!(parse(&mut reader), Ok(group));
+            assert!(reader.is_empty());
+        }
+        assert_eq!(encoded(&plain).len(), SECTION_BYTES_MIN);
+    }
+
+    #[test]
+    fn a_section_cut_anywhere_is_malformed() {
+        let bytes = encoded(&full());
+        for len in 0..bytes.len() {
+            let cut = parse(&mut Reader(&bytes[..len]));
+            assert!(matches!(cut, Err(Unread::Malformed(_))), "cut at {len}: {cut:?}");
+        }
+    }
+
+    #[test]
+    fn a_part_that_nobody_knows_is_refused_by_name_unless_it_may_be_skipped() {
+        let with = |tag, flags| {
+            let mut bytes = encoded(&full());
+            let at = bytes.len();
+            encode_part(tag, b"what it says", &mut bytes);
+            bytes[at + 1] = flags;
+            let length = bytes.len() as u32;
+            bytes[..4].copy_from_slice(&length.to_le_bytes());
+            parse(&mut Reader(&bytes))
+        };
+        assert_eq!(with(6, 0), Err(Unread::Unknown("part 6 (feed) of partition 7".into())));
+        assert_eq!(with(200, MAY_BE_SKIPPED), Ok(full()));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_parser_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = parse(&mut Reader(&bytes));
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! What a manifest says of a group: how much of it is in tables, and what it goes on from.
+
+use crate::fields::{Malformed, Reader, Writer};
+use crate::key::{Incarnation, Partition, Version};
+use crate::log::position::LogPosition;
+
+/// What the tables hold of a group, and what it goes on from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GroupState {
+    /// The group.
+    pub partition: Partition,
+    /// The incarnation its keys are stored under.
+    pub incarnation: Incarnation,
+    /// Whether it left the shard: its records in the log count for nothing.
+    pub has_left: bool,
+    /// Index of the last log entry that is in tables.
+    pub applied_index: u64,
+    /// Its term.
+    pub applied_term: u64,
+    /// The highest version in tables.
+    pub max_version: Version,
+    /// Versions at or below it have no older write on the way: tombstones may be dropped.
+    pub floor: Version,
+    /// Partition time: the largest shard time applied, microseconds.
+    pub clock_us: u64,
+    /// Its entries before this position of the log count for nothing: they are of an earlier copy of the partition.
+    pub log_from: LogPosition,
+    /// Its replicas; `None` if it orders itself.
+    pub conf: Option<Box<ConfState>>,
+    /// How far the writes of other origins are applied.
+    pub origins: Vec<OriginState>,
+    /// The newest applied requests of clients that ask for each to be done once.
+    pub requests: Vec<ClientState>,
+}
+
+impl GroupState {
+    /// Whether it says the same but for the time.
+    pub fn is_like(&self, other: &GroupState) -> bool {
+        *self == GroupState { clock_us: self.clock_us, ..other.clone() }
+    }
+}
+
+/// Who votes in a group and who listens, by the numbers of replicas: as the consensus has it, also between two sets of voters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConfState {
+    /// Who votes.
+    pub voters: Vec<u64>,
+    /// Who votes, too, until the change of voters is complete.
+    pub outgoing: Vec<u64>,
+    /// Who only listens.
+    pub learners: Vec<u64>,
+    /// Who only listens once the change is complete.
+    pub next_learners: Vec<u64>,
+    /// Whether the leader completes the change by itself.
+    pub auto_leave: bool,
+}
+
+impl ConfState {
+    /// Its stored form.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut writer = Writer(&mut bytes);
+        for replicas in [&self.voters, &self.outgoing, &self.learners, &self.next_learners] {
+            writer.len(replicas.len());
+            replicas.iter().for_each(|&replica| writer.u64(replica));
+        }
+        writer.flag(self.auto_leave);
+        bytes
+    }
+
+    /// Reads the stored form.
+    pub fn parse(bytes: &[u8]) -> Result<ConfState, Malformed> {
+        let mut reader = Reader(bytes);
+        let mut replicas = || {
+            let count = reader.count(8)?;
+            (0..count).map(|_| reader.u64()).collect::<Result<Vec<_>, _>>()
+        };
+        let (voters, outgoing, learners, next_learners) =
+            (replicas()?, replicas()?, replicas()?, replicas()?);
+        let auto_leave = reader.flag()?;
+        reader.end()?;
+        Ok(ConfState { voters, outgoing, learners, next_learners, auto_leave })
+    }
+}
+
+/// How far the writes are applied that an origin took in since one of its starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OriginState {
+    /// Its number.
+    pub origin: u16,
+    /// The start's random id.
+    pub start: u64,
+    /// The last one's number; they are numbered without gaps.
+    pub sequence: u64,
+    /// Its stamp.
+    pub stamp: Version,
+}
+
+/// The newest applied request of a client that asks for each to be done once: it is answered again, not done again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientState {
+    /// The client's random id.
+    pub client: u128,
+    /// The request's number.
+    pub sequence: u64,
+    /// When the client sent it first, microseconds of server time since the Unix epoch.
+    pub first_sent_us: u64,
+    /// What it was answered.
+    pub answer: Vec<u8>,
+}

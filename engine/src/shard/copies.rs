@@ -1,0 +1,98 @@
+//! What the log must keep is copied to its head, so that old segments can go although a group comes no further.
+//!
+//! An entry that isn't committed, and a group's newest hard state, are needed however old they are. When the log has become long,
+//! those in segments that nothing else needs are written again, marked as copies: they delete nothing ([`crate::group::tail`] reads them). Only
+//! once the copies are durable do the first ones count for nothing, and the log's start can move on.
+
+use super::Shard;
+use crate::group::groups::Place;
+use crate::log::{LogPosition, Record, RecordKind};
+
+/// So many bytes are copied with one log write at most.
+const COPIED_BYTES_MAX: usize = 1 << 20;
+
+/// A log isn't long where so large a part of it is needed.
+const KEPT_PART: u64 = 4;
+
+/// Copies on their way to the log.
+#[derive(Debug)]
+pub(super) struct Copying {
+    /// Where the log write begins that carries them.
+    began: LogPosition,
+    /// Where it ended, once it is written.
+    ended: Option<LogPosition>,
+    entries: Vec<(Place, u64)>,
+    hard: Vec<(Place, u64)>,
+}
+
+impl Shard {
+    /// Whether a long log is kept for little, and what it is kept for isn't on its way to the head already. What is copied stays
+    /// where it is until a flush has moved the log's start there, so that nothing is copied twice for one flush.
+    pub(super) fn wants_copies(&self) -> bool {
+        if self.held.is_idle() || self.held.copying.is_some() {
+            return false;
+        }
+        let worth = self.budgets.log.max(KEPT_PART * self.held.bytes() as u64);
+        self.held.needed_from(self.logged_end).segment < self.held.flushed_to.segment
+            && self.log.live_bytes() >= worth
+    }
+
+    /// Adds copies of what is kept of segments that nothing else needs to the log write that is about to begin.
+    pub(super) fn append_copies(&mut self) {
+        let flushed_to = self.held.flushed_to.segment;
+        let is_old = |at: LogPosition| at.segment < flushed_to;
+        let mut copying =
+            Copying { began: self.logged_end, ended: None, entries: Vec::new(), hard: Vec::new() };
+        let mut bytes = 0;
+        for (&place, &(term, hard, _)) in self.held.hard.iter().filter(|(_, (.., at))| is_old(*at)) {
+            let (group, payload) = (self.groups[place].id, hard.to_bytes());
+            let kind = RecordKind::HardState;
+            let record = Record { kind, is_copy: true, ..Record::writes(group, term, 0, &payload) };
+            self.log.append(record);
+            copying.hard.push((place, term));
+        }
+        for (&place, entries) in &self.held.groups {
+            let Some(queue) = self.groups[place].queue() else { continue };
+            for &(index, _) in entries.iter().filter(|(_, at)| is_old(*at)) {
+                let Some(held) = queue.get(index) else { continue };
+                if bytes > 0 && bytes + held.payload.len() > COPIED_BYTES_MAX {
+                    break;
+                }
+                bytes += held.payload.len();
+                let kind = RecordKind::Entry(held.entry);
+                let group = self.groups[place].id;
+                let record = Record::writes(group, held.term, index, &held.payload);
+                self.log.append(Record { kind, is_copy: true, ..record });
+                copying.entries.push((place, index));
+            }
+        }
+        self.held.copying = Some(copying);
+    }
+
+    /// The log write is done that carried copies, if one did. They count when it is durable.
+    pub(super) fn copies_written(&mut self, ended: LogPosition) {
+        if let Some(copying) = self.held.copying.as_mut().filter(|copying| copying.ended.is_none()) {
+            copying.ended = Some(ended);
+        }
+        self.settle_copies();
+    }
+
+    /// Copies that are durable take the place of what was copied.
+    pub(super) fn settle_copies(&mut self) {
+        let durable = self.log.durable();
+        let is_durable = |copying: &mut Copying| copying.ended.is_some_and(|ended| ended <= durable);
+        let Some(copying) = self.held.copying.take_if(is_durable) else { return };
+        for (place, index) in copying.entries {
+            let entries = self.held.groups.get_mut(&place);
+            let found = entries.and_then(|entries| entries.iter_mut().find(|(held, _)| *held == index));
+            if let Some((_, at)) = found {
+                *at = copying.began.max(*at);
+            }
+        }
+        for (place, term) in copying.hard {
+            if let Some((_, _, at)) = self.held.hard.get_mut(&place).filter(|hard| hard.0 == term) {
+                *at = copying.began.max(*at);
+            }
+        }
+    }
+}
