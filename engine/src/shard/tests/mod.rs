@@ -5,6 +5,7 @@ mod background;
 mod crashes;
 mod damage;
 mod faults;
+mod fixtures;
 mod held;
 mod kept;
 mod long;
