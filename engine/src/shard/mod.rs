@@ -20,6 +20,7 @@ mod doubt;
 pub mod encoding;
 mod evaluate;
 mod held;
+mod horizons;
 mod inspect;
 mod kept;
 mod log_write;
@@ -309,13 +310,6 @@ impl Shard {
             && self.sources.frozen.is_empty()
             && self.background.is_settled()
             && self.jobs.is_empty()
-    }
-
-    /// The time by which flushes and merges judge what has expired: none that a crash could take back, and none that a read
-    /// which waits hasn't come to.
-    fn kept_ms(&self) -> u64 {
-        let waiting = self.parked.oldest_ms().into_iter().chain(self.kept.oldest_ms());
-        waiting.fold(self.kept_clock_us / 1000, u64::min)
     }
 
     fn now_ms(&self) -> u64 {

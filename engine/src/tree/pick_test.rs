@@ -2,6 +2,7 @@
 
 use super::test_store::{TestStore, prefix, stored_key};
 use super::{LEVELS, MergeReason, ScanLimits};
+use crate::job::Horizon;
 use crate::key::{Expiry, Version};
 
 fn fill(store: &mut TestStore, partition: u16, keys: std::ops::Range<u16>, expiry: Expiry) {
@@ -133,4 +134,58 @@ fn disjoint_merges_run_at_once_and_never_share_a_table() {
         let expected = store.expected_items(&from, &to, Version::MAX);
         assert_eq!(store.scan(&from, &to, Version::MAX, limits), expected);
     }
+}
+
+/// A partition whose floor stays behind what is written to it, and time with it.
+fn behind(floor: u64, now_ms: u64) -> Option<(u16, Horizon)> {
+    Some((1, Horizon { floor: Version(floor), now_ms, max_version: Version::MAX }))
+}
+
+#[test]
+fn garbage_that_a_floor_keeps_is_not_merged_again_and_again() {
+    let mut store = TestStore::new(1);
+    // Both lie in the same tables. Nothing older is there, but might still come.
+    for partition in 0..2 {
+        (0..100).for_each(|key| store.delete(&stored_key(partition, key)));
+    }
+    store.behind = behind(50, store.now_ms);
+    store.settle();
+    let tombstones = |store: &TestStore| store.tree.tables().map(|(_, t)| t.meta().tombstones).sum::<u64>();
+    assert!(tombstones(&store) >= 100, "{} are left", tombstones(&store));
+    assert_eq!(store.pick(false).map(|plan| plan.reason), None);
+    store.behind = behind(store.version, store.now_ms);
+    store.settle();
+    assert_eq!(store.tree.tables().count(), 0, "the floor has passed them");
+}
+
+#[test]
+fn values_that_are_not_expired_by_their_own_time_are_not_merged_again_and_again() {
+    let mut store = TestStore::new(1);
+    fill(&mut store, 0, 0..10, Expiry::NEVER);
+    fill(&mut store, 1, 0..300, Expiry(5000));
+    store.now_ms = 9000;
+    store.behind = behind(Version::MAX.0, 4999);
+    store.settle();
+    let expiring = |store: &TestStore| store.tree.tables().map(|(_, t)| t.meta().expiring).sum::<u64>();
+    assert_eq!(expiring(&store), 300);
+    store.behind = behind(Version::MAX.0, 5000);
+    store.settle();
+    assert_eq!(expiring(&store), 0);
+}
+
+#[test]
+fn a_partition_that_was_never_written_keeps_no_garbage_alive() {
+    let mut store = TestStore::new(1);
+    fill(&mut store, 0, 0..100, Expiry::NEVER);
+    fill(&mut store, 2, 0..100, Expiry::NEVER);
+    store.settle();
+    (0..100).for_each(|key| store.delete(&stored_key(0, key)));
+    (0..100).for_each(|key| store.delete(&stored_key(2, key)));
+    store.behind = Some((1, Horizon::default()));
+    store.freeze();
+    store.flush().expect("nothing fails");
+    while store.start_merge(false).expect("nothing fails").is_some() {
+        store.finish_merge(0);
+    }
+    assert_eq!(store.tree.tables().count(), 0);
 }
