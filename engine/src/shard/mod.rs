@@ -25,7 +25,6 @@ mod inspect;
 mod kept;
 mod log_write;
 mod log_writes;
-mod moment;
 mod open;
 pub mod options;
 mod overdue;
@@ -47,6 +46,7 @@ mod sources;
 mod stats;
 mod trouble;
 mod uncommitted;
+mod view;
 mod writes;
 
 #[cfg(test)]
@@ -65,7 +65,6 @@ use doubt::{Backoff, Doubt};
 use held::Held;
 use kept::KeptReads;
 use log_write::LogWrite;
-use moment::{Moment, Reader};
 use parked::ParkedRequests;
 use pending::PendingAnswer;
 use queue::KeyLines;
@@ -74,6 +73,7 @@ use scans::LargeScans;
 use shard_dir::ShardDir;
 use sources::Sources;
 use stats::Counters;
+use view::{Moment, Reader, View};
 
 pub use crate::clock::{Clocks, Now, TimeJump};
 pub use inspect::check_files;
@@ -316,9 +316,10 @@ impl Shard {
         self.clock.us() / 1000
     }
 
-    /// What a read of a partition that arrives now sees, once it is applied.
+    /// What a read of a partition sees that arrives now, if nothing of what it reads is pending.
     fn moment(&self, place: Place) -> Moment {
-        Moment { version: self.groups[place].assigned, now_ms: self.now_ms() }
+        let view = View { version: self.groups[place].assigned, mark: self.sources.mark() };
+        Moment { view, now_ms: self.now_ms() }
     }
 
     /// Whether somebody waits whom this request must not overtake.

@@ -176,14 +176,14 @@ fn values_that_are_not_expired_by_their_own_time_are_not_merged_again_and_again(
 #[test]
 fn a_partition_that_was_never_written_keeps_no_garbage_alive() {
     let mut store = TestStore::new(1);
-    fill(&mut store, 0, 0..100, Expiry::NEVER);
-    fill(&mut store, 2, 0..100, Expiry::NEVER);
-    store.settle();
-    (0..100).for_each(|key| store.delete(&stored_key(0, key)));
-    (0..100).for_each(|key| store.delete(&stored_key(2, key)));
     store.behind = Some((1, Horizon::default()));
+    for partition in [0, 2] {
+        (0..50).for_each(|key| store.put(&stored_key(partition, key), b"v", Expiry(5000)));
+        (50..100).for_each(|key| store.delete(&stored_key(partition, key)));
+    }
     store.freeze();
     store.flush().expect("nothing fails");
+    store.now_ms = 5000;
     while store.start_merge(false).expect("nothing fails").is_some() {
         store.finish_merge(0);
     }

@@ -9,7 +9,7 @@ use crate::job::{FlushJob, Horizon, Horizons, Job, JobContext, JobOutput, MergeJ
 use crate::key::{
     Entry, Expiry, Incarnation, Keyspace, Kind, Partition, Prefix, RangeTombstone, Stamp, Version,
 };
-use crate::memtable::Memtable;
+use crate::memtable::{Memtable, Position};
 use crate::table::{Block, BlockCache, BlockRef, Compression, Lookup};
 use crate::{Error, io::FileName};
 use std::collections::{BTreeMap, HashSet};
@@ -322,8 +322,8 @@ impl TestStore {
         let mut scan = Scan::new(lanes, limits, false, self.now_ms);
         let mut held = Vec::new();
         for _ in 0..20_000 {
-            let memtables: Vec<&Memtable> =
-                std::iter::once(&self.active).chain(self.frozen.iter().map(|m| &**m)).collect();
+            let memtables = std::iter::once(&self.active).chain(self.frozen.iter().map(|m| &**m));
+            let memtables: Vec<_> = memtables.map(|memtable| memtable.up_to(Position::ALL)).collect();
             let cleared =
                 RangeTombstones::new(memtables.iter().flat_map(|memtable| memtable.range_tombstones()));
             let data = ScanData { memtables: &memtables, cleared: &cleared, tree: &self.tree };
@@ -350,8 +350,8 @@ impl TestStore {
     pub fn count(&mut self, from: &[u8], to: &[u8], at: Version, work: usize) -> u64 {
         let (mut keys, mut from, mut held) = (0, from.to_vec(), Vec::new());
         for _ in 0..20_000 {
-            let memtables: Vec<&Memtable> =
-                std::iter::once(&self.active).chain(self.frozen.iter().map(|m| &**m)).collect();
+            let memtables = std::iter::once(&self.active).chain(self.frozen.iter().map(|m| &**m));
+            let memtables: Vec<_> = memtables.map(|memtable| memtable.up_to(Position::ALL)).collect();
             let cleared =
                 RangeTombstones::new(memtables.iter().flat_map(|memtable| memtable.range_tombstones()));
             let data = ScanData { memtables: &memtables, cleared: &cleared, tree: &self.tree };
