@@ -144,30 +144,30 @@ fn behind(floor: u64, now_ms: u64) -> Option<(u16, Horizon)> {
 #[test]
 fn garbage_that_a_floor_keeps_is_not_merged_again_and_again() {
     let mut store = TestStore::new(1);
-    // Both lie in the same tables. Nothing older is there, but might still come.
-    for partition in 0..2 {
-        (0..100).for_each(|key| store.delete(&stored_key(partition, key)));
-    }
+    // Both lie in one table. Nothing older is there, but might still come.
+    (0..50).for_each(|key| store.put(&stored_key(0, key), b"v", Expiry::NEVER));
+    (0..50).for_each(|key| store.delete(&stored_key(1, key)));
     store.behind = behind(50, store.now_ms);
     store.settle();
-    let tombstones = |store: &TestStore| store.tree.tables().map(|(_, t)| t.meta().tombstones).sum::<u64>();
-    assert!(tombstones(&store) >= 100, "{} are left", tombstones(&store));
-    assert_eq!(store.pick(false).map(|plan| plan.reason), None);
-    store.behind = behind(store.version, store.now_ms);
+    let left = |store: &TestStore| -> Vec<_> {
+        store.tree.tables().map(|(_, table)| (table.meta().entries, table.meta().tombstones)).collect()
+    };
+    assert_eq!(left(&store), [(100, 50)]);
+    store.behind = behind(100, store.now_ms);
     store.settle();
-    assert_eq!(store.tree.tables().count(), 0, "the floor has passed them");
+    assert_eq!(left(&store), [(50, 0)], "the floor has passed them");
 }
 
 #[test]
 fn values_that_are_not_expired_by_their_own_time_are_not_merged_again_and_again() {
     let mut store = TestStore::new(1);
-    fill(&mut store, 0, 0..10, Expiry::NEVER);
-    fill(&mut store, 1, 0..300, Expiry(5000));
+    (0..50).for_each(|key| store.put(&stored_key(0, key), b"v", Expiry::NEVER));
+    (0..50).for_each(|key| store.put(&stored_key(1, key), b"v", Expiry(5000)));
     store.now_ms = 9000;
     store.behind = behind(Version::MAX.0, 4999);
     store.settle();
     let expiring = |store: &TestStore| store.tree.tables().map(|(_, t)| t.meta().expiring).sum::<u64>();
-    assert_eq!(expiring(&store), 300);
+    assert_eq!((expiring(&store), store.tree.tables().count()), (50, 1));
     store.behind = behind(Version::MAX.0, 5000);
     store.settle();
     assert_eq!(expiring(&store), 0);
@@ -179,7 +179,6 @@ fn a_partition_that_was_never_written_keeps_no_garbage_alive() {
     store.behind = Some((1, Horizon::default()));
     for partition in [0, 2] {
         (0..50).for_each(|key| store.put(&stored_key(partition, key), b"v", Expiry(5000)));
-        (50..100).for_each(|key| store.delete(&stored_key(partition, key)));
     }
     store.freeze();
     store.flush().expect("nothing fails");
