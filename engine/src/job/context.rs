@@ -1,6 +1,6 @@
 //! What a job that makes tables must know of its shard.
 
-use crate::key::Version;
+use super::horizons::Horizons;
 use crate::table::Compression;
 use crate::tree::options::TreeOptions;
 use crate::tree::read_pins::ReadPins;
@@ -14,11 +14,8 @@ pub struct JobContext {
     pub numbers: Range<u64>,
     /// Open pins. Those opened later see all that is in tables now, so they need nothing more.
     pub pins: ReadPins,
-    /// Values whose expiry is at or before it are gone; partition time in milliseconds since the Unix epoch.
-    pub now_ms: u64,
-    /// Tombstones above this version are kept, because older writes may still arrive; a solo group has
-    /// [`Version::MAX`].
-    pub floor: Version,
+    /// What of each partition may be let go of.
+    pub horizons: Horizons,
     /// Tables are cut at about this size, in bytes.
     pub table_bytes: u64,
     /// How much of the new tables may be made resident before they are handed over, in bytes of their files. What goes

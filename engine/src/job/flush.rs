@@ -31,12 +31,11 @@ impl FlushJob {
             memtables.iter().flat_map(|memtable| memtable.range_tombstones()).cloned().collect();
         let rule = RetentionRule {
             pins: context.pins.clone(),
-            now_ms: context.now_ms,
-            floor: context.floor,
+            horizons: context.horizons.clone(),
             below: KeyRanges::All,
             range_tombstones: RangeTombstones::new(&all),
         };
-        let range_tombstones = surviving_range_tombstones(&all, &context.pins, context.floor, None);
+        let range_tombstones = surviving_range_tombstones(&all, &context.pins, &context.horizons, None);
         let entries = memtables.iter().map(|memtable| memtable.len()).sum();
         let sink = Sink::new(rule, &context, entries, Vec::new());
         FlushJob { memtables, range_tombstones, sink, last: None, ended: false }

@@ -1,7 +1,10 @@
 //! Jobs against files in memory: what they ask for, and how they end.
 
 use super::test_driver::{self, TestDriver, context};
-use super::{FlushJob, Job, JobContext, JobOutput, JobStep, MergeJob, ResidencyJob, UnlinkJob, VerifyJob};
+use super::{
+    FlushJob, Horizon, Horizons, Job, JobContext, JobOutput, JobStep, MergeJob, ResidencyJob, UnlinkJob,
+    VerifyJob,
+};
 use crate::Error;
 use crate::io::{FileName, IoRequest};
 use crate::key::{Kind, Version};
@@ -27,12 +30,17 @@ fn flush(driver: &mut TestDriver, memtable: Arc<Memtable>, context: JobContext) 
     tables(driver.run(&mut FlushJob::new(vec![memtable], context)))
 }
 
+/// The horizon of a partition whose entries go on beyond its floor.
+fn with_floor(floor: Version) -> Horizons {
+    test_driver::horizons(&[(0, Horizon { floor, ..test_driver::settled(0) })])
+}
+
 fn options() -> TreeOptions {
     TreeOptions { l0_trigger: 2, ..TreeOptions::for_budget(64 << 20) }
 }
 
 fn pick(tree: &Tree, floor: Version) -> Option<MergePlan> {
-    test_driver::pick(tree, &options(), floor)
+    test_driver::pick(tree, &options(), &with_floor(floor))
 }
 
 #[test]
@@ -118,7 +126,7 @@ fn tombstones_above_the_floor_outlive_a_merge_at_the_bottom() {
     }
     let floor = Version(1500);
     let plan = pick(&tree, floor).expect("two tables lie over each other");
-    let context = JobContext { floor, ..context(1000) };
+    let context = JobContext { horizons: with_floor(floor), ..context(1000) };
     let merged = tables(driver.run(&mut MergeJob::new(plan, context)));
     let (entries, tombstones) = (merged[0].meta().entries, merged[0].meta().tombstones);
     assert_eq!((entries, tombstones), (500, 500));

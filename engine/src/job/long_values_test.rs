@@ -3,7 +3,7 @@
 use super::test_driver::{self, TestDriver};
 use super::{FlushJob, Job, JobContext, JobOutput, JobStep, MergeJob};
 use crate::io::IoRequest;
-use crate::key::{Kind, Version};
+use crate::key::Kind;
 use crate::memtable::Memtable;
 use crate::table::Table;
 use crate::tree::{Tree, TreeOptions};
@@ -62,7 +62,7 @@ fn of_long_values_two_are_written_and_one_of_each_run_is_read_at_a_time_at_most(
     }
     let pick = |merge_blocks_max| {
         let options = TreeOptions { l0_trigger: 2, merge_blocks_max, ..TreeOptions::for_budget(1 << 30) };
-        test_driver::pick(&tree, &options, Version::MAX).expect("the tables lie over each other")
+        test_driver::pick(&tree, &options, &context(0).horizons).expect("the tables lie over each other")
     };
     assert_eq!(pick(3 * VALUE as u64).inputs.len(), 2, "a block of each is in memory at once");
     let plan = pick(4 * VALUE as u64);

@@ -34,12 +34,11 @@ impl MergeJob {
         let metas = || plan.inputs.iter().map(|(_, table)| table.meta());
         let carried: Vec<RangeTombstone> =
             metas().flat_map(|meta| meta.range_tombstones.iter().cloned()).collect();
-        let (pins, floor) = (&context.pins, context.floor);
-        let range_tombstones = surviving_range_tombstones(&carried, pins, floor, Some(&plan.outside));
+        let (pins, horizons) = (&context.pins, &context.horizons);
+        let range_tombstones = surviving_range_tombstones(&carried, pins, horizons, Some(&plan.outside));
         let rule = RetentionRule {
             pins: context.pins.clone(),
-            now_ms: context.now_ms,
-            floor: context.floor,
+            horizons: context.horizons.clone(),
             below: plan.below.clone(),
             range_tombstones: plan.range_tombstones.clone(),
         };

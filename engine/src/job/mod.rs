@@ -6,6 +6,7 @@
 
 mod context;
 mod flush;
+pub(crate) mod horizons;
 mod input;
 mod merge;
 pub(crate) mod merge_iter;
@@ -19,6 +20,8 @@ mod unlink;
 mod verify;
 
 #[cfg(test)]
+mod horizons_test;
+#[cfg(test)]
 mod job_test;
 #[cfg(test)]
 mod long_values_test;
@@ -29,6 +32,7 @@ pub(crate) mod test_driver;
 
 pub use context::JobContext;
 pub use flush::FlushJob;
+pub use horizons::{Horizon, Horizons};
 pub use merge::MergeJob;
 pub use residency::ResidencyJob;
 pub use step::{Job, JobId, JobKind, JobOutput, JobStep};

@@ -13,6 +13,7 @@
 //! tombstone outlives everything it hides: [`surviving_range_tombstones`] keeps it while any
 //! table outside the merge may hold older entries in its range.
 
+use super::horizons::{Horizon, Horizons};
 use crate::key::{Entry, Kind, Partition, Prefix, RangeTombstone, Version};
 use crate::tree::key_ranges::KeyRanges;
 use crate::tree::range_tombstones::RangeTombstones;
@@ -34,10 +35,8 @@ pub enum Verdict {
 pub struct RetentionRule {
     /// ReadPins that are open.
     pub pins: ReadPins,
-    /// Values whose expiry is at or before it are gone; milliseconds since the Unix epoch.
-    pub now_ms: u64,
-    /// Tombstones above it are kept.
-    pub floor: Version,
+    /// What of each partition may be let go of.
+    pub horizons: Horizons,
     /// Where older entries than those of the inputs may lie.
     pub below: KeyRanges,
     /// Every range tombstone known to apply to the inputs.
@@ -51,7 +50,9 @@ pub struct Retention {
     /// The key judged last; `newer` is the oldest version seen of it.
     key: Vec<u8>,
     newer: Option<Version>,
+    /// Its partition, and the horizon of that.
     partition: Partition,
+    horizon: Horizon,
     below_hint: usize,
     /// First fragment that ends beyond `key`, and whether it covers the key.
     fragment: usize,
@@ -61,11 +62,13 @@ pub struct Retention {
 impl Retention {
     /// A judge before its first entry.
     pub fn new(rule: RetentionRule) -> Retention {
+        let partition = Partition(0);
         Retention {
+            horizon: rule.horizons.of(partition),
             rule,
             key: Vec::new(),
             newer: None,
-            partition: Partition(0),
+            partition,
             below_hint: 0,
             fragment: 0,
             covered: false,
@@ -102,15 +105,16 @@ impl Retention {
 
     /// Whether a value is gone by its expiry.
     pub fn is_expired(&self, entry: &Entry<'_>) -> bool {
-        entry.expiry.is_past(self.rule.now_ms) && entry.stamp.kind() == Some(Kind::Value)
+        entry.expiry.is_past(self.horizon.now_ms) && entry.stamp.kind() == Some(Kind::Value)
     }
 
     fn begin_key(&mut self, key: &[u8]) {
         self.key.clear();
         self.key.extend_from_slice(key);
         self.newer = None;
-        if !self.rule.pins.is_empty() {
-            self.partition = Prefix::of(key).map_or(Partition(0), Prefix::partition);
+        let partition = Prefix::of(key).map_or(Partition(0), Prefix::partition);
+        if partition != self.partition {
+            (self.partition, self.horizon) = (partition, self.rule.horizons.of(partition));
         }
         let fragments = self.rule.range_tombstones.fragments();
         while fragments.get(self.fragment).is_some_and(|f| f.end.as_slice() <= key) {
@@ -133,7 +137,7 @@ impl Retention {
     }
 
     fn hides_nothing(&mut self, key: &[u8], version: Version) -> bool {
-        version <= self.rule.floor
+        version <= self.horizon.floor
             && !self.rule.pins.any_below(self.partition, version)
             && !self.rule.below.contains(key, &mut self.below_hint)
     }
@@ -154,11 +158,11 @@ pub struct Outside {
 ///
 /// Of several over one range the newest counts, and an older one only for a pin between them. The
 /// newest goes when no table in `outside` may hold older entries of its range, no pin keeps any among the
-/// inputs, and its version is at or below the floor.
+/// inputs, and its version is at or below the floor where it lies.
 pub fn surviving_range_tombstones(
     inputs: &[RangeTombstone],
     pins: &ReadPins,
-    floor: Version,
+    horizons: &Horizons,
     outside: Option<&[Outside]>,
 ) -> Vec<RangeTombstone> {
     let mut survivors: Vec<RangeTombstone> = Vec::new();
@@ -171,7 +175,7 @@ pub fn surviving_range_tombstones(
                 Some(newer) => pins.range_keeps(start, end, version, newer),
                 None => true,
             };
-            if needed && !range_hides_nothing(&tombstone, pins, floor, outside) {
+            if needed && !range_hides_nothing(&tombstone, pins, horizons, outside) {
                 push_joined(&mut survivors, tombstone);
             }
         }
@@ -182,12 +186,12 @@ pub fn surviving_range_tombstones(
 fn range_hides_nothing(
     tombstone: &RangeTombstone,
     pins: &ReadPins,
-    floor: Version,
+    horizons: &Horizons,
     outside: Option<&[Outside]>,
 ) -> bool {
     let Some(outside) = outside else { return false };
     let (start, end, version) = (&tombstone.start, &tombstone.end, tombstone.version);
-    version <= floor
+    version <= horizons.floor_within(start, end)
         && !pins.range_any_below(start, end, version)
         && !outside.iter().any(|t| t.min_version < version && t.min_key < *end && *start <= t.max_key)
 }

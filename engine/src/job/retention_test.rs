@@ -1,5 +1,6 @@
 //! Retention against what readers see.
 
+use super::horizons::{Horizon, Horizons};
 use super::retention::{Outside, Retention, RetentionRule, Verdict, surviving_range_tombstones};
 use crate::key::{Entry, Expiry, Kind, Partition, RangeTombstone, Stamp, Version};
 use crate::tree::{KeyRanges, RangeTombstones, ReadPins, covering};
@@ -54,6 +55,11 @@ fn case() -> impl Strategy<Value = Case> {
     )
 }
 
+fn horizons(floor: u64) -> Horizons {
+    let horizon = Horizon { floor: Version(floor), now_ms: NOW_MS, max_version: Version::MAX };
+    Horizons::new([(Partition(0), horizon)])
+}
+
 /// What a reader at `at` sees of a key: the version of a living value.
 fn seen(entries: &Entries, ranges: &[RangeTombstone], key: &[u8], at: u64) -> Option<u64> {
     let newest = entries.range((key.to_vec(), Reverse(at))..).next();
@@ -67,11 +73,14 @@ impl Case {
         let keys: Vec<&Vec<u8>> = self.below.keys().map(|(key, _)| key).collect();
         RetentionRule {
             pins: self.pins(),
-            now_ms: NOW_MS,
-            floor: Version(self.floor),
+            horizons: self.horizons(),
             below: KeyRanges::new(keys.iter().map(|key| (key.as_slice(), key.as_slice()))),
             range_tombstones: RangeTombstones::new(&self.range_tombstones),
         }
+    }
+
+    fn horizons(&self) -> Horizons {
+        horizons(self.floor)
     }
 
     fn pins(&self) -> ReadPins {
@@ -136,6 +145,36 @@ proptest! {
     }
 
     #[test]
+    fn a_late_write_above_the_floor_meets_what_hides_it(
+        case in case(),
+        late in prop::collection::btree_map((0..KEYS, 1_u64..22), Just((Kind::Value, Expiry::NEVER)), 1..6),
+    ) {
+        let before = case.all(case.inputs.clone());
+        let late: Entries = late
+            .into_iter()
+            .map(|((k, v), entry)| ((key(k), Reverse(v)), entry))
+            .filter(|(at, _)| at.1.0 > case.floor && !before.contains_key(at))
+            .collect();
+        let survivors =
+            surviving_range_tombstones(&case.range_tombstones, &case.pins(), &case.horizons(), Some(&[]));
+        let with_late = |entries: Entries| entries.into_iter().chain(late.clone()).collect::<Entries>();
+        let (before, merged) = (with_late(before), with_late(case.all(case.merged())));
+        for k in 0..KEYS {
+            // Nothing lies outside in this case but what is late.
+            if case.below.is_empty() {
+                prop_assert_eq!(
+                    seen(&before, &case.range_tombstones, &key(k), u64::MAX >> 8),
+                    seen(&merged, &survivors, &key(k), u64::MAX >> 8)
+                );
+            }
+            prop_assert_eq!(
+                seen(&before, &case.range_tombstones, &key(k), u64::MAX >> 8),
+                seen(&merged, &case.range_tombstones, &key(k), u64::MAX >> 8)
+            );
+        }
+    }
+
+    #[test]
     fn a_second_merge_changes_nothing(case in case()) {
         let once = Case { inputs: case.merged(), ..case };
         prop_assert_eq!(once.merged(), once.inputs.clone());
@@ -153,7 +192,7 @@ proptest! {
             })
             .collect();
         let survivors = surviving_range_tombstones(
-            &case.range_tombstones, &case.pins(), Version(case.floor), Some(&outside),
+            &case.range_tombstones, &case.pins(), &case.horizons(), Some(&outside),
         );
         let entries = case.all(case.merged());
         for reader in case.pins.iter().copied().chain([u64::MAX >> 8]) {
@@ -173,7 +212,7 @@ fn with_nothing_older_outside_a_range_tombstone_goes() {
     let outside =
         |min_version| Outside { min_key: key(1), max_key: key(1), min_version: Version(min_version) };
     let survivors = |outside: &[Outside], pins: &ReadPins, floor: u64| {
-        surviving_range_tombstones(std::slice::from_ref(&tombstone), pins, Version(floor), Some(outside))
+        surviving_range_tombstones(std::slice::from_ref(&tombstone), pins, &horizons(floor), Some(outside))
     };
     assert!(survivors(&[outside(5)], &ReadPins::none(), 5).is_empty());
     assert_eq!(survivors(&[outside(4)], &ReadPins::none(), 5), std::slice::from_ref(&tombstone));

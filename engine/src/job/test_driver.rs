@@ -1,10 +1,10 @@
 //! Performs requests over files in memory, in an order and with failures that a test chooses.
 
-use super::{Job, JobContext, JobOutput, JobStep};
+use super::{Horizon, Horizons, Job, JobContext, JobOutput, JobStep};
 use crate::Error;
 use crate::aligned::AlignedBuf;
 use crate::io::{FileName, IoCompletion, IoOutput, IoRequest, Token};
-use crate::key::{Entry, Expiry, Kind, Stamp, Version};
+use crate::key::{Entry, Expiry, Kind, Partition, Stamp, Version};
 use crate::memtable::Memtable;
 use crate::table::Compression;
 use crate::tree::{Leveled, MergePlan, Picking, ReadPins, Strategy as _, Tree, TreeOptions};
@@ -36,13 +36,22 @@ pub(super) fn context(first_number: u64) -> JobContext {
     JobContext {
         numbers: first_number..first_number + 100,
         pins: ReadPins::none(),
-        now_ms: 0,
-        floor: Version::MAX,
+        horizons: horizons(&[(0, settled(0))]),
         table_bytes: 1 << 20,
         resident_bytes: 0,
         write_bytes: 1 << 20,
         compression: Compression::None,
     }
+}
+
+/// The horizon of a partition of which nothing more arrives, at this time.
+pub(crate) fn settled(now_ms: u64) -> Horizon {
+    Horizon { floor: Version::MAX, now_ms, max_version: Version::MAX }
+}
+
+/// The horizons of some partitions.
+pub(crate) fn horizons(of: &[(u16, Horizon)]) -> Horizons {
+    Horizons::new(of.iter().map(|&(partition, horizon)| (Partition(partition), horizon)))
 }
 
 /// A memtable of these keys, all with the same content.
@@ -62,9 +71,9 @@ pub(super) fn memtable(
 }
 
 /// The merge that is due by these options, if there is one.
-pub(super) fn pick(tree: &Tree, options: &TreeOptions, floor: Version) -> Option<MergePlan> {
+pub(super) fn pick(tree: &Tree, options: &TreeOptions, horizons: &Horizons) -> Option<MergePlan> {
     let (busy, pins) = (HashSet::new(), ReadPins::none());
-    Leveled.choose(tree, &Picking { options, busy: &busy, now_ms: 0, pins: &pins, floor })
+    Leveled.choose(tree, &Picking { options, busy: &busy, pins: &pins, horizons })
 }
 
 impl TestDriver {

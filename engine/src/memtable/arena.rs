@@ -4,6 +4,7 @@
 //! number and the offset in it, in units of 4 bytes. Chunks double from 16 KiB to 1 MiB, so a small
 //! memtable stays small; whatever is larger than [`LARGE`] gets a chunk of exactly its size. All of it
 //! is safe code: an access costs two bounds checks and one hop through a table that stays in the cache.
+//! At any moment one chunk is open and all others are full for good, so an [`End`] tells what was there from what came later.
 
 /// Largest (and usual) chunk, in bytes.
 const CHUNK: usize = 1 << 20;
@@ -42,6 +43,26 @@ impl Ref {
     #[inline]
     fn offset(self) -> usize {
         (self.0 & ((1 << OFFSET_BITS) - 1)) as usize * UNIT
+    }
+}
+
+/// Where an arena ended at a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct End {
+    /// The end of the open chunk; if that was full, of all chunks.
+    open: u32,
+    /// The end of all chunks. Large allocations have chunks behind the open one, which goes on below them.
+    chunks: u32,
+}
+
+impl End {
+    /// Behind everything.
+    pub(super) const NEVER: End = End { open: u32::MAX, chunks: u32::MAX };
+
+    /// Whether this was allocated behind the end. One comparison says no to most of what is older.
+    #[inline]
+    pub(super) fn is_passed_by(self, at: Ref) -> bool {
+        at.0 >= self.open && (at.0 >= self.chunks || at.chunk() == Ref(self.open).chunk())
     }
 }
 
@@ -97,6 +118,14 @@ impl Arena {
         self.chunks[at.chunk()][start..start + 4].copy_from_slice(&word.to_le_bytes());
     }
 
+    /// Where it ends now.
+    pub(super) fn end(&self) -> End {
+        let chunks = (self.chunks.len() as u32) << OFFSET_BITS;
+        let filled = self.chunks.get(self.open).map_or(0, |open| open.len().div_ceil(UNIT) as u32);
+        let is_full = filled >> OFFSET_BITS != 0 || self.chunks.is_empty();
+        End { open: if is_full { chunks } else { ((self.open as u32) << OFFSET_BITS) + filled }, chunks }
+    }
+
     /// Memory in use: whole chunks, and what is filled of the open one.
     pub(super) fn bytes(&self) -> usize {
         self.closed_bytes + self.chunks.get(self.open).map_or(0, Vec::len)
@@ -142,6 +171,31 @@ mod tests {
         for (at, bytes) in made {
             assert_eq!(arena.slice(at, 0, bytes.len()), bytes);
         }
+    }
+
+    #[test]
+    fn an_end_lies_between_what_was_allocated_before_it_and_behind() {
+        let mut arena = Arena::default();
+        let (mut made, mut ends) = (Vec::new(), vec![arena.end()]);
+        // Of all sizes: some fill a chunk to its last byte, some have one of their own, some leave a rest.
+        let mixed = [7, FIRST_CHUNK - 8, LARGE + 1, 3, 8, LARGE - 4, LARGE, 2 * LARGE, 5].repeat(60);
+        let even = [LARGE, LARGE + 1].repeat(2 * CHUNK / LARGE);
+        for len in [mixed, even].concat() {
+            let (at, chunk) = arena.reserve(len);
+            chunk.resize(chunk.len() + len, 0);
+            made.push(at);
+            ends.push(arena.end());
+        }
+        for (count, end) in ends.iter().enumerate() {
+            let passed = made.iter().position(|&at| end.is_passed_by(at)).unwrap_or(made.len());
+            assert_eq!(passed, count);
+            assert!(made[count..].iter().all(|&at| end.is_passed_by(at)), "{end:?} behind {count}");
+        }
+        assert!(!made.iter().any(|&at| End::NEVER.is_passed_by(at)));
+        assert!(
+            ends[1..].iter().any(|end| end.open >> OFFSET_BITS == end.chunks >> OFFSET_BITS),
+            "none met a full chunk"
+        );
     }
 
     #[test]

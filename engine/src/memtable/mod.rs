@@ -5,18 +5,23 @@
 //! one probe, so point reads and new versions of a known key cost two cache misses whatever the size; a
 //! B+-tree keeps the cells in order for scans and flushes and is touched only by new keys. Versions of
 //! one key hang on its cell, newest first, with jumps: the newest is at hand, an older one O(log n) away.
-//! Reads never allocate. Nothing is ever removed: the memtable is flushed and dropped whole.
+//! Reads never allocate. Nothing is ever removed: the memtable is flushed and dropped whole. A reader that stays sees it
+//! up to a [`Position`] in its arena.
 
 mod arena;
 mod hash;
 mod iter;
 mod record;
 mod tree;
+mod view;
 
 #[cfg(test)]
 mod memtable_test;
+#[cfg(test)]
+mod view_test;
 
 pub use iter::MemtableIter;
+pub use view::{MemtableView, Position};
 
 use crate::key::{Entry, RangeTombstone, Version};
 use crate::table::key_hash;
@@ -83,14 +88,18 @@ impl Memtable {
 
     /// The newest entry of a key with a version at or below `at`, of any kind.
     pub fn get(&self, key: &[u8], at: Version) -> Option<Entry<'_>> {
-        self.get_hashed(key, key_hash(key), at)
+        self.up_to(Position::ALL).get(key, at)
     }
 
-    /// [`Memtable::get`] for a caller that knows `key_hash(key)` already.
-    pub fn get_hashed(&self, key: &[u8], hash: u64, at: Version) -> Option<Entry<'_>> {
-        let cell = self.cell(key, hash)?;
-        let version = record::find(&self.arena, cell, at);
-        (version != Ref::NONE).then(|| record::entry(&self.arena, record::key(&self.arena, cell), version))
+    /// Where it ends now.
+    pub fn position(&self) -> Position {
+        Position { end: self.arena.end(), ranges: self.range_tombstones.len() }
+    }
+
+    /// What was in it when it ended there.
+    #[inline]
+    pub fn up_to(&self, position: Position) -> MemtableView<'_> {
+        MemtableView { memtable: self, position }
     }
 
     /// All range tombstones, in order of arrival.
@@ -100,12 +109,12 @@ impl Memtable {
 
     /// Entries in storage order from the first with a stored key at or after `key`.
     pub fn seek(&self, key: &[u8]) -> MemtableIter<'_> {
-        MemtableIter::new(self, self.tree.seek(&self.arena, key))
+        self.up_to(Position::ALL).seek(key)
     }
 
     /// All entries in storage order.
     pub fn iter(&self) -> MemtableIter<'_> {
-        MemtableIter::new(self, self.tree.first())
+        self.up_to(Position::ALL).iter()
     }
 
     /// One of its stored keys, each as likely as the others, that this random number chooses. `None` if there are none.

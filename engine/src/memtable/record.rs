@@ -12,7 +12,7 @@
 //! belongs; jumps over it stay right because a search only ever jumps to versions above its target and
 //! always arrives by `next`. For the same reason a second entry of an equal version simply hides the first.
 
-use super::arena::{Arena, Ref};
+use super::arena::{Arena, End, Ref};
 use crate::key::{Entry, Expiry, Stamp, Version};
 
 const KEY_LEN: usize = 0;
@@ -35,20 +35,30 @@ pub(super) fn key(arena: &Arena, cell: Ref) -> &[u8] {
     &tail[KEY..KEY + word(tail, KEY_LEN) as usize]
 }
 
-/// The newest version of a cell.
+/// The newest version of a cell before `end`, or [`Ref::NONE`].
 #[inline]
-pub(super) fn newest(arena: &Arena, cell: Ref) -> Ref {
-    Ref(arena.word(cell, NEWEST))
+pub(super) fn newest(arena: &Arena, cell: Ref, end: End) -> Ref {
+    first_before(arena, Ref(arena.word(cell, NEWEST)), end)
 }
 
-/// The version behind this one: the next older, or [`Ref::NONE`]. Hidden ones are passed over.
-pub(super) fn older(arena: &Arena, at: Ref) -> Ref {
+/// The version behind this one and before `end`: the next older, or [`Ref::NONE`]. Hidden ones are passed over.
+pub(super) fn older(arena: &Arena, at: Ref, end: End) -> Ref {
     let hidden = version(arena, at);
     let mut next = Ref(arena.word(at, NEXT));
-    while next != Ref::NONE && version(arena, next) == hidden {
+    while next != Ref::NONE && (version(arena, next) == hidden || end.is_passed_by(next)) {
         next = Ref(arena.word(next, NEXT));
     }
     next
+}
+
+/// This version, or the first behind it that was inserted before `end`. What is passed over came late, which little does.
+#[inline]
+fn first_before(arena: &Arena, at: Ref, end: End) -> Ref {
+    let mut at = at;
+    while end.is_passed_by(at) && at != Ref::NONE {
+        at = Ref(arena.word(at, NEXT));
+    }
+    at
 }
 
 /// An entry, given its cell's key and its version.
@@ -65,14 +75,16 @@ pub(super) fn entry<'a>(arena: &'a Arena, key: &'a [u8], at: Ref) -> Entry<'a> {
     Entry { key, stamp, expiry, value: &tail[REST + 8..REST + 8 + len] }
 }
 
-/// The newest version of a cell at or below `at`, or [`Ref::NONE`].
+/// The entry of the newest version of a cell at or below `at` and before `end`.
 #[inline]
-pub(super) fn find(arena: &Arena, cell: Ref, at: Version) -> Ref {
-    let newest = newest(arena, cell);
-    if version(arena, newest) <= at {
-        return newest;
-    }
-    Ref(arena.word(last_above(arena, newest, at), NEXT))
+pub(super) fn find(arena: &Arena, cell: Ref, at: Version, end: End) -> Option<Entry<'_>> {
+    let newest = newest(arena, cell, End::NEVER);
+    let found = match version(arena, newest) <= at {
+        true => newest,
+        false => Ref(arena.word(last_above(arena, newest, at), NEXT)),
+    };
+    let found = first_before(arena, found, end);
+    (found != Ref::NONE).then(|| entry(arena, key(arena, cell), found))
 }
 
 /// Makes a cell for a new key with its first version.
@@ -91,7 +103,7 @@ pub(super) fn add_key(arena: &mut Arena, entry: Entry<'_>) -> Ref {
 
 /// Adds a version to the cell of a key that is already there.
 pub(super) fn add_version(arena: &mut Arena, cell: Ref, entry: Entry<'_>) {
-    let newest = newest(arena, cell);
+    let newest = newest(arena, cell, End::NEVER);
     let target = entry.stamp.version();
     if version(arena, newest) <= target {
         let at = push_before(arena, newest, entry);
@@ -207,13 +219,13 @@ mod tests {
         let mut arena = Arena::default();
         let cell = add_key(&mut arena, entry(0));
         (1..5000).for_each(|version| add_version(&mut arena, cell, entry(version)));
-        let mut at = newest(&arena, cell);
+        let mut at = newest(&arena, cell, End::NEVER);
         while at != Ref::NONE {
             let depth = arena.word(at, DEPTH);
             assert_eq!(version(&arena, at), Version(u64::from(depth)));
             let jump = Ref(arena.word(at, JUMP));
             assert_eq!(version(&arena, jump), Version(u64::from(depth - jump_len(depth))));
-            at = older(&arena, at);
+            at = older(&arena, at, End::NEVER);
         }
     }
 }

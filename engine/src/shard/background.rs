@@ -6,12 +6,11 @@ use super::Shard;
 use super::sources::Frozen;
 use super::trouble::{Failing, Shortage};
 use crate::io::FileName;
-use crate::job::{FlushJob, Job, JobContext, JobId, MergeJob, UnlinkJob};
-use crate::key::Version;
+use crate::job::{FlushJob, Horizons, Job, JobContext, JobId, MergeJob, UnlinkJob};
 use crate::log::LogPosition;
 use crate::manifest::GroupState;
 use crate::table::{Compression, Table};
-use crate::tree::{Leveled, MergePlan, Picking, ReadPins, Strategy, TreeOptions};
+use crate::tree::{Leveled, MergePlan, Picking, Strategy, TreeOptions};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
@@ -250,7 +249,7 @@ impl Shard {
         let numbers = JobContext::numbers_for_flush(bytes, &self.background.tree_options);
         let claim = self.claim_for_flush(bytes as u64);
         let compression = self.background.tree_options.compression_of(0, claim > 0);
-        let context = self.job_context(numbers, claim, compression);
+        let context = self.job_context(self.horizons(), numbers, claim, compression);
         self.start_claiming(Running::Flush, Box::new(FlushJob::new(memtables, context)), claim);
     }
 
@@ -266,8 +265,9 @@ impl Shard {
         (self.background.is_merge_due, self.background.is_long_merge_next) = (false, false);
         self.background.looked_us = self.mono_us;
         self.kept.drop_old(self.now_ms());
+        let horizons = self.horizons();
         while self.background.merges() < MERGES_MAX {
-            let Some(plan) = self.pick() else { break };
+            let Some(plan) = self.pick(&horizons) else { break };
             let has_long = plan.longest_block() > self.long_block_bytes();
             let (merges, flushes) = (self.background.merges(), self.background.flushes());
             if !plan.moves && (self.is_merging_long() || has_long && merges + flushes > 0) {
@@ -284,7 +284,7 @@ impl Shard {
             let is_wanted = self.wants_resident(&plan);
             let claim = if is_wanted { self.table_room().min(plan.input_bytes()) } else { 0 };
             let compression = self.background.tree_options.compression_of(plan.output_level, is_wanted);
-            let context = self.job_context(numbers, claim, compression);
+            let context = self.job_context(horizons.clone(), numbers, claim, compression);
             self.start_claiming(
                 Running::Merge { inputs, has_long },
                 Box::new(MergeJob::new(plan, context)),
@@ -311,14 +311,13 @@ impl Shard {
         self.background.is_running(|running| matches!(running, Running::Merge { has_long: true, .. })) > 0
     }
 
-    fn pick(&self) -> Option<MergePlan> {
+    fn pick(&self, horizons: &Horizons) -> Option<MergePlan> {
         let pins = self.pins();
         let picking = Picking {
             options: &self.background.tree_options,
             busy: &self.background.busy,
-            now_ms: self.kept_ms(),
             pins: &pins,
-            floor: Version::MAX,
+            horizons,
         };
         let is_quiet = self.background.settled_write_us == Some(self.counters.last_write_us);
         let (strategy, levels) = (&self.background.strategy, &self.sources.tree);
@@ -336,20 +335,19 @@ impl Shard {
         );
     }
 
-    fn pins(&self) -> ReadPins {
-        let waiting = self.parked.pins().chain(self.kept.pins());
-        ReadPins::new(waiting.map(|(place, at)| (self.groups[place].id, at)).collect())
-    }
-
-    fn job_context(&mut self, numbers: u64, resident_bytes: u64, compression: Compression) -> JobContext {
+    fn job_context(
+        &mut self,
+        horizons: Horizons,
+        numbers: u64,
+        resident_bytes: u64,
+        compression: Compression,
+    ) -> JobContext {
         let first = self.background.next_file;
         self.background.next_file += numbers;
         JobContext {
             numbers: first..first + numbers,
             pins: self.pins(),
-            now_ms: self.kept_ms(),
-            // A solo group: nothing older is still to come.
-            floor: Version::MAX,
+            horizons,
             table_bytes: self.background.tree_options.table_bytes,
             resident_bytes,
             write_bytes: self.budgets.write,

@@ -10,10 +10,10 @@
 //! share the memory for requests that wait. What expires and what is overwritten stays on disk for them, so none is kept for longer
 //! than [`KEPT_MS_MAX`], whether its client reads slowly or not at all.
 
-use super::moment::{Moment, Reader};
 use super::owned::OwnedOp;
 use super::parked::{OwnedRequest, Work};
 use super::request::{Answer, Answers, Op, Refusal};
+use super::view::{Moment, Reader};
 use super::{Flow, Shard, Stopped, Target};
 use crate::group::groups::Place;
 use crate::key::Version;
@@ -86,7 +86,7 @@ impl KeptReads {
 
     /// The versions that merges must keep for them.
     pub fn pins(&self) -> impl Iterator<Item = (Place, Version)> {
-        self.reads.values().map(|kept| (kept.target.place, kept.at.version))
+        self.reads.values().map(|kept| (kept.target.place, kept.at.view.version))
     }
 }
 

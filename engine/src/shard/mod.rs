@@ -21,11 +21,11 @@ mod doubt;
 pub mod encoding;
 mod evaluate;
 mod held;
+mod horizons;
 mod inspect;
 mod kept;
 mod log_write;
 mod log_writes;
-mod moment;
 mod open;
 pub mod options;
 mod overdue;
@@ -47,6 +47,7 @@ mod sources;
 mod stats;
 mod trouble;
 mod uncommitted;
+mod view;
 mod writes;
 
 #[cfg(test)]
@@ -65,7 +66,6 @@ use doubt::{Backoff, Doubt};
 use held::Held;
 use kept::KeptReads;
 use log_write::LogWrite;
-use moment::{Moment, Reader};
 use parked::ParkedRequests;
 use pending::PendingAnswer;
 use queue::KeyLines;
@@ -74,6 +74,7 @@ use scans::LargeScans;
 use shard_dir::ShardDir;
 use sources::Sources;
 use stats::Counters;
+use view::{Moment, Reader, View};
 
 pub use crate::clock::{Clocks, Now, TimeJump};
 pub use inspect::check_files;
@@ -312,20 +313,14 @@ impl Shard {
             && self.jobs.is_empty()
     }
 
-    /// The time by which flushes and merges judge what has expired: none that a crash could take back, and none that a read
-    /// which waits hasn't come to.
-    fn kept_ms(&self) -> u64 {
-        let waiting = self.parked.oldest_ms().into_iter().chain(self.kept.oldest_ms());
-        waiting.fold(self.kept_clock_us / 1000, u64::min)
-    }
-
     fn now_ms(&self) -> u64 {
         self.clock.us() / 1000
     }
 
-    /// What a read of a partition that arrives now sees, once it is applied.
+    /// What a read of a partition sees that arrives now, if nothing of what it reads is pending.
     fn moment(&self, place: Place) -> Moment {
-        Moment { version: self.groups[place].assigned, now_ms: self.now_ms() }
+        let view = View { version: self.groups[place].assigned, mark: self.sources.mark() };
+        Moment { view, now_ms: self.now_ms() }
     }
 
     /// Whether somebody waits whom this request must not overtake.

@@ -1,16 +1,16 @@
 //! Requests that wait for blocks from disk.
 //!
-//! A parked request owns its keys and the version it reads at; merges that start meanwhile keep what it
+//! A parked request owns its keys and the view it reads; merges that start meanwhile keep what it
 //! can see. The blocks it was given stay pinned in it, so a small cache can't make it wait forever.
 //! Blocks that lie side by side in a table are read as one piece. Long blocks, each of which is a value, wait for each other:
 //! what is being read of them is bounded, however many requests need one.
 
 use super::Target;
-use super::moment::Moment;
 use super::owned::OwnedOp;
 use super::queue::Waiting;
 use super::request::NO_DEADLINE;
 use super::scans::ParkedScan;
+use super::view::Moment;
 use crate::group::groups::Place;
 use crate::io::{IoRequest, Token};
 use crate::key::Version;
@@ -341,7 +341,7 @@ impl ParkedRequests {
                 Work::Scan(scan) => scan.readers.as_slice(),
                 Work::Op(_) => &[],
             };
-            lanes.iter().copied().chain([(parked.request.target.place, parked.at.version)])
+            lanes.iter().copied().chain([(parked.request.target.place, parked.at.view.version)])
         })
     }
 }

@@ -1,6 +1,5 @@
 //! Answers that wait for what they tell of to be durable and applied, so that nobody hears of what a crash could take back.
 
-use super::moment::Moment;
 use super::request::{Answer, Answers, NO_DEADLINE, Refusal, Ticket, Unsure, Value};
 use crate::group::groups::Place;
 use crate::key::{Expiry, Version};
@@ -36,7 +35,10 @@ pub(super) enum Says {
 #[derive(Debug)]
 pub(super) struct PendingRead {
     pub keys: Box<[Box<[u8]>]>,
-    pub at: Moment,
+    /// What it sees: versions up to this one, which are applied by the time that it is answered, and what hadn't expired
+    /// when it came.
+    pub version: Version,
+    pub now_ms: u64,
     /// Of several keys: whether their values are wanted.
     pub many: Option<bool>,
 }

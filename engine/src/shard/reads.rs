@@ -1,14 +1,14 @@
 //! Point reads.
 
 use super::log_write::Pending;
-use super::moment::{Moment, Reader};
 use super::pending::{PendingAnswer, PendingRead, Says};
 use super::request::{Answer, Answers, Op, ROOM_BYTES, Refusal, Ticket, Value};
 use super::sources::{Point, Sources};
+use super::view::{Moment, Reader, View};
 use super::{Flow, Shard, Since, Stopped, Target};
 use crate::error::Error;
 use crate::group::groups::Place;
-use crate::key::{Prefix, Version, user_key};
+use crate::key::{Prefix, user_key};
 use crate::table::{BlockRef, key_hash};
 
 use smallvec::SmallVec;
@@ -51,7 +51,7 @@ impl Shard {
                 self.newest()
             }
         };
-        match self.sources.get(&self.key_scratch, hash, at.version, at.now_ms) {
+        match self.sources.get(&self.key_scratch, hash, &at.view, at.now_ms) {
             Ok(Point::Value(Value { bytes, .. }))
                 if bytes.len() > ROOM_BYTES && !out.has_room(target.ticket, 0, bytes.len()) =>
             {
@@ -137,7 +137,7 @@ impl Shard {
         for (index, key) in keys.iter().enumerate() {
             prefix.stored_key(key, &mut self.key_scratch);
             let hash = key_hash(&self.key_scratch);
-            let value = match self.sources.get(&self.key_scratch, hash, at.version, at.now_ms) {
+            let value = match self.sources.get(&self.key_scratch, hash, &at.view, at.now_ms) {
                 Ok(Point::Value(value)) if values => Some(value),
                 Ok(Point::Value(value)) => Some(Value { bytes: &[], ..value }),
                 Ok(Point::Absent) => None,
@@ -170,7 +170,7 @@ impl Shard {
 
     /// Everything that is applied, now.
     fn newest(&self) -> Moment {
-        Moment { version: Version::MAX, now_ms: self.now_ms() }
+        Moment { view: View::NEWEST, now_ms: self.now_ms() }
     }
 
     /// The blocks that reading these keys needs and the cache doesn't have.
@@ -184,8 +184,7 @@ impl Shard {
         for key in keys {
             prefix.stored_key(key, &mut self.key_scratch);
             let hash = key_hash(&self.key_scratch);
-            if let Point::NeedsRead(block) =
-                self.sources.get(&self.key_scratch, hash, at.version, at.now_ms)?
+            if let Point::NeedsRead(block) = self.sources.get(&self.key_scratch, hash, &at.view, at.now_ms)?
                 && !cold.contains(&block)
             {
                 cold.push(block);
@@ -216,7 +215,8 @@ impl Shard {
         many: Option<bool>,
     ) {
         let Target { ticket, deadline_us, place, .. } = target;
-        let read = PendingRead { keys, at: self.moment(place), many };
+        let (version, now_ms) = (self.groups[place].assigned, self.now_ms());
+        let read = PendingRead { keys, version, now_ms, many };
         let answer = PendingAnswer { ticket, deadline_us, place, says: Says::Read(Box::new(read)) };
         self.answer_later(since, answer);
     }
@@ -245,7 +245,8 @@ impl Shard {
     pub(super) fn answer_pending(&mut self, answer: PendingAnswer, out: &mut impl Answers) {
         let PendingAnswer { ticket, deadline_us, place, .. } = answer;
         let Some(read) = answer.send(out) else { return };
-        let PendingRead { keys, at, many } = *read;
+        let PendingRead { keys, version, now_ms, many } = *read;
+        let at = Moment { view: View { version, mark: self.sources.mark() }, now_ms };
         let Some(prefix) = keys.first().and_then(|key| Prefix::of(key)) else { return };
         let target = Target { ticket, deadline_us, place, prefix };
         let users: SmallVec<[&[u8]; 8]> = keys.iter().map(|key| user_key(key)).collect();

@@ -6,6 +6,7 @@
 use super::parked::{OwnedRequest, Parked, Work};
 use super::queue::Waiting;
 use super::request::{Answer, Answers, Count, Refusal, Scan};
+use super::view::View;
 use super::{Flow, Shard, Target};
 use crate::error::Error;
 use crate::group::groups::Place;
@@ -27,6 +28,8 @@ const PINNED_BYTES_MAX: usize = tree::READ_BYTES_MAX;
 #[derive(Debug)]
 pub(super) struct ParkedScan {
     scan: tree::Scan,
+    /// What of the memtables it sees, up to the highest version of its readers.
+    view: View,
     /// Merges that start meanwhile keep what these see.
     pub readers: Vec<(Place, Version)>,
 }
@@ -72,7 +75,9 @@ impl Shard {
         let limits =
             ScanLimits { items: scan.limit.max(1), bytes: scan.limit_bytes, oversized, work: SCAN_WORK };
         let scan = tree::Scan::new(lanes, limits, scan.keys_only, self.now_ms());
-        let mut parked = Box::new(ParkedScan { scan, readers });
+        let version = readers.iter().map(|&(_, at)| at).max().unwrap_or_default();
+        let view = View { version, mark: self.sources.mark() };
+        let mut parked = Box::new(ParkedScan { scan, view, readers });
         let Some(blocks) = self.scan_on(target, &mut parked, out) else { return };
         if self.has_too_many_parked() {
             self.counters.refused += 1;
@@ -141,7 +146,7 @@ impl Shard {
         parked: &mut ParkedScan,
         out: &mut impl Answers,
     ) -> Option<Vec<BlockRef>> {
-        match self.sources.in_order(|data, cache| parked.scan.run(data, cache)) {
+        match self.sources.in_order(&parked.view, |data, cache| parked.scan.run(data, cache)) {
             Ok(ScanStep::NeedsRead { blocks }) => return Some(blocks),
             Ok(ScanStep::Page { next }) => {
                 let (page, next) = (parked.scan.page(), next.as_deref().map(user_key));
@@ -201,7 +206,7 @@ impl Shard {
         let (from, to) = self.bounds(place, target.prefix.keyspace(), from, to);
         let (at, now_ms) = (self.groups[place].newest, self.now_ms());
         let range = ScanRange { from: &from, to: &to, at, now_ms };
-        self.sources.in_order(|data, cache| tree::count(data, &range, work, cache))
+        self.sources.in_order(&View::NEWEST, |data, cache| tree::count(data, &range, work, cache))
     }
 
     /// The stored keys between two user keys of a partition; an empty `to` is its end.

@@ -5,14 +5,15 @@
 
 use super::clears::Clears;
 use super::request::Value;
+use super::view::{Mark, View};
 use crate::clock::ClockStamp;
 use crate::error::Error;
 use crate::group::apply::Target;
 use crate::io::FileName;
-use crate::key::{Entry, Kind, RangeTombstone, Version};
+use crate::key::{Entry, Kind, RangeTombstone};
 use crate::log::LogPosition;
 use crate::manifest::GroupState;
-use crate::memtable::Memtable;
+use crate::memtable::{Memtable, MemtableView};
 use crate::table::{BlockCache, BlockRef, Lookup, Table};
 use crate::tree::{RangeTombstones, ScanData, Tree};
 use smallvec::SmallVec;
@@ -22,6 +23,8 @@ use std::sync::Arc;
 /// A memtable that takes no more writes, with what the manifest must know once it is a table.
 #[derive(Debug)]
 pub(super) struct Frozen {
+    /// Its number in the order in which memtables are filled.
+    number: u64,
     pub memtable: Arc<Memtable>,
     /// The log before this is in this memtable or in older ones, and nothing else needs it.
     pub log_start: LogPosition,
@@ -43,6 +46,8 @@ pub(super) enum Point<'a> {
 /// The applied data of a shard.
 pub(super) struct Sources {
     pub active: Memtable,
+    /// The active memtable's number.
+    number: u64,
     /// Oldest first.
     pub frozen: VecDeque<Frozen>,
     pub tree: Arc<Tree>,
@@ -59,6 +64,7 @@ impl Sources {
     pub fn new(tree: Tree, cache_bytes: usize) -> Sources {
         let mut sources = Sources {
             active: Memtable::new(),
+            number: 0,
             frozen: VecDeque::new(),
             tree: Arc::new(tree),
             cache: BlockCache::new(cache_bytes),
@@ -70,15 +76,23 @@ impl Sources {
         sources
     }
 
-    /// Reads the newest live value of a stored key that a reader at `at` sees.
+    /// The place behind all that is applied now.
+    pub fn mark(&self) -> Mark {
+        Mark::behind(self.number, &self.active)
+    }
+
+    /// Reads the newest live value of a stored key that a reader sees.
     pub fn get<'a>(
         &'a mut self,
         key: &[u8],
         hash: u64,
-        at: Version,
+        view: &View,
         now_ms: u64,
     ) -> Result<Point<'a>, Error> {
-        let (stamp, expiry, value) = match find(&self.active, &self.frozen, key, hash, at) {
+        let at = view.version;
+        let found = numbered(self.number, &self.active, &self.frozen)
+            .find_map(|(number, memtable)| view.mark.part_of(number, memtable)?.get_hashed(key, hash, at));
+        let (stamp, expiry, value) = match found {
             Some(entry) => (entry.stamp, entry.expiry, entry.value),
             None => match self.tree.get_hashed(key, hash, at, &mut self.cache)? {
                 Lookup::Absent => return Ok(Point::Absent),
@@ -89,19 +103,32 @@ impl Sources {
         let version = stamp.version();
         let is_live = stamp.kind() == Some(Kind::Value)
             && !expiry.is_past(now_ms)
-            && !self.clears.covers(key, version, at)
+            && !self.clears.covers(key, version, view)
             && self.tree.range_tombstones().covering(key, at).is_none_or(|deleted| deleted <= version);
         Ok(if is_live { Point::Value(Value { bytes: value, version, expiry }) } else { Point::Absent })
     }
 
-    /// Everything, for ordered reading; and the cache.
-    pub fn in_order<R>(&mut self, read: impl FnOnce(&ScanData<'_>, &mut BlockCache) -> R) -> R {
-        let Sources { active, frozen, tree, cache, cleared, .. } = self;
-        let memtables: SmallVec<[&Memtable; 8]> =
-            std::iter::once(&*active).chain(frozen.iter().rev().map(|frozen| &*frozen.memtable)).collect();
+    /// What a view sees, for ordered reading up to its version; and the cache.
+    pub fn in_order<R>(&mut self, view: &View, read: impl FnOnce(&ScanData<'_>, &mut BlockCache) -> R) -> R {
+        let Sources { active, number, frozen, tree, cache, cleared, .. } = self;
+        let all = || numbered(*number, active, frozen);
+        let memtables: SmallVec<[MemtableView<'_>; 8]> =
+            all().filter_map(|(number, memtable)| view.mark.part_of(number, memtable)).collect();
         let cleared = cleared.get_or_insert_with(|| {
-            RangeTombstones::new(memtables.iter().flat_map(|memtable| memtable.range_tombstones()))
+            RangeTombstones::new(all().flat_map(|(_, memtable)| memtable.range_tombstones()))
         });
+        // Those that came in later have higher versions, nearly always, and are told from the others by that.
+        let came_late = |(number, memtable)| {
+            let mut behind = view.mark.ranges_behind(number, memtable).iter();
+            behind.any(|range| range.version <= view.version)
+        };
+        let seen;
+        let cleared = if all().any(came_late) {
+            seen = RangeTombstones::new(memtables.iter().flat_map(|memtable| memtable.range_tombstones()));
+            &seen
+        } else {
+            &*cleared
+        };
         read(&ScanData { memtables: &memtables, cleared, tree }, cache)
     }
 
@@ -115,7 +142,8 @@ impl Sources {
         clock: Option<ClockStamp>,
     ) {
         let memtable = Arc::new(std::mem::take(&mut self.active));
-        self.frozen.push_back(Frozen { memtable, log_start, log_end, groups, clock });
+        self.frozen.push_back(Frozen { number: self.number, memtable, log_start, log_end, groups, clock });
+        self.number += 1;
     }
 
     /// Replaces the tree. The tables' blocks stay cached until their files go.
@@ -128,9 +156,9 @@ impl Sources {
     fn index(&mut self) {
         self.clears.forget_all();
         self.cleared = None;
-        let frozen = self.frozen.iter().map(|frozen| &*frozen.memtable);
-        for memtable in frozen.chain([&self.active]) {
-            memtable.range_tombstones().iter().for_each(|range| self.clears.insert(range));
+        for (number, memtable) in numbered(self.number, &self.active, &self.frozen) {
+            let ranges = memtable.range_tombstones().iter().enumerate();
+            ranges.for_each(|(i, range)| self.clears.insert(range, (number, i)));
         }
         let tables = self.tree.tables().map(|(_, table)| (table.meta().number, table.clone()));
         self.by_number = tables.collect();
@@ -159,19 +187,19 @@ impl Target for Sources {
     }
 
     fn insert_range_tombstone(&mut self, range: RangeTombstone) {
-        self.clears.insert(&range);
+        self.clears.insert(&range, (self.number, self.active.range_tombstones().len()));
         self.cleared = None;
         self.active.insert_range_tombstone(range);
     }
 }
 
-fn find<'a>(
+/// The memtables with their numbers, the newest first.
+#[inline]
+fn numbered<'a>(
+    number: u64,
     active: &'a Memtable,
     frozen: &'a VecDeque<Frozen>,
-    key: &[u8],
-    hash: u64,
-    at: Version,
-) -> Option<Entry<'a>> {
-    let older = || frozen.iter().rev().find_map(|frozen| frozen.memtable.get_hashed(key, hash, at));
-    active.get_hashed(key, hash, at).or_else(older)
+) -> impl Iterator<Item = (u64, &'a Memtable)> {
+    let older = frozen.iter().rev().map(|frozen| (frozen.number, &*frozen.memtable));
+    std::iter::once((number, active)).chain(older)
 }

@@ -6,6 +6,7 @@ use super::options::Durability;
 use super::pending::{OwnedValue, PendingAnswer, Says};
 use super::request::{Answer, Answers, ROOM_BYTES, Refusal, Update, Value};
 use super::sources::Point;
+use super::view::View;
 use super::{Flow, Shard, Since, Target};
 use crate::error::Error;
 use crate::group::Order;
@@ -287,7 +288,7 @@ impl Shard {
             let is_live = op.kind == Kind::Value && !op.expiry.is_past(now_ms);
             return Ok(Known::Is(is_live.then_some(value), Since::Held));
         }
-        Ok(match self.sources.get(&self.key_scratch, hash, Version::MAX, now_ms)? {
+        Ok(match self.sources.get(&self.key_scratch, hash, &View::NEWEST, now_ms)? {
             Point::Value(value) => Known::Is(Some(value), Since::Applied),
             Point::Absent => Known::Is(None, Since::Applied),
             Point::NeedsRead(block) => Known::NeedsRead(block),

@@ -2,6 +2,7 @@
 
 use super::test_store::{TestStore, prefix, stored_key};
 use super::{LEVELS, MergeReason, ScanLimits};
+use crate::job::Horizon;
 use crate::key::{Expiry, Version};
 
 fn fill(store: &mut TestStore, partition: u16, keys: std::ops::Range<u16>, expiry: Expiry) {
@@ -133,4 +134,57 @@ fn disjoint_merges_run_at_once_and_never_share_a_table() {
         let expected = store.expected_items(&from, &to, Version::MAX);
         assert_eq!(store.scan(&from, &to, Version::MAX, limits), expected);
     }
+}
+
+/// A partition whose floor stays behind what is written to it, and time with it.
+fn behind(floor: u64, now_ms: u64) -> Option<(u16, Horizon)> {
+    Some((1, Horizon { floor: Version(floor), now_ms, max_version: Version::MAX }))
+}
+
+#[test]
+fn garbage_that_a_floor_keeps_is_not_merged_again_and_again() {
+    let mut store = TestStore::new(1);
+    // Both lie in one table. Nothing older is there, but might still come.
+    (0..50).for_each(|key| store.put(&stored_key(0, key), b"v", Expiry::NEVER));
+    (0..50).for_each(|key| store.delete(&stored_key(1, key)));
+    store.behind = behind(50, store.now_ms);
+    store.settle();
+    let left = |store: &TestStore| -> Vec<_> {
+        store.tree.tables().map(|(_, table)| (table.meta().entries, table.meta().tombstones)).collect()
+    };
+    assert_eq!(left(&store), [(100, 50)]);
+    store.behind = behind(100, store.now_ms);
+    store.settle();
+    assert_eq!(left(&store), [(50, 0)], "the floor has passed them");
+}
+
+#[test]
+fn values_that_are_not_expired_by_their_own_time_are_not_merged_again_and_again() {
+    let mut store = TestStore::new(1);
+    (0..50).for_each(|key| store.put(&stored_key(0, key), b"v", Expiry::NEVER));
+    (0..50).for_each(|key| store.put(&stored_key(1, key), b"v", Expiry(5000)));
+    store.now_ms = 9000;
+    store.behind = behind(Version::MAX.0, 4999);
+    store.settle();
+    let expiring = |store: &TestStore| store.tree.tables().map(|(_, t)| t.meta().expiring).sum::<u64>();
+    assert_eq!((expiring(&store), store.tree.tables().count()), (50, 1));
+    store.behind = behind(Version::MAX.0, 5000);
+    store.settle();
+    assert_eq!(expiring(&store), 0);
+}
+
+#[test]
+fn a_partition_that_was_never_written_keeps_no_garbage_alive() {
+    let mut store = TestStore::new(1);
+    store.behind = Some((1, Horizon::default()));
+    for partition in [0, 2] {
+        (0..50).for_each(|key| store.put(&stored_key(partition, key), b"v", Expiry(5000)));
+    }
+    store.freeze();
+    store.flush().expect("nothing fails");
+    store.now_ms = 5000;
+    while store.start_merge(false).expect("nothing fails").is_some() {
+        store.finish_merge(0);
+    }
+    assert_eq!(store.tree.tables().count(), 0);
 }

@@ -4,7 +4,7 @@ use super::scan::Ahead;
 use crate::Error;
 use crate::job::merge_iter::Cursor;
 use crate::key::{Entry, Version};
-use crate::memtable::{Memtable, MemtableIter};
+use crate::memtable::{MemtableIter, MemtableView};
 use crate::table::{BlockCache, BlockCursor, BlockRef, Table};
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ pub(super) enum Source<'a> {
 }
 
 pub(super) struct MemtableSource<'a> {
-    memtable: &'a Memtable,
+    memtable: MemtableView<'a>,
     current: Option<Entry<'a>>,
     rest: MemtableIter<'a>,
 }
@@ -45,7 +45,7 @@ pub(super) struct RunSource<'a> {
 
 impl<'a> Source<'a> {
     /// A memtable, from its first entry at or behind `key`.
-    pub fn memtable(memtable: &'a Memtable, key: &[u8]) -> Source<'a> {
+    pub fn memtable(memtable: MemtableView<'a>, key: &[u8]) -> Source<'a> {
         let mut rest = memtable.seek(key);
         Source::Memtable(MemtableSource { memtable, current: rest.next(), rest })
     }
@@ -129,9 +129,8 @@ impl<'a> MemtableSource<'a> {
             return;
         }
         // Versions of one key may be many: the visible one is looked up, not walked to.
-        let memtable: &'a Memtable = self.memtable;
-        self.rest = memtable.seek(&[key, &[0]].concat());
-        self.current = memtable.get(key, at).or_else(|| self.rest.next());
+        self.rest = self.memtable.seek(&[key, &[0]].concat());
+        self.current = self.memtable.get(key, at).or_else(|| self.rest.next());
     }
 }
 

@@ -3,7 +3,7 @@
 use super::test_store::{PARTITIONS, TestStore, prefix, stored_key};
 use super::{Lane, READ_BYTES_MAX, RangeTombstones, Scan, ScanData, ScanLimits, ScanStep, Tree};
 use crate::key::{Entry, Expiry, Kind, Stamp, Version};
-use crate::memtable::Memtable;
+use crate::memtable::{Memtable, Position};
 use crate::shard::request::Page;
 use crate::table::BlockCache;
 
@@ -11,7 +11,7 @@ const WIDE: ScanLimits = ScanLimits { items: 100_000, bytes: usize::MAX, oversiz
 
 fn page_of(memtable: &Memtable, at: Version, limits: ScanLimits, keys_only: bool) -> (ScanStep, Page) {
     let (tree, cleared) = (Tree::new(), RangeTombstones::default());
-    let data = ScanData { memtables: &[memtable], cleared: &cleared, tree: &tree };
+    let data = ScanData { memtables: &[memtable.up_to(Position::ALL)], cleared: &cleared, tree: &tree };
     let lane = Lane::new(prefix(0).to_bytes().to_vec(), prefix(0).end(), at);
     let mut scan = Scan::new(vec![lane], limits, keys_only, 0);
     let step = scan.run(&data, &mut BlockCache::new(0)).expect("memory is whole");

@@ -11,7 +11,7 @@ use super::scan_source::Source;
 use crate::Error;
 use crate::job::merge_iter::{Cursor, LoserTree};
 use crate::key::{Entry, Kind, Prefix, Version, common_len};
-use crate::memtable::Memtable;
+use crate::memtable::MemtableView;
 use crate::shard::request::Value;
 use crate::table::{BlockCache, BlockRef};
 
@@ -19,7 +19,7 @@ use crate::table::{BlockCache, BlockRef};
 #[derive(Clone, Copy)]
 pub struct ScanData<'a> {
     /// In any order; versions decide.
-    pub memtables: &'a [&'a Memtable],
+    pub memtables: &'a [MemtableView<'a>],
     /// Their range tombstones.
     pub cleared: &'a RangeTombstones,
     /// The tables.
@@ -67,7 +67,7 @@ pub(super) struct Stream<'a> {
 }
 
 /// What a reader sees of an entry.
-enum View {
+enum Sight {
     Shown,
     Hidden,
     /// By a range tombstone that ends here and has this version.
@@ -121,8 +121,8 @@ impl<'a> Stream<'a> {
             }
             let is_decided = entry.key < self.next.as_slice();
             let is_new = entry.stamp.version() > self.at;
-            let view = if is_decided || is_new { View::Hidden } else { self.view(winner) };
-            if matches!(view, View::Shown) {
+            let sight = if is_decided || is_new { Sight::Hidden } else { self.sight(winner) };
+            if matches!(sight, Sight::Shown) {
                 return Ok(Stand::Entry);
             }
             if *work == 0 {
@@ -138,9 +138,11 @@ impl<'a> Stream<'a> {
                 self.sources[winner].seek(&self.key, self.at, cache)?
             } else {
                 self.decide();
-                match view {
-                    View::Covered(end, version) => self.sources[winner].pass_covered(&end, version, cache)?,
-                    View::Shown | View::Hidden => self.sources[winner].advance(cache)?,
+                match sight {
+                    Sight::Covered(end, version) => {
+                        self.sources[winner].pass_covered(&end, version, cache)?
+                    }
+                    Sight::Shown | Sight::Hidden => self.sources[winner].advance(cache)?,
                 }
             };
             if moved.is_err() {
@@ -191,9 +193,9 @@ impl<'a> Stream<'a> {
         self.next.push(0);
     }
 
-    fn view(&mut self, winner: usize) -> View {
+    fn sight(&mut self, winner: usize) -> Sight {
         let Some(Entry { key, stamp, expiry, .. }) = self.sources[winner].entry() else {
-            return View::Hidden;
+            return Sight::Hidden;
         };
         let version = stamp.version();
         let newest_cover = self.covers.iter_mut().filter_map(|covers| {
@@ -202,10 +204,10 @@ impl<'a> Stream<'a> {
         });
         let cover = newest_cover.max_by_key(|&(version, _)| version);
         if let Some((newest, fragment)) = cover.filter(|&(newest, _)| newest > version) {
-            return View::Covered(fragment.end.clone(), newest);
+            return Sight::Covered(fragment.end.clone(), newest);
         }
         let is_live = stamp.kind() == Some(Kind::Value) && !expiry.is_past(self.now_ms);
-        if is_live { View::Shown } else { View::Hidden }
+        if is_live { Sight::Shown } else { Sight::Hidden }
     }
 }
 
@@ -215,7 +217,7 @@ fn sources<'a>(data: &ScanData<'a>, from: &[u8], to: &'a [u8]) -> Vec<Source<'a>
         data.memtables.len() + levels.first().map_or(0, |level| level.tables().len()) + levels.len();
     let mut sources: Vec<Source<'a>> = Vec::with_capacity(at_most);
     let memtables = data.memtables.iter().filter(|memtable| !memtable.is_empty());
-    sources.extend(memtables.map(|memtable| Source::memtable(memtable, from)));
+    sources.extend(memtables.map(|&memtable| Source::memtable(memtable, from)));
     for (i, level) in levels.iter().enumerate() {
         if i == 0 {
             let overlapping = level.tables().iter().filter(|table| {

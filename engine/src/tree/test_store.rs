@@ -4,12 +4,12 @@ use super::{
     CountStop, Lane, Leveled, MergePlan, MergeReason, Picking, RangeTombstones, ReadPins, Scan, ScanData,
     ScanLimits, ScanRange, ScanStep, Strategy as _, Tree, TreeOptions, count,
 };
-use crate::job::test_driver::TestDriver;
-use crate::job::{FlushJob, Job, JobContext, JobOutput, MergeJob};
+use crate::job::test_driver::{TestDriver, horizons, settled};
+use crate::job::{FlushJob, Horizon, Horizons, Job, JobContext, JobOutput, MergeJob};
 use crate::key::{
     Entry, Expiry, Incarnation, Keyspace, Kind, Partition, Prefix, RangeTombstone, Stamp, Version,
 };
-use crate::memtable::Memtable;
+use crate::memtable::{Memtable, Position};
 use crate::table::{Block, BlockCache, BlockRef, Compression, Lookup};
 use crate::{Error, io::FileName};
 use std::collections::{BTreeMap, HashSet};
@@ -33,6 +33,8 @@ pub(super) struct TestStore {
     pub model: BTreeMap<Vec<u8>, Vec<(Version, Written)>>,
     pub version: u64,
     pub now_ms: u64,
+    /// A partition that isn't as far as the others: its horizon.
+    pub behind: Option<(u16, Horizon)>,
     pub pinned: Vec<Version>,
     pub resident: bool,
     /// Merges that ran and aren't installed yet.
@@ -84,6 +86,7 @@ impl TestStore {
             model: BTreeMap::new(),
             version: 0,
             now_ms: 1000,
+            behind: None,
             pinned: Vec::new(),
             resident: false,
             running: Vec::new(),
@@ -134,14 +137,23 @@ impl TestStore {
         ReadPins::new(pinned.flat_map(|&at| (0..PARTITIONS).map(move |p| (Partition(p), at))).collect())
     }
 
+    /// One partition more than most tests write to.
+    fn horizons(&self) -> Horizons {
+        let settled = settled(self.now_ms);
+        let of = |partition| match self.behind {
+            Some((behind, horizon)) if behind == partition => (partition, horizon),
+            _ => (partition, settled),
+        };
+        horizons(&(0..=PARTITIONS).map(of).collect::<Vec<_>>())
+    }
+
     fn context(&mut self, numbers: u64) -> JobContext {
         let first = self.next_number;
         self.next_number += numbers;
         JobContext {
             numbers: first..self.next_number,
             pins: self.pins(),
-            now_ms: self.now_ms,
-            floor: Version::MAX,
+            horizons: self.horizons(),
             table_bytes: self.options.table_bytes,
             resident_bytes: if self.resident { u64::MAX } else { 0 },
             write_bytes: 1 << 20,
@@ -172,14 +184,8 @@ impl TestStore {
     }
 
     pub fn pick(&self, settling: bool) -> Option<MergePlan> {
-        let (busy, pins) = (self.busy(), self.pins());
-        let picking = Picking {
-            options: &self.options,
-            busy: &busy,
-            now_ms: self.now_ms,
-            pins: &pins,
-            floor: Version::MAX,
-        };
+        let (busy, pins, horizons) = (self.busy(), self.pins(), self.horizons());
+        let picking = Picking { options: &self.options, busy: &busy, pins: &pins, horizons: &horizons };
         match settling {
             true => Leveled.choose_at_rest(&self.tree, &picking),
             false => Leveled.choose(&self.tree, &picking),
@@ -316,8 +322,8 @@ impl TestStore {
         let mut scan = Scan::new(lanes, limits, false, self.now_ms);
         let mut held = Vec::new();
         for _ in 0..20_000 {
-            let memtables: Vec<&Memtable> =
-                std::iter::once(&self.active).chain(self.frozen.iter().map(|m| &**m)).collect();
+            let memtables = std::iter::once(&self.active).chain(self.frozen.iter().map(|m| &**m));
+            let memtables: Vec<_> = memtables.map(|memtable| memtable.up_to(Position::ALL)).collect();
             let cleared =
                 RangeTombstones::new(memtables.iter().flat_map(|memtable| memtable.range_tombstones()));
             let data = ScanData { memtables: &memtables, cleared: &cleared, tree: &self.tree };
@@ -344,8 +350,8 @@ impl TestStore {
     pub fn count(&mut self, from: &[u8], to: &[u8], at: Version, work: usize) -> u64 {
         let (mut keys, mut from, mut held) = (0, from.to_vec(), Vec::new());
         for _ in 0..20_000 {
-            let memtables: Vec<&Memtable> =
-                std::iter::once(&self.active).chain(self.frozen.iter().map(|m| &**m)).collect();
+            let memtables = std::iter::once(&self.active).chain(self.frozen.iter().map(|m| &**m));
+            let memtables: Vec<_> = memtables.map(|memtable| memtable.up_to(Position::ALL)).collect();
             let cleared =
                 RangeTombstones::new(memtables.iter().flat_map(|memtable| memtable.range_tombstones()));
             let data = ScanData { memtables: &memtables, cleared: &cleared, tree: &self.tree };

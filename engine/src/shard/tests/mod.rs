@@ -20,6 +20,7 @@ mod residency;
 mod settling;
 mod space;
 mod time;
+mod views;
 
 use super::options::{Durability, ShardOptions, Tuning};
 use super::owned::OwnedOp;

@@ -9,7 +9,7 @@ use super::core::Tree;
 use super::options::TreeOptions;
 use super::plan::MergePlan;
 use super::read_pins::ReadPins;
-use crate::key::Version;
+use crate::job::Horizons;
 use std::collections::HashSet;
 use std::fmt::Debug;
 
@@ -22,12 +22,10 @@ pub struct Picking<'a> {
     pub options: &'a TreeOptions,
     /// Numbers of tables that running jobs have as inputs.
     pub busy: &'a HashSet<u64>,
-    /// Time by which values expire, in milliseconds since the Unix epoch.
-    pub now_ms: u64,
     /// Open pins.
     pub pins: &'a ReadPins,
-    /// Tombstones above it can't be dropped; a solo group has [`Version::MAX`].
-    pub floor: Version,
+    /// What of each partition may be let go of.
+    pub horizons: &'a Horizons,
 }
 
 /// A merge, or that there is none to start now.

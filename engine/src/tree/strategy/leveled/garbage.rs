@@ -53,8 +53,8 @@ impl Picker<'_> {
             inputs.iter().flat_map(|(_, t)| t.meta().range_tombstones.iter().cloned()).collect();
         let tables = inputs.len();
         let plan = MergePlan::new(self.tree, inputs, 0, MergeReason::RangeTombstones);
-        let (pins, floor) = (self.picking.pins, self.picking.floor);
-        let survivors = surviving_range_tombstones(&all, pins, floor, Some(&plan.outside));
+        let (pins, horizons) = (self.picking.pins, self.picking.horizons);
+        let survivors = surviving_range_tombstones(&all, pins, horizons, Some(&plan.outside));
         (survivors.len() < all.len() || tables >= RANGE_TABLES_MAX).then_some(plan)
     }
 
@@ -79,30 +79,15 @@ impl Picker<'_> {
     /// The share of a table's entries that a merge could drop now, as far as its properties tell.
     pub fn garbage_share(&self, table: &Table) -> f64 {
         let meta = table.meta();
-        let held = meta.max_version > self.picking.floor
-            || self.picking.pins.any_within(Version(0)..meta.max_version);
+        let horizon = self.picking.horizons.for_picking(&meta.min_key, &meta.max_key);
+        let held =
+            meta.max_version > horizon.floor || self.picking.pins.any_within(Version(0)..meta.max_version);
         if held || meta.entries == 0 {
             return 0.0;
         }
-        let expired = if self.is_expiry_due(meta) { meta.expiring } else { 0 };
+        let expired = if is_expiry_due(meta, horizon.now_ms) { meta.expiring } else { 0 };
         let dead = (meta.tombstones + expired) as f64 / meta.entries as f64;
         dead.max(self.covered_share(table))
-    }
-
-    /// Whether it is time to rewrite a table for its expired values. Lifetimes differ within a table, so
-    /// some time is let pass after the earliest: in proportion to what is known of the lifetimes.
-    fn is_expiry_due(&self, meta: &TableMeta) -> bool {
-        let earliest = meta.earliest_expiry;
-        if !earliest.is_past(self.picking.now_ms) {
-            return false;
-        }
-        let slack = match (meta.min_version.written_ms(), meta.max_version.written_ms()) {
-            (Some(oldest_ms), Some(newest_ms)) => {
-                (earliest.0.saturating_sub(newest_ms)).max(newest_ms - oldest_ms) / 4
-            }
-            _ => 0,
-        };
-        self.picking.now_ms >= earliest.0.saturating_add(slack.min(EXPIRY_SLACK_MS_MAX))
     }
 
     /// The share of a table's blocks that range tombstones delete whole.
@@ -147,7 +132,8 @@ impl Picker<'_> {
 
     fn is_kept_by(&self, fragment: &Fragment, meta: &TableMeta) -> bool {
         let pins = self.picking.pins;
-        let free = |version: Version| version <= self.picking.floor && !pins.any_within(Version(0)..version);
+        let floor = self.picking.horizons.floor_within(&fragment.start, &fragment.end);
+        let free = |version: Version| version <= floor && !pins.any_within(Version(0)..version);
         fragment.oldest_above(meta.min_version).is_some_and(free)
     }
 
@@ -158,4 +144,20 @@ impl Picker<'_> {
         plan.cuts = cuts;
         plan
     }
+}
+
+/// Whether it is time to rewrite a table for its expired values. Lifetimes differ within a table, so some time is let
+/// pass after the earliest: in proportion to what is known of the lifetimes.
+fn is_expiry_due(meta: &TableMeta, now_ms: u64) -> bool {
+    let earliest = meta.earliest_expiry;
+    if !earliest.is_past(now_ms) {
+        return false;
+    }
+    let slack = match (meta.min_version.written_ms(), meta.max_version.written_ms()) {
+        (Some(oldest_ms), Some(newest_ms)) => {
+            (earliest.0.saturating_sub(newest_ms)).max(newest_ms - oldest_ms) / 4
+        }
+        _ => 0,
+    };
+    now_ms >= earliest.0.saturating_add(slack.min(EXPIRY_SLACK_MS_MAX))
 }

@@ -1,0 +1,36 @@
+//! What flushes and merges must keep: what open readers see, and what isn't settled yet.
+//!
+//! They judge by the durable manifest and never by what was applied later: a replay of the log after a crash must find what they
+//! judged by.
+
+use super::Shard;
+use crate::group::{Group, Order};
+use crate::job::{Horizon, Horizons};
+use crate::tree::ReadPins;
+
+impl Shard {
+    /// The versions that open readers see.
+    pub(super) fn pins(&self) -> ReadPins {
+        let waiting = self.parked.pins().chain(self.kept.pins());
+        ReadPins::new(waiting.map(|(place, at)| (self.groups[place].id, at)).collect())
+    }
+
+    /// How far the past of each partition is settled, and no reader that waits hasn't come to it.
+    pub(super) fn horizons(&self) -> Horizons {
+        let waiting = self.parked.oldest_ms().into_iter().chain(self.kept.oldest_ms());
+        let waiting_ms = waiting.min().unwrap_or(u64::MAX);
+        Horizons::new(self.groups.iter().map(|group| (group.id, self.horizon(group, waiting_ms))))
+    }
+
+    /// A group that orders itself has nothing older on its way; and its time is the shard's, as far as no crash could take
+    /// it back. The others are as far as their log says.
+    fn horizon<W>(&self, group: &Group<W>, waiting_ms: u64) -> Horizon {
+        let durable = self.manifest.state().groups.get(&group.id).copied().unwrap_or_default();
+        let max_version = durable.max_version;
+        let (floor, us) = match group.order() {
+            Order::Solo => (max_version, self.kept_clock_us),
+            Order::Led { .. } | Order::Following { .. } => (durable.floor, durable.clock_us),
+        };
+        Horizon { floor, now_ms: waiting_ms.min(us / 1000), max_version }
+    }
+}
