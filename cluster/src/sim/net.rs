@@ -5,13 +5,17 @@
 //! leaves in order. What it says that its connections hold is, as there, what was kept or given room for, and output as of
 //! the beginning of the turn.
 
-use crate::core::sockets::Sockets;
+mod calls;
+mod socket;
+
 use crate::core::state::CoreState;
 use crate::node::listeners::Speaks;
 use crate::sim::trace::{Event, Trace};
-use pinion_net::reactor::{CloseReason, ConnId, Holding};
+use pinion_net::reactor::{CloseReason, ConnId};
 use rand::Rng;
 use rand::rngs::SmallRng;
+pub use socket::Remains;
+use socket::{Socket, piece};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
@@ -33,80 +37,11 @@ struct Knock {
     listener: (Speaks, bool),
 }
 
-/// One connection, as the core's side sees it.
-#[derive(Debug, Default)]
-struct Socket {
-    client: usize,
-    /// On its way to the core.
-    arriving: Vec<u8>,
-    /// Presented before, and not taken.
-    kept: Vec<u8>,
-    /// Bytes that the core has taken.
-    taken: u64,
-    /// Written by the core.
-    output: Vec<u8>,
-    /// The rest of it found no room when it was last sent.
-    is_unread: bool,
-    /// On its way to the client.
-    leaving: Vec<u8>,
-    pauses: u32,
-    /// What is kept is no use until it is so long.
-    wanted: usize,
-    /// What is charged of input and of output.
-    input_charged: usize,
-    output_charged: usize,
-    /// Bytes moved in both directions, and in which turn that was last.
-    moved: u64,
-    moved_in: u64,
-    /// What is kept is to be presented again.
-    is_ready: bool,
-    /// Input was left because the output was over its budget.
-    is_stalled: bool,
-    /// The core wants to know when the output is below its budget again, and that has come.
-    wants_drained: bool,
-    is_drained: bool,
-    /// The client will send no more, and whether the core knows.
-    is_finished: bool,
-    told_finished: bool,
-    is_closing: bool,
-    /// The core has thrown it away.
-    is_aborted: bool,
-    /// The client is gone.
-    is_reset: bool,
-}
-
-impl Socket {
-    fn note_moved(&mut self, bytes: usize, turn: u64) {
-        self.moved += bytes as u64;
-        self.moved_in = turn;
-    }
-}
-
 /// A place for a connection, and how many had it before.
 #[derive(Debug, Default)]
 struct Seat {
     generation: u32,
     socket: Option<Box<Socket>>,
-}
-
-/// What a client still gets of a connection that the core has closed.
-#[derive(Debug)]
-pub struct Remains {
-    /// Whose.
-    pub client: usize,
-    /// What was under way to it.
-    pub bytes: Vec<u8>,
-    /// Whether the core closed it after everything was sent.
-    pub is_orderly: bool,
-    /// How many of the client's bytes the core had taken.
-    pub taken: u64,
-}
-
-impl Remains {
-    /// Of a client that wasn't taken.
-    fn of_knock(knock: Knock) -> Remains {
-        Remains { client: knock.client, bytes: Vec::new(), is_orderly: false, taken: 0 }
-    }
 }
 
 /// See the module's text.
@@ -427,115 +362,6 @@ impl Net {
             let Socket { client, leaving: bytes, taken, .. } = *socket;
             Remains { client, bytes, is_orderly: false, taken }
         });
-        sockets.chain(self.knocking.drain(..).map(Remains::of_knock)).collect()
-    }
-}
-
-/// How many of `len` bytes come at once: mostly all, sometimes few, at least one.
-fn piece(len: usize, rng: &mut SmallRng) -> usize {
-    match rng.random_range(0..8) {
-        _ if len <= 1 => len,
-        0 => rng.random_range(1..=len.min(16)),
-        1 | 2 => rng.random_range(1..=len),
-        _ => len,
-    }
-}
-
-impl Sockets for Net {
-    fn output(&mut self, conn: ConnId) -> &mut Vec<u8> {
-        let place = self.places.get_mut(conn.index() as usize);
-        let place = place.filter(|place| place.generation == conn.generation());
-        match place.and_then(|place| place.socket.as_deref_mut()) {
-            Some(socket) if !socket.is_closing => &mut socket.output,
-            _ => {
-                self.void.clear();
-                &mut self.void
-            }
-        }
-    }
-
-    fn queued(&self, conn: ConnId) -> usize {
-        self.find(conn).map_or(0, |socket| socket.output.len())
-    }
-
-    fn is_over_budget(&self, conn: ConnId) -> bool {
-        self.queued(conn) > self.options.budget_bytes
-    }
-
-    fn tell_when_drained(&mut self, conn: ConnId) {
-        if let Some(socket) = self.find_mut(conn) {
-            socket.wants_drained = true;
-        }
-    }
-
-    fn pause(&mut self, conn: ConnId) {
-        if let Some(socket) = self.find_mut(conn).filter(|socket| !socket.is_closing) {
-            socket.pauses += 1;
-        }
-    }
-
-    fn resume(&mut self, conn: ConnId) {
-        if let Some(socket) = self.find_mut(conn).filter(|socket| !socket.is_closing) {
-            debug_assert!(socket.pauses > 0, "a resume needs a pause");
-            socket.pauses -= 1;
-            socket.is_ready |= socket.pauses == 0;
-        }
-    }
-
-    fn wants(&mut self, conn: ConnId, bytes: usize) {
-        if let Some(socket) = self.find_mut(conn).filter(|socket| !socket.is_closing) {
-            socket.wanted = bytes;
-            socket.input_charged = socket.input_charged.max(bytes);
-        }
-    }
-
-    fn held_bytes(&self) -> usize {
-        self.sockets().map(|socket| socket.input_charged + socket.output_charged).sum()
-    }
-
-    /// What a connection held is given back where it is thrown away.
-    fn ending_bytes(&self) -> usize {
-        0
-    }
-
-    fn holding(&self, conn: ConnId) -> Holding {
-        self.find(conn).map_or_else(Holding::default, |socket| Holding {
-            bytes: socket.input_charged + socket.output.len(),
-            unread: if socket.is_unread { socket.output.len() } else { 0 },
-            moved: socket.moved,
-            moved_in: socket.moved_in,
-            has_news: socket.is_ready || !socket.is_unread && !socket.output.is_empty(),
-        })
-    }
-
-    fn close(&mut self, conn: ConnId) {
-        if let Some(socket) = self.find_mut(conn) {
-            socket.is_closing = true;
-            socket.kept.clear();
-            (socket.wanted, socket.input_charged) = (0, 0);
-        }
-    }
-
-    fn abort(&mut self, conn: ConnId) {
-        self.close(conn);
-        if let Some(socket) = self.find_mut(conn) {
-            socket.is_aborted = true;
-            socket.output.clear();
-            socket.output_charged = 0;
-        }
-    }
-
-    fn kept(&self, conn: ConnId) -> usize {
-        self.find(conn).map_or(0, |socket| socket.kept.len())
-    }
-
-    fn stop_accepting(&mut self) {
-        self.is_accepting = false;
-        let refused = self.knocking.drain(..);
-        self.remains.extend(refused.map(Remains::of_knock));
-    }
-
-    fn stop(&mut self) {
-        self.is_stopped = true;
+        sockets.chain(self.knocking.drain(..).map(|knock| Remains::of_knock(knock.client))).collect()
     }
 }
