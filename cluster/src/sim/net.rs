@@ -6,16 +6,19 @@
 //! the beginning of the turn.
 
 mod calls;
+mod dial;
+mod handler;
 mod socket;
 
-use crate::core::state::CoreState;
 use crate::node::listeners::Speaks;
 use crate::sim::trace::{Event, Trace};
-use pinion_net::reactor::{CloseReason, ConnId};
+use dial::Dial;
+use handler::Handler;
+use pinion_net::reactor::{CloseReason, ConnId, ConnectError};
 use rand::Rng;
 use rand::rngs::SmallRng;
-pub use socket::Remains;
-use socket::{Socket, piece};
+use socket::{FarEnd, Socket, piece};
+pub use socket::{Parted, Remains};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
@@ -52,8 +55,14 @@ pub struct Net {
     /// Turns so far.
     turn: u64,
     knocking: VecDeque<Knock>,
-    /// Connections that the core closed.
+    /// When the turn began, virtual time.
+    now_us: u64,
+    /// Attempts of the core to connect.
+    dials: Vec<Dial>,
+    /// Connections of clients that the core closed.
     pub remains: Vec<Remains>,
+    /// Connections that it had begun and closed.
+    pub parted: Vec<Parted>,
     is_accepting: bool,
     /// Clients that vanished, and whose connection the core holds.
     pub orphans: usize,
@@ -71,7 +80,10 @@ impl Net {
             places: Vec::new(),
             turn: 0,
             knocking: VecDeque::new(),
+            now_us: 0,
+            dials: Vec::new(),
             remains: Vec::new(),
+            parted: Vec::new(),
             orphans: 0,
             is_accepting: true,
             is_stopped: false,
@@ -89,12 +101,14 @@ impl Net {
 
     fn find(&self, conn: ConnId) -> Option<&Socket> {
         let place = self.places.get(conn.index() as usize)?;
-        place.socket.as_deref().filter(|_| place.generation == conn.generation())
+        let is_it = place.generation == conn.generation();
+        place.socket.as_deref().filter(|socket| is_it && !socket.is_connecting)
     }
 
     fn find_mut(&mut self, conn: ConnId) -> Option<&mut Socket> {
         let place = self.places.get_mut(conn.index() as usize)?;
-        place.socket.as_deref_mut().filter(|_| place.generation == conn.generation())
+        let is_it = place.generation == conn.generation();
+        place.socket.as_deref_mut().filter(|socket| is_it && !socket.is_connecting)
     }
 
     fn id(&self, index: usize) -> ConnId {
@@ -119,8 +133,9 @@ impl Net {
         }
     }
 
-    /// The client vanishes. Of what it sent, a random part still arrives.
+    /// The other end vanishes. Of what it sent, a random part still arrives.
     pub fn reset(&mut self, conn: ConnId, rng: &mut SmallRng) {
+        self.end_dial(conn, Err(ConnectError::Failed(std::io::ErrorKind::ConnectionReset)));
         if let Some(socket) = self.find_mut(conn) {
             if rng.random_ratio(1, 2) {
                 let kept = rng.random_range(0..=socket.arriving.len());
@@ -149,8 +164,8 @@ impl Net {
         let sockets = self.places.iter().filter_map(|place| place.socket.as_ref());
         let sockets = sockets.map(|socket| {
             format!(
-                "client {}: {} arriving, {} kept, {} output, {} leaving, {} pauses, ready {}, closing {}",
-                socket.client,
+                "{:?}: {} arriving, {} kept, {} output, {} leaving, {} pauses, ready {}, closing {}",
+                socket.far,
                 socket.arriving.len(),
                 socket.kept.len(),
                 socket.output.len(),
@@ -178,8 +193,9 @@ impl Net {
     }
 
     /// A turn begins: all output that there is counts.
-    pub fn begin_turn(&mut self) {
+    pub fn begin_turn(&mut self, now_us: u64) {
         self.turn += 1;
+        self.now_us = now_us;
         for socket in self.places.iter_mut().filter_map(|place| place.socket.as_deref_mut()) {
             socket.output_charged = socket.output.len();
         }
@@ -214,24 +230,28 @@ impl Net {
     }
 
     /// Takes a client that knocks. Its connection.
-    pub fn accept(&mut self, state: &mut CoreState, trace: &mut Trace) -> Option<(usize, ConnId)> {
+    pub fn accept(&mut self, state: &mut impl Handler, trace: &mut Trace) -> Option<(usize, ConnId)> {
         let Knock { client, listener } = self.knocking.pop_front()?;
+        let conn = self.occupy(Socket { far: FarEnd::Client(client), ..Socket::default() });
+        trace.add(Event::Accepted, state.number(), client as u64);
+        let peer = SocketAddr::from(([127, 0, 0, 1], 1024 + client as u16));
+        state.accepted(self, conn, listener, peer);
+        Some((client, conn))
+    }
+
+    fn occupy(&mut self, socket: Socket) -> ConnId {
         let index = self.places.iter().position(|place| place.socket.is_none()).unwrap_or_else(|| {
             self.places.push(Seat::default());
             self.places.len() - 1
         });
         let place = &mut self.places[index];
         place.generation += 1;
-        place.socket = Some(Box::new(Socket { client, ..Socket::default() }));
-        let conn = self.id(index);
-        trace.add(Event::Accepted, state.hub.me as u64, client as u64);
-        let peer = SocketAddr::from(([127, 0, 0, 1], 1024 + client as u16));
-        state.accepted(self, conn, listener, peer);
-        Some((client, conn))
+        place.socket = Some(Box::new(socket));
+        self.id(index)
     }
 
     /// Lets something happen on one connection, if anything can. `share` says how much of what arrived is presented.
-    pub fn advance(&mut self, state: &mut CoreState, index: usize, rng: &mut SmallRng, trace: &mut Trace) {
+    pub fn advance(&mut self, state: &mut impl Handler, index: usize, rng: &mut SmallRng, trace: &mut Trace) {
         let Some(socket) = self.places.get(index).and_then(|place| place.socket.as_deref()) else { return };
         let conn = self.id(index);
         if socket.is_drained && !socket.is_closing {
@@ -260,7 +280,7 @@ impl Net {
         }
     }
 
-    fn present(&mut self, state: &mut CoreState, conn: ConnId, rng: &mut SmallRng, trace: &mut Trace) {
+    fn present(&mut self, state: &mut impl Handler, conn: ConnId, rng: &mut SmallRng, trace: &mut Trace) {
         let turn = self.turn;
         let Some(socket) = self.find_mut(conn) else { return };
         socket.is_ready = false;
@@ -292,14 +312,18 @@ impl Net {
         }
     }
 
-    fn end(&mut self, state: &mut CoreState, conn: ConnId, reason: CloseReason, trace: &mut Trace) {
+    fn end(&mut self, state: &mut impl Handler, conn: ConnId, reason: CloseReason, trace: &mut Trace) {
         let Some(socket) = self.places[conn.index() as usize].socket.take() else { return };
-        trace.add(Event::Disconnected, conn.to_u64(), socket.client as u64);
-        let is_orderly = reason == CloseReason::Closed;
+        let client = if let FarEnd::Client(client) = socket.far { client as u64 } else { u64::MAX };
+        trace.add(Event::Disconnected, conn.to_u64(), client);
         self.orphans -= usize::from(socket.is_reset);
         if !socket.is_reset {
-            let Socket { client, leaving: bytes, taken, .. } = *socket;
-            self.remains.push(Remains { client, bytes, is_orderly, taken });
+            let Socket { far, leaving: bytes, taken, .. } = *socket;
+            let is_orderly = reason == CloseReason::Closed;
+            match far {
+                FarEnd::Client(client) => self.remains.push(Remains { client, bytes, is_orderly, taken }),
+                FarEnd::Address(_) => self.parted.push(Parted { conn, bytes }),
+            }
         }
         state.closed(conn, reason);
     }
@@ -357,11 +381,14 @@ impl Net {
     }
 
     fn end_all(&mut self) -> Vec<Remains> {
+        self.dials.clear();
         let sockets = self.places.drain(..).filter_map(|place| place.socket);
-        let sockets = sockets.map(|socket| {
-            let Socket { client, leaving: bytes, taken, .. } = *socket;
-            Remains { client, bytes, is_orderly: false, taken }
+        let clients = sockets.filter_map(|socket| {
+            let Socket { far: FarEnd::Client(client), leaving: bytes, taken, .. } = *socket else {
+                return None;
+            };
+            Some(Remains { client, bytes, is_orderly: false, taken })
         });
-        sockets.chain(self.knocking.drain(..).map(|knock| Remains::of_knock(knock.client))).collect()
+        clients.chain(self.knocking.drain(..).map(|knock| Remains::of_knock(knock.client))).collect()
     }
 }

@@ -8,16 +8,20 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 impl Sockets for Net {
-    /// There is nobody else in this world.
-    fn connect(&mut self, _: SocketAddr, _: Duration, _: u64) -> Result<ConnId, ConnectError> {
-        Err(ConnectError::Failed(std::io::ErrorKind::HostUnreachable))
+    fn connect(
+        &mut self,
+        address: SocketAddr,
+        timeout: Duration,
+        token: u64,
+    ) -> Result<ConnId, ConnectError> {
+        self.dial(address, timeout, token)
     }
 
     fn output(&mut self, conn: ConnId) -> &mut Vec<u8> {
         let place = self.places.get_mut(conn.index() as usize);
         let place = place.filter(|place| place.generation == conn.generation());
         match place.and_then(|place| place.socket.as_deref_mut()) {
-            Some(socket) if !socket.is_closing => &mut socket.output,
+            Some(socket) if !socket.is_closing && !socket.is_connecting => &mut socket.output,
             _ => {
                 self.void.clear();
                 &mut self.void
@@ -80,6 +84,7 @@ impl Sockets for Net {
     }
 
     fn close(&mut self, conn: ConnId) {
+        self.end_dial(conn, Err(ConnectError::Aborted));
         if let Some(socket) = self.find_mut(conn) {
             socket.is_closing = true;
             socket.kept.clear();

@@ -1,12 +1,31 @@
 //! What one connection is, as the core's side sees it, and what is left of it for its client.
 
+use pinion_net::reactor::ConnId;
 use rand::Rng;
 use rand::rngs::SmallRng;
+use std::net::SocketAddr;
+
+/// Who is at the other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FarEnd {
+    /// A client that came in, by its number.
+    Client(usize),
+    /// Whoever listens there: the core began the connection.
+    Address(SocketAddr),
+}
+
+impl Default for FarEnd {
+    fn default() -> FarEnd {
+        FarEnd::Client(usize::MAX)
+    }
+}
 
 /// One connection, as the core's side sees it.
 #[derive(Debug, Default)]
 pub struct Socket {
-    pub client: usize,
+    pub far: FarEnd,
+    /// The other end hasn't answered yet.
+    pub is_connecting: bool,
     /// On its way to the core.
     pub arriving: Vec<u8>,
     /// Presented before, and not taken.
@@ -63,6 +82,15 @@ pub struct Remains {
     pub is_orderly: bool,
     /// How many of the client's bytes the core had taken.
     pub taken: u64,
+}
+
+/// What the other end of a connection out still gets when the core has closed it.
+#[derive(Debug)]
+pub struct Parted {
+    /// The connection.
+    pub conn: ConnId,
+    /// What was under way.
+    pub bytes: Vec<u8>,
 }
 
 impl Remains {
