@@ -3,10 +3,10 @@
 use super::buffers::Lent;
 use super::connection::{CloseReason, ConnId, Connecting, Connection, Ended, Phase};
 use super::connects::{Attempt, ConnectError};
+use super::descriptors::Direction;
 use super::io::Io;
 use super::listener::{ACCEPT_PAUSE, is_passing, split_index};
 use super::ring::Completion;
-use super::slots::Direction;
 use super::tag::{Kind, Tag};
 use super::{Handler, Reactor, syscalls};
 use std::net::SocketAddr;
@@ -36,11 +36,11 @@ impl<B> Io<B> {
         if self.stopping {
             return Err(ConnectError::Stopped);
         }
-        if !self.slots.has_free(Direction::Out) {
+        if !self.descriptors.has_free(Direction::Out) {
             return Err(ConnectError::Full);
         }
         let attempt = Attempt::new(address, timeout, token).map_err(|error| ConnectError::of(&error))?;
-        let index = self.slots.take(Direction::Out).ok_or(ConnectError::Full)?;
+        let index = self.descriptors.take(Direction::Out).ok_or(ConnectError::Full)?;
         let connection = self.occupy(index, Direction::Out, Phase::Connecting);
         connection.connecting = Connecting::Armed;
         let tag = Tag::new(Kind::Connect, index, connection.generation);
@@ -103,7 +103,7 @@ impl<H: Handler> Reactor<H> {
         if completion.result >= 0 {
             return self.admit(handler, slot, l, peer);
         }
-        self.io.slots.give_back(Direction::In, slot);
+        self.io.descriptors.give_back(Direction::In, slot);
         let errno = -completion.result;
         if errno == libc::ECANCELED {
             return;

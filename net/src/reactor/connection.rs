@@ -10,8 +10,8 @@
 
 use super::buffers::Lent;
 use super::connects::ConnectError;
+use super::descriptors::Direction;
 use super::kept::Kept;
-use super::slots::Direction;
 
 /// Names a connection; never reused for another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,7 +1,7 @@
 //! Attempts to connect that the kernel works on.
 //!
 //! The socket is made and set up by plain system calls: options of a direct descriptor can't be set before kernel 6.7. Then
-//! it is put into the connection's slot and connected there; its descriptor of the process is closed when the attempt ends.
+//! it becomes the connection's direct descriptor and is connected as that; the process's own is closed when the attempt ends.
 
 use super::address::Address;
 use super::buffers::Lent;
@@ -81,7 +81,7 @@ impl Attempt {
     }
 }
 
-/// The attempts under way, by slot.
+/// The attempts under way, by direct descriptor.
 #[derive(Default)]
 pub(super) struct Connects {
     attempts: HashMap<u32, Lent<Box<Attempt>>>,

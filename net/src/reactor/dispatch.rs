@@ -1,9 +1,9 @@
 //! From completions to calls of the handler.
 
 use super::connection::{CloseReason, ConnId, Ended, Phase, Receiving, Sending};
+use super::descriptors::Direction;
 use super::io::Io;
 use super::ring::{Completion, SendMode};
-use super::slots::Direction;
 use super::tag::{Kind, Tag};
 use super::{Handler, Reactor};
 use std::io;

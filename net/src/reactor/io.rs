@@ -6,13 +6,13 @@
 use super::config::ReactorConfig;
 use super::connection::{CloseReason, ConnId, Connection, Ended, Holding, Phase};
 use super::connects::{ConnectError, Connects};
+use super::descriptors::Descriptors;
 use super::files::Files;
 use super::listener::Listener;
 use super::opens::Opens;
 use super::pool::Pool;
 use super::ring::Ring;
 use super::seats::Seats;
-use super::slots::Slots;
 use super::stats::Stats;
 use super::tag::{Kind, Tag};
 use super::waker::Waker;
@@ -27,7 +27,7 @@ pub struct Io<B> {
     pub(super) ring: Ring,
     pub(super) connections: Vec<Connection>,
     pub(super) connects: Connects,
-    pub(super) slots: Slots,
+    pub(super) descriptors: Descriptors,
     pub(super) files: Files<B>,
     pub(super) opens: Opens,
     pub(super) listeners: Vec<Listener>,
@@ -58,7 +58,7 @@ pub struct Io<B> {
     /// When accepting is tried again after an error.
     pub(super) accepts_rest_until: Option<Instant>,
     pub(super) accepting: bool,
-    /// Connections the handler knows, by [`super::slots::Direction`].
+    /// Connections the handler knows, by [`super::descriptors::Direction`].
     pub(super) open: [usize; 2],
     pub(super) connections_max: usize,
     /// The limit shared with other reactors.
@@ -80,14 +80,14 @@ impl<B> Io<B> {
         ring: Ring,
         files: Files<B>,
         listeners: Vec<Listener>,
-        slots: Slots,
+        descriptors: Descriptors,
         config: &ReactorConfig,
     ) -> io::Result<Io<B>> {
         Ok(Io {
             ring,
             connections: Vec::new(),
             connects: Connects::default(),
-            slots,
+            descriptors,
             files,
             opens: Opens::default(),
             listeners,
@@ -375,6 +375,6 @@ impl<B> Io<B> {
 
     /// Whether nothing is in the kernel but the watch on the eventfd.
     pub(super) fn is_quiet(&self) -> bool {
-        self.slots.are_all_free() && self.ended.is_empty()
+        self.descriptors.are_all_free() && self.ended.is_empty()
     }
 }

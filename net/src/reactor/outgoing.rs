@@ -4,10 +4,10 @@
 //! an unexpected order, twice paused or half-way closed, needs no case of its own.
 
 use super::connection::{CloseReason, ConnId, Connecting, Ended, Phase, Receiving, Sending};
+use super::descriptors::Direction;
 use super::io::Io;
 use super::listener::{join_index, split_index};
 use super::ring::SendMode;
-use super::slots::Direction;
 use super::tag::{Kind, Tag};
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
@@ -154,7 +154,7 @@ impl<B> Io<B> {
         connection.generation = generation.wrapping_add(1);
         let direction = connection.direction;
         let result = self.ring.close(index);
-        self.slots.give_back(direction, index);
+        self.descriptors.give_back(direction, index);
         self.must(result);
     }
 
@@ -220,13 +220,13 @@ impl<B> Io<B> {
             Some(until) if until > self.now => return,
             _ => self.accepts_rest_until = None,
         }
-        while self.slots.has_free(Direction::In) {
+        while self.descriptors.has_free(Direction::In) {
             let Some(index) = self.accepts_idle.pop() else {
                 return;
             };
             let (listener, accept) = split_index(index);
             let listener = &mut self.listeners[listener];
-            let (Some(socket), Some(slot)) = (&listener.socket, self.slots.take(Direction::In)) else {
+            let (Some(socket), Some(slot)) = (&listener.socket, self.descriptors.take(Direction::In)) else {
                 continue;
             };
             let accept = &mut listener.accepts[accept];

@@ -3,12 +3,12 @@
 use super::buffers::ReceiveBuffers;
 use super::config::ReactorConfig;
 use super::connection::ConnId;
+use super::descriptors::Descriptors;
 use super::files::Files;
 use super::io::Io;
 use super::listener::{ACCEPTS, BACKLOG, Listener};
 use super::preflight;
 use super::ring::{Completion, Ring, Wait};
-use super::slots::Slots;
 use super::stats::Stats;
 use super::syscalls;
 use super::tag::{Kind, Tag};
@@ -62,8 +62,8 @@ impl<H: Handler> Reactor<H> {
             ReceiveBuffers::new(&ring, config.receive_buffer_count(), config.receive_buffer_bytes.max(1))
                 .map_err(preflight::explain_ring_error)?;
         let listeners = sockets.into_iter().map(Listener::new).collect();
-        let slots = Slots::new(incoming, config.connections_out_max);
-        let io = Io::new(ring, Files::new(), listeners, slots, &config)?;
+        let shares = Descriptors::new(incoming, config.connections_out_max);
+        let io = Io::new(ring, Files::new(), listeners, shares, &config)?;
         Ok(Reactor {
             io,
             buffers,
