@@ -12,7 +12,7 @@ use crate::stats::published::Figure;
 use crate::stats::{CoreStats, storage};
 use pinion_engine::aligned::AlignedBuf;
 use pinion_engine::drive::SystemClock;
-use pinion_net::reactor::{CloseReason, ConnId, Handler, Io, Next, Waker};
+use pinion_net::reactor::{CloseReason, ConnId, ConnectError, Handler, Io, Next, Waker};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -142,6 +142,16 @@ impl Handler for Core {
 
     fn reached(&mut self, _io: &mut Io<AlignedBuf>, conn: ConnId, local: SocketAddr) {
         self.state.reached(conn, local);
+    }
+
+    fn connected(&mut self, io: &mut Io<AlignedBuf>, conn: ConnId, token: u64) {
+        self.begin(io);
+        self.state.connected(io, conn, token);
+    }
+
+    fn connect_failed(&mut self, io: &mut Io<AlignedBuf>, _: ConnId, token: u64, error: ConnectError) {
+        self.begin(io);
+        self.state.connect_failed(token, error);
     }
 
     fn received(&mut self, io: &mut Io<AlignedBuf>, conn: ConnId, bytes: &[u8]) -> usize {

@@ -7,10 +7,17 @@ use pinion_engine::aligned::AlignedBuf;
 use pinion_engine::drive::BackgroundEvent;
 use pinion_engine::io::{IoCompletion, IoRequest};
 use pinion_engine::job::{Job, JobId};
-use pinion_net::reactor::{ConnId, Holding, Io};
+use pinion_net::reactor::{ConnId, ConnectError, Holding, Io};
+use std::net::SocketAddr;
+use std::time::Duration;
 
 /// The connections of a core. Calls with one that is gone do nothing.
 pub trait Sockets {
+    /// Begins to connect to an address, for at most so long. An error says at once why not; else the core is told once, with
+    /// this token, that it is connected or that this came to nothing. Until then [`Sockets::abort`] gives the attempt up, and
+    /// nothing else may be done with it; once connected it is a connection like those that came in.
+    fn connect(&mut self, address: SocketAddr, timeout: Duration, token: u64)
+    -> Result<ConnId, ConnectError>;
     /// A connection's output, to append to.
     fn output(&mut self, conn: ConnId) -> &mut Vec<u8>;
     /// Bytes of output that the client hasn't taken.
@@ -61,6 +68,15 @@ pub trait Performer<S> {
 }
 
 impl Sockets for Io<AlignedBuf> {
+    fn connect(
+        &mut self,
+        address: SocketAddr,
+        timeout: Duration,
+        token: u64,
+    ) -> Result<ConnId, ConnectError> {
+        Io::connect(self, address, timeout, token)
+    }
+
     #[inline]
     fn output(&mut self, conn: ConnId) -> &mut Vec<u8> {
         Io::output(self, conn)

@@ -21,7 +21,7 @@ use pinion_engine::clock::LOOK_US;
 use pinion_engine::drive::BackgroundEvent;
 use pinion_engine::io::IoCompletion;
 use pinion_engine::shard::{Now, Shard};
-use pinion_net::reactor::{CloseReason, ConnId, Next};
+use pinion_net::reactor::{CloseReason, ConnId, ConnectError, Next};
 use std::cmp::Reverse;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -97,6 +97,17 @@ impl CoreState {
         if let Some(Session { dialogue: Dialogue::Resp(resp), .. }) = self.hub.sessions.get(conn) {
             resp.reached(local);
         }
+    }
+
+    /// A connection that was asked for with this token is there. Nothing here asks for any yet, so nobody could use it.
+    pub fn connected(&mut self, io: &mut impl Sockets, conn: ConnId, token: u64) {
+        tracing::debug!("nobody asked for connection {token}");
+        io.abort(conn);
+    }
+
+    /// A connection that was asked for with this token came to nothing.
+    pub fn connect_failed(&mut self, token: u64, error: ConnectError) {
+        tracing::debug!("no connection {token}: {error}");
     }
 
     /// Bytes came in; how many of them were taken.

@@ -5,13 +5,20 @@
 //! leaves in order. What it says that its connections hold is, as there, what was kept or given room for, and output as of
 //! the beginning of the turn.
 
-use crate::core::sockets::Sockets;
-use crate::core::state::CoreState;
+mod calls;
+mod dial;
+mod handler;
+mod socket;
+
 use crate::node::listeners::Speaks;
 use crate::sim::trace::{Event, Trace};
-use pinion_net::reactor::{CloseReason, ConnId, Holding};
+use dial::Dial;
+use handler::Handler;
+use pinion_net::reactor::{CloseReason, ConnId, ConnectError};
 use rand::Rng;
 use rand::rngs::SmallRng;
+use socket::{FarEnd, Socket, piece};
+pub use socket::{Parted, Remains};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
@@ -33,80 +40,11 @@ struct Knock {
     listener: (Speaks, bool),
 }
 
-/// One connection, as the core's side sees it.
-#[derive(Debug, Default)]
-struct Socket {
-    client: usize,
-    /// On its way to the core.
-    arriving: Vec<u8>,
-    /// Presented before, and not taken.
-    kept: Vec<u8>,
-    /// Bytes that the core has taken.
-    taken: u64,
-    /// Written by the core.
-    output: Vec<u8>,
-    /// The rest of it found no room when it was last sent.
-    is_unread: bool,
-    /// On its way to the client.
-    leaving: Vec<u8>,
-    pauses: u32,
-    /// What is kept is no use until it is so long.
-    wanted: usize,
-    /// What is charged of input and of output.
-    input_charged: usize,
-    output_charged: usize,
-    /// Bytes moved in both directions, and in which turn that was last.
-    moved: u64,
-    moved_in: u64,
-    /// What is kept is to be presented again.
-    is_ready: bool,
-    /// Input was left because the output was over its budget.
-    is_stalled: bool,
-    /// The core wants to know when the output is below its budget again, and that has come.
-    wants_drained: bool,
-    is_drained: bool,
-    /// The client will send no more, and whether the core knows.
-    is_finished: bool,
-    told_finished: bool,
-    is_closing: bool,
-    /// The core has thrown it away.
-    is_aborted: bool,
-    /// The client is gone.
-    is_reset: bool,
-}
-
-impl Socket {
-    fn note_moved(&mut self, bytes: usize, turn: u64) {
-        self.moved += bytes as u64;
-        self.moved_in = turn;
-    }
-}
-
 /// A place for a connection, and how many had it before.
 #[derive(Debug, Default)]
 struct Seat {
     generation: u32,
     socket: Option<Box<Socket>>,
-}
-
-/// What a client still gets of a connection that the core has closed.
-#[derive(Debug)]
-pub struct Remains {
-    /// Whose.
-    pub client: usize,
-    /// What was under way to it.
-    pub bytes: Vec<u8>,
-    /// Whether the core closed it after everything was sent.
-    pub is_orderly: bool,
-    /// How many of the client's bytes the core had taken.
-    pub taken: u64,
-}
-
-impl Remains {
-    /// Of a client that wasn't taken.
-    fn of_knock(knock: Knock) -> Remains {
-        Remains { client: knock.client, bytes: Vec::new(), is_orderly: false, taken: 0 }
-    }
 }
 
 /// See the module's text.
@@ -117,8 +55,14 @@ pub struct Net {
     /// Turns so far.
     turn: u64,
     knocking: VecDeque<Knock>,
-    /// Connections that the core closed.
+    /// When the turn began, virtual time.
+    now_us: u64,
+    /// Attempts of the core to connect.
+    dials: Vec<Dial>,
+    /// Connections of clients that the core closed.
     pub remains: Vec<Remains>,
+    /// Connections that it had begun and closed.
+    pub parted: Vec<Parted>,
     is_accepting: bool,
     /// Clients that vanished, and whose connection the core holds.
     pub orphans: usize,
@@ -136,7 +80,10 @@ impl Net {
             places: Vec::new(),
             turn: 0,
             knocking: VecDeque::new(),
+            now_us: 0,
+            dials: Vec::new(),
             remains: Vec::new(),
+            parted: Vec::new(),
             orphans: 0,
             is_accepting: true,
             is_stopped: false,
@@ -154,12 +101,14 @@ impl Net {
 
     fn find(&self, conn: ConnId) -> Option<&Socket> {
         let place = self.places.get(conn.index() as usize)?;
-        place.socket.as_deref().filter(|_| place.generation == conn.generation())
+        let is_it = place.generation == conn.generation();
+        place.socket.as_deref().filter(|socket| is_it && !socket.is_connecting)
     }
 
     fn find_mut(&mut self, conn: ConnId) -> Option<&mut Socket> {
         let place = self.places.get_mut(conn.index() as usize)?;
-        place.socket.as_deref_mut().filter(|_| place.generation == conn.generation())
+        let is_it = place.generation == conn.generation();
+        place.socket.as_deref_mut().filter(|socket| is_it && !socket.is_connecting)
     }
 
     fn id(&self, index: usize) -> ConnId {
@@ -184,8 +133,9 @@ impl Net {
         }
     }
 
-    /// The client vanishes. Of what it sent, a random part still arrives.
+    /// The other end vanishes. Of what it sent, a random part still arrives.
     pub fn reset(&mut self, conn: ConnId, rng: &mut SmallRng) {
+        self.end_dial(conn, Err(ConnectError::Failed(std::io::ErrorKind::ConnectionReset)));
         if let Some(socket) = self.find_mut(conn) {
             if rng.random_ratio(1, 2) {
                 let kept = rng.random_range(0..=socket.arriving.len());
@@ -214,8 +164,8 @@ impl Net {
         let sockets = self.places.iter().filter_map(|place| place.socket.as_ref());
         let sockets = sockets.map(|socket| {
             format!(
-                "client {}: {} arriving, {} kept, {} output, {} leaving, {} pauses, ready {}, closing {}",
-                socket.client,
+                "{:?}: {} arriving, {} kept, {} output, {} leaving, {} pauses, ready {}, closing {}",
+                socket.far,
                 socket.arriving.len(),
                 socket.kept.len(),
                 socket.output.len(),
@@ -243,8 +193,9 @@ impl Net {
     }
 
     /// A turn begins: all output that there is counts.
-    pub fn begin_turn(&mut self) {
+    pub fn begin_turn(&mut self, now_us: u64) {
         self.turn += 1;
+        self.now_us = now_us;
         for socket in self.places.iter_mut().filter_map(|place| place.socket.as_deref_mut()) {
             socket.output_charged = socket.output.len();
         }
@@ -279,24 +230,28 @@ impl Net {
     }
 
     /// Takes a client that knocks. Its connection.
-    pub fn accept(&mut self, state: &mut CoreState, trace: &mut Trace) -> Option<(usize, ConnId)> {
+    pub fn accept(&mut self, state: &mut impl Handler, trace: &mut Trace) -> Option<(usize, ConnId)> {
         let Knock { client, listener } = self.knocking.pop_front()?;
+        let conn = self.occupy(Socket { far: FarEnd::Client(client), ..Socket::default() });
+        trace.add(Event::Accepted, state.number(), client as u64);
+        let peer = SocketAddr::from(([127, 0, 0, 1], 1024 + client as u16));
+        state.accepted(self, conn, listener, peer);
+        Some((client, conn))
+    }
+
+    fn occupy(&mut self, socket: Socket) -> ConnId {
         let index = self.places.iter().position(|place| place.socket.is_none()).unwrap_or_else(|| {
             self.places.push(Seat::default());
             self.places.len() - 1
         });
         let place = &mut self.places[index];
         place.generation += 1;
-        place.socket = Some(Box::new(Socket { client, ..Socket::default() }));
-        let conn = self.id(index);
-        trace.add(Event::Accepted, state.hub.me as u64, client as u64);
-        let peer = SocketAddr::from(([127, 0, 0, 1], 1024 + client as u16));
-        state.accepted(self, conn, listener, peer);
-        Some((client, conn))
+        place.socket = Some(Box::new(socket));
+        self.id(index)
     }
 
     /// Lets something happen on one connection, if anything can. `share` says how much of what arrived is presented.
-    pub fn advance(&mut self, state: &mut CoreState, index: usize, rng: &mut SmallRng, trace: &mut Trace) {
+    pub fn advance(&mut self, state: &mut impl Handler, index: usize, rng: &mut SmallRng, trace: &mut Trace) {
         let Some(socket) = self.places.get(index).and_then(|place| place.socket.as_deref()) else { return };
         let conn = self.id(index);
         if socket.is_drained && !socket.is_closing {
@@ -325,7 +280,7 @@ impl Net {
         }
     }
 
-    fn present(&mut self, state: &mut CoreState, conn: ConnId, rng: &mut SmallRng, trace: &mut Trace) {
+    fn present(&mut self, state: &mut impl Handler, conn: ConnId, rng: &mut SmallRng, trace: &mut Trace) {
         let turn = self.turn;
         let Some(socket) = self.find_mut(conn) else { return };
         socket.is_ready = false;
@@ -357,14 +312,18 @@ impl Net {
         }
     }
 
-    fn end(&mut self, state: &mut CoreState, conn: ConnId, reason: CloseReason, trace: &mut Trace) {
+    fn end(&mut self, state: &mut impl Handler, conn: ConnId, reason: CloseReason, trace: &mut Trace) {
         let Some(socket) = self.places[conn.index() as usize].socket.take() else { return };
-        trace.add(Event::Disconnected, conn.to_u64(), socket.client as u64);
-        let is_orderly = reason == CloseReason::Closed;
+        let client = if let FarEnd::Client(client) = socket.far { client as u64 } else { u64::MAX };
+        trace.add(Event::Disconnected, conn.to_u64(), client);
         self.orphans -= usize::from(socket.is_reset);
         if !socket.is_reset {
-            let Socket { client, leaving: bytes, taken, .. } = *socket;
-            self.remains.push(Remains { client, bytes, is_orderly, taken });
+            let Socket { far, leaving: bytes, taken, .. } = *socket;
+            let is_orderly = reason == CloseReason::Closed;
+            match far {
+                FarEnd::Client(client) => self.remains.push(Remains { client, bytes, is_orderly, taken }),
+                FarEnd::Address(_) => self.parted.push(Parted { conn, bytes }),
+            }
         }
         state.closed(conn, reason);
     }
@@ -422,120 +381,14 @@ impl Net {
     }
 
     fn end_all(&mut self) -> Vec<Remains> {
+        self.dials.clear();
         let sockets = self.places.drain(..).filter_map(|place| place.socket);
-        let sockets = sockets.map(|socket| {
-            let Socket { client, leaving: bytes, taken, .. } = *socket;
-            Remains { client, bytes, is_orderly: false, taken }
+        let clients = sockets.filter_map(|socket| {
+            let Socket { far: FarEnd::Client(client), leaving: bytes, taken, .. } = *socket else {
+                return None;
+            };
+            Some(Remains { client, bytes, is_orderly: false, taken })
         });
-        sockets.chain(self.knocking.drain(..).map(Remains::of_knock)).collect()
-    }
-}
-
-/// How many of `len` bytes come at once: mostly all, sometimes few, at least one.
-fn piece(len: usize, rng: &mut SmallRng) -> usize {
-    match rng.random_range(0..8) {
-        _ if len <= 1 => len,
-        0 => rng.random_range(1..=len.min(16)),
-        1 | 2 => rng.random_range(1..=len),
-        _ => len,
-    }
-}
-
-impl Sockets for Net {
-    fn output(&mut self, conn: ConnId) -> &mut Vec<u8> {
-        let place = self.places.get_mut(conn.index() as usize);
-        let place = place.filter(|place| place.generation == conn.generation());
-        match place.and_then(|place| place.socket.as_deref_mut()) {
-            Some(socket) if !socket.is_closing => &mut socket.output,
-            _ => {
-                self.void.clear();
-                &mut self.void
-            }
-        }
-    }
-
-    fn queued(&self, conn: ConnId) -> usize {
-        self.find(conn).map_or(0, |socket| socket.output.len())
-    }
-
-    fn is_over_budget(&self, conn: ConnId) -> bool {
-        self.queued(conn) > self.options.budget_bytes
-    }
-
-    fn tell_when_drained(&mut self, conn: ConnId) {
-        if let Some(socket) = self.find_mut(conn) {
-            socket.wants_drained = true;
-        }
-    }
-
-    fn pause(&mut self, conn: ConnId) {
-        if let Some(socket) = self.find_mut(conn).filter(|socket| !socket.is_closing) {
-            socket.pauses += 1;
-        }
-    }
-
-    fn resume(&mut self, conn: ConnId) {
-        if let Some(socket) = self.find_mut(conn).filter(|socket| !socket.is_closing) {
-            debug_assert!(socket.pauses > 0, "a resume needs a pause");
-            socket.pauses -= 1;
-            socket.is_ready |= socket.pauses == 0;
-        }
-    }
-
-    fn wants(&mut self, conn: ConnId, bytes: usize) {
-        if let Some(socket) = self.find_mut(conn).filter(|socket| !socket.is_closing) {
-            socket.wanted = bytes;
-            socket.input_charged = socket.input_charged.max(bytes);
-        }
-    }
-
-    fn held_bytes(&self) -> usize {
-        self.sockets().map(|socket| socket.input_charged + socket.output_charged).sum()
-    }
-
-    /// What a connection held is given back where it is thrown away.
-    fn ending_bytes(&self) -> usize {
-        0
-    }
-
-    fn holding(&self, conn: ConnId) -> Holding {
-        self.find(conn).map_or_else(Holding::default, |socket| Holding {
-            bytes: socket.input_charged + socket.output.len(),
-            unread: if socket.is_unread { socket.output.len() } else { 0 },
-            moved: socket.moved,
-            moved_in: socket.moved_in,
-            has_news: socket.is_ready || !socket.is_unread && !socket.output.is_empty(),
-        })
-    }
-
-    fn close(&mut self, conn: ConnId) {
-        if let Some(socket) = self.find_mut(conn) {
-            socket.is_closing = true;
-            socket.kept.clear();
-            (socket.wanted, socket.input_charged) = (0, 0);
-        }
-    }
-
-    fn abort(&mut self, conn: ConnId) {
-        self.close(conn);
-        if let Some(socket) = self.find_mut(conn) {
-            socket.is_aborted = true;
-            socket.output.clear();
-            socket.output_charged = 0;
-        }
-    }
-
-    fn kept(&self, conn: ConnId) -> usize {
-        self.find(conn).map_or(0, |socket| socket.kept.len())
-    }
-
-    fn stop_accepting(&mut self) {
-        self.is_accepting = false;
-        let refused = self.knocking.drain(..);
-        self.remains.extend(refused.map(Remains::of_knock));
-    }
-
-    fn stop(&mut self) {
-        self.is_stopped = true;
+        clients.chain(self.knocking.drain(..).map(|knock| Remains::of_knock(knock.client))).collect()
     }
 }

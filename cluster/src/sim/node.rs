@@ -137,13 +137,14 @@ impl Node {
                 || work.has_events()
                 || wake_at_us.is_some_and(|at| at <= now_us)
                 || disk.next_due_us().is_some_and(|at| at <= now_us)
+                || net.next_dial_us().is_some_and(|at| at <= now_us)
                 || net.has_events())
     }
 
     /// When a core has something to do although nobody does anything.
     pub fn next_due_us(&self, core: usize, disk: &Disk) -> Option<u64> {
         let Core { net, wake_at_us, .. } = &self.cores[core];
-        let times = [*wake_at_us, disk.next_due_us()];
+        let times = [*wake_at_us, disk.next_due_us(), net.next_dial_us()];
         times.into_iter().flatten().min().filter(|_| !net.is_stopped)
     }
 
@@ -159,7 +160,7 @@ impl Node {
         stage.trace.add(Event::Turn, core as u64, now_us);
         stage.counters.count("turns");
         let Core { state, net, work, is_woken, wake_at_us } = &mut self.cores[core];
-        net.begin_turn();
+        net.begin_turn(now_us);
         state.begin(net, stage.clock.now(self.started_us));
         let places = net.places();
         let first = stage.streams.schedule.random_range(0..=places);
@@ -179,6 +180,9 @@ impl Node {
                 net.advance(state, place, &mut stage.streams.net, stage.trace);
             }
         }
+        // This node is alone: nobody listens anywhere.
+        net.answer_dials(|_| false, &mut stage.streams.net);
+        net.end_dials(state, stage.trace);
         let mut performing = Performing { disk, work, now_us, rng: &mut stage.streams.disk };
         if std::mem::take(is_woken) || performing.work.has_events() {
             state.woken(net, &mut performing);

@@ -47,6 +47,10 @@ pub enum Event {
     Resharded,
     /// Files of a shard vanished.
     Lost,
+    /// A connection that a core began is there.
+    Connected,
+    /// One that a core began came to nothing.
+    NotConnected,
 }
 
 /// See the module's text.

@@ -82,6 +82,18 @@ impl Part {
         Ok(())
     }
 
+    /// The operations at these places of the part alone. Nothing is over a limit that wasn't in the whole.
+    pub(super) fn only(&self, places: &[usize]) -> Result<Part, Error> {
+        let mut part = Part::default();
+        let mut wanted = places.iter().peekable();
+        for (place, op) in self.ops.ops().iter().enumerate() {
+            if wanted.next_if_eq(&&place).is_some() {
+                part.append(self.places[place], op)?;
+            }
+        }
+        Ok(part)
+    }
+
     /// Whether a request has room for so much more.
     fn has_room_for(&self, more: &[(usize, BatchOp<'_>)]) -> bool {
         let bytes: usize = more.iter().map(|(_, op)| op.bytes()).sum();

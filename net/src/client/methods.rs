@@ -6,6 +6,7 @@ use super::Client;
 use super::batch::{self, Batch, Part};
 use super::error::Error;
 use super::join::join_all;
+use super::link::CallOptions;
 use super::pending::Owned;
 use super::scan::ScanStream;
 use super::types::{Delete, Meta, Put, ScanOptions, ScanPage, Value, Written, expiry};
@@ -67,6 +68,7 @@ impl Client {
         let mut values = vec![None; keys.len()];
         let mut missing: VecDeque<usize> = (0..keys.len()).collect();
         let mut list = KeyListBuilder::default();
+        let mut retry = None;
         while let Some(&first) = missing.front() {
             list.clear();
             let mut asked = Vec::new();
@@ -84,14 +86,23 @@ impl Client {
             if results.len() != asked.len() {
                 return Err(self.nonsense(&UNEXPECTED));
             }
-            let mut left_out = Vec::new();
+            let (mut left_out, mut unavailable) = (Vec::new(), None);
             for (&place, result) in asked.iter().zip(results.iter()) {
                 match result {
                     KeyResult::Refused { code: ErrorCode::LIMIT, .. } => left_out.push(place),
+                    KeyResult::Refused { code: code @ ErrorCode::UNAVAILABLE, text } => {
+                        unavailable = Some(Error::refused(code, text));
+                        left_out.push(place);
+                    }
                     result => values[place] = Value::of_result(result)?,
                 }
             }
-            if left_out.len() == asked.len() {
+            if let Some(error) = unavailable {
+                let retry = retry.get_or_insert_with(|| self.retry(call_options));
+                if !retry.pause().await {
+                    return Err(error);
+                }
+            } else if left_out.len() == asked.len() {
                 return Err(self.nonsense(&"it has no room for a single value"));
             }
             left_out.into_iter().rev().for_each(|place| missing.push_front(place));
@@ -186,11 +197,28 @@ impl Client {
         Ok(results)
     }
 
+    /// Writes a part, and again what was refused of it because nobody could answer for it then, while there is time.
     async fn write_part(&self, part: &Part) -> Vec<Result<u64, Error>> {
+        let call_options = self.call_options();
+        let mut results = self.write_once(part, call_options).await;
+        let mut retry = self.retry(call_options);
+        loop {
+            let places = 0..results.len();
+            let refused: Vec<usize> = places.filter(|&place| is_unavailable(&results[place])).collect();
+            if refused.is_empty() || !retry.pause().await {
+                return results;
+            }
+            let Ok(again) = part.only(&refused) else { return results };
+            let outcome = self.write_once(&again, call_options).await;
+            refused.into_iter().zip(outcome).for_each(|(place, result)| results[place] = result);
+        }
+    }
+
+    async fn write_once(&self, part: &Part, call_options: CallOptions) -> Vec<Result<u64, Error>> {
         let failed = |error: Error| vec![Err(error); part.places.len()];
         let ops = part.ops.ops();
         let first = ops.iter().next().map(|op| op.key);
-        let owned = match self.call(first, Command::Batch { ops }, self.call_options()).await {
+        let owned = match self.call(first, Command::Batch { ops }, call_options).await {
             Ok(owned) => owned,
             Err(error) => return failed(error),
         };
@@ -278,6 +306,11 @@ impl Client {
     fn unexpected_write(&self) -> Error {
         Error::unknown(ErrorCode::INTERNAL, UNEXPECTED)
     }
+}
+
+/// Whether it was certainly not done, because nobody could answer for its partition.
+fn is_unavailable(result: &Result<u64, Error>) -> bool {
+    matches!(result, Err(Error::Refused { code: ErrorCode::UNAVAILABLE, .. }))
 }
 
 const UNEXPECTED: &str = "the server answers with something that wasn't asked for";

@@ -8,7 +8,9 @@
 //! ([`Error::Refused`], [`Error::NotConnected`], [`Error::TimedOut`]), or *unknown*
 //! ([`Error::Unknown`]): the deadline passed or the connection broke while a write was on its way. Within
 //! its deadline a read is tried again after a broken connection, and a write if nothing of it was sent or the server said
-//! that it is going down: then it has answered all that it executed.
+//! that it is going down: then it has answered all that it executed. What is refused because nobody can answer for its partition
+//! now is tried again after a pause, reads and writes alike: it was certainly not applied. A write whose outcome is
+//! unknown is never sent again.
 //!
 //! Requests on one key, each awaited before the next, take effect in that order.
 //!
@@ -36,6 +38,7 @@ mod methods;
 mod options;
 mod pending;
 pub mod raw;
+mod retry;
 mod router;
 mod scan;
 mod types;
@@ -46,9 +49,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::wire::{Command, Level, ServerHello};
+use crate::wire::{Command, ErrorCode, Level, ServerHello};
 use link::CallOptions;
 use pending::{Failure, Owned};
+use retry::Retry;
 use router::Router;
 
 pub use batch::Batch;
@@ -118,17 +122,16 @@ impl Client {
     ) -> Result<Owned, Error> {
         let is_read = command.opcode().is_read();
         let mut last_failure = None;
+        let mut retry = None;
         loop {
             let mut link = match key {
                 Some(key) => self.router.link_for(key, call_options.deadline).await,
                 None => Arc::clone(&self.router.seed),
             };
-            let mut is_seed = Arc::ptr_eq(&link, &self.router.seed);
             let mut sent = link.send(command, call_options).await;
-            if !is_seed && matches!(sent, Err(Error::NotConnected { .. })) {
+            if !self.router.is_seed(&link) && matches!(sent, Err(Error::NotConnected { .. })) {
                 drop(sent);
                 link = Arc::clone(&self.router.seed);
-                is_seed = true;
                 sent = link.send(command, call_options).await;
             }
             let waiting = match sent {
@@ -140,9 +143,17 @@ impl Client {
                 Err(error) => return Err(error),
             };
             match waiting.await {
+                Ok(owned) if owned.is_refused_for(ErrorCode::UNAVAILABLE) => {
+                    // Whoever can answer for it may be elsewhere by now.
+                    self.router.refresh(&link);
+                    let retry = retry.get_or_insert_with(|| self.retry(call_options));
+                    if !retry.pause().await {
+                        return Ok(owned);
+                    }
+                }
                 Ok(owned) => {
-                    if owned.is_forwarded() && !is_seed {
-                        self.router.refresh();
+                    if owned.is_forwarded() {
+                        self.router.refresh(&link);
                     }
                     return Ok(owned);
                 }
@@ -152,6 +163,11 @@ impl Client {
                 Err(failure) => return Err(failure.into_error(is_read, &link.address())),
             }
         }
+    }
+
+    /// The pauses before a request is tried again.
+    fn retry(&self, call_options: CallOptions) -> Retry {
+        Retry::new(self.router.options(), call_options.deadline)
     }
 }
 

@@ -8,7 +8,7 @@ use std::task::Waker;
 use tokio::time::Instant;
 
 use super::error::Error;
-use crate::wire::{ErrorCode, Flags, Frame, Header, Opcode};
+use crate::wire::{ErrorCode, Flags, Frame, Header, Opcode, Status};
 
 /// A response that outlives the buffer it was received in.
 #[derive(Debug)]
@@ -30,6 +30,11 @@ impl Owned {
     /// Whether another core or node answered.
     pub(super) fn is_forwarded(&self) -> bool {
         self.frame().flags().has(Flags::FORWARDED)
+    }
+
+    /// Whether it says that the request was not done, and certainly not applied, for this reason.
+    pub(super) fn is_refused_for(&self, code: ErrorCode) -> bool {
+        self.header.level == Status::Refused as u8 && self.header.keyspace.get() == code.0
     }
 
     /// What it is the response to.

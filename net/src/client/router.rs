@@ -3,8 +3,11 @@
 //! The seed connection goes to one of the addresses that the client was given. Its HELLO brings the
 //! map; from then on a request on one key goes to the core that holds the key, over a connection that
 //! is opened when it is first needed. While a core can't be reached the seed takes its requests, and
-//! the server forwards them. A response that was forwarded from elsewhere makes the client ask for the
-//! map again, at most once a second.
+//! the server forwards them. A response that was forwarded, or a refusal because nobody can answer for a
+//! partition now, makes the client ask whoever sent it for the map again, at most once a second.
+//!
+//! A map has an epoch, and an older one of the same store is never taken: neither from another node that
+//! the seed reconnects to, nor from one that hasn't heard of a change yet.
 
 use std::sync::{Arc, Mutex, OnceLock, RwLock, Weak};
 use std::time::Duration;
@@ -28,10 +31,39 @@ struct Core {
 
 /// The map and the links that go with it.
 struct Table {
+    /// Of which store the map is.
+    server_id: [u8; 16],
     map: Map,
     cores: Vec<Vec<Arc<Core>>>,
-    /// The core that serves the seed connection.
-    seed_home: Home,
+    /// The core that serves the seed connection, if the map has it.
+    seed_home: Option<Home>,
+}
+
+impl Table {
+    /// Where this map has the core that another map calls `home`.
+    fn find(map: &Map, home: Home, of: &Map) -> Option<Home> {
+        let id = of.nodes.get(usize::from(home.node))?.id;
+        let node = map.nodes.iter().position(|node| node.id == id)?;
+        let is_there = usize::from(home.core) < map.nodes[node].core_ports.len();
+        is_there.then_some(Home { node: node as u16, core: home.core })
+    }
+
+    /// The same map, with a seed that has an older one.
+    fn with_seed(&self, hello: &ServerHello) -> Table {
+        Table {
+            server_id: self.server_id,
+            map: self.map.clone(),
+            cores: self.cores.clone(),
+            seed_home: Table::find(&self.map, hello.home, &hello.map),
+        }
+    }
+}
+
+/// Who answered a HELLO.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Teller {
+    Seed,
+    Core,
 }
 
 /// Chooses links; shared by all clones of a client.
@@ -56,11 +88,11 @@ impl Router {
             let router = Weak::clone(router);
             let learn = move |hello: Arc<ServerHello>, host: &str| {
                 if let Some(router) = router.upgrade() {
-                    router.learn(&hello, host);
+                    router.learn(&hello, host, Teller::Seed);
                 }
             };
             let seed = Link::new(addresses, Arc::clone(&options), Box::new(learn), false);
-            let table = Table { map: Map::default(), cores: Vec::new(), seed_home: Home::default() };
+            let table = Table { server_id: [0; 16], map: Map::default(), cores: Vec::new(), seed_home: None };
             Router {
                 options,
                 runtime,
@@ -79,6 +111,15 @@ impl Router {
         }
         drop(settled);
         Ok(router)
+    }
+
+    pub(super) fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Whether a link is the seed's.
+    pub(super) fn is_seed(&self, link: &Arc<Link>) -> bool {
+        Arc::ptr_eq(link, &self.seed)
     }
 
     fn table(&self) -> Arc<Table> {
@@ -117,7 +158,7 @@ impl Router {
             return None;
         }
         let home = table.map.home_of(key);
-        if home == table.seed_home {
+        if table.seed_home == Some(home) {
             return None;
         }
         let core = &table.cores[usize::from(home.node)][usize::from(home.core)];
@@ -130,9 +171,18 @@ impl Router {
         Some(Arc::clone(link))
     }
 
-    /// Takes over a map. `host` stands in for nodes that don't name theirs.
-    fn learn(&self, hello: &ServerHello, host: &str) {
+    /// Takes over a map, unless the one that is there is newer. `host` stands in for nodes that don't name theirs.
+    fn learn(&self, hello: &ServerHello, host: &str, teller: Teller) {
         let mut current = self.table.write().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let is_same_store = current.server_id == hello.server_id;
+        let is_older = is_same_store && hello.map.epoch < current.map.epoch;
+        // Only the seed says which store it is that the client is of.
+        if is_older || teller == Teller::Core && !is_same_store {
+            if teller == Teller::Seed {
+                *current = Arc::new(current.with_seed(hello));
+            }
+            return;
+        }
         let known: Vec<Arc<Core>> = current.cores.iter().flatten().cloned().collect();
         let core_at = |address: String| {
             let same = known.iter().find(|core| core.address == address);
@@ -150,11 +200,18 @@ impl Router {
                 link.close();
             }
         }
-        *current = Arc::new(Table { map: hello.map.clone(), cores, seed_home: hello.home });
+        let seed_home = match (teller, current.seed_home) {
+            (Teller::Seed, _) => Some(hello.home),
+            (Teller::Core, home) => home.and_then(|home| Table::find(&hello.map, home, &current.map)),
+        };
+        *current = Arc::new(Table { server_id: hello.server_id, map: hello.map.clone(), cores, seed_home });
     }
 
-    /// Asks for the map again, in the background, unless that was done just now.
-    pub(super) fn refresh(self: &Arc<Router>) {
+    /// Asks for the map again over this link, in the background, unless that was done just now or nobody follows the map.
+    pub(super) fn refresh(self: &Arc<Router>, link: &Arc<Link>) {
+        if !self.options.follow_map {
+            return;
+        }
         let mut refreshed = self.refreshed.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let now = Instant::now();
         if refreshed.is_some_and(|last| now - last < REFRESH_PAUSE) {
@@ -162,28 +219,24 @@ impl Router {
         }
         *refreshed = Some(now);
         drop(refreshed);
-        let router = Arc::clone(self);
+        let (router, link) = (Arc::clone(self), Arc::clone(link));
         self.runtime.spawn(async move {
-            if let Err(error) = router.ask_for_map().await {
+            if let Err(error) = router.ask_for_map(&link).await {
                 tracing::debug!(%error, "the map could not be asked for");
             }
         });
     }
 
-    async fn ask_for_map(&self) -> Result<(), Error> {
+    async fn ask_for_map(&self, link: &Arc<Link>) -> Result<(), Error> {
         let command = Command::Hello(self.options.hello());
         let deadline = Instant::now() + self.options.timeout;
         let call_options = CallOptions { level: Level::Default, keyspace: 0, deadline };
-        let owned = self
-            .seed
-            .send(command, call_options)
-            .await?
-            .await
-            .map_err(|failure| failure.into_error(true, &self.seed.address()))?;
+        let waiting = link.send(command, call_options).await?;
+        let owned = waiting.await.map_err(|failure| failure.into_error(true, &link.address()))?;
         let response = Response::decode(&owned.frame());
         if let Ok(Response { reply: Reply::Hello(hello), .. }) = response {
-            let host = self.seed.peer_host();
-            self.learn(&hello, &host);
+            let teller = if self.is_seed(link) { Teller::Seed } else { Teller::Core };
+            self.learn(&hello, &link.peer_host(), teller);
         }
         Ok(())
     }

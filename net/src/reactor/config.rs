@@ -12,9 +12,12 @@ pub struct ReactorConfig {
     pub cpu: Option<usize>,
     /// Listening sockets; a handler gets a connection's listener as the index in this list.
     pub listeners: Vec<TcpListener>,
-    /// Most connections at a time. One more is accepted, told [`super::Handler::refusal`] and closed.
+    /// Most connections that came in at a time. One more is accepted, told [`super::Handler::refusal`] and closed.
     pub connections_max: usize,
-    /// A limit on top of that, which several reactors share.
+    /// Most connections that this reactor begins, those that are being made among them; one more is refused. They are counted
+    /// apart: neither clients nor peers take the others' places.
+    pub connections_out_max: usize,
+    /// A limit on top of `connections_max`, which several reactors share.
     pub seats: Option<Arc<Seats>>,
     /// Output a connection may have queued, in bytes, before reading from it stops. One answer may
     /// overshoot it.
@@ -59,6 +62,7 @@ impl Default for ReactorConfig {
             cpu: None,
             listeners: Vec::new(),
             connections_max: 10_000,
+            connections_out_max: 64,
             seats: None,
             budget_bytes: 256 << 10,
             input_bytes_max: (16 << 20) + (128 << 10),

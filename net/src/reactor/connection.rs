@@ -2,11 +2,15 @@
 //!
 //! ```text
 //! Vacant -> Open -> Closing (output is being sent) -> Lingering (input is thrown away) -> Ending -> Vacant
+//!    `-> Connecting ->^
 //! ```
 //! Abort, reset and errors go straight to Ending, which waits until the kernel holds no operation any more.
-//! The handler hears `closed` when its connection leaves Open or Closing.
+//! The handler hears `closed` when its connection leaves Open or Closing, and `connect_failed` when it goes from Connecting to
+//! Ending.
 
 use super::buffers::Lent;
+use super::connects::ConnectError;
+use super::descriptors::Direction;
 use super::kept::Kept;
 
 /// Names a connection; never reused for another one.
@@ -62,10 +66,27 @@ pub enum CloseReason {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     Vacant,
+    /// This side began it, and the other hasn't answered.
+    Connecting,
     Open,
     Closing,
     Lingering,
     Ending,
+}
+
+/// What a handler has yet to hear of a connection's end.
+pub(super) enum Ended {
+    Closed(Direction, CloseReason),
+    /// It never was one; with the token of who asked for it.
+    NotConnected(u64, ConnectError),
+}
+
+/// The attempt to connect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Connecting {
+    Idle,
+    Armed,
+    Cancelling,
 }
 
 /// The multishot receive.
@@ -89,7 +110,9 @@ pub(super) enum Sending {
 
 pub(super) struct Connection {
     pub generation: u32,
+    pub direction: Direction,
     pub phase: Phase,
+    pub connecting: Connecting,
     pub receiving: Receiving,
     pub sending: Sending,
     /// Is on the list of connections to bring in line at the end of the turn.
@@ -151,7 +174,9 @@ impl Connection {
     pub fn vacant() -> Connection {
         Connection {
             generation: 0,
+            direction: Direction::In,
             phase: Phase::Vacant,
+            connecting: Connecting::Idle,
             receiving: Receiving::Idle,
             sending: Sending::Idle,
             touched: false,
@@ -177,12 +202,13 @@ impl Connection {
     }
 
     /// Becomes a new connection in place.
-    pub fn open(&mut self) {
+    pub fn occupy(&mut self, direction: Direction, phase: Phase) {
         debug_assert_eq!(self.phase, Phase::Vacant);
         *self = Connection {
             generation: self.generation,
             touched: self.touched,
-            phase: Phase::Open,
+            direction,
+            phase,
             ..Connection::vacant()
         };
     }
@@ -245,13 +271,15 @@ impl Connection {
             // Until the output is sent nothing changes; after that the client's end is awaited.
             Phase::Closing => self.receiving == Receiving::Armed,
             Phase::Lingering => !self.finished,
-            Phase::Vacant | Phase::Ending => false,
+            Phase::Vacant | Phase::Connecting | Phase::Ending => false,
         }
     }
 
     /// Whether the kernel holds no operation of this connection.
     pub fn is_quiet(&self) -> bool {
-        self.receiving == Receiving::Idle && self.sending == Sending::Idle
+        self.connecting == Connecting::Idle
+            && self.receiving == Receiving::Idle
+            && self.sending == Sending::Idle
     }
 }
 
@@ -274,7 +302,7 @@ mod tests {
     fn reading_stops_for_a_pause_and_for_a_client_that_is_slow_or_greedy() {
         let mut pool = super::super::pool::Pool::new(0);
         let mut connection = Connection::vacant();
-        connection.open();
+        connection.occupy(Direction::In, Phase::Open);
         assert!(connection.wants_receive(5));
         connection.filling = vec![0; 10];
         connection.sending = Sending::Trying;

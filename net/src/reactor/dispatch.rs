@@ -1,10 +1,11 @@
 //! From completions to calls of the handler.
 
-use super::connection::{CloseReason, ConnId, Connection, Phase, Receiving, Sending};
+use super::connection::{CloseReason, ConnId, Ended, Phase, Receiving, Sending};
+use super::descriptors::Direction;
 use super::io::Io;
-use super::listener::{ACCEPT_PAUSE, is_passing, split_index};
-use super::ring::{Completion, Kind, SendMode, Tag};
-use super::{Handler, Reactor, syscalls};
+use super::ring::{Completion, SendMode};
+use super::tag::{Kind, Tag};
+use super::{Handler, Reactor};
 use std::io;
 
 impl<B> Io<B> {
@@ -186,6 +187,7 @@ impl<H: Handler> Reactor<H> {
         match completion.tag.kind() {
             Kind::Receive => self.receive_completed(handler, completion),
             Kind::Accept => self.accept_completed(handler, completion),
+            Kind::Connect => self.connect_completed(handler, completion),
             Kind::Locate => self.located(handler, completion),
             Kind::FileRead | Kind::FileWrite | Kind::FileSync => self.file_completed(handler, completion),
             Kind::FileOpen => self.file_opened(handler, completion),
@@ -197,13 +199,18 @@ impl<H: Handler> Reactor<H> {
     }
 
     fn report_ended(&mut self, handler: &mut H) {
-        while let Some((id, reason)) = self.io.ended.pop() {
-            self.io.open -= 1;
-            if let Some(seats) = &self.io.seats {
-                seats.give_back();
+        while let Some((id, ended)) = self.io.ended.pop() {
+            match ended {
+                Ended::Closed(direction, reason) => {
+                    self.io.open[direction as usize] -= 1;
+                    if let (Direction::In, Some(seats)) = (direction, &self.io.seats) {
+                        seats.give_back();
+                    }
+                    self.io.stats.closed += 1;
+                    handler.closed(&mut self.io, id, reason);
+                }
+                Ended::NotConnected(token, error) => handler.connect_failed(&mut self.io, id, token, error),
             }
-            self.io.stats.closed += 1;
-            handler.closed(&mut self.io, id, reason);
         }
     }
 
@@ -318,99 +325,6 @@ impl<H: Handler> Reactor<H> {
         let connection = &mut self.io.connections[id.index() as usize];
         if connection.finished && !std::mem::replace(&mut connection.told_finished, true) {
             handler.half_closed(&mut self.io, id);
-        }
-    }
-
-    fn accept_completed(&mut self, handler: &mut H, completion: Completion) {
-        let index = completion.tag.index();
-        let (l, a) = split_index(index);
-        let accept = &mut self.io.listeners[l].accepts[a];
-        accept.armed = false;
-        accept.address.give_back();
-        let peer = accept.address.get().parse();
-        self.io.accepts_armed -= 1;
-        self.io.accepts_idle.push(index);
-        if completion.result >= 0 {
-            return self.admit(handler, completion.result as u32, l, peer);
-        }
-        let errno = -completion.result;
-        if errno == libc::ECANCELED {
-            return;
-        }
-        self.io.stats.accepts_failed += 1;
-        if !is_passing(errno) {
-            self.io.accepts_rest_until = Some(self.io.now + ACCEPT_PAUSE);
-        }
-    }
-
-    /// A new connection's direct descriptor is its index here too.
-    fn admit(&mut self, handler: &mut H, index: u32, listener: usize, peer: std::net::SocketAddr) {
-        let io = &mut self.io;
-        io.descriptors_used += 1;
-        if io.connections.len() <= index as usize {
-            io.connections.resize_with(index as usize + 1, Connection::vacant);
-        }
-        let connection = &mut io.connections[index as usize];
-        connection.open();
-        if !io.accepting {
-            connection.refused = true;
-            return io.end(index, CloseReason::Stopped);
-        }
-        let is_full = io.open >= io.connections_max || io.seats.as_ref().is_some_and(|seats| !seats.take());
-        if is_full {
-            connection.refused = true;
-            connection.phase = Phase::Closing;
-            connection.filling.extend_from_slice(handler.refusal(listener));
-            io.stats.refused += 1;
-            return io.touch(index);
-        }
-        io.touch(index);
-        io.open += 1;
-        io.stats.accepted += 1;
-        let id = io.id(index);
-        if io.listeners[listener].is_wild {
-            // In the ring before the first receive, and done at once: the answer is there before any byte.
-            let result = io.ring.locate(index, Tag::new(Kind::Locate, index, id.generation()));
-            io.must(result);
-        }
-        handler.accepted(io, id, listener, peer);
-    }
-
-    fn located(&mut self, handler: &mut H, completion: Completion) {
-        if completion.result < 0 {
-            return;
-        }
-        let local = syscalls::local_address(completion.result);
-        let index = completion.tag.index();
-        let is_there =
-            self.io.of_tag(completion.tag).is_some_and(|connection| connection.phase == Phase::Open);
-        if let (Ok(local), true) = (local, is_there) {
-            let id = self.io.id(index);
-            handler.reached(&mut self.io, id, local);
-        }
-    }
-
-    fn file_completed(&mut self, handler: &mut H, completion: Completion) {
-        let io = &mut self.io;
-        match io.files.complete(&mut io.ring, completion) {
-            Ok(Some(done)) => {
-                io.stats.files += 1;
-                handler.file_done(io, done.token, done.result, done.buf);
-            }
-            Ok(None) => {}
-            Err(error) => io.must(Err(error)),
-        }
-    }
-
-    fn file_opened(&mut self, handler: &mut H, completion: Completion) {
-        let io = &mut self.io;
-        match io.opens.complete(&mut io.ring, completion) {
-            Ok(Some((token, result))) => {
-                io.stats.files += 1;
-                handler.file_opened(io, token, result);
-            }
-            Ok(None) => {}
-            Err(error) => io.must(Err(error)),
         }
     }
 }

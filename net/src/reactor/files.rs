@@ -5,7 +5,8 @@
 //! what the kernel still says about an older one is ignored.
 
 use super::buffers::Lent;
-use super::ring::{Completion, Kind, Ring, Sync, Tag};
+use super::ring::{Completion, Ring, Sync};
+use super::tag::{Kind, Tag};
 use std::io;
 use std::os::fd::RawFd;
 

@@ -4,19 +4,20 @@
 //! the end of the turn ([`super::outgoing`]) turns the marks into operations.
 
 use super::config::ReactorConfig;
-use super::connection::{CloseReason, ConnId, Connection, Holding, Phase};
-use super::files::{FileSync, Files};
+use super::connection::{CloseReason, ConnId, Connection, Ended, Holding, Phase};
+use super::connects::{ConnectError, Connects};
+use super::descriptors::Descriptors;
+use super::files::Files;
 use super::listener::Listener;
 use super::opens::Opens;
 use super::pool::Pool;
-use super::ring::{Kind, Ring, Tag};
+use super::ring::Ring;
 use super::seats::Seats;
 use super::stats::Stats;
+use super::tag::{Kind, Tag};
 use super::waker::Waker;
 use std::collections::VecDeque;
-use std::ffi::CString;
 use std::io;
-use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,8 @@ pub struct Io<B> {
     /// First, so that it is closed before the memory it was lent is freed.
     pub(super) ring: Ring,
     pub(super) connections: Vec<Connection>,
+    pub(super) connects: Connects,
+    pub(super) descriptors: Descriptors,
     pub(super) files: Files<B>,
     pub(super) opens: Opens,
     pub(super) listeners: Vec<Listener>,
@@ -45,22 +48,18 @@ pub struct Io<B> {
     /// Connections that drained or were resumed.
     pub(super) ready: Vec<ConnId>,
     /// Connections whose end the handler has to hear of.
-    pub(super) ended: Vec<(ConnId, CloseReason)>,
+    pub(super) ended: Vec<(ConnId, Ended)>,
     /// First attempts to send that haven't completed.
     pub(super) trying: Vec<u32>,
     /// Connections that wait for the client to close, in the order of their deadlines.
     pub(super) lingering: VecDeque<(Instant, ConnId)>,
     /// Accepts to arm.
     pub(super) accepts_idle: Vec<u32>,
-    pub(super) accepts_armed: usize,
     /// When accepting is tried again after an error.
     pub(super) accepts_rest_until: Option<Instant>,
     pub(super) accepting: bool,
-    /// Direct descriptors in use.
-    pub(super) descriptors_used: usize,
-    pub(super) descriptors_max: usize,
-    /// Connections the handler knows.
-    pub(super) open: usize,
+    /// Connections the handler knows, by [`super::descriptors::Direction`].
+    pub(super) open: [usize; 2],
     pub(super) connections_max: usize,
     /// The limit shared with other reactors.
     pub(super) seats: Option<Arc<Seats>>,
@@ -81,12 +80,14 @@ impl<B> Io<B> {
         ring: Ring,
         files: Files<B>,
         listeners: Vec<Listener>,
-        descriptors_max: usize,
+        descriptors: Descriptors,
         config: &ReactorConfig,
     ) -> io::Result<Io<B>> {
         Ok(Io {
             ring,
             connections: Vec::new(),
+            connects: Connects::default(),
+            descriptors,
             files,
             opens: Opens::default(),
             listeners,
@@ -103,12 +104,9 @@ impl<B> Io<B> {
             trying: Vec::new(),
             lingering: VecDeque::new(),
             accepts_idle: Vec::new(),
-            accepts_armed: 0,
             accepts_rest_until: None,
             accepting: true,
-            descriptors_used: 0,
-            descriptors_max,
-            open: 0,
+            open: [0; 2],
             connections_max: config.connections_max,
             seats: config.seats.clone(),
             budget_bytes: config.budget_bytes,
@@ -214,8 +212,12 @@ impl<B> Io<B> {
     }
 
     /// Closes a connection after its output is sent, however long its client takes; [`Io::abort`] ends that too.
-    /// Nothing it sends is presented any more.
+    /// Nothing it sends is presented any more. One that isn't connected yet is given up.
     pub fn close(&mut self, conn: ConnId) {
+        let found = self.connections.get(conn.index() as usize);
+        if found.is_some_and(|c| c.generation == conn.generation() && c.phase == Phase::Connecting) {
+            return self.abort(conn);
+        }
         if let Some(connection) = self.find_mut(conn) {
             connection.phase = Phase::Closing;
             let mut kept = std::mem::take(&mut connection.kept);
@@ -233,9 +235,9 @@ impl<B> Io<B> {
         }
     }
 
-    /// How many connections the handler knows: accepted and not yet reported closed.
+    /// How many connections the handler knows, in and out: those not yet reported closed.
     pub fn connections(&self) -> usize {
-        self.open
+        self.open.iter().sum()
     }
 
     /// Stops accepting and closes the listening sockets, for good.
@@ -323,7 +325,14 @@ impl<B> Io<B> {
         let connection = &mut self.connections[index as usize];
         match connection.phase {
             Phase::Vacant | Phase::Ending => return,
-            Phase::Open | Phase::Closing if !connection.refused => self.ended.push((id, reason)),
+            Phase::Connecting => {
+                let is_stop = reason == CloseReason::Stopped;
+                let error = if is_stop { ConnectError::Stopped } else { ConnectError::Aborted };
+                return self.end_attempt(index, error);
+            }
+            Phase::Open | Phase::Closing if !connection.refused => {
+                self.ended.push((id, Ended::Closed(connection.direction, reason)));
+            }
             Phase::Open | Phase::Closing | Phase::Lingering => {}
         }
         connection.phase = Phase::Ending;
@@ -366,39 +375,6 @@ impl<B> Io<B> {
 
     /// Whether nothing is in the kernel but the watch on the eventfd.
     pub(super) fn is_quiet(&self) -> bool {
-        self.descriptors_used == 0 && self.accepts_armed == 0 && self.ended.is_empty()
-    }
-}
-
-impl<B: AsRef<[u8]> + AsMut<[u8]> + 'static> Io<B> {
-    /// Writes all of `buf` at `offset`; unless `sync` is [`FileSync::No`] it is on the device when `file_done` says so.
-    /// The descriptor must stay open until then.
-    pub fn write_file(&mut self, token: u64, fd: RawFd, offset: u64, buf: B, sync: FileSync) {
-        let result = self.files.write(&mut self.ring, token, fd, offset, buf, sync);
-        self.must(result);
-    }
-
-    /// Fills `buf` from `offset` on; `file_done` tells how many bytes were read, fewer only at the
-    /// file's end. The descriptor must stay open until then.
-    pub fn read_file(&mut self, token: u64, fd: RawFd, offset: u64, buf: B) {
-        let result = self.files.read(&mut self.ring, token, fd, offset, buf);
-        self.must(result);
-    }
-
-    /// fdatasync; `buf` only comes back.
-    pub fn sync_file(&mut self, token: u64, fd: RawFd, buf: B) {
-        let result = self.files.sync(&mut self.ring, token, fd, buf);
-        self.must(result);
-    }
-
-    /// Opens a file with flags of open(2), close-on-exec; `file_opened` gives its descriptor.
-    pub fn open_file(&mut self, token: u64, path: CString, flags: i32) {
-        let result = self.opens.start(&mut self.ring, token, path, flags);
-        self.must(result);
-    }
-
-    /// How many file operations are in flight.
-    pub fn files_in_flight(&self) -> usize {
-        self.files.in_flight() + self.opens.in_flight()
+        self.descriptors.are_all_free() && self.ended.is_empty()
     }
 }

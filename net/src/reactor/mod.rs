@@ -18,7 +18,8 @@
 //!
 //! Guarantees:
 //! - `accepted` and `closed` come in pairs, exactly one of each a connection; a [`ConnId`] never names another
-//!   connection later, and calls with one that is gone do nothing.
+//!   connection later, and calls with one that is gone do nothing. A connection that was begun here ([`Io::connect`]) has
+//!   `connected` in the place of `accepted`; an attempt that isn't refused at once ends in that or in `connect_failed`, once.
 //! - Bytes are presented in order, none twice unless left, none lost; output leaves in the order it was appended.
 //! - Memory of a connection is bounded: [`ReactorConfig::budget_bytes`] and one answer of output,
 //!   [`ReactorConfig::input_bytes_max`] of a frame that is still coming in, nothing while it is idle. While output is
@@ -72,12 +73,18 @@
 //! ```
 //!
 //! Accepts are single-shot, sixteen in flight a listener, because a multishot accept can't tell the peer's address;
-//! they go into direct descriptors and are re-armed by the enter that every turn makes anyway.
+//! they go into direct descriptors and are re-armed by the enter that every turn makes anyway. A connect is linked with its
+//! time-out. Connections out have limits of their own, so that clients can't keep a node from its peers.
 
+mod address;
+mod admission;
 mod buffers;
 mod config;
 mod connection;
+mod connects;
+mod descriptors;
 mod dispatch;
+mod file_io;
 mod files;
 mod io;
 mod kept;
@@ -90,12 +97,14 @@ mod ring;
 mod seats;
 mod stats;
 mod syscalls;
+mod tag;
 mod turn;
 mod wake_state;
 mod waker;
 
 pub use config::ReactorConfig;
 pub use connection::{CloseReason, ConnId, Holding};
+pub use connects::ConnectError;
 pub use files::FileSync;
 pub use io::Io;
 pub use preflight::{Problem, preflight, raise_open_files};
@@ -122,6 +131,16 @@ pub trait Handler {
         let _ = (io, conn, local);
     }
 
+    /// A connection that [`Io::connect`] asked for with this token is there: from now on it is one like those that came in.
+    fn connected(&mut self, io: &mut Io<Self::Buf>, conn: ConnId, token: u64) {
+        let _ = (io, conn, token);
+    }
+
+    /// A connection that [`Io::connect`] asked for with this token came to nothing.
+    fn connect_failed(&mut self, io: &mut Io<Self::Buf>, conn: ConnId, token: u64, error: ConnectError) {
+        let _ = (io, conn, token, error);
+    }
+
     /// Bytes came in; returns how many were consumed. The rest, normally a partial frame, is kept and
     /// presented again with what follows. A handler that stops early because [`Io::is_over_budget`] or because it
     /// paused the connection gets the rest when the output has drained or the connection is resumed.
@@ -136,7 +155,7 @@ pub trait Handler {
     /// The output of a connection that was over its budget is below it again.
     fn drained(&mut self, io: &mut Io<Self::Buf>, conn: ConnId);
 
-    /// The connection is gone. Called once for each `accepted`.
+    /// The connection is gone. Called once for each `accepted` and each `connected`.
     fn closed(&mut self, io: &mut Io<Self::Buf>, conn: ConnId, reason: CloseReason);
 
     /// A file operation ended: bytes read or written (0 for a sync alone), and its buffer back.

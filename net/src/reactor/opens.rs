@@ -4,7 +4,8 @@
 //! thread doesn't wait for a disk.
 
 use super::buffers::{Lent, StableBytes};
-use super::ring::{Completion, Kind, Ring, Tag};
+use super::ring::{Completion, Ring};
+use super::tag::{Kind, Tag};
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};

@@ -3,10 +3,12 @@
 //! [`Io::reconcile`] looks only at a connection's state, never at what led to it, so that an operation that ended in
 //! an unexpected order, twice paused or half-way closed, needs no case of its own.
 
-use super::connection::{CloseReason, ConnId, Phase, Receiving, Sending};
+use super::connection::{CloseReason, ConnId, Connecting, Ended, Phase, Receiving, Sending};
+use super::descriptors::Direction;
 use super::io::Io;
 use super::listener::{join_index, split_index};
-use super::ring::{Kind, SendMode, Tag};
+use super::ring::SendMode;
+use super::tag::{Kind, Tag};
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
@@ -96,7 +98,7 @@ impl<B> Io<B> {
             return self.end(index, reason);
         }
         if !connection.refused {
-            self.ended.push((id, CloseReason::Closed));
+            self.ended.push((id, Ended::Closed(connection.direction, CloseReason::Closed)));
         }
         connection.phase = Phase::Lingering;
         connection.kept.release(&mut self.pool);
@@ -131,10 +133,15 @@ impl<B> Io<B> {
     /// Frees a connection that is ending, once the kernel holds nothing of it.
     fn try_release(&mut self, index: u32) {
         let connection = &mut self.connections[index as usize];
+        let generation = connection.generation;
+        if connection.connecting == Connecting::Armed {
+            connection.connecting = Connecting::Cancelling;
+            let result = self.ring.cancel(Tag::new(Kind::Connect, index, generation));
+            return self.must(result);
+        }
         if connection.sending == Sending::Waiting {
             connection.sending = Sending::Cancelling;
-            let tag = Tag::new(Kind::Send, index, connection.generation);
-            let result = self.ring.cancel(tag);
+            let result = self.ring.cancel(Tag::new(Kind::Send, index, generation));
             return self.must(result);
         }
         if !connection.is_quiet() {
@@ -144,9 +151,10 @@ impl<B> Io<B> {
         self.recharge(index);
         let connection = &mut self.connections[index as usize];
         connection.phase = Phase::Vacant;
-        connection.generation = connection.generation.wrapping_add(1);
-        self.descriptors_used -= 1;
+        connection.generation = generation.wrapping_add(1);
+        let direction = connection.direction;
         let result = self.ring.close(index);
+        self.descriptors.give_back(direction, index);
         self.must(result);
     }
 
@@ -212,20 +220,19 @@ impl<B> Io<B> {
             Some(until) if until > self.now => return,
             _ => self.accepts_rest_until = None,
         }
-        while self.descriptors_used + self.accepts_armed < self.descriptors_max {
+        while self.descriptors.has_free(Direction::In) {
             let Some(index) = self.accepts_idle.pop() else {
                 return;
             };
             let (listener, accept) = split_index(index);
             let listener = &mut self.listeners[listener];
-            let Some(socket) = &listener.socket else {
+            let (Some(socket), Some(slot)) = (&listener.socket, self.descriptors.take(Direction::In)) else {
                 continue;
             };
             let accept = &mut listener.accepts[accept];
-            accept.armed = true;
-            self.accepts_armed += 1;
+            accept.slot = Some(slot);
             let tag = Tag::new(Kind::Accept, index, 0);
-            let result = self.ring.accept(socket.as_raw_fd(), &mut accept.address, tag);
+            let result = self.ring.accept(socket.as_raw_fd(), slot, &mut accept.address, tag);
             self.must(result);
         }
     }
@@ -244,7 +251,7 @@ impl<B> Io<B> {
                 continue;
             }
             for a in 0..self.listeners[l].accepts.len() {
-                if self.listeners[l].accepts[a].armed {
+                if self.listeners[l].accepts[a].slot.is_some() {
                     let result = self.ring.cancel(Tag::new(Kind::Accept, join_index(l, a), 0));
                     self.must(result);
                 }

@@ -3,9 +3,11 @@
 //! Every operation carries a [`Tag`] that comes back with its completion. Operations that use memory take a
 //! [`Lent`], mark it lent, and leave giving it back to whoever sees the completion.
 
+use super::address::Address;
 use super::buffers::{Lent, StableBytes};
-use super::listener::Address;
+use super::connects::Attempt;
 use super::syscalls;
+use super::tag::{Kind, Tag};
 use io_uring::types::{DestinationSlot, Fd, Fixed, FsyncFlags};
 use io_uring::{EnterFlags, IoUring, cqueue, opcode, squeue};
 use std::ffi::CString;
@@ -19,72 +21,6 @@ const BUFFER_GROUP: u16 = 0;
 const SUBMIT_ATTEMPTS: u32 = 10_000;
 /// Most bytes one operation moves, because results are signed 32-bit numbers.
 const OPERATION_BYTES_MAX: usize = 1 << 30;
-
-/// What a completion is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(super) enum Kind {
-    /// Bytes of a connection.
-    Receive,
-    /// A connection's output.
-    Send,
-    /// A new connection.
-    Accept,
-    /// A descriptor by which to ask where a connection came in.
-    Locate,
-    /// A file was read.
-    FileRead,
-    /// A file was written.
-    FileWrite,
-    /// A file was synced.
-    FileSync,
-    /// A file was opened.
-    FileOpen,
-    /// This reactor's eventfd was written.
-    Event,
-    /// Another reactor woke this one.
-    Wake,
-    /// Waking another reactor failed.
-    WakeFailed,
-    /// Something whose outcome doesn't matter: cancel, shutdown, close.
-    Ignored,
-}
-
-/// Kind (8 bits), generation (its low 24 bits) and index (32 bits) in an operation's user data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Tag(u64);
-
-impl Tag {
-    pub fn new(kind: Kind, index: u32, generation: u32) -> Tag {
-        Tag(u64::from(index) | u64::from(generation & 0xff_ffff) << 32 | (kind as u64) << 56)
-    }
-
-    pub fn kind(self) -> Kind {
-        match (self.0 >> 56) as u8 {
-            0 => Kind::Receive,
-            1 => Kind::Send,
-            2 => Kind::Accept,
-            3 => Kind::Locate,
-            4 => Kind::FileRead,
-            5 => Kind::FileWrite,
-            6 => Kind::FileSync,
-            7 => Kind::FileOpen,
-            8 => Kind::Event,
-            9 => Kind::Wake,
-            10 => Kind::WakeFailed,
-            _ => Kind::Ignored,
-        }
-    }
-
-    pub fn index(self) -> u32 {
-        self.0 as u32
-    }
-
-    /// Whether the tag was made with this generation.
-    pub fn is_of(self, generation: u32) -> bool {
-        (self.0 >> 32) as u32 & 0xff_ffff == generation & 0xff_ffff
-    }
-}
 
 /// A completion, copied out of the queue.
 #[derive(Clone, Copy)]
@@ -299,14 +235,34 @@ impl Ring {
         self.push(entry.user_data(tag.0))
     }
 
-    /// Accepts one connection into a free direct descriptor.
-    pub fn accept(&mut self, listener: RawFd, address: &mut Lent<Box<Address>>, tag: Tag) -> io::Result<()> {
-        let address = address.lend();
-        let (bytes, len) = address.as_mut_pointers();
-        let entry = opcode::Accept::new(Fd(listener), bytes.cast(), len)
-            .file_index(Some(DestinationSlot::auto_target()))
-            .build();
-        self.push(entry.user_data(tag.0))
+    /// Accepts one connection into this direct descriptor.
+    pub fn accept(
+        &mut self,
+        listener: RawFd,
+        slot: u32,
+        address: &mut Lent<Box<Address>>,
+        tag: Tag,
+    ) -> io::Result<()> {
+        let (bytes, len) = address.lend().as_mut_pointers();
+        let entry = opcode::Accept::new(Fd(listener), bytes.cast(), len);
+        let slot = DestinationSlot::try_from_slot_target(slot)
+            .map_err(|_| io::Error::other("no ring has so many descriptors"))?;
+        self.push(entry.file_index(Some(slot)).build().user_data(tag.0))
+    }
+
+    /// Makes an attempt's socket this direct descriptor, and connects it; completes with ECANCELED when its time is over. The
+    /// first of the three is done as it is submitted, behind everything that was queued before; should it fail, so does
+    /// connecting.
+    pub fn connect(&mut self, slot: u32, attempt: &mut Lent<Box<Attempt>>, tag: Tag) -> io::Result<()> {
+        let attempt = attempt.lend();
+        let (address, len) = attempt.address();
+        let install = opcode::FilesUpdate::new(attempt.descriptor(), 1).offset(slot as i32);
+        let connect = opcode::Connect::new(Fixed(slot), address, len);
+        let time_out = opcode::LinkTimeout::new(attempt.time());
+        self.make_room(3)?;
+        self.push_ignored(install.build())?;
+        self.push(connect.build().flags(squeue::Flags::IO_LINK).user_data(tag.0))?;
+        self.push_ignored(time_out.build())
     }
 
     /// Gives a connection a second descriptor, one of the process. Kernels before 6.8 can't.
@@ -415,23 +371,6 @@ impl Drop for Ring {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_tag_keeps_what_it_was_made_of() {
-        for kind in [
-            Kind::Receive,
-            Kind::Send,
-            Kind::Locate,
-            Kind::FileSync,
-            Kind::FileOpen,
-            Kind::WakeFailed,
-            Kind::Ignored,
-        ] {
-            let tag = Tag::new(kind, u32::MAX - 1, 0x0123_4567);
-            assert_eq!((tag.kind(), tag.index()), (kind, u32::MAX - 1));
-            assert!(tag.is_of(0x0123_4567) && !tag.is_of(0x0123_4568));
-        }
-    }
 
     #[test]
     fn a_thread_may_run_more_rings_in_its_life_than_it_can_register() {

@@ -20,6 +20,10 @@ pub struct Stats {
     pub refused: u64,
     /// Accepts that failed.
     pub accepts_failed: u64,
+    /// Connections that were begun here and are, or were, there.
+    pub connected: u64,
+    /// Attempts to connect that came to nothing, those refused at once among them.
+    pub connects_failed: u64,
     /// Connections the handler was told are closed.
     pub closed: u64,
     /// Bytes received.

@@ -38,22 +38,38 @@ pub(super) fn local_address(fd: RawFd) -> io::Result<SocketAddr> {
     unsafe { TcpStream::from_raw_fd(fd) }.local_addr()
 }
 
-/// Idle time after which a client is probed, in seconds.
+/// Idle time after which the other side is probed, in seconds.
 const KEEPALIVE_S: libc::c_int = 300;
 
-/// Makes sockets accepted from now on send at once and notice dead clients, and lets `backlog`
-/// connections wait.
+/// Makes a socket, and those accepted through it from now on, send at once and notice when the other side is dead.
+fn prepare(socket: &impl AsRawFd) -> io::Result<()> {
+    set_option(socket, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)?;
+    set_option(socket, libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1)?;
+    set_option(socket, libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, KEEPALIVE_S)
+}
+
+/// A socket to connect to this address with, set up as accepted ones are. It blocks: the ring would give up on one that doesn't
+/// before the other side has answered.
+pub(super) fn stream_socket(address: SocketAddr) -> io::Result<OwnedFd> {
+    let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+    // SAFETY: no memory is involved.
+    let fd = check(unsafe { libc::socket(family, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0) })?;
+    // SAFETY: the descriptor is new and ours.
+    let socket = unsafe { OwnedFd::from_raw_fd(fd) };
+    prepare(&socket)?;
+    Ok(socket)
+}
+
+/// Prepares what is accepted from now on, and lets `backlog` connections wait.
 pub(super) fn prepare_listener(listener: &TcpListener, backlog: i32) -> io::Result<()> {
-    set_option(listener, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)?;
-    set_option(listener, libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1)?;
-    set_option(listener, libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, KEEPALIVE_S)?;
+    prepare(listener)?;
     // SAFETY: no memory is involved; listening again only changes the backlog.
     check(unsafe { libc::listen(listener.as_raw_fd(), backlog) })?;
     Ok(())
 }
 
 fn set_option(
-    listener: &TcpListener,
+    socket: &impl AsRawFd,
     level: libc::c_int,
     option: libc::c_int,
     value: libc::c_int,
@@ -61,7 +77,7 @@ fn set_option(
     // SAFETY: the option's value is an int that lives through the call.
     check(unsafe {
         libc::setsockopt(
-            listener.as_raw_fd(),
+            socket.as_raw_fd(),
             level,
             option,
             (&raw const value).cast(),

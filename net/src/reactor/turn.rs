@@ -3,13 +3,15 @@
 use super::buffers::ReceiveBuffers;
 use super::config::ReactorConfig;
 use super::connection::ConnId;
+use super::descriptors::Descriptors;
 use super::files::Files;
 use super::io::Io;
 use super::listener::{ACCEPTS, BACKLOG, Listener};
 use super::preflight;
-use super::ring::{Completion, Kind, Ring, Tag, Wait};
+use super::ring::{Completion, Ring, Wait};
 use super::stats::Stats;
 use super::syscalls;
+use super::tag::{Kind, Tag};
 use super::waker::Waker;
 use super::{Handler, Next};
 use std::io;
@@ -48,10 +50,11 @@ impl<H: Handler> Reactor<H> {
         for socket in &sockets {
             syscalls::prepare_listener(socket, BACKLOG)?;
         }
-        let descriptors = match sockets.len() {
+        let incoming = match sockets.len() {
             0 => 0,
             listeners => config.connections_max + listeners * ACCEPTS + REFUSALS_MAX,
         };
+        let descriptors = incoming + config.connections_out_max;
         syscalls::raise_open_files(descriptors as u64)?;
         let ring = Ring::new(config.ring_entries, u32::try_from(descriptors).unwrap_or(u32::MAX))
             .map_err(preflight::explain_ring_error)?;
@@ -59,7 +62,8 @@ impl<H: Handler> Reactor<H> {
             ReceiveBuffers::new(&ring, config.receive_buffer_count(), config.receive_buffer_bytes.max(1))
                 .map_err(preflight::explain_ring_error)?;
         let listeners = sockets.into_iter().map(Listener::new).collect();
-        let io = Io::new(ring, Files::new(), listeners, descriptors, &config)?;
+        let shares = Descriptors::new(incoming, config.connections_out_max);
+        let io = Io::new(ring, Files::new(), listeners, shares, &config)?;
         Ok(Reactor {
             io,
             buffers,

@@ -1,6 +1,8 @@
 //! A reactor on a thread of its own, and the handlers and clients the tests share.
 
-use pinion_net::reactor::{CloseReason, ConnId, Handler, Io, Next, Reactor, ReactorConfig, Stats, Waker};
+use pinion_net::reactor::{
+    CloseReason, ConnId, ConnectError, Handler, Io, Next, Reactor, ReactorConfig, Stats, Waker,
+};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
@@ -82,6 +84,12 @@ impl<H: Handler> Handler for Stoppable<H> {
 
     fn accepted(&mut self, io: &mut Io<H::Buf>, conn: ConnId, listener: usize, peer: SocketAddr) {
         self.handler.accepted(io, conn, listener, peer);
+    }
+    fn connected(&mut self, io: &mut Io<H::Buf>, conn: ConnId, token: u64) {
+        self.handler.connected(io, conn, token);
+    }
+    fn connect_failed(&mut self, io: &mut Io<H::Buf>, conn: ConnId, token: u64, error: ConnectError) {
+        self.handler.connect_failed(io, conn, token, error);
     }
     fn received(&mut self, io: &mut Io<H::Buf>, conn: ConnId, bytes: &[u8]) -> usize {
         self.handler.received(io, conn, bytes)

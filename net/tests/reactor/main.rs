@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod common;
 #[cfg(test)]
+mod connecting;
+#[cfg(test)]
 mod echo;
 #[cfg(test)]
 mod ending;
@@ -12,6 +14,8 @@ mod files;
 mod limits;
 #[cfg(test)]
 mod pressure;
+#[cfg(test)]
+mod streaming;
 #[cfg(test)]
 mod time;
 #[cfg(test)]

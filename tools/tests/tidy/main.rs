@@ -21,7 +21,6 @@ const LONG: &[(&str, usize)] = &[
     ("cluster/src/sim/client/tests/server.rs", 558),
     ("cluster/src/sim/model/history.rs", 485),
     ("cluster/src/sim/model/register.rs", 477),
-    ("cluster/src/sim/net.rs", 541),
     ("cluster/src/sim/world.rs", 440),
     ("cluster/tests/commands.rs", 435),
     ("engine/src/drive/background/tests.rs", 405),
@@ -30,9 +29,6 @@ const LONG: &[(&str, usize)] = &[
     ("engine/src/shard/request.rs", 410),
     ("engine/src/shard/tests/settling.rs", 404),
     ("engine/src/table/cache.rs", 441),
-    ("net/src/reactor/dispatch.rs", 416),
-    ("net/src/reactor/io.rs", 404),
-    ("net/src/reactor/ring.rs", 444),
     ("net/src/resp/order.rs", 411),
     ("net/src/resp/parser.rs", 431),
 ];

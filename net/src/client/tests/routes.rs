@@ -3,16 +3,16 @@ use std::time::Duration;
 use super::super::{Options, Value};
 use super::server::{Conn, Server, map, soon};
 use crate::slot::Slot;
-use crate::wire::{Home, ValueRef};
+use crate::wire::Home;
 
 /// A key of this core, of two.
-fn key_of_core(core: u16) -> String {
+pub(super) fn key_of_core(core: u16) -> String {
     let is_there = |key: &String| Slot::of(key.as_bytes()).partition(4) % 2 == core;
     (0..).map(|number| format!("key{number}")).find(is_there).unwrap()
 }
 
 /// Two cores; the first one also answers the common port.
-async fn two_cores() -> (Server, Server) {
+pub(super) async fn two_cores() -> (Server, Server) {
     let (mut one, mut two) = (Server::start().await, Server::start().await);
     let map = map(&[one.port(), two.port()], 4);
     (one.hello.map, one.hello.home) = (map.clone(), Home { node: 0, core: 0 });
@@ -20,12 +20,12 @@ async fn two_cores() -> (Server, Server) {
     (one, two)
 }
 
-async fn answer_one(conn: &mut Conn, text: &[u8]) {
+pub(super) async fn answer_one(conn: &mut Conn, text: &[u8]) {
     let asked = conn.next().await;
     conn.value(&asked, text).await;
 }
 
-fn bytes(value: Result<Option<Value>, super::super::Error>) -> Vec<u8> {
+pub(super) fn bytes(value: Result<Option<Value>, super::super::Error>) -> Vec<u8> {
     value.unwrap().unwrap().bytes
 }
 
@@ -63,30 +63,6 @@ async fn without_the_map_everything_takes_the_seed() {
     let (client, mut conn) = one.client(Options { follow_map: false, ..Options::default() }).await;
     let (value, ()) =
         soon(async { tokio::join!(client.get(key_of_core(1)), answer_one(&mut conn, b"one")) }).await;
-    assert_eq!(bytes(value), b"one");
-}
-
-#[tokio::test]
-async fn a_forwarded_response_makes_the_client_ask_for_the_map_again() {
-    let (one, two) = two_cores().await;
-    let (client, mut seed) = one.client(Options::default()).await;
-    let serve = async {
-        let mut conn = two.accept().await;
-        let asked = conn.next().await;
-        let value = ValueRef { bytes: b"moved", version: 1, expiry: 0 };
-        conn.answer(&asked, |_, out| asked.responder().forwarded().value(out, value)).await;
-        // The map that comes now gives everything to the first core.
-        let asked = seed.next().await;
-        let mut hello = one.hello.clone();
-        hello.map = map(&[one.port()], 4);
-        seed.greet(&asked, &hello).await;
-        // The old connection isn't needed any more.
-        assert!(conn.try_next().await.is_none());
-    };
-    let (value, ()) = soon(async { tokio::join!(client.get(key_of_core(1)), serve) }).await;
-    assert_eq!(bytes(value), b"moved");
-    let (value, ()) =
-        soon(async { tokio::join!(client.get(key_of_core(1)), answer_one(&mut seed, b"one")) }).await;
     assert_eq!(bytes(value), b"one");
 }
 
