@@ -28,7 +28,7 @@ impl<S: Sockets> Turn<'_, S> {
     /// Lets kept reads go on, as far as there is room and the turn has time; one in any case, however much it has taken in.
     pub fn go_on(&mut self) {
         for (partition, read) in std::mem::take(&mut self.hub.forgotten) {
-            let core = self.hub.node.placement.core_of(partition);
+            let core = self.hub.topology.core_of(partition);
             if core == self.hub.me {
                 self.shard.forget(read);
             } else {

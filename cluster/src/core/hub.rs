@@ -21,6 +21,7 @@ use crate::session::{Hold, Session};
 use crate::stats::published::Figure;
 use crate::stats::tally::Tally;
 use crate::stats::{Class, CoreStats};
+use crate::topology::current::View;
 use pinion_engine::clock::{Clocks, Now};
 use pinion_engine::key::Partition;
 use pinion_engine::shard::request::Ticket;
@@ -38,6 +39,8 @@ pub struct Hub {
     pub me: usize,
     /// The node.
     pub node: Arc<NodeInfo>,
+    /// Who serves which partition.
+    pub topology: View,
     /// Its connections.
     pub sessions: Sessions,
     /// What they take of the memory.
@@ -114,11 +117,12 @@ const COMMIT_BYTES_MAX: usize = 20 << 20;
 
 impl Hub {
     /// The hub of a core that starts now, with its end of the mesh and its shard's clocks.
-    pub fn new(me: usize, node: Arc<NodeInfo>, port: Port, now: Now, clocks: Clocks) -> Hub {
-        let cores = node.placement.cores();
+    pub fn new(me: usize, node: Arc<NodeInfo>, topology: View, port: Port, now: Now, clocks: Clocks) -> Hub {
+        let cores = node.cores;
         let memory_bytes = node.config.memory_bytes as usize / cores;
         Hub {
             me,
+            topology,
             forwards: Forwards::new(port, cores),
             sessions: Sessions::default(),
             memory: Memory::new(node.split.connections),
@@ -221,7 +225,7 @@ impl Hub {
     /// The number of a new connection: unique in the node: cores take turns in the numbers.
     pub fn next_client_id(&mut self) -> u64 {
         self.clients += 1;
-        (self.clients - 1) * self.node.placement.cores() as u64 + self.me as u64 + 1
+        (self.clients - 1) * self.node.cores as u64 + self.me as u64 + 1
     }
 
     /// Puts a hold on a connection.

@@ -52,6 +52,7 @@ impl CoreState {
     /// A turn begins at this time.
     pub fn begin(&mut self, io: &impl Sockets, now: Now) {
         self.hub.now = now;
+        self.hub.topology.look();
         (self.hub.spent, self.hub.copied) = (0, 0);
         self.hub.memory.begin_turn(io.held_bytes());
         self.shard.tick(now);

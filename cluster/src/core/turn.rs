@@ -31,9 +31,9 @@ impl<S: Sockets> Turn<'_, S> {
     /// The partition of a key and its core.
     #[inline]
     pub fn home(&self, key: &[u8]) -> (Partition, usize) {
-        let placement = &self.hub.node.placement;
-        let partition = placement.partition_of_slot(Slot::of(key).number());
-        (partition, placement.core_of(partition))
+        let topology = &self.hub.topology;
+        let partition = topology.partition_of(Slot::of(key));
+        (partition, topology.core_of(partition))
     }
 
     /// Whether a new request may go to `core`; if not, the connection is held until it may.
@@ -75,7 +75,7 @@ impl<S: Sockets> Turn<'_, S> {
     #[inline]
     pub fn submit_read(&mut self, ticket: Ticket, room: usize, request: Request<'_>) {
         self.hub.spent += cost(&request);
-        let core = self.hub.node.placement.core_of(request.partition);
+        let core = self.hub.topology.core_of(request.partition);
         if core == self.hub.me {
             self.shard.request(ticket, request, &mut Sink { hub: self.hub, io: self.io });
         } else {
@@ -113,7 +113,7 @@ impl<S: Sockets> Turn<'_, S> {
 
     /// As [`Turn::submit_read`], for a request that is answered so many times.
     pub fn submit_for(&mut self, ticket: Ticket, room: usize, answers: usize, request: Request<'_>) {
-        let core = self.hub.node.placement.core_of(request.partition);
+        let core = self.hub.topology.core_of(request.partition);
         if core == self.hub.me {
             self.shard.request(ticket, request, &mut Sink { hub: self.hub, io: self.io });
         } else {

@@ -97,7 +97,7 @@ fn visit(
 fn visible(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) -> Range<usize> {
     let me = turn.hub.me;
     let own_port = turn.hub.sessions.get(conn).is_some_and(|session| session.own_port);
-    if own_port { me..me + 1 } else { 0..turn.hub.node.placement.cores() }
+    if own_port { me..me + 1 } else { 0..turn.hub.node.cores }
 }
 
 /// CLIENT INFO.

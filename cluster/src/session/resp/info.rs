@@ -65,7 +65,8 @@ fn text(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, sections: &[&[u8]]) -> 
     turn.hub.publish();
     let (node, me) = (&*turn.hub.node, turn.hub.me);
     node.published.set(me, Figure::Memory, storage::memory_bytes(&turn.shard.stats()));
-    let scope = Scope { node, me, core: of_core.then_some(me), now_us: turn.hub.now.mono_us };
+    let (partitions, now_us) = (turn.hub.topology.partitions(), turn.hub.now.mono_us);
+    let scope = Scope { node, partitions, me, core: of_core.then_some(me), now_us };
     let mut text = String::new();
     for (name, unasked, section) in SECTIONS {
         if is_wanted(sections, name, unasked) {
@@ -111,8 +112,8 @@ fn server(scope: &Scope<'_>) -> String {
         node.run_id(),
         port.map_or(0, |addr| addr.port()),
         uptime / 86_400,
-        node.placement.cores(),
-        node.placement.partitions(),
+        node.cores,
+        scope.partitions,
         scope.me,
     )
 }

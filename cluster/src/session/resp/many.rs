@@ -155,7 +155,7 @@ fn write(
     let slowest = slowest(turn, groups.parts.iter().map(|(partition, _)| *partition));
     let weight = Weight::batch(updates);
     for (partition, _) in &groups.parts {
-        let core = turn.hub.node.placement.core_of(*partition);
+        let core = turn.hub.topology.core_of(*partition);
         if !turn.may_write(conn, core, weight) {
             return Taken::NotYet;
         }
@@ -191,7 +191,7 @@ pub fn clear(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) -> Taken {
     if alone(turn, conn) == Taken::NotYet {
         return Taken::NotYet;
     }
-    let all: Vec<Partition> = turn.hub.node.placement.all().collect();
+    let all: Vec<Partition> = turn.hub.topology.all().collect();
     let parts = all.iter().enumerate().map(|(index, &partition)| (partition, index..index + 1)).collect();
     let groups = Groups { order: vec![0; all.len()], parts };
     let what = (Sum::AllDone, Run::WHOLE);
@@ -209,5 +209,5 @@ pub fn clear(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) -> Taken {
 fn slowest(turn: &Turn<'_, impl Sockets>, partitions: impl Iterator<Item = Partition>) -> Option<usize> {
     let delay =
         |core: usize| if core == turn.hub.me { turn.hub.delay_us } else { turn.hub.forwards.delay_us(core) };
-    partitions.map(|partition| turn.hub.node.placement.core_of(partition)).max_by_key(|&core| delay(core))
+    partitions.map(|partition| turn.hub.topology.core_of(partition)).max_by_key(|&core| delay(core))
 }

@@ -8,7 +8,7 @@ use crate::session::settled::{Ending, Settled};
 use crate::stats::Class;
 use pinion_net::reactor::ConnId;
 use pinion_net::resp::CommandId;
-use pinion_net::wire::{Command, ErrorCode, Features, Hello, Home, Responder, ServerHello, VERSION};
+use pinion_net::wire::{Command, ErrorCode, Features, Hello, Responder, ServerHello, VERSION};
 
 /// Runs a request that is about no key.
 pub fn run(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, responder: Responder, command: &Command<'_>) {
@@ -49,8 +49,8 @@ fn hello(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, responder: Responder, 
         limits: node.limits,
         server_id: node.store_id,
         server_version: format!("pinion {}", env!("CARGO_PKG_VERSION")),
-        home: Home { node: 0, core: turn.hub.me as u16 }, // there are at most 1024 cores
-        map: node.map.clone(),
+        home: turn.hub.topology.home_at(turn.hub.me),
+        map: turn.hub.topology.map().clone(),
     };
     responder.hello(turn.io.output(conn), &answer);
 }
@@ -78,8 +78,8 @@ fn info(turn: &mut Turn<'_, impl Sockets>) -> String {
     let document = serde_json::json!({
         "version": env!("CARGO_PKG_VERSION"),
         "node_id": node.node_id,
-        "shards": node.placement.cores(),
-        "partitions": node.placement.partitions(),
+        "shards": node.cores,
+        "partitions": hub.topology.partitions(),
         "durability": node.config.durability.to_string(),
         "memory_bytes": node.config.memory_bytes,
         "uptime_s": hub.now.mono_us / 1_000_000,
