@@ -2,7 +2,8 @@
 //!
 //! - [`config`] says what to run, [`node`] runs it: [`Node::start`] is `kvd` as a library.
 //! - [`topology`] says which node and core serves which partition, [`mesh`] how cores talk to each other.
-//! - `core` is one core's thread: reactor, shard, connections; `session` what a connection of either protocol does.
+//! - `core` is one core's thread: reactor, shard, connections; `session` what a connection of either protocol does; `route`
+//!   brings requests to the core that owns them.
 //! - [`admin`] tells the world how the node does, from what [`stats`] counts; [`logging`] writes log lines.
 //!
 //! A node in this process, and a client of it:
@@ -46,6 +47,7 @@ pub mod error;
 pub mod logging;
 pub mod mesh;
 pub mod node;
+mod route;
 mod session;
 pub mod sim;
 pub mod stats;

@@ -61,6 +61,6 @@ impl CoreState {
     /// Whether nobody waits any more, for an answer or for the rest of one: a connection that is answered is closed
     /// behind its output.
     fn is_drained(&mut self) -> bool {
-        self.hub.sessions.len() == 0 && self.hub.walks.is_empty() && self.hub.forwards.is_idle()
+        self.hub.sessions.len() == 0 && self.hub.walks.is_empty() && self.hub.route.forwards.is_idle()
     }
 }

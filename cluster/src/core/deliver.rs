@@ -10,9 +10,9 @@
 use super::cost::{ANSWER_COST, SPENT_MAX, TURN_SPENT_MAX};
 use super::hub::{Hub, recharge};
 use super::memory::Memory;
-use super::message;
-use super::owners::{Owner, ROOM_KIB_MAX};
 use super::sockets::Sockets;
+use crate::route::message::answers;
+use crate::route::origin::{Origin, ROOM_KIB_MAX};
 use crate::session::Dialogue;
 use crate::session::limits::ROOM_BYTES_MAX;
 use crate::session::settled::Settled;
@@ -39,12 +39,12 @@ impl<S: Sockets> Answers for Sink<'_, S> {
     }
 
     fn has_room(&mut self, ticket: Ticket, given: usize, bytes: usize) -> bool {
-        match Owner::of(ticket) {
-            Some(Owner::Core { room_kib, .. }) => {
+        match Origin::of(ticket) {
+            Some(Origin::Core { room_kib, .. }) => {
                 let has_time = given + bytes <= SMALL_BYTES || self.hub.spent < self.hub.mail.answers_until;
                 room_kib == ROOM_KIB_MAX || has_time && given + bytes <= (room_kib as usize) << 10
             }
-            Some(Owner::Connection { index, generation }) => {
+            Some(Origin::Connection { index, generation }) => {
                 let Some(session) = self.hub.sessions.at(index, generation) else { return true };
                 if given == 0 && session.reads.is_granted(ticket.request, bytes) {
                     return true;
@@ -58,7 +58,7 @@ impl<S: Sockets> Answers for Sink<'_, S> {
                     && session.has_room_for(request, queued, bytes, may_pass)
                     && has_memory(&self.hub.memory, (gathered, queued), bytes)
             }
-            Some(Owner::Walk | Owner::Nobody) | None => true,
+            Some(Origin::Walk | Origin::Nobody) | None => true,
         }
     }
 
@@ -71,16 +71,16 @@ impl<S: Sockets> Answers for Sink<'_, S> {
     fn has_room_for_old(&mut self, ticket: Ticket, bytes: usize) -> bool {
         // It was read, whatever comes of it.
         self.worked(bytes);
-        match Owner::of(ticket) {
-            Some(Owner::Core { room_kib, .. }) => bytes <= (room_kib as usize) << 10,
-            Some(Owner::Connection { .. }) => {
+        match Origin::of(ticket) {
+            Some(Origin::Core { room_kib, .. }) => bytes <= (room_kib as usize) << 10,
+            Some(Origin::Connection { .. }) => {
                 let has_room = self.hub.memory.has_room_for_old(bytes);
                 if !has_room {
                     self.hub.lack(bytes, 0);
                 }
                 has_room
             }
-            Some(Owner::Walk | Owner::Nobody) | None => true,
+            Some(Origin::Walk | Origin::Nobody) | None => true,
         }
     }
 }
@@ -153,15 +153,15 @@ fn count_found(tally: &Tally, answer: &Answer<'_>, settled: Option<Settled>) {
 pub fn deliver(hub: &mut Hub, io: &mut impl Sockets, ticket: Ticket, answer: &Answer<'_>) {
     let bytes = answer_bytes(answer);
     hub.spent += bytes + ANSWER_COST;
-    match Owner::of(ticket) {
-        Some(Owner::Connection { index, generation }) => {
+    match Origin::of(ticket) {
+        Some(Origin::Connection { index, generation }) => {
             to_connection(hub, io, (index, generation), (ticket.request, answer, bytes));
         }
-        Some(Owner::Core { core, .. }) => {
-            let (port, clocks) = (hub.forwards.port(), &hub.clocks);
-            port.answer(core, |batch| message::write_answer(batch, ticket.request, answer, clocks));
+        Some(Origin::Core { core, .. }) => {
+            let (port, clocks) = (hub.route.forwards.port(), &hub.clocks);
+            port.answer(core, |batch| answers::write_answer(batch, ticket.request, answer, clocks));
         }
-        Some(Owner::Walk) => {
+        Some(Origin::Walk) => {
             let (key, lane) = Walks::parts(ticket.request);
             if let Some(walk) = hub.walks.get(key) {
                 walk.take(lane, answer);
@@ -169,7 +169,7 @@ pub fn deliver(hub: &mut Hub, io: &mut impl Sockets, ticket: Ticket, answer: &An
                 hub.queue_walk(key);
             }
         }
-        Some(Owner::Nobody) => {
+        Some(Origin::Nobody) => {
             if let Answer::Waits { read, partition, .. } = *answer {
                 hub.forgotten.push((partition, read));
             }

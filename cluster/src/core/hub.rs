@@ -5,14 +5,14 @@
 
 use super::bulk::Bulk;
 use super::cost::{MailShare, SPENT_MAX};
-use super::forward::Forwards;
 use super::memory::Memory;
-use super::owners::Owner;
 use super::room::Relief;
 use super::sockets::Sockets;
 use super::starved::Starved;
 use crate::mesh::Port;
 use crate::node::info::NodeInfo;
+use crate::route::Route;
+use crate::route::origin::Origin;
 use crate::session::resp::cursors::Cursors;
 use crate::session::settled::{Ending, Settled};
 use crate::session::table::Sessions;
@@ -39,16 +39,14 @@ pub struct Hub {
     pub me: usize,
     /// The node.
     pub node: Arc<NodeInfo>,
-    /// Who serves which partition.
-    pub topology: View,
+    /// Where requests go.
+    pub route: Route,
     /// Its connections.
     pub sessions: Sessions,
     /// What they take of the memory.
     pub memory: Memory,
     /// When that was last looked at.
     pub relief: Relief,
-    /// Requests to other cores.
-    pub forwards: Forwards,
     /// Long batches under way.
     pub bulk: Bulk,
     /// Walks under way.
@@ -122,8 +120,7 @@ impl Hub {
         let memory_bytes = node.config.memory_bytes as usize / cores;
         Hub {
             me,
-            topology,
-            forwards: Forwards::new(port, cores),
+            route: Route::new(me, topology, port),
             sessions: Sessions::default(),
             memory: Memory::new(node.split.connections),
             relief: Relief::default(),
@@ -268,7 +265,7 @@ impl Hub {
 
     /// Requests of a connection went to a backlog.
     pub fn backlogged(&mut self, io: &mut impl Sockets, ticket: Ticket) {
-        if let Some(Owner::Connection { index, generation }) = Owner::of(ticket)
+        if let Some(Origin::Connection { index, generation }) = Origin::of(ticket)
             && let Some(session) = self.sessions.at(index, generation)
         {
             session.backlogged += 1;
@@ -285,9 +282,9 @@ impl Hub {
 
     /// Uses credits that came back from a core: its backlog first, then whoever waits for it.
     pub fn use_credits(&mut self, io: &mut impl Sockets, core: usize) {
-        let Hub { forwards, sessions, .. } = self;
-        forwards.pump(core, |ticket| leave_backlog(sessions, io, ticket));
-        for conn in forwards.take_waiting(core) {
+        let Hub { route, sessions, .. } = self;
+        route.forwards.pump(core, |ticket| leave_backlog(sessions, io, ticket));
+        for conn in route.forwards.take_waiting(core) {
             if let Some(session) = sessions.get(conn)
                 && session.lift(Hold::Credit)
             {
@@ -319,7 +316,7 @@ impl Hub {
 
 /// One less of a connection's requests waits for a credit.
 fn leave_backlog(sessions: &mut Sessions, io: &mut impl Sockets, ticket: Ticket) {
-    if let Some(Owner::Connection { index, generation }) = Owner::of(ticket)
+    if let Some(Origin::Connection { index, generation }) = Origin::of(ticket)
         && let Some(session) = sessions.at(index, generation)
     {
         session.backlogged -= 1;

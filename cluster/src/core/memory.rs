@@ -11,7 +11,7 @@
 //!
 //! Everything here takes the same time however many connections there are. What is done with it is in [`super::room`].
 
-use super::split::Split;
+use crate::node::split::Split;
 use pinion_engine::shard::ShardOptions;
 use pinion_net::reactor::ConnId;
 use std::collections::VecDeque;

@@ -4,7 +4,7 @@
 //!   reactor calls, and the simulator is another driver.
 //! - [`turn`] is what sessions work with during a turn, and [`cost`] what that may cost; [`hub`] is the core without its shard,
 //!   [`deliver`] where answers go.
-//! - [`forward`] and [`message`] carry requests to other cores; [`owners`] says whom an answer is for.
+//! - [`mail`] takes in what other cores send.
 //! - [`brake`] slows writers down, [`bulk`] lets few long batches be under way at once.
 //! - [`memory`] is the account of what connections take; [`room`] says who gets some, who waits, and who has to go.
 //! - [`driver`] performs the shard's I/O; [`start`] sets all of it up.
@@ -15,20 +15,16 @@ pub mod control;
 pub mod cost;
 pub mod deliver;
 pub mod driver;
-pub mod forward;
 mod go_on;
 pub mod handler;
 pub mod hub;
 pub mod leave;
 mod mail;
 pub mod memory;
-pub mod message;
 mod overdue;
-pub mod owners;
 pub mod phase;
 pub mod room;
 pub mod sockets;
-pub mod split;
 pub mod start;
 mod starved;
 pub mod state;

@@ -17,7 +17,7 @@
 use super::hub::Hub;
 use super::memory::{Claim, Memory};
 use super::sockets::Sockets;
-use super::split::CONNECTION_BYTES;
+use crate::node::split::CONNECTION_BYTES;
 use crate::session::{Hold, Session};
 use pinion_net::reactor::ConnId;
 use std::cmp::Reverse;

@@ -3,7 +3,6 @@
 use super::driver::Driver;
 use super::handler::Core;
 use super::hub::Hub;
-use super::owners::CONNECTION_INDEX_END;
 use super::phase::Phase;
 use super::state::CoreState;
 use crate::admin::ask::Control;
@@ -13,6 +12,7 @@ use crate::node::events::Events;
 use crate::node::info::NodeInfo;
 use crate::node::listeners::CoreListeners;
 use crate::node::time;
+use crate::route::origin::CONNECTION_INDEX_END;
 use crate::topology::current::View;
 use pinion_engine::drive::{Background, BackgroundOptions, Files, OsDir, SystemClock};
 use pinion_engine::shard::Shard;

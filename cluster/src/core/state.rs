@@ -52,7 +52,7 @@ impl CoreState {
     /// A turn begins at this time.
     pub fn begin(&mut self, io: &impl Sockets, now: Now) {
         self.hub.now = now;
-        self.hub.topology.look();
+        self.hub.route.topology.look();
         (self.hub.spent, self.hub.copied) = (0, 0);
         self.hub.memory.begin_turn(io.held_bytes());
         self.shard.tick(now);
@@ -178,8 +178,8 @@ impl CoreState {
             Some(_) => TAKES_NO_WRITES,
             None => u32::try_from(self.shard.write_delay_us()).unwrap_or(TAKES_NO_WRITES - 1),
         };
-        self.hub.forwards.port().tell_pressure(self.hub.delay_us, self.shard.long_room());
-        if self.hub.forwards.port().has_mail() {
+        self.hub.route.forwards.port().tell_pressure(self.hub.delay_us, self.shard.long_room());
+        if self.hub.route.forwards.port().has_mail() {
             self.turn(io).take_mail();
         }
         self.shard.advance(&mut Sink { hub: &mut self.hub, io });
@@ -203,7 +203,7 @@ impl CoreState {
         if self.phase != Phase::Serving {
             self.go_down(io, performer);
         }
-        self.hub.forwards.port().flush(|core| wake(io, core));
+        self.hub.route.forwards.port().flush(|core| wake(io, core));
     }
 
     /// Logs once that the shard takes no writes, and once that it takes them again.
@@ -273,9 +273,9 @@ impl CoreState {
         let throttled = self.hub.throttled.peek().map(|&Reverse((until_us, _))| until(until_us));
         let starved = self.hub.starved.next_us().map(until);
         let shard = self.shard.next_deadline_us().map(until);
-        let mail = self.hub.forwards.port().has_mail().then_some(MAIL_POLL);
+        let mail = self.hub.route.forwards.port().has_mail().then_some(MAIL_POLL);
         let look = self.hub.next_look_us().map(until);
-        let overdue = self.hub.forwards.due_us().map(until);
+        let overdue = self.hub.route.forwards.due_us().map(until);
         let untimed = (!self.hub.untimed.is_empty()).then_some(POLL);
         let down = (self.phase != Phase::Serving).then_some(POLL);
         let clock = Some(Duration::from_micros(LOOK_US));

@@ -3,19 +3,18 @@
 use super::bulk::Share;
 use super::cost::ANSWER_COST;
 use super::deliver::Sink;
-use super::forward::Parcel;
 use super::hub::Hub;
 use super::memory::Memory;
-use super::owners::ROOM_KIB_MAX;
 use super::room::LACK_US;
 use super::sockets::Sockets;
+use crate::route::Owner;
+use crate::route::origin::ROOM_KIB_MAX;
+use crate::route::parcel::Parcel;
 use crate::session::Hold;
 use crate::session::limits::ROOM_PER_READ_MIN;
-use pinion_engine::key::Partition;
 use pinion_engine::shard::Shard;
 use pinion_engine::shard::request::{Op, Request, Ticket};
 use pinion_net::reactor::ConnId;
-use pinion_net::slot::Slot;
 
 /// A core at work.
 pub struct Turn<'a, S> {
@@ -28,23 +27,17 @@ pub struct Turn<'a, S> {
 }
 
 impl<S: Sockets> Turn<'_, S> {
-    /// The partition of a key and its core.
+    /// Whether a new request may go to `owner`; if not, the connection is held until it may.
     #[inline]
-    pub fn home(&self, key: &[u8]) -> (Partition, usize) {
-        let topology = &self.hub.topology;
-        let partition = topology.partition_of(Slot::of(key));
-        (partition, topology.core_of(partition))
-    }
-
-    /// Whether a new request may go to `core`; if not, the connection is held until it may.
-    #[inline]
-    pub fn has_room(&mut self, core: usize, conn: ConnId) -> bool {
-        if core == self.hub.me || self.hub.forwards.has_room(core) {
-            return true;
+    pub fn has_room(&mut self, owner: Owner, conn: ConnId) -> bool {
+        let has_room = self.hub.route.has_room(owner);
+        if let Owner::Core(core) = owner
+            && !has_room
+        {
+            self.hub.route.forwards.wait(core, conn);
+            self.hub.hold(self.io, conn, Hold::Credit);
         }
-        self.hub.forwards.wait(core, conn);
-        self.hub.hold(self.io, conn, Hold::Credit);
-        false
+        has_room
     }
 
     /// Whether a batch of so many operations may begin now; if not, the connection is held until it may.
@@ -75,20 +68,18 @@ impl<S: Sockets> Turn<'_, S> {
     #[inline]
     pub fn submit_read(&mut self, ticket: Ticket, room: usize, request: Request<'_>) {
         self.hub.spent += cost(&request);
-        let core = self.hub.topology.core_of(request.partition);
-        if core == self.hub.me {
-            self.shard.request(ticket, request, &mut Sink { hub: self.hub, io: self.io });
-        } else {
-            self.forward(core, ticket, Parcel::of(&request, room_kib(room)), &request);
+        match self.hub.route.owner(request.partition) {
+            Owner::ThisCore => self.shard.request(ticket, request, &mut Sink { hub: self.hub, io: self.io }),
+            Owner::Core(core) => self.forward(core, ticket, Parcel::of(&request, room_kib(room)), &request),
         }
     }
 
     /// As [`Turn::submit_read`], for a request on one key of a connection.
     #[inline]
-    pub fn submit_single(&mut self, conn: ConnId, core: usize, ticket: Ticket, request: Request<'_>) {
-        if core == self.hub.me {
+    pub fn submit_single(&mut self, conn: ConnId, owner: Owner, ticket: Ticket, request: Request<'_>) {
+        let Owner::Core(core) = owner else {
             return self.shard.request(ticket, request, &mut Sink { hub: self.hub, io: self.io });
-        }
+        };
         if matches!(request.op, Op::Update { update, .. } if update.wants_old()) {
             return self.submit_promising(core, ticket, &request);
         }
@@ -98,7 +89,7 @@ impl<S: Sockets> Turn<'_, S> {
 
     #[inline]
     fn forward(&mut self, core: usize, ticket: Ticket, parcel: Parcel, request: &Request<'_>) {
-        if !self.hub.forwards.send(core, ticket, parcel, request) {
+        if !self.hub.route.forwards.send(core, ticket, parcel, request) {
             self.hub.backlogged(self.io, ticket);
         }
     }
@@ -113,11 +104,16 @@ impl<S: Sockets> Turn<'_, S> {
 
     /// As [`Turn::submit_read`], for a request that is answered so many times.
     pub fn submit_for(&mut self, ticket: Ticket, room: usize, answers: usize, request: Request<'_>) {
-        let core = self.hub.topology.core_of(request.partition);
-        if core == self.hub.me {
-            self.shard.request(ticket, request, &mut Sink { hub: self.hub, io: self.io });
-        } else {
-            self.forward(core, ticket, Parcel { answers, ..Parcel::of(&request, room_kib(room)) }, &request);
+        match self.hub.route.owner(request.partition) {
+            Owner::ThisCore => self.shard.request(ticket, request, &mut Sink { hub: self.hub, io: self.io }),
+            Owner::Core(core) => {
+                self.forward(
+                    core,
+                    ticket,
+                    Parcel { answers, ..Parcel::of(&request, room_kib(room)) },
+                    &request,
+                );
+            }
         }
     }
 

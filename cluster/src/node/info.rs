@@ -6,7 +6,7 @@ use super::liveness::{self, Liveness};
 use super::run::RunId;
 use crate::admin::NodeFacts;
 use crate::config::{Config, Durability, size};
-use crate::core::split::Split;
+use crate::node::split::Split;
 use crate::session::limits;
 use crate::stats::published::Published;
 use crate::stats::tally::Tally;

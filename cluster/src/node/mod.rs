@@ -19,6 +19,7 @@ pub mod liveness;
 mod medium;
 pub mod run;
 mod spawn;
+pub mod split;
 mod stop;
 mod store;
 pub mod time;

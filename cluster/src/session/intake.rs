@@ -3,6 +3,7 @@
 use super::groups::Groups;
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
+use crate::route::Owner;
 use pinion_engine::key::Partition;
 use pinion_net::reactor::ConnId;
 use std::ops::Range;
@@ -23,24 +24,24 @@ pub fn close(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) {
     }
 }
 
-/// Groups keys; `None` if a core they need has no room yet (then the connection is held).
+/// Groups keys; `None` if an owner they need has no room yet (then the connection is held).
 pub fn group<'k>(
     turn: &mut Turn<'_, impl Sockets>,
     conn: ConnId,
     keys: impl Iterator<Item = &'k [u8]>,
 ) -> Option<Groups> {
-    let mut homes: Vec<(Partition, usize, u32)> = Vec::new();
+    let mut homes: Vec<(Partition, Owner, u32)> = Vec::new();
     for (place, key) in keys.enumerate() {
-        let (partition, core) = turn.home(key);
-        homes.push((partition, core, place as u32)); // a command has fewer than 2^24 keys
+        let (partition, owner) = turn.hub.route.home(key);
+        homes.push((partition, owner, place as u32)); // a command has fewer than 2^24 keys
     }
     homes.sort_unstable();
     let mut parts: Vec<(Partition, Range<usize>)> = Vec::new();
-    for (index, &(partition, core, _)) in homes.iter().enumerate() {
+    for (index, &(partition, owner, _)) in homes.iter().enumerate() {
         match parts.last_mut() {
             Some((last, places)) if *last == partition => places.end = index + 1,
             _ => {
-                if !turn.has_room(core, conn) {
+                if !turn.has_room(owner, conn) {
                     return None;
                 }
                 parts.push((partition, index..index + 1));

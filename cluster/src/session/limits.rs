@@ -1,6 +1,6 @@
 //! What a connection may have under way, and the limits of both protocols.
 
-use crate::core::split::Split;
+use crate::node::split::Split;
 use pinion_net::{resp, wire};
 
 /// Requests that one connection may have under way.

@@ -11,6 +11,7 @@ pub mod limits;
 pub mod listing;
 mod merge;
 pub mod pieces;
+pub mod question;
 mod refusals;
 pub mod resp;
 mod sampling;
@@ -23,7 +24,7 @@ pub mod wire;
 mod wrong_port;
 
 use crate::core::sockets::Sockets;
-use crate::core::split::CONNECTION_BYTES;
+use crate::node::split::CONNECTION_BYTES;
 use limits::{IN_FLIGHT_MAX, ROOM_BYTES_MAX, ROOM_PER_READ_MIN};
 use pinion_net::reactor::ConnId;
 use pinion_net::resp::{Encoder, Protocol};

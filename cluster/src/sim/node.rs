@@ -298,8 +298,8 @@ impl Node {
                 "\n    core {index}: phase {:?}, forwards idle {}, mail {}, wakes at {:?}, delay {} us, forming {}, parked {}, \
                  memtables {}, frozen {}, trouble {:?}, connections [{}], {}",
                 core.state.phase,
-                hub.forwards.is_idle(),
-                hub.forwards.port().has_mail(),
+                hub.route.forwards.is_idle(),
+                hub.route.forwards.port().has_mail(),
                 core.wake_at_us,
                 hub.delay_us,
                 core.state.shard.forming_bytes(),
@@ -327,7 +327,7 @@ impl Node {
                 ("failed logs", stats.log_failures),
                 ("background jobs that failed", stats.job_errors),
                 ("damaged or failed block reads", stats.read_errors),
-                ("forwarded requests", hub.forwards.count),
+                ("forwarded requests", hub.route.forwards.count),
                 ("held writers", u64::from(hub.stats.stall_us > 0)),
                 ("connections closed for others", hub.stats.dismissed),
             ] {

@@ -20,7 +20,7 @@ use std::ops::Range;
 
 /// Runs a CLUSTER command.
 pub fn run(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, command: Cluster<'_>) -> Taken {
-    let topology = turn.hub.topology.share();
+    let topology = turn.hub.route.topology.share();
     let me = turn.hub.me;
     match command {
         Cluster::Slots => {

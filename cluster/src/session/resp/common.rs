@@ -3,9 +3,9 @@
 use super::state::{Call, RespSession, Shape};
 use super::transaction::Verdict;
 use crate::core::cost::ANSWER_COST;
-use crate::core::owners::Owner;
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
+use crate::route::origin::Origin;
 use crate::session::intake::Taken;
 use crate::session::settled::Ending;
 use crate::session::{Dialogue, Hold};
@@ -25,7 +25,7 @@ pub(super) fn give_verdict(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, verd
 }
 
 pub(super) fn ticket(conn: ConnId, sequence: Sequence, part: usize) -> Ticket {
-    Owner::connection(conn).ticket(RespSession::request(sequence, part))
+    Origin::connection(conn).ticket(RespSession::request(sequence, part))
 }
 
 /// What is asked of a partition: a command has so long as the node grants.

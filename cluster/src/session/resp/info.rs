@@ -65,7 +65,7 @@ fn text(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, sections: &[&[u8]]) -> 
     turn.hub.publish();
     let (node, me) = (&*turn.hub.node, turn.hub.me);
     node.published.set(me, Figure::Memory, storage::memory_bytes(&turn.shard.stats()));
-    let (partitions, now_us) = (turn.hub.topology.partitions(), turn.hub.now.mono_us);
+    let (partitions, now_us) = (turn.hub.route.topology.partitions(), turn.hub.now.mono_us);
     let scope = Scope { node, partitions, me, core: of_core.then_some(me), now_us };
     let mut text = String::new();
     for (name, unasked, section) in SECTIONS {

@@ -11,6 +11,7 @@ use super::state::{Call, Shape};
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
 use crate::core::weight::Weight;
+use crate::route::Owner;
 use crate::session::groups::Groups;
 use crate::session::intake::{Taken, group};
 use crate::session::limits::ROOM_BYTES_MAX;
@@ -155,8 +156,8 @@ fn write(
     let slowest = slowest(turn, groups.parts.iter().map(|(partition, _)| *partition));
     let weight = Weight::batch(updates);
     for (partition, _) in &groups.parts {
-        let core = turn.hub.topology.core_of(*partition);
-        if !turn.may_write(conn, core, weight) {
+        let owner = turn.hub.route.owner(*partition);
+        if !turn.may_write(conn, owner, weight) {
             return Taken::NotYet;
         }
     }
@@ -191,7 +192,7 @@ pub fn clear(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) -> Taken {
     if alone(turn, conn) == Taken::NotYet {
         return Taken::NotYet;
     }
-    let all: Vec<Partition> = turn.hub.topology.all().collect();
+    let all: Vec<Partition> = turn.hub.route.topology.all().collect();
     let parts = all.iter().enumerate().map(|(index, &partition)| (partition, index..index + 1)).collect();
     let groups = Groups { order: vec![0; all.len()], parts };
     let what = (Sum::AllDone, Run::WHOLE);
@@ -205,9 +206,7 @@ pub fn clear(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) -> Taken {
     Taken::Yes
 }
 
-/// The core of these partitions that holds writers back the longest.
-fn slowest(turn: &Turn<'_, impl Sockets>, partitions: impl Iterator<Item = Partition>) -> Option<usize> {
-    let delay =
-        |core: usize| if core == turn.hub.me { turn.hub.delay_us } else { turn.hub.forwards.delay_us(core) };
-    partitions.map(|partition| turn.hub.topology.core_of(partition)).max_by_key(|&core| delay(core))
+/// The owner of these partitions that holds writers back the longest.
+fn slowest(turn: &Turn<'_, impl Sockets>, partitions: impl Iterator<Item = Partition>) -> Option<Owner> {
+    partitions.map(|partition| turn.hub.route.owner(partition)).max_by_key(|&owner| turn.delay_us(owner))
 }

@@ -120,8 +120,8 @@ pub fn received(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, bytes: &[u8]) -
         resp.transaction = transaction;
         resp.wrote_to.take()
     });
-    if let Some(core) = wrote_to.flatten() {
-        turn.throttle(conn, core);
+    if let Some(owner) = wrote_to.flatten() {
+        turn.throttle(conn, owner);
     }
     session::Taken { consumed: at, need }
 }
@@ -193,21 +193,21 @@ fn dispatch(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, command: Command<'_
 
 /// Runs a command on one key.
 fn single(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, request: keys::KeyRequest<'_>) -> Taken {
-    let (partition, core) = turn.home(request.key);
-    if !turn.has_room(core, conn) {
+    let (partition, owner) = turn.hub.route.home(request.key);
+    if !turn.has_room(owner, conn) {
         return Taken::NotYet;
     }
     let is_write = request.class == Class::Write;
     if is_write
-        && !(turn.may_write(conn, core, Weight::single(request.bytes()))
-            && turn.has_time_for(conn, core, &request.op))
+        && !(turn.may_write(conn, owner, Weight::single(request.bytes()))
+            && turn.has_time_for(conn, owner, &request.op))
     {
         return Taken::NotYet;
     }
     let (started_us, command) = (turn.hub.now.mono_us, turn.hub.command);
     let sequence = with(turn, conn, |resp| {
         if is_write {
-            resp.wrote_to = Some(core);
+            resp.wrote_to = Some(owner);
         }
         let call =
             Call { shape: request.shape, class: request.class, started_us, command, values: 1, many: None };
@@ -217,6 +217,6 @@ fn single(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, request: keys::KeyReq
     });
     let Some(sequence) = sequence else { return Taken::Yes };
     let request = common::request(turn, partition, request.op);
-    turn.submit_single(conn, core, ticket(conn, sequence, 0), request);
+    turn.submit_single(conn, owner, ticket(conn, sequence, 0), request);
     Taken::Yes
 }

@@ -76,7 +76,7 @@ pub fn count(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, slot: Option<Slot>
     }
     if let Some(slot) = slot {
         let mut partitions = visible(turn, conn);
-        let home = turn.hub.topology.partition_of(slot);
+        let home = turn.hub.route.topology.partition_of(slot);
         partitions.retain(|&partition| partition == home);
         let task = Task::CountSlot { count: 0, slot };
         return start(turn, conn, Shape::Count, (partitions, first(), task), None);
@@ -88,7 +88,7 @@ pub fn count(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, slot: Option<Slot>
 pub(super) fn count_all(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, shape: Shape) -> Taken {
     let of_core = is_of_core(turn, conn);
     let partitions = partitions(turn, of_core);
-    let groups = turn.hub.topology.by_core(&partitions);
+    let groups = turn.hub.route.topology.by_core(&partitions);
     let Some(whom) = begin(turn, conn, shape) else { return Taken::Yes };
     turn.start_walk(Walk::counted(whom, Keyspace(0), groups, Vec::new()));
     Taken::Yes
@@ -103,7 +103,7 @@ pub fn keys_of_slot(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, slot: Slot,
     if alone(turn, conn) == Taken::NotYet {
         return Taken::NotYet;
     }
-    let home = turn.hub.topology.partition_of(slot);
+    let home = turn.hub.route.topology.partition_of(slot);
     let mut partitions = visible(turn, conn);
     partitions.retain(|&partition| partition == home);
     let task = Task::Collect { keys: Keys::OfSlot(slot), limit: most, seen: 0, items: Pieces::default() };
@@ -119,7 +119,7 @@ pub fn random(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) -> Taken {
     turn.hub.node.published.set(me, Figure::Entries, turn.shard.entries());
     let mut cores = vec![Vec::new(); turn.hub.node.cores];
     for partition in visible(turn, conn) {
-        cores[turn.hub.topology.core_of(partition)].push(partition);
+        cores[turn.hub.route.topology.core_of(partition)].push(partition);
     }
     let cores: Vec<(usize, Vec<Partition>)> = cores.into_iter().enumerate().collect();
     let weights = cores.iter().map(|(core, partitions)| {
@@ -154,7 +154,7 @@ fn visible(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) -> Vec<Partition> {
 
 /// The partitions of this core, or all.
 fn partitions(turn: &Turn<'_, impl Sockets>, of_core: bool) -> Vec<Partition> {
-    let topology = &turn.hub.topology;
+    let topology = &turn.hub.route.topology;
     if of_core { topology.partitions_of(turn.hub.me) } else { topology.all().collect() }
 }
 

@@ -13,10 +13,11 @@ mod ask;
 pub mod resume_point;
 pub mod task;
 
-pub use ask::{Ask, Inquiry};
+pub use ask::Ask;
 
 use super::counting::Counting;
 use super::merge::Merge;
+use super::question::Question;
 use super::refusals;
 use super::sampling::Need;
 use ask::What;
@@ -174,21 +175,24 @@ impl Walk {
             }
     }
 
-    /// What it asks a core besides its shard now. It is answered by one [`Walk::take`].
-    pub fn inquiry(&mut self) -> Option<Inquiry> {
+    /// What it asks which core itself now. It is answered by one [`Walk::take`].
+    pub fn question(&mut self) -> Option<(usize, Question)> {
         if self.waiting || self.is_done() {
             return None;
         }
-        let inquiry = match &self.task {
-            Task::Clients(listing) => Inquiry::Clients(listing.next()),
+        let question = match &self.task {
+            Task::Clients(listing) => {
+                let (core, wanted, from) = listing.next();
+                (core, Question::Clients(wanted, from))
+            }
             Task::Sample(sampling) => match sampling.need()? {
-                Need::ResumePoint(core) => Inquiry::Random { core, dice: sampling.dice() },
+                Need::ResumePoint(core) => (core, Question::Random(sampling.dice())),
                 Need::Page(..) => return None,
             },
             _ => return None,
         };
         self.waiting = true;
-        Some(inquiry)
+        Some(question)
     }
 
     /// The pages it wants now. Each is answered by one [`Walk::take`].

@@ -1,9 +1,9 @@
 //! What requests have in common: they know their connection, and may have to wait.
 
 use super::state::{CallId, WireSession};
-use crate::core::owners::Owner;
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
+use crate::route::origin::Origin;
 use crate::session::{Dialogue, Hold};
 use pinion_engine::key::Partition;
 use pinion_engine::shard::request::{Op, Request, Ticket};
@@ -25,7 +25,7 @@ pub(super) fn with<T>(
 }
 
 pub(super) fn ticket(conn: ConnId, call: CallId, part: usize) -> Ticket {
-    Owner::connection(conn).ticket(call.request(part))
+    Origin::connection(conn).ticket(call.request(part))
 }
 
 /// What is asked of a partition for the request that is being taken in: it has as long as the node grants, or less.

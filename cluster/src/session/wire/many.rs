@@ -99,8 +99,8 @@ pub fn batch(
     let Some(groups) = group(turn, conn, keys) else { return Taken::NotYet };
     let weight = Weight::batch(&updates);
     for (partition, _) in &groups.parts {
-        let core = turn.hub.topology.core_of(*partition);
-        if !turn.may_write(conn, core, weight) {
+        let owner = turn.hub.route.owner(*partition);
+        if !turn.may_write(conn, owner, weight) {
             return Taken::NotYet;
         }
     }
@@ -110,8 +110,8 @@ pub fn batch(
     for (part, (partition, places)) in groups.parts.into_iter().enumerate() {
         wanted.clear();
         wanted.extend(groups.order[places].iter().map(|&place| updates[place as usize]));
-        let core = turn.hub.topology.core_of(partition);
-        with(turn, conn, |wire| wire.wrote_to = Some(core));
+        let owner = turn.hub.route.owner(partition);
+        with(turn, conn, |wire| wire.wrote_to = Some(owner));
         let op = Op::UpdateMany { updates: &wanted };
         let request = request(turn, conn, partition, op);
         turn.submit(ticket(conn, id, part), request);
@@ -126,7 +126,7 @@ fn expires_too_late(update: &Update<'_>, now_ms: u64) -> bool {
 
 /// CLEAR: every partition of every core.
 pub fn clear(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, responder: Responder) -> Taken {
-    let partitions: Vec<Partition> = turn.hub.topology.all().collect();
+    let partitions: Vec<Partition> = turn.hub.route.topology.all().collect();
     let parts = partitions.iter().map(|&partition| (partition, 0..0)).collect();
     let gather = Gather::new(Kind::AllDone, &Groups { order: Vec::new(), parts }, None);
     let Some(id) = begin(turn, conn, responder, Class::Write, gather) else { return Taken::Yes };

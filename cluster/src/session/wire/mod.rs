@@ -19,6 +19,7 @@ use super::{self as session, refusals, wrong_port};
 use crate::core::sockets::Sockets;
 use crate::core::turn::Turn;
 use crate::core::weight::Weight;
+use crate::route::Owner;
 use crate::session::intake::{Taken, close};
 use crate::stats::Class;
 use common::{ticket, with};
@@ -93,8 +94,8 @@ pub fn received(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, bytes: &[u8]) -
         wire.waiting.leave(at, bytes.len(), now_us);
         wire.wrote_to.take()
     });
-    if let Some(core) = wrote_to.flatten() {
-        turn.throttle(conn, core);
+    if let Some(owner) = wrote_to.flatten() {
+        turn.throttle(conn, owner);
     }
     session::Taken { consumed: at, need }
 }
@@ -153,29 +154,30 @@ fn single(
     key: &[u8],
     op: Op<'_>,
 ) -> Taken {
-    let (partition, core) = turn.home(key);
-    if !turn.has_room(core, conn) {
+    let (partition, owner) = turn.hub.route.home(key);
+    if !turn.has_room(owner, conn) {
         return Taken::NotYet;
     }
     let class = if command.opcode().is_read() { Class::Read } else { Class::Write };
     let bytes = if let Command::Put { value, .. } = command { value.len() } else { 0 };
     let is_write = class == Class::Write;
-    if is_write && !(turn.may_write(conn, core, Weight::single(bytes)) && turn.has_time_for(conn, core, &op))
+    if is_write
+        && !(turn.may_write(conn, owner, Weight::single(bytes)) && turn.has_time_for(conn, owner, &op))
     {
         return Taken::NotYet;
     }
-    let responder = if core == turn.hub.me { responder } else { responder.forwarded() };
+    let responder = if owner == Owner::ThisCore { responder } else { responder.forwarded() };
     let want_existed = matches!(command, Command::Delete { want_existed: true, .. } | Command::Expire { .. });
     let call = Call { want_existed, ..Call::new(responder, class, turn.hub.now.mono_us) };
     let id = with(turn, conn, |wire| {
         if is_write {
-            wire.wrote_to = Some(core);
+            wire.wrote_to = Some(owner);
         }
         wire.insert(call)
     });
     if let Some(id) = id {
         let request = common::request(turn, conn, partition, op);
-        turn.submit_single(conn, core, ticket(conn, id, 0), request);
+        turn.submit_single(conn, owner, ticket(conn, id, 0), request);
     }
     Taken::Yes
 }

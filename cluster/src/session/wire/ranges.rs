@@ -38,7 +38,7 @@ pub fn scan(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, responder: Responde
     let (from, to) = bounds(&scan.range);
     let from = from.max(cursor.to_vec());
     let Some(whom) = begin(turn, conn, responder, seal) else { return Taken::Yes };
-    let groups = turn.hub.topology.by_core(&partitions(turn, &scan.range));
+    let groups = turn.hub.route.topology.by_core(&partitions(turn, &scan.range));
     let limit_bytes = turn.hub.walks.page_bytes(limit, groups.len());
     let mut walk = Walk::merged(whom, Keyspace(0), groups, &from, (limit, limit_bytes));
     walk.to = to.into();
@@ -60,7 +60,7 @@ pub fn count(
     }
     let (from, to) = bounds(&range);
     let Some(whom) = begin(turn, conn, responder, 0) else { return Taken::Yes };
-    let groups = turn.hub.topology.by_core(&partitions(turn, &range));
+    let groups = turn.hub.route.topology.by_core(&partitions(turn, &range));
     let mut walk = Walk::counted(whom, Keyspace(0), groups, from);
     walk.to = to.into();
     walk.until_us = deadline_us(turn, conn);
@@ -111,7 +111,7 @@ fn beyond(prefix: &[u8]) -> Option<Vec<u8>> {
 
 /// The partitions that can have keys of a range.
 fn partitions(turn: &Turn<'_, impl Sockets>, range: &Range<'_>) -> Vec<Partition> {
-    let topology = &turn.hub.topology;
+    let topology = &turn.hub.route.topology;
     let has_tag = hashed_part(range.prefix).len() < range.prefix.len();
     if has_tag { vec![topology.partition_of(Slot::of(range.prefix))] } else { topology.all().collect() }
 }

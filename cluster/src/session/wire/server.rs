@@ -49,8 +49,8 @@ fn hello(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, responder: Responder, 
         limits: node.limits,
         server_id: node.store_id,
         server_version: format!("pinion {}", env!("CARGO_PKG_VERSION")),
-        home: turn.hub.topology.home_at(turn.hub.me),
-        map: turn.hub.topology.map().clone(),
+        home: turn.hub.route.topology.home_at(turn.hub.me),
+        map: turn.hub.route.topology.map().clone(),
     };
     responder.hello(turn.io.output(conn), &answer);
 }
@@ -79,7 +79,7 @@ fn info(turn: &mut Turn<'_, impl Sockets>) -> String {
         "version": env!("CARGO_PKG_VERSION"),
         "node_id": node.node_id,
         "shards": node.cores,
-        "partitions": hub.topology.partitions(),
+        "partitions": hub.route.topology.partitions(),
         "durability": node.config.durability.to_string(),
         "memory_bytes": node.config.memory_bytes,
         "uptime_s": hub.now.mono_us / 1_000_000,
