@@ -2,11 +2,11 @@
 
 use super::cost::SPENT_MAX;
 use super::hub::TAKES_NO_WRITES;
-use super::sockets::Sockets;
 use super::turn::Turn;
-use super::weight::Weight;
 use crate::route::Owner;
 use crate::session::Hold;
+use crate::session::sockets::Sockets;
+use crate::session::weight::Weight;
 use pinion_engine::shard::request::Op;
 use pinion_net::reactor::ConnId;
 use std::cmp::Reverse;

@@ -7,15 +7,15 @@
 //! - another core: as much as it said when it sent the request;
 //! - anybody: so much in a turn ([`SPENT_MAX`]) that other connections don't wait long.
 
-use super::cost::{ANSWER_COST, SPENT_MAX, TURN_SPENT_MAX};
+use super::cost::{SPENT_MAX, TURN_SPENT_MAX};
 use super::hub::{Hub, recharge};
 use super::memory::Memory;
-use super::sockets::Sockets;
 use crate::route::message::answers;
 use crate::route::origin::{Origin, ROOM_KIB_MAX};
-use crate::session::Dialogue;
-use crate::session::limits::ROOM_BYTES_MAX;
+use crate::session::dialogue::Moment;
+use crate::session::limits::{ANSWER_COST, ROOM_BYTES_MAX};
 use crate::session::settled::Settled;
+use crate::session::sockets::Sockets;
 use crate::session::waits::Wait;
 use crate::session::walks::Walks;
 use crate::stats::Class;
@@ -50,9 +50,9 @@ impl<S: Sockets> Answers for Sink<'_, S> {
                     return true;
                 }
                 let request = ticket.request;
-                let gathered = session.gathered_bytes(request);
+                let gathered = session.dialogue.gathered_bytes(request);
                 let queued = self.io.queued(session.conn);
-                let may_pass = !self.io.is_over_budget(session.conn) && session.is_next(request);
+                let may_pass = !self.io.is_over_budget(session.conn) && session.dialogue.is_next(request);
                 let spent_max = if bytes <= SMALL_BYTES { TURN_SPENT_MAX } else { SPENT_MAX };
                 self.hub.spent < spent_max
                     && session.has_room_for(request, queued, bytes, may_pass)
@@ -184,7 +184,7 @@ fn to_connection(
     (index, generation): (u32, u32),
     (request, answer, bytes): (u64, &Answer<'_>, usize),
 ) {
-    let (now_ms, now_us) = (hub.wall_ms, hub.now.mono_us);
+    let moment = Moment { now_us: hub.now.mono_us, wall_ms: hub.wall_ms };
     let by_wall;
     let answer = if names_time(answer) {
         by_wall = told(answer, &hub.clocks);
@@ -207,8 +207,8 @@ fn to_connection(
         // What will come is known now: it counts for how much more is asked for at a time.
         session.note_answer(bytes);
         let wait = Wait { request, partition, read, bytes };
-        let has_memory = has_memory(&hub.memory, (session.gathered_bytes(request), queued), bytes);
-        match session.wait(wait, has_memory, now_us, out) {
+        let has_memory = has_memory(&hub.memory, (session.dialogue.gathered_bytes(request), queued), bytes);
+        match session.wait(wait, has_memory, moment.now_us, out) {
             Ok(()) => {}
             Err(ended) => {
                 settled = ended;
@@ -217,10 +217,7 @@ fn to_connection(
         }
     } else {
         session.note_answer(bytes);
-        settled = match &mut session.dialogue {
-            Dialogue::Resp(resp) => resp.answer(request, answer, now_ms, out),
-            Dialogue::Wire(wire) => wire.answer(request, answer, now_us, out),
-        };
+        settled = session.dialogue.answer(request, answer, moment, out);
     }
     let appended = out.len() - queued;
     hub.memory.note_appended(appended);

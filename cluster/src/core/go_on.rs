@@ -8,13 +8,13 @@ use super::deliver::{SMALL_BYTES, deliver, has_memory};
 use super::hub::recharge;
 use super::memory::Memory;
 use super::room::LACK_US;
-use super::sockets::Sockets;
 use super::starved::Waiter;
 use super::turn::Turn;
 use crate::route::Owner;
 use crate::route::message::{Told, write_told};
 use crate::route::origin::Origin;
 use crate::session::Hold;
+use crate::session::sockets::Sockets;
 use crate::session::waits::Wait;
 use pinion_engine::shard::request::{Answer, Op, Refusal, Request};
 use pinion_net::reactor::ConnId;
@@ -85,7 +85,7 @@ impl<S: Sockets> Turn<'_, S> {
     fn grant(&mut self, conn: ConnId, index: usize, room: usize) {
         let Some(session) = self.hub.sessions.get(conn) else { return };
         let Wait { request, partition, read, .. } = session.reads.go_on(index, room);
-        let answers = session.answers_due(request);
+        let answers = session.dialogue.answers_due(request);
         // A value on its way from another core has its room here from now on.
         recharge(&mut self.hub.memory, session);
         let owner = Origin::connection(conn);
@@ -179,7 +179,7 @@ impl<S: Sockets> Turn<'_, S> {
         let mut lifted = 0;
         for conn in std::mem::take(&mut self.hub.sliced) {
             let Some(session) = self.hub.sessions.get(conn) else { continue };
-            if !session.is_between_slices() || lifted == SLICES_PER_TURN {
+            if !session.dialogue.is_between_slices() || lifted == SLICES_PER_TURN {
                 self.hub.sliced.push(conn);
             } else if self.hub.draining {
                 session.abandon_long(self.io);

@@ -3,18 +3,17 @@
 //! The shard answers into a [`Sink`](super::deliver::Sink), which is the hub and the sockets; so the two can be borrowed apart
 //! while the shard works.
 
-use super::bulk::Bulk;
 use super::cost::{MailShare, SPENT_MAX};
 use super::memory::Memory;
-use super::room::Relief;
-use super::sockets::Sockets;
+use super::relief::Relief;
 use super::starved::Starved;
 use crate::mesh::Port;
 use crate::node::info::NodeInfo;
 use crate::route::Route;
 use crate::route::origin::Origin;
-use crate::session::resp::cursors::Cursors;
+use crate::session::bulk::Bulk;
 use crate::session::settled::{Ending, Settled};
+use crate::session::sockets::Sockets;
 use crate::session::table::Sessions;
 use crate::session::walks::Walks;
 use crate::session::{Hold, Session};
@@ -27,8 +26,6 @@ use pinion_engine::key::Partition;
 use pinion_engine::shard::request::Ticket;
 use pinion_net::reactor::ConnId;
 use pinion_net::resp::CommandId;
-use rand::rngs::SmallRng;
-use rand::{Rng, SeedableRng};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
@@ -53,8 +50,6 @@ pub struct Hub {
     pub walks: Walks,
     /// Walks that can go on.
     pub ready_walks: VecDeque<u64>,
-    /// Places of scans that clients will come back to.
-    pub cursors: Cursors,
     /// Figures.
     pub stats: CoreStats,
     /// When this turn began.
@@ -93,14 +88,6 @@ pub struct Hub {
     pub copied: usize,
     /// What of the turns other cores may have.
     pub mail: MailShare,
-    /// The RESP command that is being taken in.
-    pub command: CommandId,
-    /// How many connections came in.
-    pub clients: u64,
-    /// When the log was last told that somebody speaks HTTP.
-    pub http_warned_us: Option<u64>,
-    /// What RANDOMKEY chooses by.
-    chance: SmallRng,
     /// Requests of each class that came and were answered within this turn.
     pub quick: [u64; Class::ALL.len()],
 }
@@ -121,13 +108,12 @@ impl Hub {
         Hub {
             me,
             route: Route::new(me, topology, port),
-            sessions: Sessions::default(),
+            sessions: Sessions::new((me, cores), now.unix_us, node.run_seed() ^ me as u64),
             memory: Memory::new(node.split.connections),
             relief: Relief::default(),
             bulk: Bulk::default(),
             walks: Walks::new(Walks::share(node.split)),
             ready_walks: VecDeque::new(),
-            cursors: Cursors::new(me, now.unix_us),
             stats: CoreStats::default(),
             now,
             clocks,
@@ -147,10 +133,6 @@ impl Hub {
             spent: 0,
             copied: 0,
             mail: MailShare::default(),
-            command: CommandId::NONE,
-            clients: 0,
-            http_warned_us: None,
-            chance: SmallRng::seed_from_u64(node.run_seed() ^ me as u64),
             node,
             quick: [0; Class::ALL.len()],
         }
@@ -212,17 +194,6 @@ impl Hub {
     #[inline]
     pub fn deadline_us(&self) -> u64 {
         self.now.mono_us + self.node.request_timeout_us
-    }
-
-    /// 64 bits of chance.
-    pub fn roll(&mut self) -> u64 {
-        self.chance.random()
-    }
-
-    /// The number of a new connection: unique in the node: cores take turns in the numbers.
-    pub fn next_client_id(&mut self) -> u64 {
-        self.clients += 1;
-        (self.clients - 1) * self.node.cores as u64 + self.me as u64 + 1
     }
 
     /// Puts a hold on a connection.

@@ -3,12 +3,12 @@
 use super::brake::{BRAKE_DELAY_US, COMMIT_OPS_MAX, COMMIT_REQUESTS_MAX};
 use super::cost::{MailShare, SPENT_MAX};
 use super::deliver::{Sink, deliver};
-use super::sockets::Sockets;
 use super::turn::{Turn, cost};
 use crate::route::message::{self, Envelope, Incoming, Taker, Told, answers};
 use crate::route::origin::Origin;
 use crate::session::question::Question;
 use crate::session::resp::clients;
+use crate::session::sockets::Sockets;
 use crate::session::walk::resume_point::{ResumePoint, place_bytes};
 use pinion_engine::shard::request::{Answer, Page, Ticket};
 
@@ -101,7 +101,7 @@ impl<S: Sockets> Turn<'_, S> {
     pub(super) fn answer_question(&mut self, ticket: Ticket, question: &Question) {
         match question {
             Question::Cursor(cursor) => {
-                let place = self.hub.cursors.take(*cursor);
+                let place = self.hub.sessions.cursors.take(*cursor);
                 self.deliver_place(ticket, place);
             }
             Question::Clients(wanted, from) => {

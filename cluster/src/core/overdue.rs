@@ -4,9 +4,9 @@
 //! ended here.
 
 use super::deliver::deliver;
-use super::sockets::Sockets;
 use super::turn::Turn;
 use crate::route::parcel::Overdue;
+use crate::session::sockets::Sockets;
 use pinion_engine::shard::request::{Answer, Refusal, Unsure};
 
 impl<S: Sockets> Turn<'_, S> {

@@ -5,17 +5,13 @@
 
 use super::deliver::Sink;
 use super::hub::{Hub, TAKES_NO_WRITES};
+use super::performer::Performer;
 use super::phase::{POLL, Phase};
-use super::sockets::{Performer, Sockets};
 use super::turn::Turn;
 use crate::node::events::Events;
 use crate::node::listeners::Speaks;
-use crate::session::resp;
-use crate::session::resp::facts::Facts;
-use crate::session::resp::state::RespSession;
-use crate::session::wire;
-use crate::session::wire::state::WireSession;
-use crate::session::{Dialogue, Hold, Session, Taken};
+use crate::session::sockets::Sockets;
+use crate::session::{Hold, Taken, receive};
 use crate::stats::published::Figure;
 use pinion_engine::clock::LOOK_US;
 use pinion_engine::drive::BackgroundEvent;
@@ -72,17 +68,7 @@ impl CoreState {
         listener: (Speaks, bool),
         peer: SocketAddr,
     ) {
-        let (speaks, own_port) = listener;
-        let dialogue = match speaks {
-            Speaks::Wire => Dialogue::Wire(WireSession::default()),
-            Speaks::Resp => {
-                let (id, now_us) = (self.hub.next_client_id(), self.hub.now.mono_us);
-                let local = self.hub.node.addresses.resp_of(own_port.then_some(self.hub.me));
-                let facts = Facts::new(id, peer, local, now_us);
-                Dialogue::Resp(RespSession::new(facts, self.hub.node.resp_limits))
-            }
-        };
-        let mut session = Session::new(conn, dialogue, own_port);
+        let mut session = receive::accept(&mut self.turn(io), conn, listener, peer);
         (session.moved_us, session.stirred_us) = (self.hub.now.mono_us, self.hub.now.mono_us);
         if self.hub.draining {
             session.go_down();
@@ -95,8 +81,8 @@ impl CoreState {
 
     /// Which address of this machine a connection reached.
     pub fn reached(&mut self, conn: ConnId, local: SocketAddr) {
-        if let Some(Session { dialogue: Dialogue::Resp(resp), .. }) = self.hub.sessions.get(conn) {
-            resp.reached(local);
+        if let Some(session) = self.hub.sessions.get(conn) {
+            session.dialogue.reached(local);
         }
     }
 
@@ -109,10 +95,7 @@ impl CoreState {
             return bytes.len();
         }
         let (queued, appended) = (io.queued(conn), self.hub.memory.appended());
-        let Taken { consumed, need } = match session.dialogue {
-            Dialogue::Resp(_) => resp::received(&mut self.turn(io), conn, bytes),
-            Dialogue::Wire(_) => wire::received(&mut self.turn(io), conn, bytes),
-        };
+        let Taken { consumed, need } = receive::received(&mut self.turn(io), conn, bytes);
         // Answers that came at once are noted where they are delivered; others were appended just here.
         let noted = self.hub.memory.appended() - appended;
         self.hub.memory.note_appended((io.queued(conn) - queued).saturating_sub(noted));

@@ -1,17 +1,16 @@
 //! What sessions work with during a turn: the shard, the hub and the sockets, and how requests get to their shard.
 
-use super::bulk::Share;
-use super::cost::ANSWER_COST;
 use super::deliver::Sink;
 use super::hub::Hub;
 use super::memory::Memory;
 use super::room::LACK_US;
-use super::sockets::Sockets;
 use crate::route::Owner;
 use crate::route::origin::ROOM_KIB_MAX;
 use crate::route::parcel::Parcel;
 use crate::session::Hold;
-use crate::session::limits::ROOM_PER_READ_MIN;
+use crate::session::bulk::Share;
+use crate::session::limits::{ANSWER_COST, ROOM_PER_READ_MIN};
+use crate::session::sockets::Sockets;
 use pinion_engine::shard::Shard;
 use pinion_engine::shard::request::{Op, Request, Ticket};
 use pinion_net::reactor::ConnId;
@@ -58,13 +57,8 @@ impl<S: Sockets> Turn<'_, S> {
         }
     }
 
-    /// Gives a request to the shard of its partition, here or on another core. Its answers carry no values, or pages.
-    #[inline]
-    pub fn submit(&mut self, ticket: Ticket, request: Request<'_>) {
-        self.submit_read(ticket, usize::MAX, request);
-    }
-
-    /// As [`Turn::submit`], for a read in whose answers there is room for so many bytes of values, if another core sends them.
+    /// Gives a request to the shard of its partition, here or on another core. In its answers there is room for so many bytes of
+    /// values, if another core sends them.
     #[inline]
     pub fn submit_read(&mut self, ticket: Ticket, room: usize, request: Request<'_>) {
         self.hub.spent += cost(&request);
@@ -144,15 +138,6 @@ impl<S: Sockets> Turn<'_, S> {
             self.io.pause(conn);
         }
         true
-    }
-
-    /// Holds a connection until its earlier requests are answered; `true` if it has none.
-    pub fn is_alone(&mut self, conn: ConnId) -> bool {
-        let under_way = self.hub.sessions.get(conn).is_some_and(|session| session.in_flight() > 0);
-        if under_way {
-            self.hub.hold(self.io, conn, Hold::Barrier);
-        }
-        !under_way
     }
 }
 

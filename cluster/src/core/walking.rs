@@ -2,11 +2,10 @@
 
 use super::cost::SPENT_MAX;
 use super::hub::Hub;
-use super::sockets::Sockets;
 use super::turn::Turn;
 use crate::route::origin::Origin;
-use crate::session::Dialogue;
 use crate::session::question::Question;
+use crate::session::sockets::Sockets;
 use crate::session::walk::Walk;
 use crate::session::walks::{Admission, Walks};
 
@@ -70,22 +69,18 @@ impl<S: Sockets> Turn<'_, S> {
         let deadline_us = until_us.min(walk_until_us);
         for ask in walk.asks() {
             let ticket = Origin::Walk.ticket(Walks::request(key, ask.lane));
-            self.submit(ticket, ask.request(keyspace).until(deadline_us));
+            self.submit_read(ticket, usize::MAX, ask.request(keyspace).until(deadline_us));
         }
     }
 
     fn end_walk(&mut self, key: u64) {
         let Some(walk) = self.hub.walks.remove(key) else { return };
         let (conn, command, now_us) = (walk.conn, walk.command, self.hub.now.mono_us);
-        let clocks = self.hub.clocks;
-        let Hub { sessions, cursors, memory, .. } = &mut *self.hub;
-        let Some(session) = sessions.get(conn) else { return };
+        let Hub { sessions, memory, clocks, .. } = &mut *self.hub;
+        let Some((session, cursors)) = sessions.with_cursors(conn) else { return };
         let out = self.io.output(conn);
         let queued = out.len();
-        let settled = match &mut session.dialogue {
-            Dialogue::Resp(resp) => resp.walked(command, walk.outcome(), cursors, out),
-            Dialogue::Wire(wire) => wire.walked(command, walk.outcome(), now_us, &clocks, out),
-        };
+        let settled = session.dialogue.walked(command, walk.outcome(), (cursors, clocks, now_us), out);
         // What the walk was charged for lies in the output now, or leaves from its session in pieces.
         memory.note_appended(out.len() - queued);
         if let Some(settled) = settled {
@@ -99,12 +94,5 @@ impl<S: Sockets> Turn<'_, S> {
     pub fn start_walk(&mut self, walk: Walk) {
         let key = self.hub.walks.insert(walk);
         self.hub.queue_walk(key);
-    }
-
-    /// Starts a walk whose place another core keeps under `cursor`.
-    pub fn start_walk_at_cursor(&mut self, mut walk: Walk, core: usize, cursor: u64) {
-        walk.wait_for_cursor();
-        let key = self.hub.walks.insert(walk);
-        self.ask(key, core, &Question::Cursor(cursor));
     }
 }

@@ -43,6 +43,12 @@ impl Route {
         Route { me, topology, forwards }
     }
 
+    /// The number of this core.
+    #[inline]
+    pub fn me(&self) -> usize {
+        self.me
+    }
+
     /// Who serves a partition.
     #[inline]
     pub fn owner(&self, partition: Partition) -> Owner {

@@ -5,9 +5,9 @@
 //! leaves in order. What it says that its connections hold is, as there, what was kept or given room for, and output as of
 //! the beginning of the turn.
 
-use crate::core::sockets::Sockets;
 use crate::core::state::CoreState;
 use crate::node::listeners::Speaks;
+use crate::session::sockets::Sockets;
 use crate::sim::trace::{Event, Trace};
 use pinion_net::reactor::{CloseReason, ConnId, Holding};
 use rand::Rng;

@@ -39,6 +39,9 @@ pub struct Topology {
 impl Topology {
     /// The topology of `partitions` partitions that node `me` of these has at an epoch. `nodes_of` names the nodes that have
     /// a replica of a partition, at least one, its home first.
+    ///
+    /// # Panics
+    /// If a partition has no replica, or one on a node that isn't among these, or if [`Placement::new`] does.
     pub fn new(
         epoch: u64,
         members: Vec<Member>,

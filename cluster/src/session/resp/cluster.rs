@@ -5,8 +5,7 @@
 
 use super::common::{answer, fail, with};
 use super::scans;
-use crate::core::sockets::Sockets;
-use crate::core::turn::Turn;
+use crate::session::backend::Backend;
 use crate::session::intake::Taken;
 use crate::topology::Topology;
 use crate::topology::member::Member;
@@ -19,43 +18,47 @@ use std::net::IpAddr;
 use std::ops::Range;
 
 /// Runs a CLUSTER command.
-pub fn run(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, command: Cluster<'_>) -> Taken {
-    let topology = turn.hub.route.topology.share();
-    let me = turn.hub.me;
+pub fn run(backend: &mut impl Backend, conn: ConnId, command: Cluster<'_>) -> Taken {
+    let topology = backend.route().topology.share();
+    let me = backend.me();
     match command {
         Cluster::Slots => {
-            let reached = with(turn, conn, |resp| resp.facts.host()).flatten();
-            answer(turn, conn, |reply| slots(reply, &topology, reached));
+            let reached = with(backend, conn, |resp| resp.facts.host()).flatten();
+            answer(backend, conn, |reply| slots(reply, &topology, reached));
         }
         Cluster::Shards => {
-            let reached = with(turn, conn, |resp| resp.facts.host()).flatten();
-            answer(turn, conn, |reply| shards(reply, &topology, reached));
+            let reached = with(backend, conn, |resp| resp.facts.host()).flatten();
+            answer(backend, conn, |reply| shards(reply, &topology, reached));
         }
-        Cluster::KeySlot(key) => answer(turn, conn, |reply| reply.integer(i64::from(Slot::of(key).number()))),
-        Cluster::Info => answer(turn, conn, |reply| reply.text(&info(&topology))),
+        Cluster::KeySlot(key) => {
+            answer(backend, conn, |reply| reply.integer(i64::from(Slot::of(key).number())))
+        }
+        Cluster::Info => answer(backend, conn, |reply| reply.text(&info(&topology))),
         Cluster::Nodes => {
             // It is told "you talk to this core": how much there is it is told of this core from now on. redis-cli --cluster
             // info adds up what each node has, of which this connection is one.
-            let reached = with(turn, conn, |resp| {
+            let reached = with(backend, conn, |resp| {
                 resp.facts.told_as_core = true;
                 resp.facts.host()
             });
-            answer(turn, conn, |reply| reply.text(&nodes(&topology, me, reached.flatten())));
+            answer(backend, conn, |reply| reply.text(&nodes(&topology, me, reached.flatten())));
         }
-        Cluster::MyId => answer(turn, conn, |reply| reply.bulk(topology.me().core_id(me).as_bytes())),
-        Cluster::MyShardId => answer(turn, conn, |reply| reply.bulk(topology.me().shard_name(me).as_bytes())),
+        Cluster::MyId => answer(backend, conn, |reply| reply.bulk(topology.me().core_id(me).as_bytes())),
+        Cluster::MyShardId => {
+            answer(backend, conn, |reply| reply.bulk(topology.me().shard_name(me).as_bytes()))
+        }
         // No core has a replica, and between cores there are queues.
         Cluster::Replicas(id) => {
             match cores(&topology).any(|(member, core)| member.core_id(core).as_bytes() == id) {
-                true => answer(turn, conn, |reply| reply.array(0)),
-                false => fail(turn, conn, [b"ERR Unknown node ", id].concat()),
+                true => answer(backend, conn, |reply| reply.array(0)),
+                false => fail(backend, conn, [b"ERR Unknown node ", id].concat()),
             }
         }
-        Cluster::Links => answer(turn, conn, |reply| reply.array(0)),
-        Cluster::CountKeysInSlot(slot) => return scans::count(turn, conn, Slot::new(slot)),
+        Cluster::Links => answer(backend, conn, |reply| reply.array(0)),
+        Cluster::CountKeysInSlot(slot) => return scans::count(backend, conn, Slot::new(slot)),
         Cluster::GetKeysInSlot(slot, most) => {
             if let Some(slot) = Slot::new(slot) {
-                return scans::keys_of_slot(turn, conn, slot, most);
+                return scans::keys_of_slot(backend, conn, slot, most);
             }
         }
     }

@@ -181,6 +181,7 @@ impl Walk {
             return None;
         }
         let question = match &self.task {
+            Task::FindCursor { core, cursor, .. } => (*core, Question::Cursor(*cursor)),
             Task::Clients(listing) => {
                 let (core, wanted, from) = listing.next();
                 (core, Question::Clients(wanted, from))
@@ -250,11 +251,6 @@ impl Walk {
         self.waiting
     }
 
-    /// Notes that another core was asked for the place of a cursor.
-    pub fn wait_for_cursor(&mut self) {
-        self.waiting = true;
-    }
-
     /// What it has cost since this was asked last, beside its answers, in bytes copied in the same time.
     pub fn take_cost(&mut self) -> usize {
         std::mem::take(&mut self.cost)
@@ -322,7 +318,7 @@ impl Walk {
         if self.partitions.get(self.at) == Some(&start) {
             self.from = key;
         }
-        if let Task::FindCursor { then } = &mut self.task {
+        if let Task::FindCursor { then, .. } = &mut self.task {
             let then = std::mem::replace(&mut **then, Task::Count(Counting::default()));
             self.task = then;
         }

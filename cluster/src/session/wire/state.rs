@@ -214,8 +214,9 @@ impl WireSession {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::Session;
+    use crate::session::dialogue::Dialogue;
     use crate::session::limits::{self, IN_FLIGHT_MAX};
-    use crate::session::{Dialogue, Session};
     use pinion_engine::shard::request::NO_DEADLINE;
     use pinion_net::reactor::ConnId;
     use pinion_net::wire::{Condition, Expiry};
