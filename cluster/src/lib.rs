@@ -1,8 +1,9 @@
 //! Placement, routing and the node: a durable key-value server on one machine's cores.
 //!
 //! - [`config`] says what to run, [`node`] runs it: [`Node::start`] is `kvd` as a library.
-//! - [`placement`] says which core owns which key, [`mesh`] how cores talk to each other.
-//! - `core` is one core's thread: reactor, shard, connections; `session` what a connection of either protocol does.
+//! - [`topology`] says which node and core serves which partition, [`mesh`] how cores talk to each other.
+//! - `core` is one core's thread: reactor, shard, connections; `session` what a connection of either protocol does; `route`
+//!   brings requests to the core that owns them.
 //! - [`admin`] tells the world how the node does, from what [`stats`] counts; [`logging`] writes log lines.
 //!
 //! A node in this process, and a client of it:
@@ -46,10 +47,11 @@ pub mod error;
 pub mod logging;
 pub mod mesh;
 pub mod node;
-pub mod placement;
+mod route;
 mod session;
 pub mod sim;
 pub mod stats;
+pub mod topology;
 
 pub use config::Config;
 pub use error::Error;

@@ -12,11 +12,11 @@ pub mod reload;
 pub mod size;
 
 use crate::error::Error;
-use crate::placement::{PARTITIONS_DEFAULT, SLOTS};
 use listen::Listen;
 use machine::Machine;
 use pinion_engine::clock::TimeJump;
 use pinion_engine::drive::StoreFile;
+use pinion_engine::placement::{PARTITIONS_DEFAULT, SLOTS};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;

@@ -2,10 +2,11 @@
 
 use super::cost::SPENT_MAX;
 use super::hub::TAKES_NO_WRITES;
-use super::sockets::Sockets;
 use super::turn::Turn;
-use super::weight::Weight;
+use crate::route::Owner;
 use crate::session::Hold;
+use crate::session::sockets::Sockets;
+use crate::session::weight::Weight;
 use pinion_engine::shard::request::Op;
 use pinion_net::reactor::ConnId;
 use std::cmp::Reverse;
@@ -24,16 +25,19 @@ pub(super) const COMMIT_OPS_MAX: usize = 4096;
 pub(super) const COMMIT_REQUESTS_MAX: usize = 4096;
 
 impl<S: Sockets> Turn<'_, S> {
-    /// Whether a write of so many operations, of about `bytes`, may go to `core` now; if not, the connection is held for a moment.
+    /// Whether a write of so many operations, of about `bytes`, may go to `owner` now; if not, the connection is held for a moment.
     ///
     /// This is the last brake before a shard has to refuse writes: it takes hold when memtables or the forming commit are
     /// nearly full, for long values and batches before that: what is short doesn't wait until these are flushed. One that takes no writes
     /// gets the write at once, and says itself what is wrong.
     #[inline]
-    pub fn may_write(&mut self, conn: ConnId, core: usize, weight: Weight) -> bool {
+    pub fn may_write(&mut self, conn: ConnId, owner: Owner, weight: Weight) -> bool {
         let Weight { ops, bytes, .. } = weight;
-        let waits = weight.is_long() && self.waits_for_room(core, weight);
-        let is_full = if core == self.hub.me {
+        let waits = weight.is_long() && self.waits_for_room(owner, weight);
+        let is_full = if let Owner::Core(core) = owner {
+            let delay_us = self.hub.route.forwards.delay_us(core);
+            (waits || u64::from(delay_us) >= BRAKE_DELAY_US) && delay_us != TAKES_NO_WRITES
+        } else {
             let forming = self.shard.forming_bytes();
             let is_nearly_full = waits
                 || self.shard.write_delay_us() >= BRAKE_DELAY_US
@@ -41,27 +45,26 @@ impl<S: Sockets> Turn<'_, S> {
                 || self.shard.forming_requests() >= COMMIT_REQUESTS_MAX
                 || (ops > 1 && self.shard.forming_ops() >= COMMIT_OPS_MAX);
             is_nearly_full && self.shard.read_only_reason().is_none()
-        } else {
-            let delay_us = self.hub.forwards.delay_us(core);
-            (waits || u64::from(delay_us) >= BRAKE_DELAY_US) && delay_us != TAKES_NO_WRITES
         };
         if is_full { self.passes_brake(conn) } else { self.release_brake(conn) }
     }
 
     #[cold]
-    fn waits_for_room(&self, core: usize, weight: Weight) -> bool {
-        let room =
-            if core == self.hub.me { self.shard.long_room() } else { self.hub.forwards.long_room(core) };
+    fn waits_for_room(&self, owner: Owner, weight: Weight) -> bool {
+        let room = match owner {
+            Owner::ThisCore => self.shard.long_room(),
+            Owner::Core(core) => self.hub.route.forwards.long_room(core),
+        };
         weight.waits_for(room, self.shard.long_room_max())
     }
 
-    /// Whether an update of `core` is begun in this turn, which may have copied much. One that copies the value before it costs
+    /// Whether an update of `owner` is begun in this turn, which may have copied much. One that copies the value before it costs
     /// nobody knows how much, even where there is no room for that value. If not, its connection waits for its turn as long
     /// commands do, which begins it in any case. (Other cores look for themselves.)
     #[inline]
-    pub fn has_time_for(&mut self, conn: ConnId, core: usize, op: &Op<'_>) -> bool {
+    pub fn has_time_for(&mut self, conn: ConnId, owner: Owner, op: &Op<'_>) -> bool {
         let may_wait =
-            core == self.hub.me && matches!(op, Op::Update { update, .. } if update.copies_current());
+            owner == Owner::ThisCore && matches!(op, Op::Update { update, .. } if update.copies_current());
         if !may_wait || self.hub.copied < SPENT_MAX { true } else { self.begins_in_any_case(conn) }
     }
 
@@ -100,10 +103,17 @@ impl<S: Sockets> Turn<'_, S> {
         false
     }
 
-    /// Slows a connection that wrote to `core`, if that core asks for it.
-    pub fn throttle(&mut self, conn: ConnId, core: usize) {
-        let hub = &mut *self.hub;
-        let delay_us = if core == hub.me { hub.delay_us } else { hub.forwards.delay_us(core) };
+    /// How long the core of `owner` wants writers to be held back, in microseconds.
+    pub fn delay_us(&self, owner: Owner) -> u32 {
+        match owner {
+            Owner::ThisCore => self.hub.delay_us,
+            Owner::Core(core) => self.hub.route.forwards.delay_us(core),
+        }
+    }
+
+    /// Slows a connection that wrote to `owner`, if its core asks for it.
+    pub fn throttle(&mut self, conn: ConnId, owner: Owner) {
+        let delay_us = self.delay_us(owner);
         if delay_us > 0 && delay_us != TAKES_NO_WRITES {
             self.hold_back(conn, u64::from(delay_us));
         }

@@ -5,10 +5,11 @@
 //!    serving other cores, which drain too.
 //! 2. *Stop*, when every core has drained or the time for it has passed: the shard settles its log, then its loop ends.
 
+use super::performer::Performer;
 use super::phase::Phase;
-use super::sockets::{Performer, Sockets};
 use super::state::CoreState;
 use crate::session::Hold;
+use crate::session::sockets::Sockets;
 
 impl CoreState {
     /// The node stops: every core has drained, or had its time.
@@ -37,7 +38,7 @@ impl CoreState {
             }
             session.go_down();
             // One that is in the middle of a slice ends behind it.
-            if session.is_between_slices() {
+            if session.dialogue.is_between_slices() {
                 session.abandon_long(io);
             }
             session.close_if_over(io);
@@ -61,6 +62,6 @@ impl CoreState {
     /// Whether nobody waits any more, for an answer or for the rest of one: a connection that is answered is closed
     /// behind its output.
     fn is_drained(&mut self) -> bool {
-        self.hub.sessions.len() == 0 && self.hub.walks.is_empty() && self.hub.forwards.is_idle()
+        self.hub.sessions.len() == 0 && self.hub.walks.is_empty() && self.hub.route.forwards.is_idle()
     }
 }

@@ -7,9 +7,6 @@ pub const SPENT_MAX: usize = 1 << 20;
 /// small ones, a few milliseconds.
 pub const TURN_SPENT_MAX: usize = 4 * SPENT_MAX;
 
-/// What an answer costs beside its bytes, in bytes copied in the same time.
-pub const ANSWER_COST: usize = 1 << 10;
-
 /// How much of a turn requests of other cores may take.
 #[derive(Clone, Copy, Debug)]
 pub struct MailShare {

@@ -7,15 +7,15 @@
 //! - another core: as much as it said when it sent the request;
 //! - anybody: so much in a turn ([`SPENT_MAX`]) that other connections don't wait long.
 
-use super::cost::{ANSWER_COST, SPENT_MAX, TURN_SPENT_MAX};
+use super::cost::{SPENT_MAX, TURN_SPENT_MAX};
 use super::hub::{Hub, recharge};
 use super::memory::Memory;
-use super::message;
-use super::owners::{Owner, ROOM_KIB_MAX};
-use super::sockets::Sockets;
-use crate::session::Dialogue;
-use crate::session::limits::ROOM_BYTES_MAX;
+use crate::route::message::answers;
+use crate::route::origin::{Origin, ROOM_KIB_MAX};
+use crate::session::dialogue::Moment;
+use crate::session::limits::{ANSWER_COST, ROOM_BYTES_MAX};
 use crate::session::settled::Settled;
+use crate::session::sockets::Sockets;
 use crate::session::waits::Wait;
 use crate::session::walks::Walks;
 use crate::stats::Class;
@@ -39,26 +39,26 @@ impl<S: Sockets> Answers for Sink<'_, S> {
     }
 
     fn has_room(&mut self, ticket: Ticket, given: usize, bytes: usize) -> bool {
-        match Owner::of(ticket) {
-            Some(Owner::Core { room_kib, .. }) => {
+        match Origin::of(ticket) {
+            Some(Origin::Core { room_kib, .. }) => {
                 let has_time = given + bytes <= SMALL_BYTES || self.hub.spent < self.hub.mail.answers_until;
                 room_kib == ROOM_KIB_MAX || has_time && given + bytes <= (room_kib as usize) << 10
             }
-            Some(Owner::Connection { index, generation }) => {
+            Some(Origin::Connection { index, generation }) => {
                 let Some(session) = self.hub.sessions.at(index, generation) else { return true };
                 if given == 0 && session.reads.is_granted(ticket.request, bytes) {
                     return true;
                 }
                 let request = ticket.request;
-                let gathered = session.gathered_bytes(request);
+                let gathered = session.dialogue.gathered_bytes(request);
                 let queued = self.io.queued(session.conn);
-                let may_pass = !self.io.is_over_budget(session.conn) && session.is_next(request);
+                let may_pass = !self.io.is_over_budget(session.conn) && session.dialogue.is_next(request);
                 let spent_max = if bytes <= SMALL_BYTES { TURN_SPENT_MAX } else { SPENT_MAX };
                 self.hub.spent < spent_max
                     && session.has_room_for(request, queued, bytes, may_pass)
                     && has_memory(&self.hub.memory, (gathered, queued), bytes)
             }
-            Some(Owner::Walk | Owner::Nobody) | None => true,
+            Some(Origin::Walk | Origin::Nobody) | None => true,
         }
     }
 
@@ -71,16 +71,16 @@ impl<S: Sockets> Answers for Sink<'_, S> {
     fn has_room_for_old(&mut self, ticket: Ticket, bytes: usize) -> bool {
         // It was read, whatever comes of it.
         self.worked(bytes);
-        match Owner::of(ticket) {
-            Some(Owner::Core { room_kib, .. }) => bytes <= (room_kib as usize) << 10,
-            Some(Owner::Connection { .. }) => {
+        match Origin::of(ticket) {
+            Some(Origin::Core { room_kib, .. }) => bytes <= (room_kib as usize) << 10,
+            Some(Origin::Connection { .. }) => {
                 let has_room = self.hub.memory.has_room_for_old(bytes);
                 if !has_room {
                     self.hub.lack(bytes, 0);
                 }
                 has_room
             }
-            Some(Owner::Walk | Owner::Nobody) | None => true,
+            Some(Origin::Walk | Origin::Nobody) | None => true,
         }
     }
 }
@@ -153,15 +153,15 @@ fn count_found(tally: &Tally, answer: &Answer<'_>, settled: Option<Settled>) {
 pub fn deliver(hub: &mut Hub, io: &mut impl Sockets, ticket: Ticket, answer: &Answer<'_>) {
     let bytes = answer_bytes(answer);
     hub.spent += bytes + ANSWER_COST;
-    match Owner::of(ticket) {
-        Some(Owner::Connection { index, generation }) => {
+    match Origin::of(ticket) {
+        Some(Origin::Connection { index, generation }) => {
             to_connection(hub, io, (index, generation), (ticket.request, answer, bytes));
         }
-        Some(Owner::Core { core, .. }) => {
-            let (port, clocks) = (hub.forwards.port(), &hub.clocks);
-            port.answer(core, |batch| message::write_answer(batch, ticket.request, answer, clocks));
+        Some(Origin::Core { core, .. }) => {
+            let (port, clocks) = (hub.route.forwards.port(), &hub.clocks);
+            port.answer(core, |batch| answers::write_answer(batch, ticket.request, answer, clocks));
         }
-        Some(Owner::Walk) => {
+        Some(Origin::Walk) => {
             let (key, lane) = Walks::parts(ticket.request);
             if let Some(walk) = hub.walks.get(key) {
                 walk.take(lane, answer);
@@ -169,7 +169,7 @@ pub fn deliver(hub: &mut Hub, io: &mut impl Sockets, ticket: Ticket, answer: &An
                 hub.queue_walk(key);
             }
         }
-        Some(Owner::Nobody) => {
+        Some(Origin::Nobody) => {
             if let Answer::Waits { read, partition, .. } = *answer {
                 hub.forgotten.push((partition, read));
             }
@@ -184,7 +184,7 @@ fn to_connection(
     (index, generation): (u32, u32),
     (request, answer, bytes): (u64, &Answer<'_>, usize),
 ) {
-    let (now_ms, now_us) = (hub.wall_ms, hub.now.mono_us);
+    let moment = Moment { now_us: hub.now.mono_us, wall_ms: hub.wall_ms };
     let by_wall;
     let answer = if names_time(answer) {
         by_wall = told(answer, &hub.clocks);
@@ -207,8 +207,8 @@ fn to_connection(
         // What will come is known now: it counts for how much more is asked for at a time.
         session.note_answer(bytes);
         let wait = Wait { request, partition, read, bytes };
-        let has_memory = has_memory(&hub.memory, (session.gathered_bytes(request), queued), bytes);
-        match session.wait(wait, has_memory, now_us, out) {
+        let has_memory = has_memory(&hub.memory, (session.dialogue.gathered_bytes(request), queued), bytes);
+        match session.wait(wait, has_memory, moment.now_us, out) {
             Ok(()) => {}
             Err(ended) => {
                 settled = ended;
@@ -217,10 +217,7 @@ fn to_connection(
         }
     } else {
         session.note_answer(bytes);
-        settled = match &mut session.dialogue {
-            Dialogue::Resp(resp) => resp.answer(request, answer, now_ms, out),
-            Dialogue::Wire(wire) => wire.answer(request, answer, now_us, out),
-        };
+        settled = session.dialogue.answer(request, answer, moment, out);
     }
     let appended = out.len() - queued;
     hub.memory.note_appended(appended);

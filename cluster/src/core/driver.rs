@@ -6,7 +6,7 @@
 //! that, it opens files too, in the order of the commands. The log and the manifest are opened here: that is rare, and what
 //! they are written for waits anyway.
 
-use super::sockets::Performer;
+use super::performer::Performer;
 use pinion_engine::Error;
 use pinion_engine::aligned::AlignedBuf;
 use pinion_engine::drive::{

@@ -7,13 +7,14 @@
 use super::deliver::{SMALL_BYTES, deliver, has_memory};
 use super::hub::recharge;
 use super::memory::Memory;
-use super::message::{Told, write_told};
-use super::owners::Owner;
 use super::room::LACK_US;
-use super::sockets::Sockets;
 use super::starved::Waiter;
 use super::turn::Turn;
+use crate::route::Owner;
+use crate::route::message::{Told, write_told};
+use crate::route::origin::Origin;
 use crate::session::Hold;
+use crate::session::sockets::Sockets;
 use crate::session::waits::Wait;
 use pinion_engine::shard::request::{Answer, Op, Refusal, Request};
 use pinion_net::reactor::ConnId;
@@ -28,11 +29,11 @@ impl<S: Sockets> Turn<'_, S> {
     /// Lets kept reads go on, as far as there is room and the turn has time; one in any case, however much it has taken in.
     pub fn go_on(&mut self) {
         for (partition, read) in std::mem::take(&mut self.hub.forgotten) {
-            let core = self.hub.node.placement.core_of(partition);
-            if core == self.hub.me {
-                self.shard.forget(read);
-            } else {
-                self.hub.forwards.port().tell(core, |batch| write_told(batch, Told::Forget(read)));
+            match self.hub.route.owner(partition) {
+                Owner::ThisCore => self.shard.forget(read),
+                Owner::Core(core) => {
+                    self.hub.route.forwards.port().tell(core, |batch| write_told(batch, Told::Forget(read)));
+                }
             }
         }
         self.feed_starved();
@@ -66,7 +67,7 @@ impl<S: Sockets> Turn<'_, S> {
             if gathered > 0 && !has_memory(&self.hub.memory, (gathered, queued), bytes) {
                 // It is left out of its response, which has others.
                 let Wait { request, partition, read, bytes } = session.reads.take(index);
-                let owner = Owner::connection(conn);
+                let owner = Origin::connection(conn);
                 let waits = Answer::Waits { read, partition, bytes };
                 deliver(self.hub, self.io, owner.ticket(request), &waits);
                 continue;
@@ -84,10 +85,10 @@ impl<S: Sockets> Turn<'_, S> {
     fn grant(&mut self, conn: ConnId, index: usize, room: usize) {
         let Some(session) = self.hub.sessions.get(conn) else { return };
         let Wait { request, partition, read, .. } = session.reads.go_on(index, room);
-        let answers = session.answers_due(request);
+        let answers = session.dialogue.answers_due(request);
         // A value on its way from another core has its room here from now on.
         recharge(&mut self.hub.memory, session);
-        let owner = Owner::connection(conn);
+        let owner = Origin::connection(conn);
         let go_on = Request::new(partition, Op::GoOn { read }).until(self.hub.deadline_us());
         self.submit_for(owner.ticket(request), room, answers, go_on);
     }
@@ -138,7 +139,7 @@ impl<S: Sockets> Turn<'_, S> {
             self.hub.memory.bytes_max() >> 10,
             LACK_US / 1_000_000
         );
-        let owner = Owner::connection(conn);
+        let owner = Origin::connection(conn);
         let answer = Answer::Refused(Refusal::NoRoom(&text));
         while let Some(session) = self.hub.sessions.get(conn)
             && let Some(index) = session.reads.first_over(SMALL_BYTES)
@@ -178,7 +179,7 @@ impl<S: Sockets> Turn<'_, S> {
         let mut lifted = 0;
         for conn in std::mem::take(&mut self.hub.sliced) {
             let Some(session) = self.hub.sessions.get(conn) else { continue };
-            if !session.is_between_slices() || lifted == SLICES_PER_TURN {
+            if !session.dialogue.is_between_slices() || lifted == SLICES_PER_TURN {
                 self.hub.sliced.push(conn);
             } else if self.hub.draining {
                 session.abandon_long(self.io);

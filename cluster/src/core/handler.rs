@@ -119,7 +119,7 @@ impl Core {
         stats.received_bytes = reactor.received_bytes;
         stats.sent_bytes = reactor.sent_bytes;
         stats.connections = hub.sessions.len() as u64;
-        stats.forwarded = hub.forwards.count;
+        stats.forwarded = hub.route.forwards.count;
         stats.in_flight = hub.sessions.iter().map(|session| session.in_flight() as u64).sum();
         stats.clients_bytes = hub.memory.used() as u64;
         stats.clients_bytes_max = hub.memory.bytes_max() as u64;

@@ -3,31 +3,29 @@
 //! The shard answers into a [`Sink`](super::deliver::Sink), which is the hub and the sockets; so the two can be borrowed apart
 //! while the shard works.
 
-use super::bulk::Bulk;
 use super::cost::{MailShare, SPENT_MAX};
-use super::forward::Forwards;
 use super::memory::Memory;
-use super::owners::Owner;
-use super::room::Relief;
-use super::sockets::Sockets;
+use super::relief::Relief;
 use super::starved::Starved;
 use crate::mesh::Port;
 use crate::node::info::NodeInfo;
-use crate::session::resp::cursors::Cursors;
+use crate::route::Route;
+use crate::route::origin::Origin;
+use crate::session::bulk::Bulk;
 use crate::session::settled::{Ending, Settled};
+use crate::session::sockets::Sockets;
 use crate::session::table::Sessions;
 use crate::session::walks::Walks;
 use crate::session::{Hold, Session};
 use crate::stats::published::Figure;
 use crate::stats::tally::Tally;
 use crate::stats::{Class, CoreStats};
+use crate::topology::current::View;
 use pinion_engine::clock::{Clocks, Now};
 use pinion_engine::key::Partition;
 use pinion_engine::shard::request::Ticket;
 use pinion_net::reactor::ConnId;
 use pinion_net::resp::CommandId;
-use rand::rngs::SmallRng;
-use rand::{Rng, SeedableRng};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
@@ -38,22 +36,20 @@ pub struct Hub {
     pub me: usize,
     /// The node.
     pub node: Arc<NodeInfo>,
+    /// Where requests go.
+    pub route: Route,
     /// Its connections.
     pub sessions: Sessions,
     /// What they take of the memory.
     pub memory: Memory,
     /// When that was last looked at.
     pub relief: Relief,
-    /// Requests to other cores.
-    pub forwards: Forwards,
     /// Long batches under way.
     pub bulk: Bulk,
     /// Walks under way.
     pub walks: Walks,
     /// Walks that can go on.
     pub ready_walks: VecDeque<u64>,
-    /// Places of scans that clients will come back to.
-    pub cursors: Cursors,
     /// Figures.
     pub stats: CoreStats,
     /// When this turn began.
@@ -92,14 +88,6 @@ pub struct Hub {
     pub copied: usize,
     /// What of the turns other cores may have.
     pub mail: MailShare,
-    /// The RESP command that is being taken in.
-    pub command: CommandId,
-    /// How many connections came in.
-    pub clients: u64,
-    /// When the log was last told that somebody speaks HTTP.
-    pub http_warned_us: Option<u64>,
-    /// What RANDOMKEY chooses by.
-    chance: SmallRng,
     /// Requests of each class that came and were answered within this turn.
     pub quick: [u64; Class::ALL.len()],
 }
@@ -114,19 +102,18 @@ const COMMIT_BYTES_MAX: usize = 20 << 20;
 
 impl Hub {
     /// The hub of a core that starts now, with its end of the mesh and its shard's clocks.
-    pub fn new(me: usize, node: Arc<NodeInfo>, port: Port, now: Now, clocks: Clocks) -> Hub {
-        let cores = node.placement.cores();
+    pub fn new(me: usize, node: Arc<NodeInfo>, topology: View, port: Port, now: Now, clocks: Clocks) -> Hub {
+        let cores = node.cores;
         let memory_bytes = node.config.memory_bytes as usize / cores;
         Hub {
             me,
-            forwards: Forwards::new(port, cores),
-            sessions: Sessions::default(),
+            route: Route::new(me, topology, port),
+            sessions: Sessions::new((me, cores), now.unix_us, node.run_seed() ^ me as u64),
             memory: Memory::new(node.split.connections),
             relief: Relief::default(),
             bulk: Bulk::default(),
             walks: Walks::new(Walks::share(node.split)),
             ready_walks: VecDeque::new(),
-            cursors: Cursors::new(me, now.unix_us),
             stats: CoreStats::default(),
             now,
             clocks,
@@ -146,10 +133,6 @@ impl Hub {
             spent: 0,
             copied: 0,
             mail: MailShare::default(),
-            command: CommandId::NONE,
-            clients: 0,
-            http_warned_us: None,
-            chance: SmallRng::seed_from_u64(node.run_seed() ^ me as u64),
             node,
             quick: [0; Class::ALL.len()],
         }
@@ -213,17 +196,6 @@ impl Hub {
         self.now.mono_us + self.node.request_timeout_us
     }
 
-    /// 64 bits of chance.
-    pub fn roll(&mut self) -> u64 {
-        self.chance.random()
-    }
-
-    /// The number of a new connection: unique in the node: cores take turns in the numbers.
-    pub fn next_client_id(&mut self) -> u64 {
-        self.clients += 1;
-        (self.clients - 1) * self.node.placement.cores() as u64 + self.me as u64 + 1
-    }
-
     /// Puts a hold on a connection.
     pub fn hold(&mut self, io: &mut impl Sockets, conn: ConnId, hold: Hold) {
         if let Some(session) = self.sessions.get(conn)
@@ -264,7 +236,7 @@ impl Hub {
 
     /// Requests of a connection went to a backlog.
     pub fn backlogged(&mut self, io: &mut impl Sockets, ticket: Ticket) {
-        if let Some(Owner::Connection { index, generation }) = Owner::of(ticket)
+        if let Some(Origin::Connection { index, generation }) = Origin::of(ticket)
             && let Some(session) = self.sessions.at(index, generation)
         {
             session.backlogged += 1;
@@ -281,9 +253,9 @@ impl Hub {
 
     /// Uses credits that came back from a core: its backlog first, then whoever waits for it.
     pub fn use_credits(&mut self, io: &mut impl Sockets, core: usize) {
-        let Hub { forwards, sessions, .. } = self;
-        forwards.pump(core, |ticket| leave_backlog(sessions, io, ticket));
-        for conn in forwards.take_waiting(core) {
+        let Hub { route, sessions, .. } = self;
+        route.forwards.pump(core, |ticket| leave_backlog(sessions, io, ticket));
+        for conn in route.forwards.take_waiting(core) {
             if let Some(session) = sessions.get(conn)
                 && session.lift(Hold::Credit)
             {
@@ -315,7 +287,7 @@ impl Hub {
 
 /// One less of a connection's requests waits for a credit.
 fn leave_backlog(sessions: &mut Sessions, io: &mut impl Sockets, ticket: Ticket) {
-    if let Some(Owner::Connection { index, generation }) = Owner::of(ticket)
+    if let Some(Origin::Connection { index, generation }) = Origin::of(ticket)
         && let Some(session) = sessions.at(index, generation)
     {
         session.backlogged -= 1;

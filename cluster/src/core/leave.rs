@@ -1,10 +1,9 @@
 //! Long replies go on leaving: a piece of each in a turn, as far as its client takes them and the turn has time.
 
 use super::hub::Hub;
-use super::sockets::Sockets;
 use super::turn::Turn;
-use crate::session::Dialogue;
 use crate::session::pieces::Pieces;
+use crate::session::sockets::Sockets;
 use pinion_net::reactor::ConnId;
 
 impl<S: Sockets> Turn<'_, S> {
@@ -22,15 +21,15 @@ impl<S: Sockets> Turn<'_, S> {
 
     fn leave_piece(&mut self, conn: ConnId) {
         let Some(session) = self.hub.sessions.get(conn) else { return };
-        let Dialogue::Resp(resp) = &mut session.dialogue else { return };
-        let Some(leaving) = resp.leaving() else { return };
-        leaving.is_queued = false;
+        if !session.dialogue.begin_piece() {
+            return;
+        }
         if self.io.is_over_budget(conn) {
             return self.io.tell_when_drained(conn);
         }
         let out = self.io.output(conn);
         let queued = out.len();
-        let settled = resp.leave_piece(out);
+        let settled = session.dialogue.leave_piece(out);
         self.hub.memory.note_appended(out.len() - queued);
         self.hub.spent += Pieces::BYTES;
         match settled {
@@ -45,9 +44,7 @@ impl Hub {
     /// Lets the reply of a connection that leaves in pieces, if there is one, go on soon.
     pub fn queue_leaving(&mut self, conn: ConnId) {
         if let Some(session) = self.sessions.get(conn)
-            && let Dialogue::Resp(resp) = &mut session.dialogue
-            && let Some(leaving) = resp.leaving()
-            && !std::mem::replace(&mut leaving.is_queued, true)
+            && session.dialogue.queue_leaving()
         {
             self.leaving.push_back(conn);
         }

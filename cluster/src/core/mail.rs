@@ -3,12 +3,12 @@
 use super::brake::{BRAKE_DELAY_US, COMMIT_OPS_MAX, COMMIT_REQUESTS_MAX};
 use super::cost::{MailShare, SPENT_MAX};
 use super::deliver::{Sink, deliver};
-use super::message::{self, Envelope, Incoming, Taker, Told};
-use super::owners::Owner;
-use super::sockets::Sockets;
 use super::turn::{Turn, cost};
-use crate::session::listing::Wanted;
+use crate::route::message::{self, Envelope, Incoming, Taker, Told, answers};
+use crate::route::origin::Origin;
+use crate::session::question::Question;
 use crate::session::resp::clients;
+use crate::session::sockets::Sockets;
 use crate::session::walk::resume_point::{ResumePoint, place_bytes};
 use pinion_engine::shard::request::{Answer, Page, Ticket};
 
@@ -23,7 +23,7 @@ impl<S: Sockets> Turn<'_, S> {
     /// Takes in what other cores sent: all answers, and requests as long as they may take of a turn. Cores take turns in
     /// being the first.
     pub fn take_mail(&mut self) {
-        let peers = self.hub.forwards.port().peers();
+        let peers = self.hub.route.forwards.port().peers();
         peers.clone().for_each(|core| self.take_answers(core));
         peers.clone().for_each(|core| self.hear(core));
         let hub = &mut *self.hub;
@@ -33,35 +33,35 @@ impl<S: Sockets> Turn<'_, S> {
             self.take_requests(core);
         }
         let hub = &mut *self.hub;
-        hub.mail.is_left = hub.spent >= hub.mail.requests_until && hub.forwards.port().has_mail();
+        hub.mail.is_left = hub.spent >= hub.mail.requests_until && hub.route.forwards.port().has_mail();
         hub.mail.answers_until = SPENT_MAX;
     }
 
     fn take_answers(&mut self, core: usize) {
         let (mut page, clocks) = (Page::default(), self.hub.clocks);
-        while let Some(batch) = self.hub.forwards.port().take_answers(core) {
-            message::each_answer(&batch, &mut page, &clocks, |slot, answer| {
-                let (ticket, promised) = self.hub.forwards.answered(core, slot, &answer);
+        while let Some(batch) = self.hub.route.forwards.port().take_answers(core) {
+            answers::each_answer(&batch, &mut page, &clocks, |slot, answer| {
+                let (ticket, promised) = self.hub.route.forwards.answered(core, slot, &answer);
                 self.hub.memory.keep_promise(promised);
                 deliver(self.hub, self.io, ticket, &answer);
             });
-            self.hub.forwards.port().recycle(batch);
+            self.hub.route.forwards.port().recycle(batch);
             self.hub.use_credits(self.io, core);
         }
     }
 
     /// Takes in what a core tells, whatever else is held up.
     fn hear(&mut self, core: usize) {
-        while let Some(batch) = self.hub.forwards.port().take_told(core) {
+        while let Some(batch) = self.hub.route.forwards.port().take_told(core) {
             message::each_told(&batch, |Told::Forget(read)| self.shard.forget(read));
-            self.hub.forwards.port().recycle(batch);
+            self.hub.route.forwards.port().recycle(batch);
         }
     }
 
     fn take_requests(&mut self, core: usize) {
-        while let Some(batch) = self.hub.forwards.port().take_requests(core) {
+        while let Some(batch) = self.hub.route.forwards.port().take_requests(core) {
             let taken = message::each_request(&batch, &mut Mailbox { turn: self, core });
-            let port = self.hub.forwards.port();
+            let port = self.hub.route.forwards.port();
             if taken < batch.len() {
                 return port.put_back(core, batch, taken);
             }
@@ -79,37 +79,45 @@ impl<S: Sockets> Turn<'_, S> {
             && self.shard.forming_requests() < COMMIT_REQUESTS_MAX
             && self.shard.forming_ops() < TAKEN_OVER_OPS_MAX
             && (self.shard.write_delay_us() < BRAKE_DELAY_US || self.shard.read_only_reason().is_some())
-            && self.hub.forwards.port().keeps_up(core)
+            && self.hub.route.forwards.port().keeps_up(core)
     }
 
     fn take_request(&mut self, core: usize, envelope: &Envelope, incoming: Incoming<'_>) {
-        let ticket = Owner::Core { core, room_kib: envelope.room_kib }.ticket(envelope.slot);
+        let ticket = Origin::Core { core, room_kib: envelope.room_kib }.ticket(envelope.slot);
         self.hub.stats.taken_over += 1;
         match incoming {
             Incoming::Request(request) => {
                 self.hub.spent += cost(&request);
                 self.shard.request(ticket, request, &mut Sink { hub: self.hub, io: self.io });
             }
-            Incoming::Cursor(cursor) => {
-                let place = self.hub.cursors.take(cursor);
+            Incoming::Question(question) => {
+                let question = Question::decode(question).expect("cores send whole messages");
+                self.answer_question(ticket, &question);
+            }
+        }
+    }
+
+    /// Answers what this core itself is asked.
+    pub(super) fn answer_question(&mut self, ticket: Ticket, question: &Question) {
+        match question {
+            Question::Cursor(cursor) => {
+                let place = self.hub.sessions.cursors.take(*cursor);
                 self.deliver_place(ticket, place);
             }
-            Incoming::Clients(wanted, from) => self.deliver_clients(ticket, &wanted, from),
-            Incoming::Random(dice) => {
-                let place = self.shard.random_place(dice);
+            Question::Clients(wanted, from) => {
+                let (page, next) = clients::slice(self, wanted, *from);
+                let next = next.map(u32::to_le_bytes);
+                let answer = Answer::Page { page: &page, next: next.as_ref().map(|next| &next[..]) };
+                deliver(self.hub, self.io, ticket, &answer);
+            }
+            Question::Random(dice) => {
+                let place = self.shard.random_place(*dice);
                 self.deliver_place(ticket, place);
             }
         }
     }
 
-    pub(super) fn deliver_clients(&mut self, ticket: Ticket, wanted: &Wanted, from: u32) {
-        let (page, next) = clients::slice(self, wanted, from);
-        let next = next.map(u32::to_le_bytes);
-        let answer = Answer::Page { page: &page, next: next.as_ref().map(|next| &next[..]) };
-        deliver(self.hub, self.io, ticket, &answer);
-    }
-
-    pub(super) fn deliver_place(&mut self, ticket: Ticket, place: Option<ResumePoint>) {
+    fn deliver_place(&mut self, ticket: Ticket, place: Option<ResumePoint>) {
         let bytes = place.as_ref().map(place_bytes);
         let page = Page::default();
         let answer = match &bytes {

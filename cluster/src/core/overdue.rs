@@ -4,9 +4,9 @@
 //! ended here.
 
 use super::deliver::deliver;
-use super::forward::Overdue;
-use super::sockets::Sockets;
 use super::turn::Turn;
+use crate::route::parcel::Overdue;
+use crate::session::sockets::Sockets;
 use pinion_engine::shard::request::{Answer, Refusal, Unsure};
 
 impl<S: Sockets> Turn<'_, S> {
@@ -14,7 +14,7 @@ impl<S: Sockets> Turn<'_, S> {
     pub fn end_overdue(&mut self) {
         let now_us = self.hub.now.mono_us;
         for Overdue { ticket, was_backlogged, may_be_done, promised, read } in
-            self.hub.forwards.take_overdue(now_us)
+            self.hub.route.forwards.take_overdue(now_us)
         {
             self.hub.stats.timed_out += 1;
             self.hub.memory.keep_promise(promised);

@@ -16,8 +16,8 @@
 
 use super::hub::Hub;
 use super::memory::{Claim, Memory};
-use super::sockets::Sockets;
-use super::split::CONNECTION_BYTES;
+use crate::node::split::CONNECTION_BYTES;
+use crate::session::sockets::Sockets;
 use crate::session::{Hold, Session};
 use pinion_net::reactor::ConnId;
 use std::cmp::Reverse;
@@ -67,18 +67,6 @@ const OTHERS_AT_ONCE: usize = 256;
 /// What a connection that is closed is told.
 pub const DISMISSED: &str = "the memory for connections is used up, and this one held some of it without going on: \
                              send commands whole, read replies as they come, or give the server more --memory";
-
-/// When connections were last looked at, and what came of it.
-#[derive(Debug, Default)]
-pub struct Relief {
-    looked_us: u64,
-    /// Since when answers go before long commands.
-    answers_first_since_us: Option<u64>,
-    told_us: u64,
-    /// Connections closed since the last line in the log, and the bytes they held.
-    closed: usize,
-    closed_bytes: usize,
-}
 
 /// A connection that may have to go.
 struct Holder {

@@ -3,7 +3,6 @@
 use super::driver::Driver;
 use super::handler::Core;
 use super::hub::Hub;
-use super::owners::CONNECTION_INDEX_END;
 use super::phase::Phase;
 use super::state::CoreState;
 use crate::admin::ask::Control;
@@ -13,6 +12,8 @@ use crate::node::events::Events;
 use crate::node::info::NodeInfo;
 use crate::node::listeners::CoreListeners;
 use crate::node::time;
+use crate::route::origin::CONNECTION_INDEX_END;
+use crate::topology::current::View;
 use pinion_engine::drive::{Background, BackgroundOptions, Files, OsDir, SystemClock};
 use pinion_engine::shard::Shard;
 use pinion_net::reactor::{Reactor, ReactorConfig, Waker};
@@ -28,6 +29,8 @@ pub struct CoreSetup {
     pub cpu: Option<usize>,
     /// The node.
     pub node: Arc<NodeInfo>,
+    /// Who serves which partition.
+    pub topology: View,
     /// The machine's clocks.
     pub clock: Arc<SystemClock>,
     /// Its sockets.
@@ -59,8 +62,8 @@ impl CoreSetup {
         let dir = self.node.shard_dir(me);
         let mut os_dir = OsDir::create(&dir).map_err(failed)?;
         let direct = Files::new(&dir, true).map_err(failed)?.is_direct();
-        let mut shard = Shard::open(&mut os_dir, self.node.shard_options(me, direct), self.clock.now())
-            .map_err(failed)?;
+        let options = self.node.shard_options(me, self.topology.partitions_of(me), direct);
+        let mut shard = Shard::open(&mut os_dir, options, self.clock.now()).map_err(failed)?;
         shard.refuse_replicas().map_err(failed)?;
         let (records, bytes) = shard.replayed();
         let ms = begun.elapsed().as_millis();
@@ -119,7 +122,7 @@ impl OpenCore {
         let listeners = setup.listeners.iter().map(|listener| (listener.speaks, listener.own)).collect();
         // The reactor has its own handles: with ours open, a drained node would go on listening.
         drop(setup.listeners);
-        let hub = Hub::new(me, setup.node, setup.port, now, shard.clocks());
+        let hub = Hub::new(me, setup.node, setup.topology, setup.port, now, shard.clocks());
         let state = CoreState {
             shard,
             hub,

@@ -5,17 +5,13 @@
 
 use super::deliver::Sink;
 use super::hub::{Hub, TAKES_NO_WRITES};
+use super::performer::Performer;
 use super::phase::{POLL, Phase};
-use super::sockets::{Performer, Sockets};
 use super::turn::Turn;
 use crate::node::events::Events;
 use crate::node::listeners::Speaks;
-use crate::session::resp;
-use crate::session::resp::facts::Facts;
-use crate::session::resp::state::RespSession;
-use crate::session::wire;
-use crate::session::wire::state::WireSession;
-use crate::session::{Dialogue, Hold, Session, Taken};
+use crate::session::sockets::Sockets;
+use crate::session::{Hold, Taken, receive};
 use crate::stats::published::Figure;
 use pinion_engine::clock::LOOK_US;
 use pinion_engine::drive::BackgroundEvent;
@@ -52,6 +48,7 @@ impl CoreState {
     /// A turn begins at this time.
     pub fn begin(&mut self, io: &impl Sockets, now: Now) {
         self.hub.now = now;
+        self.hub.route.topology.look();
         (self.hub.spent, self.hub.copied) = (0, 0);
         self.hub.memory.begin_turn(io.held_bytes());
         self.shard.tick(now);
@@ -71,17 +68,7 @@ impl CoreState {
         listener: (Speaks, bool),
         peer: SocketAddr,
     ) {
-        let (speaks, own_port) = listener;
-        let dialogue = match speaks {
-            Speaks::Wire => Dialogue::Wire(WireSession::default()),
-            Speaks::Resp => {
-                let (id, now_us) = (self.hub.next_client_id(), self.hub.now.mono_us);
-                let local = self.hub.node.addresses.resp_of(own_port.then_some(self.hub.me));
-                let facts = Facts::new(id, peer, local, now_us);
-                Dialogue::Resp(RespSession::new(facts, self.hub.node.resp_limits))
-            }
-        };
-        let mut session = Session::new(conn, dialogue, own_port);
+        let mut session = receive::accept(&mut self.turn(io), conn, listener, peer);
         (session.moved_us, session.stirred_us) = (self.hub.now.mono_us, self.hub.now.mono_us);
         if self.hub.draining {
             session.go_down();
@@ -94,8 +81,8 @@ impl CoreState {
 
     /// Which address of this machine a connection reached.
     pub fn reached(&mut self, conn: ConnId, local: SocketAddr) {
-        if let Some(Session { dialogue: Dialogue::Resp(resp), .. }) = self.hub.sessions.get(conn) {
-            resp.reached(local);
+        if let Some(session) = self.hub.sessions.get(conn) {
+            session.dialogue.reached(local);
         }
     }
 
@@ -119,10 +106,7 @@ impl CoreState {
             return bytes.len();
         }
         let (queued, appended) = (io.queued(conn), self.hub.memory.appended());
-        let Taken { consumed, need } = match session.dialogue {
-            Dialogue::Resp(_) => resp::received(&mut self.turn(io), conn, bytes),
-            Dialogue::Wire(_) => wire::received(&mut self.turn(io), conn, bytes),
-        };
+        let Taken { consumed, need } = receive::received(&mut self.turn(io), conn, bytes);
         // Answers that came at once are noted where they are delivered; others were appended just here.
         let noted = self.hub.memory.appended() - appended;
         self.hub.memory.note_appended((io.queued(conn) - queued).saturating_sub(noted));
@@ -188,8 +172,8 @@ impl CoreState {
             Some(_) => TAKES_NO_WRITES,
             None => u32::try_from(self.shard.write_delay_us()).unwrap_or(TAKES_NO_WRITES - 1),
         };
-        self.hub.forwards.port().tell_pressure(self.hub.delay_us, self.shard.long_room());
-        if self.hub.forwards.port().has_mail() {
+        self.hub.route.forwards.port().tell_pressure(self.hub.delay_us, self.shard.long_room());
+        if self.hub.route.forwards.port().has_mail() {
             self.turn(io).take_mail();
         }
         self.shard.advance(&mut Sink { hub: &mut self.hub, io });
@@ -213,7 +197,7 @@ impl CoreState {
         if self.phase != Phase::Serving {
             self.go_down(io, performer);
         }
-        self.hub.forwards.port().flush(|core| wake(io, core));
+        self.hub.route.forwards.port().flush(|core| wake(io, core));
     }
 
     /// Logs once that the shard takes no writes, and once that it takes them again.
@@ -283,9 +267,9 @@ impl CoreState {
         let throttled = self.hub.throttled.peek().map(|&Reverse((until_us, _))| until(until_us));
         let starved = self.hub.starved.next_us().map(until);
         let shard = self.shard.next_deadline_us().map(until);
-        let mail = self.hub.forwards.port().has_mail().then_some(MAIL_POLL);
+        let mail = self.hub.route.forwards.port().has_mail().then_some(MAIL_POLL);
         let look = self.hub.next_look_us().map(until);
-        let overdue = self.hub.forwards.due_us().map(until);
+        let overdue = self.hub.route.forwards.due_us().map(until);
         let untimed = (!self.hub.untimed.is_empty()).then_some(POLL);
         let down = (self.phase != Phase::Serving).then_some(POLL);
         let clock = Some(Duration::from_micros(LOOK_US));

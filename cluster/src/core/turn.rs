@@ -1,21 +1,19 @@
 //! What sessions work with during a turn: the shard, the hub and the sockets, and how requests get to their shard.
 
-use super::bulk::Share;
-use super::cost::ANSWER_COST;
 use super::deliver::Sink;
-use super::forward::Parcel;
 use super::hub::Hub;
 use super::memory::Memory;
-use super::owners::ROOM_KIB_MAX;
 use super::room::LACK_US;
-use super::sockets::Sockets;
+use crate::route::Owner;
+use crate::route::origin::ROOM_KIB_MAX;
+use crate::route::parcel::Parcel;
 use crate::session::Hold;
-use crate::session::limits::ROOM_PER_READ_MIN;
-use pinion_engine::key::Partition;
+use crate::session::bulk::Share;
+use crate::session::limits::{ANSWER_COST, ROOM_PER_READ_MIN};
+use crate::session::sockets::Sockets;
 use pinion_engine::shard::Shard;
 use pinion_engine::shard::request::{Op, Request, Ticket};
 use pinion_net::reactor::ConnId;
-use pinion_net::slot::Slot;
 
 /// A core at work.
 pub struct Turn<'a, S> {
@@ -28,23 +26,17 @@ pub struct Turn<'a, S> {
 }
 
 impl<S: Sockets> Turn<'_, S> {
-    /// The partition of a key and its core.
+    /// Whether a new request may go to `owner`; if not, the connection is held until it may.
     #[inline]
-    pub fn home(&self, key: &[u8]) -> (Partition, usize) {
-        let placement = &self.hub.node.placement;
-        let partition = placement.partition_of_slot(Slot::of(key).number());
-        (partition, placement.core_of(partition))
-    }
-
-    /// Whether a new request may go to `core`; if not, the connection is held until it may.
-    #[inline]
-    pub fn has_room(&mut self, core: usize, conn: ConnId) -> bool {
-        if core == self.hub.me || self.hub.forwards.has_room(core) {
-            return true;
+    pub fn has_room(&mut self, owner: Owner, conn: ConnId) -> bool {
+        let has_room = self.hub.route.has_room(owner);
+        if let Owner::Core(core) = owner
+            && !has_room
+        {
+            self.hub.route.forwards.wait(core, conn);
+            self.hub.hold(self.io, conn, Hold::Credit);
         }
-        self.hub.forwards.wait(core, conn);
-        self.hub.hold(self.io, conn, Hold::Credit);
-        false
+        has_room
     }
 
     /// Whether a batch of so many operations may begin now; if not, the connection is held until it may.
@@ -65,30 +57,23 @@ impl<S: Sockets> Turn<'_, S> {
         }
     }
 
-    /// Gives a request to the shard of its partition, here or on another core. Its answers carry no values, or pages.
-    #[inline]
-    pub fn submit(&mut self, ticket: Ticket, request: Request<'_>) {
-        self.submit_read(ticket, usize::MAX, request);
-    }
-
-    /// As [`Turn::submit`], for a read in whose answers there is room for so many bytes of values, if another core sends them.
+    /// Gives a request to the shard of its partition, here or on another core. In its answers there is room for so many bytes of
+    /// values, if another core sends them.
     #[inline]
     pub fn submit_read(&mut self, ticket: Ticket, room: usize, request: Request<'_>) {
         self.hub.spent += cost(&request);
-        let core = self.hub.node.placement.core_of(request.partition);
-        if core == self.hub.me {
-            self.shard.request(ticket, request, &mut Sink { hub: self.hub, io: self.io });
-        } else {
-            self.forward(core, ticket, Parcel::of(&request, room_kib(room)), &request);
+        match self.hub.route.owner(request.partition) {
+            Owner::ThisCore => self.shard.request(ticket, request, &mut Sink { hub: self.hub, io: self.io }),
+            Owner::Core(core) => self.forward(core, ticket, Parcel::of(&request, room_kib(room)), &request),
         }
     }
 
     /// As [`Turn::submit_read`], for a request on one key of a connection.
     #[inline]
-    pub fn submit_single(&mut self, conn: ConnId, core: usize, ticket: Ticket, request: Request<'_>) {
-        if core == self.hub.me {
+    pub fn submit_single(&mut self, conn: ConnId, owner: Owner, ticket: Ticket, request: Request<'_>) {
+        let Owner::Core(core) = owner else {
             return self.shard.request(ticket, request, &mut Sink { hub: self.hub, io: self.io });
-        }
+        };
         if matches!(request.op, Op::Update { update, .. } if update.wants_old()) {
             return self.submit_promising(core, ticket, &request);
         }
@@ -98,7 +83,7 @@ impl<S: Sockets> Turn<'_, S> {
 
     #[inline]
     fn forward(&mut self, core: usize, ticket: Ticket, parcel: Parcel, request: &Request<'_>) {
-        if !self.hub.forwards.send(core, ticket, parcel, request) {
+        if !self.hub.route.forwards.send(core, ticket, parcel, request) {
             self.hub.backlogged(self.io, ticket);
         }
     }
@@ -113,11 +98,16 @@ impl<S: Sockets> Turn<'_, S> {
 
     /// As [`Turn::submit_read`], for a request that is answered so many times.
     pub fn submit_for(&mut self, ticket: Ticket, room: usize, answers: usize, request: Request<'_>) {
-        let core = self.hub.node.placement.core_of(request.partition);
-        if core == self.hub.me {
-            self.shard.request(ticket, request, &mut Sink { hub: self.hub, io: self.io });
-        } else {
-            self.forward(core, ticket, Parcel { answers, ..Parcel::of(&request, room_kib(room)) }, &request);
+        match self.hub.route.owner(request.partition) {
+            Owner::ThisCore => self.shard.request(ticket, request, &mut Sink { hub: self.hub, io: self.io }),
+            Owner::Core(core) => {
+                self.forward(
+                    core,
+                    ticket,
+                    Parcel { answers, ..Parcel::of(&request, room_kib(room)) },
+                    &request,
+                );
+            }
         }
     }
 
@@ -148,15 +138,6 @@ impl<S: Sockets> Turn<'_, S> {
             self.io.pause(conn);
         }
         true
-    }
-
-    /// Holds a connection until its earlier requests are answered; `true` if it has none.
-    pub fn is_alone(&mut self, conn: ConnId) -> bool {
-        let under_way = self.hub.sessions.get(conn).is_some_and(|session| session.in_flight() > 0);
-        if under_way {
-            self.hub.hold(self.io, conn, Hold::Barrier);
-        }
-        !under_way
     }
 }
 

@@ -2,11 +2,11 @@
 
 use super::cost::SPENT_MAX;
 use super::hub::Hub;
-use super::owners::Owner;
-use super::sockets::Sockets;
 use super::turn::Turn;
-use crate::session::Dialogue;
-use crate::session::walk::{Inquiry, Walk};
+use crate::route::origin::Origin;
+use crate::session::question::Question;
+use crate::session::sockets::Sockets;
+use crate::session::walk::Walk;
 use crate::session::walks::{Admission, Walks};
 
 /// Walks that go on in one turn.
@@ -14,24 +14,13 @@ const WALK_STEPS_PER_TURN: usize = 8;
 
 impl<S: Sockets> Turn<'_, S> {
     /// Asks a core, which may be this one, something that its shard doesn't answer.
-    fn inquire(&mut self, key: u64, inquiry: Inquiry) {
-        let (me, ticket) = (self.hub.me, Owner::Walk.ticket(Walks::request(key, 0)));
-        let asked = (ticket, self.hub.deadline_us());
-        match inquiry {
-            Inquiry::Clients(slice) if slice.core == me => {
-                self.deliver_clients(ticket, &slice.wanted, slice.from);
-            }
-            Inquiry::Clients(slice) => {
-                self.hub.forwards.send_clients(asked, &slice);
-            }
-            Inquiry::Random { core, dice } if core == me => {
-                let place = self.shard.random_place(dice);
-                self.deliver_place(ticket, place);
-            }
-            Inquiry::Random { core, dice } => {
-                self.hub.forwards.send_random(core, asked, dice);
-            }
+    fn ask(&mut self, key: u64, core: usize, question: &Question) {
+        let ticket = Origin::Walk.ticket(Walks::request(key, 0));
+        if core == self.hub.me {
+            return self.answer_question(ticket, question);
         }
+        let asked = (ticket, self.hub.deadline_us());
+        self.hub.route.forwards.send_question(core, asked, &question.encode());
     }
 
     /// Lets walks go on, some pages a turn.
@@ -74,28 +63,24 @@ impl<S: Sockets> Turn<'_, S> {
             Admission::Refused => return self.hub.queue_walk(key),
         }
         let Some(walk) = walks.get(key) else { return };
-        if let Some(inquiry) = walk.inquiry() {
-            return self.inquire(key, inquiry);
+        if let Some((core, question)) = walk.question() {
+            return self.ask(key, core, &question);
         }
         let deadline_us = until_us.min(walk_until_us);
         for ask in walk.asks() {
-            let ticket = Owner::Walk.ticket(Walks::request(key, ask.lane));
-            self.submit(ticket, ask.request(keyspace).until(deadline_us));
+            let ticket = Origin::Walk.ticket(Walks::request(key, ask.lane));
+            self.submit_read(ticket, usize::MAX, ask.request(keyspace).until(deadline_us));
         }
     }
 
     fn end_walk(&mut self, key: u64) {
         let Some(walk) = self.hub.walks.remove(key) else { return };
         let (conn, command, now_us) = (walk.conn, walk.command, self.hub.now.mono_us);
-        let clocks = self.hub.clocks;
-        let Hub { sessions, cursors, memory, .. } = &mut *self.hub;
-        let Some(session) = sessions.get(conn) else { return };
+        let Hub { sessions, memory, clocks, .. } = &mut *self.hub;
+        let Some((session, cursors)) = sessions.with_cursors(conn) else { return };
         let out = self.io.output(conn);
         let queued = out.len();
-        let settled = match &mut session.dialogue {
-            Dialogue::Resp(resp) => resp.walked(command, walk.outcome(), cursors, out),
-            Dialogue::Wire(wire) => wire.walked(command, walk.outcome(), now_us, &clocks, out),
-        };
+        let settled = session.dialogue.walked(command, walk.outcome(), (cursors, clocks, now_us), out);
         // What the walk was charged for lies in the output now, or leaves from its session in pieces.
         memory.note_appended(out.len() - queued);
         if let Some(settled) = settled {
@@ -109,13 +94,5 @@ impl<S: Sockets> Turn<'_, S> {
     pub fn start_walk(&mut self, walk: Walk) {
         let key = self.hub.walks.insert(walk);
         self.hub.queue_walk(key);
-    }
-
-    /// Starts a walk whose place another core keeps under `cursor`.
-    pub fn start_walk_at_cursor(&mut self, mut walk: Walk, core: usize, cursor: u64) {
-        walk.wait_for_cursor();
-        let key = self.hub.walks.insert(walk);
-        let asked = (Owner::Walk.ticket(Walks::request(key, 0)), self.hub.deadline_us());
-        self.hub.forwards.send_cursor(core, asked, cursor);
     }
 }

@@ -1,24 +1,28 @@
-//! What all cores know of their node.
+//! What all cores know of their node, and what doesn't change while it runs. What may change is the
+//! [`Topology`](crate::topology).
 
 use super::listeners::Addresses;
 use super::liveness::{self, Liveness};
 use super::run::RunId;
 use crate::admin::NodeFacts;
 use crate::config::{Config, Durability, size};
-use crate::core::split::Split;
-use crate::placement::Placement;
+use crate::node::split::Split;
 use crate::session::limits;
 use crate::stats::published::Published;
 use crate::stats::tally::Tally;
+use crate::topology::Topology;
+use crate::topology::member::Member;
 use pinion_engine::drive::StoreFile;
+use pinion_engine::key::Partition;
 use pinion_engine::shard::{self, ShardOptions};
 use pinion_net::reactor::Seats;
 use pinion_net::resp;
-use pinion_net::wire::{Home, Limits, Map, NodePorts};
+use pinion_net::wire::Limits;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// What all cores know of their node; it doesn't change while the node runs.
+/// See the module's text.
 pub struct NodeInfo {
     /// Its configuration.
     pub config: Config,
@@ -30,16 +34,14 @@ pub struct NodeInfo {
     pub store_id: [u8; 16],
     /// How long a request has whose client doesn't say, microseconds.
     pub request_timeout_us: u64,
-    /// Which core has which partition.
-    pub placement: Placement,
+    /// How many cores it has, each with a shard.
+    pub cores: usize,
     /// How each core's share of the memory is divided.
     pub split: Split,
     /// Limits of the Redis protocol.
     pub resp_limits: resp::Limits,
     /// Limits of the binary protocol.
     pub limits: Limits,
-    /// The map that clients of the binary protocol get.
-    pub map: Map,
     /// When it started.
     pub started_unix_us: u64,
     /// What its cores show to each other.
@@ -67,10 +69,10 @@ impl NodeInfo {
         if let Ok(dir) = std::path::absolute(&config.dir) {
             config.dir = dir;
         }
-        let placement = Placement::new(store.partitions as usize, store.shards as usize);
-        let split = Split::of(config.memory_bytes as usize / placement.cores());
+        let cores = store.shards as usize;
+        let split = Split::of(config.memory_bytes as usize / cores);
         config.value_bytes_max = config.value_bytes_max.min(split.value_bytes_max());
-        let connections_max = placement.cores() * split.connections_max();
+        let connections_max = cores * split.connections_max();
         if config.connections_max > connections_max {
             tracing::info!(
                 "at most {connections_max} connections are served at once, not {}: more would take too much of --memory",
@@ -78,49 +80,32 @@ impl NodeInfo {
             );
             config.connections_max = connections_max;
         }
-        let home = |partition| Home { node: 0, core: placement.core_of(partition) as u16 };
-        // Without a host, clients keep to the address that they reached.
-        let host = match addresses.kv.ip() {
-            ip if ip.is_unspecified() || !addresses.others.kv.is_empty() => String::new(),
-            ip => ip.to_string(),
-        };
-        let id = u64::from_le_bytes(*store.id.first_chunk().expect("an id has 16 bytes"));
-        let ports = NodePorts {
-            id,
-            host,
-            port: addresses.kv.port(),
-            core_ports: addresses.kv_cores.iter().map(|addr| addr.port()).collect(),
-        };
-        let map = Map { epoch: 1, nodes: vec![ports], homes: placement.all().map(home).collect() };
         NodeInfo {
             split,
             resp_limits: limits::resp(split),
             limits: limits::wire(config.value_bytes_max, split.command_bytes_max()),
-            node_id: config.node_id.clone().unwrap_or_else(|| hex(&store.id)),
+            node_id: config
+                .node_id
+                .clone()
+                .unwrap_or_else(|| format!("{:032x}", u128::from_be_bytes(store.id))),
             store_id: store.id,
             request_timeout_us: config.request_timeout.as_micros() as u64,
             started_unix_us,
-            published: Published::new(placement.cores()),
+            published: Published::new(cores),
             seats: Arc::new(Seats::new(config.connections_max)),
-            liveness: Liveness::new(placement.cores(), liveness::PATIENCE),
-            tallies: (0..placement.cores()).map(|_| Tally::default()).collect(),
+            liveness: Liveness::new(cores, liveness::PATIENCE),
+            tallies: (0..cores).map(|_| Tally::default()).collect(),
             run,
             store: store.clone(),
             config,
             addresses,
-            placement,
-            map,
+            cores,
         }
-    }
-
-    /// The 40 hexadecimal digits by which Redis clients know a core.
-    pub fn core_id(&self, core: usize) -> String {
-        format!("{}{core:08x}", hex(&self.store_id))
     }
 
     /// The 40 hexadecimal digits that tell this run of this node from others.
     pub fn run_id(&self) -> String {
-        hex(self.run.bytes())
+        self.run.to_string()
     }
 
     /// What this run of this node draws chance from.
@@ -128,9 +113,24 @@ impl NodeInfo {
         self.run.seed()
     }
 
-    /// The 40 hexadecimal digits by which Redis clients know the shard of a core.
-    pub fn shard_name(&self, core: usize) -> String {
-        format!("{core:08x}{}", hex(&self.store_id))
+    /// The topology that it begins with: it is alone.
+    pub fn first_topology(&self) -> Topology {
+        let Addresses { kv, kv_cores, resp_cores, others, .. } = &self.addresses;
+        let ports = |addresses: &[SocketAddr]| addresses.iter().map(SocketAddr::port).collect();
+        // Without a host, clients keep to the address that they reached.
+        let host = match kv.ip() {
+            ip if ip.is_unspecified() || !others.kv.is_empty() => String::new(),
+            ip => ip.to_string(),
+        };
+        let member = Member {
+            id: self.store_id,
+            host,
+            port: kv.port(),
+            core_ports: ports(kv_cores),
+            resp_host: self.addresses.resp_of(Some(0)).map(|addr| addr.ip()),
+            resp_core_ports: ports(resp_cores),
+        };
+        Topology::alone(member, self.store.partitions as usize)
     }
 
     /// The id that ties a shard's files to it.
@@ -143,12 +143,12 @@ impl NodeInfo {
         self.store.shard_dir(&self.config.dir, shard as u32)
     }
 
-    /// How a shard is opened; `direct` says whether its log can be written around the page cache.
-    pub fn shard_options(&self, shard: usize, direct: bool) -> ShardOptions {
+    /// How a shard is opened that serves these partitions; `direct` says whether its log can be written around the page cache.
+    pub fn shard_options(&self, shard: usize, partitions: Vec<Partition>, direct: bool) -> ShardOptions {
         let config = &self.config;
         ShardOptions {
             shard_id: self.shard_id(shard),
-            partitions: self.placement.partitions_of(shard),
+            partitions,
             durability: match config.durability {
                 Durability::Sync => shard::Durability::Sync,
                 Durability::IntervalMs(ms) => shard::Durability::IntervalMs(ms),
@@ -183,13 +183,9 @@ impl NodeInfo {
             resp: self.addresses.resp.map(|addr| addr.to_string()),
             core_ports: self.addresses.kv_cores.iter().map(|addr| addr.port()).collect(),
             resp_core_ports: self.addresses.resp_cores.iter().map(|addr| addr.port()).collect(),
-            partitions: self.placement.partitions(),
+            partitions: self.store.partitions as usize,
             durability: self.config.durability.to_string(),
             memory_bytes: self.config.memory_bytes,
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -19,6 +19,7 @@ pub mod liveness;
 mod medium;
 pub mod run;
 mod spawn;
+pub mod split;
 mod stop;
 mod store;
 pub mod time;
@@ -29,6 +30,7 @@ use crate::config::{Config, size};
 use crate::core::start::CoreSetup;
 use crate::error::Error;
 use crate::mesh::{self, mesh};
+use crate::topology::current::{Current, View};
 use cpus::Cpus;
 use events::{Event, Events};
 use info::NodeInfo;
@@ -46,6 +48,7 @@ use store::OwnedStore;
 /// A running node. Dropping it stops it.
 pub struct Node {
     info: Arc<NodeInfo>,
+    topology: Arc<Current>,
     cores: Vec<CoreHandle>,
     threads: Vec<JoinHandle<()>>,
     inbox: Receiver<Event>,
@@ -106,6 +109,7 @@ impl Node {
         let value_bytes_max = config.value_bytes_max;
         let info = Arc::new(NodeInfo::new(config, addresses, &store.file, started_unix_us, RunId::draw()?));
         info.tell_limits(value_bytes_max);
+        let topology = Arc::new(Current::new(info.first_topology()));
         let (sender, inbox) = mpsc::channel();
         let events = Events::new(sender);
         let (opened, results) = mpsc::channel();
@@ -116,7 +120,9 @@ impl Node {
             let (controls, inbox) = sync_channel(CONTROL_QUEUE);
             let cpu = cpus.as_ref().map(|cpus| cpus.of_shards[me]);
             let (node, clock, events) = (Arc::clone(&info), Arc::clone(&clock), events.clone());
-            let setup = CoreSetup { me, cpu, node, clock, listeners, port, controls: inbox, events };
+            let topology = View::new(Arc::clone(&topology));
+            let setup =
+                CoreSetup { me, cpu, node, topology, clock, listeners, port, controls: inbox, events };
             starting.push(spawn(setup, controls, opened.clone())?);
         }
         drop(opened);
@@ -131,6 +137,7 @@ impl Node {
         store.file.mark_made(&info.config.dir);
         let mut node = Node {
             info,
+            topology,
             cores: Vec::new(),
             threads: Vec::new(),
             inbox,
@@ -166,7 +173,12 @@ impl Node {
 
     /// How many shards it has.
     pub fn shards(&self) -> usize {
-        self.info.placement.cores()
+        self.info.cores
+    }
+
+    /// Who serves which partition. Another topology may take its place while the node runs.
+    pub fn topology(&self) -> &Current {
+        &self.topology
     }
 
     /// The line that says that the node serves, and where.

@@ -1,6 +1,7 @@
 //! What tells one run of a node from another.
 
 use crate::error::Error;
+use std::fmt;
 use std::fs::File;
 use std::io::Read;
 
@@ -28,10 +29,12 @@ impl RunId {
     pub fn seed(&self) -> u64 {
         u64::from_le_bytes(*self.0.first_chunk().expect("it has 20 bytes"))
     }
+}
 
-    /// The 20 bytes.
-    pub fn bytes(&self) -> &[u8] {
-        &self.0
+impl fmt::Display for RunId {
+    /// 40 hexadecimal digits.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 

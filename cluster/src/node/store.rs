@@ -2,8 +2,8 @@
 
 use crate::config::{Config, SHARD_MEMORY_MIN, size};
 use crate::error::Error;
-use crate::placement::PARTITIONS_DEFAULT;
 use pinion_engine::drive::{OsDir, StoreFile, StoreLock, create_file};
+use pinion_engine::placement::PARTITIONS_DEFAULT;
 use std::io::{self, Write};
 use std::path::PathBuf;
 

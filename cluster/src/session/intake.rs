@@ -1,8 +1,9 @@
 //! What taking in commands has in common, whatever the protocol.
 
+use super::Hold;
 use super::groups::Groups;
-use crate::core::sockets::Sockets;
-use crate::core::turn::Turn;
+use crate::route::Owner;
+use crate::session::backend::Backend;
 use pinion_engine::key::Partition;
 use pinion_net::reactor::ConnId;
 use std::ops::Range;
@@ -16,31 +17,40 @@ pub enum Taken {
     NotYet,
 }
 
+/// Holds a connection until its earlier requests are answered; `true` if it has none.
+pub fn is_alone(backend: &mut impl Backend, conn: ConnId) -> bool {
+    let under_way = backend.session(conn).is_some_and(|session| session.in_flight() > 0);
+    if under_way {
+        backend.hold(conn, Hold::Barrier);
+    }
+    !under_way
+}
+
 /// No more input; the end comes when everything is answered.
-pub fn close(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) {
-    if let Some(session) = turn.hub.sessions.get(conn) {
+pub fn close(backend: &mut impl Backend, conn: ConnId) {
+    if let Some(session) = backend.session(conn) {
         session.closing = true;
     }
 }
 
-/// Groups keys; `None` if a core they need has no room yet (then the connection is held).
+/// Groups keys; `None` if an owner they need has no room yet (then the connection is held).
 pub fn group<'k>(
-    turn: &mut Turn<'_, impl Sockets>,
+    backend: &mut impl Backend,
     conn: ConnId,
     keys: impl Iterator<Item = &'k [u8]>,
 ) -> Option<Groups> {
-    let mut homes: Vec<(Partition, usize, u32)> = Vec::new();
+    let mut homes: Vec<(Partition, Owner, u32)> = Vec::new();
     for (place, key) in keys.enumerate() {
-        let (partition, core) = turn.home(key);
-        homes.push((partition, core, place as u32)); // a command has fewer than 2^24 keys
+        let (partition, owner) = backend.route().home(key);
+        homes.push((partition, owner, place as u32)); // a command has fewer than 2^24 keys
     }
     homes.sort_unstable();
     let mut parts: Vec<(Partition, Range<usize>)> = Vec::new();
-    for (index, &(partition, core, _)) in homes.iter().enumerate() {
+    for (index, &(partition, owner, _)) in homes.iter().enumerate() {
         match parts.last_mut() {
             Some((last, places)) if *last == partition => places.end = index + 1,
             _ => {
-                if !turn.has_room(core, conn) {
+                if !backend.has_room(owner, conn) {
                     return None;
                 }
                 parts.push((partition, index..index + 1));

@@ -1,6 +1,6 @@
 //! What a connection may have under way, and the limits of both protocols.
 
-use crate::core::split::Split;
+use crate::node::split::Split;
 use pinion_net::{resp, wire};
 
 /// Requests that one connection may have under way.
@@ -11,6 +11,12 @@ pub const ROOM_BYTES_MAX: usize = 1 << 20;
 
 /// Room that a read has at least in the answer of another core, bytes.
 pub const ROOM_PER_READ_MIN: usize = 4 << 10;
+
+/// Commands and answers up to this size don't wait for larger ones, bytes.
+pub const SHORT_BYTES: usize = 256 << 10;
+
+/// What an answer costs a turn beside its bytes, in bytes copied in the same time.
+pub const ANSWER_COST: usize = 1 << 10;
 
 /// Limits of the Redis protocol: what lies between the limit on values and this gets an error and the connection goes on.
 pub fn resp(split: Split) -> resp::Limits {

@@ -27,16 +27,6 @@ pub struct Wanted {
     pub kills: bool,
 }
 
-/// What a core is asked next.
-pub struct Slice {
-    /// Which core.
-    pub core: usize,
-    /// For which connections.
-    pub wanted: Rc<Wanted>,
-    /// From this place of its table on.
-    pub from: u32,
-}
-
 /// A visit of connections under way.
 pub struct Listing {
     wanted: Rc<Wanted>,
@@ -52,9 +42,9 @@ impl Listing {
         Listing { wanted: Rc::new(wanted), cores, from: 0, found: Pieces::default() }
     }
 
-    /// Whom to ask next.
-    pub fn next(&self) -> Slice {
-        Slice { core: self.cores.start, wanted: Rc::clone(&self.wanted), from: self.from }
+    /// Which core to ask next, for which of its connections, and from which place of its table on.
+    pub fn next(&self) -> (usize, Rc<Wanted>, u32) {
+        (self.cores.start, Rc::clone(&self.wanted), self.from)
     }
 
     /// Takes in a slice: an item for each connection, and where its core goes on.
@@ -98,8 +88,8 @@ mod tests {
         page.push(b"one", Value { bytes: b"", version: Version(0), expiry: Expiry::NEVER });
         let mut asked = Vec::new();
         for next in [Some(7_u32.to_le_bytes()), None, None] {
-            let slice = listing.next();
-            asked.push((slice.core, slice.from));
+            let (core, _, from) = listing.next();
+            asked.push((core, from));
             listing.take(&page, next.as_ref().map(|next| &next[..]));
         }
         assert_eq!(asked, [(0, 0), (0, 7), (1, 0)]);

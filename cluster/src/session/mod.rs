@@ -3,34 +3,46 @@
 //! A session turns received commands into requests to partitions and their answers into replies. It never waits: when
 //! something must come first (answers, credits of another core, a turn of the shard), it puts a [`Hold`] on its
 //! connection, which stops the reactor from presenting more input until the last hold is lifted.
+//!
+//! - [`receive`] takes in connections and their bytes; [`resp`] and [`wire`] are the two protocols. What they need of the core
+//!   they ask of a [`Backend`](backend::Backend), which the core implements.
+//! - [`dialogue`] is what comes back to a connection, whichever protocol it speaks; [`table`] has all sessions of a core.
+//! - [`walk`] is a command that visits keys, page by page; [`walks`] has those of a core. What they ask a core itself is a
+//!   [`question`](question::Question).
+//! - [`limits`] are those of a connection; by its [`weight`] a write may have to wait, by its length a batch ([`bulk`]).
 
+pub mod backend;
+pub mod bulk;
 mod counting;
+pub mod dialogue;
 mod groups;
 mod intake;
 pub mod limits;
 pub mod listing;
 mod merge;
 pub mod pieces;
+pub mod question;
+pub mod receive;
 mod refusals;
 pub mod resp;
 mod sampling;
 pub mod settled;
+pub mod sockets;
 pub mod table;
 pub mod waits;
 pub mod walk;
 pub mod walks;
+pub mod weight;
 pub mod wire;
 mod wrong_port;
 
-use crate::core::sockets::Sockets;
-use crate::core::split::CONNECTION_BYTES;
+use crate::node::split::CONNECTION_BYTES;
+use dialogue::Dialogue;
 use limits::{IN_FLIGHT_MAX, ROOM_BYTES_MAX, ROOM_PER_READ_MIN};
 use pinion_net::reactor::ConnId;
-use pinion_net::resp::{Encoder, Protocol};
-use resp::state::RespSession;
 use settled::Settled;
+use sockets::Sockets;
 use waits::{Wait, Waits};
-use wire::state::WireSession;
 
 /// Why a connection's input isn't taken in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,14 +73,6 @@ pub enum Hold {
 /// Requests whose answers carry values that a new connection may have under way; it may have one more with each
 /// answer. How large values are isn't known before the first.
 const VALUES_START: usize = 8;
-
-/// What a connection speaks.
-pub enum Dialogue {
-    /// The binary protocol.
-    Wire(WireSession),
-    /// The Redis protocol.
-    Resp(RespSession),
-}
 
 /// What became of bytes that were received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,11 +186,9 @@ impl Session {
 
     /// Closes the connection behind its output and, where the protocol has one, a last word.
     pub fn close(&mut self, io: &mut impl Sockets) {
-        if let Dialogue::Wire(wire) = &mut self.dialogue {
-            let last_word = wire.take_last_word();
-            if !last_word.is_empty() {
-                io.output(self.conn).extend_from_slice(&last_word);
-            }
+        let last_word = self.dialogue.take_last_word();
+        if !last_word.is_empty() {
+            io.output(self.conn).extend_from_slice(&last_word);
         }
         io.close(self.conn);
     }
@@ -194,9 +196,7 @@ impl Session {
     /// The node goes down: nothing more is taken in, and the client is told why when everything is answered.
     pub fn go_down(&mut self) {
         self.closing = true;
-        if let Dialogue::Wire(wire) = &mut self.dialogue {
-            wire.go_down();
-        }
+        self.dialogue.go_down();
     }
 
     /// What it waits for, for reports of the simulator.
@@ -210,21 +210,12 @@ impl Session {
 
     /// When the oldest request came that waits for a shard alone: not for its client, nor for a walk or the rest of a long command.
     pub fn waits_since_us(&self) -> Option<u64> {
-        if !self.reads.is_empty() {
-            return None;
-        }
-        match &self.dialogue {
-            Dialogue::Wire(wire) => wire.waits_since_us(),
-            Dialogue::Resp(resp) => resp.waits_since_us(),
-        }
+        if self.reads.is_empty() { self.dialogue.waits_since_us() } else { None }
     }
 
     /// Requests that are not answered.
     pub fn in_flight(&self) -> usize {
-        match &self.dialogue {
-            Dialogue::Wire(wire) => wire.in_flight(),
-            Dialogue::Resp(resp) => resp.in_flight(),
-        }
+        self.dialogue.in_flight()
     }
 
     /// Notes an answer of so many bytes. The number of those that are under way follows their size: large answers lower it at
@@ -239,31 +230,19 @@ impl Session {
 
     /// Says why the connection is closed, and closes it. Nothing is under way.
     pub fn dismiss(&mut self, io: &mut impl Sockets, reason: &str) {
-        match &mut self.dialogue {
-            Dialogue::Wire(wire) => wire.dismiss(reason),
-            Dialogue::Resp(_) => {
-                Encoder::new(io.output(self.conn), Protocol::Resp2).error(format!("TRYAGAIN {reason}"));
-            }
-        }
+        self.dialogue.dismiss(reason, io.output(self.conn));
         self.close(io);
     }
 
     /// All memory that it holds.
     #[inline]
     pub fn memory_bytes(&self) -> usize {
-        let dialogue = match &self.dialogue {
-            Dialogue::Wire(wire) => wire.memory_bytes(),
-            Dialogue::Resp(resp) => resp.memory_bytes(),
-        };
-        CONNECTION_BYTES + dialogue + self.reads.bytes() + self.reads.going_bytes()
+        CONNECTION_BYTES + self.dialogue.memory_bytes() + self.reads.bytes() + self.reads.going_bytes()
     }
 
     /// Bytes of replies that wait for earlier ones, or for the rest of themselves.
     pub fn held_bytes(&self) -> usize {
-        match &self.dialogue {
-            Dialogue::Wire(wire) => wire.held_bytes() + self.reads.bytes(),
-            Dialogue::Resp(resp) => resp.held_bytes() + self.reads.bytes(),
-        }
+        self.dialogue.held_bytes() + self.reads.bytes()
     }
 
     /// Room for the answer to one read that is sent to another core. What all of them take together is bounded: there are
@@ -275,34 +254,14 @@ impl Session {
     /// Whether a value of a request may come now: `queued` bytes of output haven't left. One that `may_pass` needs no room
     /// beside others.
     pub fn has_room_for(&self, request: u64, queued: usize, bytes: usize, may_pass: bool) -> bool {
-        let takes_value = match &self.dialogue {
-            Dialogue::Wire(wire) => wire.takes_value(request, bytes),
-            Dialogue::Resp(resp) => Some(resp.takes_value(request)),
-        };
-        let Some(takes_value) = takes_value else { return false };
+        let Some(takes_value) = self.dialogue.takes_value(request, bytes) else { return false };
         let going = self.reads.going_bytes();
         !takes_value || queued + self.held_bytes() + going + bytes <= ROOM_BYTES_MAX || may_pass && going == 0
     }
 
     /// Bytes of values that are gathered for the request of a kept read.
     pub fn gathered_bytes_at(&self, index: usize) -> usize {
-        self.reads.iter().nth(index).map_or(0, |wait| self.gathered_bytes(wait.request))
-    }
-
-    /// Bytes of values that are gathered for a request, and leave together.
-    pub fn gathered_bytes(&self, request: u64) -> usize {
-        match &self.dialogue {
-            Dialogue::Wire(wire) => wire.gathered_bytes(request),
-            Dialogue::Resp(_) => 0,
-        }
-    }
-
-    /// Whether the next answer of a request would leave at once.
-    pub fn is_next(&self, request: u64) -> bool {
-        match &self.dialogue {
-            Dialogue::Wire(_) => true,
-            Dialogue::Resp(resp) => resp.is_next(request),
-        }
+        self.reads.iter().nth(index).map_or(0, |wait| self.dialogue.gathered_bytes(wait.request))
     }
 
     /// The kept read that is to go on next, and the length of its value: the one that can leave at once, or one that there is
@@ -314,17 +273,9 @@ impl Session {
         let going = self.reads.going_bytes();
         let used = queued + self.held_bytes() + going;
         let mut reads = self.reads.iter().enumerate();
-        let next = reads.clone().find(|(_, wait)| self.is_next(wait.request)).filter(|_| going == 0);
+        let next = reads.clone().find(|(_, wait)| self.dialogue.is_next(wait.request)).filter(|_| going == 0);
         let next = next.or_else(|| reads.find(|(_, wait)| used + wait.bytes <= ROOM_BYTES_MAX));
         next.map(|(index, wait)| (index, wait.bytes))
-    }
-
-    /// Answers that a request still has to come.
-    pub fn answers_due(&self, request: u64) -> usize {
-        match &self.dialogue {
-            Dialogue::Wire(wire) => wire.answers_due(request),
-            Dialogue::Resp(resp) => resp.answers_due(request),
-        }
     }
 
     /// A read is kept for want of room; or it is of no use any more: then what became of its request, if that was all.
@@ -335,35 +286,15 @@ impl Session {
         now_us: u64,
         out: &mut Vec<u8>,
     ) -> Result<(), Option<Settled>> {
-        match &mut self.dialogue {
-            Dialogue::Wire(wire) => wire.wait(wait, has_memory, now_us, out)?,
-            Dialogue::Resp(resp) => resp.wait(wait.request, out)?,
-        }
+        self.dialogue.wait(wait, has_memory, now_us, out)?;
         self.reads.push(wait);
         Ok(())
     }
 
     /// The node goes down, and nothing more is taken in: also not the rest of a long command, which is between two slices.
     pub fn abandon_long(&mut self, io: &mut impl Sockets) {
-        if let Dialogue::Resp(resp) = &mut self.dialogue {
-            resp.abandon_long(io.output(self.conn));
-        }
-    }
-
-    /// Whether all that a slice of a long command has asked for is answered.
-    pub fn is_between_slices(&self) -> bool {
-        match &self.dialogue {
-            Dialogue::Wire(_) => true,
-            Dialogue::Resp(resp) => resp.is_between_slices(),
-        }
-    }
-
-    /// Requests under way whose answers carry values.
-    #[inline]
-    fn values_due(&self) -> usize {
-        match &self.dialogue {
-            Dialogue::Wire(wire) => wire.values_due(),
-            Dialogue::Resp(resp) => resp.values_due(),
+        if self.dialogue.has_slices() {
+            self.dialogue.abandon_long(io.output(self.conn));
         }
     }
 
@@ -373,14 +304,19 @@ impl Session {
         let in_flight = self.in_flight();
         in_flight > 0
             && (in_flight >= IN_FLIGHT_MAX
-                || self.values_due() >= self.window
+                || self.dialogue.values_due() >= self.window
                 || self.held_bytes() >= ROOM_BYTES_MAX)
     }
 
     /// Whether enough was answered to take in more.
     pub fn has_room(&self) -> bool {
         self.in_flight() <= IN_FLIGHT_MAX / 2
-            && self.values_due() <= self.window / 2
+            && self.dialogue.values_due() <= self.window / 2
             && self.held_bytes() <= ROOM_BYTES_MAX / 2
     }
 }
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@
 //! A walk whose client went away leaves with its charge as soon as nothing of it is under way.
 
 use super::walk::Walk;
-use crate::core::split::Split;
+use crate::node::split::Split;
 use pinion_net::wire::ErrorCode;
 use std::collections::VecDeque;
 

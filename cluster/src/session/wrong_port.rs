@@ -3,10 +3,9 @@
 //! The first byte decides: that of a frame is no ASCII, and every RESP command and HTTP request begins with ASCII. HTTP gets
 //! no answer, as in Redis: it may come from a browser that a page tricked into talking to this machine.
 
-use super::Dialogue;
+use super::dialogue::Dialogue;
 use super::intake::close;
-use crate::core::sockets::Sockets;
-use crate::core::turn::Turn;
+use crate::session::backend::Backend;
 use pinion_net::reactor::ConnId;
 use pinion_net::wire::{ErrorCode, Responder};
 
@@ -14,48 +13,48 @@ use pinion_net::wire::{ErrorCode, Responder};
 const WARN_PERIOD_US: u64 = 60_000_000;
 
 /// A client of the binary protocol is at the port for RESP: it gets a frame that says so.
-pub fn refuse_wire(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) {
-    let port = turn.hub.node.addresses.kv.port();
+pub fn refuse_wire(backend: &mut impl Backend, conn: ConnId) {
+    let port = backend.node().addresses.kv.port();
     let text = format!("this port speaks RESP (Redis); the binary protocol is on port {port}");
-    Responder::notice().refused(turn.io.output(conn), ErrorCode::WRONG_PORT, &text);
-    close(turn, conn);
+    Responder::notice().refused(backend.output(conn), ErrorCode::WRONG_PORT, &text);
+    close(backend, conn);
 }
 
 /// A client of RESP, or one that speaks HTTP, is at the port of the binary protocol; `false` if these bytes are neither.
-pub fn refuse_text(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, bytes: &[u8]) -> bool {
+pub fn refuse_text(backend: &mut impl Backend, conn: ConnId, bytes: &[u8]) -> bool {
     if !bytes.first().is_some_and(|byte| byte.is_ascii_graphic()) {
         return false;
     }
     if is_http(bytes) {
-        refuse_http(turn, conn);
+        refuse_http(backend, conn);
         return true;
     }
-    let elsewhere = match turn.hub.node.addresses.resp {
+    let elsewhere = match backend.node().addresses.resp {
         Some(addr) => format!("RESP (Redis) is on port {}", addr.port()),
         None => "RESP (Redis) is switched off here; see --resp-listen".to_owned(),
     };
     let text = format!("-ERR this port speaks Pinion's binary protocol; {elsewhere}\r\n");
-    turn.io.output(conn).extend_from_slice(text.as_bytes());
-    close(turn, conn);
+    backend.output(conn).extend_from_slice(text.as_bytes());
+    close(backend, conn);
     true
 }
 
 /// Closes a connection that speaks HTTP, without an answer.
-pub fn refuse_http(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) {
-    let now_us = turn.hub.now.mono_us;
-    if turn.hub.http_warned_us.is_none_or(|warned_us| now_us - warned_us >= WARN_PERIOD_US) {
-        turn.hub.http_warned_us = Some(now_us);
+pub fn refuse_http(backend: &mut impl Backend, conn: ConnId) {
+    let now_us = backend.now().mono_us;
+    if backend.sessions().0.http_warned_us.is_none_or(|warned_us| now_us - warned_us >= WARN_PERIOD_US) {
+        backend.sessions().0.http_warned_us = Some(now_us);
         tracing::warn!(
             "Possible SECURITY ATTACK detected. Somebody sends POST, Host: or another HTTP request to a port that doesn't \
              speak HTTP, perhaps a browser that a page tricked into it (cross-protocol scripting). Connection{} aborted.",
-            peer(turn, conn)
+            peer(backend, conn)
         );
     }
-    close(turn, conn);
+    close(backend, conn);
 }
 
-fn peer(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) -> String {
-    match turn.hub.sessions.get(conn).map(|session| &session.dialogue) {
+fn peer(backend: &mut impl Backend, conn: ConnId) -> String {
+    match backend.session(conn).map(|session| &session.dialogue) {
         Some(Dialogue::Resp(resp)) => resp.peer().map_or(String::new(), |peer| format!(" from {peer}")),
         _ => String::new(),
     }

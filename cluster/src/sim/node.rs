@@ -17,6 +17,7 @@ use crate::sim::performer::{Moment, Performing, Work};
 use crate::sim::rng::Streams;
 use crate::sim::setup::NodeOptions;
 use crate::sim::trace::{Event, Trace};
+use crate::topology::current::{Current, View};
 use pinion_engine::Error;
 use pinion_engine::shard::Shard;
 use pinion_net::reactor::{ConnId, Next};
@@ -96,16 +97,18 @@ impl Node {
         let started_us = stage.clock.us();
         let now = stage.clock.now(started_us);
         let info = Arc::new(options.info(now.unix_us));
+        let topology = Arc::new(Current::new(info.first_topology()));
         let mut cores = Vec::with_capacity(options.cores);
         for (me, port) in mesh(options.cores, options.mesh).into_iter().enumerate() {
             let mut dir = disks[me].dir(crash_after(me), &mut stage.streams.disk);
-            let shard_options = info.shard_options(me, options.direct);
+            let topology = View::new(Arc::clone(&topology));
+            let shard_options = info.shard_options(me, topology.partitions_of(me), options.direct);
             let mut shard = Shard::open_tuned(&mut dir, shard_options, options.tuning.clone(), now)
                 .map_err(|error| (me, error))?;
             shard.tick(now);
             cores.push(Core {
                 state: CoreState {
-                    hub: Hub::new(me, Arc::clone(&info), port, now, shard.clocks()),
+                    hub: Hub::new(me, Arc::clone(&info), topology, port, now, shard.clocks()),
                     shard,
                     events: Events::new(sender.clone()),
                     phase: Phase::Serving,
@@ -299,8 +302,8 @@ impl Node {
                 "\n    core {index}: phase {:?}, forwards idle {}, mail {}, wakes at {:?}, delay {} us, forming {}, parked {}, \
                  memtables {}, frozen {}, trouble {:?}, connections [{}], {}",
                 core.state.phase,
-                hub.forwards.is_idle(),
-                hub.forwards.port().has_mail(),
+                hub.route.forwards.is_idle(),
+                hub.route.forwards.port().has_mail(),
                 core.wake_at_us,
                 hub.delay_us,
                 core.state.shard.forming_bytes(),
@@ -328,7 +331,7 @@ impl Node {
                 ("failed logs", stats.log_failures),
                 ("background jobs that failed", stats.job_errors),
                 ("damaged or failed block reads", stats.read_errors),
-                ("forwarded requests", hub.forwards.count),
+                ("forwarded requests", hub.route.forwards.count),
                 ("held writers", u64::from(hub.stats.stall_us > 0)),
                 ("connections closed for others", hub.stats.dismissed),
             ] {

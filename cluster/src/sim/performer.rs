@@ -1,6 +1,6 @@
 //! What a core's disk is doing for it: the simulator's performer of I/O.
 
-use crate::core::sockets::Performer;
+use crate::core::performer::Performer;
 use crate::sim::disk::Disk;
 use crate::sim::net::Net;
 use pinion_engine::drive::{BackgroundEvent, is_rare};

@@ -1,11 +1,11 @@
 //! What a simulated node is started with.
 
 use crate::config::{Config, Durability};
-use crate::core::split::Split;
 use crate::mesh::Limits;
 use crate::node::info::NodeInfo;
 use crate::node::listeners::{Addresses, Others};
 use crate::node::run::RunId;
+use crate::node::split::Split;
 use crate::sim::net::NetOptions;
 use pinion_engine::clock::TimeJump;
 use pinion_engine::drive::StoreFile;

@@ -1,7 +1,7 @@
 //! The parts of the world that can be tested without a whole run.
 
-use crate::core::sockets::Sockets;
 use crate::node::listeners::Speaks;
+use crate::session::sockets::Sockets;
 use crate::sim::net::{Net, NetOptions};
 use crate::sim::options::RunOptions;
 use crate::sim::profile::Profile;

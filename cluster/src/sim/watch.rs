@@ -180,7 +180,7 @@ impl World {
         let core_of = &mut node.cores[core];
         self.done_steps.resize(self.disks.len(), 0);
         // What it sent to other shards is answered, and what its own had taken in is written and applied.
-        if core_of.state.hub.forwards.is_idle() && core_of.has_no_write_under_way() {
+        if core_of.state.hub.route.forwards.is_idle() && core_of.has_no_write_under_way() {
             self.done_steps[core] = self.steps;
         }
         // A write of a client that is still there has an unknown outcome, too, while its shard is in doubt.

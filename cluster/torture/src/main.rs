@@ -62,7 +62,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Lets hostile clients loose on a kvd with little memory, while honest ones check every answer.
-    Attack(attack::Arguments),
+    Attack(attack::arguments::Arguments),
 }
 
 fn main() -> ExitCode {

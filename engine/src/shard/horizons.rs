@@ -25,11 +25,12 @@ impl Shard {
     /// A group that orders itself has nothing older on its way; and its time is the shard's, as far as no crash could take
     /// it back. The others are as far as their log says.
     fn horizon<W>(&self, group: &Group<W>, waiting_ms: u64) -> Horizon {
-        let durable = self.manifest.state().groups.get(&group.id).copied().unwrap_or_default();
-        let max_version = durable.max_version;
+        let durable = self.manifest.state().groups.get(&group.id);
+        let (max_version, floor, us) =
+            durable.map_or_else(Default::default, |state| (state.max_version, state.floor, state.clock_us));
         let (floor, us) = match group.order() {
             Order::Solo => (max_version, self.kept_clock_us),
-            Order::Led { .. } | Order::Following { .. } => (durable.floor, durable.clock_us),
+            Order::Led { .. } | Order::Following { .. } => (floor, us),
         };
         Horizon { floor, now_ms: waiting_ms.min(us / 1000), max_version }
     }

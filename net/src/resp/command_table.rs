@@ -63,7 +63,7 @@ macro_rules! commands {
 
         #[allow(non_upper_case_globals)] // they carry the names of the variants they stand for
         mod packed {
-            $(pub(super) const $id: u128 = super::pack($name.as_bytes());)*
+            $(pub(super) const $id: u128 = crate::resp::command_table::pack($name.as_bytes());)*
         }
 
         impl Name {

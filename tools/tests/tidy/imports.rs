@@ -9,10 +9,25 @@ use std::collections::{BTreeMap, BTreeSet};
 /// A module's name: what leads to it from the crate's root.
 type Module = Vec<String>;
 
+/// Which file imports which.
+pub fn imports(root: &str, sources: &[&Source]) -> Vec<(String, String)> {
+    let modules = by_name(root, sources);
+    let mut imports = Vec::new();
+    for (name, source) in &modules {
+        for target in targets(name, &source.text, &modules) {
+            imports.push((source.path.clone(), modules[&target].path.clone()));
+        }
+    }
+    imports
+}
+
+fn by_name<'s>(root: &str, sources: &[&'s Source]) -> BTreeMap<Module, &'s Source> {
+    sources.iter().map(|source| (module(root, &source.path), *source)).collect()
+}
+
 /// The sets of files, sorted, in which each leads to each other one, but for those of one file.
 pub fn circles(root: &str, sources: &[&Source]) -> Vec<Vec<String>> {
-    let modules: BTreeMap<Module, &Source> =
-        sources.iter().map(|source| (module(root, &source.path), *source)).collect();
+    let modules = by_name(root, sources);
     let names: Vec<&Module> = modules.keys().collect();
     let edges: Vec<BTreeSet<usize>> = names
         .iter()

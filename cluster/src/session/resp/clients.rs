@@ -3,17 +3,18 @@
 //! On the common port they are those of the node, on a core's own port those of the core. Each core describes its own, a
 //! slice at a time ([`slice`]), and whoever was asked puts them together ([`Listing`]).
 
-use super::common::{alone, answer, fail, with};
+use super::common::{self, alone, answer, fail, with};
 use super::reply::NO_SUCH_CLIENT;
 use super::scans;
 use super::state::{RespSession, Shape};
-use crate::core::sockets::Sockets;
-use crate::core::turn::Turn;
+use crate::session::Session;
+use crate::session::backend::Backend;
+use crate::session::dialogue::Dialogue;
 use crate::session::intake::Taken;
 use crate::session::listing::{Listing, Wanted};
+use crate::session::sockets::Sockets;
 use crate::session::walk::Walk;
 use crate::session::walk::task::Task;
-use crate::session::{Dialogue, Session};
 use pinion_engine::key::{Expiry, Keyspace, Version};
 use pinion_engine::shard::request::{Page, Value};
 use pinion_net::reactor::ConnId;
@@ -26,31 +27,31 @@ const SLICE_PLACES: u32 = 1024;
 const SLICE_LINES: usize = 64;
 
 /// CLIENT LIST.
-pub(super) fn list(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, filter: ClientFilter<'_>) -> Taken {
+pub(super) fn list(backend: &mut impl Backend, conn: ConnId, filter: ClientFilter<'_>) -> Taken {
     if is_nobody(&filter) {
-        answer(turn, conn, |reply| reply.text(""));
+        answer(backend, conn, |reply| reply.text(""));
         return Taken::Yes;
     }
-    visit(turn, conn, Shape::Clients, filter, false)
+    visit(backend, conn, Shape::Clients, filter, false)
 }
 
 /// CLIENT KILL with conditions.
-pub(super) fn kill(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, filter: ClientFilter<'_>) -> Taken {
+pub(super) fn kill(backend: &mut impl Backend, conn: ConnId, filter: ClientFilter<'_>) -> Taken {
     if is_nobody(&filter) {
-        answer(turn, conn, |reply| reply.integer(0));
+        answer(backend, conn, |reply| reply.integer(0));
         return Taken::Yes;
     }
-    visit(turn, conn, Shape::Killed, filter, true)
+    visit(backend, conn, Shape::Killed, filter, true)
 }
 
 /// CLIENT KILL of the connection from an address.
-pub(super) fn kill_address(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, address: &[u8]) -> Taken {
+pub(super) fn kill_address(backend: &mut impl Backend, conn: ConnId, address: &[u8]) -> Taken {
     if address.is_empty() {
-        fail(turn, conn, NO_SUCH_CLIENT);
+        fail(backend, conn, NO_SUCH_CLIENT);
         return Taken::Yes;
     }
     let filter = ClientFilter { address: Some(address), ..ClientFilter::default() };
-    visit(turn, conn, Shape::KilledOne, filter, true)
+    visit(backend, conn, Shape::KilledOne, filter, true)
 }
 
 /// There are no replicas, no masters and no subscribers.
@@ -60,16 +61,16 @@ fn is_nobody(filter: &ClientFilter<'_>) -> bool {
 }
 
 fn visit(
-    turn: &mut Turn<'_, impl Sockets>,
+    backend: &mut impl Backend,
     conn: ConnId,
     shape: Shape,
     filter: ClientFilter<'_>,
     kills: bool,
 ) -> Taken {
-    if alone(turn, conn) == Taken::NotYet {
+    if alone(backend, conn) == Taken::NotYet {
         return Taken::NotYet;
     }
-    let asker = with(turn, conn, |resp| resp.facts.id).unwrap_or_default();
+    let asker = with(backend, conn, |resp| resp.facts.id).unwrap_or_default();
     let mut ids: Vec<u64> = filter.numbers().collect();
     ids.sort_unstable();
     let wanted = Wanted {
@@ -81,9 +82,9 @@ fn visit(
         asker,
         kills,
     };
-    let cores = visible(turn, conn);
-    let Some(whom) = scans::begin(turn, conn, shape) else { return Taken::Yes };
-    turn.start_walk(Walk::new(
+    let cores = visible(backend, conn);
+    let Some(whom) = scans::begin(backend, conn, shape) else { return Taken::Yes };
+    backend.start_walk(Walk::new(
         whom,
         Keyspace(0),
         Vec::new(),
@@ -94,39 +95,41 @@ fn visit(
 }
 
 /// The cores whose connections a connection sees.
-fn visible(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) -> Range<usize> {
-    let me = turn.hub.me;
-    let own_port = turn.hub.sessions.get(conn).is_some_and(|session| session.own_port);
-    if own_port { me..me + 1 } else { 0..turn.hub.node.placement.cores() }
+fn visible(backend: &mut impl Backend, conn: ConnId) -> Range<usize> {
+    let me = backend.me();
+    let own_port = backend.session(conn).is_some_and(|session| session.own_port);
+    if own_port { me..me + 1 } else { 0..backend.node().cores }
 }
 
 /// CLIENT INFO.
-pub(super) fn info(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) {
-    let (command, now_us) = (turn.hub.command, turn.hub.now.mono_us);
-    let Some(session) = turn.hub.sessions.get(conn) else { return };
+pub(super) fn info(backend: &mut impl Backend, conn: ConnId) {
+    let (command, now_us) = (common::command(backend), backend.now().mono_us);
+    let (sessions, sockets) = backend.sessions();
+    let Some(session) = sessions.get(conn) else { return };
     let Dialogue::Resp(resp) = &mut session.dialogue else { return };
     resp.command = command;
-    let line = line(conn, resp, turn.io, now_us);
-    answer(turn, conn, |reply| reply.text(&line));
+    let line = line(conn, resp, sockets, now_us);
+    answer(backend, conn, |reply| reply.text(&line));
 }
 
 /// Visits the connections of this core from a place on: an item for each that is wanted, and where to go on.
-pub fn slice(turn: &mut Turn<'_, impl Sockets>, wanted: &Wanted, from: u32) -> (Page, Option<u32>) {
-    let (now_us, mut page) = (turn.hub.now.mono_us, Page::default());
-    let end = turn.hub.sessions.places();
+pub fn slice(backend: &mut impl Backend, wanted: &Wanted, from: u32) -> (Page, Option<u32>) {
+    let (now_us, mut page) = (backend.now().mono_us, Page::default());
+    let (sessions, sockets) = backend.sessions();
+    let end = sessions.places();
     for place in from..end.min(from.saturating_add(SLICE_PLACES)) {
         if page.len() == SLICE_LINES {
             return (page, Some(place));
         }
-        let Some(session) = turn.hub.sessions.at_place(place) else { continue };
+        let Some(session) = sessions.at_place(place) else { continue };
         let Dialogue::Resp(resp) = &session.dialogue else { continue };
         if !wanted.takes(resp, now_us) {
             continue;
         }
-        let line = if wanted.kills { String::new() } else { line(session.conn, resp, turn.io, now_us) };
+        let line = if wanted.kills { String::new() } else { line(session.conn, resp, sockets, now_us) };
         page.push(line.as_bytes(), Value { bytes: b"", version: Version(0), expiry: Expiry::NEVER });
         if wanted.kills {
-            end_connection(turn.io, session, wanted.asker);
+            end_connection(sockets, session, wanted.asker);
         }
     }
     let next = from.saturating_add(SLICE_PLACES);

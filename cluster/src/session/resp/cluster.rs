@@ -5,56 +5,60 @@
 
 use super::common::{answer, fail, with};
 use super::scans;
-use crate::core::sockets::Sockets;
-use crate::core::turn::Turn;
-use crate::node::info::NodeInfo;
+use crate::session::backend::Backend;
 use crate::session::intake::Taken;
+use crate::topology::Topology;
+use crate::topology::member::Member;
 use pinion_net::reactor::ConnId;
 use pinion_net::resp::{Cluster, Encoder};
 use pinion_net::slot::Slot;
+use pinion_net::wire::Home;
 use std::fmt::Write;
 use std::net::IpAddr;
 use std::ops::Range;
-use std::sync::Arc;
 
 /// Runs a CLUSTER command.
-pub fn run(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, command: Cluster<'_>) -> Taken {
-    let node = Arc::clone(&turn.hub.node);
-    let me = turn.hub.me;
+pub fn run(backend: &mut impl Backend, conn: ConnId, command: Cluster<'_>) -> Taken {
+    let topology = backend.route().topology.share();
+    let me = backend.me();
     match command {
         Cluster::Slots => {
-            let reached = with(turn, conn, |resp| resp.facts.host()).flatten();
-            answer(turn, conn, |reply| slots(reply, &node, reached));
+            let reached = with(backend, conn, |resp| resp.facts.host()).flatten();
+            answer(backend, conn, |reply| slots(reply, &topology, reached));
         }
         Cluster::Shards => {
-            let reached = with(turn, conn, |resp| resp.facts.host()).flatten();
-            answer(turn, conn, |reply| shards(reply, &node, reached));
+            let reached = with(backend, conn, |resp| resp.facts.host()).flatten();
+            answer(backend, conn, |reply| shards(reply, &topology, reached));
         }
-        Cluster::KeySlot(key) => answer(turn, conn, |reply| reply.integer(i64::from(Slot::of(key).number()))),
-        Cluster::Info => answer(turn, conn, |reply| reply.text(&info(&node))),
+        Cluster::KeySlot(key) => {
+            answer(backend, conn, |reply| reply.integer(i64::from(Slot::of(key).number())))
+        }
+        Cluster::Info => answer(backend, conn, |reply| reply.text(&info(&topology))),
         Cluster::Nodes => {
             // It is told "you talk to this core": how much there is it is told of this core from now on. redis-cli --cluster
             // info adds up what each node has, of which this connection is one.
-            let reached = with(turn, conn, |resp| {
+            let reached = with(backend, conn, |resp| {
                 resp.facts.told_as_core = true;
                 resp.facts.host()
             });
-            answer(turn, conn, |reply| reply.text(&nodes(&node, me, reached.flatten())));
+            answer(backend, conn, |reply| reply.text(&nodes(&topology, me, reached.flatten())));
         }
-        Cluster::MyId => answer(turn, conn, |reply| reply.bulk(node.core_id(me).as_bytes())),
-        Cluster::MyShardId => answer(turn, conn, |reply| reply.bulk(node.shard_name(me).as_bytes())),
+        Cluster::MyId => answer(backend, conn, |reply| reply.bulk(topology.me().core_id(me).as_bytes())),
+        Cluster::MyShardId => {
+            answer(backend, conn, |reply| reply.bulk(topology.me().shard_name(me).as_bytes()))
+        }
         // No core has a replica, and between cores there are queues.
         Cluster::Replicas(id) => {
-            match (0..node.placement.cores()).any(|core| node.core_id(core).as_bytes() == id) {
-                true => answer(turn, conn, |reply| reply.array(0)),
-                false => fail(turn, conn, [b"ERR Unknown node ", id].concat()),
+            match cores(&topology).any(|(member, core)| member.core_id(core).as_bytes() == id) {
+                true => answer(backend, conn, |reply| reply.array(0)),
+                false => fail(backend, conn, [b"ERR Unknown node ", id].concat()),
             }
         }
-        Cluster::Links => answer(turn, conn, |reply| reply.array(0)),
-        Cluster::CountKeysInSlot(slot) => return scans::count(turn, conn, Slot::new(slot)),
+        Cluster::Links => answer(backend, conn, |reply| reply.array(0)),
+        Cluster::CountKeysInSlot(slot) => return scans::count(backend, conn, Slot::new(slot)),
         Cluster::GetKeysInSlot(slot, most) => {
             if let Some(slot) = Slot::new(slot) {
-                return scans::keys_of_slot(turn, conn, slot, most);
+                return scans::keys_of_slot(backend, conn, slot, most);
             }
         }
     }
@@ -71,29 +75,32 @@ struct Told {
     runs: Vec<Range<u32>>,
 }
 
-/// What is told of each core.
-fn told(node: &NodeInfo, reached: Option<IpAddr>) -> Vec<Told> {
-    let core = |core| {
-        let bound = node.addresses.resp_of(Some(core)).map(|addr| addr.ip());
-        Told {
-            id: node.core_id(core),
-            host: bound.or(reached).map_or(String::new(), |ip| ip.to_string()),
-            port: node.addresses.resp_cores.get(core).map_or(0, |addr| i64::from(addr.port())),
-            runs: Vec::new(),
-        }
-    };
-    let mut cores: Vec<Told> = (0..node.placement.cores()).map(core).collect();
-    for (run, core) in node.placement.slot_runs() {
-        cores[core].runs.push(run);
-    }
-    cores
+/// All cores of all nodes.
+fn cores(topology: &Topology) -> impl Iterator<Item = (&Member, usize)> {
+    topology.members().iter().flat_map(|member| (0..member.cores()).map(move |core| (member, core)))
 }
 
-fn slots(reply: &mut Encoder<'_>, node: &NodeInfo, reached: Option<IpAddr>) {
-    let (cores, runs) = (told(node, reached), node.placement.slot_runs());
+/// What is told of each core of each node.
+fn told(topology: &Topology, reached: Option<IpAddr>) -> Vec<Vec<Told>> {
+    let of_core = |member: &Member, core| Told {
+        id: member.core_id(core),
+        host: member.resp_host.or(reached).map_or(String::new(), |ip| ip.to_string()),
+        port: member.resp_core_ports.get(core).map_or(0, |&port| i64::from(port)),
+        runs: Vec::new(),
+    };
+    let of_node = |member: &Member| (0..member.cores()).map(|core| of_core(member, core)).collect();
+    let mut nodes: Vec<Vec<Told>> = topology.members().iter().map(of_node).collect();
+    for (run, Home { node, core }) in topology.slot_runs() {
+        nodes[usize::from(node)][usize::from(core)].runs.push(run);
+    }
+    nodes
+}
+
+fn slots(reply: &mut Encoder<'_>, topology: &Topology, reached: Option<IpAddr>) {
+    let (nodes, runs) = (told(topology, reached), topology.slot_runs());
     reply.array(runs.len());
-    for (run, core) in runs {
-        let core = &cores[core];
+    for (run, Home { node, core }) in runs {
+        let core = &nodes[usize::from(node)][usize::from(core)];
         reply.array(3);
         reply.integer(i64::from(run.start));
         reply.integer(i64::from(run.end) - 1);
@@ -105,9 +112,9 @@ fn slots(reply: &mut Encoder<'_>, node: &NodeInfo, reached: Option<IpAddr>) {
     }
 }
 
-fn shards(reply: &mut Encoder<'_>, node: &NodeInfo, reached: Option<IpAddr>) {
-    reply.array(node.placement.cores());
-    for core in told(node, reached) {
+fn shards(reply: &mut Encoder<'_>, topology: &Topology, reached: Option<IpAddr>) {
+    reply.array(cores(topology).count());
+    for core in told(topology, reached).into_iter().flatten() {
         reply.map(2);
         reply.bulk(b"slots");
         reply.array(core.runs.len() * 2);
@@ -136,21 +143,20 @@ fn shards(reply: &mut Encoder<'_>, node: &NodeInfo, reached: Option<IpAddr>) {
     }
 }
 
-fn info(node: &NodeInfo) -> String {
-    let cores = node.placement.cores();
+fn info(topology: &Topology) -> String {
+    let (cores, epoch) = (cores(topology).count(), topology.epoch());
     format!(
         "cluster_enabled:1\r\ncluster_state:ok\r\ncluster_slots_assigned:16384\r\ncluster_slots_ok:16384\r\n\
          cluster_slots_pfail:0\r\ncluster_slots_fail:0\r\ncluster_known_nodes:{cores}\r\ncluster_size:{cores}\r\n\
-         cluster_current_epoch:1\r\ncluster_my_epoch:1\r\n"
+         cluster_current_epoch:{epoch}\r\ncluster_my_epoch:{epoch}\r\n"
     )
 }
 
-fn nodes(node: &NodeInfo, me: usize, reached: Option<IpAddr>) -> String {
-    let mut text = String::new();
-    for (core, told) in told(node, reached).into_iter().enumerate() {
-        let flags = if core == me { "myself,master" } else { "master" };
-        let Told { id, host, port, runs } = told;
-        let _ = write!(text, "{id} {host}:{port}@0 {flags} - 0 0 1 connected");
+fn nodes(topology: &Topology, me: usize, reached: Option<IpAddr>) -> String {
+    let (my_id, epoch, mut text) = (topology.me().core_id(me), topology.epoch(), String::new());
+    for Told { id, host, port, runs } in told(topology, reached).into_iter().flatten() {
+        let flags = if id == my_id { "myself,master" } else { "master" };
+        let _ = write!(text, "{id} {host}:{port}@0 {flags} - 0 0 {epoch} connected");
         for run in runs {
             let _ = match run.len() {
                 1 => write!(text, " {}", run.start),

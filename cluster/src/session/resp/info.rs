@@ -3,17 +3,18 @@
 use super::common::{alone, answer, is_of_core, with};
 use super::info_stats::{Scope, commandstats, cpu, errorstats, stats};
 use super::scans;
-use super::server::REDIS_VERSION;
 use super::state::Shape;
 use crate::config::Durability;
-use crate::core::sockets::Sockets;
-use crate::core::turn::Turn;
 use crate::node::info::NodeInfo;
+use crate::session::backend::Backend;
 use crate::session::intake::Taken;
 use crate::stats::published::Figure;
 use crate::stats::storage;
 use pinion_net::reactor::ConnId;
 use std::fmt::Write;
+
+/// The version of Redis whose commands these are.
+pub const REDIS_VERSION: &str = "7.4.0";
 
 /// A section of INFO: its name, whether it is told unasked, and what writes it.
 type Section = (&'static str, bool, fn(&Scope<'_>) -> String);
@@ -35,37 +36,38 @@ const SECTIONS: [Section; 10] = [
 const COUNTED_UNASKED_MAX: u64 = 250_000;
 
 /// INFO: the sections that were asked for, or those that are told unasked.
-pub(super) fn run(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, sections: &[&[u8]]) -> Taken {
-    let counts = counts_keys(turn, conn, sections);
-    if counts && alone(turn, conn) == Taken::NotYet {
+pub(super) fn run(backend: &mut impl Backend, conn: ConnId, sections: &[&[u8]]) -> Taken {
+    let counts = counts_keys(backend, conn, sections);
+    if counts && alone(backend, conn) == Taken::NotYet {
         return Taken::NotYet;
     }
-    let text = text(turn, conn, sections);
+    let text = text(backend, conn, sections);
     if counts {
-        with(turn, conn, |resp| resp.facts.info = text);
-        return scans::count_all(turn, conn, Shape::Keyspace);
+        with(backend, conn, |resp| resp.facts.info = text);
+        return scans::count_all(backend, conn, Shape::Keyspace);
     }
-    answer(turn, conn, |reply| reply.text(&text));
+    answer(backend, conn, |reply| reply.text(&text));
     Taken::Yes
 }
 
 /// Whether the section Keyspace is told: where it is asked for by its name, or where counting takes but a moment.
-fn counts_keys(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, sections: &[&[u8]]) -> bool {
-    let of_core = is_of_core(turn, conn);
-    let (node, me) = (&turn.hub.node, turn.hub.me);
-    node.published.set(me, Figure::Entries, turn.shard.entries());
+fn counts_keys(backend: &mut impl Backend, conn: ConnId, sections: &[&[u8]]) -> bool {
+    let of_core = is_of_core(backend, conn);
+    let (node, me) = (&backend.node(), backend.me());
+    node.published.set(me, Figure::Entries, backend.entries());
     let is_named = sections.iter().any(|asked| asked.eq_ignore_ascii_case(b"keyspace"));
     let entries = node.published.get(of_core.then_some(me), Figure::Entries);
     is_named || is_wanted(sections, "keyspace", true) && entries <= COUNTED_UNASKED_MAX
 }
 
-fn text(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, sections: &[&[u8]]) -> String {
-    let of_core = is_of_core(turn, conn);
+fn text(backend: &mut impl Backend, conn: ConnId, sections: &[&[u8]]) -> String {
+    let of_core = is_of_core(backend, conn);
     // This core's own are told as they are now.
-    turn.hub.publish();
-    let (node, me) = (&*turn.hub.node, turn.hub.me);
-    node.published.set(me, Figure::Memory, storage::memory_bytes(&turn.shard.stats()));
-    let scope = Scope { node, me, core: of_core.then_some(me), now_us: turn.hub.now.mono_us };
+    backend.publish();
+    let (node, me) = (backend.node(), backend.me());
+    node.published.set(me, Figure::Memory, storage::memory_bytes(&backend.shard_stats()));
+    let (partitions, now_us) = (backend.route().topology.partitions(), backend.now().mono_us);
+    let scope = Scope { node, partitions, me, core: of_core.then_some(me), now_us };
     let mut text = String::new();
     for (name, unasked, section) in SECTIONS {
         if is_wanted(sections, name, unasked) {
@@ -86,10 +88,10 @@ fn is_wanted(asked: &[&[u8]], name: &str, unasked: bool) -> bool {
 }
 
 /// CONFIG RESETSTAT: what is counted of the node, or of the core on its own port, begins at 0 again.
-pub fn reset(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) {
-    let own_port = turn.hub.sessions.get(conn).is_some_and(|session| session.own_port);
-    turn.hub.publish();
-    let (node, core) = (&turn.hub.node, own_port.then_some(turn.hub.me));
+pub fn reset(backend: &mut impl Backend, conn: ConnId) {
+    let own_port = backend.session(conn).is_some_and(|session| session.own_port);
+    backend.publish();
+    let (node, core) = (&backend.node(), own_port.then_some(backend.me()));
     node.published.reset(core);
     let tallies = core.map_or(&node.tallies[..], |core| &node.tallies[core..=core]);
     tallies.iter().for_each(|tally| tally.reset());
@@ -111,8 +113,8 @@ fn server(scope: &Scope<'_>) -> String {
         node.run_id(),
         port.map_or(0, |addr| addr.port()),
         uptime / 86_400,
-        node.placement.cores(),
-        node.placement.partitions(),
+        node.cores,
+        scope.partitions,
         scope.me,
     )
 }

@@ -10,6 +10,7 @@ use std::fmt::Write;
 /// which asks every master and puts the answers together.
 pub(super) struct Scope<'n> {
     pub node: &'n NodeInfo,
+    pub partitions: usize,
     /// The core that answers.
     pub me: usize,
     /// The one that is told of, if it is one.
@@ -24,7 +25,7 @@ impl Scope<'_> {
 
     /// The part of what the node has in all.
     pub fn share(&self, of_node: u64) -> u64 {
-        if self.core.is_some() { of_node / self.node.placement.cores() as u64 } else { of_node }
+        if self.core.is_some() { of_node / self.node.cores as u64 } else { of_node }
     }
 }
 

@@ -10,15 +10,13 @@
 //!
 //! It runs alone: earlier commands are answered before it begins, later ones are taken in when it is through.
 
-use super::common::{alone, fail, give_verdict, with};
+use super::common::{self, alone, fail, give_verdict, with, with_output};
 use super::gather::{Many, Run, Sum};
 use super::many;
 use super::reply::failure;
 use super::state::{Call, Kind, Long, RespSession, Shape, Stage};
 use super::transaction::Transaction;
-use crate::core::sockets::Sockets;
-use crate::core::turn::Turn;
-use crate::session::Dialogue;
+use crate::session::backend::Backend;
 use crate::session::intake::Taken;
 use crate::session::settled::{Ending, Settled};
 use crate::stats::Class;
@@ -42,7 +40,7 @@ pub fn is_long(args: &[&[u8]]) -> bool {
 
 /// Takes in the beginning of a command of `count` arguments, which lie in `whole`; returns how much of that was consumed.
 pub fn begin(
-    turn: &mut Turn<'_, impl Sockets>,
+    backend: &mut impl Backend,
     conn: ConnId,
     whole: &[u8],
     count: usize,
@@ -54,63 +52,63 @@ pub fn begin(
     if *transaction == Transaction::Refused
         && let Some(verdict) = transaction.judge(&args)
     {
-        give_verdict(turn, conn, verdict);
+        give_verdict(backend, conn, verdict);
         return whole.len();
     }
     let name = Name::first_of(&args);
     let id = CommandId::of(name, &args);
-    turn.hub.command = id;
+    common::begin(backend, id);
     let (kind, names) = match Command::of(name, &args) {
         Ok(Command::MGet(_)) => (Kind::Many(Sum::Values), 1),
         Ok(Command::Exists(_)) => (Kind::Many(Sum::There), 1),
         Ok(Command::Del(_)) => (Kind::Many(Sum::Existed), 1),
         Ok(Command::MSet(_)) if count % 2 == 1 => (Kind::Many(Sum::AllDone), 1),
         Ok(Command::MSet(_)) => {
-            fail(turn, conn, "ERR wrong number of arguments for 'mset' command");
+            fail(backend, conn, "ERR wrong number of arguments for 'mset' command");
             return whole.len();
         }
         Ok(Command::Command(CommandQuery::Info(_))) => (Kind::Infos, 2),
         Ok(_) => {
             let text =
                 format!("ERR {count} arguments are too many: this command takes {RUN_ARGS_MAX} at most");
-            fail(turn, conn, text);
+            fail(backend, conn, text);
             return whole.len();
         }
         Err(error) => {
             match transaction.judge(&args) {
-                Some(verdict) => give_verdict(turn, conn, verdict),
-                None => fail(turn, conn, error),
+                Some(verdict) => give_verdict(backend, conn, verdict),
+                None => fail(backend, conn, error),
             }
             return whole.len();
         }
     };
     let consumed = next_args(whole, names, &mut args);
     let stage = Stage::Checking { bytes: 0, args: 0 };
-    let (args, bytes, started_us) = (count - names, whole.len() - consumed, turn.hub.now.mono_us);
-    with(turn, conn, |resp| {
+    let (args, bytes, started_us) = (count - names, whole.len() - consumed, backend.now().mono_us);
+    with(backend, conn, |resp| {
         resp.long = Some(Box::new(Long { kind, stage, args, bytes, done: 0, started_us, command: id }));
     });
     consumed
 }
 
 /// Goes on with a long command whose arguments `rest` begins with, if there is one; says how much of that was consumed.
-pub fn go_on(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, rest: &[u8]) -> Option<(Taken, usize)> {
-    let mut long = with(turn, conn, |resp| resp.long.take())??;
-    turn.hub.command = long.command;
+pub fn go_on(backend: &mut impl Backend, conn: ConnId, rest: &[u8]) -> Option<(Taken, usize)> {
+    let mut long = with(backend, conn, |resp| resp.long.take())??;
+    common::begin(backend, long.command);
     let (taken, consumed) = match (long.stage, long.kind) {
-        (Stage::Checking { bytes, args }, kind) => check(turn, conn, &mut long, (bytes, args), kind, rest),
-        (_, Kind::Infos) => infos(turn, conn, &mut long, rest),
-        (_, Kind::Many(sum)) => keys(turn, conn, &mut long, sum, rest),
+        (Stage::Checking { bytes, args }, kind) => check(backend, conn, &mut long, (bytes, args), kind, rest),
+        (_, Kind::Infos) => infos(backend, conn, &mut long, rest),
+        (_, Kind::Many(sum)) => keys(backend, conn, &mut long, sum, rest),
     };
     if long.args > 0 {
-        with(turn, conn, |resp| resp.long = Some(long));
+        with(backend, conn, |resp| resp.long = Some(long));
     }
     Some((taken, consumed))
 }
 
 /// Checks some arguments. One that isn't fit ends the command before anything is done.
 fn check(
-    turn: &mut Turn<'_, impl Sockets>,
+    backend: &mut impl Backend,
     conn: ConnId,
     long: &mut Long,
     (bytes, count): (usize, usize),
@@ -123,10 +121,10 @@ fn check(
     };
     let mut args = Args::new();
     let seen = next_args(&rest[bytes..], CHECKED_ARGS.min(long.args - count), &mut args);
-    if let Some(refusal) = many::first_fault(sum, &args, turn.hub.node.limits.value_bytes_max as usize) {
+    if let Some(refusal) = many::first_fault(sum, &args, backend.node().limits.value_bytes_max as usize) {
         long.args = 0;
         let text = failure(&Answer::Refused(refusal)).unwrap_or_default();
-        fail(turn, conn, text);
+        fail(backend, conn, text);
         return (Taken::Yes, long.bytes);
     }
     let count = count + args.len();
@@ -135,19 +133,19 @@ fn check(
         return (Taken::Yes, 0);
     }
     long.stage = Stage::Checking { bytes: bytes + seen, args: count };
-    turn.slice(conn);
+    backend.slice(conn);
     (Taken::NotYet, 0)
 }
 
 /// Answers some names of COMMAND INFO.
-fn infos(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, long: &mut Long, rest: &[u8]) -> (Taken, usize) {
-    if alone(turn, conn) == Taken::NotYet {
+fn infos(backend: &mut impl Backend, conn: ConnId, long: &mut Long, rest: &[u8]) -> (Taken, usize) {
+    if alone(backend, conn) == Taken::NotYet {
         return (Taken::NotYet, 0);
     }
-    let Some(protocol) = with(turn, conn, |resp| resp.replies.protocol()) else { return (Taken::Yes, 0) };
+    let Some(protocol) = with(backend, conn, |resp| resp.replies.protocol()) else { return (Taken::Yes, 0) };
     let mut args = Args::new();
     let consumed = next_args(rest, INFO_NAMES.min(long.args), &mut args);
-    let mut reply = Encoder::new(turn.io.output(conn), protocol);
+    let mut reply = Encoder::new(backend.output(conn), protocol);
     if long.stage != Stage::Writing {
         long.stage = Stage::Writing;
         reply.array(long.args);
@@ -156,64 +154,53 @@ fn infos(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, long: &mut Long, rest:
     long.take(args.len(), consumed);
     if long.args == 0 {
         let (started_us, command) = (long.started_us, long.command);
-        turn.hub.settle(Settled { class: Class::Server, started_us, ending: Ending::Done, command });
+        backend.settle(Settled { class: Class::Server, started_us, ending: Ending::Done, command });
         return (Taken::Yes, consumed);
     }
-    turn.slice(conn);
+    backend.slice(conn);
     (Taken::NotYet, consumed)
 }
 
 /// Does a run of a command on keys.
-fn keys(
-    turn: &mut Turn<'_, impl Sockets>,
-    conn: ConnId,
-    long: &mut Long,
-    sum: Sum,
-    rest: &[u8],
-) -> (Taken, usize) {
+fn keys(backend: &mut impl Backend, conn: ConnId, long: &mut Long, sum: Sum, rest: &[u8]) -> (Taken, usize) {
     let sequence = match long.stage {
         Stage::Begun(sequence) => sequence,
-        _ if alone(turn, conn) == Taken::NotYet => return (Taken::NotYet, 0),
-        _ => match begin_reply(turn, conn, long, sum) {
+        _ if alone(backend, conn) == Taken::NotYet => return (Taken::NotYet, 0),
+        _ => match begin_reply(backend, conn, long, sum) {
             Some(sequence) => sequence,
             None => return (Taken::Yes, rest.len()),
         },
     };
-    let outcome = with(turn, conn, |resp| {
+    let outcome = with(backend, conn, |resp| {
         let many = resp.replies.context(sequence)?.many.as_deref()?;
         let (total, error) = many.outcome();
         Some((total, error.map(str::to_owned)))
     });
     let (total, error) = outcome.flatten().unwrap_or_default();
     if let Some(error) = error {
-        return (Taken::Yes, give_up(turn, conn, long, sequence, &error));
+        return (Taken::Yes, give_up(backend, conn, long, sequence, &error));
     }
     let mut args = Args::new();
     let consumed = next_args(rest, RUN_ARGS_MAX.min(long.args), &mut args);
     let run = Run { of: Some(sequence), base: long.done, is_last: args.len() == long.args, total };
-    if many::run(turn, conn, (sum, run), &args) == Taken::NotYet {
+    if many::run(backend, conn, (sum, run), &args) == Taken::NotYet {
         return (Taken::NotYet, 0);
     }
     long.take(args.len(), consumed);
     if long.args == 0 {
         return (Taken::Yes, consumed);
     }
-    turn.slice(conn);
+    backend.slice(conn);
     (Taken::NotYet, consumed)
 }
 
 /// Begins the reply; an array leaves as it comes.
-fn begin_reply(
-    turn: &mut Turn<'_, impl Sockets>,
-    conn: ConnId,
-    long: &mut Long,
-    sum: Sum,
-) -> Option<Sequence> {
+fn begin_reply(backend: &mut impl Backend, conn: ConnId, long: &mut Long, sum: Sum) -> Option<Sequence> {
     let class = if matches!(sum, Sum::Values | Sum::There) { Class::Read } else { Class::Write };
     let (started_us, command) = (long.started_us, long.command);
     let call = Call { shape: Shape::Many, class, started_us, command, values: 0, many: None };
     let items = long.args;
-    let sequence = with(turn, conn, |resp| {
+    let sequence = with(backend, conn, |resp| {
         let sequence = match sum {
             Sum::Values => resp.replies.begin_long_array(call, items),
             _ => resp.replies.begin(call),
@@ -221,10 +208,7 @@ fn begin_reply(
         resp.note(sequence)
     })?;
     if sum == Sum::Values {
-        let session = turn.hub.sessions.get(conn)?;
-        if let Dialogue::Resp(resp) = &mut session.dialogue {
-            resp.replies.leave(sequence, turn.io.output(conn));
-        }
+        with_output(backend, conn, |resp, out| resp.replies.leave(sequence, out))?;
     }
     long.stage = Stage::Begun(sequence);
     Some(sequence)
@@ -232,7 +216,7 @@ fn begin_reply(
 
 /// A run has failed: the reply is its error, and the rest isn't done.
 fn give_up(
-    turn: &mut Turn<'_, impl Sockets>,
+    backend: &mut impl Backend,
     conn: ConnId,
     long: &mut Long,
     sequence: Sequence,
@@ -240,13 +224,9 @@ fn give_up(
 ) -> usize {
     let text = long.failure(error);
     long.args = 0;
-    let Some(session) = turn.hub.sessions.get(conn) else { return long.bytes };
-    let mut settled = None;
-    if let Dialogue::Resp(resp) = &mut session.dialogue {
-        settled = resp.end_long(sequence, &text, turn.io.output(conn));
-    }
-    if let Some(settled) = settled {
-        turn.hub.settle(settled);
+    let settled = with_output(backend, conn, |resp, out| resp.end_long(sequence, &text, out));
+    if let Some(settled) = settled.flatten() {
+        backend.settle(settled);
     }
     long.bytes
 }

@@ -4,16 +4,16 @@
 //! don't fit what a connection may have waiting: then they leave in order, as they come. A command of very many keys comes here
 //! in runs ([`super::long`]).
 
-use super::common::{alone, answer, request, stay_alone, ticket, with};
+use super::common::{self, alone, answer, request, stay_alone, ticket, with};
 use super::gather::{Many, Run, Sum};
 use super::reply::failure;
 use super::state::{Call, Shape};
-use crate::core::sockets::Sockets;
-use crate::core::turn::Turn;
-use crate::core::weight::Weight;
+use crate::route::Owner;
+use crate::session::backend::Backend;
 use crate::session::groups::Groups;
 use crate::session::intake::{Taken, group};
 use crate::session::limits::ROOM_BYTES_MAX;
+use crate::session::weight::Weight;
 use crate::stats::Class;
 use pinion_engine::key::Partition;
 use pinion_engine::log::batch::BatchBuilder;
@@ -25,16 +25,16 @@ use pinion_net::resp::{Pairs, Sequence};
 
 /// Begins the reply, or goes on with that of a long command, and says under which sequence.
 fn begin(
-    turn: &mut Turn<'_, impl Sockets>,
+    backend: &mut impl Backend,
     conn: ConnId,
     class: Class,
     (sum, run): (Sum, Run),
     groups: &Groups,
 ) -> Option<Sequence> {
     let many = Some(Box::new(Many::new(groups, sum, run)));
-    let started_us = turn.hub.now.mono_us;
-    let (command, keys) = (turn.hub.command, groups.order.len());
-    with(turn, conn, |resp| {
+    let started_us = backend.now().mono_us;
+    let (command, keys) = (common::command(backend), groups.order.len());
+    with(backend, conn, |resp| {
         if let Some(sequence) = run.of {
             if let Some(call) = resp.replies.context_mut(sequence) {
                 call.many = many;
@@ -72,13 +72,13 @@ pub fn first_fault(sum: Sum, args: &[&[u8]], value_bytes_max: usize) -> Option<R
 }
 
 /// Runs a command, or a run of one: `args` are its keys, or keys and values in turn.
-pub fn run(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, (sum, run): (Sum, Run), args: &[&[u8]]) -> Taken {
+pub fn run(backend: &mut impl Backend, conn: ConnId, (sum, run): (Sum, Run), args: &[&[u8]]) -> Taken {
     match sum {
-        Sum::Values | Sum::There => read(turn, conn, args, (sum, run)),
+        Sum::Values | Sum::There => read(backend, conn, args, (sum, run)),
         Sum::Existed => {
             let delete = Update::Delete { condition: Condition::None, want_old: false, want_existed: true };
             let updates: Vec<(&[u8], Update<'_>)> = args.iter().map(|&key| (key, delete)).collect();
-            write(turn, conn, &updates, (sum, run))
+            write(backend, conn, &updates, (sum, run))
         }
         Sum::AllDone => {
             let put = |value| Update::Put {
@@ -89,86 +89,88 @@ pub fn run(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, (sum, run): (Sum, Ru
             };
             let updates: Vec<(&[u8], Update<'_>)> =
                 args.chunks_exact(2).map(|pair| (pair[0], put(pair[1]))).collect();
-            write(turn, conn, &updates, (sum, run))
+            write(backend, conn, &updates, (sum, run))
         }
     }
 }
 
 /// MGET.
-pub fn get(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, keys: &[&[u8]]) -> Taken {
-    run(turn, conn, (Sum::Values, Run::WHOLE), keys)
+pub fn get(backend: &mut impl Backend, conn: ConnId, keys: &[&[u8]]) -> Taken {
+    run(backend, conn, (Sum::Values, Run::WHOLE), keys)
 }
 
 /// EXISTS of several keys.
-pub fn exists(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, keys: &[&[u8]]) -> Taken {
-    run(turn, conn, (Sum::There, Run::WHOLE), keys)
+pub fn exists(backend: &mut impl Backend, conn: ConnId, keys: &[&[u8]]) -> Taken {
+    run(backend, conn, (Sum::There, Run::WHOLE), keys)
 }
 
 /// MSET.
-pub fn set(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, pairs: Pairs<'_>) -> Taken {
-    checked(turn, conn, Sum::AllDone, pairs.args())
+pub fn set(backend: &mut impl Backend, conn: ConnId, pairs: Pairs<'_>) -> Taken {
+    checked(backend, conn, Sum::AllDone, pairs.args())
 }
 
 /// DEL of several keys.
-pub fn delete(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, keys: &[&[u8]]) -> Taken {
-    checked(turn, conn, Sum::Existed, keys)
+pub fn delete(backend: &mut impl Backend, conn: ConnId, keys: &[&[u8]]) -> Taken {
+    checked(backend, conn, Sum::Existed, keys)
 }
 
 /// Runs a command that writes, if all of its arguments are fit.
-fn checked(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, sum: Sum, args: &[&[u8]]) -> Taken {
-    if let Some(refusal) = first_fault(sum, args, turn.hub.node.limits.value_bytes_max as usize) {
-        answer(turn, conn, |reply| {
+fn checked(backend: &mut impl Backend, conn: ConnId, sum: Sum, args: &[&[u8]]) -> Taken {
+    if let Some(refusal) = first_fault(sum, args, backend.node().limits.value_bytes_max as usize) {
+        answer(backend, conn, |reply| {
             reply.error(failure(&Answer::Refused(refusal)).unwrap_or_default());
         });
         return Taken::Yes;
     }
-    run(turn, conn, (sum, Run::WHOLE), args)
+    run(backend, conn, (sum, Run::WHOLE), args)
 }
 
-fn read(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, keys: &[&[u8]], (sum, run): (Sum, Run)) -> Taken {
-    let Some(groups) = group(turn, conn, keys.iter().copied()) else { return Taken::NotYet };
-    let Some(sequence) = begin(turn, conn, Class::Read, (sum, run), &groups) else { return Taken::Yes };
+fn read(backend: &mut impl Backend, conn: ConnId, keys: &[&[u8]], (sum, run): (Sum, Run)) -> Taken {
+    let Some(groups) = group(backend, conn, keys.iter().copied()) else { return Taken::NotYet };
+    let Some(sequence) = begin(backend, conn, Class::Read, (sum, run), &groups) else { return Taken::Yes };
     let values = sum == Sum::Values;
-    let per_key = turn.room_per_read(conn).min(ROOM_BYTES_MAX / keys.len().max(1));
+    let per_key = backend.room_per_read(conn).min(ROOM_BYTES_MAX / keys.len().max(1));
     let mut wanted: Vec<&[u8]> = Vec::new();
     for (part, (partition, places)) in groups.parts.into_iter().enumerate() {
         wanted.clear();
         wanted.extend(groups.order[places].iter().map(|&place| keys[place as usize]));
         let op = Op::GetMany { keys: &wanted, values };
-        let request = request(turn, partition, op);
-        turn.submit_read(ticket(conn, sequence, part), per_key * wanted.len(), request);
+        let request = request(backend, partition, op);
+        backend.submit_read(ticket(conn, sequence, part), per_key * wanted.len(), request);
     }
     Taken::Yes
 }
 
 fn write(
-    turn: &mut Turn<'_, impl Sockets>,
+    backend: &mut impl Backend,
     conn: ConnId,
     updates: &[(&[u8], Update<'_>)],
     (sum, run): (Sum, Run),
 ) -> Taken {
-    let Some(groups) = group(turn, conn, updates.iter().map(|(key, _)| *key)) else { return Taken::NotYet };
+    let Some(groups) = group(backend, conn, updates.iter().map(|(key, _)| *key)) else {
+        return Taken::NotYet;
+    };
     if run.of.is_none() && has_long_part(&groups, updates) {
-        answer(turn, conn, |reply| reply.error(format!("ERR {LONG_PART}")));
+        answer(backend, conn, |reply| reply.error(format!("ERR {LONG_PART}")));
         return Taken::Yes;
     }
-    let slowest = slowest(turn, groups.parts.iter().map(|(partition, _)| *partition));
+    let slowest = slowest(backend, groups.parts.iter().map(|(partition, _)| *partition));
     let weight = Weight::batch(updates);
     for (partition, _) in &groups.parts {
-        let core = turn.hub.node.placement.core_of(*partition);
-        if !turn.may_write(conn, core, weight) {
+        let owner = backend.route().owner(*partition);
+        if !backend.may_write(conn, owner, weight) {
             return Taken::NotYet;
         }
     }
-    let Some(sequence) = begin(turn, conn, Class::Write, (sum, run), &groups) else { return Taken::Yes };
-    with(turn, conn, |resp| resp.wrote_to = slowest);
+    let Some(sequence) = begin(backend, conn, Class::Write, (sum, run), &groups) else { return Taken::Yes };
+    with(backend, conn, |resp| resp.wrote_to = slowest);
     let mut wanted: Vec<(&[u8], Update<'_>)> = Vec::new();
     for (part, (partition, places)) in groups.parts.into_iter().enumerate() {
         wanted.clear();
         wanted.extend(groups.order[places].iter().map(|&place| updates[place as usize]));
         let op = Op::UpdateMany { updates: &wanted };
-        let request = request(turn, partition, op);
-        turn.submit(ticket(conn, sequence, part), request);
+        let request = request(backend, partition, op);
+        backend.submit(ticket(conn, sequence, part), request);
     }
     Taken::Yes
 }
@@ -187,27 +189,25 @@ const LONG_PART: &str =
     "the values for one partition are over the limit of 24 MiB together; set them one by one";
 
 /// FLUSHDB, FLUSHALL: every partition of every core.
-pub fn clear(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) -> Taken {
-    if alone(turn, conn) == Taken::NotYet {
+pub fn clear(backend: &mut impl Backend, conn: ConnId) -> Taken {
+    if alone(backend, conn) == Taken::NotYet {
         return Taken::NotYet;
     }
-    let all: Vec<Partition> = turn.hub.node.placement.all().collect();
+    let all: Vec<Partition> = backend.route().topology.all().collect();
     let parts = all.iter().enumerate().map(|(index, &partition)| (partition, index..index + 1)).collect();
     let groups = Groups { order: vec![0; all.len()], parts };
     let what = (Sum::AllDone, Run::WHOLE);
-    let Some(sequence) = begin(turn, conn, Class::Write, what, &groups) else { return Taken::Yes };
-    stay_alone(turn, conn);
+    let Some(sequence) = begin(backend, conn, Class::Write, what, &groups) else { return Taken::Yes };
+    stay_alone(backend, conn);
     for (part, partition) in all.into_iter().enumerate() {
-        let request = request(turn, partition, Op::Clear);
-        turn.submit(ticket(conn, sequence, part), request);
+        let request = request(backend, partition, Op::Clear);
+        backend.submit(ticket(conn, sequence, part), request);
     }
-    turn.hub.after_answers(turn.io, conn);
+    backend.after_answers(conn);
     Taken::Yes
 }
 
-/// The core of these partitions that holds writers back the longest.
-fn slowest(turn: &Turn<'_, impl Sockets>, partitions: impl Iterator<Item = Partition>) -> Option<usize> {
-    let delay =
-        |core: usize| if core == turn.hub.me { turn.hub.delay_us } else { turn.hub.forwards.delay_us(core) };
-    partitions.map(|partition| turn.hub.node.placement.core_of(partition)).max_by_key(|&core| delay(core))
+/// The owner of these partitions that holds writers back the longest.
+fn slowest(backend: &impl Backend, partitions: impl Iterator<Item = Partition>) -> Option<Owner> {
+    partitions.map(|partition| backend.route().owner(partition)).max_by_key(|&owner| backend.delay_us(owner))
 }

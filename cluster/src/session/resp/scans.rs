@@ -3,11 +3,10 @@
 //! On the shared port they see the whole node; on a core's own port they see that core, because a cluster client asks
 //! every node of the cluster and puts the answers together.
 
-use super::common::{alone, answer, fail, is_of_core, stay_alone, with};
+use super::common::{self, alone, answer, fail, is_of_core, stay_alone, with};
 use super::cursors::core_of;
 use super::state::{Call, RespSession, Shape};
-use crate::core::sockets::Sockets;
-use crate::core::turn::Turn;
+use crate::session::backend::Backend;
 use crate::session::intake::Taken;
 use crate::session::pieces::Pieces;
 use crate::session::sampling::Sampling;
@@ -25,8 +24,8 @@ use pinion_net::slot::Slot;
 const SCAN_COUNT_MAX: usize = 10_000;
 
 /// SCAN.
-pub fn scan(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, scan: Scan<'_>) -> Taken {
-    if alone(turn, conn) == Taken::NotYet {
+pub fn scan(backend: &mut impl Backend, conn: ConnId, scan: Scan<'_>) -> Taken {
+    if alone(backend, conn) == Taken::NotYet {
         return Taken::NotYet;
     }
     let other_type = scan.kind.is_some_and(|kind| !kind.eq_ignore_ascii_case(b"string"));
@@ -37,99 +36,99 @@ pub fn scan(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, scan: Scan<'_>) -> 
         seen: 0,
         items: Pieces::default(),
     };
-    let cores = turn.hub.node.placement.cores();
-    let partitions = visible(turn, conn);
+    let cores = backend.node().cores;
+    let partitions = visible(backend, conn);
     match (scan.cursor, core_of(scan.cursor)) {
-        (0, _) => start(turn, conn, Shape::ScanPage, (partitions, first(), task), None),
-        (cursor, Some(core)) if core == turn.hub.me => match turn.hub.cursors.take(cursor) {
-            Some(place) => start(turn, conn, Shape::ScanPage, (partitions, place, task), None),
-            None => no_cursor(turn, conn),
+        (0, _) => start(backend, conn, Shape::ScanPage, (partitions, first(), task)),
+        (cursor, Some(core)) if core == backend.me() => match backend.sessions().0.cursors.take(cursor) {
+            Some(place) => start(backend, conn, Shape::ScanPage, (partitions, place, task)),
+            None => no_cursor(backend, conn),
         },
         (cursor, Some(core)) if core < cores => {
-            let task = Task::FindCursor { then: Box::new(task) };
-            start(turn, conn, Shape::ScanPage, (partitions, first(), task), Some((core, cursor)))
+            let task = Task::FindCursor { core, cursor, then: Box::new(task) };
+            start(backend, conn, Shape::ScanPage, (partitions, first(), task))
         }
-        _ => no_cursor(turn, conn),
+        _ => no_cursor(backend, conn),
     }
 }
 
-fn no_cursor(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) -> Taken {
-    fail(turn, conn, super::reply::NO_CURSOR);
+fn no_cursor(backend: &mut impl Backend, conn: ConnId) -> Taken {
+    fail(backend, conn, super::reply::NO_CURSOR);
     Taken::Yes
 }
 
 /// KEYS.
-pub fn keys(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, pattern: &[u8]) -> Taken {
-    if alone(turn, conn) == Taken::NotYet {
+pub fn keys(backend: &mut impl Backend, conn: ConnId, pattern: &[u8]) -> Taken {
+    if alone(backend, conn) == Taken::NotYet {
         return Taken::NotYet;
     }
     let keys = Keys::Matching(pattern.into());
     let task = Task::Collect { keys, limit: usize::MAX, seen: 0, items: Pieces::default() };
-    let partitions = visible(turn, conn);
-    start(turn, conn, Shape::AllKeys, (partitions, first(), task), None)
+    let partitions = visible(backend, conn);
+    start(backend, conn, Shape::AllKeys, (partitions, first(), task))
 }
 
 /// DBSIZE, or the keys of a slot.
-pub fn count(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, slot: Option<Slot>) -> Taken {
-    if alone(turn, conn) == Taken::NotYet {
+pub fn count(backend: &mut impl Backend, conn: ConnId, slot: Option<Slot>) -> Taken {
+    if alone(backend, conn) == Taken::NotYet {
         return Taken::NotYet;
     }
     if let Some(slot) = slot {
-        let mut partitions = visible(turn, conn);
-        let home = turn.hub.node.placement.partition_of_slot(slot.number());
+        let mut partitions = visible(backend, conn);
+        let home = backend.route().topology.partition_of(slot);
         partitions.retain(|&partition| partition == home);
         let task = Task::CountSlot { count: 0, slot };
-        return start(turn, conn, Shape::Count, (partitions, first(), task), None);
+        return start(backend, conn, Shape::Count, (partitions, first(), task));
     }
-    count_all(turn, conn, Shape::Count)
+    count_all(backend, conn, Shape::Count)
 }
 
 /// Counts the keys of the node, or of the core if this connection is told of that; it must be alone.
-pub(super) fn count_all(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, shape: Shape) -> Taken {
-    let of_core = is_of_core(turn, conn);
-    let partitions = partitions(turn, of_core);
-    let groups = turn.hub.node.placement.by_core(&partitions);
-    let Some(whom) = begin(turn, conn, shape) else { return Taken::Yes };
-    turn.start_walk(Walk::counted(whom, Keyspace(0), groups, Vec::new()));
+pub(super) fn count_all(backend: &mut impl Backend, conn: ConnId, shape: Shape) -> Taken {
+    let of_core = is_of_core(backend, conn);
+    let partitions = partitions(backend, of_core);
+    let groups = backend.route().topology.by_core(&partitions);
+    let Some(whom) = begin(backend, conn, shape) else { return Taken::Yes };
+    backend.start_walk(Walk::counted(whom, Keyspace(0), groups, Vec::new()));
     Taken::Yes
 }
 
 /// CLUSTER GETKEYSINSLOT.
-pub fn keys_of_slot(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, slot: Slot, most: usize) -> Taken {
+pub fn keys_of_slot(backend: &mut impl Backend, conn: ConnId, slot: Slot, most: usize) -> Taken {
     if most == 0 {
-        answer(turn, conn, |reply| reply.array(0));
+        answer(backend, conn, |reply| reply.array(0));
         return Taken::Yes;
     }
-    if alone(turn, conn) == Taken::NotYet {
+    if alone(backend, conn) == Taken::NotYet {
         return Taken::NotYet;
     }
-    let home = turn.hub.node.placement.partition_of_slot(slot.number());
-    let mut partitions = visible(turn, conn);
+    let home = backend.route().topology.partition_of(slot);
+    let mut partitions = visible(backend, conn);
     partitions.retain(|&partition| partition == home);
     let task = Task::Collect { keys: Keys::OfSlot(slot), limit: most, seen: 0, items: Pieces::default() };
-    start(turn, conn, Shape::AllKeys, (partitions, first(), task), None)
+    start(backend, conn, Shape::AllKeys, (partitions, first(), task))
 }
 
 /// RANDOMKEY.
-pub fn random(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) -> Taken {
-    if alone(turn, conn) == Taken::NotYet {
+pub fn random(backend: &mut impl Backend, conn: ConnId) -> Taken {
+    if alone(backend, conn) == Taken::NotYet {
         return Taken::NotYet;
     }
-    let (me, dice) = (turn.hub.me, turn.hub.roll());
-    turn.hub.node.published.set(me, Figure::Entries, turn.shard.entries());
-    let mut cores = vec![Vec::new(); turn.hub.node.placement.cores()];
-    for partition in visible(turn, conn) {
-        cores[turn.hub.node.placement.core_of(partition)].push(partition);
+    let (me, dice) = (backend.me(), backend.sessions().0.roll());
+    backend.node().published.set(me, Figure::Entries, backend.entries());
+    let mut cores = vec![Vec::new(); backend.node().cores];
+    for partition in visible(backend, conn) {
+        cores[backend.route().topology.core_of(partition)].push(partition);
     }
     let cores: Vec<(usize, Vec<Partition>)> = cores.into_iter().enumerate().collect();
     let weights = cores.iter().map(|(core, partitions)| {
-        let entries = turn.hub.node.published.get(Some(*core), Figure::Entries);
+        let entries = backend.node().published.get(Some(*core), Figure::Entries);
         if partitions.is_empty() { 0 } else { entries }
     });
     let weights: Vec<u64> = weights.collect();
-    let first = by_weight(&weights, turn.hub.roll());
+    let first = by_weight(&weights, backend.sessions().0.roll());
     let task = Task::Sample(Sampling::new(dice, cores, first));
-    start(turn, conn, Shape::OneKey, (Vec::new(), self::first(), task), None)
+    start(backend, conn, Shape::OneKey, (Vec::new(), self::first(), task))
 }
 
 /// The place of one of these weights, each as likely as it weighs.
@@ -147,15 +146,15 @@ fn by_weight(weights: &[u64], dice: u64) -> usize {
 }
 
 /// The partitions that this connection sees.
-fn visible(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) -> Vec<Partition> {
-    let own_port = turn.hub.sessions.get(conn).is_some_and(|session| session.own_port);
-    partitions(turn, own_port)
+fn visible(backend: &mut impl Backend, conn: ConnId) -> Vec<Partition> {
+    let own_port = backend.session(conn).is_some_and(|session| session.own_port);
+    partitions(backend, own_port)
 }
 
 /// The partitions of this core, or all.
-fn partitions(turn: &Turn<'_, impl Sockets>, of_core: bool) -> Vec<Partition> {
-    let placement = &turn.hub.node.placement;
-    if of_core { placement.partitions_of(turn.hub.me) } else { placement.all().collect() }
+fn partitions(backend: &impl Backend, of_core: bool) -> Vec<Partition> {
+    let topology = &backend.route().topology;
+    if of_core { topology.partitions_of(backend.me()) } else { topology.all().collect() }
 }
 
 /// The place where every scan begins.
@@ -164,32 +163,28 @@ pub fn first() -> ResumePoint {
 }
 
 /// Begins the reply of a walk, which runs alone; says for whom it is.
-pub fn begin(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, shape: Shape) -> Option<(ConnId, u64)> {
-    let (started_us, command) = (turn.hub.now.mono_us, turn.hub.command);
-    let sequence = with(turn, conn, |resp| {
+pub fn begin(backend: &mut impl Backend, conn: ConnId, shape: Shape) -> Option<(ConnId, u64)> {
+    let (started_us, command) = (backend.now().mono_us, common::command(backend));
+    let sequence = with(backend, conn, |resp| {
         let call = Call { shape, class: Class::Scan, started_us, command, values: 1, many: None };
         resp.values_due += 1;
         let sequence = resp.replies.begin(call);
         resp.note(sequence)
     })?;
-    stay_alone(turn, conn);
+    stay_alone(backend, conn);
     Some((conn, RespSession::request(sequence, 0)))
 }
 
 /// Starts a walk.
 fn start(
-    turn: &mut Turn<'_, impl Sockets>,
+    backend: &mut impl Backend,
     conn: ConnId,
     shape: Shape,
     (partitions, place, task): (Vec<Partition>, ResumePoint, Task),
-    cursor: Option<(usize, u64)>,
 ) -> Taken {
-    let Some(whom) = begin(turn, conn, shape) else { return Taken::Yes };
+    let Some(whom) = begin(backend, conn, shape) else { return Taken::Yes };
     let walk = Walk::new(whom, Keyspace(0), partitions, place, task);
-    match cursor {
-        None => turn.start_walk(walk),
-        Some((core, cursor)) => turn.start_walk_at_cursor(walk, core, cursor),
-    }
+    backend.start_walk(walk);
     Taken::Yes
 }
 

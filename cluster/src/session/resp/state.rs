@@ -4,6 +4,7 @@ use super::facts::Facts;
 use super::gather::{BYTES_PER_KEY, Many, Sum};
 use super::reply::partly;
 use super::transaction::Transaction;
+use crate::route::Owner;
 use crate::session::pieces::Pieces;
 use crate::session::settled::{Ending, Settled};
 use crate::stats::Class;
@@ -168,8 +169,8 @@ pub struct RespSession {
     pub(super) facts: Box<Facts>,
     /// [`Facts::text_bytes`]: here, because memory is counted with every answer.
     pub(super) text_bytes: usize,
-    /// The core that a write of this input went to, if one did.
-    pub(super) wrote_to: Option<usize>,
+    /// To whom a write of this input went, if one did.
+    pub(super) wrote_to: Option<Owner>,
 }
 
 const PART_BITS: u32 = 24;

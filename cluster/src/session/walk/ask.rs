@@ -1,6 +1,5 @@
-//! What a walk asks: shards for pages and counts, and cores for what no shard answers.
+//! What a walk asks of shards: pages and counts.
 
-use crate::session::listing::Slice;
 use pinion_engine::key::{Keyspace, Partition};
 use pinion_engine::shard::request::{Count, Op, Request, Scan};
 use std::rc::Rc;
@@ -41,17 +40,4 @@ impl Ask {
         };
         Request { keyspace, ..Request::new(partition, op) }
     }
-}
-
-/// What a walk asks a core besides its shard.
-pub enum Inquiry {
-    /// For a slice of its connections.
-    Clients(Slice),
-    /// For a random place in its data.
-    Random {
-        /// Which core.
-        core: usize,
-        /// What chance decides by.
-        dice: u64,
-    },
 }

@@ -13,10 +13,11 @@ mod ask;
 pub mod resume_point;
 pub mod task;
 
-pub use ask::{Ask, Inquiry};
+pub use ask::Ask;
 
 use super::counting::Counting;
 use super::merge::Merge;
+use super::question::Question;
 use super::refusals;
 use super::sampling::Need;
 use ask::What;
@@ -174,21 +175,25 @@ impl Walk {
             }
     }
 
-    /// What it asks a core besides its shard now. It is answered by one [`Walk::take`].
-    pub fn inquiry(&mut self) -> Option<Inquiry> {
+    /// What it asks which core itself now. It is answered by one [`Walk::take`].
+    pub fn question(&mut self) -> Option<(usize, Question)> {
         if self.waiting || self.is_done() {
             return None;
         }
-        let inquiry = match &self.task {
-            Task::Clients(listing) => Inquiry::Clients(listing.next()),
+        let question = match &self.task {
+            Task::FindCursor { core, cursor, .. } => (*core, Question::Cursor(*cursor)),
+            Task::Clients(listing) => {
+                let (core, wanted, from) = listing.next();
+                (core, Question::Clients(wanted, from))
+            }
             Task::Sample(sampling) => match sampling.need()? {
-                Need::ResumePoint(core) => Inquiry::Random { core, dice: sampling.dice() },
+                Need::ResumePoint(core) => (core, Question::Random(sampling.dice())),
                 Need::Page(..) => return None,
             },
             _ => return None,
         };
         self.waiting = true;
-        Some(inquiry)
+        Some(question)
     }
 
     /// The pages it wants now. Each is answered by one [`Walk::take`].
@@ -244,11 +249,6 @@ impl Walk {
     /// Whether an answer is missing.
     pub fn is_waiting(&self) -> bool {
         self.waiting
-    }
-
-    /// Notes that another core was asked for the place of a cursor.
-    pub fn wait_for_cursor(&mut self) {
-        self.waiting = true;
     }
 
     /// What it has cost since this was asked last, beside its answers, in bytes copied in the same time.
@@ -318,7 +318,7 @@ impl Walk {
         if self.partitions.get(self.at) == Some(&start) {
             self.from = key;
         }
-        if let Task::FindCursor { then } = &mut self.task {
+        if let Task::FindCursor { then, .. } = &mut self.task {
             let then = std::mem::replace(&mut **then, Task::Count(Counting::default()));
             self.task = then;
         }

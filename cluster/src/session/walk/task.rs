@@ -77,6 +77,10 @@ pub enum Task {
     Merge(Merge),
     /// Asks another core where a cursor goes on; then it becomes a [`Task::Collect`].
     FindCursor {
+        /// Which core.
+        core: usize,
+        /// Its handle.
+        cursor: u64,
         /// The task when the place is known.
         then: Box<Task>,
     },

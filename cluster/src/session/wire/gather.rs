@@ -1,7 +1,7 @@
 //! The response to a request on many keys ([`super::many`]), until all its parts have come.
 
 use super::translate::value_ref;
-use crate::core::bulk::Share;
+use crate::session::bulk::Share;
 use crate::session::groups::Groups;
 use crate::session::pieces::Pieces;
 use crate::session::refusals;
@@ -30,7 +30,7 @@ pub struct Gather {
     long_bytes: usize,
     /// How the first part ended that didn't come to a good end.
     failed: Option<Ending>,
-    /// Of a batch, held until it is answered: see [`Bulk`](crate::core::bulk::Bulk).
+    /// Of a batch, held until it is answered: see [`Bulk`](crate::session::bulk::Bulk).
     _share: Option<Share>,
 }
 

@@ -8,12 +8,11 @@ use super::common::{request, ticket, with};
 use super::gather::{Gather, Kind};
 use super::state::{Call, CallId};
 use super::translate::{condition, put_expiry};
-use crate::core::sockets::Sockets;
-use crate::core::turn::Turn;
-use crate::core::weight::Weight;
+use crate::session::backend::Backend;
 use crate::session::groups::Groups;
 use crate::session::intake::{Taken, group};
 use crate::session::limits::ROOM_BYTES_MAX;
+use crate::session::weight::Weight;
 use crate::stats::Class;
 use pinion_engine::key::Partition;
 use pinion_engine::shard::request::{Op, PutExpiry, Update};
@@ -21,52 +20,42 @@ use pinion_net::reactor::ConnId;
 use pinion_net::wire::{BatchOps, Condition, ErrorCode, KeyList, OpKind, Responder};
 
 fn begin(
-    turn: &mut Turn<'_, impl Sockets>,
+    backend: &mut impl Backend,
     conn: ConnId,
     responder: Responder,
     class: Class,
     gather: Gather,
 ) -> Option<CallId> {
-    let started_us = turn.hub.now.mono_us;
+    let started_us = backend.now().mono_us;
     let call = Call { gather: Some(Box::new(gather)), ..Call::new(responder, class, started_us) };
-    with(turn, conn, |wire| wire.insert(call))
+    with(backend, conn, |wire| wire.insert(call))
 }
 
 /// MULTI-GET.
-pub fn get(
-    turn: &mut Turn<'_, impl Sockets>,
-    conn: ConnId,
-    responder: Responder,
-    list: KeyList<'_>,
-) -> Taken {
+pub fn get(backend: &mut impl Backend, conn: ConnId, responder: Responder, list: KeyList<'_>) -> Taken {
     let keys: Vec<&[u8]> = list.iter().collect();
     if keys.is_empty() {
-        responder.results(turn.io.output(conn), 0, 0).finish(turn.io.output(conn));
+        responder.results(backend.output(conn), 0, 0).finish(backend.output(conn));
         return Taken::Yes;
     }
-    let Some(groups) = group(turn, conn, keys.iter().copied()) else { return Taken::NotYet };
+    let Some(groups) = group(backend, conn, keys.iter().copied()) else { return Taken::NotYet };
     let gather = Gather::new(Kind::Values, &groups, None);
-    let Some(id) = begin(turn, conn, responder, Class::Read, gather) else { return Taken::Yes };
-    let per_key = turn.room_per_read(conn).min(ROOM_BYTES_MAX / keys.len());
+    let Some(id) = begin(backend, conn, responder, Class::Read, gather) else { return Taken::Yes };
+    let per_key = backend.room_per_read(conn).min(ROOM_BYTES_MAX / keys.len());
     let mut wanted: Vec<&[u8]> = Vec::new();
     for (part, (partition, places)) in groups.parts.into_iter().enumerate() {
         wanted.clear();
         wanted.extend(groups.order[places].iter().map(|&place| keys[place as usize]));
         let op = Op::GetMany { keys: &wanted, values: true };
-        let request = request(turn, conn, partition, op);
-        turn.submit_read(ticket(conn, id, part), per_key * wanted.len(), request);
+        let request = request(backend, conn, partition, op);
+        backend.submit_read(ticket(conn, id, part), per_key * wanted.len(), request);
     }
     Taken::Yes
 }
 
 /// BATCH.
-pub fn batch(
-    turn: &mut Turn<'_, impl Sockets>,
-    conn: ConnId,
-    responder: Responder,
-    ops: BatchOps<'_>,
-) -> Taken {
-    let Some(share) = turn.begin_batch(ops.len(), conn) else { return Taken::NotYet };
+pub fn batch(backend: &mut impl Backend, conn: ConnId, responder: Responder, ops: BatchOps<'_>) -> Taken {
+    let Some(share) = backend.begin_batch(ops.len(), conn) else { return Taken::NotYet };
     let updates: Vec<(&[u8], Update<'_>)> = ops
         .iter()
         .map(|op| {
@@ -87,34 +76,34 @@ pub fn batch(
         })
         .collect();
     if updates.is_empty() {
-        responder.outcomes(turn.io.output(conn)).finish(turn.io.output(conn));
+        responder.outcomes(backend.output(conn)).finish(backend.output(conn));
         return Taken::Yes;
     }
-    if updates.iter().any(|(_, update)| expires_too_late(update, turn.hub.wall_ms)) {
+    if updates.iter().any(|(_, update)| expires_too_late(update, backend.wall_ms())) {
         let text = "an expiry lies beyond what 64 bits of milliseconds hold; nothing of the batch was done";
-        responder.refused(turn.io.output(conn), ErrorCode::LIMIT, text);
+        responder.refused(backend.output(conn), ErrorCode::LIMIT, text);
         return Taken::Yes;
     }
     let keys = updates.iter().map(|(key, _)| *key);
-    let Some(groups) = group(turn, conn, keys) else { return Taken::NotYet };
+    let Some(groups) = group(backend, conn, keys) else { return Taken::NotYet };
     let weight = Weight::batch(&updates);
     for (partition, _) in &groups.parts {
-        let core = turn.hub.node.placement.core_of(*partition);
-        if !turn.may_write(conn, core, weight) {
+        let owner = backend.route().owner(*partition);
+        if !backend.may_write(conn, owner, weight) {
             return Taken::NotYet;
         }
     }
     let gather = Gather::new(Kind::Outcomes, &groups, Some(share));
-    let Some(id) = begin(turn, conn, responder, Class::Write, gather) else { return Taken::Yes };
+    let Some(id) = begin(backend, conn, responder, Class::Write, gather) else { return Taken::Yes };
     let mut wanted: Vec<(&[u8], Update<'_>)> = Vec::new();
     for (part, (partition, places)) in groups.parts.into_iter().enumerate() {
         wanted.clear();
         wanted.extend(groups.order[places].iter().map(|&place| updates[place as usize]));
-        let core = turn.hub.node.placement.core_of(partition);
-        with(turn, conn, |wire| wire.wrote_to = Some(core));
+        let owner = backend.route().owner(partition);
+        with(backend, conn, |wire| wire.wrote_to = Some(owner));
         let op = Op::UpdateMany { updates: &wanted };
-        let request = request(turn, conn, partition, op);
-        turn.submit(ticket(conn, id, part), request);
+        let request = request(backend, conn, partition, op);
+        backend.submit(ticket(conn, id, part), request);
     }
     Taken::Yes
 }
@@ -125,14 +114,14 @@ fn expires_too_late(update: &Update<'_>, now_ms: u64) -> bool {
 }
 
 /// CLEAR: every partition of every core.
-pub fn clear(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, responder: Responder) -> Taken {
-    let partitions: Vec<Partition> = turn.hub.node.placement.all().collect();
+pub fn clear(backend: &mut impl Backend, conn: ConnId, responder: Responder) -> Taken {
+    let partitions: Vec<Partition> = backend.route().topology.all().collect();
     let parts = partitions.iter().map(|&partition| (partition, 0..0)).collect();
     let gather = Gather::new(Kind::AllDone, &Groups { order: Vec::new(), parts }, None);
-    let Some(id) = begin(turn, conn, responder, Class::Write, gather) else { return Taken::Yes };
+    let Some(id) = begin(backend, conn, responder, Class::Write, gather) else { return Taken::Yes };
     for (part, partition) in partitions.into_iter().enumerate() {
-        let request = request(turn, conn, partition, Op::Clear);
-        turn.submit(ticket(conn, id, part), request);
+        let request = request(backend, conn, partition, Op::Clear);
+        backend.submit(ticket(conn, id, part), request);
     }
     Taken::Yes
 }

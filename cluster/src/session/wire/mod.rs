@@ -16,10 +16,10 @@ mod translate;
 mod waiting;
 
 use super::{self as session, refusals, wrong_port};
-use crate::core::sockets::Sockets;
-use crate::core::turn::Turn;
-use crate::core::weight::Weight;
+use crate::route::Owner;
+use crate::session::backend::Backend;
 use crate::session::intake::{Taken, close};
+use crate::session::weight::Weight;
 use crate::stats::Class;
 use common::{ticket, with};
 use pinion_engine::shard::request::{Op, Refusal};
@@ -31,23 +31,23 @@ use translate::on_one_key;
 use waiting::deadline_us;
 
 /// Takes in what was received.
-pub fn received(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, bytes: &[u8]) -> session::Taken {
-    let limits = turn.hub.node.limits;
+pub fn received(backend: &mut impl Backend, conn: ConnId, bytes: &[u8]) -> session::Taken {
+    let limits = backend.node().limits;
     let all = session::Taken { consumed: bytes.len(), need: 0 };
     let (mut at, mut need) = (0, 0);
-    while at < bytes.len() && !turn.must_stop(conn) {
+    while at < bytes.len() && !backend.must_stop(conn) {
         match parse(&bytes[at..], &limits) {
             Parsed::Frame(frame, len) => {
-                let now_us = turn.hub.now.mono_us;
-                let state = with(turn, conn, |wire| {
+                let now_us = backend.now().mono_us;
+                let state = with(backend, conn, |wire| {
                     wire.spoken = true;
                     (wire.greeted, wire.checked, wire.waiting.arrived_us(at, now_us))
                 });
                 let Some((greeted, checked, arrived_us)) = state else { return all };
                 if !greeted && frame.header.opcode != Opcode::Hello as u8 {
                     let responder = Responder::for_frame(&frame, checked);
-                    responder.refused(turn.io.output(conn), ErrorCode::HELLO_REQUIRED, "");
-                    close(turn, conn);
+                    responder.refused(backend.output(conn), ErrorCode::HELLO_REQUIRED, "");
+                    close(backend, conn);
                     return all;
                 }
                 match Request::decode(&frame, &limits) {
@@ -55,20 +55,20 @@ pub fn received(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, bytes: &[u8]) -
                         let responder = Responder::new(&request, checked);
                         let deadline_us = deadline_us(arrived_us, request.deadline_ms);
                         if deadline_us < now_us {
-                            turn.hub.stats.timed_out += 1;
+                            backend.stats().timed_out += 1;
                             let text = refusals::text(&Refusal::TimedOut);
-                            responder.refused(turn.io.output(conn), ErrorCode::DEADLINE, &text);
+                            responder.refused(backend.output(conn), ErrorCode::DEADLINE, &text);
                         } else {
                             let level = translate::level(request.level);
-                            with(turn, conn, |wire| {
+                            with(backend, conn, |wire| {
                                 wire.asked = Asked::of(&request.command, level, deadline_us);
                             });
-                            if run(turn, conn, &request, responder) == Taken::NotYet {
+                            if run(backend, conn, &request, responder) == Taken::NotYet {
                                 break;
                             }
                         }
                     }
-                    Err(error) => Responder::for_frame(&frame, checked).error(turn.io.output(conn), &error),
+                    Err(error) => Responder::for_frame(&frame, checked).error(backend.output(conn), &error),
                 }
                 at += len;
             }
@@ -77,24 +77,24 @@ pub fn received(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, bytes: &[u8]) -
                 break;
             }
             Parsed::Invalid(WireError::Magic)
-                if is_fresh(turn, conn) && wrong_port::refuse_text(turn, conn, &bytes[at..]) =>
+                if is_fresh(backend, conn) && wrong_port::refuse_text(backend, conn, &bytes[at..]) =>
             {
                 at = bytes.len();
             }
             Parsed::Invalid(error) => {
-                with(turn, conn, |wire| Responder::for_error(&error).error(&mut wire.last_word, &error));
-                close(turn, conn);
+                with(backend, conn, |wire| Responder::for_error(&error).error(&mut wire.last_word, &error));
+                close(backend, conn);
                 at = bytes.len();
             }
         }
     }
-    let now_us = turn.hub.now.mono_us;
-    let wrote_to = with(turn, conn, |wire| {
+    let now_us = backend.now().mono_us;
+    let wrote_to = with(backend, conn, |wire| {
         wire.waiting.leave(at, bytes.len(), now_us);
         wire.wrote_to.take()
     });
-    if let Some(core) = wrote_to.flatten() {
-        turn.throttle(conn, core);
+    if let Some(owner) = wrote_to.flatten() {
+        backend.throttle(conn, owner);
     }
     session::Taken { consumed: at, need }
 }
@@ -111,33 +111,28 @@ pub fn too_many_connections() -> &'static [u8] {
 }
 
 /// Whether no frame has come yet.
-fn is_fresh(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) -> bool {
-    with(turn, conn, |wire| !wire.spoken).unwrap_or_default()
+fn is_fresh(backend: &mut impl Backend, conn: ConnId) -> bool {
+    with(backend, conn, |wire| !wire.spoken).unwrap_or_default()
 }
 
-fn run(
-    turn: &mut Turn<'_, impl Sockets>,
-    conn: ConnId,
-    request: &Request<'_>,
-    responder: Responder,
-) -> Taken {
+fn run(backend: &mut impl Backend, conn: ConnId, request: &Request<'_>, responder: Responder) -> Taken {
     if request.keyspace != 0
         && !matches!(request.command, Command::Hello(_) | Command::Ping { .. } | Command::Info)
     {
         let text = format!("there is no keyspace {}; this version has keyspace 0 only", request.keyspace);
-        responder.refused(turn.io.output(conn), ErrorCode::UNKNOWN_KEYSPACE, &text);
+        responder.refused(backend.output(conn), ErrorCode::UNKNOWN_KEYSPACE, &text);
         return Taken::Yes;
     }
     match request.command {
-        Command::MultiGet { keys } => many::get(turn, conn, responder, keys),
-        Command::Batch { ops } => many::batch(turn, conn, responder, ops),
-        Command::Clear => many::clear(turn, conn, responder),
-        Command::Scan(scan) => ranges::scan(turn, conn, responder, scan),
-        Command::Count(range) => ranges::count(turn, conn, responder, range),
+        Command::MultiGet { keys } => many::get(backend, conn, responder, keys),
+        Command::Batch { ops } => many::batch(backend, conn, responder, ops),
+        Command::Clear => many::clear(backend, conn, responder),
+        Command::Scan(scan) => ranges::scan(backend, conn, responder, scan),
+        Command::Count(range) => ranges::count(backend, conn, responder, range),
         ref command => match on_one_key(command) {
-            Some((key, op)) => single(turn, conn, responder, command, key, op),
+            Some((key, op)) => single(backend, conn, responder, command, key, op),
             None => {
-                server::run(turn, conn, responder, command);
+                server::run(backend, conn, responder, command);
                 Taken::Yes
             }
         },
@@ -146,36 +141,37 @@ fn run(
 
 /// Runs a request on one key.
 fn single(
-    turn: &mut Turn<'_, impl Sockets>,
+    backend: &mut impl Backend,
     conn: ConnId,
     responder: Responder,
     command: &Command<'_>,
     key: &[u8],
     op: Op<'_>,
 ) -> Taken {
-    let (partition, core) = turn.home(key);
-    if !turn.has_room(core, conn) {
+    let (partition, owner) = backend.route().home(key);
+    if !backend.has_room(owner, conn) {
         return Taken::NotYet;
     }
     let class = if command.opcode().is_read() { Class::Read } else { Class::Write };
     let bytes = if let Command::Put { value, .. } = command { value.len() } else { 0 };
     let is_write = class == Class::Write;
-    if is_write && !(turn.may_write(conn, core, Weight::single(bytes)) && turn.has_time_for(conn, core, &op))
+    if is_write
+        && !(backend.may_write(conn, owner, Weight::single(bytes)) && backend.has_time_for(conn, owner, &op))
     {
         return Taken::NotYet;
     }
-    let responder = if core == turn.hub.me { responder } else { responder.forwarded() };
+    let responder = if owner == Owner::ThisCore { responder } else { responder.forwarded() };
     let want_existed = matches!(command, Command::Delete { want_existed: true, .. } | Command::Expire { .. });
-    let call = Call { want_existed, ..Call::new(responder, class, turn.hub.now.mono_us) };
-    let id = with(turn, conn, |wire| {
+    let call = Call { want_existed, ..Call::new(responder, class, backend.now().mono_us) };
+    let id = with(backend, conn, |wire| {
         if is_write {
-            wire.wrote_to = Some(core);
+            wire.wrote_to = Some(owner);
         }
         wire.insert(call)
     });
     if let Some(id) = id {
-        let request = common::request(turn, conn, partition, op);
-        turn.submit_single(conn, core, ticket(conn, id, 0), request);
+        let request = common::request(backend, conn, partition, op);
+        backend.submit_single(conn, owner, ticket(conn, id, 0), request);
     }
     Taken::Yes
 }

@@ -6,8 +6,7 @@
 use super::common::{has_room_for_walk, with};
 use super::cursor;
 use super::state::Call;
-use crate::core::sockets::Sockets;
-use crate::core::turn::Turn;
+use crate::session::backend::Backend;
 use crate::session::intake::Taken;
 use crate::session::walk::Walk;
 use crate::stats::Class;
@@ -22,66 +21,56 @@ const LIMIT_DEFAULT: usize = 1000;
 const LIMIT_MAX: usize = 100_000;
 
 /// SCAN.
-pub fn scan(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, responder: Responder, scan: Scan<'_>) -> Taken {
-    if !has_room_for_walk(turn, conn) {
+pub fn scan(backend: &mut impl Backend, conn: ConnId, responder: Responder, scan: Scan<'_>) -> Taken {
+    if !has_room_for_walk(backend, conn) {
         return Taken::NotYet;
     }
     let limit = match scan.limit as usize {
         0 => LIMIT_DEFAULT,
         limit => limit.min(LIMIT_MAX),
     };
-    let seal = cursor::seal(&turn.hub.node.store_id, &scan.range);
+    let seal = cursor::seal(&backend.node().store_id, &scan.range);
     let Some(cursor) = cursor::read(seal, scan.cursor) else {
-        responder.refused(turn.io.output(conn), ErrorCode::BAD_CURSOR, "");
+        responder.refused(backend.output(conn), ErrorCode::BAD_CURSOR, "");
         return Taken::Yes;
     };
     let (from, to) = bounds(&scan.range);
     let from = from.max(cursor.to_vec());
-    let Some(whom) = begin(turn, conn, responder, seal) else { return Taken::Yes };
-    let groups = turn.hub.node.placement.by_core(&partitions(turn, &scan.range));
-    let limit_bytes = turn.hub.walks.page_bytes(limit, groups.len());
+    let Some(whom) = begin(backend, conn, responder, seal) else { return Taken::Yes };
+    let groups = backend.route().topology.by_core(&partitions(backend, &scan.range));
+    let limit_bytes = backend.page_bytes(limit, groups.len());
     let mut walk = Walk::merged(whom, Keyspace(0), groups, &from, (limit, limit_bytes));
     walk.to = to.into();
     walk.keys_only = scan.keys_only;
-    walk.until_us = deadline_us(turn, conn);
-    turn.start_walk(walk);
+    walk.until_us = deadline_us(backend, conn);
+    backend.start_walk(walk);
     Taken::Yes
 }
 
 /// COUNT.
-pub fn count(
-    turn: &mut Turn<'_, impl Sockets>,
-    conn: ConnId,
-    responder: Responder,
-    range: Range<'_>,
-) -> Taken {
-    if !has_room_for_walk(turn, conn) {
+pub fn count(backend: &mut impl Backend, conn: ConnId, responder: Responder, range: Range<'_>) -> Taken {
+    if !has_room_for_walk(backend, conn) {
         return Taken::NotYet;
     }
     let (from, to) = bounds(&range);
-    let Some(whom) = begin(turn, conn, responder, 0) else { return Taken::Yes };
-    let groups = turn.hub.node.placement.by_core(&partitions(turn, &range));
+    let Some(whom) = begin(backend, conn, responder, 0) else { return Taken::Yes };
+    let groups = backend.route().topology.by_core(&partitions(backend, &range));
     let mut walk = Walk::counted(whom, Keyspace(0), groups, from);
     walk.to = to.into();
-    walk.until_us = deadline_us(turn, conn);
-    turn.start_walk(walk);
+    walk.until_us = deadline_us(backend, conn);
+    backend.start_walk(walk);
     Taken::Yes
 }
 
 /// When nobody waits any more for the request that is being taken in.
-fn deadline_us(turn: &mut Turn<'_, impl Sockets>, conn: ConnId) -> u64 {
-    with(turn, conn, |wire| wire.asked.deadline_us).unwrap_or_default()
+fn deadline_us(backend: &mut impl Backend, conn: ConnId) -> u64 {
+    with(backend, conn, |wire| wire.asked.deadline_us).unwrap_or_default()
 }
 
-fn begin(
-    turn: &mut Turn<'_, impl Sockets>,
-    conn: ConnId,
-    responder: Responder,
-    seal: u32,
-) -> Option<(ConnId, u64)> {
-    let started_us = turn.hub.now.mono_us;
+fn begin(backend: &mut impl Backend, conn: ConnId, responder: Responder, seal: u32) -> Option<(ConnId, u64)> {
+    let started_us = backend.now().mono_us;
     let call = Call { seal, ..Call::new(responder, Class::Scan, started_us) };
-    let id = with(turn, conn, |wire| {
+    let id = with(backend, conn, |wire| {
         wire.walks += 1;
         wire.insert(call)
     });
@@ -110,14 +99,10 @@ fn beyond(prefix: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The partitions that can have keys of a range.
-fn partitions(turn: &Turn<'_, impl Sockets>, range: &Range<'_>) -> Vec<Partition> {
-    let placement = &turn.hub.node.placement;
+fn partitions(backend: &impl Backend, range: &Range<'_>) -> Vec<Partition> {
+    let topology = &backend.route().topology;
     let has_tag = hashed_part(range.prefix).len() < range.prefix.len();
-    if has_tag {
-        vec![placement.partition_of_slot(Slot::of(range.prefix).number())]
-    } else {
-        placement.all().collect()
-    }
+    if has_tag { vec![topology.partition_of(Slot::of(range.prefix))] } else { topology.all().collect() }
 }
 
 #[cfg(test)]

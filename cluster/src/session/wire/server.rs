@@ -1,28 +1,27 @@
 //! Requests about the connection and the server: HELLO, PING, INFO.
 
 use super::common::with;
-use crate::core::sockets::Sockets;
-use crate::core::turn::Turn;
+use crate::session::backend::Backend;
 use crate::session::intake::close;
 use crate::session::settled::{Ending, Settled};
 use crate::stats::Class;
 use pinion_net::reactor::ConnId;
 use pinion_net::resp::CommandId;
-use pinion_net::wire::{Command, ErrorCode, Features, Hello, Home, Responder, ServerHello, VERSION};
+use pinion_net::wire::{Command, ErrorCode, Features, Hello, Responder, ServerHello, VERSION};
 
 /// Runs a request that is about no key.
-pub fn run(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, responder: Responder, command: &Command<'_>) {
+pub fn run(backend: &mut impl Backend, conn: ConnId, responder: Responder, command: &Command<'_>) {
     match *command {
-        Command::Hello(hello) => self::hello(turn, conn, responder, hello),
-        Command::Ping { payload } => responder.bytes(turn.io.output(conn), payload),
+        Command::Hello(hello) => self::hello(backend, conn, responder, hello),
+        Command::Ping { payload } => responder.bytes(backend.output(conn), payload),
         Command::Info => {
-            let text = info(turn);
-            responder.bytes(turn.io.output(conn), text.as_bytes());
+            let text = info(backend);
+            responder.bytes(backend.output(conn), text.as_bytes());
         }
-        _ => responder.refused(turn.io.output(conn), ErrorCode::INTERNAL, "the request wasn't run"),
+        _ => responder.refused(backend.output(conn), ErrorCode::INTERNAL, "the request wasn't run"),
     }
-    let started_us = turn.hub.now.mono_us;
-    turn.hub.settle(Settled {
+    let started_us = backend.now().mono_us;
+    backend.settle(Settled {
         class: Class::Server,
         started_us,
         ending: Ending::Done,
@@ -30,29 +29,29 @@ pub fn run(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, responder: Responder
     });
 }
 
-fn hello(turn: &mut Turn<'_, impl Sockets>, conn: ConnId, responder: Responder, hello: Hello<'_>) {
+fn hello(backend: &mut impl Backend, conn: ConnId, responder: Responder, hello: Hello<'_>) {
     let features = match agree(&hello) {
         Ok(features) => features,
         Err((code, text)) => {
-            with(turn, conn, |wire| responder.refused(&mut wire.last_word, code, &text));
-            return close(turn, conn);
+            with(backend, conn, |wire| responder.refused(&mut wire.last_word, code, &text));
+            return close(backend, conn);
         }
     };
-    with(turn, conn, |wire| {
+    with(backend, conn, |wire| {
         wire.greeted = true;
         wire.checked = features.has(Features::CHECKSUM);
     });
-    let node = &turn.hub.node;
+    let node = &backend.node();
     let answer = ServerHello {
         version: VERSION,
         features,
         limits: node.limits,
         server_id: node.store_id,
         server_version: format!("pinion {}", env!("CARGO_PKG_VERSION")),
-        home: Home { node: 0, core: turn.hub.me as u16 }, // there are at most 1024 cores
-        map: node.map.clone(),
+        home: backend.route().topology.home_at(backend.me()),
+        map: backend.route().topology.map().clone(),
     };
-    responder.hello(turn.io.output(conn), &answer);
+    responder.hello(backend.output(conn), &answer);
 }
 
 /// The features that are granted, or why there is no agreement.
@@ -73,19 +72,20 @@ fn agree(hello: &Hello<'_>) -> Result<Features, (ErrorCode, String)> {
 }
 
 /// What this core tells of itself and its node, as JSON.
-fn info(turn: &mut Turn<'_, impl Sockets>) -> String {
-    let (node, hub) = (&turn.hub.node, &turn.hub);
+fn info(backend: &mut impl Backend) -> String {
+    let connections = backend.sessions().0.len();
+    let node = backend.node();
     let document = serde_json::json!({
         "version": env!("CARGO_PKG_VERSION"),
         "node_id": node.node_id,
-        "shards": node.placement.cores(),
-        "partitions": node.placement.partitions(),
+        "shards": node.cores,
+        "partitions": backend.route().topology.partitions(),
         "durability": node.config.durability.to_string(),
         "memory_bytes": node.config.memory_bytes,
-        "uptime_s": hub.now.mono_us / 1_000_000,
-        "core": hub.me,
-        "connections": hub.sessions.len(),
-        "storage": crate::stats::storage::told(&turn.shard.stats()),
+        "uptime_s": backend.now().mono_us / 1_000_000,
+        "core": backend.me(),
+        "connections": connections,
+        "storage": crate::stats::storage::told(&backend.shard_stats()),
     });
     document.to_string()
 }

@@ -2,6 +2,7 @@
 
 use super::gather::{BYTES_PER_KEY, Gather};
 use super::waiting::Waiting;
+use crate::route::Owner;
 use crate::stats::Class;
 use pinion_engine::shard::request::Level;
 use pinion_net::wire::{Command, ErrorCode, Responder};
@@ -112,7 +113,7 @@ pub struct WireSession {
     pub(super) walks: usize,
     /// Bytes of values that wait for the rest of their response.
     pub(super) gathered_bytes: usize,
-    pub(super) wrote_to: Option<usize>,
+    pub(super) wrote_to: Option<Owner>,
     /// What is said when everything that was taken in is answered, before the connection is closed.
     pub(super) last_word: Vec<u8>,
 }
@@ -213,8 +214,9 @@ impl WireSession {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::Session;
+    use crate::session::dialogue::Dialogue;
     use crate::session::limits::{self, IN_FLIGHT_MAX};
-    use crate::session::{Dialogue, Session};
     use pinion_engine::shard::request::NO_DEADLINE;
     use pinion_net::reactor::ConnId;
     use pinion_net::wire::{Condition, Expiry};

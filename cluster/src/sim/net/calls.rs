@@ -2,7 +2,7 @@
 
 use super::Net;
 use super::socket::Remains;
-use crate::core::sockets::Sockets;
+use crate::session::sockets::Sockets;
 use pinion_net::reactor::{ConnId, ConnectError, Holding};
 use std::net::SocketAddr;
 use std::time::Duration;

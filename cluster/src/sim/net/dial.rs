@@ -33,7 +33,7 @@ pub(super) struct Dial {
 }
 
 impl Net {
-    /// See [`crate::core::sockets::Sockets::connect`].
+    /// See [`crate::session::sockets::Sockets::connect`].
     pub(super) fn dial(
         &mut self,
         address: SocketAddr,

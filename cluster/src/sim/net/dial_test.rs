@@ -1,6 +1,6 @@
 use super::*;
-use crate::core::sockets::Sockets;
 use crate::node::listeners::Speaks;
+use crate::session::sockets::Sockets;
 use crate::sim::net::NetOptions;
 use crate::sim::rng::stream;
 use pinion_net::reactor::CloseReason;

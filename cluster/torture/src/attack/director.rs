@@ -1,7 +1,8 @@
 //! Which attack comes when.
 
 use super::honest::Answered;
-use super::hostile::{Assault, Attack, Tally};
+use super::hostile::Attack;
+use super::hostile::assault::{Assault, Tally};
 use super::stage::Stage;
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;

@@ -9,6 +9,7 @@
 //! clients' latency is told, and judged if asked for.
 
 mod anatomy;
+pub mod arguments;
 mod director;
 mod honest;
 mod hostile;
@@ -23,7 +24,7 @@ mod verdict;
 use crate::cgroup::Cgroup;
 use crate::kvd::Setup;
 use crate::rounds::served;
-use clap::Args;
+use arguments::{Arguments, MEGABYTE};
 use director::Director;
 use hostile::{ATTACKS, Attack};
 use monitor::Monitor;
@@ -32,48 +33,6 @@ use std::path::{Path, PathBuf};
 use std::thread::{ScopedJoinHandle, scope};
 use std::time::{Duration, Instant};
 use verdict::Verdict;
-
-/// What kvd takes "MB" for, bytes.
-const MEGABYTE: u64 = 1_000_000;
-
-/// What an attack is told.
-#[derive(Args)]
-#[command(after_help = "Examples:
-  kvtorture attack --kvd target/release/kvd
-  kvtorture attack --kvd target/release/kvd --short
-  kvtorture attack --only partial-set,slow-http --minutes 1 --memory 256MB --seed 7")]
-pub struct Arguments {
-    /// The server's program
-    #[arg(long, default_value = "target/release/kvd")]
-    kvd: PathBuf,
-    /// How long it is attacked
-    #[arg(long, default_value_t = 10.0)]
-    minutes: f64,
-    /// One small round of each, and one of three at once
-    #[arg(long)]
-    short: bool,
-    /// The server's --memory
-    #[arg(long, default_value = "64MB", value_parser = megabytes)]
-    memory: u64,
-    /// The server's --connections-max
-    #[arg(long, default_value_t = 2000)]
-    connections_max: usize,
-    /// The server's --durability
-    #[arg(long, default_value = "interval:100")]
-    durability: String,
-    /// Only these attacks; `list` names them
-    #[arg(long, value_name = "ATTACK,...", value_delimiter = ',')]
-    only: Vec<String>,
-    /// Fail if the honest clients' p99 exceeds 20 ms, too
-    #[arg(long)]
-    judge_latency: bool,
-    /// Where data goes
-    #[arg(long, default_value_os_t = std::env::temp_dir())]
-    dir: PathBuf,
-    /// Decides everything that is random; without it the time does
-    #[arg(long)]
-    seed: Option<u64>,
-}
 
 /// A short attack ends after that, however slow the machine.
 const SHORT_MAX: Duration = Duration::from_secs(90);
@@ -168,10 +127,4 @@ fn chosen(only: &[String]) -> Result<Vec<&'static Attack>, String> {
         .iter()
         .filter(|attack| only.is_empty() || only.iter().any(|name| name == attack.name))
         .collect())
-}
-
-fn megabytes(text: &str) -> Result<u64, String> {
-    let wrong = || format!("{text:?} is no memory; write it like 64MB");
-    let number: u64 = text.strip_suffix("MB").ok_or_else(wrong)?.parse().map_err(|_| wrong())?;
-    number.checked_mul(MEGABYTE).filter(|bytes| *bytes > 0).ok_or_else(wrong)
 }

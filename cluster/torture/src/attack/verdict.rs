@@ -1,6 +1,6 @@
 //! What was promised and wasn't kept.
 
-use super::Arguments;
+use super::arguments::{Arguments, MEGABYTE};
 use super::honest::{LATE, is_dismissal};
 use super::monitor::Monitor;
 use super::stage::Stage;
@@ -76,7 +76,7 @@ impl Verdict {
             "RssAnon at its most {}, of {} with --memory {}MB",
             mib(monitor.peak_kib),
             mib(most_kib),
-            arguments.memory / super::MEGABYTE
+            arguments.memory / MEGABYTE
         );
         if monitor.peak_kib > most_kib {
             self.broken.push(peak.clone());

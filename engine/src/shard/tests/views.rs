@@ -4,7 +4,6 @@ use super::*;
 use crate::group::apply::Target as _;
 use crate::job::Horizon;
 use crate::key::{Entry, Expiry, Incarnation, Keyspace, Kind, Prefix, RangeTombstone, Stamp, Version};
-use crate::log::LogPosition;
 use crate::shard::sources::{Point, Sources};
 use crate::shard::view::View;
 use crate::table::key_hash;
@@ -86,7 +85,7 @@ fn take(sources: &mut Sources, known: &mut Known, step: Step) {
             sources.insert_range_tombstone(RangeTombstone { start, end, version: Version(version) });
             known.ranges.push((from, to, version));
         }
-        Step::Freeze => sources.freeze(LogPosition::default(), Vec::new(), None),
+        Step::Freeze => sources.freeze(Default::default(), Vec::new(), None),
         Step::Write(..) | Step::View(_) => {}
     }
 }

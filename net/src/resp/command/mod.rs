@@ -244,7 +244,7 @@ impl<'a> Command<'a> {
         match name {
             Name::Get => Ok(Command::Get { key: args[1] }),
             Name::Set if args.len() == 3 => Ok(Command::Set(Set::plain(args[1], args[2]))),
-            Name::Set => set::set(args),
+            Name::Set => set::set(args).map(Command::Set),
             Name::Incr => Ok(Command::IncrBy { key: args[1], by: 1 }),
             Name::Decr => Ok(Command::IncrBy { key: args[1], by: -1 }),
             Name::IncrBy => Ok(Command::IncrBy { key: args[1], by: integer(args[2])? }),
@@ -259,15 +259,15 @@ impl<'a> Command<'a> {
             Name::Del | Name::Unlink => Ok(Command::Del(&args[1..])),
             Name::Exists | Name::Touch => Ok(Command::Exists(&args[1..])),
             Name::GetDel => Ok(Command::GetDel { key: args[1] }),
-            Name::GetEx => set::getex(args),
+            Name::GetEx => Ok(Command::GetEx { key: args[1], expiry: set::getex(args)? }),
             Name::GetSet => Ok(Command::Set(Set { reply: SetReply::Old, ..Set::plain(args[1], args[2]) })),
             Name::SetNx => Ok(Command::Set(Set {
                 condition: SetCondition::Absent,
                 reply: SetReply::Bit,
                 ..Set::plain(args[1], args[2])
             })),
-            Name::SetEx => set::set_expiring(name, args, Unit::Seconds),
-            Name::PSetEx => set::set_expiring(name, args, Unit::Milliseconds),
+            Name::SetEx => set::set_expiring(name, args, Unit::Seconds).map(Command::Set),
+            Name::PSetEx => set::set_expiring(name, args, Unit::Milliseconds).map(Command::Set),
             Name::StrLen => Ok(Command::StrLen { key: args[1] }),
             Name::GetRange | Name::SubStr => {
                 Ok(Command::GetRange { key: args[1], start: integer(args[2])?, end: integer(args[3])? })

@@ -1,6 +1,5 @@
 //! SET and its relatives, and GETEX.
 
-use super::Command;
 use super::error::CommandError;
 use super::expiry::{Base, NewExpiry, Unit, future};
 use crate::resp::command_table::Name;
@@ -80,7 +79,7 @@ fn resolve(name: Name, option: ExpiryOption<'_>) -> Result<NewExpiry, CommandErr
     }
 }
 
-pub(super) fn set<'a>(args: &'a [&'a [u8]]) -> Result<Command<'a>, CommandError> {
+pub(super) fn set<'a>(args: &'a [&'a [u8]]) -> Result<Set<'a>, CommandError> {
     let mut set = Set::plain(args[1], args[2]);
     let mut rest = &args[3..];
     let mut expiry = None;
@@ -103,7 +102,7 @@ pub(super) fn set<'a>(args: &'a [&'a [u8]]) -> Result<Command<'a>, CommandError>
     if let Some(option) = expiry {
         set.expiry = resolve(Name::Set, option)?;
     }
-    Ok(Command::Set(set))
+    Ok(set)
 }
 
 /// SETEX and PSETEX.
@@ -111,21 +110,19 @@ pub(super) fn set_expiring<'a>(
     name: Name,
     args: &'a [&'a [u8]],
     unit: Unit,
-) -> Result<Command<'a>, CommandError> {
+) -> Result<Set<'a>, CommandError> {
     let expiry = future(name, args[2], unit, Base::Now)?;
-    Ok(Command::Set(Set { expiry, ..Set::plain(args[1], args[3]) }))
+    Ok(Set { expiry, ..Set::plain(args[1], args[3]) })
 }
 
-pub(super) fn getex<'a>(args: &'a [&'a [u8]]) -> Result<Command<'a>, CommandError> {
-    let key = args[1];
+/// GETEX: the key's new expiry.
+pub(super) fn getex(args: &[&[u8]]) -> Result<NewExpiry, CommandError> {
     let rest = &args[2..];
     if rest.is_empty() {
-        return Ok(Command::GetEx { key, expiry: NewExpiry::Keep });
+        return Ok(NewExpiry::Keep);
     }
     match expiry_option(rest, Name::GetEx) {
-        Some((option, length)) if length == rest.len() => {
-            Ok(Command::GetEx { key, expiry: resolve(Name::GetEx, option)? })
-        }
+        Some((option, length)) if length == rest.len() => resolve(Name::GetEx, option),
         _ => Err(CommandError::SYNTAX),
     }
 }

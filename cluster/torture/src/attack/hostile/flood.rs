@@ -1,6 +1,6 @@
 //! More connections than `--connections-max`, over both protocols.
 
-use super::Assault;
+use super::assault::Assault;
 use super::stream::head;
 use rand::Rng;
 use rand::rngs::SmallRng;

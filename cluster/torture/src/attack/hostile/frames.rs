@@ -1,6 +1,6 @@
 //! Requests that never end: the server has to keep what came, or say that it won't.
 
-use super::Assault;
+use super::assault::Assault;
 use super::socket::frame;
 use super::stream::{filler, head, set};
 use super::value::largest;

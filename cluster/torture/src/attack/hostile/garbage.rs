@@ -1,6 +1,6 @@
 //! Bytes that are no request, or nearly one.
 
-use super::Assault;
+use super::assault::Assault;
 use super::socket::frame;
 use super::stream::head;
 use pinion_net::wire::{Command, Features, Hello};

@@ -1,6 +1,6 @@
 //! HTTP clients that send a header a byte at a time and never end it.
 
-use super::Assault;
+use super::assault::Assault;
 use rand::rngs::SmallRng;
 use std::time::{Duration, Instant};
 

@@ -1,6 +1,6 @@
 //! Commands that go on and on: a core that does one in a single turn serves nobody meanwhile.
 
-use super::Assault;
+use super::assault::Assault;
 use super::socket::frame;
 use super::stream::{argument, head, pieces};
 use pinion_net::wire::{BatchBuilder, Command, Limits};

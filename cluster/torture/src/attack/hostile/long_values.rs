@@ -1,6 +1,6 @@
 //! Short updates, each of which makes a long value anew: the server has it in several places until it is in a table.
 
-use super::Assault;
+use super::assault::Assault;
 use super::stream::{head, pieces};
 use super::value::{largest, store};
 use rand::rngs::SmallRng;

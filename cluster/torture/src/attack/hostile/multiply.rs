@@ -1,6 +1,6 @@
 //! Small requests with enormous answers: one key of 1 MiB, named 20,000 times.
 
-use super::Assault;
+use super::assault::Assault;
 use super::socket::{Hostile, frame};
 use super::stream::{head, pieces};
 use super::value::{largest, store};

@@ -1,6 +1,6 @@
 //! Names of connections, as large as arguments may be, and lists of them.
 
-use super::Assault;
+use super::assault::Assault;
 use super::stream::{filler, head};
 use super::value::largest;
 use rand::rngs::SmallRng;

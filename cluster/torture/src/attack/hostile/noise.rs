@@ -1,7 +1,8 @@
 //! A log that nobody reads: a full pipe, while the server is made to write to it, by its operator's signals and by commands
 //! that hold a core for long enough to be told.
 
-use super::{Assault, long};
+use super::assault::Assault;
+use super::long;
 use rand::rngs::SmallRng;
 use std::time::{Duration, Instant};
 

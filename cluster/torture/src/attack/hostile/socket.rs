@@ -1,6 +1,6 @@
 //! A connection of a hostile client: it sends as much as the server takes, and reads when it likes.
 
-use super::{Assault, Tally};
+use super::assault::{Assault, Tally};
 use crate::attack::stage::Stage;
 use pinion_net::wire::{Command, Features, Hello, Level, Limits, Parsed, Request, Response, parse};
 use std::io::{ErrorKind, Read, Write};

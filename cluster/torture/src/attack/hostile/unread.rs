@@ -1,6 +1,6 @@
 //! Large answers that nobody reads.
 
-use super::Assault;
+use super::assault::Assault;
 use super::socket::frame;
 use super::stream::{head, pieces};
 use super::value::{largest, store};

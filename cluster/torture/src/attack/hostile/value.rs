@@ -1,6 +1,6 @@
 //! Values as large as the server takes them: a small memory may have a lower limit, and an attack beyond it would be none.
 
-use super::Assault;
+use super::assault::Assault;
 use super::stream::set;
 use std::sync::atomic::Ordering;
 use std::time::Duration;

@@ -1,12 +1,9 @@
-//! What a core needs of whoever drives it: the bytes of its connections, and somebody who performs its shard's I/O.
+//! The bytes of a core's connections.
 //!
-//! The reactor's [`Io`] is one, and the simulator's network another. All that a core decides is generic over the two
-//! traits and compiled for each: calls on the way of a request stay direct ones.
+//! The reactor's [`Io`] has them, and the simulator's network. All that a core decides is generic over this trait and compiled
+//! for each: calls on the way of a request stay direct ones.
 
 use pinion_engine::aligned::AlignedBuf;
-use pinion_engine::drive::BackgroundEvent;
-use pinion_engine::io::{IoCompletion, IoRequest};
-use pinion_engine::job::{Job, JobId};
 use pinion_net::reactor::{ConnId, ConnectError, Holding, Io};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -49,22 +46,6 @@ pub trait Sockets {
     fn stop_accepting(&mut self);
     /// Ends the core after this turn.
     fn stop(&mut self);
-}
-
-/// Performs what a shard asks for. `S` is where the sockets are, whose loop may carry the I/O too.
-pub trait Performer<S> {
-    /// Starts a request, which ends in the loop or as an event.
-    fn start(&mut self, io: &mut S, request: IoRequest);
-    /// Starts a job, which ends as an event.
-    fn start_job(&mut self, id: JobId, job: Box<dyn Job>);
-    /// What has ended in the background, if anything. Starts what waited for it.
-    fn next_event(&mut self, io: &mut S) -> Option<BackgroundEvent>;
-    /// The next request that failed before it was under way.
-    fn next_failed(&mut self) -> Option<IoCompletion>;
-    /// Whether nothing that the log depends on is under way.
-    fn is_idle(&self) -> bool;
-    /// Whether no job will ever end any more.
-    fn is_dead(&mut self) -> bool;
 }
 
 impl Sockets for Io<AlignedBuf> {

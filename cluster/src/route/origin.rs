@@ -12,7 +12,7 @@ use pinion_net::reactor::ConnId;
 
 /// Whom an answer is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Owner {
+pub enum Origin {
     /// A connection of this core.
     Connection {
         /// Its place in the tables.
@@ -46,44 +46,44 @@ pub const CONNECTION_INDEX_END: u32 = 1 << (KIND_SHIFT - INDEX_SHIFT);
 /// The most room that a request can name, which is any.
 pub const ROOM_KIB_MAX: u32 = (1 << (KIND_SHIFT - INDEX_SHIFT)) - 1;
 
-impl Owner {
+impl Origin {
     /// A connection of this core.
     #[inline]
-    pub fn connection(conn: ConnId) -> Owner {
-        Owner::Connection { index: conn.index(), generation: conn.generation() }
+    pub fn connection(conn: ConnId) -> Origin {
+        Origin::Connection { index: conn.index(), generation: conn.generation() }
     }
 
-    /// The ticket of this owner's `request`.
+    /// The ticket of this origin's `request`.
     #[inline]
     pub fn ticket(self, request: u64) -> Ticket {
         let owner = match self {
-            Owner::Connection { index, generation } => {
+            Origin::Connection { index, generation } => {
                 debug_assert!(index < CONNECTION_INDEX_END, "connections are limited when the node starts");
                 CONNECTION << KIND_SHIFT | u64::from(index) << INDEX_SHIFT | u64::from(generation)
             }
-            Owner::Core { core, room_kib } => {
+            Origin::Core { core, room_kib } => {
                 CORE << KIND_SHIFT | u64::from(room_kib.min(ROOM_KIB_MAX)) << INDEX_SHIFT | core as u64
             }
-            Owner::Walk => WALK << KIND_SHIFT,
-            Owner::Nobody => NOBODY << KIND_SHIFT,
+            Origin::Walk => WALK << KIND_SHIFT,
+            Origin::Nobody => NOBODY << KIND_SHIFT,
         };
         Ticket { owner, request }
     }
 
-    /// The owner of a ticket that [`Owner::ticket`] made; `None` for any other.
+    /// The origin of a ticket that [`Origin::ticket`] made; `None` for any other.
     #[inline]
-    pub fn of(ticket: Ticket) -> Option<Owner> {
+    pub fn of(ticket: Ticket) -> Option<Origin> {
         match ticket.owner >> KIND_SHIFT {
-            CONNECTION => Some(Owner::Connection {
+            CONNECTION => Some(Origin::Connection {
                 index: (ticket.owner >> INDEX_SHIFT) as u32 & (CONNECTION_INDEX_END - 1),
                 generation: ticket.owner as u32,
             }),
-            CORE => Some(Owner::Core {
+            CORE => Some(Origin::Core {
                 core: ticket.owner as u32 as usize,
                 room_kib: (ticket.owner >> INDEX_SHIFT) as u32 & ROOM_KIB_MAX,
             }),
-            WALK => Some(Owner::Walk),
-            NOBODY => Some(Owner::Nobody),
+            WALK => Some(Origin::Walk),
+            NOBODY => Some(Origin::Nobody),
             _ => None,
         }
     }
@@ -94,18 +94,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn owners_survive_their_tickets() {
-        for owner in [
-            Owner::Connection { index: CONNECTION_INDEX_END - 1, generation: u32::MAX },
-            Owner::Connection { index: 0, generation: 0 },
-            Owner::Core { core: 1023, room_kib: ROOM_KIB_MAX },
-            Owner::Core { core: 0, room_kib: 1 },
-            Owner::Walk,
-            Owner::Nobody,
+    fn origins_survive_their_tickets() {
+        for origin in [
+            Origin::Connection { index: CONNECTION_INDEX_END - 1, generation: u32::MAX },
+            Origin::Connection { index: 0, generation: 0 },
+            Origin::Core { core: 1023, room_kib: ROOM_KIB_MAX },
+            Origin::Core { core: 0, room_kib: 1 },
+            Origin::Walk,
+            Origin::Nobody,
         ] {
-            let ticket = owner.ticket(7);
-            assert_eq!((Owner::of(ticket), ticket.request), (Some(owner), 7));
+            let ticket = origin.ticket(7);
+            assert_eq!((Origin::of(ticket), ticket.request), (Some(origin), 7));
         }
-        assert_eq!(Owner::of(Ticket::default()), None);
+        assert_eq!(Origin::of(Ticket::default()), None);
     }
 }

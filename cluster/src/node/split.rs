@@ -14,7 +14,7 @@ pub struct Split {
 const OWN_BYTES: usize = 7 << 19;
 
 /// The part of the rest that is left to the C heap for what it holds free between what is in use, and its most, bytes: about
-/// twice what it may grow by until that is given back ([`Heap`](crate::node::heap::Heap)).
+/// twice what it may grow by until that is given back ([`Heap`](super::heap::Heap)).
 const HEAP_PART: usize = 16;
 const HEAP_BYTES_MAX: usize = 32 << 20;
 

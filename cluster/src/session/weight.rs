@@ -1,7 +1,7 @@
 //! What a write asks of a shard, by which it may have to wait.
 
 use super::bulk::SHORT_OPS;
-use super::memory::SHORT_BYTES;
+use super::limits::SHORT_BYTES;
 use pinion_engine::shard::request::Update;
 
 /// What a write asks of a shard.

@@ -1,8 +1,10 @@
 //! Requests and answers survive their batches.
 
+use super::answers::{each_answer, write_answer};
 use super::*;
-use pinion_engine::key::Expiry;
-use pinion_engine::shard::request::{Condition, Op, PutExpiry, Update};
+use pinion_engine::clock::Clocks;
+use pinion_engine::key::{Expiry, Version};
+use pinion_engine::shard::request::{Answer, Condition, Op, Page, PutExpiry, Refusal, Unsure, Update, Value};
 
 #[test]
 fn requests_survive_their_batch() {
@@ -58,9 +60,7 @@ impl Taker for Seen {
     fn take(&mut self, envelope: &Envelope, incoming: Incoming<'_>) {
         let text = match incoming {
             Incoming::Request(request) => format!("{request:?}"),
-            Incoming::Cursor(cursor) => format!("cursor {cursor}"),
-            Incoming::Clients(wanted, from) => format!("{wanted:?} from {from}"),
-            Incoming::Random(dice) => format!("random {dice}"),
+            Incoming::Question(question) => format!("question {question:?}"),
         };
         self.taken.push((*envelope, text));
     }
@@ -105,31 +105,15 @@ fn answers_survive_their_batch() {
 }
 
 #[test]
-fn questions_that_no_shard_answers_survive_their_batch() {
-    let wanted = Wanted {
-        ids: vec![1, 7, u64::MAX],
-        address: b"1.2.3.4:5".to_vec(),
-        local: Vec::new(),
-        age_s: 9,
-        except: 3,
-        asker: 4,
-        kills: true,
-    };
+fn questions_come_as_they_were_asked() {
     let mut batch = Vec::new();
     let envelope = |slot| Envelope { slot, deadline_us: 9, room_kib: 0 };
-    write_clients(&mut batch, envelope(1), &wanted, 77);
-    write_random(&mut batch, envelope(2), u64::MAX - 1);
-    write_cursor(&mut batch, envelope(3), 12);
-    write_clients(&mut batch, envelope(4), &Wanted::default(), 0);
+    write_question(&mut batch, envelope(1), b"who?");
+    write_question(&mut batch, envelope(2), b"");
     let mut seen = Seen::default();
     assert_eq!(each_request(&batch, &mut seen), batch.len());
-    let sent = [
-        (envelope(1), format!("{wanted:?} from 77")),
-        (envelope(2), format!("random {}", u64::MAX - 1)),
-        (envelope(3), "cursor 12".to_owned()),
-        (envelope(4), format!("{:?} from 0", Wanted::default())),
-    ];
-    assert_eq!(seen.taken, sent);
+    let sent = [&b"who?"[..], b""].map(|question| format!("question {question:?}"));
+    assert_eq!(seen.taken, [(envelope(1), sent[0].clone()), (envelope(2), sent[1].clone())]);
 }
 
 #[test]

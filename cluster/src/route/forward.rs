@@ -8,78 +8,20 @@
 //! sender ends it a little later ([`Forwards::take_overdue`]); the credit is the reservation of the answer's room, so it stays away
 //! until that core goes on, and an answer that comes then is for nobody.
 
+use super::backlog::Backlog;
 use super::message::{self, Envelope};
-use super::owners::Owner;
+use super::origin::Origin;
+use super::parcel::{Overdue, Parcel};
 use crate::mesh::Port;
-use crate::session::listing::Slice;
 use pinion_engine::due::Due;
-use pinion_engine::key::Partition;
-use pinion_engine::shard::request::{Answer, NO_DEADLINE, Op, Request, Ticket};
+use pinion_engine::shard::request::{Answer, NO_DEADLINE, Request, Ticket};
 use pinion_net::reactor::ConnId;
-use std::collections::VecDeque;
 
 /// How much later than its deadline a request is ended whose core doesn't do it, microseconds.
 const GRACE_US: u64 = 1_000_000;
 
 /// Deadlines are looked at so often at most, microseconds.
 const LOOK_US: u64 = 100_000;
-
-/// What comes back for a request, and until when.
-#[derive(Clone, Copy, Debug)]
-pub struct Parcel {
-    /// When nobody waits for it any more.
-    pub deadline_us: u64,
-    /// Whether it changes what is stored.
-    pub is_write: bool,
-    /// The kept read that it goes on with, and its partition.
-    pub read: Option<(Partition, u64)>,
-    /// There is room for so many KiB of values in its answers.
-    pub room_kib: u32,
-    /// Answers still to come: one, but for [`Op::GetMany`].
-    pub answers: usize,
-    /// Room that was promised for them, bytes.
-    pub promised: usize,
-}
-
-impl Parcel {
-    /// One answer without values, to a question that changes nothing.
-    fn one(deadline_us: u64) -> Parcel {
-        Parcel { deadline_us, is_write: false, read: None, room_kib: 0, answers: 1, promised: 0 }
-    }
-
-    /// What comes back for this request, where there is room for so many KiB of values. Nothing is promised.
-    pub fn of(request: &Request<'_>, room_kib: u32) -> Parcel {
-        let answers = match request.op {
-            Op::GetMany { keys, .. } => keys.len().max(1),
-            _ => 1,
-        };
-        let read = match request.op {
-            Op::GoOn { read } => Some((request.partition, read)),
-            _ => None,
-        };
-        let is_write = request.op.is_write();
-        Parcel { is_write, read, room_kib, answers, ..Parcel::one(request.deadline_us) }
-    }
-
-    fn envelope(&self, slot: u64) -> Envelope {
-        Envelope { slot, deadline_us: self.deadline_us, room_kib: self.room_kib }
-    }
-}
-
-/// A request that is ended because its time is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Overdue {
-    /// Whose.
-    pub ticket: Ticket,
-    /// It was never sent: it leaves the backlog.
-    pub was_backlogged: bool,
-    /// It may be done yet.
-    pub may_be_done: bool,
-    /// Room that was promised for its answer and is free now, bytes.
-    pub promised: usize,
-    /// A kept read that nobody goes on with now, and its partition.
-    pub read: Option<(Partition, u64)>,
-}
 
 /// A request that another core works on.
 #[derive(Clone, Copy, Debug)]
@@ -89,23 +31,15 @@ struct Sent {
     parcel: Parcel,
 }
 
-/// A request that waits for a credit; its bytes begin with room for its slot.
-struct Delayed {
-    ticket: Ticket,
-    parcel: Parcel,
-    message: Vec<u8>,
-}
-
 /// The forwarded requests of a core.
 pub struct Forwards {
     port: Port,
     sent: Vec<Option<Sent>>,
     free: Vec<u32>,
-    backlogs: Vec<VecDeque<Delayed>>,
+    /// What waits for each core.
+    backlogs: Vec<Backlog>,
     /// Of what is sent and what waits.
     due: Due,
-    /// Connections that wait for a credit of each core.
-    waiting: Vec<Vec<ConnId>>,
     /// Requests ever sent.
     pub count: u64,
 }
@@ -117,9 +51,8 @@ impl Forwards {
             port,
             sent: Vec::new(),
             free: Vec::new(),
-            backlogs: (0..cores).map(|_| VecDeque::new()).collect(),
+            backlogs: (0..cores).map(|_| Backlog::default()).collect(),
             due: Due::default(),
-            waiting: vec![Vec::new(); cores],
             count: 0,
         }
     }
@@ -137,7 +70,7 @@ impl Forwards {
 
     /// Notes that a connection waits for [`Forwards::has_room`].
     pub fn wait(&mut self, core: usize, conn: ConnId) {
-        self.waiting[core].push(conn);
+        self.backlogs[core].wait(conn);
     }
 
     /// How long writers to a core should be held back, in microseconds.
@@ -152,7 +85,7 @@ impl Forwards {
 
     /// Nothing is under way, and nothing waits.
     pub fn is_idle(&self) -> bool {
-        self.sent.len() == self.free.len() && self.backlogs.iter().all(VecDeque::is_empty)
+        self.sent.len() == self.free.len() && self.backlogs.iter().all(Backlog::is_empty)
     }
 
     /// Sends a request, or delays it: then the answer is `false`.
@@ -162,23 +95,16 @@ impl Forwards {
         })
     }
 
-    /// Asks another core for a place in a scan that it keeps.
-    pub fn send_cursor(&mut self, core: usize, (ticket, deadline_us): (Ticket, u64), cursor: u64) -> bool {
-        let write = |batch: &mut Vec<u8>, envelope| message::write_cursor(batch, envelope, cursor);
-        self.send_encoded(core, ticket, Parcel::one(deadline_us), write)
-    }
-
-    /// Asks another core for a slice of its connections.
-    pub fn send_clients(&mut self, (ticket, deadline_us): (Ticket, u64), slice: &Slice) -> bool {
-        self.send_encoded(slice.core, ticket, Parcel::one(deadline_us), |batch, envelope| {
-            message::write_clients(batch, envelope, &slice.wanted, slice.from);
+    /// Asks another core itself something; the question was encoded by sessions, and is for those of that core.
+    pub fn send_question(
+        &mut self,
+        core: usize,
+        (ticket, deadline_us): (Ticket, u64),
+        question: &[u8],
+    ) -> bool {
+        self.send_encoded(core, ticket, Parcel::one(deadline_us), |batch, envelope| {
+            message::write_question(batch, envelope, question);
         })
-    }
-
-    /// Asks another core for the place of a key that `dice` chooses.
-    pub fn send_random(&mut self, core: usize, (ticket, deadline_us): (Ticket, u64), dice: u64) -> bool {
-        let write = |batch: &mut Vec<u8>, envelope| message::write_random(batch, envelope, dice);
-        self.send_encoded(core, ticket, Parcel::one(deadline_us), write)
     }
 
     fn send_encoded(
@@ -198,7 +124,7 @@ impl Forwards {
         }
         let mut message = Vec::new();
         encode(&mut message, parcel.envelope(0));
-        self.backlogs[core].push_back(Delayed { ticket, parcel, message });
+        self.backlogs[core].push(ticket, parcel, message);
         false
     }
 
@@ -234,12 +160,10 @@ impl Forwards {
     /// Sends what credits allow of the backlog to `core`; each ticket that leaves it is passed to `left`.
     pub fn pump(&mut self, core: usize, mut left: impl FnMut(Ticket)) {
         while self.port.has_credit(core) {
-            let Some(Delayed { ticket, parcel, mut message }) = self.backlogs[core].pop_front() else {
-                return;
-            };
-            let slot = self.take_slot();
-            message::set_slot(&mut message, slot as u64);
-            let bytes = self.port.request(core, |batch| batch.extend_from_slice(&message));
+            let Some(mut delayed) = self.backlogs[core].pop() else { return };
+            let (slot, ticket, parcel) = (self.take_slot(), delayed.ticket, delayed.parcel);
+            let message = delayed.message(slot as u64);
+            let bytes = self.port.request(core, |batch| batch.extend_from_slice(message));
             self.sent[slot] = Some(Sent { ticket, bytes, parcel });
             left(ticket);
         }
@@ -253,22 +177,7 @@ impl Forwards {
         }
         let mut next_us = NO_DEADLINE;
         for backlog in &mut self.backlogs {
-            backlog.retain(|&Delayed { ticket, parcel, .. }| {
-                let is_late = parcel.deadline_us < now_us;
-                if is_late {
-                    let Parcel { promised, read, .. } = parcel;
-                    overdue.push(Overdue {
-                        ticket,
-                        was_backlogged: true,
-                        may_be_done: false,
-                        promised,
-                        read,
-                    });
-                } else {
-                    next_us = next_us.min(parcel.deadline_us);
-                }
-                !is_late
-            });
+            next_us = next_us.min(backlog.take_overdue(now_us, &mut overdue));
         }
         for Sent { ticket, parcel, .. } in self.sent.iter_mut().flatten() {
             let due_us = parcel.deadline_us.saturating_add(GRACE_US);
@@ -281,7 +190,7 @@ impl Forwards {
                     promised: 0,
                     read: None,
                 });
-                (*ticket, parcel.deadline_us) = (Owner::Nobody.ticket(0), NO_DEADLINE);
+                (*ticket, parcel.deadline_us) = (Origin::Nobody.ticket(0), NO_DEADLINE);
             } else {
                 next_us = next_us.min(due_us);
             }
@@ -298,16 +207,17 @@ impl Forwards {
 
     /// The connections that waited for a credit of `core`, if there is one now.
     pub fn take_waiting(&mut self, core: usize) -> Vec<ConnId> {
-        if self.has_room(core) { std::mem::take(&mut self.waiting[core]) } else { Vec::new() }
+        if self.has_room(core) { self.backlogs[core].take_connections() } else { Vec::new() }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::message::{Incoming, Taker};
     use crate::mesh::{Limits, mesh};
+    use crate::route::message::{Incoming, Taker, answers};
     use pinion_engine::Partition;
+    use pinion_engine::shard::request::Op;
 
     fn get(key: &[u8]) -> Request<'_> {
         Request::new(Partition(0), Op::Get { key })
@@ -316,7 +226,7 @@ mod tests {
     fn send(here: &mut Forwards, n: u64, deadline_us: u64) -> bool {
         let key = [n as u8];
         let request = get(&key).until(deadline_us);
-        here.send(1, Owner::Walk.ticket(n), Parcel::of(&request, 0), &request)
+        here.send(1, Origin::Walk.ticket(n), Parcel::of(&request, 0), &request)
     }
 
     /// Keys and slots of what came.
@@ -360,7 +270,7 @@ mod tests {
         message::each_request(&batch, &mut Taken(&mut keys, &mut slots));
         for slot in slots {
             let (ticket, _) = here.answered(1, slot, &Answer::NotFound);
-            assert_eq!(Owner::of(ticket), Some(Owner::Nobody));
+            assert_eq!(Origin::of(ticket), Some(Origin::Nobody));
         }
         assert!(here.has_room(1) && here.is_idle());
     }
@@ -381,12 +291,12 @@ mod tests {
             }
             for slot in there_answers.drain(..) {
                 there.answer(0, |batch| {
-                    message::write_answer(batch, slot, &Answer::NotFound, &Default::default())
+                    answers::write_answer(batch, slot, &Answer::NotFound, &Default::default())
                 });
             }
             there.flush(|_| ());
             while let Some(batch) = here.port().take_answers(1) {
-                message::each_answer(&batch, &mut Default::default(), &Default::default(), |slot, answer| {
+                answers::each_answer(&batch, &mut Default::default(), &Default::default(), |slot, answer| {
                     here.answered(1, slot, &answer);
                 });
             }
