@@ -1,6 +1,7 @@
 //! The groups of a shard, found by partition in one step.
 
 use super::Group;
+use super::durability::Durability;
 use crate::key::Partition;
 use crate::manifest::GroupState;
 
@@ -17,20 +18,22 @@ pub struct Groups<W = ()> {
 impl<W> Groups<W> {
     const NOT_OURS: u16 = u16::MAX;
 
-    /// New groups of these partitions.
-    pub fn new(owned: &[Partition]) -> Groups<W> {
+    /// New groups of these partitions, whose writes count as done then.
+    pub fn new(owned: &[Partition], durability: Durability) -> Groups<W> {
         let length = owned.iter().map(|partition| partition.0 as usize + 1).max().unwrap_or(0);
         let mut places = vec![Groups::<W>::NOT_OURS; length];
         for (place, partition) in owned.iter().enumerate() {
             places[partition.0 as usize] = u16::try_from(place).expect("there are at most 16,384 partitions");
         }
-        Groups { groups: owned.iter().map(|&id| Group::new(id)).collect(), places }
+        let group = |&id| Group { durability, ..Group::new(id) };
+        Groups { groups: owned.iter().map(group).collect(), places }
     }
 
     /// Takes over what the manifest knew; `false` if the partition isn't ours.
     pub fn restore(&mut self, state: &GroupState) -> bool {
         let Some(place) = self.place(state.partition) else { return false };
-        self.groups[place] = Group::restored(state);
+        let durability = self.groups[place].durability;
+        self.groups[place] = Group { durability, ..Group::restored(state) };
         true
     }
 

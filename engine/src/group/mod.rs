@@ -9,6 +9,7 @@
 //! group that doesn't come further holds up nobody else. There is one [`apply`].
 
 pub mod apply;
+pub mod durability;
 pub mod groups;
 pub mod queue;
 mod restored;
@@ -22,6 +23,7 @@ mod tests;
 use crate::key::{Incarnation, Keyspace, Partition, Prefix, Version};
 use crate::log::LogPosition;
 use crate::manifest::{ClientState, ConfState, OriginState};
+use durability::Durability;
 use queue::Queue;
 use smallvec::{SmallVec, smallvec};
 
@@ -96,6 +98,8 @@ pub struct Group<W = ()> {
     pub assigned: Version,
     /// Highest version applied.
     pub newest: Version,
+    /// When its writes count as done.
+    pub durability: Durability,
     order: Order,
     appended: u64,
     persisted: u64,
@@ -127,6 +131,7 @@ impl<W> Group<W> {
             incarnation: Incarnation(0),
             assigned: Version(0),
             newest: Version(0),
+            durability: Durability::default(),
             order: Order::Solo,
             appended: 0,
             persisted: 0,

@@ -164,10 +164,15 @@ impl Shard {
 
     /// Whether nothing acknowledged depends on what a sync that failed may have lost.
     fn is_saved(&self) -> bool {
-        self.options.durability == Durability::Sync
+        self.is_synced()
             || (self.sources.active.is_empty()
                 && self.sources.frozen.is_empty()
                 && self.manifest.state().log_start >= self.applied_end())
+    }
+
+    /// Whether every acknowledged write was synced before.
+    fn is_synced(&self) -> bool {
+        self.groups.iter().all(|group| group.durability == Durability::Sync)
     }
 
     /// Has everything flushed, and the log started at the cut.
@@ -198,7 +203,7 @@ impl Shard {
         self.doubt.as_ref().is_some_and(|doubt| {
             let is_given_up =
                 doubt.attempts > 0 || self.background.trouble.is_some() || self.defect.is_some();
-            self.options.durability != Durability::Sync && !is_given_up
+            !self.is_synced() && !is_given_up
         })
     }
 }

@@ -80,6 +80,11 @@ impl LogWrite {
         self.touched.is_empty()
     }
 
+    /// The groups that have something in it.
+    pub fn places(&self) -> &[Place] {
+        &self.touched
+    }
+
     /// Bytes of the batches.
     pub fn bytes(&self) -> usize {
         self.bytes

@@ -1,5 +1,6 @@
 //! From the forming log write to the log, from the log to the memtable.
 
+use super::log_write::LogWrite;
 use super::options::Durability;
 use super::pending::AnswerKind;
 use super::request::{Answer, Answers, Refusal, Unsure};
@@ -52,10 +53,16 @@ impl Shard {
         } else if !wants_copies {
             return;
         }
-        let sync = self.options.durability == Durability::Sync;
+        let sync = self.durability_of(&self.writing) == Durability::Sync;
         if self.log.write(sync, &mut self.io).is_some() {
             self.counters.log_writes += 1;
         }
+    }
+
+    /// What a log write needs for its groups; one of clocks alone needs what the shard was opened with.
+    fn durability_of(&self, write: &LogWrite) -> Durability {
+        let groups = write.places().iter().map(|&place| self.groups[place].durability);
+        groups.reduce(Durability::stricter).unwrap_or(self.options.durability)
     }
 
     /// Whether the forming log write may grow on for a while: not if the log is to learn the time, which comes with it.
@@ -66,7 +73,7 @@ impl Shard {
             return false;
         }
         let since_us = *self.forming_since_us.get_or_insert(self.mono_us);
-        let is_early = self.applies_at_once()
+        let is_early = self.durability_of(&self.forming) == Durability::None
             && !self.is_closing
             && !self.wants_flush
             && !is_clock_due
@@ -118,22 +125,15 @@ impl Shard {
     fn sync_if_due(&mut self) {
         if self.sync_due_us().is_some_and(|due_us| due_us <= self.mono_us) {
             self.synced_mono_us = self.mono_us;
-            self.is_unsynced = false;
+            self.unsynced = None;
             self.log.sync(&mut self.io);
         }
     }
 
     /// When what was written is to be synced.
     pub(super) fn sync_due_us(&self) -> Option<u64> {
-        if !self.is_unsynced || self.log.is_syncing() {
-            return None;
-        }
-        let interval_us = match self.options.durability {
-            _ if self.is_closing => 0,
-            Durability::Sync => return None,
-            Durability::IntervalMs(ms) => ms.saturating_mul(1000),
-            Durability::None => 1_000_000,
-        };
+        let interval_us = self.unsynced.filter(|_| !self.log.is_syncing())?.interval_us()?;
+        let interval_us = if self.is_closing { 0 } else { interval_us };
         Some(self.synced_mono_us.saturating_add(interval_us))
     }
 
@@ -170,7 +170,11 @@ impl Shard {
         let began = std::mem::replace(&mut self.logged_end, end);
         self.kept_clock_us = self.kept_clock_us.max(self.logged_clock_us);
         self.log_backoff.worked();
-        self.is_unsynced |= self.options.durability != Durability::Sync;
+        let durability = self.durability_of(&self.writing);
+        let is_synced = durability == Durability::Sync;
+        // A log write that is synced makes all before it durable, too.
+        self.unsynced =
+            (!is_synced).then(|| self.unsynced.map_or(durability, |known| known.stricter(durability)));
         let writing = std::mem::take(&mut self.writing);
         let mut overtaken: SmallVec<[Place; 4]> = SmallVec::new();
         for (place, (term, index), payload) in writing.entries() {
@@ -221,7 +225,7 @@ impl Shard {
         let reason = self.doubt.as_ref().map_or(String::new(), |doubt| doubt.reason.clone());
         let forming = self.forming.take_answers();
         let writing = self.writing.take_answers();
-        self.is_unsynced = false;
+        self.unsynced = None;
         self.held.copying = None;
         (self.logged_clock_us, self.logged_base, self.known_base) = (0, None, None);
         self.forming.reset();

@@ -120,9 +120,9 @@ pub struct Shard {
     holds_expiring: bool,
     /// The log up to here is written: what of it isn't applied is held.
     logged_end: LogPosition,
-    /// When the log was last synced (`interval` durability), and whether something was written since.
+    /// When the log was last synced by itself, and the strictest durability of what was written without a sync since.
     synced_mono_us: u64,
-    is_unsynced: bool,
+    unsynced: Option<Durability>,
     /// Whether the memtable is to be frozen at the next chance.
     wants_flush: bool,
     /// Whether unsynced writes are to be synced without waiting for their interval.
@@ -245,7 +245,7 @@ impl Shard {
             && !self.log.is_writing()
             && self.parked.is_empty()
             && (!self.manifest.is_busy() || self.manifest.is_stalled())
-            && !self.is_unsynced
+            && self.unsynced.is_none()
             && !self.log.is_syncing()
             && !self.is_saving()
             && self.io.is_empty()

@@ -103,7 +103,7 @@ impl Shard {
             mono_us: now.mono_us,
             holds_expiring,
             synced_mono_us: now.mono_us,
-            is_unsynced: false,
+            unsynced: None,
             // Nobody may be let write while it is full, and nothing but a write would freeze it.
             wants_flush: is_full,
             is_closing: false,
@@ -170,7 +170,7 @@ impl Replay {
         state: &ManifestState,
         tree: Tree,
     ) -> Result<Replay, Error> {
-        let mut groups = Groups::new(&options.partitions);
+        let mut groups = Groups::new(&options.partitions, options.durability);
         let mut left = BTreeSet::new();
         for group in state.groups.values() {
             if groups.restore(group) {

@@ -1,21 +1,11 @@
 //! How a shard is set up, and how its memory is divided.
 
 use crate::clock::TimeJump;
+pub use crate::group::durability::Durability;
 use crate::key::Partition;
 use crate::log::LogOptions;
 use crate::manifest::Membership;
 use crate::tree::TreeOptions;
-
-/// When a write counts as done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Durability {
-    /// When it is on the device.
-    Sync,
-    /// When the kernel has it; synced every so many milliseconds. Survives kill -9, not a power loss.
-    IntervalMs(u64),
-    /// When it is applied in memory; logged behind.
-    None,
-}
 
 /// What a shard is opened with.
 #[derive(Clone, Debug)]
@@ -24,7 +14,7 @@ pub struct ShardOptions {
     pub shard_id: [u8; 16],
     /// The partitions it owns.
     pub partitions: Vec<Partition>,
-    /// When writes are acknowledged.
+    /// When writes are acknowledged, in every group.
     pub durability: Durability,
     /// Memory for everything the shard holds, bytes.
     pub memory_bytes: usize,

@@ -184,10 +184,10 @@ impl Shard {
     /// Whether the writes of a group are applied when they arrive, not when they are committed: it orders itself, and nobody waits
     /// for the log.
     pub(super) fn applied_when_taken_in(&self, place: Place) -> bool {
-        self.applies_at_once() && self.groups[place].order() == Order::Solo
+        self.groups[place].durability == Durability::None && self.groups[place].order() == Order::Solo
     }
 
-    /// Whether nobody waits for the log (`none`).
+    /// Whether nobody waits for the log (`none`), as far as memory is reckoned.
     pub(super) fn applies_at_once(&self) -> bool {
         self.options.durability == Durability::None
     }

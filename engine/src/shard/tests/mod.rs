@@ -4,6 +4,7 @@
 mod background;
 mod crashes;
 mod damage;
+mod durabilities;
 mod faults;
 mod fixtures;
 mod held;
