@@ -37,6 +37,20 @@ pub enum Error {
         /// Ours.
         supported: u32,
     },
+    /// A sound file says something that this version doesn't know, and may not skip. It isn't damage, and no repair touches it.
+    #[error(
+        "{file} in {dir}, at offset {offset}: {what}, of which this build knows nothing; open it with the build that wrote it"
+    )]
+    Newer {
+        /// The file.
+        file: FileName,
+        /// In which directory.
+        dir: String,
+        /// Where in it, in bytes.
+        offset: u64,
+        /// What it says.
+        what: String,
+    },
     /// The store can't be opened as asked; the text says why and what to do.
     #[error("{0}")]
     Unusable(String),

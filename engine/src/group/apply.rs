@@ -45,14 +45,34 @@ pub fn apply<W>(
             group.change_conf(ConfState::parse(payload).map_err(|error| error.to_string())?)
         }
         EntryType::Tick => group.pass(Batch::parse(payload)?.clock_us()),
-        EntryType::Floor => {
-            let bytes =
-                payload.try_into().map_err(|_| format!("a floor has {} bytes, not 8", payload.len()))?;
-            group.raise_floor(Version(u64::from_le_bytes(bytes)));
-        }
+        EntryType::Floor => group.raise_floor(floor_of(payload)?),
     }
     group.applied(index, written.newest);
     Ok(written.expires)
+}
+
+/// Whether an entry's content is what its type says, so that it can be applied; the error says what is wrong.
+pub fn check(entry: EntryType, payload: &[u8]) -> Result<(), String> {
+    match entry {
+        EntryType::Normal => Batch::parse(payload)?.ops().try_for_each(|op| op.map(drop)),
+        EntryType::NoOp => Ok(()),
+        EntryType::ConfChange => ConfState::parse(payload).map(drop).map_err(|error| error.to_string()),
+        EntryType::Tick => match Batch::parse(payload)? {
+            batch if batch.is_empty() => Ok(()),
+            _ => Err("a tick has operations".to_owned()),
+        },
+        EntryType::Floor => floor_of(payload).map(drop),
+    }
+}
+
+fn floor_of(payload: &[u8]) -> Result<Version, String> {
+    let bytes = payload.try_into().map_err(|_| format!("a floor has {} bytes, not 8", payload.len()))?;
+    let floor = Version(u64::from_le_bytes(bytes));
+    if floor < Version::MAX {
+        Ok(floor)
+    } else {
+        Err(format!("a floor at version {}, which none reaches", floor.0))
+    }
 }
 
 /// What a batch came to.
@@ -72,6 +92,9 @@ fn apply_writes<W>(
     group.pass(batch.clock_us());
     for op in batch.ops() {
         let op = op?;
+        if op.version >= Version::MAX {
+            return Err(format!("an operation has version {}, which none reaches", op.version.0));
+        }
         written.newest = written.newest.max(op.version);
         written.expires |= op.expiry != Expiry::NEVER;
         let prefix = group.prefix(op.keyspace);

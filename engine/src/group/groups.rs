@@ -29,12 +29,11 @@ impl<W> Groups<W> {
         Groups { groups: owned.iter().map(group).collect(), places }
     }
 
-    /// Takes over what the manifest knew; `false` if the partition isn't ours.
-    pub fn restore(&mut self, state: &GroupState) -> bool {
-        let Some(place) = self.place(state.partition) else { return false };
+    /// Takes over what the manifest knew of a partition that is ours.
+    pub fn restore(&mut self, state: &GroupState) {
+        let Some(place) = self.place(state.partition) else { return };
         let durability = self.groups[place].durability;
         self.groups[place] = Group { durability, ..Group::restored(state) };
-        true
     }
 
     /// Where the group of a partition stands, if it is ours.

@@ -176,6 +176,11 @@ impl<W> Group<W> {
         self.applied
     }
 
+    /// The term of the newest entry that was applied.
+    pub fn applied_term(&self) -> u64 {
+        self.applied_term
+    }
+
     /// Up to which index entries may be applied: they are committed and persisted.
     pub fn applicable(&self) -> u64 {
         self.committed.min(self.persisted)
@@ -204,15 +209,16 @@ impl<W> Group<W> {
     /// Takes an entry's place from another replica, or from the log when it is read again. It deletes what was at or behind that
     /// index: of these, the entries that waited come back.
     pub fn accept(&mut self, term: u64, index: u64) -> Result<Vec<queue::Entry<W>>, NotTaken> {
-        let known = self.terms.last().map_or(0, |&(_, term)| term);
-        if term < known {
-            return Err(NotTaken::OldTerm { term, known });
-        }
         if index <= self.committed {
             return Err(NotTaken::Committed { index, committed: self.committed });
         }
         if index > self.appended + 1 {
             return Err(NotTaken::Gap { index, next: self.appended + 1 });
+        }
+        // Of what it follows, not of what it deletes: a new leader may bring back entries of a term before that one's.
+        let known = self.term_at(index - 1);
+        if term < known {
+            return Err(NotTaken::OldTerm { term, known });
         }
         let overwritten = self.cut_behind(index - 1);
         self.appended = index;
@@ -279,7 +285,7 @@ impl<W> Group<W> {
     }
 
     /// The term of the entry at an index that is applied last, or not yet.
-    fn term_at(&self, index: u64) -> u64 {
+    pub(super) fn term_at(&self, index: u64) -> u64 {
         let runs = self.terms.iter().rev();
         runs.into_iter().find(|&&(first, _)| first <= index).map_or(self.applied_term, |&(_, term)| term)
     }

@@ -67,6 +67,9 @@ impl<W> Group<W> {
     /// Other replicas hold it from here on.
     pub(super) fn change_conf(&mut self, conf: ConfState) {
         self.conf = Some(Box::new(conf));
+        if self.order == Order::Solo {
+            self.order = Order::Following { term: self.applied_term };
+        }
     }
 
     /// No versions at or below it are still to come.

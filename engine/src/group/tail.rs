@@ -2,14 +2,15 @@
 //!
 //! A group that orders itself applies each entry as it comes. In one with replicas entries come in the order in which they were
 //! logged, which needn't be that of their indexes:
-//! 1. An entry deletes what the group has at and behind its index: another leader's entries have taken those places.
+//! 1. An entry deletes what the group has at and behind its index: another leader's entries have taken those places. So does one
+//!    that is in tables already: what it deleted may still lie before it.
 //! 2. A copy, made so that the segment of the first one could go, deletes nothing. It may come behind entries that follow it:
 //!    they wait *ahead* until the gap is filled.
 //! 3. A hard state says how far entries were known to be committed. What is committed is applied; the rest waits in the
 //!    group's queue, as when it was written.
 
-use super::apply::{Target, apply};
-use super::{Group, Order, queue};
+use super::apply::{Target, apply, check};
+use super::{Group, Order, SOLO_TERM, queue};
 use crate::key::Partition;
 use crate::log::{EntryType, HardState, LogPosition, Record, RecordKind};
 use std::collections::{BTreeMap, VecDeque};
@@ -49,6 +50,12 @@ impl Tails {
         at: LogPosition,
         target: &mut impl Target,
     ) -> Result<bool, String> {
+        if record.index.max(record.term) > Record::NUMBER_MAX {
+            let (partition, index, term) = (group.id.0, record.index, record.term);
+            return Err(format!(
+                "partition {partition} has entry {index} of term {term}, which none reaches"
+            ));
+        }
         if record.origin != 0 {
             let (partition, origin) = (group.id.0, record.origin);
             return Err(format!(
@@ -57,6 +64,9 @@ impl Tails {
         }
         match record.kind {
             RecordKind::Clock => Ok(false),
+            RecordKind::HardState if group.order() == Order::Solo => {
+                Err(format!("partition {} orders itself, and has a hard state", group.id.0))
+            }
             RecordKind::HardState => self.tail(group).take_hard_state(group, record, at, target),
             RecordKind::Entry(_) if at < group.log_from() => Ok(false),
             RecordKind::Entry(entry) if group.order() == Order::Solo => {
@@ -97,6 +107,13 @@ fn take_solo<W>(
     if record.index <= group.applied_index() {
         return Ok(false);
     }
+    let is_usual = record.term == SOLO_TERM && !record.is_copy;
+    if !is_usual || !matches!(entry, EntryType::Normal | EntryType::ConfChange) {
+        let (partition, kind, term) = (group.id.0, record.kind.name(), record.term);
+        return Err(format!(
+            "partition {partition} orders itself, and its log has another's {kind}, of term {term}"
+        ));
+    }
     record.check_follows(group.applied_index())?;
     group.accept(record.term, record.index).map_err(|error| error.to_string())?;
     group.persist(record.term, record.index);
@@ -117,9 +134,12 @@ impl Tail {
         target: &mut impl Target,
     ) -> Result<bool, String> {
         let hard = HardState::parse(record.payload)?;
-        let is_older = record.is_copy && self.hard.is_some_and(|(term, ..)| term > record.term);
-        if is_older {
-            return Ok(false);
+        match self.hard {
+            Some((term, ..)) if term > record.term && record.is_copy => return Ok(false),
+            Some((term, ..)) if term > record.term => {
+                return Err(format!("a hard state of term {} comes after one of term {term}", record.term));
+            }
+            _ => {}
         }
         self.hard = Some((record.term, hard, at));
         group.follow(record.term.max(group.order().term()));
@@ -135,7 +155,18 @@ impl Tail {
         target: &mut impl Target,
     ) -> Result<bool, String> {
         let (term, index) = (record.term, record.index);
+        check(entry, record.payload)?;
+        if !record.is_copy {
+            self.ahead.split_off(&index);
+        }
         if index <= group.applied_index() {
+            if !record.is_copy {
+                self.cut_behind(group, group.applied_index());
+            }
+            return Ok(false);
+        }
+        if term < group.applied_term() {
+            // It was deleted before what is in tables came to be, by an entry that is still to come.
             return Ok(false);
         }
         let new = Ahead { term, entry, payload: record.payload.into(), at };
@@ -145,8 +176,6 @@ impl Tail {
             if is_known {
                 return Ok(false);
             }
-        } else {
-            self.ahead.split_off(&index);
         }
         if index > group.appended_index() + 1 {
             self.ahead.insert(index, new);
@@ -165,11 +194,21 @@ impl Tail {
         group.accept(term, index).map_err(|error| error.to_string())?;
         group.persist(term, index);
         group.hold(queue::Entry { term, index, entry, payload, waiting: Vec::new() });
-        while self.held.back().is_some_and(|&(last, _)| last >= index) {
-            self.held.pop_back();
-        }
+        self.forget_behind(index - 1);
         self.held.push_back((index, at));
         Ok(())
+    }
+
+    /// What the group has behind an index was deleted.
+    fn cut_behind<W>(&mut self, group: &mut Group<W>, index: u64) {
+        drop(group.cut_behind(index));
+        self.forget_behind(index);
+    }
+
+    fn forget_behind(&mut self, index: u64) {
+        while self.held.back().is_some_and(|&(last, _)| last > index) {
+            self.held.pop_back();
+        }
     }
 
     fn apply_committed<W>(&mut self, group: &mut Group<W>, target: &mut impl Target) -> Result<bool, String> {

@@ -4,8 +4,8 @@ use super::tail::Tails;
 use super::*;
 use crate::key::{Expiry, Keyspace, Version};
 use crate::log::batch::BatchBuilder;
-use crate::log::{HardState, LogPosition, Record, RecordKind};
-use crate::manifest::GroupState;
+use crate::log::{EntryType, HardState, LogPosition, Record, RecordKind};
+use crate::manifest::{ConfState, GroupState};
 use crate::memtable::Memtable;
 use proptest::prelude::*;
 
@@ -23,7 +23,8 @@ struct Reading {
 impl Reading {
     /// Of a group of which everything up to entry 4, of term 2, is in tables.
     fn new() -> Reading {
-        let state = GroupState { applied_index: 4, applied_term: 2, ..GroupState::default() };
+        let conf = Some(Box::new(ConfState { voters: vec![1, 2, 3], ..ConfState::default() }));
+        let state = GroupState { applied_index: 4, applied_term: 2, conf, ..GroupState::default() };
         let (tails, group, memtable) = (Tails::default(), Group::restored(&state), Memtable::new());
         let mut reading = Reading { tails, group, memtable, at: 0 };
         reading.hard(2, 4);
@@ -81,12 +82,85 @@ fn another_leaders_entry_deletes_what_was_at_and_behind_its_index() {
     }
     log.hard(3, 6);
     assert_eq!(log.found(), (vec![(5, 2), (6, 3)], vec![]));
-    // What is committed is never taken back: a log that says so isn't believed.
-    assert!(log.entry(4, 6, false).is_ok(), "it is applied, and so it is in tables as far as anyone knows");
     log.hard(4, 6);
     log.entry(4, 7, false).unwrap();
-    log.hard(4, 7);
     assert!(log.entry(3, 8, false).is_err(), "terms don't fall");
+    log.hard(4, 7);
+    assert_eq!(log.found(), (vec![(5, 2), (6, 3), (7, 4)], vec![]));
+}
+
+/// What deleted it is in tables, and lies behind it in a log that others keep from being shorter.
+#[test]
+fn what_was_deleted_stays_so_although_what_deleted_it_is_in_tables() {
+    for (term, index) in [(2, 5), (2, 6), (3, 5), (3, 6)] {
+        let mut log = Reading::new();
+        let state = GroupState { applied_index: 4, applied_term: 3, ..log.group.state(0) };
+        log.group = Group::restored(&state);
+        log.group.follow(3);
+        log.entry(term, index, false).unwrap();
+        log.entry(3, 3, false).unwrap();
+        log.entry(3, 4, false).unwrap();
+        assert_eq!(log.found(), (vec![], vec![]), "entry {index} of term {term} lives");
+        log.entry(4, 5, false).unwrap();
+        assert_eq!(log.found().1, [(5, 4)]);
+        log.tails.finish().unwrap();
+    }
+}
+
+/// A new leader may bring back what one before it had: of a lower term than what stands in its place.
+#[test]
+fn an_entry_of_a_lower_term_may_take_the_place_of_one_that_was_never_committed() {
+    let mut log = Reading::new();
+    for (term, index) in [(3, 5), (2, 5), (4, 6)] {
+        log.entry(term, index, false).unwrap();
+    }
+    log.hard(4, 6);
+    assert_eq!(log.found().0, [(5, 2), (6, 4)]);
+}
+
+#[test]
+fn what_cannot_be_applied_is_refused_before_it_waits() {
+    let take = |kind, payload: &[u8]| {
+        let mut log = Reading::new();
+        log.take(Record { kind, ..Record::writes(Partition(0), 2, 5, payload) }).unwrap_err()
+    };
+    let mut batch = BatchBuilder::new(0);
+    batch.put(Keyspace(0), b"k", Version(1), Expiry::NEVER, b"v");
+    let mut flags = batch.bytes().to_vec();
+    flags[12] = 1;
+    assert!(take(RecordKind::WRITES, &flags).contains("flags"));
+    let mut kind = batch.bytes().to_vec();
+    kind[16] = 16;
+    assert!(take(RecordKind::WRITES, &kind).contains("kind 16"));
+    for entry in [EntryType::Normal, EntryType::ConfChange, EntryType::Tick, EntryType::Floor] {
+        take(RecordKind::Entry(entry), b"short");
+    }
+    assert!(take(RecordKind::Entry(EntryType::Tick), batch.bytes()).contains("operations"));
+    assert!(take(RecordKind::Entry(EntryType::Floor), &u64::MAX.to_le_bytes()).contains("none reaches"));
+}
+
+#[test]
+fn a_group_that_orders_itself_has_only_its_own_writes_until_it_gets_replicas() {
+    let take = |record: Record<'_>| {
+        let (mut tails, mut group) = (Tails::default(), Group::<()>::new(Partition(0)));
+        tails.take(&mut group, &record, LogPosition::default(), &mut Memtable::new()).map(|_| group)
+    };
+    let payload = BatchBuilder::new(0);
+    let writes = Record::writes(Partition(0), 1, 1, payload.bytes());
+    assert!(take(writes).is_ok());
+    for strange in [
+        Record { term: 2, ..writes },
+        Record { is_copy: true, ..writes },
+        Record { kind: RecordKind::Entry(EntryType::NoOp), ..writes },
+        Record { kind: RecordKind::HardState, payload: &[0; 16], ..writes },
+        Record { index: u64::MAX, ..writes },
+    ] {
+        assert!(take(strange).is_err(), "{strange:?}");
+    }
+    let conf = ConfState { voters: vec![1, 2, 3], ..ConfState::default() }.to_bytes();
+    let group =
+        take(Record { kind: RecordKind::Entry(EntryType::ConfChange), payload: &conf, ..writes }).unwrap();
+    assert_eq!(group.order(), Order::Following { term: 1 });
 }
 
 #[test]
@@ -144,8 +218,8 @@ enum Step {
     Commit(u64),
     /// So many of the entries that aren't committed, and the hard state, are copied.
     Copy(usize),
-    /// What is committed comes to tables, and the log's start moves as far as it may.
-    Release,
+    /// What is committed comes to tables, and the log's start moves as far as it may, but for so many records.
+    Release(usize),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -154,7 +228,7 @@ fn step() -> impl Strategy<Value = Step> {
         (0..4_u64).prop_map(Step::Overwrite),
         (0..4_u64).prop_map(Step::Commit),
         (0..4_usize).prop_map(Step::Copy),
-        Just(Step::Release),
+        (0..30_usize).prop_map(Step::Release),
     ]
 }
 
@@ -217,9 +291,11 @@ impl Model {
                 }
                 self.hard(true);
             }
-            Step::Release => {
+            Step::Release(behind) => {
                 let held = self.entries[(self.commit - 4) as usize..].iter().map(|&(_, at)| at);
-                self.start = held.chain([self.hard]).min().unwrap();
+                let start = held.chain([self.hard]).min().unwrap();
+                // Other groups may need it from further back, but what went doesn't come back.
+                self.start = self.start.max(start.saturating_sub(behind));
                 self.in_tables = self.commit;
             }
         }
@@ -244,7 +320,7 @@ proptest! {
         steps.iter().for_each(|step| model.step(step));
         let mut log = Reading::new();
         let (applied_index, applied_term) = (model.in_tables, model.term_of(model.in_tables));
-        log.group = Group::restored(&GroupState { applied_index, applied_term, ..GroupState::default() });
+        log.group = Group::restored(&GroupState { applied_index, applied_term, ..log.group.state(0) });
         log.group.follow(applied_term);
         for record in &model.log[model.start..] {
             match record.entry {

@@ -133,6 +133,7 @@ fn a_follower_takes_only_what_goes_on_from_what_it_has_and_never_over_what_is_co
     assert_eq!(overwritten, [4, 5]);
     assert_eq!((pending(&group, "a"), pending(&group, "b")), (Some(2), Some(3)));
     assert_eq!(group.accept(4, 5).unwrap_err(), NotTaken::OldTerm { term: 4, known: 6 });
+
     assert_eq!(indexes(&group), [4, 3, 2, 0]);
 }
 

@@ -338,8 +338,9 @@ impl<'a> Iterator for Records<'a> {
 fn parse_record(bytes: &[u8], at: u64) -> Result<Record<'_>, UnknownRecord> {
     let (header, payload) =
         RecordHeader::ref_from_prefix(bytes).expect("its length was read from its header");
-    let RecordHeader { kind, entry, flags, .. } = *header;
-    let known = RecordKind::from_bytes(kind, entry).filter(|_| flags & !IS_COPY == 0);
+    let RecordHeader { kind, entry, flags, zero, .. } = *header;
+    let is_plain = flags & !(IS_COPY | MAY_BE_SKIPPED) == 0 && zero == 0;
+    let known = RecordKind::from_bytes(kind, entry).filter(|_| is_plain);
     let kind = known.ok_or(UnknownRecord { kind, entry, flags, at })?;
     Ok(Record {
         group: Partition(header.group.get()),

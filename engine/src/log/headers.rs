@@ -9,14 +9,15 @@
 //! 3. The predecessor ended at its last whole part, or, where the log was cut after a failed write, before the first
 //!    one whose indices are given again, in whatever segment behind it.
 //!
-//! What can't be shown isn't restored: the log ends there, as it did.
+//! What can't be shown isn't restored: the log ends there, as it did. Nor is anything in a log with groups that have replicas: there
+//! an index is given again where a leader changes, too, and shows nothing.
 
 use super::format::{NoHeader, PART_HEADER, Previous, SEGMENT_HEADER, SegmentHeader};
 use super::inventory::{Inventory, LogFile};
 use super::options::LogOptions;
 use super::position::{Extent, LogPosition};
 use super::reader::SegmentReader;
-use super::record::Record;
+use super::record::{Record, RecordKind};
 use crate::Error;
 use crate::dir::Dir;
 use crate::key::Partition;
@@ -61,6 +62,12 @@ pub(super) fn restore(
         }
     }
     segments.extend(hidden.iter().map(|hidden| (hidden.generation, hidden.first.clone())));
+    let sound = inventory.files.iter().filter_map(|file| Some((*file, file.header.ok()?.generation)));
+    for (file, generation) in sound.chain(hidden.iter().map(|hidden| (hidden.file, hidden.generation))) {
+        if has_replicas(dir, options, file, generation)? {
+            return Ok(Vec::new());
+        }
+    }
     let mut restored = Vec::new();
     for hidden in hidden {
         let given = given_since(&segments, hidden.generation);
@@ -98,6 +105,23 @@ fn look(
     let durable = first_part.map_or(LogPosition::default(), |part| part.durable);
     let first = first_of(dir, options, file, generation)?;
     Ok(Some(Hidden { file, generation, durable, first }))
+}
+
+/// Whether a segment has anything of a group with replicas.
+fn has_replicas(dir: &dyn Dir, options: &LogOptions, file: LogFile, generation: u64) -> Result<bool, Error> {
+    let mut found = false;
+    let mut reader = SegmentReader::new(dir, options.shard_id, file.number, file.len, generation);
+    let mut at = SEGMENT_HEADER;
+    while let Ok(part) = reader.part(at, None)? {
+        reader.visit(at, &part, &mut |record, _| {
+            found |= !matches!(record.kind, RecordKind::WRITES | RecordKind::Clock)
+                || record.is_copy
+                || record.term > 1;
+            Ok(())
+        })?;
+        at += part.padded;
+    }
+    Ok(found)
 }
 
 /// The first index of each group in a segment.

@@ -98,14 +98,12 @@ impl<'d> SegmentReader<'d> {
         part: &PartHeader,
         visit: &mut dyn FnMut(Record<'_>, LogPosition) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let (file, at, segment) = (self.file, u64::from(offset), self.generation);
+        let (file, at, segment, dir) = (self.file, u64::from(offset), self.generation, self.dir);
         let Some(bytes) = self.bytes(at, part.padded as usize)? else { return Ok(()) };
         for record in part.records(bytes) {
             let record = record.map_err(|unknown| {
-                let at = at + unknown.at;
-                Error::Unusable(format!(
-                    "{file} has at offset {at} a record of which this build knows nothing: {unknown}; open it with the build that wrote it"
-                ))
+                let (dir, offset) = (dir.path(), at + unknown.at);
+                Error::Newer { file, dir, offset, what: format!("a record of {unknown}") }
             })?;
             visit(record, LogPosition { segment, offset })?;
         }

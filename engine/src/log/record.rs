@@ -128,6 +128,9 @@ pub struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
+    /// No group's indexes and terms get further: they are counted up one by one.
+    pub(crate) const NUMBER_MAX: u64 = 1 << 62;
+
     /// An entry of writes, taken in where it is ordered.
     pub fn writes(group: Partition, term: u64, index: u64, payload: &'a [u8]) -> Record<'a> {
         Record { group, kind: RecordKind::WRITES, term, index, origin: 0, is_copy: false, payload }
@@ -144,7 +147,8 @@ impl<'a> Record<'a> {
     }
 }
 
-/// The payload of a hard state; its term is the record's. 16 bytes: vote, commit.
+/// The payload of a hard state; its term is the record's. 16 bytes: vote, commit. It comes behind the entries that it says are
+/// committed: what a crash leaves of a log write may end between them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HardState {
     /// The replica that it voted for in the term; 0 if for none.

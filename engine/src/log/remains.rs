@@ -14,12 +14,13 @@
 //! The log's end is where recovery would find it.
 
 use super::batch::Batch;
+use super::clock::clock_behind;
 use super::format::{NoHeader, SEGMENT_HEADER, SegmentHeader};
 use super::headers;
 use super::inventory::{Inventory, Link, Missing};
 use super::options::LogOptions;
 use super::position::{Extent, LogPosition};
-use super::record::Record;
+use super::record::{Record, RecordKind};
 use super::recovery::{read_chain, read_leftovers};
 use super::replay::Replayed;
 use crate::dir::Dir;
@@ -193,8 +194,12 @@ impl Stretch {
     ) -> Result<Stretch, Error> {
         let (mut first, mut newest, mut clock_us) = (None, Version(0), 0);
         let ended = read_chain(dir, options, chain, LogPosition::default(), &mut |record, _| {
+            let stamp = clock_behind(None, &record).ok().flatten();
+            clock_us = stamp.map_or(clock_us, |stamp| stamp.shard_us.max(clock_us));
             let Ok(batch) = Batch::parse(record.payload) else { return Ok(()) };
-            clock_us = batch.clock_us().max(clock_us);
+            if record.kind != RecordKind::WRITES {
+                return Ok(());
+            }
             for op in batch.ops().flatten() {
                 first = first.or(Some(op.version));
                 newest = newest.max(op.version);

@@ -5,8 +5,8 @@
 //! where its predecessor ended; without room for that the repair fails, to be repeated. A header that alone is damaged is
 //! put together again. Files that are dropped become spares; copy the directory first if what is in them matters.
 
-use super::batch::Batch;
 use super::begin::begin_generation;
+use super::clock::clock_behind;
 use super::format::{SEGMENT_HEADER, SegmentHeader};
 use super::headers;
 use super::inventory::{Inventory, Link};
@@ -113,7 +113,7 @@ fn examine(
     let mut report = RepairReport::default();
     let chain = longest_chain(dir, known, inventory, &mut report);
     let ended = read_chain(dir, options, &chain, known.start, &mut |record, _| {
-        let clock_us = Batch::parse(record.payload).map_or(0, |batch| batch.clock_us());
+        let clock_us = clock_behind(None, &record).ok().flatten().map_or(0, |stamp| stamp.shard_us);
         report.kept_clock_us = report.kept_clock_us.max(clock_us);
         Ok(())
     })?;

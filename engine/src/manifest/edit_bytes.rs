@@ -102,6 +102,9 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Edit, Unread> {
     }
     let (added, rest) =
         <[RawTable]>::ref_from_prefix_with_elems(rest, header.added.get() as usize).map_err(|_| short())?;
+    if let Some(table) = added.iter().find(|table| table.zero != [0; 7]) {
+        return Err(Unread::Unknown(format!("more of table {} than is known", table.number)));
+    }
     let (removed, rest) =
         <[U64]>::ref_from_prefix_with_elems(rest, header.removed.get() as usize).map_err(|_| short())?;
     let mut reader = Reader(rest);

@@ -113,8 +113,16 @@ impl FileIdentity {
             2 => RecordKind::Edit,
             kind => return Err(Unread::Unknown(format!("a record of kind {kind}"))),
         };
+        if header.zero != [0; 7] {
+            return Err(Unread::Unknown("more in a record's header than is known".to_owned()));
+        }
         let edit = edit_bytes::parse(&bytes[RECORD_HEADER..RECORD_HEADER + header.len.get() as usize])?;
         Ok(ManifestRecord { kind, sequence: header.sequence.get(), edit, bytes: padded as u64 })
+    }
+
+    /// The number of the record that starts `bytes`, if it is whole, whatever it says.
+    pub fn sequence(&self, offset: u64, bytes: &[u8]) -> Option<u64> {
+        self.check(offset, bytes).ok().map(|(header, _)| header.sequence.get())
     }
 
     /// The header of a record that is whole, and its length with padding; the error says what is wrong.

@@ -100,7 +100,7 @@ impl fmt::Display for Unread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Unread::Malformed(Malformed(what)) => f.write_str(what),
-            Unread::Unknown(what) => write!(f, "it says {what}, of which this build knows nothing"),
+            Unread::Unknown(what) => f.write_str(what),
         }
     }
 }
@@ -150,9 +150,15 @@ pub(super) fn parse(reader: &mut Reader<'_>) -> Result<GroupState, Unread> {
 }
 
 fn parse_part(section: &mut Reader<'_>, group: &mut GroupState) -> Result<(), Unread> {
-    let (tag, flags, _) = (section.u8()?, section.u8()?, section.u16()?);
+    let (tag, flags, zero) = (section.u8()?, section.u8()?, section.u16()?);
     let content = section.bytes()?;
+    let is_known = flags & !MAY_BE_SKIPPED == 0 && zero == 0;
     match tag {
+        _ if !is_known => {
+            let what = format!("flags {flags:#04x} of part {tag} of partition {}", group.partition.0);
+            return Err(Unread::Unknown(what));
+        }
+        CONF if group.conf.is_some() => return Err(Malformed("a section has two lists of replicas").into()),
         CONF => group.conf = Some(Box::new(ConfState::parse(content)?)),
         ORIGINS => group.origins = parse_origins(content)?,
         REQUESTS => group.requests = parse_requests(content)?,

@@ -2,6 +2,7 @@
 
 use crate::fields::{Malformed, Reader, Writer};
 use crate::key::{Incarnation, Partition, Version};
+use crate::log::Record;
 use crate::log::position::LogPosition;
 
 /// What the tables hold of a group, and what it goes on from.
@@ -34,9 +35,23 @@ pub struct GroupState {
 }
 
 impl GroupState {
-    /// Whether it says the same but for the time.
-    pub fn is_like(&self, other: &GroupState) -> bool {
-        *self == GroupState { clock_us: self.clock_us, ..other.clone() }
+    /// Refuses numbers that no group reaches: they are counted up one by one.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let partition = self.partition.0;
+        let version = self.max_version.max(self.floor);
+        if version >= Version::MAX {
+            return Err(format!(
+                "an edit gives partition {partition} version {}, which none reaches",
+                version.0
+            ));
+        }
+        let number = self.applied_index.max(self.applied_term);
+        if number > Record::NUMBER_MAX {
+            return Err(format!(
+                "an edit gives partition {partition} entry or term {number}, which none reaches"
+            ));
+        }
+        Ok(())
     }
 }
 

@@ -146,13 +146,18 @@ impl Content {
                 Err(unread @ Unread::Unknown(_)) => {
                     return Err(unknown(dir, FileName::Manifest(self.place.number), self.end, &unread));
                 }
-                Err(Unread::Malformed(Malformed(what))) => self.bad = Some(what.to_owned()),
+                Err(Unread::Malformed(Malformed(what))) => {
+                    self.bad = Some(what.to_owned());
+                    // If its checksum is right it was durable; it proves itself.
+                    let is_whole = self.place.sequence(self.end, &bytes[self.end as usize..]).is_some();
+                    self.beyond = is_whole.then_some((self.end, 1));
+                }
             }
         }
         let mut at = self.end + BLOCK;
         while self.bad.is_some() && at < bytes.len() as u64 {
-            if let Ok(record) = self.place.parse(at, &bytes[at as usize..])
-                && record.sequence > self.sequence
+            // Whatever it says: that it is whole is enough.
+            if self.place.sequence(at, &bytes[at as usize..]).is_some_and(|sequence| sequence > self.sequence)
             {
                 let (offset, count) = self.beyond.unwrap_or((at, 0));
                 self.beyond = Some((offset, count + 1));
@@ -216,10 +221,7 @@ impl Content {
 
 /// A sound record that this build can't read.
 fn unknown(dir: &dyn Dir, file: FileName, offset: u64, unread: &Unread) -> Error {
-    let dir = dir.path();
-    Error::Unusable(format!(
-        "{file} in {dir} at offset {offset}: {unread}; open it with the build that wrote it"
-    ))
+    Error::Newer { file, dir: dir.path(), offset, what: unread.to_string() }
 }
 
 /// The files of a shard. One whose number leaves none for the next is refused: what came behind it would be lost.

@@ -3,7 +3,7 @@
 use super::group_state::GroupState;
 use crate::clock::ClockStamp;
 use crate::io::FileName;
-use crate::key::{Partition, Version};
+use crate::key::Partition;
 use crate::log::position::{Extent, LogPosition, Reached};
 use std::collections::BTreeMap;
 
@@ -111,7 +111,9 @@ impl ManifestState {
 
     /// The clocks before the log that is to be replayed.
     pub fn stamp(&self) -> Option<ClockStamp> {
-        let clock_us = self.groups.values().map(|group| group.clock_us).max().filter(|&us| us > 0);
+        // The time of a group with replicas is its leader's.
+        let own = self.groups.values().filter(|group| group.conf.is_none());
+        let clock_us = own.map(|group| group.clock_us).max().filter(|&us| us > 0);
         clock_us.map_or(self.clock, |clock_us| ClockStamp::behind_entry(self.clock, clock_us))
     }
 
@@ -134,11 +136,7 @@ impl ManifestState {
         if let Some(number) = numbers.into_iter().find(|&number| number > FileName::NUMBER_MAX) {
             return Err(format!("an edit numbers a file {number}, which no store reaches"));
         }
-        if let Some(group) = edit.groups.iter().find(|group| group.max_version > Version::MAX) {
-            let (partition, version) = (group.partition.0, group.max_version.0);
-            return Err(format!("an edit gives partition {partition} version {version}, which none reaches"));
-        }
-        Ok(())
+        edit.groups.iter().try_for_each(GroupState::check)
     }
 
     /// The edit that makes this state out of an empty one.

@@ -137,6 +137,11 @@ impl Unflushed {
         }
     }
 
+    /// Partitions that the shard gave up: their keys may still lie in tables.
+    pub fn has_left(&self, partition: Partition) -> bool {
+        self.left.contains(&partition)
+    }
+
     /// Whether a partition has other replicas: of those what isn't committed isn't here.
     pub fn is_replicated(&self) -> bool {
         self.groups.values().any(|group| group.order() != group::Order::Solo)
@@ -150,11 +155,17 @@ impl Unflushed {
 
     /// Applies a record as a shard does when it opens.
     fn apply(&mut self, record: Record<'_>, at: LogPosition, order: Order) -> Result<(), String> {
-        self.clock = clock_behind(self.clock, &record)?;
-        if record.kind == RecordKind::Clock || self.left.contains(&record.group) {
+        if record.kind == RecordKind::Clock {
+            self.clock = clock_behind(self.clock, &record)?;
+            return Ok(());
+        }
+        if self.left.contains(&record.group) {
             return Ok(());
         }
         let group = self.groups.entry(record.group).or_insert_with(|| Group::new(record.group));
+        if group.order() == group::Order::Solo {
+            self.clock = clock_behind(self.clock, &record)?;
+        }
         let applied = match (order, record.kind) {
             (Order::Unknown, RecordKind::Entry(entry)) => {
                 apply(group, record.index, entry, record.payload, &mut self.memtable)

@@ -149,9 +149,13 @@ impl Shard {
 
     /// A log that holds only readings of the clock pins nothing, but it grows.
     fn let_empty_log_go(&mut self, is_log_long: bool) {
+        if !is_log_long || !self.background.installs.is_empty() || self.defect.is_some() {
+            return;
+        }
+        // All that is applied is in tables, or left nothing there.
+        self.held.flushed_to = self.logged_end;
         let end = self.applied_end();
-        let is_news = end > self.manifest.planned().log_start;
-        if is_log_long && is_news && self.background.installs.is_empty() && self.defect.is_none() {
+        if end > self.manifest.planned().log_start {
             let groups = self.group_news();
             let log_start = Some(end);
             let clock = Some(self.clock.stamp());

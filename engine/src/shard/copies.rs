@@ -33,38 +33,33 @@ impl Shard {
             return false;
         }
         let worth = self.budgets.log.max(KEPT_PART * self.held.bytes() as u64);
-        self.held.needed_from(self.logged_end).segment < self.held.flushed_to.segment
-            && self.log.live_bytes() >= worth
+        self.log.live_bytes() >= worth
+            && self.held.needed_from(self.logged_end).segment < self.held.flushed_to.segment
     }
 
     /// Adds copies of what is kept of segments that nothing else needs to the log write that is about to begin.
     pub(super) fn append_copies(&mut self) {
-        let flushed_to = self.held.flushed_to.segment;
-        let is_old = |at: LogPosition| at.segment < flushed_to;
+        let segment = self.held.flushed_to.segment;
         let mut copying =
             Copying { began: self.logged_end, ended: None, entries: Vec::new(), hard: Vec::new() };
         let mut bytes = 0;
-        for (&place, &(term, hard, _)) in self.held.hard.iter().filter(|(_, (.., at))| is_old(*at)) {
-            let (group, payload) = (self.groups[place].id, hard.to_bytes());
-            let kind = RecordKind::HardState;
-            let record = Record { kind, is_copy: true, ..Record::writes(group, term, 0, &payload) };
-            self.log.append(record);
-            copying.hard.push((place, term));
-        }
-        for (&place, entries) in &self.held.groups {
-            let Some(queue) = self.groups[place].queue() else { continue };
-            for &(index, _) in entries.iter().filter(|(_, at)| is_old(*at)) {
-                let Some(held) = queue.get(index) else { continue };
-                if bytes > 0 && bytes + held.payload.len() > COPIED_BYTES_MAX {
-                    break;
-                }
-                bytes += held.payload.len();
-                let kind = RecordKind::Entry(held.entry);
-                let group = self.groups[place].id;
-                let record = Record::writes(group, held.term, index, &held.payload);
-                self.log.append(Record { kind, is_copy: true, ..record });
-                copying.entries.push((place, index));
+        for (place, index) in self.held.entries_before(segment) {
+            let group = &self.groups[place];
+            let Some(held) = group.queue().and_then(|queue| queue.get(index)) else { continue };
+            if bytes > 0 && bytes + held.payload.len() > COPIED_BYTES_MAX {
+                break;
             }
+            bytes += held.payload.len();
+            let record = Record::writes(group.id, held.term, index, &held.payload);
+            self.log.append(Record { kind: RecordKind::Entry(held.entry), is_copy: true, ..record });
+            copying.entries.push((place, index));
+        }
+        // Behind the entries that they say are committed.
+        for (place, term, hard) in self.held.hard_before(segment) {
+            let payload = hard.to_bytes();
+            let record = Record::writes(self.groups[place].id, term, 0, &payload);
+            self.log.append(Record { kind: RecordKind::HardState, is_copy: true, ..record });
+            copying.hard.push((place, term));
         }
         self.held.copying = Some(copying);
     }
@@ -83,16 +78,10 @@ impl Shard {
         let is_durable = |copying: &mut Copying| copying.ended.is_some_and(|ended| ended <= durable);
         let Some(copying) = self.held.copying.take_if(is_durable) else { return };
         for (place, index) in copying.entries {
-            let entries = self.held.groups.get_mut(&place);
-            let found = entries.and_then(|entries| entries.iter_mut().find(|(held, _)| *held == index));
-            if let Some((_, at)) = found {
-                *at = copying.began.max(*at);
-            }
+            self.held.entry_moved(place, index, copying.began);
         }
         for (place, term) in copying.hard {
-            if let Some((_, _, at)) = self.held.hard.get_mut(&place).filter(|hard| hard.0 == term) {
-                *at = copying.began.max(*at);
-            }
+            self.held.hard_moved(place, term, copying.began);
         }
     }
 }

@@ -165,7 +165,9 @@ impl Shard {
     /// Whether nothing acknowledged depends on what a sync that failed may have lost.
     fn is_saved(&self) -> bool {
         self.is_synced()
-            || (self.sources.active.is_empty()
+            // What waits for others would have to be copied behind the cut first.
+            || (self.held.is_idle()
+                && self.sources.active.is_empty()
                 && self.sources.frozen.is_empty()
                 && self.manifest.state().log_start >= self.applied_end())
     }

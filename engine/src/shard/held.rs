@@ -12,19 +12,22 @@ use crate::group::groups::Place;
 use crate::group::queue::Entry;
 use crate::group::tail::Tail;
 use crate::log::{BatchOp, EntryType, HardState, LogPosition};
+use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 
 /// The groups whose entries wait.
 #[derive(Debug, Default)]
 pub(super) struct Held {
     /// For each entry its index, and where the log write began that carried it.
-    pub(super) groups: BTreeMap<Place, VecDeque<(u64, LogPosition)>>,
+    groups: BTreeMap<Place, VecDeque<(u64, LogPosition)>>,
     /// The newest hard states of groups with replicas, each with its term, and where it lies.
-    pub(super) hard: BTreeMap<Place, (u64, HardState, LogPosition)>,
+    hard: BTreeMap<Place, (u64, HardState, LogPosition)>,
     /// Only what is held is needed of the log before this.
     pub(super) flushed_to: LogPosition,
     /// What is on its way to the head of the log.
     pub(super) copying: Option<Copying>,
+    /// The least of their positions, until something changes.
+    oldest: Cell<Option<LogPosition>>,
     /// Bytes of all of them.
     bytes: usize,
     /// Of those who wait.
@@ -59,11 +62,54 @@ impl Held {
             self.groups.insert(place, tail.held);
         }
         self.hard.extend(tail.hard.map(|hard| (place, hard)));
+        self.oldest.set(None);
+    }
+
+    /// A group's newest hard state, with its term, is durable here in the log.
+    #[cfg(test)]
+    pub fn keep_hard_state(&mut self, place: Place, hard: (u64, HardState, LogPosition)) {
+        self.hard.insert(place, hard);
+        self.oldest.set(None);
+    }
+
+    /// The newest hard states that lie before a segment.
+    pub fn hard_before(&self, segment: u64) -> impl Iterator<Item = (Place, u64, HardState)> {
+        let old = self.hard.iter().filter(move |(_, (.., at))| at.segment < segment);
+        old.map(|(&place, &(term, hard, _))| (place, term, hard))
+    }
+
+    /// The entries that lie before a segment, group by group.
+    pub fn entries_before(&self, segment: u64) -> impl Iterator<Item = (Place, u64)> {
+        let all =
+            self.groups.iter().flat_map(|(&place, entries)| entries.iter().map(move |entry| (place, entry)));
+        all.filter(move |(_, (_, at))| at.segment < segment).map(|(place, &(index, _))| (place, index))
+    }
+
+    /// A durable copy of an entry lies here, or behind.
+    pub fn entry_moved(&mut self, place: Place, index: u64, to: LogPosition) {
+        let entries = self.groups.get_mut(&place);
+        let entry = entries.and_then(|entries| {
+            let first = entries.front()?.0;
+            entries.get_mut(usize::try_from(index.checked_sub(first)?).ok()?)
+        });
+        if let Some((_, at)) = entry {
+            *at = to.max(*at);
+        }
+        self.oldest.set(None);
+    }
+
+    /// A durable copy of the hard state of this term lies here, or behind.
+    pub fn hard_moved(&mut self, place: Place, term: u64, to: LogPosition) {
+        if let Some((_, _, at)) = self.hard.get_mut(&place).filter(|hard| hard.0 == term) {
+            *at = to.max(*at);
+        }
+        self.oldest.set(None);
     }
 
     /// Entries of a group up to this one wait no longer; nor does the log keep anything for them.
     pub fn let_go(&mut self, place: Place, index: u64, bytes: usize) {
         self.bytes -= bytes;
+        self.oldest.set(None);
         if let Some(entries) = self.groups.get_mut(&place) {
             while entries.front().is_some_and(|&(first, _)| first <= index) {
                 entries.pop_front();
@@ -81,7 +127,12 @@ impl Held {
 
     /// From where on the log is needed, if it ends there.
     pub fn needed_from(&self, end: LogPosition) -> LogPosition {
-        self.positions().fold(end, LogPosition::min)
+        if self.is_idle() {
+            return end;
+        }
+        let oldest = self.oldest.get().or_else(|| self.positions().min());
+        self.oldest.set(oldest);
+        oldest.map_or(end, |oldest| oldest.min(end))
     }
 
     /// Where in the log everything lies that it must keep.

@@ -42,7 +42,7 @@ impl Shard {
     /// Refuses a shard of which a partition has replicas elsewhere: whoever calls has no way to reach them, so it could neither
     /// write there nor know what to read.
     pub fn refuse_replicas(&self) -> Result<(), Error> {
-        match self.groups.iter().find(|group| group.order() != Order::Solo) {
+        match self.groups.iter().find(|group| group.order() != Order::Solo || group.conf().is_some()) {
             None => Ok(()),
             Some(group) => Err(Error::Unusable(format!(
                 "partition {} has replicas on other nodes, which this program can't reach; \

@@ -16,6 +16,7 @@ use super::{KeptReads, KeyLines, ParkedRequests, Shard};
 use crate::clock::{ClockStamp, Now};
 use crate::dir::Dir;
 use crate::error::Error;
+use crate::group::Order;
 use crate::group::groups::Groups;
 use crate::group::tail::Tails;
 use crate::io::FileName;
@@ -173,13 +174,12 @@ impl Replay {
         let mut groups = Groups::new(&options.partitions, options.durability);
         let mut left = BTreeSet::new();
         for group in state.groups.values() {
-            if groups.restore(group) {
-                continue;
+            match (group.has_left, groups.place(group.partition)) {
+                (true, None) => drop(left.insert(group.partition)),
+                (false, Some(_)) => groups.restore(group),
+                (false, None) => return Err(foreign(group.partition)),
+                (true, Some(_)) => return Err(left_behind(group.partition)),
             }
-            if !group.has_left {
-                return Err(foreign(group.partition));
-            }
-            left.insert(group.partition);
         }
         let holds_expiring = tree.tables().any(|(_, table)| table.meta().expiring > 0);
         let sources = Sources::new(tree, budgets.cache);
@@ -198,11 +198,18 @@ impl Replay {
         self.at = at;
         let bad =
             |what: String| Error::Unusable(format!("the log record at {at:?} can't be applied: {what}"));
-        self.stamp = clock_behind(self.stamp, &record).map_err(bad)?;
-        if record.kind == RecordKind::Clock || self.left.contains(&record.group) {
+        if record.kind == RecordKind::Clock {
+            self.stamp = clock_behind(self.stamp, &record).map_err(bad)?;
+            return Ok(());
+        }
+        if self.left.contains(&record.group) {
             return Ok(());
         }
         let place = self.groups.place(record.group).ok_or_else(|| foreign(record.group))?;
+        // The time of a group with replicas is its leader's.
+        if self.groups[place].order() == Order::Solo {
+            self.stamp = clock_behind(self.stamp, &record).map_err(bad)?;
+        }
         let expires = self.tails.take(&mut self.groups[place], &record, at, &mut self.sources);
         self.holds_expiring |= expires.map_err(bad)?;
         Ok(())
@@ -221,7 +228,15 @@ impl Replay {
     }
 }
 
-fn foreign(partition: crate::key::Partition) -> Error {
+fn left_behind(partition: Partition) -> Error {
+    Error::Unusable(format!(
+        "partition {} has left the shard, as its manifest says, and by the store's map it is here; was the directory copied \
+         from elsewhere?",
+        partition.0
+    ))
+}
+
+fn foreign(partition: Partition) -> Error {
     Error::Unusable(format!(
         "the shard holds partition {}, which another shard owns by the store's map; \
          was the directory copied from elsewhere, or was a reshard cut off? Run kvtool reshard again",

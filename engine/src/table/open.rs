@@ -108,10 +108,13 @@ fn decode_meta(footer: &Footer, file_bytes: u64, bytes: &[u8]) -> Result<TableMe
         return Err(damaged("the properties are those of another table"));
     }
     if meta.features != 0 {
-        let (file, features) = (FileName::Table(number), meta.features);
-        return Err(Error::Unusable(format!(
-            "{file} has features {features:#x}, of which this build knows nothing; open it with the build that wrote it"
-        )));
+        let (file, what) = (FileName::Table(number), format!("features {:#x}", meta.features));
+        return Err(Error::Newer {
+            file,
+            dir: "its directory".to_owned(),
+            offset: footer.meta_offset.get(),
+            what,
+        });
     }
     Ok(meta)
 }

@@ -15,8 +15,9 @@ use super::target::{OneFile, Shard, Target};
 use super::text::{Columns, runs};
 use pinion_engine::Error;
 use pinion_engine::dir::Dir;
+use pinion_engine::group::apply::check;
 use pinion_engine::io::FileName;
-use pinion_engine::log::{Batch, RecordKind, clock_behind, replay};
+use pinion_engine::log::{HardState, RecordKind, clock_behind, replay};
 use pinion_engine::manifest::{Manifest, ManifestState};
 use serde::Serialize;
 
@@ -169,8 +170,12 @@ impl Check<'_> {
         let (dir, mut unreadable) = (&self.shard.dir, Vec::new());
         let replayed = replay(dir, state.log(), id, &mut |record, at| {
             let parsed = clock_behind(None, &record).and_then(|_| match record.kind {
-                RecordKind::WRITES => Batch::parse(record.payload)?.ops().try_for_each(|op| op.map(drop)),
-                _ => Ok(()),
+                RecordKind::Entry(_) if record.origin != 0 => {
+                    Err(format!("it is of origin {}", record.origin))
+                }
+                RecordKind::Entry(entry) => check(entry, record.payload),
+                RecordKind::HardState => HardState::parse(record.payload).map(drop),
+                RecordKind::Clock => Ok(()),
             });
             if let Err(what) = parsed {
                 unreadable.push((

@@ -330,6 +330,7 @@ fn a_sound_edit_that_this_build_cannot_read_is_refused_and_not_cut_as_a_torn_one
     dir.write(file, at as u64, &bytes).and_then(|()| dir.sync(file)).unwrap();
     let error = recover(&mut dir).map(drop).unwrap_err().to_string();
     assert!(error.contains("knows nothing") && error.contains("000001.manifest"), "{error}");
+    assert!(matches!(recover(&mut dir), Err(Error::Newer { .. })));
     assert!(Manifest::repair(&mut dir, SHARD).is_err(), "a repair doesn't cut it either");
     // An edit that was torn is cut as ever.
     dir.flip(file, at + 100, 3);

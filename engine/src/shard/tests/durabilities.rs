@@ -58,6 +58,9 @@ fn what_a_group_acknowledged_as_durable_survives_a_loss_of_power_beside_others_t
                 assert!(matches!(hand.ask_of(0, put(&n.to_be_bytes(), &[2; 300])), Seen::Written { .. }));
             }
             hand.advance_ms(1);
+            if n % 20 == 0 {
+                hand.settle();
+            }
         }
         let mut hand = hand.crash(&mut random);
         assert_eq!(hand.items(0).len(), 100, "seed {seed}");

@@ -63,9 +63,6 @@ fn a_group_without_progress_harms_no_other() {
     }
     assert!(hand.shard.stats().flushes > 3, "{:?}", hand.shard.stats());
     assert_eq!(hand.answered.0.len(), 400, "nobody else was answered");
-    // What waits is in the log, which keeps it: a restart finds it.
-    let mut hand = hand.reopen();
-    assert_eq!((hand.items(0).len(), hand.items(1).len()), (200 - refused, 400));
 }
 
 #[test]

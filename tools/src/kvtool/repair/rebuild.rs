@@ -17,7 +17,7 @@ use pinion_engine::drive::OsDir;
 use pinion_engine::drive::blocking::publish;
 use pinion_engine::io::FileName;
 use pinion_engine::key::Prefix;
-use pinion_engine::log::Remains;
+use pinion_engine::log::{LogPosition, Remains};
 use pinion_engine::manifest::{Edit, GroupState, Manifest, ManifestState, TableEntry};
 use pinion_engine::offline::{Contents, TableSink};
 use pinion_engine::table::{Compression, Table};
@@ -95,6 +95,11 @@ fn build(
     let mut merge = contents.merge(from);
     merge.seek(&[])?;
     while let Some(entry) = merge.entry() {
+        // What a partition left behind isn't the shard's.
+        if Prefix::of(entry.key).is_some_and(|prefix| contents.unflushed.has_left(prefix.partition())) {
+            merge.advance()?;
+            continue;
+        }
         groups.note(entry.key, entry.stamp.version());
         sink.add(entry)?;
         merge.advance()?;
@@ -144,6 +149,8 @@ impl Groups {
             // Solo: nothing older is on its way.
             group.floor = group.max_version;
             group.clock_us = clock_us;
+            // The new shard has a log of its own.
+            group.log_from = LogPosition::default();
             group
         };
         self.groups.into_values().map(finish).collect()

@@ -147,6 +147,7 @@ pub fn repair(
     let mut report = ShardRepair { shard: shard.name.clone(), ..ShardRepair::default() };
     match Manifest::dump(&dir, &mut |record| known.apply(&record.edit)) {
         Ok(state) => {
+            refuse_replicas(&shard.name, &state)?;
             repair_tables(shard, id, &state, damage, &originals, &mut report.tables)?;
             report.take_log(repair_log(&mut dir, state.log(), LogOptions::new(id, false))?);
         }
@@ -155,6 +156,7 @@ pub fn repair(
                 let runs = partitions.map_or_else(|| "that it had".to_owned(), runs);
                 report.lost.push(format!("every key of partitions {runs}: no file of the shard is there"));
             }
+            refuse_replicas(&shard.name, &known)?;
             let rebuilt = rebuild(shard, id, &known, aside)?;
             report.tables = rebuilt.tables;
             report.rebuilt_from_tables = Some(rebuilt.taken);
@@ -164,6 +166,18 @@ pub fn repair(
         Err(error) => return Err(error),
     }
     Ok(report)
+}
+
+/// A replica that forgets what it promised others does harm: it is replaced, not repaired.
+fn refuse_replicas(shard: &str, known: &ManifestState) -> Result<(), Error> {
+    match known.groups.values().find(|group| group.conf.is_some()) {
+        None => Ok(()),
+        Some(group) => Err(Error::Unusable(format!(
+            "{shard} holds a replica of partition {}, which others have too: remove the replica, and add another one; nothing \
+             was changed",
+            group.partition.0
+        ))),
+    }
 }
 
 /// Copies what the engine's repairs may write into, unless only tables are damaged.
