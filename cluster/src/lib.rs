@@ -4,6 +4,7 @@
 //! - [`topology`] says which node and core serves which partition, [`mesh`] how cores talk to each other.
 //! - `core` is one core's thread: reactor, shard, connections; `session` what a connection of either protocol does; `route`
 //!   brings requests to the core that owns them.
+//! - [`drive`] is what a core is to whoever drives it: the reactor here, and the simulator, which is the package in `cluster/sim`.
 //! - [`admin`] tells the world how the node does, from what [`stats`] counts; [`logging`] writes log lines.
 //!
 //! A node in this process, and a client of it:
@@ -43,13 +44,13 @@
 pub mod admin;
 pub mod config;
 mod core;
+pub mod drive;
 pub mod error;
 pub mod logging;
 pub mod mesh;
 pub mod node;
 mod route;
 mod session;
-pub mod sim;
 pub mod stats;
 pub mod topology;
 

@@ -112,14 +112,12 @@ impl Core {
 
     /// What the core tells of itself.
     fn snapshot(&mut self, io: &Io<AlignedBuf>) -> CoreStats {
+        let mut stats = self.state.stats();
         let CoreState { hub, shard, .. } = &mut self.state;
-        let mut stats = hub.stats.clone();
         let reactor = io.stats();
-        stats.core = hub.me;
         stats.received_bytes = reactor.received_bytes;
         stats.sent_bytes = reactor.sent_bytes;
         stats.connections = hub.sessions.len() as u64;
-        stats.forwarded = hub.route.forwards.count;
         stats.in_flight = hub.sessions.iter().map(|session| session.in_flight() as u64).sum();
         stats.clients_bytes = hub.memory.used() as u64;
         stats.clients_bytes_max = hub.memory.bytes_max() as u64;
@@ -207,7 +205,7 @@ impl Handler for Core {
             (self.yield_us, self.yielded_us) = (yield_us, now_us);
         }
         self.in_turn = false;
-        self.state.next()
+        self.state.after_turn()
     }
 
     fn refusal(&self, listener: usize) -> &'static [u8] {

@@ -240,12 +240,6 @@ impl Memory {
         }
     }
 
-    /// Charges what a session holds more.
-    #[inline]
-    pub fn charge(&mut self, bytes: usize) {
-        self.sessions += bytes;
-    }
-
     /// Takes a charge back.
     #[inline]
     pub fn release(&mut self, bytes: usize) {

@@ -22,39 +22,39 @@ fn what_was_charged_leaves_nothing_behind() {
 fn a_part_is_left_for_what_is_small() {
     let mut memory = Memory::new(8 * MIB);
     memory.claim(MIB);
-    memory.charge(5 * MIB);
+    memory.recharge(&mut 0, 5 * MIB);
     assert!(memory.has_room(MIB, 0) && !memory.has_room(MIB + 1, 0));
-    memory.charge(MIB);
+    memory.recharge(&mut 0, MIB);
     assert!(memory.is_tight() && !memory.is_exhausted());
     // Of that, short commands have three quarters.
     assert!(memory.has_room(SHORT_BYTES, 0) && !memory.has_room(SHORT_BYTES + 1, 0));
-    memory.charge(MIB + MIB / 4);
+    memory.recharge(&mut 0, MIB + MIB / 4);
     assert!(memory.has_room(SHORT_BYTES, 0) && !memory.has_room(SHORT_BYTES + 1, MIB));
-    memory.charge(1);
+    memory.recharge(&mut 0, 1);
     assert!(!memory.has_room(SHORT_BYTES, 0) && memory.has_room_for_answer(SHORT_BYTES - 1, 0));
     memory.release(MIB + MIB / 4 + 1);
-    memory.charge(2 * MIB);
+    memory.recharge(&mut 0, 2 * MIB);
     assert!(memory.is_exhausted() && !memory.is_overdrawn());
-    memory.charge(MIB);
+    memory.recharge(&mut 0, MIB);
     assert!(memory.is_overdrawn());
 }
 
 #[test]
 fn the_less_is_left_the_less_is_small() {
     let mut memory = Memory::new(8 * MIB);
-    memory.charge(6 * MIB);
+    memory.recharge(&mut 0, 6 * MIB);
     assert!(memory.is_tight());
     assert_eq!(memory.small_max(), MIB / 4);
-    memory.charge(MIB);
+    memory.recharge(&mut 0, MIB);
     assert_eq!(memory.small_max(), MIB / 8);
-    memory.charge(2 * MIB);
+    memory.recharge(&mut 0, 2 * MIB);
     assert_eq!(memory.small_max(), SMALL_BYTES_MIN);
 }
 
 #[test]
 fn what_is_larger_than_the_room_goes_alone() {
     let mut memory = Memory::new(8 * MIB);
-    memory.charge(MIB);
+    memory.recharge(&mut 0, MIB);
     assert!(memory.has_room(6 * MIB, 0));
     memory.claim(4 * MIB);
     memory.note_sockets(4 * MIB);
@@ -63,17 +63,17 @@ fn what_is_larger_than_the_room_goes_alone() {
     memory.note_sockets(0);
     assert!(memory.has_room(6 * MIB, 0));
     // The last is left for small ones.
-    memory.charge(MIB);
+    memory.recharge(&mut 0, MIB);
     assert!(!memory.has_room(6 * MIB, 0));
 }
 
 #[test]
 fn a_short_answer_is_given_where_a_long_one_is_not() {
     let mut memory = Memory::new(8 * MIB);
-    memory.charge(7 * MIB);
+    memory.recharge(&mut 0, 7 * MIB);
     assert!(memory.has_room_for_answer(SHORT_BYTES, 0) && !memory.has_room_for_answer(SHORT_BYTES + 1, 0));
     assert!(!memory.has_room_for_answer(1, SHORT_BYTES), "its client is to take what it was given first");
-    memory.charge(MIB - SHORT_BYTES + 1);
+    memory.recharge(&mut 0, MIB - SHORT_BYTES + 1);
     assert!(!memory.has_room_for_answer(SHORT_BYTES, 0) && memory.has_room_for_answer(SHORT_BYTES - 1, 0));
     assert!(!memory.is_used_up());
     memory.lack(SHORT_BYTES, 0, 1000);
@@ -94,7 +94,7 @@ fn a_short_answer_is_given_where_a_long_one_is_not() {
 fn an_answer_is_given_while_it_fits_or_half_is_free() {
     let mut memory = Memory::new(8 * MIB);
     assert!(memory.has_room_for_answer(16 * MIB, 0));
-    memory.charge(5 * MIB);
+    memory.recharge(&mut 0, 5 * MIB);
     assert!(memory.has_room_for_answer(2 * MIB, 0) && !memory.has_room_for_answer(2 * MIB + 1, 0));
     memory.release(MIB);
     assert!(!memory.has_room_for_answer(4 * MIB, 0));
@@ -103,7 +103,7 @@ fn an_answer_is_given_while_it_fits_or_half_is_free() {
 #[test]
 fn what_an_answer_lacks_is_looked_for_until_it_is_there_or_nobody_wants_it() {
     let mut memory = Memory::new(8 * MIB);
-    memory.charge(5 * MIB);
+    memory.recharge(&mut 0, 5 * MIB);
     memory.lack(4 * MIB, 0, 1000);
     memory.forget_lack(1000);
     assert!(memory.has_waiting());
@@ -113,7 +113,7 @@ fn what_an_answer_lacks_is_looked_for_until_it_is_there_or_nobody_wants_it() {
     memory.release(2 * MIB);
     memory.forget_lack(1000);
     assert!(!memory.has_waiting());
-    memory.charge(2 * MIB);
+    memory.recharge(&mut 0, 2 * MIB);
     memory.lack(4 * MIB, 0, 1000);
     memory.forget_lack(1001);
     assert!(!memory.has_waiting());
@@ -122,7 +122,7 @@ fn what_an_answer_lacks_is_looked_for_until_it_is_there_or_nobody_wants_it() {
 #[test]
 fn what_is_promised_counts_against_what_is_long_until_it_is_here() {
     let mut memory = Memory::new(8 * MIB);
-    memory.charge(MIB);
+    memory.recharge(&mut 0, MIB);
     // The first gets all that long ones may have, the next ones nothing.
     assert_eq!((memory.promise(1000), memory.promise(1000)), (6 * MIB, 0));
     assert!(!memory.is_lacking(), "so much is enough");
@@ -131,7 +131,7 @@ fn what_is_promised_counts_against_what_is_long_until_it_is_here() {
     assert!(!memory.is_tight(), "what is small goes on");
     memory.keep_promise(6 * MIB);
     assert!(memory.has_room_for_answer(6 * MIB, 0));
-    memory.charge(4 * MIB);
+    memory.recharge(&mut 0, 4 * MIB);
     assert_eq!(memory.promise(1000), 2 * MIB);
     assert!(memory.is_lacking(), "who holds the memory is looked for");
 }
@@ -140,7 +140,7 @@ fn what_is_promised_counts_against_what_is_long_until_it_is_here() {
 fn a_long_old_value_needs_room_twice() {
     let mut memory = Memory::new(8 * MIB);
     assert!(memory.has_room_for_old(7 * MIB / 2) && !memory.has_room_for_old(7 * MIB / 2 + 1));
-    memory.charge(7 * MIB);
+    memory.recharge(&mut 0, 7 * MIB);
     assert!(memory.has_room_for_old(SHORT_BYTES) && !memory.has_room_for_old(SHORT_BYTES + 1));
     let long = [0, 1, SHORT_BYTES, SHORT_BYTES + 1, 4 * MIB].map(Memory::old_value_max);
     assert_eq!(long, [0, 1, SHORT_BYTES, SHORT_BYTES, 2 * MIB]);
@@ -161,7 +161,7 @@ fn claim(conn: u64, bytes: usize, has: usize) -> Claim {
 fn small_ones_that_wait_do_not_wait_for_large_ones() {
     let mut memory = Memory::new(8 * MIB);
     memory.claim(MIB);
-    memory.charge(9 * MIB);
+    memory.recharge(&mut 0, 9 * MIB);
     let (large, small, other) = (claim(1, 4 * MIB, 0), ConnId::from_u64(2), ConnId::from_u64(3));
     memory.wait_for_claim(large);
     memory.wait(small, true);
@@ -182,7 +182,7 @@ fn small_ones_that_wait_do_not_wait_for_large_ones() {
 fn a_short_claim_does_not_wait_for_long_ones() {
     let mut memory = Memory::new(8 * MIB);
     memory.claim(MIB);
-    memory.charge(6 * MIB);
+    memory.recharge(&mut 0, 6 * MIB);
     let (long, short) = (claim(1, 4 * MIB, 0), claim(2, 40 << 10, 0));
     memory.wait_for_claim(long);
     assert!(memory.may_claim(short.bytes, 0));
@@ -197,7 +197,7 @@ fn a_short_claim_does_not_wait_for_long_ones() {
 fn a_command_that_has_room_goes_before_those_that_have_none() {
     let mut memory = Memory::new(8 * MIB);
     memory.claim(5 * MIB);
-    memory.charge(5 * MIB);
+    memory.recharge(&mut 0, 5 * MIB);
     let (first, second) = (claim(1, 2 * MIB, 0), claim(2, 2 * MIB, 3 * MIB));
     memory.wait_for_claim(first);
     memory.wait_for_claim(second);
@@ -209,14 +209,14 @@ fn a_command_that_has_room_goes_before_those_that_have_none() {
 #[test]
 fn room_is_made_for_several_at_once_and_not_for_what_goes_back_by_itself() {
     let mut memory = Memory::new(8 * MIB);
-    memory.charge(6 * MIB);
+    memory.recharge(&mut 0, 6 * MIB);
     for conn in 0..20 {
         memory.wait_for_claim(claim(conn, MIB / 4 + 1, 0));
     }
     assert_eq!(memory.missing(false), 8 * (MIB / 4 + 1));
     memory.wait_for_claim(claim(20, 4 * MIB, 1));
     assert_eq!(memory.missing(false), 4 * MIB);
-    memory.charge(3 * MIB);
+    memory.recharge(&mut 0, 3 * MIB);
     assert!(memory.is_used_up());
     assert_eq!(memory.missing(true), 2 * MIB);
     memory.note_leaving(2 * MIB);

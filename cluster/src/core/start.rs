@@ -2,9 +2,7 @@
 
 use super::driver::Driver;
 use super::handler::Core;
-use super::hub::Hub;
-use super::phase::Phase;
-use super::state::CoreState;
+use super::state::{CoreParts, CoreState};
 use crate::admin::ask::Control;
 use crate::error::Error;
 use crate::mesh::Port;
@@ -122,15 +120,8 @@ impl OpenCore {
         let listeners = setup.listeners.iter().map(|listener| (listener.speaks, listener.own)).collect();
         // The reactor has its own handles: with ours open, a drained node would go on listening.
         drop(setup.listeners);
-        let hub = Hub::new(me, setup.node, setup.topology, setup.port, now, shard.clocks());
-        let state = CoreState {
-            shard,
-            hub,
-            events: setup.events,
-            phase: Phase::Serving,
-            failure: None,
-            told_overdue: (0, 0),
-        };
+        let CoreSetup { node, topology, port, events, .. } = setup;
+        let state = CoreState::new(CoreParts { me, node, topology, port, events }, shard, now);
         let mut core = Core {
             state,
             driver,

@@ -8,11 +8,14 @@ use super::hub::{Hub, TAKES_NO_WRITES};
 use super::performer::Performer;
 use super::phase::{POLL, Phase};
 use super::turn::Turn;
+use crate::mesh::Port;
 use crate::node::events::Events;
+use crate::node::info::NodeInfo;
 use crate::node::listeners::Speaks;
 use crate::session::sockets::Sockets;
 use crate::session::{Hold, Taken, receive};
 use crate::stats::published::Figure;
+use crate::topology::current::View;
 use pinion_engine::clock::LOOK_US;
 use pinion_engine::drive::BackgroundEvent;
 use pinion_engine::io::IoCompletion;
@@ -20,6 +23,7 @@ use pinion_engine::shard::{Now, Shard};
 use pinion_net::reactor::{CloseReason, ConnId, ConnectError, Next};
 use std::cmp::Reverse;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Requests that were ended are told of so often at most, microseconds.
@@ -31,20 +35,41 @@ const MAIL_POLL: Duration = Duration::from_millis(1);
 /// See the module's text.
 pub struct CoreState {
     /// Its shard.
-    pub shard: Shard,
+    pub(crate) shard: Shard,
     /// The rest of what it has.
-    pub hub: Hub,
+    pub(crate) hub: Hub,
+    /// Whom it tells of its own end.
+    pub(super) events: Events,
+    /// How far it has gone down.
+    pub(super) phase: Phase,
+    /// Why it ended, if not because it was told to.
+    pub(super) failure: Option<String>,
+    /// How many requests were ended when that was told last, and until when it isn't again, by the monotonic clock.
+    told_overdue: (u64, u64),
+}
+
+/// What a core is made from, beside its shard.
+pub struct CoreParts {
+    /// Its number.
+    pub me: usize,
+    /// The node.
+    pub node: Arc<NodeInfo>,
+    /// Who serves which partition.
+    pub topology: View,
+    /// Its end of the mesh.
+    pub port: Port,
     /// Whom it tells of its own end.
     pub events: Events,
-    /// How far it has gone down.
-    pub phase: Phase,
-    /// Why it ended, if not because it was told to.
-    pub failure: Option<String>,
-    /// How many requests were ended when that was told last, and until when it isn't again, by the monotonic clock.
-    pub told_overdue: (u64, u64),
 }
 
 impl CoreState {
+    /// A core that starts now, with its open shard.
+    pub fn new(parts: CoreParts, shard: Shard, now: Now) -> CoreState {
+        let CoreParts { me, node, topology, port, events } = parts;
+        let hub = Hub::new(me, node, topology, port, now, shard.clocks());
+        CoreState { shard, hub, events, phase: Phase::Serving, failure: None, told_overdue: (0, 0) }
+    }
+
     /// A turn begins at this time.
     pub fn begin(&mut self, io: &impl Sockets, now: Now) {
         self.hub.now = now;
@@ -257,7 +282,7 @@ impl CoreState {
     }
 
     /// What comes after a turn: another one, or sleep until something happens or so much time has passed.
-    pub fn next(&mut self) -> Next {
+    pub fn after_turn(&mut self) -> Next {
         let (walks, reads, leaving) = (&self.hub.ready_walks, &self.hub.ready_reads, &self.hub.leaving);
         if !walks.is_empty() || !reads.is_empty() || !leaving.is_empty() || self.hub.mail.is_left {
             return Next::Now;

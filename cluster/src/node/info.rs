@@ -58,7 +58,7 @@ pub struct NodeInfo {
 
 impl NodeInfo {
     /// What there is to know of a node that starts at `started_unix_us`.
-    pub(crate) fn new(
+    pub fn new(
         mut config: Config,
         addresses: Addresses,
         store: &StoreFile,

@@ -125,6 +125,22 @@ pub struct Session {
     answer_bytes: usize,
 }
 
+impl Hold {
+    /// All of them.
+    pub const ALL: [Hold; 10] = [
+        Hold::Credit,
+        Hold::InFlight,
+        Hold::Barrier,
+        Hold::Throttle,
+        Hold::Backlog,
+        Hold::Drain,
+        Hold::Memory,
+        Hold::Slice,
+        Hold::Batch,
+        Hold::Time,
+    ];
+}
+
 impl Session {
     /// A new connection.
     pub fn new(conn: ConnId, dialogue: Dialogue, own_port: bool) -> Session {

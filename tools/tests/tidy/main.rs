@@ -14,13 +14,13 @@ const LINES_MAX: usize = 400;
 
 /// Longer files that there are.
 const LONG: &[(&str, usize)] = &[
-    ("cluster/src/sim/calamity.rs", 499),
-    ("cluster/src/sim/client/conn.rs", 442),
-    ("cluster/src/sim/client/mod.rs", 416),
-    ("cluster/src/sim/client/tests/server.rs", 558),
-    ("cluster/src/sim/model/history.rs", 485),
-    ("cluster/src/sim/model/register.rs", 477),
-    ("cluster/src/sim/world.rs", 440),
+    ("cluster/sim/src/calamity.rs", 499),
+    ("cluster/sim/src/client/conn.rs", 442),
+    ("cluster/sim/src/client/mod.rs", 416),
+    ("cluster/sim/src/client/tests/server.rs", 558),
+    ("cluster/sim/src/model/history.rs", 485),
+    ("cluster/sim/src/model/register.rs", 477),
+    ("cluster/sim/src/world.rs", 440),
     ("cluster/tests/commands.rs", 435),
     ("engine/src/drive/background/tests.rs", 405),
     ("engine/src/log/tests/writing.rs", 413),
@@ -38,8 +38,8 @@ const CIRCLE_MAX: usize = 3;
 /// Larger circles that there are: one of their files, and how many they are.
 const CIRCLES: &[(&str, usize)] = &[
     ("bench/peers/src/engines/fjall.rs", 6),
-    ("cluster/src/sim/client/chooser.rs", 5),
-    ("cluster/src/sim/disk/crash.rs", 4),
+    ("cluster/sim/src/client/chooser.rs", 5),
+    ("cluster/sim/src/disk/crash.rs", 4),
     ("engine/src/drive/background/executor.rs", 5),
     ("engine/src/offline/mod.rs", 4),
     ("engine/src/shard/background.rs", 8),

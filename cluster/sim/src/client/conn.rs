@@ -1,0 +1,442 @@
+//! One connection of a client: what was sent on it and waits for an answer.
+
+use super::chooser::Chooser;
+use super::garbage::{self, Due};
+use super::request::Request;
+use super::scanner::{Next, Scanner};
+use super::{Dialect, Port, resp, wire};
+use crate::model::op::ConnId;
+use crate::model::seen::{Refusal, Seen};
+use crate::model::{Checked, History, Quoted, SimTime, Ticket, Told, Violation};
+use pinion_net::resp::client::{Reply as RespReply, decode};
+use pinion_net::wire::{Command, Features, Hello, Limits, Parsed, Reply as WireReply, Response, parse};
+use rand::Rng;
+use rand::rngs::SmallRng;
+use std::collections::{BTreeMap, VecDeque};
+
+/// A request that waits for its answer.
+#[derive(Debug)]
+struct Waiting {
+    sent: SimTime,
+    /// Where it ends in the stream of what was sent.
+    end: u64,
+    what: What,
+}
+
+/// What a request was.
+#[derive(Debug)]
+enum What {
+    Hello,
+    Request(Request, Ticket),
+    Scan,
+    Garbage(Due),
+}
+
+/// A connection.
+#[derive(Debug)]
+pub struct Conn {
+    id: ConnId,
+    /// See [`super::WorkloadShape::hurry_ms`].
+    hurry_ms: u32,
+    dialect: Dialect,
+    port: Port,
+    opened: SimTime,
+    has_greeted: bool,
+    /// Bytes sent by earlier turns of the client.
+    sent_bytes: u64,
+    inbox: Vec<u8>,
+    /// RESP: in the order sent.
+    in_order: VecDeque<Waiting>,
+    /// The binary protocol: by id.
+    by_id: BTreeMap<u64, Waiting>,
+    next_id: u64,
+    scanner: Option<Scanner>,
+    /// The page that was asked for has come; another can be asked for.
+    scan_goes_on: bool,
+    closing: bool,
+}
+
+impl Conn {
+    /// A new connection.
+    pub fn new(id: ConnId, dialect: Dialect, port: Port, hurry_ms: u32, opened: SimTime) -> Conn {
+        Conn {
+            id,
+            hurry_ms,
+            dialect,
+            port,
+            opened,
+            has_greeted: false,
+            sent_bytes: 0,
+            inbox: Vec::new(),
+            in_order: VecDeque::new(),
+            by_id: BTreeMap::new(),
+            next_id: 1,
+            scanner: None,
+            scan_goes_on: false,
+            closing: false,
+        }
+    }
+
+    /// Whether it speaks RESP.
+    pub fn is_resp(&self) -> bool {
+        self.dialect.is_resp()
+    }
+
+    /// Where it goes to.
+    pub fn port(&self) -> Port {
+        self.port
+    }
+
+    /// Whether nothing more is sent, and the server may close.
+    pub fn is_closing(&self) -> bool {
+        self.closing
+    }
+
+    /// Nothing more is sent.
+    pub fn close(&mut self) {
+        self.closing = true;
+    }
+
+    /// Requests without an answer.
+    pub fn unanswered(&self) -> usize {
+        self.in_order.len() + self.by_id.len()
+    }
+
+    /// One of them that ends within the first so many bytes sent, in words.
+    pub fn owed(&self, bytes: u64) -> Option<String> {
+        let mut waiting = self.in_order.iter().chain(self.by_id.values());
+        let owed = waiting.find(|waiting| waiting.end <= bytes)?;
+        Some(format!("{:?}", owed.what).chars().take(300).collect())
+    }
+
+    /// So much was sent in one turn.
+    pub fn has_sent(&mut self, bytes: usize) {
+        self.sent_bytes += bytes as u64;
+    }
+
+    /// Since when the oldest of them waits.
+    pub fn waits_since_us(&self) -> Option<u64> {
+        let waiting = self.in_order.front().into_iter().chain(self.by_id.values());
+        waiting.map(|waiting| waiting.sent.us).min()
+    }
+
+    /// What the oldest of them is, for reports.
+    pub fn waits_for(&self) -> Option<String> {
+        let waiting = self.in_order.front().into_iter().chain(self.by_id.values());
+        let oldest = waiting.min_by_key(|waiting| waiting.sent.us)?;
+        Some(format!("{:?}", oldest.what).chars().take(300).collect())
+    }
+
+    /// Whether a scan is under way.
+    pub fn is_scanning(&self) -> bool {
+        self.scanner.is_some()
+    }
+
+    /// Whether the next page of a scan can be asked for.
+    pub fn can_go_on_scanning(&self) -> bool {
+        self.scan_goes_on
+    }
+
+    fn checks(&self) -> bool {
+        self.dialect == Dialect::WireChecked
+    }
+
+    /// Waits for the answer to what was appended last to this turn's bytes.
+    fn wait(&mut self, what: What, sent: SimTime, out: &[u8]) {
+        let waiting = Waiting { sent, end: self.sent_bytes + out.len() as u64, what };
+        if self.is_resp() {
+            self.in_order.push_back(waiting);
+        } else {
+            self.by_id.insert(self.next_id, waiting);
+            self.next_id += 1;
+        }
+    }
+
+    /// Sends what comes first on a connection, unless it was sent.
+    pub fn greet(&mut self, now: SimTime, rng: &mut SmallRng, out: &mut Vec<u8>) {
+        if std::mem::replace(&mut self.has_greeted, true) {
+            return;
+        }
+        match self.dialect {
+            Dialect::Resp2 if rng.random() => return,
+            Dialect::Resp2 => resp::fixed(&["HELLO"], out),
+            Dialect::Resp3 => resp::fixed(&["HELLO", "3"], out),
+            Dialect::Wire | Dialect::WireChecked => {
+                let features = if self.checks() { Features::CHECKSUM } else { Features::NONE };
+                let hello = Hello::new("kvsim", features, b"");
+                wire::command(Command::Hello(hello), self.next_id, self.checks(), out);
+            }
+        }
+        self.wait(What::Hello, now, out);
+    }
+
+    /// Appends a request without sending it. Some of a client that is in a hurry must be answered soon.
+    pub fn encode(&self, request: &Request, rng: &mut SmallRng, out: &mut Vec<u8>) {
+        if self.is_resp() {
+            return resp::append(request, rng.random(), out);
+        }
+        let hurry_ms = self.hurry_ms;
+        let is_hasty = hurry_ms > 0 && rng.random_ratio(1, 4);
+        let deadline_ms = if is_hasty { rng.random_range(1..=hurry_ms) } else { 0 };
+        wire::append(request, (self.next_id, deadline_ms), self.checks(), out);
+    }
+
+    /// Sends a request.
+    pub fn send(
+        &mut self,
+        request: Request,
+        now: SimTime,
+        history: &mut History,
+        rng: &mut SmallRng,
+        out: &mut Vec<u8>,
+    ) {
+        self.encode(&request, rng, out);
+        let ticket = history.ask(self.id, now, request.ask());
+        self.wait(What::Request(request, ticket), now, out);
+    }
+
+    /// Sends what is no request.
+    pub fn send_garbage(&mut self, now: SimTime, rng: &mut SmallRng, out: &mut Vec<u8>) {
+        let due = if self.is_resp() {
+            garbage::append_resp(rng, out)
+        } else {
+            garbage::append_wire(self.next_id, rng, out)
+        };
+        self.wait(What::Garbage(due), now, out);
+        self.closing |= due == Due::ErrorAndClose;
+    }
+
+    /// Begins a scan.
+    pub fn scan(&mut self, scanner: Scanner, now: SimTime, rng: &mut SmallRng, out: &mut Vec<u8>) {
+        self.scanner = Some(scanner);
+        self.go_on_scanning(now, rng, out);
+    }
+
+    /// Asks for the next page of the scan.
+    pub fn go_on_scanning(&mut self, now: SimTime, rng: &mut SmallRng, out: &mut Vec<u8>) {
+        let (is_resp, whom) = (self.is_resp(), (self.next_id, self.checks()));
+        let Some(scanner) = &mut self.scanner else { return };
+        if is_resp {
+            scanner.append_resp(now, rng, out);
+        } else {
+            scanner.append_wire(whom, now, rng, out);
+        }
+        self.scan_goes_on = false;
+        self.wait(What::Scan, now, out);
+    }
+
+    /// The connection is gone: what could be sent again.
+    pub fn lost(self, history: &mut History, now: SimTime) -> (Vec<Request>, Checked) {
+        if let Some(scanner) = self.scanner {
+            history.scan_ended(scanner.id());
+        }
+        let mut again = Vec::new();
+        let mut done = Ok(());
+        // The newest first, so that fewer ways are left open while it goes on.
+        for waiting in self.in_order.into_iter().chain(self.by_id.into_values()).rev() {
+            if let What::Request(request, ticket) = waiting.what {
+                let lost = history.lost(ticket, now);
+                done = done.and(lost);
+                again.push(request);
+            }
+        }
+        again.reverse();
+        (again, done)
+    }
+
+    /// Takes in received bytes.
+    pub fn received(
+        &mut self,
+        bytes: &[u8],
+        now: SimTime,
+        history: &mut History,
+        chooser: &mut Chooser,
+    ) -> Checked {
+        self.inbox.extend_from_slice(bytes);
+        let inbox = std::mem::take(&mut self.inbox);
+        let mut at = 0;
+        let done = loop {
+            let rest = &inbox[at..];
+            if rest.is_empty() {
+                break Ok(());
+            }
+            let taken = if self.is_resp() {
+                self.take_resp(rest, now, history)
+            } else {
+                self.take_wire(rest, now, history, chooser)
+            };
+            match taken {
+                Ok(0) => break Ok(()),
+                Ok(length) => at += length,
+                Err(violation) => break Err(violation),
+            }
+        };
+        self.inbox = inbox;
+        self.inbox.drain(..at);
+        done
+    }
+
+    /// Takes one reply; 0 bytes: it isn't complete.
+    fn take_resp(&mut self, bytes: &[u8], now: SimTime, history: &mut History) -> Checked<usize> {
+        let (reply, length) = match decode(bytes) {
+            Ok(Some(decoded)) => decoded,
+            Ok(None) => return Ok(0),
+            Err(error) => return Err(self.broken_stream(&error.to_string(), bytes, now)),
+        };
+        if matches!(&reply, RespReply::Error(text) if text.starts_with(DISMISSED)) {
+            self.was_dismissed(now, history)?;
+            return Ok(length);
+        }
+        let Some(waiting) = self.in_order.pop_front() else {
+            return Err(self.broken_stream("a reply that nobody asked for", bytes, now));
+        };
+        let wrong = || wrong_answer(&waiting, &format!("{reply:?}"), now);
+        match (&waiting.what, &reply) {
+            (What::Garbage(_), RespReply::Error(_)) => {}
+            (What::Hello, RespReply::Map(_) | RespReply::Array(_)) => {}
+            (What::Request(request, _), reply) => {
+                let Some(told) = resp::told(request, reply) else { return Err(wrong()) };
+                let What::Request(request, ticket) = waiting.what else { return Ok(length) };
+                history.answered(ticket, told, now).map_err(|violation| about(violation, &request))?;
+            }
+            (What::Scan, RespReply::Error(text)) => {
+                self.end_scan(history);
+                match resp::error(text) {
+                    _ if text.starts_with(b"ERR invalid cursor") => {
+                        history.count("cursors that were evicted")
+                    }
+                    Seen::Refused(refusal) => history.scan_refused(refusal, now)?,
+                    _ => return Err(wrong()),
+                }
+            }
+            (What::Scan, reply) => {
+                let Some(mut scanner) = self.scanner.take() else { return Err(wrong()) };
+                let next = scanner.take_resp(reply, now, history);
+                let Some(next) = next else { return Err(wrong()) };
+                self.scanner = Some(scanner);
+                self.scanned(next?, history);
+            }
+            _ => return Err(wrong()),
+        }
+        Ok(length)
+    }
+
+    /// Takes one response; 0 bytes: it isn't complete.
+    fn take_wire(
+        &mut self,
+        bytes: &[u8],
+        now: SimTime,
+        history: &mut History,
+        chooser: &mut Chooser,
+    ) -> Checked<usize> {
+        let (frame, length) = match parse(bytes, &Limits::default()) {
+            Parsed::Frame(frame, length) => (frame, length),
+            Parsed::Incomplete { .. } => return Ok(0),
+            Parsed::Invalid(error) => return Err(self.broken_stream(&error.to_string(), bytes, now)),
+        };
+        let response = match Response::decode(&frame) {
+            Ok(response) => response,
+            Err(error) => return Err(self.broken_stream(&error.to_string(), bytes, now)),
+        };
+        if response.id == 0 && wire::is_goodbye(&response.reply) {
+            self.was_dismissed(now, history)?;
+            return Ok(length);
+        }
+        let is_garbage = |waiting: &Waiting| matches!(waiting.what, What::Garbage(Due::ErrorAndClose));
+        let notice = || self.by_id.iter().find(|(_, waiting)| is_garbage(waiting)).map(|(id, _)| *id);
+        let id = if response.id == 0 { notice() } else { Some(response.id) };
+        let Some(waiting) = id.and_then(|id| self.by_id.remove(&id)) else {
+            return Err(self.broken_stream("a response that nobody asked for", bytes, now));
+        };
+        let reply = &response.reply;
+        let wrong = || wrong_answer(&waiting, &format!("{reply:?}"), now);
+        match (&waiting.what, reply) {
+            (What::Garbage(_), WireReply::Refused { .. }) => {}
+            (What::Hello, WireReply::Hello(_)) => {}
+            (What::Request(request, _), reply) => {
+                let Some(told) = wire::told(request, reply) else { return Err(wrong()) };
+                if let (Some(version), [key]) = (wire::told_version(reply), request.keys().as_slice()) {
+                    chooser.told_version(key, version);
+                }
+                let What::Request(request, ticket) = waiting.what else { return Ok(length) };
+                history.answered(ticket, told, now).map_err(|violation| about(violation, &request))?;
+            }
+            (What::Scan, WireReply::Refused { code, text }) => {
+                self.end_scan(history);
+                let is_busy = text.contains("busy");
+                let refusal = if is_busy { Refusal::Busy } else { wire::refusal(*code) };
+                history.scan_refused(refusal, now)?;
+            }
+            (What::Scan, reply) => {
+                let Some(mut scanner) = self.scanner.take() else { return Err(wrong()) };
+                let next = scanner.take_wire(reply, now, history);
+                let Some(next) = next else { return Err(wrong()) };
+                self.scanner = Some(scanner);
+                self.scanned(next?, history);
+            }
+            _ => return Err(wrong()),
+        }
+        Ok(length)
+    }
+
+    /// The server closes the connection, for its own end or for the sake of others: what it has not answered by now, it
+    /// has not executed.
+    fn was_dismissed(&mut self, now: SimTime, history: &mut History) -> Checked {
+        self.closing = true;
+        self.end_scan(history);
+        let in_order = std::mem::take(&mut self.in_order);
+        for waiting in in_order.into_iter().chain(std::mem::take(&mut self.by_id).into_values()) {
+            if let What::Request(_, ticket) = waiting.what {
+                history.answered(ticket, Told::Whole(Seen::Refused(Refusal::Busy)), now)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn scanned(&mut self, next: Next, history: &mut History) {
+        match next {
+            Next::Page => self.scan_goes_on = true,
+            Next::Over => self.end_scan(history),
+        }
+    }
+
+    fn end_scan(&mut self, history: &mut History) {
+        self.scan_goes_on = false;
+        if let Some(scanner) = self.scanner.take() {
+            history.scan_ended(scanner.id());
+        }
+    }
+
+    fn broken_stream(&self, what: &str, bytes: &[u8], at: SimTime) -> Box<Violation> {
+        Box::new(Violation {
+            check: "a stream that can't be followed",
+            key: None,
+            expected: format!("answers on connection {:x}, opened at {} us", self.id, self.opened.us),
+            seen: format!("{what}: {}", Quoted(bytes)),
+            at,
+            last_ops: Vec::new(),
+        })
+    }
+}
+
+/// How a server begins its last word on a connection of RESP that holds memory which others wait for.
+const DISMISSED: &[u8] = b"TRYAGAIN the memory for connections";
+
+/// Says which request was answered wrongly.
+fn about(mut violation: Box<Violation>, request: &Request) -> Box<Violation> {
+    let text: String = format!("{request:?}").chars().take(200).collect();
+    violation.last_ops.push(format!("the request: {text}"));
+    violation
+}
+
+fn wrong_answer(waiting: &Waiting, reply: &str, at: SimTime) -> Box<Violation> {
+    let what: String = format!("{:?}", waiting.what).chars().take(400).collect();
+    Box::new(Violation {
+        check: "an answer of the wrong kind",
+        key: None,
+        expected: format!("an answer to {what}, sent at {} us", waiting.sent.us),
+        seen: reply.chars().take(400).collect(),
+        at,
+        last_ops: Vec::new(),
+    })
+}

@@ -1,0 +1,363 @@
+//! Profiles: how much of which trouble a run gets.
+//!
+//! A profile says which [`Features`] a run has; `swarm` draws them at random for each seed, so that combinations are tried
+//! which nobody thought of.
+
+use crate::performer::Moment;
+use rand::Rng;
+use rand::rngs::SmallRng;
+use std::fmt;
+use std::str::FromStr;
+
+/// A named mixture of trouble.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Profile {
+    /// A little of everything that always works.
+    Smoke,
+    /// Processes and machines die, also while they recover.
+    Crash,
+    /// Power fails while the log is written.
+    Torn,
+    /// Data at rest rots.
+    Bitrot,
+    /// The disk fills up, and is cleaned again.
+    Enospc,
+    /// Reads, writes and syncs fail.
+    Eio,
+    /// Nearly everything expires, and the wall clock jumps.
+    Expiry,
+    /// Clocks are set to and fro, for a moment and for good, while the node runs, crashes and starts; machines sleep.
+    Clocks,
+    /// Small memtables, many deletes and clears: merges without end.
+    Compaction,
+    /// More requests than the node can take, over a mesh with few credits.
+    Overload,
+    /// The number of shards changes.
+    Reshard,
+    /// Files vanish while the node is down.
+    LostFiles,
+    /// Disks hang, for longer than requests have.
+    Hung,
+    /// Clients that make the node keep what they send and don't read what it answers, in little memory.
+    Hostile,
+    /// Everything above, mixed at random.
+    Swarm,
+}
+
+/// How much of what. Counts are of a whole run; shares are per mille.
+#[derive(Clone, Debug, Default)]
+pub struct Features {
+    /// Crashes, at least five.
+    pub crashes: u32,
+    /// Share of crashes that are power failures.
+    pub power: u32,
+    /// Share of restarts that crash again while they recover.
+    pub again: u32,
+    /// Where crashes strike.
+    pub moments: Vec<Moment>,
+    /// Graceful stops.
+    pub stops: u32,
+    /// Times at which the disk's operations fail.
+    pub storms: u32,
+    /// Times at which the disk is full.
+    pub floods: u32,
+    /// Times at which the disk is slow.
+    pub slow: u32,
+    /// Times at which data at rest rots.
+    pub rots: u32,
+    /// Jumps of the wall clock, and whether it goes back too.
+    pub jumps: u32,
+    /// See `jumps`.
+    pub goes_back: bool,
+    /// Times at which nobody asks for anything, or the machine sleeps.
+    pub rests: u32,
+    /// Changes of the number of shards.
+    pub reshards: u32,
+    /// Share of stops and crashes behind which files vanish.
+    pub losses: u32,
+    /// Share of writes that expire.
+    pub expiring: u32,
+    /// Share of runs with weak durability.
+    pub weak: u32,
+    /// Whether queues, sockets and the mesh are tiny.
+    pub is_tight: bool,
+    /// Whether data outgrows memory fast.
+    pub is_churning: bool,
+    /// Whether clients pipeline as deep as they can.
+    pub is_flooding: bool,
+    /// Clients that mean harm.
+    pub hostile: u32,
+}
+
+/// What crashes at every step reach.
+const CRASHES: [&str; 9] = [
+    "crashes inside a flush",
+    "crashes inside a merge",
+    "crashes inside a manifest edit",
+    "crashes inside recycling",
+    "crashes inside a log write",
+    "crashes inside recovery",
+    "torn tails cut",
+    "parked reads",
+    "graceful stops",
+];
+
+impl Profile {
+    /// All profiles.
+    pub const ALL: [Profile; 15] = [
+        Profile::Smoke,
+        Profile::Crash,
+        Profile::Torn,
+        Profile::Bitrot,
+        Profile::Enospc,
+        Profile::Eio,
+        Profile::Expiry,
+        Profile::Clocks,
+        Profile::Compaction,
+        Profile::Overload,
+        Profile::Reshard,
+        Profile::LostFiles,
+        Profile::Hung,
+        Profile::Hostile,
+        Profile::Swarm,
+    ];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Profile::Smoke => "smoke",
+            Profile::Crash => "crash",
+            Profile::Torn => "torn",
+            Profile::Bitrot => "bitrot",
+            Profile::Enospc => "enospc",
+            Profile::Eio => "eio",
+            Profile::Expiry => "expiry",
+            Profile::Clocks => "clocks",
+            Profile::Compaction => "compaction",
+            Profile::Overload => "overload",
+            Profile::Reshard => "reshard",
+            Profile::LostFiles => "lost-files",
+            Profile::Hung => "hung",
+            Profile::Hostile => "hostile",
+            Profile::Swarm => "swarm",
+        }
+    }
+
+    /// What it is about, in a line.
+    pub fn about(self) -> &'static str {
+        match self {
+            Profile::Smoke => "a little of everything that always works, and five crashes",
+            Profile::Crash => "processes and machines die at every step, also while they recover",
+            Profile::Torn => "power fails while the log is written",
+            Profile::Bitrot => "data at rest rots; what is damaged is named, and never returned",
+            Profile::Enospc => "the disk fills up and is cleaned again",
+            Profile::Eio => "reads, writes and syncs fail",
+            Profile::Expiry => "nearly everything expires, and the wall clock jumps both ways",
+            Profile::Clocks => {
+                "clocks are set to and fro, for a moment and for good, over crashes and boots; machines sleep"
+            }
+            Profile::Compaction => "small memtables, deletes and clears: merges without end",
+            Profile::Overload => "more requests than the node can take, over a mesh with few credits",
+            Profile::Reshard => "the number of shards changes between stops",
+            Profile::LostFiles => {
+                "files vanish while the node is down; what was in them is missed, and named"
+            }
+            Profile::Hung => "disks hang for longer than requests have; each ends, once",
+            Profile::Hostile => "clients that send half of commands and read no answers, in little memory",
+            Profile::Swarm => "all of it, mixed at random for each seed",
+        }
+    }
+
+    /// The features of one of its seeds.
+    pub fn features(self, rng: &mut SmallRng) -> Features {
+        let calm = Features {
+            crashes: 5,
+            power: 500,
+            moments: vec![Moment::Any],
+            stops: 1,
+            expiring: 100,
+            ..Features::default()
+        };
+        let anywhere = Moment::ALL.to_vec();
+        match self {
+            Profile::Smoke => calm,
+            Profile::Crash => {
+                Features { crashes: 14, again: 400, moments: anywhere, weak: 300, stops: 2, ..calm }
+            }
+            Profile::Torn => Features {
+                crashes: 12,
+                power: 1000,
+                moments: vec![Moment::LogWrite, Moment::ManifestEdit, Moment::Recycling, Moment::Any],
+                weak: 100,
+                ..calm
+            },
+            Profile::Bitrot => Features { rots: 6, stops: 4, is_churning: true, ..calm },
+            Profile::Enospc => Features { floods: 5, is_churning: true, ..calm },
+            Profile::Eio => Features { storms: 6, slow: 1, ..calm },
+            Profile::Expiry => Features {
+                expiring: 700,
+                jumps: 10,
+                goes_back: rng.random_ratio(1, 2),
+                is_churning: true,
+                ..calm
+            },
+            Profile::Clocks => Features {
+                crashes: 8,
+                power: 600,
+                stops: 3,
+                expiring: 500,
+                jumps: 16,
+                goes_back: rng.random_ratio(7, 8),
+                rests: 8,
+                weak: 150,
+                ..calm
+            },
+            Profile::Compaction => Features {
+                is_churning: true,
+                moments: vec![Moment::Merge, Moment::Flush, Moment::ManifestEdit, Moment::Any],
+                crashes: 8,
+                ..calm
+            },
+            Profile::Overload => Features { is_tight: true, is_flooding: true, slow: 4, stops: 3, ..calm },
+            Profile::Reshard => Features { reshards: 4, stops: 4, is_churning: true, ..calm },
+            Profile::LostFiles => {
+                let moments = vec![Moment::LogWrite, Moment::Recycling, Moment::ManifestEdit, Moment::Any];
+                Features { losses: 800, stops: 8, crashes: 8, moments, is_churning: true, ..calm }
+            }
+            Profile::Hung => {
+                Features { is_tight: rng.random_ratio(1, 2), is_churning: true, stops: 3, ..calm }
+            }
+            Profile::Hostile => calm,
+            Profile::Swarm => swarm(rng),
+        }
+    }
+
+    /// How many clients of one of its seeds mean harm. Drawn from a stream of its own: the rest of a run that has none stays as
+    /// it would be.
+    pub fn hostile(self, rng: &mut SmallRng) -> u32 {
+        match self {
+            Profile::Hostile => rng.random_range(16..=32),
+            Profile::Swarm if rng.random_ratio(150, 1000) => rng.random_range(1..=24),
+            _ => 0,
+        }
+    }
+
+    /// How often the disks of one of its seeds hang. As with [`Profile::hostile`], the rest stays.
+    pub fn hangs(self, rng: &mut SmallRng) -> u32 {
+        match self {
+            Profile::Hung => rng.random_range(4..=10),
+            Profile::Swarm if rng.random_ratio(150, 1000) => rng.random_range(1..=4),
+            _ => 0,
+        }
+    }
+
+    /// Counters that a campaign of it must not leave at zero.
+    pub fn goals(self) -> Vec<&'static str> {
+        let mut goals = vec!["crashes", "power failures", "flushes", "merges", "forwarded requests"];
+        if self == Profile::Swarm {
+            goals.extend(CRASHES);
+        }
+        goals.extend(match self {
+            Profile::Smoke => &["graceful stops"][..],
+            Profile::Crash => &CRASHES[..],
+            Profile::Torn => &["torn tails cut", "crashes inside a log write", "crashes inside recycling"],
+            Profile::Bitrot => &["damage done", "damage reported"],
+            Profile::Enospc => &["full disks"],
+            Profile::Eio => &["failed syncs", "failed writes", "failed reads", "failed logs"],
+            Profile::Expiry => &["clock jumps", "expired keys compacted"],
+            Profile::Clocks => &[
+                "clock jumps",
+                "clock jumps while down",
+                "clocks set back",
+                "boots",
+                "quiet times",
+                "sleeps of the machine",
+                "clock jumps while asleep",
+                "starts refused for a time jump",
+            ],
+            Profile::Compaction => &["crashes inside a merge", "range tombstones", "parked reads"],
+            Profile::Overload => {
+                &["full mesh queues", "held writers", "full connections", "drains with answers queued"]
+            }
+            Profile::Hung => &["hanging disks", "refused: timed out", "unknown", "parked reads"],
+            Profile::Hostile => &["connections that wait for memory", "connections closed for others"],
+            Profile::Reshard => &["reshards", "reshards cut off", "reshards cut off behind the switch"],
+            Profile::LostFiles => {
+                &["losses", "losses reported", "repairs that told the truth", "store files made anew"]
+            }
+            Profile::Swarm => &[
+                "damage done",
+                "damage reported",
+                "full disks",
+                "failed syncs",
+                "failed writes",
+                "failed reads",
+                "restarts after a failure",
+                "failed logs",
+                "clock jumps",
+                "expired keys compacted",
+                "range tombstones",
+                "full mesh queues",
+                "held writers",
+                "reshards",
+                "losses reported",
+            ],
+        });
+        goals
+    }
+}
+
+fn swarm(rng: &mut SmallRng) -> Features {
+    let mut some = |share: u32, most: u32| match rng.random_ratio(share, 1000) {
+        true => rng.random_range(1..=most),
+        false => 0,
+    };
+    let (crashes, stops, again) = (5 + some(500, 12), some(500, 3), some(400, 600));
+    let (storms, floods, slow) = (some(250, 4), some(250, 4), some(300, 4));
+    let (rots, jumps, reshards) = (some(150, 4), some(300, 10), some(150, 2));
+    let rests = some(250, 4);
+    let (expiring, power) = (some(600, 900), some(900, 1000));
+    let mut moments = Moment::ALL.to_vec();
+    moments.retain(|_| rng.random_ratio(2, 3));
+    moments.push(Moment::Any);
+    let (goes_back, is_tight) = (rng.random_ratio(1, 2), rng.random_ratio(1, 3));
+    let (is_churning, is_flooding) = (rng.random_ratio(1, 2), rng.random_ratio(1, 3));
+    Features {
+        crashes,
+        power,
+        again,
+        moments,
+        stops,
+        storms,
+        floods,
+        slow,
+        rots,
+        jumps,
+        goes_back,
+        rests,
+        reshards,
+        losses: if rng.random_ratio(1, 6) { rng.random_range(1..=600) } else { 0 },
+        expiring,
+        weak: 250,
+        is_tight,
+        is_churning,
+        is_flooding,
+        // Drawn by itself.
+        hostile: 0,
+    }
+}
+
+impl fmt::Display for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Profile {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Profile, String> {
+        let found = Profile::ALL.into_iter().find(|profile| profile.name() == text);
+        found.ok_or_else(|| format!("there is no profile {text:?}; `kvsim --profile list` lists them"))
+    }
+}
