@@ -35,6 +35,6 @@ pub use flush::FlushJob;
 pub use horizons::{Horizon, Horizons};
 pub use merge::MergeJob;
 pub use residency::ResidencyJob;
-pub use step::{Job, JobId, JobKind, JobOutput, JobStep};
+pub use step::{Job, JobId, JobKind, JobOutput, JobStep, LoggedEntry};
 pub use unlink::UnlinkJob;
 pub use verify::VerifyJob;

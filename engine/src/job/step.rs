@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::io::{FileName, IoCompletion, IoRequest};
+use crate::log::EntryType;
 use crate::table::Table;
 use std::sync::Arc;
 
@@ -49,10 +50,25 @@ pub enum JobOutput {
     },
     /// A prepared log segment file.
     Segment(FileName),
+    /// Entries of a log, in the order of their indexes.
+    Entries(Vec<LoggedEntry>),
     /// Tables reopened with another residency: same numbers, same contents.
     Reopened(Vec<Arc<Table>>),
     /// Nothing to install.
     Nothing,
+}
+
+/// An entry as a log holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoggedEntry {
+    /// The term in which it was proposed.
+    pub term: u64,
+    /// Its place in its group's order.
+    pub index: u64,
+    /// What it is.
+    pub entry: EntryType,
+    /// Its content.
+    pub payload: Box<[u8]>,
 }
 
 /// A piece of background work.

@@ -56,6 +56,11 @@ impl Segments {
         }
     }
 
+    /// The live segments, oldest first.
+    pub fn live(&self) -> impl Iterator<Item = Segment> {
+        self.live.iter().copied()
+    }
+
     pub fn push_live(&mut self, segment: Segment) {
         self.live.push_back(segment);
     }

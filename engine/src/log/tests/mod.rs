@@ -4,6 +4,7 @@ mod crashes;
 mod damage;
 mod headers;
 mod lost;
+mod read_back;
 mod remains;
 mod repairs;
 mod stale;
