@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::io::{FileName, IoCompletion, IoRequest};
-use crate::log::EntryType;
+use crate::log::record::EntryType;
 use crate::table::Table;
 use std::sync::Arc;
 

@@ -30,7 +30,7 @@ mod part;
 pub(crate) mod position;
 mod read_back;
 mod reader;
-mod record;
+pub(crate) mod record;
 mod recovery;
 mod remains;
 mod repair;

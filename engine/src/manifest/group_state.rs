@@ -2,8 +2,8 @@
 
 use crate::fields::{Malformed, Reader, Writer};
 use crate::key::{Incarnation, Partition, Version};
-use crate::log::Record;
 use crate::log::position::LogPosition;
+use crate::log::record::Record;
 
 /// What the tables hold of a group, and what it goes on from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -5,7 +5,7 @@
 //! once the copies are durable do the first ones count for nothing, and the log's start can move on.
 
 use super::Shard;
-use crate::group::groups::Place;
+use super::held::Copying;
 use crate::log::{LogPosition, Record, RecordKind};
 
 /// So many bytes are copied with one log write at most.
@@ -13,17 +13,6 @@ const COPIED_BYTES_MAX: usize = 1 << 20;
 
 /// A log isn't long where so large a part of it is needed.
 const KEPT_PART: u64 = 4;
-
-/// Copies on their way to the log.
-#[derive(Debug)]
-pub(super) struct Copying {
-    /// Where the log write begins that carries them.
-    began: LogPosition,
-    /// Where it ended, once it is written.
-    ended: Option<LogPosition>,
-    entries: Vec<(Place, u64)>,
-    hard: Vec<(Place, u64)>,
-}
 
 impl Shard {
     /// Whether a long log is kept for little, and what it is kept for isn't on its way to the head already. What is copied stays

@@ -3,7 +3,6 @@
 //! A group that orders itself has none: there an entry is committed when it is in the log. What such entries take is charged to their
 //! group: when it has no room left, writes to it are refused, and to no other. The log keeps what it needs of them.
 
-use super::copies::Copying;
 use super::options::Budgets;
 use super::pending::PendingAnswer;
 use crate::due::Due;
@@ -14,6 +13,17 @@ use crate::group::tail::Tail;
 use crate::log::{BatchOp, EntryType, HardState, LogPosition};
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
+
+/// Copies on their way to the log.
+#[derive(Debug)]
+pub(super) struct Copying {
+    /// Where the log write begins that carries them.
+    pub began: LogPosition,
+    /// Where it ended, once it is written.
+    pub ended: Option<LogPosition>,
+    pub entries: Vec<(Place, u64)>,
+    pub hard: Vec<(Place, u64)>,
+}
 
 /// The groups whose entries wait.
 #[derive(Debug, Default)]

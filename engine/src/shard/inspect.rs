@@ -3,10 +3,8 @@
 //! What there must be is known: `STORE` says that the shard was made, its manifest names the tables and two segments of
 //! the log, and each segment names the one before it.
 
-use super::Shard;
 use crate::dir::{Dir, repair_hint};
 use crate::error::Error;
-use crate::group::Order;
 use crate::io::FileName;
 use crate::log::check_segments;
 use crate::manifest::{Manifest, ManifestState, TableEntry, without_manifest};
@@ -36,21 +34,6 @@ fn check_tables(dir: &dyn Dir, state: &ManifestState) -> Result<(), Error> {
 
 fn list(dir: &dyn Dir) -> Result<Vec<FileName>, Error> {
     dir.list().map_err(|source| Error::io("list", "the files", dir.path(), source))
-}
-
-impl Shard {
-    /// Refuses a shard of which a partition has replicas elsewhere: whoever calls has no way to reach them, so it could neither
-    /// write there nor know what to read.
-    pub fn refuse_replicas(&self) -> Result<(), Error> {
-        match self.groups.iter().find(|group| group.order() != Order::Solo || group.conf().is_some()) {
-            None => Ok(()),
-            Some(group) => Err(Error::Unusable(format!(
-                "partition {} has replicas on other nodes, which this program can't reach; \
-                 open the store with the build that made it",
-                group.id.0
-            ))),
-        }
-    }
 }
 
 /// Refuses a directory in which a shard was, and whose manifest isn't there.

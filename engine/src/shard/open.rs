@@ -122,6 +122,19 @@ impl Shard {
             options,
         })
     }
+
+    /// Refuses a shard of which a partition has replicas elsewhere: whoever calls has no way to reach them, so it could neither
+    /// write there nor know what to read.
+    pub fn refuse_replicas(&self) -> Result<(), Error> {
+        match self.groups.iter().find(|group| group.order() != Order::Solo || group.conf().is_some()) {
+            None => Ok(()),
+            Some(group) => Err(Error::Unusable(format!(
+                "partition {} has replicas on other nodes, which this program can't reach; \
+                 open the store with the build that made it",
+                group.id.0
+            ))),
+        }
+    }
 }
 
 /// Opens the tables that the manifest names; one that isn't there is named. None is resident yet: that is background work, so

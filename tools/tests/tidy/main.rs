@@ -24,7 +24,7 @@ const LONG: &[(&str, usize)] = &[
     ("cluster/tests/commands.rs", 435),
     ("engine/src/drive/background/tests.rs", 405),
     ("engine/src/log/tests/writing.rs", 413),
-    ("engine/src/manifest/tests/mod.rs", 533),
+    ("engine/src/manifest/tests/mod.rs", 511),
     ("engine/src/shard/request.rs", 410),
     ("engine/src/shard/tests/settling.rs", 404),
     ("engine/src/table/cache.rs", 441),

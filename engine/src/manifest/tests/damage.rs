@@ -95,3 +95,65 @@ fn a_repair_without_any_state_refuses_and_says_so() {
         "{error}"
     );
 }
+
+/// Rule: what may not be skipped is refused. A torn edit is cut; a sound one that a newer build wrote never is.
+#[test]
+fn a_sound_edit_that_this_build_cannot_read_is_refused_and_not_cut_as_a_torn_one() {
+    let (mut dir, manifest) = sample(2);
+    let (file, at) = (manifest.file(), dir.bytes(manifest.file()).len());
+    // A flag of its header that nobody knows here.
+    add_changed(&mut dir, 3, |bytes| bytes[32 + 12] |= 64);
+    let error = recover(&mut dir).map(drop).unwrap_err().to_string();
+    assert!(error.contains("knows nothing") && error.contains("000001.manifest"), "{error}");
+    assert!(matches!(recover(&mut dir), Err(Error::Newer { .. })));
+    assert!(Manifest::repair(&mut dir, SHARD).is_err(), "a repair doesn't cut it either");
+    // An edit that was torn is cut as ever.
+    dir.flip(file, at + 100, 3);
+    assert_eq!(recover(&mut dir).unwrap().1, state_after(2));
+}
+
+/// Adds a sound edit in which something was changed.
+fn add_changed(dir: &mut MemoryDir, number: u64, change: impl FnOnce(&mut [u8])) {
+    let file = FileName::Manifest(1);
+    let at = dir.bytes(file).len() as u64;
+    let place = FileIdentity::new(SHARD, 1);
+    let mut bytes = AlignedBuf::with_capacity(0);
+    place.encode(RecordKind::Edit, number + 1, &edit(number), at, &mut bytes);
+    change(&mut bytes);
+    let salt = [&SHARD[..], &1_u64.to_le_bytes(), &at.to_le_bytes()].concat();
+    let crc = crc32c::crc32c(&[&salt[..], &bytes[8..]].concat()).to_le_bytes();
+    bytes[4..8].copy_from_slice(&crc);
+    dir.write(file, at, &bytes).and_then(|()| dir.sync(file)).unwrap();
+}
+
+#[test]
+fn a_whole_edit_proves_that_it_was_durable_whatever_it_says() {
+    // What it says makes no sense.
+    let (mut dir, _) = sample(2);
+    add_changed(&mut dir, 3, |bytes| bytes[32 + 72 + 24 + 8] += 1);
+    assert!(matches!(recover(&mut dir), Err(Error::Damaged { .. })));
+    // It lies behind a bad one, and says what nobody knows here.
+    let (mut dir, manifest) = sample(3);
+    let at = dir.bytes(manifest.file()).len() - BLOCK + 100;
+    add_changed(&mut dir, 4, |bytes| bytes[32 + 12] |= 64);
+    dir.flip(manifest.file(), at, 0);
+    assert!(matches!(recover(&mut dir), Err(Error::Damaged { .. })));
+}
+
+#[test]
+fn a_group_that_left_is_known_as_long_as_the_log_has_something_of_it() {
+    let mut state = state_after(3);
+    let left = GroupState {
+        partition: Partition(9),
+        has_left: true,
+        log_from: LogPosition { segment: 7, offset: 4096 },
+        ..GroupState::default()
+    };
+    state.apply(&Edit { groups: vec![left.clone()], ..Edit::default() });
+    assert_eq!(state.groups[&Partition(9)], left);
+    let moved = |segment| Edit { log_start: Some(LogPosition { segment, offset: 0 }), ..Edit::default() };
+    state.apply(&moved(7));
+    assert!(state.groups.contains_key(&Partition(9)));
+    state.apply(&moved(8));
+    assert!(!state.groups.contains_key(&Partition(9)));
+}

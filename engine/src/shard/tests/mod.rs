@@ -24,7 +24,6 @@ mod time;
 mod views;
 
 use super::options::{Durability, ShardOptions, Tuning};
-use super::owned::OwnedOp;
 use super::request::{
     Answer, Answers, Condition, NO_DEADLINE, Op, PutExpiry, Refusal, Request, Scan, Ticket, Update,
 };
@@ -394,9 +393,4 @@ fn delete(key: &[u8]) -> Op<'_> {
 
 fn increment(key: &[u8]) -> Op<'_> {
     Op::Update { key, update: Update::Increment { by: 1 } }
-}
-
-/// A copy of an operation that a test keeps.
-fn keep(op: &Op<'_>) -> OwnedOp {
-    OwnedOp::new(op)
 }

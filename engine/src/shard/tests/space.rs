@@ -1,6 +1,7 @@
 //! Space and memory stay bounded, and come back.
 
 use super::*;
+use crate::shard::owned::OwnedOp;
 
 #[test]
 fn deleting_everything_gives_the_space_back() {
@@ -56,8 +57,8 @@ fn writers_meet_pressure_and_then_a_refusal_but_never_unbounded_memory() {
 
 #[test]
 fn a_waiting_request_costs_what_its_copy_costs() {
-    let small = keep(&Op::Get { key: b"k" }).bytes();
-    let large = keep(&put(b"k", &[0; 100_000])).bytes();
+    let small = OwnedOp::new(&Op::Get { key: b"k" }).bytes();
+    let large = OwnedOp::new(&put(b"k", &[0; 100_000])).bytes();
     assert!(small < 500);
     assert!((100_000..101_000).contains(&large));
 }
