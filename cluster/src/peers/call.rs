@@ -1,7 +1,7 @@
 //! A peer that is called: the connection to it, from the first attempt to the next one.
 
-use super::frame::{Hello, Message, Round};
-use super::{DEAD_US, Id, PAUSE_US_MAX, PING_US, PINGS_MAX, PeerSettings, PeerStatus, Verdict};
+use super::frame::{Hello, Message, Round, Verdict};
+use super::settings::{DEAD_US, Id, PAUSE_US_MAX, PING_US, PINGS_MAX, PeerSettings, PeerStatus};
 use crate::session::sockets::Sockets;
 use pinion_net::reactor::{ConnId, ConnectError};
 use rand::Rng;
@@ -84,20 +84,13 @@ impl Call {
         }
     }
 
-    pub fn tick(
-        &mut self,
-        io: &mut impl Sockets,
-        settings: &PeerSettings,
-        now_us: u64,
-        chance: &mut SmallRng,
-    ) {
+    pub fn tick(&mut self, io: &mut impl Sockets, now_us: u64, chance: &mut SmallRng) {
         let Some(line) = &mut self.line else {
             if self.retry_us <= now_us {
                 self.begin(io, now_us, chance);
             }
             return;
         };
-        debug_assert!(self.node != settings.node, "no node is its own peer");
         if line.dead_us() <= now_us {
             io.abort(line.conn);
             self.lost(now_us, chance);

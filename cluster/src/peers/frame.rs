@@ -7,7 +7,7 @@
 //! Numbers are little endian; the checksum is of all behind it. A frame of another version is refused, as is one that is longer
 //! than any message: whoever speaks so isn't understood.
 
-use super::Id;
+use super::settings::Id;
 use thiserror::Error;
 
 /// The version that is spoken here.
@@ -60,6 +60,17 @@ pub struct Round {
     pub connection: u64,
     /// Counts the pings of a connection, from 1.
     pub number: u64,
+}
+
+/// What becomes of a connection when a message was taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It goes on.
+    Goes,
+    /// It is closed behind its output.
+    Close,
+    /// It is given up: the other end breaks the protocol.
+    Abort,
 }
 
 /// Why bytes are no frame.

@@ -1,7 +1,7 @@
 //! A connection that another node began: it is welcomed or refused, and its pings are answered.
 
-use super::frame::{Hello, Message, Round};
-use super::{DEAD_US, PeerSettings, Verdict};
+use super::frame::{Hello, Message, Round, Verdict};
+use super::settings::{DEAD_US, PeerSettings};
 use pinion_net::reactor::ConnId;
 
 /// Without a ping for so long it is given up, microseconds: whoever began it has done so long before, if it could.

@@ -3,6 +3,7 @@ use super::frame::{Hello, Message, Round};
 use super::guest::Guest;
 use super::*;
 use rand::rngs::SmallRng;
+use std::net::SocketAddr;
 
 const ME: Id = [1; 16];
 const OTHER: Id = [2; 16];
@@ -81,7 +82,7 @@ fn who_is_no_peer_is_refused_with_a_reason() {
 fn welcome(io: &mut Line) -> (Call, u64) {
     let (mut call, settings, mut chance) =
         (Call::new(OTHER, address()), settings(ME, OTHER), SmallRng::seed_from_u64(1));
-    call.tick(io, &settings, 0, &mut chance);
+    call.tick(io, 0, &mut chance);
     let connection = io.asked.expect("it begins a connection");
     assert!(!call.connected(connection + 1, &settings, 5, &mut io.output));
     assert!(call.connected(connection, &settings, 5, &mut io.output));
@@ -96,9 +97,9 @@ fn welcome(io: &mut Line) -> (Call, u64) {
 fn a_pong_counts_only_as_the_next_one_of_its_connection() {
     let mut io = Line::default();
     let (mut call, connection) = welcome(&mut io);
-    let (settings, mut chance) = (settings(ME, OTHER), SmallRng::seed_from_u64(1));
-    call.tick(&mut io, &settings, 20, &mut chance);
-    call.tick(&mut io, &settings, call.due_us(), &mut chance);
+    let mut chance = SmallRng::seed_from_u64(1);
+    call.tick(&mut io, 20, &mut chance);
+    call.tick(&mut io, call.due_us(), &mut chance);
     assert_eq!(frames(&io.output).len(), 2);
     let pong = |connection, number| Message::Pong(Round { connection, number });
     let strange = [pong(connection + 1, 1), pong(connection, 2), pong(connection, 0), pong(connection, 3)];
@@ -112,12 +113,12 @@ fn a_pong_counts_only_as_the_next_one_of_its_connection() {
 fn a_silent_peer_is_given_up_in_time_and_few_pings_are_remembered() {
     let mut io = Line::default();
     let (mut call, _) = welcome(&mut io);
-    let (settings, mut chance) = (settings(ME, OTHER), SmallRng::seed_from_u64(1));
+    let mut chance = SmallRng::seed_from_u64(1);
     let mut now_us = 10;
     while !io.is_aborted {
         now_us = call.due_us();
         assert!(now_us <= 10 + DEAD_US);
-        call.tick(&mut io, &settings, now_us, &mut chance);
+        call.tick(&mut io, now_us, &mut chance);
         assert!(call.status().unanswered <= PINGS_MAX);
     }
     assert_eq!((now_us, call.status().connection), (10 + DEAD_US, None));
