@@ -20,6 +20,8 @@ pub struct Campaign {
     pub operations: u64,
     /// Faults that are left out of each run's schedule.
     pub without: BTreeSet<usize>,
+    /// Nodes of each run, where the profile has several.
+    pub nodes: usize,
     /// Threads.
     pub threads: usize,
     /// Failures after which no further seed is begun.
@@ -74,6 +76,6 @@ impl Campaign {
 
     fn options(&self, seed: u64) -> RunOptions {
         let (profile, operations) = (self.profile, self.operations);
-        RunOptions { seed, profile, operations, without: self.without.clone() }
+        RunOptions { seed, profile, operations, without: self.without.clone(), nodes: self.nodes }
     }
 }

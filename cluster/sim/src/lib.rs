@@ -2,6 +2,8 @@
 //!
 //! - [`world`] steps a [`node`] whose cores are the real ones, over [`disk`]s, [`net`] and clock of its own, in an order that
 //!   the seed decides; [`calamity`] lets faults strike, [`lost`] takes files away, [`watch`] checks what no client sees, [`ending`] reads all once more.
+//! - [`cluster`] steps several nodes, each on a machine of its own, over [`links`] that are slow, lose, and are cut.
+//! - [`checks`] are the promises of a node, and of all together, that are held against what is seen of them.
 //! - [`client`] plays the programs that use a node: bytes out, bytes in.
 //! - [`model`] knows what every answer may be, and says which one was wrong.
 //! - [`options`] draws what a run is to be from its [`profile`]; [`campaign`] runs many seeds, [`report`] says what failed,
@@ -11,11 +13,14 @@
 
 mod calamity;
 pub mod campaign;
+pub mod checks;
 pub mod client;
 pub mod clock;
+pub mod cluster;
 pub mod counters;
 pub mod disk;
 mod ending;
+pub mod links;
 mod lost;
 pub mod minimize;
 pub mod model;

@@ -174,8 +174,6 @@ impl Node {
                 net.advance(state, place, &mut stage.streams.net, stage.trace);
             }
         }
-        // This node is alone: nobody listens anywhere.
-        net.answer_dials(|_| false, &mut stage.streams.net);
         net.end_dials(state, stage.trace);
         let mut performing = Performing { disk, work, now_us, rng: &mut stage.streams.disk };
         if std::mem::take(is_woken) || performing.work.has_events() {

@@ -9,6 +9,7 @@ use crate::schedule::{Fault, Trouble, faults};
 use crate::setup::NodeOptions;
 use pinion_cluster::config::Durability;
 use pinion_cluster::mesh::Limits;
+use pinion_cluster::peers::PeerSettings;
 use pinion_engine::clock::TimeJump;
 use pinion_engine::shard::Tuning;
 use rand::Rng;
@@ -26,23 +27,31 @@ pub struct RunOptions {
     pub operations: u64,
     /// Faults of the schedule that are left out, by number.
     pub without: BTreeSet<usize>,
+    /// Nodes, where the profile has several.
+    pub nodes: usize,
 }
 
 /// Client operations of a run unless it is said otherwise: a few more than 5,000.
 pub const OPERATIONS: u64 = 5_200;
 
+/// Nodes of a cluster unless it is said otherwise.
+pub const NODES: usize = 3;
+
 impl RunOptions {
     /// A seed's run, as long as usual.
     pub fn new(seed: u64, profile: Profile) -> RunOptions {
-        RunOptions { seed, profile, operations: OPERATIONS, without: BTreeSet::new() }
+        RunOptions { seed, profile, operations: OPERATIONS, without: BTreeSet::new(), nodes: NODES }
     }
 
     /// The command that replays it.
     pub fn command(&self) -> String {
-        let RunOptions { seed, profile, operations, without } = self;
+        let RunOptions { seed, profile, operations, without, nodes } = self;
         let mut command = format!("kvsim --seeds {seed}..{} --profile {profile}", seed + 1);
         if *operations != OPERATIONS {
             command += &format!(" --ops {operations}");
+        }
+        if *nodes != NODES {
+            command += &format!(" --nodes {nodes}");
         }
         if !without.is_empty() {
             let list: Vec<String> = without.iter().map(usize::to_string).collect();
@@ -180,7 +189,7 @@ pub(super) fn pick<'a, T>(all: &'a [T], rng: &mut SmallRng) -> &'a T {
     &all[rng.random_range(0..all.len())]
 }
 
-fn node(features: &Features, rng: &mut SmallRng) -> NodeOptions {
+pub(super) fn node(features: &Features, rng: &mut SmallRng) -> NodeOptions {
     let mut cores = if features.is_tight { rng.random_range(2..=4) } else { rng.random_range(1..=4) };
     if features.hostile > 0 {
         // So that many come to one.
@@ -207,6 +216,8 @@ fn node(features: &Features, rng: &mut SmallRng) -> NodeOptions {
         net.in_transit_bytes = net.in_transit_bytes.min(8 << 10);
     }
     NodeOptions {
+        number: 0,
+        peers: PeerSettings::default(),
         cores,
         partitions: *pick(&[4, 8, 16], rng),
         durability,
@@ -285,7 +296,7 @@ mod tests {
 
     #[test]
     fn a_plan_follows_from_its_seed_and_has_five_crashes_at_least() {
-        for profile in Profile::ALL {
+        for profile in Profile::ALL.into_iter().filter(|profile| !profile.is_of_cluster()) {
             for seed in 0..20 {
                 let plan = Plan::draw(RunOptions::new(seed, profile));
                 let again = Plan::draw(RunOptions::new(seed, profile));

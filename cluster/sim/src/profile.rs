@@ -40,7 +40,9 @@ pub enum Profile {
     Hung,
     /// Clients that make the node keep what they send and don't read what it answers, in little memory.
     Hostile,
-    /// Everything above, mixed at random.
+    /// Several nodes, and what goes wrong between them.
+    Links,
+    /// Everything of one node, mixed at random.
     Swarm,
 }
 
@@ -102,9 +104,27 @@ const CRASHES: [&str; 9] = [
     "graceful stops",
 ];
 
+/// What runs of several nodes reach.
+const LINKS: [&str; 14] = [
+    "crashes",
+    "power failures",
+    "graceful stops",
+    "clock jumps",
+    "cuts",
+    "cuts of one way",
+    "isolated nodes",
+    "clogged ways",
+    "slow ways",
+    "half-open connections",
+    "connections broken",
+    "messages of other connections",
+    "refused peers",
+    "rounds",
+];
+
 impl Profile {
     /// All profiles.
-    pub const ALL: [Profile; 15] = [
+    pub const ALL: [Profile; 16] = [
         Profile::Smoke,
         Profile::Crash,
         Profile::Torn,
@@ -119,6 +139,7 @@ impl Profile {
         Profile::LostFiles,
         Profile::Hung,
         Profile::Hostile,
+        Profile::Links,
         Profile::Swarm,
     ];
 
@@ -139,6 +160,7 @@ impl Profile {
             Profile::LostFiles => "lost-files",
             Profile::Hung => "hung",
             Profile::Hostile => "hostile",
+            Profile::Links => "links",
             Profile::Swarm => "swarm",
         }
     }
@@ -164,8 +186,16 @@ impl Profile {
             }
             Profile::Hung => "disks hang for longer than requests have; each ends, once",
             Profile::Hostile => "clients that send half of commands and read no answers, in little memory",
-            Profile::Swarm => "all of it, mixed at random for each seed",
+            Profile::Links => {
+                "nodes whose links are slow, lose, clog, and are cut; they die, and find each other again"
+            }
+            Profile::Swarm => "all of it that is about one node, mixed at random for each seed",
         }
+    }
+
+    /// Whether its runs have several nodes.
+    pub fn is_of_cluster(self) -> bool {
+        self == Profile::Links
     }
 
     /// The features of one of its seeds.
@@ -227,7 +257,7 @@ impl Profile {
             Profile::Hung => {
                 Features { is_tight: rng.random_ratio(1, 2), is_churning: true, stops: 3, ..calm }
             }
-            Profile::Hostile => calm,
+            Profile::Hostile | Profile::Links => calm,
             Profile::Swarm => swarm(rng),
         }
     }
@@ -253,12 +283,15 @@ impl Profile {
 
     /// Counters that a campaign of it must not leave at zero.
     pub fn goals(self) -> Vec<&'static str> {
+        if self == Profile::Links {
+            return LINKS.to_vec();
+        }
         let mut goals = vec!["crashes", "power failures", "flushes", "merges", "forwarded requests"];
         if self == Profile::Swarm {
             goals.extend(CRASHES);
         }
         goals.extend(match self {
-            Profile::Smoke => &["graceful stops"][..],
+            Profile::Smoke | Profile::Links => &["graceful stops"][..],
             Profile::Crash => &CRASHES[..],
             Profile::Torn => &["torn tails cut", "crashes inside a log write", "crashes inside recycling"],
             Profile::Bitrot => &["damage done", "damage reported"],

@@ -1,9 +1,11 @@
 //! How a run ended, for people.
 
+use crate::cluster::Cluster;
 use crate::counters::Counters;
+use crate::model::Checked;
 use crate::options::RunOptions;
+use crate::trace::Trace;
 use crate::world::World;
-use std::fmt::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// How a run ended.
@@ -30,10 +32,70 @@ pub struct Failure {
     pub text: String,
 }
 
+/// A run, of whatever kind.
+trait Run {
+    fn run(&mut self) -> Checked;
+    fn trace(&self) -> &Trace;
+    fn counters(&self) -> &Counters;
+    /// What was to happen, for people: what runs, and each fault of the schedule.
+    fn plan(&self) -> (String, Vec<String>);
+}
+
+impl Run for World {
+    fn run(&mut self) -> Checked {
+        World::run(self)
+    }
+
+    fn trace(&self) -> &Trace {
+        World::trace(self)
+    }
+
+    fn counters(&self) -> &Counters {
+        World::counters(self)
+    }
+
+    fn plan(&self) -> (String, Vec<String>) {
+        let plan = World::plan(self);
+        let (node, clients) = (&plan.node, plan.clients.len());
+        let what = format!(
+            "node: {} cores, {} partitions, durability {}, {clients} clients",
+            node.cores, node.partitions, node.durability
+        );
+        (what, plan.faults.iter().map(ToString::to_string).collect())
+    }
+}
+
+impl Run for Cluster {
+    fn run(&mut self) -> Checked {
+        Cluster::run(self)
+    }
+
+    fn trace(&self) -> &Trace {
+        Cluster::trace(self)
+    }
+
+    fn counters(&self) -> &Counters {
+        Cluster::counters(self)
+    }
+
+    fn plan(&self) -> (String, Vec<String>) {
+        let plan = Cluster::plan(self);
+        let cores: Vec<_> = plan.nodes.iter().map(|(node, ..)| node.cores).collect();
+        let what = format!("nodes: {cores:?} cores, of another cluster: {:?}", plan.stranger);
+        (what, plan.faults.iter().map(ToString::to_string).collect())
+    }
+}
+
 /// Runs one seed to its end, whatever that is.
 pub fn run(run: &RunOptions) -> Outcome {
-    let mut world = World::new(run.clone());
-    let result = catch_unwind(AssertUnwindSafe(|| world.run()));
+    match run.profile.is_of_cluster() {
+        true => finish(run, Cluster::new(run.clone())),
+        false => finish(run, World::new(run.clone())),
+    }
+}
+
+fn finish(run: &RunOptions, mut of: impl Run) -> Outcome {
+    let result = catch_unwind(AssertUnwindSafe(|| of.run()));
     let failure = match result {
         Ok(Ok(())) => None,
         Ok(Err(violation)) => Some((violation.check.to_owned(), violation.to_string())),
@@ -44,39 +106,16 @@ pub fn run(run: &RunOptions) -> Outcome {
             Some(("no panic".to_owned(), format!("panic: {text}\n")))
         }
     };
-    let failure = failure.map(|(check, what)| Failure { check, text: describe(&world, &what) });
-    Outcome {
-        hash: world.trace().hash(),
-        counters: world.counters().clone(),
-        faults: world.plan().faults.len(),
-        run: run.clone(),
-        failure,
-    }
+    let failure = failure.map(|(check, what)| Failure { check, text: describe(run, &of, &what) });
+    let (hash, counters, faults) = (of.trace().hash(), of.counters().clone(), of.plan().1.len());
+    Outcome { hash, counters, faults, run: run.clone(), failure }
 }
 
-fn describe(world: &World, what: &str) -> String {
-    let plan = world.plan();
-    let mut text = String::new();
-    let mut line = |args: std::fmt::Arguments<'_>| {
-        // Writing to a string doesn't fail.
-        let _ = text.write_fmt(args);
-    };
-    line(format_args!("{what}"));
-    let node = &plan.node;
-    line(format_args!(
-        "  node: {} cores, {} partitions, durability {}, {} clients\n",
-        node.cores,
-        node.partitions,
-        node.durability,
-        plan.clients.len()
-    ));
-    line(format_args!("  schedule of faults:\n"));
-    for (number, fault) in plan.faults.iter().enumerate() {
-        if !plan.run.without.contains(&number) {
-            line(format_args!("    {number}: {fault}\n"));
-        }
-    }
-    line(format_args!("  last events: {}\n", world.trace()));
-    line(format_args!("  replay: {}\n", plan.run.command()));
+fn describe(run: &RunOptions, of: &impl Run, what: &str) -> String {
+    let (runs, faults) = of.plan();
+    let mut text = format!("{what}  {runs}\n  schedule of faults:\n");
+    let faults = faults.iter().enumerate().filter(|(number, _)| !run.without.contains(number));
+    faults.for_each(|(number, fault)| text += &format!("    {number}: {fault}\n"));
+    text += &format!("  last events: {}\n  replay: {}\n", of.trace(), run.command());
     text
 }

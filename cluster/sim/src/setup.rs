@@ -4,15 +4,20 @@ use crate::net::NetOptions;
 use pinion_cluster::config::{Config, Durability};
 use pinion_cluster::drive::{Addresses, NodeInfo, Others, RunId, Split};
 use pinion_cluster::mesh::Limits;
+use pinion_cluster::peers::{Id, PeerSettings};
 use pinion_engine::clock::TimeJump;
 use pinion_engine::drive::StoreFile;
 use pinion_engine::shard::Tuning;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// What a node is started with.
 #[derive(Clone, Debug)]
 pub struct NodeOptions {
+    /// Which of the nodes it is, from 0.
+    pub number: usize,
+    /// The others, and who it is to them.
+    pub peers: PeerSettings,
     /// Cores, each with a shard.
     pub cores: usize,
     /// Partitions of the store.
@@ -41,8 +46,29 @@ pub struct NodeOptions {
     pub time_jump: TimeJump,
 }
 
-/// Identity of the simulated store.
-const STORE_ID: [u8; 16] = *b"kvsim kvsim kvsi";
+/// Identity of the store of a simulated node, by its number.
+pub fn store_id(number: usize) -> Id {
+    let mut id = *b"kvsim kvsim kvsi";
+    id[15] += number as u8;
+    id
+}
+
+/// The address of a node's machine.
+fn host(number: usize) -> [u8; 4] {
+    [127, 0, 0, 1 + number as u8]
+}
+
+/// Where a core of a node listens for other nodes.
+pub fn peer_address(number: usize, core: usize) -> SocketAddr {
+    SocketAddr::from((host(number), PORT + 300 + core as u16))
+}
+
+/// Which core of which node listens for other nodes at an address.
+pub fn core_at(address: SocketAddr) -> Option<(usize, usize)> {
+    let IpAddr::V4(ip) = address.ip() else { return None };
+    let number = ip.octets()[3].checked_sub(1)?;
+    Some((usize::from(number), usize::from(address.port().checked_sub(PORT + 300)?)))
+}
 
 /// Where the simulated node listens.
 const PORT: u16 = 7400;
@@ -50,7 +76,7 @@ const PORT: u16 = 7400;
 impl NodeOptions {
     /// What the node says about itself, when it starts at this time.
     pub(super) fn info(&self, unix_us: u64) -> NodeInfo {
-        let port = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+        let port = |port: u16| SocketAddr::from((host(self.number), port));
         let ports = |first: u16| (0..self.cores as u16).map(|core| port(first + core)).collect();
         let addresses = Addresses {
             kv: port(PORT),
@@ -69,7 +95,9 @@ impl NodeOptions {
             request_timeout: Duration::from_micros(self.request_timeout_us),
             ..Config::ephemeral("/sim")
         };
-        NodeInfo::new(config, addresses, &self.store(), unix_us, RunId::of_seed(unix_us))
+        let mut info = NodeInfo::new(config, addresses, &self.store(), unix_us, RunId::of_seed(unix_us));
+        info.peers = self.peers.clone();
+        info
     }
 
     /// How the memory of a core is divided.
@@ -85,6 +113,12 @@ impl NodeOptions {
     /// What its `STORE` would say.
     pub fn store(&self) -> StoreFile {
         let (shards, partitions) = (self.cores as u32, self.partitions as u32);
-        StoreFile { id: STORE_ID, shards, partitions, layout: self.layout, is_made: self.is_made }
+        StoreFile {
+            id: store_id(self.number),
+            shards,
+            partitions,
+            layout: self.layout,
+            is_made: self.is_made,
+        }
     }
 }

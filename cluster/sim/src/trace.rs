@@ -51,6 +51,8 @@ pub enum Event {
     Connected,
     /// One that a core began came to nothing.
     NotConnected,
+    /// Something happened on a connection between nodes.
+    Carried,
 }
 
 /// See the module's text.

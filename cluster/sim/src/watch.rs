@@ -1,6 +1,7 @@
 //! What is checked all along and no client can see: that requests are answered, and that memory and space stay bounded.
 
-use crate::model::{Checked, Permits};
+use crate::checks::{Accounts, Held, NodeCheck};
+use crate::model::{Checked, Permits, Violation};
 use crate::world::{Up, World};
 use pinion_engine::tree::READ_BYTES_MAX;
 
@@ -16,6 +17,17 @@ const ANSWER_BYTES: usize = 128 << 10;
 const GRACE_US: u64 = 3_000_000;
 
 impl World {
+    /// A broken promise that is about no key.
+    pub(super) fn violation(&self, check: &'static str, expected: &str, seen: String) -> Box<Violation> {
+        let expected = expected.to_owned();
+        Box::new(Violation { check, key: None, expected, seen, at: self.now(), last_ops: Vec::new() })
+    }
+
+    /// A promise of a node that was broken, or not.
+    pub(super) fn hold(&self, held: Held) -> Checked {
+        held.map_err(|broken| self.violation(broken.check, &broken.expected, broken.seen))
+    }
+
     /// Looks at everything every so often.
     pub(super) fn watch(&mut self) -> Checked {
         if !self.steps.is_multiple_of(PERIOD_STEPS) {
@@ -121,14 +133,13 @@ impl World {
     /// After each turn of a core: all that its connections hold is in its account, and within what they may.
     pub(super) fn watch_account(&mut self, core: usize) -> Checked {
         let Up::Yes(node) = &mut self.up else { return Ok(()) };
-        let (sessions, charged) = node.cores[core].state.session_bytes();
-        if sessions != charged {
-            let seen = format!("core {core}: {charged} bytes are charged");
-            return Err(self.violation("what sessions hold is charged", &format!("{sessions} bytes"), seen));
-        }
+        let held = Accounts.turned(node, core, &self.clock);
+        let (sessions, _) = node.cores[core].state.session_bytes();
+        self.hold(held)?;
         if self.plan.hostile.is_empty() {
             return Ok(());
         }
+        let Up::Yes(node) = &self.up else { return Ok(()) };
         let split = self.plan.node.split();
         // One long command may go alone where any room is left, an answer is given before it is known to be too much,
         // and every connection may bring what was on its way.

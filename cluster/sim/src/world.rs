@@ -10,16 +10,17 @@
 mod acts;
 
 use crate::calamity::Calamity;
+use crate::checks::NodeCheck;
 use crate::client::{Client, Port};
 use crate::clock::Clock;
 use crate::counters::Counters;
 use crate::disk::{Crash, Disk};
-use crate::model::{Checked, History, HistoryOptions, Lead, Loss, Permits, SimTime, Violation};
+use crate::model::{Checked, History, HistoryOptions, Lead, Loss, Permits, SimTime};
 use crate::node::{Node, Stage};
 use crate::options::{Plan, RunOptions};
 use crate::rng::Streams;
 use crate::trace::{Event, Trace};
-use crate::truth::{Look, Truth};
+use crate::truth::Truth;
 use pinion_cluster::config::Durability;
 use pinion_engine::drive::BackgroundEvent;
 use pinion_engine::job::JobOutput;
@@ -324,12 +325,8 @@ impl World {
         node.turn(core, &mut self.disks[core], &mut Stage { clock, streams, trace, counters }, &mut accepted);
         let remains = std::mem::take(&mut node.cores[core].net.remains);
         let is_stopping = node.is_stopping();
-        let shard = &node.cores[core].state.shard();
-        let look = Look { clocks: shard.clocks(), is_well: shard.failure().is_none() };
-        if let Err(seen) = self.truth.looked(core, look, &self.clock) {
-            let seen = format!("shard {core}: {seen}");
-            return Err(self.violation("a shard's time goes on by what passes", "that", seen));
-        }
+        let held = NodeCheck::turned(&mut self.truth, node, core, &self.clock);
+        self.hold(held)?;
         self.look_at_clocks();
         let now = self.now();
         for (client, conn) in accepted {
@@ -382,12 +379,6 @@ impl World {
         let lead = Truth::lead(node.cores.iter().map(|core| core.state.shard().clocks()));
         self.lead_changes += u64::from(lead != self.lead);
         self.lead = lead;
-    }
-
-    /// A broken promise that is about no key.
-    pub(super) fn violation(&self, check: &'static str, expected: &str, seen: String) -> Box<Violation> {
-        let expected = expected.to_owned();
-        Box::new(Violation { check, key: None, expected, seen, at: self.now(), last_ops: Vec::new() })
     }
 
     /// What a crash now may take back, of which kind it is.

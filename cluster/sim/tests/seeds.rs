@@ -1,7 +1,7 @@
 //! The simulator: seeds of every profile, seeds that found something once, and that a run follows from its seed alone.
 
 use pinion_sim::campaign::Campaign;
-use pinion_sim::options::{OPERATIONS, RunOptions};
+use pinion_sim::options::{NODES, OPERATIONS, RunOptions};
 use pinion_sim::profile::Profile;
 use pinion_sim::report;
 use std::collections::BTreeSet;
@@ -11,7 +11,7 @@ use std::process::Command;
 fn pass(profile: Profile, seeds: std::ops::Range<u64>) {
     let threads = std::thread::available_parallelism().map_or(1, |count| count.get());
     let (operations, without) = (OPERATIONS, BTreeSet::new());
-    let campaign = Campaign { seeds, profile, operations, without, threads, failures_max: 1 };
+    let campaign = Campaign { seeds, profile, operations, without, nodes: NODES, threads, failures_max: 1 };
     let summary = campaign.run(|_| ());
     if let Some(failed) = summary.failures.first() {
         let text = failed.failure.as_ref().map_or("", |failure| failure.text.as_str());
@@ -73,6 +73,16 @@ fn a_run_follows_from_its_seed() {
         let different = report::run(&RunOptions::new(seed + 100, Profile::Swarm));
         assert_ne!(one.hash, different.hash);
     }
+}
+
+#[test]
+fn a_run_of_several_nodes_follows_from_its_seed_and_their_number() {
+    let of = |nodes| report::run(&RunOptions { nodes, ..RunOptions::new(3, Profile::Links) });
+    let (one, other, more) = (of(3), of(3), of(5));
+    assert_eq!((one.hash, &one.counters), (other.hash, &other.counters));
+    assert_ne!(one.hash, more.hash);
+    assert!(one.failure.is_none() && more.failure.is_none());
+    assert!(more.counters.get("rounds") > one.counters.get("rounds"));
 }
 
 #[test]

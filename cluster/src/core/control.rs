@@ -32,6 +32,7 @@ impl CoreState {
         self.phase = Phase::Draining;
         self.hub.draining = true;
         io.stop_accepting();
+        self.hub.peers.end(io);
         for session in self.hub.sessions.iter() {
             if session.hold(Hold::Drain) {
                 io.pause(session.conn);

@@ -212,7 +212,7 @@ impl Handler for Core {
         match self.listeners.get(listener) {
             Some((Speaks::Resp, _)) => b"-ERR max number of clients reached\r\n",
             Some((Speaks::Wire, _)) => crate::session::wire::too_many_connections(),
-            None => b"",
+            Some((Speaks::Peer, _)) | None => b"",
         }
     }
 }

@@ -9,6 +9,7 @@ use super::relief::Relief;
 use super::starved::Starved;
 use crate::mesh::Port;
 use crate::node::info::NodeInfo;
+use crate::peers::Peers;
 use crate::route::Route;
 use crate::route::origin::Origin;
 use crate::session::bulk::Bulk;
@@ -38,6 +39,8 @@ pub struct Hub {
     pub node: Arc<NodeInfo>,
     /// Where requests go.
     pub route: Route,
+    /// Other nodes.
+    pub peers: Peers,
     /// Its connections.
     pub sessions: Sessions,
     /// What they take of the memory.
@@ -109,6 +112,7 @@ impl Hub {
             me,
             route: Route::new(me, topology, port),
             sessions: Sessions::new((me, cores), now.unix_us, node.run_seed() ^ me as u64),
+            peers: Peers::new(node.peers.clone(), me, node.run_seed()),
             memory: Memory::new(node.split.connections),
             relief: Relief::default(),
             bulk: Bulk::default(),

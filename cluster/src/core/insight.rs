@@ -1,6 +1,7 @@
 //! What a core shows of itself to whoever drives it.
 
 use super::state::CoreState;
+use crate::peers::Peers;
 use crate::session::Hold;
 use crate::stats::CoreStats;
 use pinion_engine::shard::Shard;
@@ -14,6 +15,11 @@ impl CoreState {
     /// Its shard.
     pub fn shard(&self) -> &Shard {
         &self.shard
+    }
+
+    /// What it knows of other nodes.
+    pub fn peers(&self) -> &Peers {
+        &self.hub.peers
     }
 
     /// What it has counted.

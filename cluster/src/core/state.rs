@@ -93,6 +93,9 @@ impl CoreState {
         listener: (Speaks, bool),
         peer: SocketAddr,
     ) {
+        if listener.0 == Speaks::Peer {
+            return self.hub.peers.accepted(io, conn, self.hub.now.mono_us);
+        }
         let mut session = receive::accept(&mut self.turn(io), conn, listener, peer);
         (session.moved_us, session.stirred_us) = (self.hub.now.mono_us, self.hub.now.mono_us);
         if self.hub.draining {
@@ -111,20 +114,24 @@ impl CoreState {
         }
     }
 
-    /// A connection that was asked for with this token is there. Nothing here asks for any yet, so nobody could use it.
+    /// A connection that was asked for with this token is there. Only peers are asked for.
     pub fn connected(&mut self, io: &mut impl Sockets, conn: ConnId, token: u64) {
-        tracing::debug!("nobody asked for connection {token}");
-        io.abort(conn);
+        if !self.hub.peers.connected(io, conn, token, self.hub.now.mono_us) {
+            tracing::debug!("nobody waits for connection {token} any more");
+            io.abort(conn);
+        }
     }
 
     /// A connection that was asked for with this token came to nothing.
     pub fn connect_failed(&mut self, token: u64, error: ConnectError) {
-        tracing::debug!("no connection {token}: {error}");
+        self.hub.peers.connect_failed(token, error, self.hub.now.mono_us);
     }
 
     /// Bytes came in; how many of them were taken.
     pub fn received(&mut self, io: &mut impl Sockets, conn: ConnId, bytes: &[u8]) -> usize {
-        let Some(session) = self.hub.sessions.get(conn) else { return bytes.len() };
+        let Some(session) = self.hub.sessions.get(conn) else {
+            return self.hub.peers.received(io, conn, bytes, self.hub.now.mono_us);
+        };
         if session.closing {
             // It said its last word, or the node goes down: what follows is for nobody.
             session.close_if_over(io);
@@ -150,6 +157,8 @@ impl CoreState {
         if let Some(session) = self.hub.sessions.get(conn) {
             session.half_closed = true;
             session.close_if_over(io);
+        } else if self.hub.peers.has(conn) {
+            self.hub.peers.half_closed(io, conn, self.hub.now.mono_us);
         }
     }
 
@@ -159,6 +168,8 @@ impl CoreState {
             self.hub.memory.release(session.charged);
             self.hub.forgotten.extend(session.reads.drain().map(|wait| (wait.partition, wait.read)));
             self.hub.memory.unclaim(session.claim);
+        } else {
+            self.hub.peers.closed(conn, self.hub.now.mono_us);
         }
         if reason == CloseReason::InputTooLong {
             tracing::warn!("a connection sent a command over the limit and was closed");
@@ -210,6 +221,7 @@ impl CoreState {
         self.turn(io).next_slices();
         self.turn(io).next_batches();
         self.release_writers(io);
+        self.hub.peers.tick(io, self.hub.now.mono_us);
         self.hub.relieve(io);
         self.drive(io, performer);
         self.tell_of_writes();
@@ -295,10 +307,11 @@ impl CoreState {
         let mail = self.hub.route.forwards.port().has_mail().then_some(MAIL_POLL);
         let look = self.hub.next_look_us().map(until);
         let overdue = self.hub.route.forwards.due_us().map(until);
+        let peers = self.hub.peers.due_us().map(until);
         let untimed = (!self.hub.untimed.is_empty()).then_some(POLL);
         let down = (self.phase != Phase::Serving).then_some(POLL);
         let clock = Some(Duration::from_micros(LOOK_US));
-        let next = [throttled, starved, shard, mail, look, overdue, untimed, down, clock];
+        let next = [throttled, starved, shard, mail, look, overdue, peers, untimed, down, clock];
         Next::Sleep(next.into_iter().flatten().min())
     }
 }

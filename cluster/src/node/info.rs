@@ -7,6 +7,7 @@ use super::run::RunId;
 use crate::admin::NodeFacts;
 use crate::config::{Config, Durability, size};
 use crate::node::split::Split;
+use crate::peers::PeerSettings;
 use crate::session::limits;
 use crate::stats::published::Published;
 use crate::stats::tally::Tally;
@@ -50,6 +51,8 @@ pub struct NodeInfo {
     pub seats: Arc<Seats>,
     /// Whether they answer.
     pub liveness: Liveness,
+    /// The other nodes that its cores talk to: none, unless whoever starts it names some.
+    pub peers: PeerSettings,
     /// What each core counts of RESP commands.
     pub tallies: Box<[Tally]>,
     run: RunId,
@@ -94,6 +97,7 @@ impl NodeInfo {
             published: Published::new(cores),
             seats: Arc::new(Seats::new(config.connections_max)),
             liveness: Liveness::new(cores, liveness::PATIENCE),
+            peers: PeerSettings::default(),
             tallies: (0..cores).map(|_| Tally::default()).collect(),
             run,
             store: store.clone(),

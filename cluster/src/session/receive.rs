@@ -18,7 +18,8 @@ pub fn accept(
     peer: SocketAddr,
 ) -> Session {
     let dialogue = match speaks {
-        Speaks::Wire => Dialogue::Wire(WireSession::default()),
+        // Peers are nobody's session: the core keeps them apart.
+        Speaks::Wire | Speaks::Peer => Dialogue::Wire(WireSession::default()),
         Speaks::Resp => {
             let (me, now_us) = (backend.me(), backend.now().mono_us);
             let local = backend.node().addresses.resp_of(own_port.then_some(me));

@@ -20,7 +20,7 @@ const LONG: &[(&str, usize)] = &[
     ("cluster/sim/src/client/tests/server.rs", 558),
     ("cluster/sim/src/model/history.rs", 485),
     ("cluster/sim/src/model/register.rs", 477),
-    ("cluster/sim/src/world.rs", 440),
+    ("cluster/sim/src/world.rs", 431),
     ("cluster/tests/commands.rs", 435),
     ("engine/src/drive/background/tests.rs", 405),
     ("engine/src/log/tests/writing.rs", 413),

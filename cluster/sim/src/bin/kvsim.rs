@@ -4,7 +4,7 @@ use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use pinion_sim::campaign::{Campaign, Summary};
 use pinion_sim::minimize::minimize;
-use pinion_sim::options::OPERATIONS;
+use pinion_sim::options::{NODES, OPERATIONS};
 use pinion_sim::profile::Profile;
 use pinion_sim::report::Outcome;
 use std::io::IsTerminal;
@@ -29,6 +29,9 @@ struct Args {
     /// Leaves faults of the schedule out, by their numbers.
     #[arg(long, value_name = "N,N,...", value_delimiter = ',')]
     without: Vec<usize>,
+    /// Nodes of each run, where the profile has several.
+    #[arg(long, value_name = "N", default_value_t = NODES as u8, value_parser = clap::value_parser!(u8).range(2..=16))]
+    nodes: u8,
     /// Makes the first failing run smaller: fewer operations and faults, while the same check fails.
     #[arg(long)]
     minimize: bool,
@@ -74,6 +77,7 @@ fn run(args: &Args, profile: Profile) -> ExitCode {
         seeds: args.seeds.clone(),
         profile,
         operations: args.ops,
+        nodes: usize::from(args.nodes),
         without: args.without.iter().copied().collect(),
         threads: args.threads.unwrap_or(threads),
         failures_max: if args.minimize { 1 } else { args.failures },

@@ -1,6 +1,7 @@
 //! What befalls the clocks: boots, sleeps, and somebody who sets the wall clock.
 
 use super::{Crash, Up, World};
+use crate::checks::NodeCheck;
 use crate::model::Checked;
 use crate::schedule::jump_us;
 use pinion_engine::clock::TimeJump;
@@ -37,12 +38,8 @@ impl World {
     pub(super) fn check_opened(&mut self) -> Checked {
         let jump = std::mem::take(&mut self.plan.node.time_jump);
         let Up::Yes(node) = &self.up else { return Ok(()) };
-        for (core, clocks) in node.cores.iter().map(|core| core.state.shard().clocks()).enumerate() {
-            if let Err(seen) = self.truth.opened(core, clocks, &self.clock, jump) {
-                let seen = format!("shard {core}: {seen}");
-                return Err(self.violation("an opening goes on by what passed", "that", seen));
-            }
-        }
+        let held = NodeCheck::opened(&mut self.truth, node, &self.clock, jump);
+        self.hold(held)?;
         self.look_at_clocks();
         Ok(())
     }

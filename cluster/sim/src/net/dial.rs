@@ -1,6 +1,6 @@
 //! Connections that a core begins: each attempt connects, is refused, or stays without an answer until its time is over.
 //!
-//! The core names an address; whoever plays the network says who listens there ([`Net::answer_dials`]), and plays the other end
+//! The core names an address; whoever plays the network says who listens there ([`Net::decide_dials`]), and plays the other end
 //! with the calls that a client has: [`Net::to_core`], [`Net::take_for_client`], [`Net::finish`], [`Net::reset`].
 
 use super::Net;
@@ -8,16 +8,11 @@ use super::handler::Handler;
 use super::socket::{FarEnd, Socket};
 use crate::trace::{Event, Trace};
 use pinion_net::reactor::{ConnId, ConnectError};
-use rand::Rng;
-use rand::rngs::SmallRng;
-use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Connections that a core may have begun, as on the reactor.
 const CONNECTIONS_OUT_MAX: usize = 64;
-/// How long an answer takes at most, microseconds.
-const ANSWER_US_MAX: u64 = 2_000;
 
 /// An attempt to connect.
 #[derive(Debug)]
@@ -55,20 +50,21 @@ impl Net {
         Ok(conn)
     }
 
-    /// Draws what comes of the attempts that nobody has decided on. Where somebody listens, nearly all connect; elsewhere most
-    /// are refused. The others get no answer: packets are lost, machines are down.
-    pub fn answer_dials(&mut self, listens: impl Fn(SocketAddr) -> bool, rng: &mut SmallRng) {
+    /// Decides on the attempts that nobody has decided on: `decide` is told who tries, where, and how long that may take,
+    /// microseconds, and says what comes of it, and after how long. `None`, or later than that: no answer, as where packets are
+    /// lost or machines down.
+    pub fn decide_dials(
+        &mut self,
+        mut decide: impl FnMut(ConnId, SocketAddr, u64) -> Option<(Result<(), ConnectError>, u64)>,
+    ) {
         let now_us = self.now_us;
         for dial in self.dials.iter_mut().filter(|dial| !dial.is_decided) {
             dial.is_decided = true;
-            let (result, answered) = match listens(dial.address) {
-                true => (Ok(()), rng.random_ratio(15, 16)),
-                false => (Err(ConnectError::Failed(ErrorKind::ConnectionRefused)), rng.random_ratio(3, 4)),
-            };
-            let at_us = now_us + rng.random_range(0..ANSWER_US_MAX);
-            // An answer that comes too late is none.
-            if answered && at_us < dial.at_us {
-                (dial.result, dial.at_us) = (result, at_us);
+            let left_us = dial.at_us.saturating_sub(now_us);
+            if let Some((result, us)) =
+                decide(dial.conn, dial.address, left_us).filter(|(_, us)| *us < left_us)
+            {
+                (dial.result, dial.at_us) = (result, now_us + us);
             }
         }
     }

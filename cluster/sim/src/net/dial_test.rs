@@ -4,6 +4,9 @@ use crate::rng::stream;
 use pinion_cluster::drive::Sockets;
 use pinion_cluster::drive::Speaks;
 use pinion_net::reactor::CloseReason;
+use rand::Rng;
+use rand::rngs::SmallRng;
+use std::io::ErrorKind;
 
 /// Greets who answers, and notes what comes of its attempts and connections.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -50,10 +53,19 @@ fn address(port: u16) -> SocketAddr {
     SocketAddr::from(([10, 0, 0, 1], port))
 }
 
+/// Where somebody listens nearly all connect; elsewhere most are refused. The others get no answer.
+fn answer(address: SocketAddr, rng: &mut SmallRng) -> Option<(Result<(), ConnectError>, u64)> {
+    let (result, answered) = match address.port() {
+        1 => (Ok(()), rng.random_ratio(15, 16)),
+        _ => (Err(ConnectError::Failed(ErrorKind::ConnectionRefused)), rng.random_ratio(3, 4)),
+    };
+    answered.then(|| (result, rng.random_range(0..2_000)))
+}
+
 /// Turns until no attempt is left.
 fn settle(net: &mut Net, caller: &mut Caller, rng: &mut SmallRng, trace: &mut Trace) {
     while let Some(at_us) = net.next_dial_us() {
-        net.answer_dials(|address| address.port() == 1, rng);
+        net.decide_dials(|_, address, _| answer(address, rng));
         net.begin_turn(at_us);
         net.end_dials(caller, trace);
     }

@@ -21,6 +21,8 @@ pub enum Speaks {
     Wire,
     /// The Redis protocol.
     Resp,
+    /// What nodes speak with each other ([`crate::peers`]). No node listens for it yet but those of the simulator.
+    Peer,
 }
 
 /// Where a node can be reached.
