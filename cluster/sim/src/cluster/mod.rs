@@ -177,7 +177,7 @@ impl Cluster {
     /// Nobody has anything to do: time passes until somebody has.
     fn wait(&mut self) -> Checked {
         let machines = self.machines.0.iter().filter_map(Machine::next_due_us);
-        let due = machines.chain(self.links.next_due_us()).chain(self.next_fault_us()).min();
+        let due = machines.chain(self.links.next_due_us(self.now_us)).chain(self.next_fault_us()).min();
         let Some(due_us) = due else {
             let seen = "nothing at all";
             return Err(self.violation(Broken::new("something can happen", "a timer or an event", seen)));

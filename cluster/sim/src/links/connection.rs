@@ -73,11 +73,8 @@ impl Connection {
         self.ends.iter().all(|end| end.is_gone)
     }
 
-    /// One end was closed behind what it had sent, or thrown away.
-    pub fn close(&mut self, side: usize, bytes: &[u8], is_orderly: bool, now_us: u64) {
-        if !bytes.is_empty() {
-            self.streams[side].push(now_us, bytes.to_vec());
-        }
+    /// One end was closed behind what it had sent last, or thrown away.
+    pub fn close(&mut self, side: usize, is_orderly: bool, now_us: u64) {
         self.streams[side].finish(now_us, if is_orderly { Finish::Closed } else { Finish::Reset });
         self.ends[side].is_gone = true;
     }
@@ -120,15 +117,22 @@ impl Connection {
         let most = if rng.random_ratio(1, 4) { rng.random_range(1..=queued) } else { queued };
         let mut bytes = Vec::new();
         net.take_for_client(conn, most, &mut bytes);
-        for message in self.taps[side].hear(&bytes) {
-            heard.push(Heard { number, is_callers: side == 0, has_arrived: false, message });
-        }
         let late_us = way.delay_us(bytes.len(), rng);
-        self.streams[side].push(now_us + late_us, bytes);
+        self.send(number, side, bytes, now_us + late_us, heard);
         if self.late[side].is_none()
             && let Some(old) = echoes.draw(self, side, rng)
         {
             self.late[side] = Some((now_us + late_us + rng.random_range(0..LATE_US), old));
+        }
+    }
+
+    /// Bytes leave one end, and arrive then.
+    pub fn send(&mut self, number: usize, side: usize, bytes: Vec<u8>, at_us: u64, heard: &mut Vec<Heard>) {
+        for message in self.taps[side].hear(&bytes) {
+            heard.push(Heard { number, is_callers: side == 0, has_arrived: false, message });
+        }
+        if !bytes.is_empty() {
+            self.streams[side].push(at_us, bytes);
         }
     }
 

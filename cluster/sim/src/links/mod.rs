@@ -138,13 +138,15 @@ impl Links {
     pub fn closed(&mut self, at: (usize, usize), remains: Vec<Remains>, parted: Vec<Parted>, now_us: u64) {
         for Remains { client, bytes, is_orderly, .. } in remains {
             if let Some(connection) = self.connections.get_mut(&client) {
-                connection.close(1, &bytes, is_orderly, now_us);
+                connection.send(client, 1, bytes, now_us, &mut self.heard);
+                connection.close(1, is_orderly, now_us);
             }
         }
         for Parted { conn, bytes } in parted {
-            let is_it = |connection: &&mut Connection| connection.ends[0].is_at(at, conn);
-            if let Some(connection) = self.connections.values_mut().find(is_it) {
-                connection.close(0, &bytes, true, now_us);
+            let mut all = self.connections.iter_mut();
+            if let Some((&number, connection)) = all.find(|(_, one)| one.ends[0].is_at(at, conn)) {
+                connection.send(number, 0, bytes, now_us, &mut self.heard);
+                connection.close(0, true, now_us);
             }
         }
         self.sweep();
@@ -170,7 +172,7 @@ impl Links {
                     connection.ends[end].is_gone = true;
                     half_open += u64::from(!connection.ends[1 - end].is_gone);
                 } else {
-                    connection.close(end, &[], false, now_us);
+                    connection.close(end, false, now_us);
                 }
             }
         }
@@ -195,15 +197,16 @@ impl Links {
             || stream.is_stuck(now_us, connection.patience_us) && !from.is_gone
     }
 
-    /// When something happens although nobody does anything.
-    pub fn next_due_us(&self) -> Option<u64> {
+    /// When something happens although nobody does anything. What is due already and can't come waits for somebody.
+    pub fn next_due_us(&self, now_us: u64) -> Option<u64> {
         let due = |connection: &Connection| {
             let each = (0..2).filter_map(|side| {
                 let [from, to] = [&connection.ends[side], &connection.ends[1 - side]];
                 let stream = &connection.streams[side];
                 let given_up_us = stream.stuck_us(connection.patience_us).filter(|_| !from.is_gone);
                 let due_us = stream.due_us().filter(|_| !self.is_cut(from.node, to.node));
-                [given_up_us, due_us, connection.late_us(side)].into_iter().flatten().min()
+                let times = [given_up_us, due_us, connection.late_us(side)];
+                times.into_iter().flatten().filter(|&us| us > now_us).min()
             });
             each.min()
         };
