@@ -5,7 +5,7 @@ mod common;
 use common::resp::Reply;
 use common::{DEADLINE, Kvd, store_dir};
 use pinion_net::client::{Batch, ScanOptions};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const ARGUMENTS: [&str; 8] =
     ["--shards", "2", "--partitions", "256", "--memory", "96MB", "--durability", "none"];
@@ -21,7 +21,11 @@ fn filled(dir: &std::path::Path) -> Kvd {
     let kvd = Kvd::start(dir, &ARGUMENTS);
     let client = kvd.client();
     for number in 0..KEYS {
-        client.put(format!("key{number:03}"), value(number)).expect("there is room");
+        // Where the disk is slower than the writer, it is told to try again.
+        let deadline = Instant::now() + Duration::from_secs(180);
+        while let Err(error) = client.put(format!("key{number:03}"), value(number)) {
+            assert!(error.to_string().contains("busy") && Instant::now() < deadline, "{error}");
+        }
     }
     kvd
 }
