@@ -95,19 +95,6 @@ impl Placement {
         let first = u32::from(partition.0) << self.shift;
         first..first + (1 << self.shift)
     }
-
-    /// The runs of slots that lie on one core, in order, as long as possible.
-    pub fn slot_runs(&self) -> Vec<(Range<u32>, usize)> {
-        let mut runs: Vec<(Range<u32>, usize)> = Vec::new();
-        for partition in self.all() {
-            let (slots, core) = (self.slots_of(partition), self.core_of(partition));
-            match runs.last_mut() {
-                Some((run, owner)) if *owner == core => run.end = slots.end,
-                _ => runs.push((slots, core)),
-            }
-        }
-        runs
-    }
 }
 
 /// Gives core `newcomer` its share of what cores `0..newcomer` have.
@@ -170,21 +157,6 @@ mod tests {
             let placement = Placement::new(1 << bits, 1);
             let partition = placement.partition_of_slot(slot);
             prop_assert!(placement.slots_of(partition).contains(&u32::from(slot)));
-        }
-
-        #[test]
-        fn slot_runs_cover_every_slot_once_in_order(bits in 0_u32..9, cores in 1_usize..9) {
-            prop_assume!(cores <= 1 << bits);
-            let placement = Placement::new(1 << bits, cores);
-            let mut next = 0;
-            for (run, core) in placement.slot_runs() {
-                prop_assert_eq!(run.start, next);
-                for slot in run.clone() {
-                    prop_assert_eq!(placement.core_of(placement.partition_of_slot(slot as u16)), core);
-                }
-                next = run.end;
-            }
-            prop_assert_eq!(next as usize, SLOTS);
         }
     }
 

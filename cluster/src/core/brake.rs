@@ -17,17 +17,17 @@ pub(super) const BRAKE_DELAY_US: u64 = 15_000;
 const BRAKE_HOLD_US: u64 = 2_000;
 const BRAKE_MAX_US: u64 = 30_000_000;
 
-/// Writes that a forming commit may have before a batch waits for the one after it: all of a commit are applied in one turn.
+/// Writes that a forming log write may have before a batch waits for the one after it: all of a log write are applied in one turn.
 pub(super) const COMMIT_OPS_MAX: usize = 4096;
 
-/// Requests that may wait for a forming commit before a write of one key waits for the one after it. Not writes: behind long
+/// Requests that may wait for a forming log write before a write of one key waits for the one after it. Not writes: behind long
 /// batches it would always be too late.
 pub(super) const COMMIT_REQUESTS_MAX: usize = 4096;
 
 impl<S: Sockets> Turn<'_, S> {
     /// Whether a write of so many operations, of about `bytes`, may go to `owner` now; if not, the connection is held for a moment.
     ///
-    /// This is the last brake before a shard has to refuse writes: it takes hold when memtables or the forming commit are
+    /// This is the last brake before a shard has to refuse writes: it takes hold when memtables or the forming log write are
     /// nearly full, for long values and batches before that: what is short doesn't wait until these are flushed. One that takes no writes
     /// gets the write at once, and says itself what is wrong.
     #[inline]
@@ -41,7 +41,7 @@ impl<S: Sockets> Turn<'_, S> {
             let forming = self.shard.forming_bytes();
             let is_nearly_full = waits
                 || self.shard.write_delay_us() >= BRAKE_DELAY_US
-                || (forming > 0 && forming + bytes > self.hub.commit_bytes_max)
+                || (forming > 0 && forming + bytes > self.hub.log_write_bytes_max)
                 || self.shard.forming_requests() >= COMMIT_REQUESTS_MAX
                 || (ops > 1 && self.shard.forming_ops() >= COMMIT_OPS_MAX);
             is_nearly_full && self.shard.read_only_reason().is_none()

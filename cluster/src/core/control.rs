@@ -14,7 +14,7 @@ use crate::session::sockets::Sockets;
 impl CoreState {
     /// The node stops: every core has drained, or had its time.
     pub fn stop(&mut self) {
-        let (me, left) = (self.hub.me, self.hub.sessions.len());
+        let (me, left) = (self.hub.route.me(), self.hub.sessions.len());
         if left > 0 && self.phase == Phase::Draining {
             tracing::warn!(
                 "core {me}: clients that haven't taken their answers within --drain-timeout are cut off, {left} of them"
@@ -50,7 +50,7 @@ impl CoreState {
     pub fn go_down<S: Sockets>(&mut self, io: &mut S, performer: &impl Performer<S>) {
         if self.phase == Phase::Draining && self.is_drained() {
             self.phase = Phase::Drained;
-            self.events.drained(self.hub.me);
+            self.events.drained(self.hub.route.me());
         }
         if self.phase == Phase::Stopping && performer.is_idle() && self.shard.is_idle() {
             if let Some(reason) = self.shard.failure_at_stop() {

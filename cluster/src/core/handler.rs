@@ -72,7 +72,7 @@ impl Core {
                     // Whoever asked may have given up waiting.
                     let _ = reply.send(Box::new(self.snapshot(io)));
                 }
-                Control::Live => self.state.hub.node.liveness.lives(self.state.hub.me),
+                Control::Live => self.state.hub.node.liveness.lives(self.state.hub.route.me()),
                 Control::Drain => self.state.drain(io),
                 Control::Stop => self.state.stop(),
             }
@@ -97,7 +97,7 @@ impl Core {
     fn publish(&mut self, io: &Io<AlignedBuf>) {
         let CoreState { hub, shard, .. } = &self.state;
         hub.publish();
-        let (me, published) = (hub.me, &hub.node.published);
+        let (me, published) = (hub.route.me(), &hub.node.published);
         published.set(me, Figure::Received, io.stats().received_bytes);
         published.set(me, Figure::Sent, io.stats().sent_bytes);
         published.set(me, Figure::Rejected, io.stats().refused);

@@ -33,8 +33,6 @@ use std::sync::Arc;
 
 /// See the module's text.
 pub struct Hub {
-    /// This core.
-    pub me: usize,
     /// The node.
     pub node: Arc<NodeInfo>,
     /// Where requests go.
@@ -63,8 +61,8 @@ pub struct Hub {
     pub wall_ms: u64,
     /// How long this core's writers are held back, or [`TAKES_NO_WRITES`].
     pub delay_us: u32,
-    /// Bytes that a forming commit may have before the next write waits for the one after it.
-    pub commit_bytes_max: usize,
+    /// Bytes that a forming log write may have before the next write waits for the one after it.
+    pub log_write_bytes_max: usize,
     /// Until when a connection may have a write that is held because its shard is nearly full.
     pub braked_until_us: u64,
     /// Connections that are held back, and until when.
@@ -98,7 +96,7 @@ pub struct Hub {
 /// In place of a delay: the shard refuses writes, so that holding them gains nothing.
 pub const TAKES_NO_WRITES: u32 = u32::MAX;
 
-/// Bytes that a forming commit may have before the next write waits for the one after it: an eighth of the shard's memory,
+/// Bytes that a forming log write may have before the next write waits for the one after it: an eighth of the shard's memory,
 /// but so much at least and at most. A shard refuses more than 24 MiB.
 const COMMIT_BYTES_MIN: usize = 1 << 20;
 const COMMIT_BYTES_MAX: usize = 20 << 20;
@@ -109,7 +107,6 @@ impl Hub {
         let cores = node.cores;
         let memory_bytes = node.config.memory_bytes as usize / cores;
         Hub {
-            me,
             route: Route::new(me, topology, port),
             sessions: Sessions::new((me, cores), now.unix_us, node.run_seed() ^ me as u64),
             peers: Peers::new(node.peers.clone(), me, node.run_seed()),
@@ -124,7 +121,7 @@ impl Hub {
             wall_ms: clocks.wall_ms(),
             delay_us: 0,
             braked_until_us: 0,
-            commit_bytes_max: (memory_bytes / 8).clamp(COMMIT_BYTES_MIN, COMMIT_BYTES_MAX),
+            log_write_bytes_max: (memory_bytes / 8).clamp(COMMIT_BYTES_MIN, COMMIT_BYTES_MAX),
             throttled: BinaryHeap::new(),
             draining: false,
             takes_no_writes: false,
@@ -145,12 +142,12 @@ impl Hub {
     /// Shows the other cores what it has counted.
     pub fn publish(&self) {
         let published = &self.node.published;
-        published.set(self.me, Figure::Connections, self.sessions.len() as u64);
-        published.set(self.me, Figure::Accepted, self.stats.connections_accepted);
+        published.set(self.route.me(), Figure::Connections, self.sessions.len() as u64);
+        published.set(self.route.me(), Figure::Accepted, self.stats.connections_accepted);
         let commands = self.stats.classes.iter().map(|class| class.answered).sum();
-        published.set(self.me, Figure::Commands, commands);
-        published.set(self.me, Figure::Clients, self.memory.used() as u64);
-        published.set(self.me, Figure::Scans, self.walks.charged_bytes() as u64);
+        published.set(self.route.me(), Figure::Commands, commands);
+        published.set(self.route.me(), Figure::Clients, self.memory.used() as u64);
+        published.set(self.route.me(), Figure::Scans, self.walks.charged_bytes() as u64);
     }
 
     /// Brings the charge of a connection in line with what its session holds.
@@ -191,7 +188,7 @@ impl Hub {
     /// What this core counts for INFO.
     #[inline]
     pub fn tally(&self) -> &Tally {
-        &self.node.tallies[self.me]
+        &self.node.tallies[self.route.me()]
     }
 
     /// When nobody waits any more for what is asked now, if its client doesn't say.

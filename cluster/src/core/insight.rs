@@ -9,7 +9,7 @@ use pinion_engine::shard::Shard;
 impl CoreState {
     /// Its number.
     pub fn number(&self) -> usize {
-        self.hub.me
+        self.hub.route.me()
     }
 
     /// Its shard.
@@ -24,7 +24,11 @@ impl CoreState {
 
     /// What it has counted.
     pub fn stats(&self) -> CoreStats {
-        CoreStats { core: self.hub.me, forwarded: self.hub.route.forwards.count, ..self.hub.stats.clone() }
+        CoreStats {
+            core: self.hub.route.me(),
+            forwarded: self.hub.route.forwards.count,
+            ..self.hub.stats.clone()
+        }
     }
 
     /// Whether other cores have answered all that it asked them.

@@ -12,11 +12,11 @@ use crate::session::sockets::Sockets;
 use crate::session::walk::resume_point::{ResumePoint, place_bytes};
 use pinion_engine::shard::request::{Answer, Page, Ticket};
 
-/// Bytes that a forming commit may have before requests of other cores wait for the next one. With the largest requests
+/// Bytes that a forming log write may have before requests of other cores wait for the next one. With the largest requests
 /// under way it stays below what a shard takes into one commit.
 const TAKEN_OVER_BYTES_MAX: usize = 3 << 20;
 
-/// Writes that a forming commit may have before requests of other cores are left where they are.
+/// Writes that a forming log write may have before requests of other cores are left where they are.
 const TAKEN_OVER_OPS_MAX: usize = 2 * COMMIT_OPS_MAX;
 
 impl<S: Sockets> Turn<'_, S> {
@@ -72,7 +72,7 @@ impl<S: Sockets> Turn<'_, S> {
     /// Whether a request of `core` is taken in now. Writes that are under way can't be held at their origin any more; a
     /// shard that is nearly full leaves them where they are rather than refuse them, unless it refuses all.
     fn takes_over(&mut self, core: usize) -> bool {
-        let most = self.hub.commit_bytes_max.min(TAKEN_OVER_BYTES_MAX);
+        let most = self.hub.log_write_bytes_max.min(TAKEN_OVER_BYTES_MAX);
         self.hub.spent < self.hub.mail.requests_until
             && !self.shard.is_time_held()
             && self.shard.forming_bytes() < most

@@ -213,7 +213,7 @@ impl Hub {
             tracing::warn!(
                 "core {}: {closed} connections that held {closed_bytes} bytes of the memory for connections ({}) without \
                  going on were closed, because others waited for it",
-                self.me,
+                self.route.me(),
                 self.memory.bytes_max()
             );
         }

@@ -244,7 +244,7 @@ impl CoreState {
             return;
         }
         self.hub.takes_no_writes = reason.is_some();
-        let me = self.hub.me;
+        let me = self.hub.route.me();
         self.hub.node.published.set(me, Figure::ReadOnly, u64::from(reason.is_some()));
         let Some(reason) = reason else { return tracing::info!("shard {me} takes writes again") };
         match self.shard.stats().trouble {
@@ -262,7 +262,7 @@ impl CoreState {
             return;
         }
         self.told_overdue = (ended, now_us + TELL_OVERDUE_US);
-        let (me, more) = (self.hub.me, ended - told);
+        let (me, more) = (self.hub.route.me(), ended - told);
         tracing::warn!(
             "kvd-core-{me}: {more} requests were ended because their time was over (--request-timeout)"
         );

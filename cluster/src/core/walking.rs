@@ -16,7 +16,7 @@ impl<S: Sockets> Turn<'_, S> {
     /// Asks a core, which may be this one, something that its shard doesn't answer.
     fn ask(&mut self, key: u64, core: usize, question: &Question) {
         let ticket = Origin::Walk.ticket(Walks::request(key, 0));
-        if core == self.hub.me {
+        if core == self.hub.route.me() {
             return self.answer_question(ticket, question);
         }
         let asked = (ticket, self.hub.deadline_us());

@@ -42,6 +42,11 @@ impl<W> Groups<W> {
         (place != Groups::<W>::NOT_OURS).then_some(place as Place)
     }
 
+    /// What the manifest is to know of those that have changed since they were asked last, at shard time `clock_us`.
+    pub fn news(&mut self, clock_us: u64) -> Vec<GroupState> {
+        self.groups.iter_mut().filter_map(|group| group.news(clock_us)).collect()
+    }
+
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &Group<W>> {
         self.groups.iter()

@@ -285,7 +285,7 @@ impl<W> Group<W> {
     }
 
     /// The term of the entry at an index that is applied last, or not yet.
-    pub(super) fn term_at(&self, index: u64) -> u64 {
+    fn term_at(&self, index: u64) -> u64 {
         let runs = self.terms.iter().rev();
         runs.into_iter().find(|&&(first, _)| first <= index).map_or(self.applied_term, |&(_, term)| term)
     }

@@ -11,14 +11,20 @@
 
 use super::apply::{Target, apply, check};
 use super::{Group, Order, SOLO_TERM, queue};
+use crate::clock::ClockStamp;
 use crate::key::Partition;
-use crate::log::{EntryType, HardState, LogPosition, Record, RecordKind};
-use std::collections::{BTreeMap, VecDeque};
+use crate::log::{EntryType, HardState, LogPosition, Record, RecordKind, clock_behind};
+use crate::manifest::ManifestState;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// What the log holds of the groups of a shard beyond what is applied.
 #[derive(Debug, Default)]
 pub struct Tails {
     groups: BTreeMap<Partition, Tail>,
+    /// Partitions that the shard gave up: their records count for nothing.
+    left: BTreeSet<Partition>,
+    /// The clocks as of the newest record.
+    stamp: Option<ClockStamp>,
 }
 
 /// What the log holds of one group beyond what is applied.
@@ -41,6 +47,43 @@ struct Ahead {
 }
 
 impl Tails {
+    /// Before the log is read that begins where a manifest ends.
+    pub fn behind(manifest: &ManifestState) -> Tails {
+        let left = manifest.groups.values().filter(|group| group.has_left);
+        Tails {
+            groups: BTreeMap::new(),
+            left: left.map(|group| group.partition).collect(),
+            stamp: manifest.stamp(),
+        }
+    }
+
+    /// The clocks as of the newest record; `None` if nothing was ever written.
+    pub fn stamp(&self) -> Option<ClockStamp> {
+        self.stamp
+    }
+
+    /// Whether the shard gave a partition up.
+    pub fn has_left(&self, partition: Partition) -> bool {
+        self.left.contains(&partition)
+    }
+
+    /// Whether a record is for its group to take. Others say the time, which is noted, or count for nothing.
+    pub fn is_for_group(&mut self, record: &Record<'_>) -> Result<bool, String> {
+        if record.kind == RecordKind::Clock {
+            self.stamp = clock_behind(self.stamp, record)?;
+            return Ok(false);
+        }
+        Ok(!self.has_left(record.group))
+    }
+
+    /// Notes when an entry was logged. The time of a group with replicas is its leader's, and none of the shard's.
+    pub fn note_time<W>(&mut self, group: &Group<W>, record: &Record<'_>) -> Result<(), String> {
+        if group.order() == Order::Solo {
+            self.stamp = clock_behind(self.stamp, record)?;
+        }
+        Ok(())
+    }
+
     /// Takes a record of a group, which lies at `at`; records come in the order of the log. Says whether a value that expires was
     /// applied; the error says what is wrong with the record.
     pub fn take<W>(
@@ -50,6 +93,7 @@ impl Tails {
         at: LogPosition,
         target: &mut impl Target,
     ) -> Result<bool, String> {
+        self.note_time(group, record)?;
         if record.index.max(record.term) > Record::NUMBER_MAX {
             let (partition, index, term) = (group.id.0, record.index, record.term);
             return Err(format!(
@@ -81,11 +125,16 @@ impl Tails {
         self.groups.values().flat_map(Tail::positions).fold(end, LogPosition::min)
     }
 
-    /// All is read. The error says what is missing.
+    /// All is read: each group, and what the log holds of it. The error says what is missing.
     pub fn finish(self) -> Result<BTreeMap<Partition, Tail>, String> {
+        self.check_whole().map(|()| self.groups)
+    }
+
+    /// Whether every entry that was read has found its place. The error says what is missing.
+    pub fn check_whole(&self) -> Result<(), String> {
         let hole = self.groups.iter().find_map(|(id, tail)| Some((id, tail.ahead.keys().next()?)));
         match hole {
-            None => Ok(self.groups),
+            None => Ok(()),
             Some((id, next)) => {
                 Err(format!("partition {} goes on with entry {next}, and those before it are missing", id.0))
             }

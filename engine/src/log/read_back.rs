@@ -102,12 +102,8 @@ impl ReadBackJob {
         sound.map_err(|(offset, what)| Error::Damaged { file, offset, what })?;
         let mut taken = Vec::new();
         for record in part.records(bytes) {
-            let record = record.map_err(|unknown| Error::Newer {
-                file,
-                dir: "the shard's directory".to_owned(),
-                offset: stretch.at + unknown.at,
-                what: format!("a record of {unknown}"),
-            })?;
+            let record =
+                record.map_err(|unknown| unknown.error(file, "the shard's directory", stretch.at))?;
             taken.extend(self.is_about(&record).then(|| entry_of(&record)).flatten());
         }
         taken.into_iter().for_each(|(entry, is_copy)| self.take(entry, is_copy));

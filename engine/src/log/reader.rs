@@ -101,10 +101,7 @@ impl<'d> SegmentReader<'d> {
         let (file, at, segment, dir) = (self.file, u64::from(offset), self.generation, self.dir);
         let Some(bytes) = self.bytes(at, part.padded as usize)? else { return Ok(()) };
         for record in part.records(bytes) {
-            let record = record.map_err(|unknown| {
-                let (dir, offset) = (dir.path(), at + unknown.at);
-                Error::Newer { file, dir, offset, what: format!("a record of {unknown}") }
-            })?;
+            let record = record.map_err(|unknown| unknown.error(file, dir.path(), at))?;
             visit(record, LogPosition { segment, offset })?;
         }
         Ok(())

@@ -1,5 +1,7 @@
 //! Records: what a log is made of.
 
+use crate::Error;
+use crate::io::FileName;
 use crate::key::Partition;
 use std::fmt;
 
@@ -91,6 +93,13 @@ pub(super) struct UnknownRecord {
     pub flags: u8,
     /// Where it lies within its part.
     pub at: u64,
+}
+
+impl UnknownRecord {
+    /// The error of whoever meets it in a part that lies at `part` of a file.
+    pub fn error(self, file: FileName, dir: impl Into<String>, part: u64) -> Error {
+        Error::Newer { file, dir: dir.into(), offset: part + self.at, what: format!("a record of {self}") }
+    }
 }
 
 impl fmt::Display for UnknownRecord {

@@ -94,9 +94,11 @@ impl ManifestState {
         }
         self.tables.extend(edit.added.iter().map(|table| (table.number, *table)));
         self.groups.extend(edit.groups.iter().map(|group| (group.partition, group.clone())));
-        self.log_start = edit.log_start.unwrap_or(self.log_start);
-        // Of a group that left there is nothing in the log any more that would have to be skipped.
-        self.groups.retain(|_, group| !group.has_left || group.log_from > self.log_start);
+        if let Some(log_start) = edit.log_start {
+            self.log_start = log_start;
+            // Of a group that left there is nothing in the log any more that would have to be skipped.
+            self.groups.retain(|_, group| !group.has_left || group.log_from > log_start);
+        }
         self.log_reached = edit.log_reached.unwrap_or(self.log_reached);
         self.next_file = edit.next_file.unwrap_or(self.next_file);
         self.membership = edit.membership.or(self.membership);

@@ -8,12 +8,12 @@ use crate::group::tail::Tails;
 use crate::group::{self, Group};
 use crate::key::RangeTombstone;
 use crate::log::{LogPosition, Record, RecordKind, Remains, Replayed};
-use crate::log::{clock_behind, read_remains, replay};
+use crate::log::{read_remains, replay};
 use crate::manifest::{GroupState, Manifest, ManifestState, TableEntry};
 use crate::memtable::Memtable;
 use crate::table::{Table, TableMeta};
 use crate::{Error, Partition};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// All that a shard holds.
 pub struct Contents {
@@ -51,12 +51,8 @@ pub struct Unflushed {
     pub memtable: Memtable,
     groups: BTreeMap<Partition, Group>,
     tails: Tails,
-    /// Partitions that the shard gave up.
-    left: BTreeSet<Partition>,
     /// What was read.
     pub read: Replayed,
-    /// The clocks as of the log's end; `None` if nothing was ever written.
-    pub clock: Option<ClockStamp>,
 }
 
 impl Contents {
@@ -68,8 +64,7 @@ impl Contents {
         unflushed.read = replay(dir, manifest.log(), shard_id, &mut |record, at| {
             unflushed.apply(record, at, Order::Checked).map_err(|what| cannot_apply(dir, at, &what))
         })?;
-        let tails = std::mem::take(&mut unflushed.tails).finish();
-        tails.map_err(|what| cannot_apply(dir, unflushed.read.end, &what))?;
+        unflushed.tails.check_whole().map_err(|what| cannot_apply(dir, unflushed.read.end, &what))?;
         Ok(Contents { manifest, tables, unflushed })
     }
 
@@ -130,16 +125,19 @@ impl Unflushed {
                 .filter(|(_, state)| !state.has_left)
                 .map(|(&id, state)| (id, Group::restored(state)))
                 .collect(),
-            left: manifest.groups.iter().filter(|(_, state)| state.has_left).map(|(&id, _)| id).collect(),
-            tails: Tails::default(),
+            tails: Tails::behind(manifest),
             read: Replayed::default(),
-            clock: manifest.stamp(),
         }
     }
 
     /// Partitions that the shard gave up: their keys may still lie in tables.
     pub fn has_left(&self, partition: Partition) -> bool {
-        self.left.contains(&partition)
+        self.tails.has_left(partition)
+    }
+
+    /// The clocks as of the log's end; `None` if nothing was ever written.
+    pub fn clock(&self) -> Option<ClockStamp> {
+        self.tails.stamp()
     }
 
     /// Whether a partition has other replicas: of those what isn't committed isn't here.
@@ -149,25 +147,19 @@ impl Unflushed {
 
     /// The groups as of the log's end.
     pub fn groups(&self) -> BTreeMap<Partition, GroupState> {
-        let clock_us = self.clock.map_or(0, |clock| clock.shard_us);
+        let clock_us = self.clock().map_or(0, |clock| clock.shard_us);
         self.groups.iter().map(|(&id, group)| (id, group.state(clock_us))).collect()
     }
 
     /// Applies a record as a shard does when it opens.
     fn apply(&mut self, record: Record<'_>, at: LogPosition, order: Order) -> Result<(), String> {
-        if record.kind == RecordKind::Clock {
-            self.clock = clock_behind(self.clock, &record)?;
-            return Ok(());
-        }
-        if self.left.contains(&record.group) {
+        if !self.tails.is_for_group(&record)? {
             return Ok(());
         }
         let group = self.groups.entry(record.group).or_insert_with(|| Group::new(record.group));
-        if group.order() == group::Order::Solo {
-            self.clock = clock_behind(self.clock, &record)?;
-        }
         let applied = match (order, record.kind) {
             (Order::Unknown, RecordKind::Entry(entry)) => {
+                self.tails.note_time(group, &record)?;
                 apply(group, record.index, entry, record.payload, &mut self.memtable)
             }
             _ => self.tails.take(group, &record, at, &mut self.memtable),

@@ -176,8 +176,7 @@ impl Shard {
 
     /// What the manifest is to know, once all that is applied is in tables, of the partitions of which it doesn't yet.
     pub(super) fn group_news(&mut self) -> Vec<GroupState> {
-        let clock_us = self.clock.us();
-        self.groups.iter_mut().filter_map(|group| group.news(clock_us)).collect()
+        self.groups.news(self.clock.us())
     }
 
     /// Starts the jobs that are due.

@@ -35,7 +35,8 @@ impl Shard {
             return;
         }
         let is_clock_due = self.clock_due_us().is_some_and(|due_us| due_us <= self.mono_us);
-        if self.is_log_write_early(is_clock_due) || self.is_log_write_long() {
+        let durability = self.durability_of(&self.forming);
+        if self.is_log_write_early(durability, is_clock_due) || self.is_log_write_long() {
             return;
         }
         let wants_copies = self.wants_copies();
@@ -53,8 +54,7 @@ impl Shard {
         } else if !wants_copies {
             return;
         }
-        let sync = self.durability_of(&self.writing) == Durability::Sync;
-        if self.log.write(sync, &mut self.io).is_some() {
+        if self.log.write(durability == Durability::Sync, &mut self.io).is_some() {
             self.counters.log_writes += 1;
         }
     }
@@ -67,13 +67,13 @@ impl Shard {
 
     /// Whether the forming log write may grow on for a while: not if the log is to learn the time, which comes with it.
     /// Notes when it began to.
-    fn is_log_write_early(&mut self, is_clock_due: bool) -> bool {
+    fn is_log_write_early(&mut self, durability: Durability, is_clock_due: bool) -> bool {
         if self.forming.is_empty() {
             self.forming_since_us = None;
             return false;
         }
         let since_us = *self.forming_since_us.get_or_insert(self.mono_us);
-        let is_early = self.durability_of(&self.forming) == Durability::None
+        let is_early = durability == Durability::None
             && !self.is_closing
             && !self.wants_flush
             && !is_clock_due

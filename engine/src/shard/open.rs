@@ -13,7 +13,7 @@ use super::sources::Sources;
 use super::stats::Counters;
 use super::trouble::Shortage;
 use super::{KeptReads, KeyLines, ParkedRequests, Shard};
-use crate::clock::{ClockStamp, Now};
+use crate::clock::Now;
 use crate::dir::Dir;
 use crate::error::Error;
 use crate::group::Order;
@@ -21,11 +21,10 @@ use crate::group::groups::Groups;
 use crate::group::tail::Tails;
 use crate::io::FileName;
 use crate::key::Partition;
-use crate::log::{LogOptions, LogPosition, Record, RecordKind, clock_behind};
+use crate::log::{LogOptions, LogPosition, Record};
 use crate::manifest::{Manifest, ManifestState};
 use crate::table::Table;
 use crate::tree::Tree;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 impl Shard {
@@ -67,7 +66,8 @@ impl Shard {
             counters.replayed_bytes += record.payload.len() as u64;
             replay.record(record, at)
         })?;
-        let Replay { groups, held, sources, stamp, holds_expiring, .. } = replay.finish()?;
+        let stamp = replay.tails.stamp();
+        let Replay { groups, held, sources, holds_expiring, .. } = replay.finish()?;
         let closed = Closed { stamp, holds_expiring };
         let (clock, kept_clock_us) = closed.resume(dir, &mut manifest, &now, options.time_jump)?;
         let places = groups.iter().count();
@@ -126,7 +126,7 @@ impl Shard {
     /// Refuses a shard of which a partition has replicas elsewhere: whoever calls has no way to reach them, so it could neither
     /// write there nor know what to read.
     pub fn refuse_replicas(&self) -> Result<(), Error> {
-        match self.groups.iter().find(|group| group.order() != Order::Solo || group.conf().is_some()) {
+        match self.groups.iter().find(|group| group.order() != Order::Solo) {
             None => Ok(()),
             Some(group) => Err(Error::Unusable(format!(
                 "partition {} has replicas on other nodes, which this program can't reach; \
@@ -167,11 +167,7 @@ struct Replay {
     /// What the log holds of the groups beyond what is applied.
     tails: Tails,
     held: Held,
-    /// Partitions that the shard gave up: their records count for nothing.
-    left: BTreeSet<Partition>,
     sources: Sources,
-    /// The clocks as of the newest record.
-    stamp: Option<ClockStamp>,
     holds_expiring: bool,
     /// The position of the newest record: memtables are frozen between log writes.
     at: LogPosition,
@@ -185,10 +181,9 @@ impl Replay {
         tree: Tree,
     ) -> Result<Replay, Error> {
         let mut groups = Groups::new(&options.partitions, options.durability);
-        let mut left = BTreeSet::new();
         for group in state.groups.values() {
             match (group.has_left, groups.place(group.partition)) {
-                (true, None) => drop(left.insert(group.partition)),
+                (true, None) => {}
                 (false, Some(_)) => groups.restore(group),
                 (false, None) => return Err(foreign(group.partition)),
                 (true, Some(_)) => return Err(left_behind(group.partition)),
@@ -196,33 +191,24 @@ impl Replay {
         }
         let holds_expiring = tree.tables().any(|(_, table)| table.meta().expiring > 0);
         let sources = Sources::new(tree, budgets.cache);
-        let (stamp, at) = (state.stamp(), state.log_start);
-        let (tails, held) = (Tails::default(), Held::default());
-        Ok(Replay { budgets, groups, tails, held, left, sources, stamp, holds_expiring, at })
+        let (tails, held, at) = (Tails::behind(state), Held::default(), state.log_start);
+        Ok(Replay { budgets, groups, tails, held, sources, holds_expiring, at })
     }
 
     /// Takes one record of the log, in order.
     fn record(&mut self, record: Record<'_>, at: LogPosition) -> Result<(), Error> {
         if at != self.at && self.sources.active.bytes() >= self.budgets.memtable {
-            let clock_us = self.stamp.map_or(0, |stamp| stamp.shard_us);
-            let groups = self.groups.iter_mut().filter_map(|group| group.news(clock_us)).collect();
-            self.sources.freeze((self.tails.needed_from(at), at), groups, self.stamp);
+            let stamp = self.tails.stamp();
+            let groups = self.groups.news(stamp.map_or(0, |stamp| stamp.shard_us));
+            self.sources.freeze((self.tails.needed_from(at), at), groups, stamp);
         }
         self.at = at;
         let bad =
             |what: String| Error::Unusable(format!("the log record at {at:?} can't be applied: {what}"));
-        if record.kind == RecordKind::Clock {
-            self.stamp = clock_behind(self.stamp, &record).map_err(bad)?;
-            return Ok(());
-        }
-        if self.left.contains(&record.group) {
+        if !self.tails.is_for_group(&record).map_err(bad)? {
             return Ok(());
         }
         let place = self.groups.place(record.group).ok_or_else(|| foreign(record.group))?;
-        // The time of a group with replicas is its leader's.
-        if self.groups[place].order() == Order::Solo {
-            self.stamp = clock_behind(self.stamp, &record).map_err(bad)?;
-        }
         let expires = self.tails.take(&mut self.groups[place], &record, at, &mut self.sources);
         self.holds_expiring |= expires.map_err(bad)?;
         Ok(())

@@ -65,7 +65,7 @@ pub fn run(args: &Dump, output: &mut Output<'_>) -> Result<(), ToolError> {
 fn store_shard(shard: &Shard, printer: &mut Printer<'_, '_>) -> Result<(), ToolError> {
     let contents = Contents::read(&shard.dir, shard.id()?)?;
     let ranges: Vec<RangeTombstone> = contents.range_tombstones().cloned().collect();
-    printer.clocks = told::clocks_now(contents.unflushed.clock);
+    printer.clocks = told::clocks_now(contents.unflushed.clock());
     printer.ranges(&ranges)?;
     printer.entries(contents.merge(&shard.dir), &ranges, &contents.unflushed.groups())
 }

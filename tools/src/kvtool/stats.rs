@@ -128,8 +128,8 @@ fn sums(shard: &Shard) -> Result<Sums, Error> {
         unflushed_entries: unflushed.memtable.len() as u64,
         range_tombstones: contents.range_tombstones().count() as u64,
         max_version: groups.values().map(|group| group.max_version.0).max().unwrap_or(0),
-        clock_us: unflushed.clock.map_or(0, |clock| clock.shard_us),
-        wall_us: unflushed.clock.map_or(0, |clock| clock.wall_us),
+        clock_us: unflushed.clock().map_or(0, |clock| clock.shard_us),
+        wall_us: unflushed.clock().map_or(0, |clock| clock.wall_us),
         ..Sums::default()
     };
     for name in dir.list().map_err(|source| Error::io("list", "files", dir.path(), source))? {
@@ -138,7 +138,7 @@ fn sums(shard: &Shard) -> Result<Sums, Error> {
             sums.log_bytes += dir.len(name).map_err(|source| Error::io("stat", name, dir.path(), source))?;
         }
     }
-    let clocks = told::clocks_now(unflushed.clock);
+    let clocks = told::clocks_now(unflushed.clock());
     for table in &contents.tables {
         let meta = &table.meta;
         sums.tables += 1;

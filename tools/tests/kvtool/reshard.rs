@@ -38,7 +38,7 @@ fn snapshot(store: &TestStore) -> Snapshot {
             // The shards were made one after the other, with times of their own; the new ones have one.
             let told_s = contents
                 .unflushed
-                .clock
+                .clock()
                 .map_or(0, |clock| clock.clocks().told_ms(entry.expiry).saturating_add(500) / 1000);
             let before = all.entries.insert(at, (told_s, entry.value.to_vec()));
             assert_eq!(before, None, "an entry is there twice");

@@ -101,7 +101,7 @@ impl Sources {
             )));
         }
         self.ranges.extend(contents.range_tombstones().cloned());
-        self.clocks.push(unflushed.clock);
+        self.clocks.push(unflushed.clock());
         for (partition, group) in unflushed.groups() {
             self.origins.insert(partition, self.clocks.len() - 1);
             let is_known = u32::from(partition.0) < partitions;

@@ -118,7 +118,7 @@ fn build(
             added: tables,
             groups,
             next_file: Some(next_file),
-            clock: contents.unflushed.clock,
+            clock: contents.unflushed.clock(),
             membership: known.membership,
             ..Edit::default()
         },
