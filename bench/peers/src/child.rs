@@ -7,6 +7,7 @@ use crate::measure::{Footprint, Sample};
 use crate::work::{Setup, Work, load, run, run_writers};
 use clap::ValueEnum;
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 /// A store at work in another process.
@@ -18,12 +19,16 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts this program again as the process of a store.
-    pub fn start(peer: Peer, setup: &Setup) -> Result<Worker> {
+    /// Starts this program again as the process of a store, or another build of it as that of [`Peer::Other`].
+    pub fn start(peer: Peer, other: Option<&Path>, setup: &Setup) -> Result<Worker> {
         let dir = setup.dir.join(peer.to_string());
         std::fs::create_dir_all(&dir)?;
-        let mut command = Command::new(std::env::current_exe()?);
-        command.args(["--child", &peer.to_string(), "--records", &setup.records.to_string()]);
+        let (program, store) = match (peer, other) {
+            (Peer::Other, Some(other)) => (other.to_owned(), Peer::Pinion),
+            _ => (std::env::current_exe()?, peer),
+        };
+        let mut command = Command::new(program);
+        command.args(["--child", &store.to_string(), "--records", &setup.records.to_string()]);
         command.args(["--value-bytes", &setup.value_bytes.to_string()]);
         command.args(["--memory-mib", &(setup.memory_bytes >> 20).to_string()]);
         command.args(["--seconds", &setup.seconds.to_string(), "--dir"]).arg(dir);

@@ -3,9 +3,14 @@
 //! ```text
 //! RUSTFLAGS=-Ctarget-cpu=native cargo run --release --manifest-path bench/peers/Cargo.toml -- --records 1000000
 //! ```
-//! Each store lives in a process of its own, which works while the others wait.
+//! Each store lives in a process of its own, which works while the others wait. It needs clang and libclang-dev, and builds RocksDB
+//! once (15 to 35 minutes on two cores); `--no-default-features` leaves RocksDB out. Two builds of ours side by side:
 //!
-//! needs clang and libclang-dev, and builds RocksDB once (15 to 35 minutes on two cores).
+//! ```text
+//! cargo build --release --no-default-features --manifest-path OTHER/bench/peers/Cargo.toml
+//! cargo run --release --no-default-features --manifest-path bench/peers/Cargo.toml -- \
+//!     --peers pinion --against OTHER/bench/peers/target/release/pinion-peers
+//! ```
 
 mod child;
 mod engines;
@@ -41,8 +46,11 @@ struct Args {
     #[arg(long, default_value_t = 2.0)]
     seconds: f64,
     /// Stores to measure.
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Peer::ALL)]
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Peer::all())]
     peers: Vec<Peer>,
+    /// Another build of this program, whose store of ours is measured too.
+    #[arg(long, value_name = "PROGRAM")]
+    against: Option<PathBuf>,
     /// What to measure.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Work::ALL)]
     work: Vec<Work>,
@@ -55,7 +63,10 @@ struct Args {
 }
 
 fn main() -> engines::Result<()> {
-    let args = Args::parse();
+    let mut args = Args::parse();
+    if args.against.is_some() {
+        args.peers.push(Peer::Other);
+    }
     let mut setup = work::Setup {
         records: args.records,
         value_bytes: args.value_bytes,
@@ -83,7 +94,7 @@ fn measure(args: &Args, setup: &work::Setup) -> engines::Result<Table> {
     let mut table = Table::new(&args.peers);
     let mut workers = Vec::new();
     for &peer in &args.peers {
-        workers.push(Worker::start(peer, setup)?);
+        workers.push(Worker::start(peer, args.against.as_deref(), setup)?);
     }
     let needs_load = args.work.iter().any(|work| work.writers().is_none());
     for worker in workers.iter_mut().filter(|_| needs_load) {

@@ -4,6 +4,7 @@ mod fjall;
 mod lmdb;
 mod pinion;
 mod redb;
+#[cfg(feature = "rocksdb")]
 mod rocks;
 
 use clap::ValueEnum;
@@ -17,6 +18,10 @@ pub type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum)]
 pub enum Peer {
     Pinion,
+    /// Another build of it: `--against`.
+    #[value(skip)]
+    Other,
+    #[cfg(feature = "rocksdb")]
     Rocksdb,
     Fjall,
     Lmdb,
@@ -24,12 +29,17 @@ pub enum Peer {
 }
 
 impl Peer {
-    pub const ALL: [Peer; 5] = [Peer::Pinion, Peer::Rocksdb, Peer::Fjall, Peer::Lmdb, Peer::Redb];
+    /// Those that this program measures if it isn't told which.
+    pub fn all() -> Vec<Peer> {
+        Peer::value_variants().to_vec()
+    }
 
     /// How it is set up, for the report.
     pub fn settings(self) -> &'static str {
         match self {
             Peer::Pinion => "all memory is its budget; `none` without fsync, `sync` for the durable writers",
+            Peer::Other => "another build of ours, with the same settings",
+            #[cfg(feature = "rocksdb")]
             Peer::Rocksdb => {
                 "11.8; half of the memory is block cache, 4 write buffers of 64 MiB, 10-bit blooms, lz4, 2 background \
                  jobs; its log to the page cache, `sync` for the durable writers"
@@ -54,6 +64,8 @@ impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Peer::Pinion => "pinion",
+            Peer::Other => "other",
+            #[cfg(feature = "rocksdb")]
             Peer::Rocksdb => "rocksdb",
             Peer::Fjall => "fjall",
             Peer::Lmdb => "lmdb",
@@ -87,7 +99,8 @@ pub trait Writer: Send {
 
 pub fn open(peer: Peer, dir: &Path, memory_bytes: usize) -> Result<Box<dyn Engine>> {
     match peer {
-        Peer::Pinion => pinion::open(dir, memory_bytes),
+        Peer::Pinion | Peer::Other => pinion::open(dir, memory_bytes),
+        #[cfg(feature = "rocksdb")]
         Peer::Rocksdb => rocks::open(dir, memory_bytes),
         Peer::Fjall => fjall::open(dir, memory_bytes),
         Peer::Lmdb => lmdb::open(dir),
@@ -103,7 +116,8 @@ pub fn open_writers(
     count: usize,
 ) -> Result<Vec<Box<dyn Writer>>> {
     match peer {
-        Peer::Pinion => pinion::writers(dir, memory_bytes, count),
+        Peer::Pinion | Peer::Other => pinion::writers(dir, memory_bytes, count),
+        #[cfg(feature = "rocksdb")]
         Peer::Rocksdb => rocks::writers(dir, memory_bytes, count),
         Peer::Fjall => fjall::writers(dir, memory_bytes, count),
         Peer::Lmdb => lmdb::writers(dir, count),
