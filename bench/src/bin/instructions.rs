@@ -26,14 +26,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     let [work, dir, what] = arguments.as_slice() else {
         return Err("usage: instructions prepare DIR tables|memtable, or instructions get|get-absent|set|scan DIR OPERATIONS".into());
     };
-    let mut store = LocalStore::open(dir, StoreOptions { durability: Durability::None, ..StoreOptions::default() })?;
+    let mut store =
+        LocalStore::open(dir, StoreOptions { durability: Durability::None, ..StoreOptions::default() })?;
     if work == "prepare" {
         (0..RECORDS).try_for_each(|record| store.put(&key(record), &VALUE).map(drop))?;
         if what == "tables" {
             store.settle()?;
         }
     } else {
-        let (_, step) = WORKS.into_iter().find(|(name, _)| name == work).ok_or_else(|| format!("{work} is no work"))?;
+        let (_, step) =
+            WORKS.into_iter().find(|(name, _)| name == work).ok_or_else(|| format!("{work} is no work"))?;
         let operations = what.parse()?;
         warm_up(&mut store, operations, step)?;
         measured(&mut store, operations, step)?;

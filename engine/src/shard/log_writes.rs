@@ -1,10 +1,11 @@
 //! From the forming log write to the log, from the log to the memtable.
 
+use super::Shard;
+use super::flow::Since;
 use super::log_write::LogWrite;
 use super::options::Durability;
 use super::pending::AnswerKind;
 use super::request::{Answer, Answers, Refusal, Unsure};
-use super::{Shard, Since};
 use crate::group::apply::apply;
 use crate::group::groups::Place;
 use crate::group::{Group, SOLO_TERM};

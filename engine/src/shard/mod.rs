@@ -20,9 +20,12 @@ mod copies;
 mod doubt;
 pub mod encoding;
 mod evaluate;
+mod failing;
+mod flow;
 mod held;
 mod horizons;
 mod inspect;
+mod keeping;
 mod kept;
 mod log_write;
 mod log_writes;
@@ -32,21 +35,25 @@ mod overdue;
 pub mod owned;
 mod page;
 mod parked;
+mod parked_scan;
 mod parking;
 mod pending;
 mod publish;
 mod queue;
 mod random;
 mod reads;
+mod report;
 pub mod request;
 mod residency;
 mod resume;
+mod running;
 mod scans;
 mod shard_dir;
 mod sources;
 mod stats;
 mod trouble;
 mod uncommitted;
+mod unsettled;
 mod view;
 mod writes;
 
@@ -61,19 +68,20 @@ use crate::job::{Job, JobId, JobOutput};
 use crate::key::Prefix;
 use crate::log::{Log, LogPosition};
 use crate::manifest::Manifest;
-use background::Background;
-use doubt::{Backoff, Doubt};
+use flow::{Flow, Target, Why};
 use held::Held;
 use kept::KeptReads;
 use log_write::LogWrite;
 use parked::ParkedRequests;
+use parked_scan::LargeScans;
 use pending::PendingAnswer;
 use queue::KeyLines;
 use request::{Answer, Answers, Op, Refusal, Request, Ticket};
-use scans::LargeScans;
+use running::Background;
 use shard_dir::ShardDir;
 use sources::Sources;
 use stats::Counters;
+use unsettled::{Backoff, Doubt};
 use view::{Moment, Reader, View};
 
 pub use crate::clock::{Clocks, Now, TimeJump};
@@ -339,56 +347,4 @@ impl Shard {
             Op::Scan(_) | Op::ScanMany { .. } | Op::Count(_) | Op::GoOn { .. } => false,
         }
     }
-}
-
-/// Whom a request is from, until when they wait, and which keys it is about.
-#[derive(Clone, Copy, Debug)]
-struct Target {
-    ticket: Ticket,
-    deadline_us: u64,
-    place: Place,
-    prefix: Prefix,
-}
-
-/// How far a request came.
-#[derive(Debug)]
-enum Flow {
-    /// Answered, or waiting for its log write.
-    Done,
-    /// It needs blocks first; nothing has been done.
-    Cold(smallvec::SmallVec<[crate::table::BlockRef; 4]>),
-    /// A read stopped on its way.
-    Stopped(Box<Stopped>),
-}
-
-/// Where and why a read stopped.
-#[derive(Debug)]
-struct Stopped {
-    /// So many of its keys are answered.
-    from: usize,
-    /// What it sees.
-    at: Moment,
-    /// Blocks that it needs. None: it stopped for want of room.
-    cold: smallvec::SmallVec<[crate::table::BlockRef; 4]>,
-    /// The length of the value that there was no room for.
-    bytes: usize,
-}
-
-/// Why a request parks.
-#[derive(Clone, Copy, Debug)]
-enum Why<'a> {
-    /// Somebody before it on its key waits.
-    Turn,
-    /// These blocks aren't in memory.
-    Blocks(&'a [crate::table::BlockRef]),
-}
-
-/// Where the state of a key was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Since {
-    Applied,
-    /// In an entry that waits to be applied.
-    Held,
-    Writing,
-    Forming,
 }

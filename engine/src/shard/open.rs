@@ -1,17 +1,17 @@
 //! Opening a shard: manifest, tables, log; what was acknowledged is there again.
 
-use super::background::Background;
-use super::doubt::Backoff;
+use super::failing::Shortage;
 use super::held::Held;
 use super::inspect::{named, refuse_without_manifest};
 use super::log_write::LogWrite;
 use super::options::{Budgets, ShardOptions, Tuning};
 use super::pending::PendingAnswer;
 use super::resume::Closed;
+use super::running::Background;
 use super::shard_dir::{self, ShardDir};
 use super::sources::Sources;
 use super::stats::Counters;
-use super::trouble::Shortage;
+use super::unsettled::Backoff;
 use super::{KeptReads, KeyLines, ParkedRequests, Shard};
 use crate::clock::Now;
 use crate::dir::Dir;

@@ -5,11 +5,11 @@
 //! Blocks that lie side by side in a table are read as one piece. Long blocks, each of which is a value, wait for each other:
 //! what is being read of them is bounded, however many requests need one.
 
-use super::Target;
+use super::flow::Target;
 use super::owned::OwnedOp;
+use super::parked_scan::ParkedScan;
 use super::queue::Waiting;
 use super::request::NO_DEADLINE;
-use super::scans::ParkedScan;
 use super::view::Moment;
 use crate::group::groups::Place;
 use crate::io::{IoRequest, Token};

@@ -1,12 +1,13 @@
 //! Requests are put aside until the blocks that they need are read, or their turn on a key has come; and go on then.
 
+use super::Shard;
+use super::flow::{Flow, Target, Why};
 use super::owned::OwnedOp;
 use super::parked::{OwnedRequest, Parked, Work, is_long};
 use super::queue::{Ready, Waiting};
 use super::request::{Answer, Answers, Op, Refusal};
 use super::sources::Sources;
 use super::view::Reader;
-use super::{Flow, Shard, Target, Why};
 use crate::aligned::AlignedBuf;
 use crate::error::Error;
 use crate::io::{IoCompletion, IoOutput};

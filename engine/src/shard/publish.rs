@@ -4,9 +4,10 @@
 //! made durable; then the tree is replaced; and only then log segments are released and old files removed.
 
 use super::Shard;
-use super::background::{Install, RETRY_US, Retired, Running};
+use super::failing::Work;
+use super::running::{Install, Retired, Running};
 use super::sources::Frozen;
-use super::trouble::Work;
+use super::unsettled::RETRY_US;
 use crate::clock::ClockStamp;
 use crate::error::Error;
 use crate::io::FileName;

@@ -1,11 +1,12 @@
 //! Point reads.
 
+use super::Shard;
+use super::flow::{Flow, Since, Stopped, Target};
 use super::log_write::Pending;
 use super::pending::{PendingAnswer, PendingRead, Says};
 use super::request::{Answer, Answers, Op, ROOM_BYTES, Refusal, Ticket, Value};
 use super::sources::{Point, Sources};
 use super::view::{Moment, Reader, View};
-use super::{Flow, Shard, Since, Stopped, Target};
 use crate::error::Error;
 use crate::group::groups::Place;
 use crate::key::{Prefix, user_key};

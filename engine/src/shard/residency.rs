@@ -10,7 +10,7 @@
 //! [`Background::claims`]: super::background::Background
 
 use super::Shard;
-use super::background::Running;
+use super::running::Running;
 use crate::job::ResidencyJob;
 use crate::table::Table;
 use crate::tree::MergePlan;

@@ -3,18 +3,19 @@
 //! They see applied data only, each partition at one moment. A page that lacks blocks parks with what it has; a count
 //! that lacks blocks answers what it has counted. Blocks are read in pieces ([`super::parked`]).
 
+use super::Shard;
+use super::flow::{Flow, Target};
 use super::parked::{OwnedRequest, Parked, Work};
+use super::parked_scan::ParkedScan;
 use super::queue::Waiting;
 use super::request::{Answer, Answers, Count, Refusal, Scan};
 use super::view::View;
-use super::{Flow, Shard, Target};
 use crate::error::Error;
 use crate::group::groups::Place;
-use crate::key::{Keyspace, Partition, Version, user_key};
+use crate::key::{Keyspace, Partition, user_key};
 use crate::table::BlockRef;
 use crate::tree::{self, CountStop, Counted, Lane, ScanLimits, ScanRange, ScanStep};
 use smallvec::SmallVec;
-use std::collections::VecDeque;
 
 /// Entries that a page looks at, hidden ones included, before it ends: bounded work in one call.
 const SCAN_WORK: usize = 8192;
@@ -23,31 +24,6 @@ const SCAN_WORK: usize = 8192;
 const COUNT_WORK: usize = 512;
 /// Blocks that a page may hold on to from one read to the next, in bytes, where it could do without.
 const PINNED_BYTES_MAX: usize = tree::READ_BYTES_MAX;
-
-/// A page that waits for blocks, and what its readers see.
-#[derive(Debug)]
-pub(super) struct ParkedScan {
-    scan: tree::Scan,
-    /// What of the memtables it sees, up to the highest version of its readers.
-    view: View,
-    /// Merges that start meanwhile keep what these see.
-    pub readers: Vec<(Place, Version)>,
-}
-
-/// Pages that need large blocks: one reads, the others wait.
-#[derive(Debug, Default)]
-pub(super) struct LargeScans {
-    now: Option<Waiting>,
-    waiting: VecDeque<Waiting>,
-}
-
-impl ParkedScan {
-    /// Memory it takes, about, bytes.
-    pub fn bytes(&self) -> usize {
-        const LANE: usize = 256;
-        size_of::<ParkedScan>() + self.readers.len() * LANE + self.scan.page().bytes()
-    }
-}
 
 impl Shard {
     /// Reads a page of some partitions in the order of keys.

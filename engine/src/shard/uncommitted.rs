@@ -1,8 +1,9 @@
 //! What waits in its group is applied when it is committed, and who waits for it answered then, or ended in time.
 
+use super::Shard;
+use super::flow::Since;
 use super::pending::{AnswerKind, PendingAnswer, end_overdue};
 use super::request::{Answer, Answers, NO_DEADLINE, Refusal, Unsure};
-use super::{Shard, Since};
 use crate::group::groups::Place;
 use crate::group::queue::Entry;
 use crate::log::LogPosition;

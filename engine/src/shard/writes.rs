@@ -1,13 +1,14 @@
 //! Updates: evaluated on arrival against the newest pending value; their effects join the forming log write.
 
+use super::Shard;
 use super::evaluate::{Effect, Reply, evaluate, needs_current};
+use super::flow::{Flow, Since, Target};
 use super::log_write::{Pending, Write};
 use super::options::Durability;
 use super::pending::{OwnedValue, PendingAnswer, Says};
 use super::request::{Answer, Answers, ROOM_BYTES, Refusal, Update, Value};
 use super::sources::Point;
 use super::view::View;
-use super::{Flow, Shard, Since, Target};
 use crate::error::Error;
 use crate::group::Order;
 use crate::group::apply::Target as _;

@@ -42,7 +42,6 @@ const CIRCLES: &[(&str, usize)] = &[
     ("cluster/sim/src/disk/crash.rs", 4),
     ("engine/src/drive/background/executor.rs", 5),
     ("engine/src/offline/mod.rs", 4),
-    ("engine/src/shard/background.rs", 8),
     ("engine/src/store/driver.rs", 4),
     ("net/src/reactor/io.rs", 5),
     ("ycsb/src/db/embedded.rs", 6),

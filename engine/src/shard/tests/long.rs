@@ -3,7 +3,7 @@
 use super::*;
 use crate::error::Error;
 use crate::job::JobKind;
-use crate::shard::trouble::Work;
+use crate::shard::failing::Work;
 use rand::SeedableRng;
 
 const KEYS: usize = 8;

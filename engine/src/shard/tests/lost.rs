@@ -1,6 +1,6 @@
 //! Files of a shard that were there and aren't, and a disk that is full when a shard is opened.
 
-use super::super::trouble::Shortage;
+use super::super::failing::Shortage;
 use super::*;
 use crate::Error;
 use crate::dir::Dir;
