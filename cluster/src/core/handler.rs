@@ -197,7 +197,7 @@ impl Handler for Core {
     fn end_turn(&mut self, io: &mut Io<AlignedBuf>) -> Next {
         self.begin(io);
         let wakers = &self.wakers;
-        self.state.end_turn(io, &mut self.driver, |io, core| wakers[core].wake_from(io));
+        self.state.end_turn(io, &mut self.driver, |io, core| io.wake(&wakers[core]));
         self.count_quick();
         self.publish(io);
         let (yield_us, now_us) = (self.state.shard.yield_us(), self.state.hub.now.mono_us);

@@ -351,8 +351,16 @@ impl<B> Io<B> {
         }
     }
 
+    /// Like [`Waker::wake`], of another reactor from this one's thread: the signal leaves with this one's next enter and costs
+    /// no system call of its own.
+    pub fn wake(&mut self, waker: &Waker) {
+        if waker.notify() {
+            self.signal(waker);
+        }
+    }
+
     /// Signals another reactor through its ring, or its eventfd if it has none.
-    pub(super) fn signal(&mut self, waker: &Waker) {
+    fn signal(&mut self, waker: &Waker) {
         self.stats.signals += 1;
         let Some(ring) = waker.ring() else {
             return waker.signal();

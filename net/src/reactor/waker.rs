@@ -16,7 +16,6 @@
 //! Why it is cheap: of many wakes between two sleeps at most one signals, and while the state is NOTIFIED a waker
 //! only reads it.
 
-use super::io::Io;
 use super::syscalls;
 use super::wake_state::WakeState;
 use std::fs::File;
@@ -51,17 +50,14 @@ impl Waker {
     /// Makes the reactor call [`super::Handler::woken`] soon. Whatever this thread wrote before is
     /// visible there.
     pub fn wake(&self) {
-        if self.shared.state.notify() {
+        if self.notify() {
             self.signal();
         }
     }
 
-    /// Like [`Waker::wake`], from another reactor's thread: the signal leaves with that reactor's
-    /// next enter and costs no system call of its own.
-    pub fn wake_from<B>(&self, io: &mut Io<B>) {
-        if self.shared.state.notify() {
-            io.signal(self);
-        }
+    /// Notes that there is news; true if the reactor sleeps and has to be signalled.
+    pub(super) fn notify(&self) -> bool {
+        self.shared.state.notify()
     }
 
     pub(super) fn signal(&self) {

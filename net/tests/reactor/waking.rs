@@ -84,7 +84,7 @@ impl Handler for Player {
         if number % 2 == self.parity && number < WAKES {
             self.shared.store(number + 1, Ordering::Relaxed);
             self.moves += 1;
-            self.partner.get().unwrap().wake_from(io);
+            io.wake(self.partner.get().unwrap());
         }
     }
 

@@ -70,7 +70,11 @@ fn module(root: &str, path: &str) -> Module {
 
 /// The modules to which paths in a file lead.
 fn targets(name: &Module, text: &str, modules: &BTreeMap<Module, &Source>) -> BTreeSet<Module> {
-    let text = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    let tests = ["\n#[cfg(test)]\nmod tests {", "\n#[cfg(all(test, "]
+        .into_iter()
+        .filter_map(|cfg| text.find(cfg))
+        .min();
+    let text = &text[..tests.unwrap_or(text.len())];
     let code: Vec<&str> = text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect();
     let (code, mut paths) = (code.join("\n"), Vec::new());
     let mut rest = code.as_str();
