@@ -7,7 +7,7 @@ use super::run::RunId;
 use crate::admin::NodeFacts;
 use crate::config::{Config, Durability, size};
 use crate::node::split::Split;
-use crate::peers::PeerSettings;
+use crate::peers::{Id, PeerSettings};
 use crate::session::limits;
 use crate::stats::published::Published;
 use crate::stats::tally::Tally;
@@ -105,6 +105,11 @@ impl NodeInfo {
             addresses,
             cores,
         }
+    }
+
+    /// Identity of the cluster that it is of: its store's, if it runs alone.
+    pub fn cluster_id(&self) -> [u8; 16] {
+        if self.peers.cluster == Id::default() { self.store_id } else { self.peers.cluster }
     }
 
     /// The 40 hexadecimal digits that tell this run of this node from others.

@@ -112,6 +112,10 @@ async fn connect(link: &Link, address: &str) -> Result<Connection, Error> {
         }
         if let Some(hello) = greeting(&mut inbox, address)? {
             link.options.check(&hello, address)?;
+            if link.owner.is_some_and(|owner| !owner.has_said(&hello)) {
+                let text = "another node answers there than the map says".to_owned();
+                return Err(Error::NotConnected { address: address.to_owned(), text });
+            }
             return Ok(Connection { stream, address: address.to_owned(), inbox, hello });
         }
     }

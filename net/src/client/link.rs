@@ -25,6 +25,22 @@ use crate::wire::{Command, Features, Level, Request, ServerHello};
 /// Called with each HELLO, and the host that answered it.
 pub(super) type Learn = Box<dyn Fn(Arc<ServerHello>, &str) + Send + Sync>;
 
+/// The node that a map has at an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Owner {
+    pub(super) cluster_id: [u8; 16],
+    /// [`NodePorts::id`](crate::wire::NodePorts::id).
+    pub(super) node: u64,
+}
+
+impl Owner {
+    /// Whether it is the node that said this.
+    pub(super) fn has_said(self, hello: &ServerHello) -> bool {
+        let node = hello.map.nodes.get(usize::from(hello.home.node)).map(|node| node.id);
+        hello.cluster_id == self.cluster_id && node == Some(self.node)
+    }
+}
+
 /// How the connection is.
 #[derive(Clone, Debug)]
 pub(super) enum Phase {
@@ -43,8 +59,8 @@ pub(super) struct Link {
     pub(super) addresses: Vec<String>,
     pub(super) options: Arc<Options>,
     pub(super) learn: Learn,
-    /// Whether requests go elsewhere while it is down, instead of waiting.
-    has_fallback: bool,
+    /// Who has to answer at its address. Where somebody has to, requests go elsewhere while it is down, instead of waiting.
+    pub(super) owner: Option<Owner>,
     pub(super) phase: watch::Sender<Phase>,
     state: Mutex<State>,
     /// There is output to write.
@@ -86,7 +102,7 @@ impl Link {
         addresses: Vec<String>,
         options: Arc<Options>,
         learn: Learn,
-        has_fallback: bool,
+        owner: Option<Owner>,
     ) -> Arc<Link> {
         let state = State {
             hello: None,
@@ -101,7 +117,7 @@ impl Link {
             addresses,
             options,
             learn,
-            has_fallback,
+            owner,
             phase: watch::Sender::new(Phase::Connecting),
             state: Mutex::new(state),
             output: Notify::new(),
@@ -130,6 +146,11 @@ impl Link {
         matches!(*self.phase.borrow(), Phase::Connecting)
     }
 
+    /// Whether somebody waits for an answer.
+    pub(super) fn is_waited_for(&self) -> bool {
+        self.lock().pending.waiting() > 0
+    }
+
     /// The host that it was last connected to.
     pub(super) fn peer_host(&self) -> String {
         self.lock().peer_host.clone()
@@ -156,7 +177,7 @@ impl Link {
         let mut phase = self.phase.subscribe();
         let ended = phase.wait_for(|phase| match phase {
             Phase::Up | Phase::Closed => true,
-            Phase::Down(_) => self.has_fallback,
+            Phase::Down(_) => self.owner.is_some(),
             Phase::Connecting => false,
         });
         let reason = match tokio::time::timeout_at(deadline, ended).await {

@@ -98,6 +98,7 @@ impl Client {
                 }
             }
             if let Some(error) = unavailable {
+                self.router.refresh_for(keys[first], call_options.deadline).await;
                 let retry = retry.get_or_insert_with(|| self.retry(call_options));
                 if !retry.pause().await {
                     return Err(error);
@@ -205,7 +206,14 @@ impl Client {
         loop {
             let places = 0..results.len();
             let refused: Vec<usize> = places.filter(|&place| is_unavailable(&results[place])).collect();
-            if refused.is_empty() || !retry.pause().await {
+            if refused.is_empty() {
+                return results;
+            }
+            // Whoever can answer for them may be elsewhere by now.
+            if let Some(first) = part.ops.ops().iter().next() {
+                self.router.refresh_for(first.key, call_options.deadline).await;
+            }
+            if !retry.pause().await {
                 return results;
             }
             let Ok(again) = part.only(&refused) else { return results };

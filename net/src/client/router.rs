@@ -6,8 +6,9 @@
 //! the server forwards them. A response that was forwarded, or a refusal because nobody can answer for a
 //! partition now, makes the client ask whoever sent it for the map again, at most once a second.
 //!
-//! A map has an epoch, and an older one of the same store is never taken: neither from another node that
-//! the seed reconnects to, nor from one that hasn't heard of a change yet.
+//! A map has an epoch, and an older one of the same cluster is never taken: neither from another node that
+//! the seed reconnects to, nor from one that hasn't heard of a change yet. Nor is a request sent to a core's
+//! address where another node answers by now: it takes the seed, as if nobody did.
 
 use std::sync::{Arc, Mutex, OnceLock, RwLock, Weak};
 use std::time::Duration;
@@ -17,22 +18,25 @@ use tokio::time::Instant;
 
 use super::drive;
 use super::error::Error;
-use super::link::{CallOptions, Link, Phase};
+use super::link::{CallOptions, Link, Owner, Phase};
 use super::options::Options;
 use crate::wire::{Command, Home, Level, Map, Reply, Response, ServerHello};
 
 const REFRESH_PAUSE: Duration = Duration::from_secs(1);
+/// How often it is looked whether the last request of a link that isn't needed any more was answered.
+const RETIRE_LOOK: Duration = Duration::from_millis(20);
 
-/// A core's address, and the link to it once it was needed.
+/// A core's address, whose it is, and the link to it once it was needed.
 struct Core {
     address: String,
+    owner: Owner,
     link: OnceLock<Arc<Link>>,
 }
 
 /// The map and the links that go with it.
 struct Table {
-    /// Of which store the map is.
-    server_id: [u8; 16],
+    /// Of which cluster the map is.
+    cluster_id: [u8; 16],
     map: Map,
     cores: Vec<Vec<Arc<Core>>>,
     /// The core that serves the seed connection, if the map has it.
@@ -51,7 +55,7 @@ impl Table {
     /// The same map, with a seed that has an older one.
     fn with_seed(&self, hello: &ServerHello) -> Table {
         Table {
-            server_id: self.server_id,
+            cluster_id: self.cluster_id,
             map: self.map.clone(),
             cores: self.cores.clone(),
             seed_home: Table::find(&self.map, hello.home, &hello.map),
@@ -91,8 +95,9 @@ impl Router {
                     router.learn(&hello, host, Teller::Seed);
                 }
             };
-            let seed = Link::new(addresses, Arc::clone(&options), Box::new(learn), false);
-            let table = Table { server_id: [0; 16], map: Map::default(), cores: Vec::new(), seed_home: None };
+            let seed = Link::new(addresses, Arc::clone(&options), Box::new(learn), None);
+            let table =
+                Table { cluster_id: [0; 16], map: Map::default(), cores: Vec::new(), seed_home: None };
             Router {
                 options,
                 runtime,
@@ -164,7 +169,7 @@ impl Router {
         let core = &table.cores[usize::from(home.node)][usize::from(home.core)];
         let link = core.link.get_or_init(|| {
             let addresses = vec![core.address.clone()];
-            let link = Link::new(addresses, Arc::clone(&self.options), Box::new(|_, _| {}), true);
+            let link = Link::new(addresses, Arc::clone(&self.options), Box::new(|_, _| {}), Some(core.owner));
             self.runtime.spawn(drive::run(Arc::clone(&link)));
             link
         });
@@ -174,37 +179,44 @@ impl Router {
     /// Takes over a map, unless the one that is there is newer. `host` stands in for nodes that don't name theirs.
     fn learn(&self, hello: &ServerHello, host: &str, teller: Teller) {
         let mut current = self.table.write().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let is_same_store = current.server_id == hello.server_id;
-        let is_older = is_same_store && hello.map.epoch < current.map.epoch;
-        // Only the seed says which store it is that the client is of.
-        if is_older || teller == Teller::Core && !is_same_store {
+        let is_same_cluster = current.cluster_id == hello.cluster_id;
+        let is_older = is_same_cluster && hello.map.epoch < current.map.epoch;
+        // Only the seed says which cluster it is that the client is of.
+        if is_older || teller == Teller::Core && !is_same_cluster {
             if teller == Teller::Seed {
                 *current = Arc::new(current.with_seed(hello));
             }
             return;
         }
         let known: Vec<Arc<Core>> = current.cores.iter().flatten().cloned().collect();
-        let core_at = |address: String| {
-            let same = known.iter().find(|core| core.address == address);
-            same.cloned().unwrap_or_else(|| Arc::new(Core { address, link: OnceLock::new() }))
+        let core_at = |address: String, node: u64| {
+            let owner = Owner { cluster_id: hello.cluster_id, node };
+            let same = known.iter().find(|core| core.address == address && core.owner == owner);
+            same.cloned().unwrap_or_else(|| Arc::new(Core { address, owner, link: OnceLock::new() }))
         };
         let cores: Vec<Vec<Arc<Core>>> = (hello.map.nodes.iter())
             .map(|node| {
                 let host = if node.host.is_empty() { host } else { &node.host };
-                node.core_ports.iter().map(|port| core_at(join(host, *port))).collect()
+                node.core_ports.iter().map(|port| core_at(join(host, *port), node.id)).collect()
             })
             .collect();
         for core in &known {
             let is_kept = cores.iter().flatten().any(|kept| Arc::ptr_eq(kept, core));
             if let (false, Some(link)) = (is_kept, core.link.get()) {
-                link.close();
+                self.runtime.spawn(retire(Arc::clone(link)));
             }
         }
         let seed_home = match (teller, current.seed_home) {
             (Teller::Seed, _) => Some(hello.home),
             (Teller::Core, home) => home.and_then(|home| Table::find(&hello.map, home, &current.map)),
         };
-        *current = Arc::new(Table { server_id: hello.server_id, map: hello.map.clone(), cores, seed_home });
+        *current = Arc::new(Table { cluster_id: hello.cluster_id, map: hello.map.clone(), cores, seed_home });
+    }
+
+    /// Asks for the map again whoever answers for a key, as [`Router::refresh`].
+    pub(super) async fn refresh_for(self: &Arc<Router>, key: &[u8], deadline: Instant) {
+        let link = self.link_for(key, deadline).await;
+        self.refresh(&link);
     }
 
     /// Asks for the map again over this link, in the background, unless that was done just now or nobody follows the map.
@@ -251,6 +263,14 @@ impl Drop for Router {
             }
         }
     }
+}
+
+/// Closes a link that takes no more requests, once those that it took are answered or their time is over.
+async fn retire(link: Arc<Link>) {
+    while link.is_waited_for() {
+        tokio::time::sleep(RETIRE_LOOK).await;
+    }
+    link.close();
 }
 
 /// Host and port as an address.

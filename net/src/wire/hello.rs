@@ -172,8 +172,8 @@ pub struct ServerHello {
     pub features: Features,
     /// What the server takes.
     pub limits: Limits,
-    /// Identity of the store.
-    pub server_id: [u8; 16],
+    /// Identity of the cluster, the same on all of its nodes; of a node that runs alone, that of its store.
+    pub cluster_id: [u8; 16],
     /// The server's version, for people.
     pub server_version: String,
     /// Which core of which node serves this connection.
@@ -196,7 +196,7 @@ struct ServerHead {
     nodes: U16,
     partitions: U16,
     map_epoch: U64,
-    server_id: [u8; 16],
+    cluster_id: [u8; 16],
 }
 
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
@@ -236,7 +236,7 @@ impl ServerHello {
             nodes: length(self.map.nodes.len()),
             partitions: length(self.map.homes.len()),
             map_epoch: U64::new(self.map.epoch),
-            server_id: self.server_id,
+            cluster_id: self.cluster_id,
         };
         out.extend_from_slice(head.as_bytes());
         out.extend_from_slice(self.server_version.as_bytes());
@@ -287,7 +287,7 @@ impl ServerHello {
                 batch_bytes_max: head.batch_bytes_max.get(),
                 in_flight_max: head.in_flight_max.get(),
             },
-            server_id: head.server_id,
+            cluster_id: head.cluster_id,
             server_version: String::from_utf8_lossy(server_version).into_owned(),
             home: Home { node: head.node.get(), core: head.core.get() },
             map,

@@ -10,8 +10,8 @@ use pinion_net::wire::Range;
 const FORM: u8 = 1;
 
 /// What the cursors of a scan are bound to.
-pub fn seal(store_id: &[u8; 16], range: &Range<'_>) -> u32 {
-    let mut seal = crc32c::crc32c(store_id);
+pub fn seal(cluster_id: &[u8; 16], range: &Range<'_>) -> u32 {
+    let mut seal = crc32c::crc32c(cluster_id);
     for part in [range.from, range.to, range.prefix] {
         seal = crc32c::crc32c_append(seal, &(part.len() as u32).to_le_bytes());
         seal = crc32c::crc32c_append(seal, part);

@@ -29,7 +29,7 @@ pub fn scan(backend: &mut impl Backend, conn: ConnId, responder: Responder, scan
         0 => LIMIT_DEFAULT,
         limit => limit.min(LIMIT_MAX),
     };
-    let seal = cursor::seal(&backend.node().store_id, &scan.range);
+    let seal = cursor::seal(&backend.node().cluster_id(), &scan.range);
     let Some(cursor) = cursor::read(seal, scan.cursor) else {
         responder.refused(backend.output(conn), ErrorCode::BAD_CURSOR, "");
         return Taken::Yes;

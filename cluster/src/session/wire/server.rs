@@ -46,7 +46,7 @@ fn hello(backend: &mut impl Backend, conn: ConnId, responder: Responder, hello: 
         version: VERSION,
         features,
         limits: node.limits,
-        server_id: node.store_id,
+        cluster_id: node.cluster_id(),
         server_version: format!("pinion {}", env!("CARGO_PKG_VERSION")),
         home: backend.route().topology.home_at(backend.me()),
         map: backend.route().topology.map().clone(),

@@ -3,7 +3,7 @@
 use super::super::{Client, Options};
 use super::routes::{answer_one, bytes, key_of_core, two_cores};
 use super::server::{Asked, Conn, Server, map, soon};
-use crate::wire::{Map, ServerHello, ValueRef};
+use crate::wire::{Home, Map, NodePorts, Opcode, ServerHello, ValueRef};
 
 /// Answers as whoever passed the request on.
 async fn forward(conn: &mut Conn, asked: &Asked, text: &[u8]) {
@@ -133,9 +133,102 @@ async fn another_store_behind_the_seed_has_maps_of_its_own() {
     one.hello.map.epoch = 5;
     let (client, seed) = one.client(Options::default()).await;
     drop(seed);
-    one.hello = ServerHello { server_id: [9; 16], ..alone(&one, 1) };
+    one.hello = ServerHello { cluster_id: [9; 16], ..alone(&one, 1) };
     let mut seed = one.accept().await;
     // The client has learnt the map before it sends anything over the connection that brought it.
     read_over(&client, key_of_core(0), &mut seed).await;
     read_over(&client, key_of_core(1), &mut seed).await;
+}
+
+/// Two nodes of one cluster with a core each; the first one is the seed.
+async fn two_nodes() -> (Server, Server) {
+    let (mut one, mut two) = two_cores().await;
+    let node = |id, server: &Server| NodePorts {
+        id,
+        host: String::new(),
+        port: server.port(),
+        core_ports: vec![server.port()],
+    };
+    let nodes = vec![node(1, &one), node(2, &two)];
+    let homes = (0..4).map(|partition| Home { node: partition % 2, core: 0 }).collect();
+    one.hello.map = Map { epoch: 5, nodes, homes };
+    two.hello.map = one.hello.map.clone();
+    two.hello.home = Home { node: 1, core: 0 };
+    (one, two)
+}
+
+#[tokio::test]
+async fn another_node_of_the_cluster_brings_newer_maps() {
+    let (one, two) = two_nodes().await;
+    let (client, mut seed) = one.client(Options::default()).await;
+    let mut newer = two.hello.clone();
+    newer.map.epoch = 6;
+    newer.map.homes = vec![Home { node: 0, core: 0 }; 4];
+    let serve = async {
+        let mut conn = two.accept().await;
+        let asked = conn.next().await;
+        forward(&mut conn, &asked, b"moved").await;
+        let asked = conn.next().await;
+        conn.greet(&asked, &newer).await;
+        conn
+    };
+    let (value, mut conn) = soon(async { tokio::join!(client.get(key_of_core(1)), serve) }).await;
+    assert_eq!(bytes(value), b"moved");
+    // Whatever is asked before the map is there is asked here.
+    let here = async {
+        loop {
+            let asked = conn.next().await;
+            conn.value(&asked, b"passed on").await;
+        }
+    };
+    let there = async {
+        loop {
+            let asked = seed.next().await;
+            seed.value(&asked, b"home").await;
+        }
+    };
+    let read = async { while bytes(client.get(key_of_core(1)).await) != b"home" {} };
+    soon(async {
+        tokio::select! { () = read => {}, () = there => {}, () = here => {} }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nothing_is_sent_where_another_node_answers_than_the_map_says() {
+    let (one, mut two) = two_nodes().await;
+    let strangers = [ServerHello { cluster_id: [9; 16], ..two.hello.clone() }, alone(&two, 5)];
+    for stranger in strangers {
+        two.hello = stranger;
+        let (client, mut seed) = one.client(Options::default()).await;
+        let meet = async {
+            let mut conn = two.accept().await;
+            assert!(conn.try_next().await.is_none(), "the connection is closed");
+        };
+        let serve = async { tokio::join!(meet, answer_one(&mut seed, b"through the seed")) };
+        let (value, _) = soon(async { tokio::join!(client.get(key_of_core(1)), serve) }).await;
+        assert_eq!(bytes(value), b"through the seed");
+    }
+}
+
+#[tokio::test]
+async fn what_a_core_was_asked_before_a_newer_map_lacks_it_is_waited_for() {
+    let (one, two) = two_cores().await;
+    let (client, _seed) = one.client(Options::default()).await;
+    let serve = async {
+        let mut conn = two.accept().await;
+        let (first, second) = (conn.next().await, conn.next().await);
+        let is_put = first.opcode() == Opcode::Put;
+        let (read, put) = if is_put { (second, first) } else { (first, second) };
+        forward(&mut conn, &read, b"moved").await;
+        let asked = conn.next().await;
+        conn.greet(&asked, &alone(&one, 2)).await;
+        // The client has taken that map when it asks this connection nothing more.
+        conn.answer(&put, |to, out| to.written(out, 7, None)).await;
+        assert!(conn.try_next().await.is_none(), "it is closed when nobody waits");
+    };
+    let key = key_of_core(1);
+    let ask = async { tokio::join!(client.get(&key), client.put(&key, "v")) };
+    let ((value, put), ()) = soon(async { tokio::join!(ask, serve) }).await;
+    assert_eq!((bytes(value), put), (b"moved".to_vec(), Ok(7)));
 }

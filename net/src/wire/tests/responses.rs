@@ -153,7 +153,7 @@ pub(super) fn server_hello() -> ServerHello {
         version: VERSION,
         features: Features::CHECKSUM,
         limits: Limits { value_bytes_max: 1 << 20, ..Limits::default() },
-        server_id: [7; 16],
+        cluster_id: [7; 16],
         server_version: "0.1.0".into(),
         home: Home { node: 0, core: 1 },
         map: Map { epoch: 3, nodes: vec![node], homes },
