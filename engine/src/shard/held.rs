@@ -118,11 +118,23 @@ impl Held {
 
     /// Entries of a group up to this one wait no longer; nor does the log keep anything for them.
     pub fn let_go(&mut self, place: Place, index: u64, bytes: usize) {
-        self.bytes -= bytes;
+        self.keep(place, bytes, |entry| entry > index);
+    }
+
+    /// Nor those behind this one: their places were given to others.
+    pub fn cut_behind(&mut self, place: Place, index: u64, bytes: usize) {
+        self.keep(place, bytes, |entry| entry <= index);
+    }
+
+    fn keep(&mut self, place: Place, bytes_gone: usize, is_kept: impl Fn(u64) -> bool) {
+        self.bytes -= bytes_gone;
         self.oldest.set(None);
         if let Some(entries) = self.groups.get_mut(&place) {
-            while entries.front().is_some_and(|&(first, _)| first <= index) {
+            while entries.front().is_some_and(|&(first, _)| !is_kept(first)) {
                 entries.pop_front();
+            }
+            while entries.back().is_some_and(|&(last, _)| !is_kept(last)) {
+                entries.pop_back();
             }
             if entries.is_empty() {
                 self.groups.remove(&place);

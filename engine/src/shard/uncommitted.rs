@@ -4,6 +4,7 @@ use super::Shard;
 use super::flow::Since;
 use super::pending::{AnswerKind, PendingAnswer, end_overdue};
 use super::request::{Answer, Answers, NO_DEADLINE, Refusal, Unsure};
+use crate::group::NotTaken;
 use crate::group::groups::Place;
 use crate::group::queue::Entry;
 use crate::log::LogPosition;
@@ -43,6 +44,22 @@ impl Shard {
             AnswerKind::Verdict => out.answer(answer.ticket, Answer::Refused(Refusal::Busy)),
             AnswerKind::Read => self.answer_pending(answer, out),
         }
+    }
+
+    /// A place in a group's order goes to an entry of another leader, and none behind it is kept: who waited for what was there is
+    /// told so. [`NotTaken`] says why it may not.
+    pub fn accept(
+        &mut self,
+        place: Place,
+        (term, index): (u64, u64),
+        out: &mut impl Answers,
+    ) -> Result<(), NotTaken> {
+        let cut = self.groups[place].accept(term, index)?;
+        self.held.cut_behind(place, index - 1, cut.iter().map(|entry| entry.payload.len()).sum());
+        for answer in cut.into_iter().flat_map(|entry| entry.waiting) {
+            self.answer_overtaken(answer, out);
+        }
+        Ok(())
     }
 
     /// More of a group is committed: applies what may be applied, and lets those go who waited for it.

@@ -132,8 +132,35 @@ fn a_log_write_that_was_overtaken_tells_nobody_that_it_is_done() {
     let (write, read) = (hand.send(put(b"k", b"mine")), hand.send(Op::Get { key: b"k" }));
     hand.end_turn();
     hand.shard.groups[0].follow(3);
-    assert!(hand.shard.groups[0].accept(3, 1).unwrap().is_empty());
+    hand.shard.accept(0, (3, 1), &mut hand.answered).unwrap();
     hand.perform_held();
     assert_eq!((hand.answer(write), hand.answer(read)), (Some(&Seen::Unknown), Some(&Seen::NotFound)));
     assert_eq!(hand.shard.groups[0].applied_index(), 0);
+}
+
+#[test]
+fn entries_that_waited_and_were_overtaken_are_neither_answered_nor_kept() {
+    let mut hand = led();
+    let writes = [b"a", b"b", b"c"].map(|key| {
+        let write = hand.send(put(key, b"mine"));
+        hand.settle();
+        write
+    });
+    let read = hand.send(Op::Get { key: b"c" });
+    hand.settle();
+    let bytes = hand.shard.held.bytes();
+    hand.shard.groups[0].follow(3);
+    hand.shard.accept(0, (3, 2), &mut hand.answered).unwrap();
+    assert_eq!(
+        hand.answered.0,
+        [(writes[1], Seen::Unknown), (writes[2], Seen::Unknown), (read, Seen::NotFound)]
+    );
+    assert_eq!(hand.shard.held.bytes(), bytes / 3);
+    let kept: Vec<_> = hand.shard.held.entries_before(u64::MAX).collect();
+    assert_eq!(kept, [(0, 1)]);
+    agree(&mut hand);
+    assert_eq!(hand.answer(writes[0]), Some(&written(0)));
+    assert_eq!(hand.get(b"a"), Seen::Value(b"mine".to_vec()));
+    assert_eq!((hand.shard.held.is_idle(), hand.shard.held.bytes()), (true, 0));
+    assert_eq!([hand.get(b"b"), hand.get(b"c")], [Seen::NotFound, Seen::NotFound]);
 }
