@@ -37,7 +37,6 @@ const CIRCLE_MAX: usize = 3;
 
 /// Larger circles that there are: one of their files, and how many they are.
 const CIRCLES: &[(&str, usize)] = &[
-    ("bench/peers/src/engines/fjall.rs", 6),
     ("cluster/sim/src/client/chooser.rs", 5),
     ("cluster/sim/src/disk/crash.rs", 4),
     ("engine/src/drive/background/executor.rs", 5),
