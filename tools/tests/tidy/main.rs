@@ -37,7 +37,6 @@ const CIRCLE_MAX: usize = 3;
 /// Larger circles that there are: one of their files, and how many they are.
 const CIRCLES: &[(&str, usize)] = &[
     ("engine/src/drive/background/executor.rs", 5),
-    ("engine/src/offline/mod.rs", 4),
     ("engine/src/shard/background.rs", 8),
     ("engine/src/store/driver.rs", 4),
     ("net/src/reactor/io.rs", 5),
