@@ -38,7 +38,6 @@ const CIRCLE_MAX: usize = 3;
 const CIRCLES: &[(&str, usize)] = &[
     ("engine/src/drive/background/executor.rs", 5),
     ("engine/src/shard/background.rs", 8),
-    ("engine/src/store/driver.rs", 4),
     ("net/src/reactor/io.rs", 5),
     ("ycsb/src/db/embedded.rs", 6),
     ("ycsb/src/report/mod.rs", 5),
