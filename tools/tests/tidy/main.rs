@@ -39,7 +39,6 @@ const CIRCLES: &[(&str, usize)] = &[
     ("engine/src/drive/background/executor.rs", 5),
     ("engine/src/shard/background.rs", 8),
     ("net/src/reactor/io.rs", 5),
-    ("ycsb/src/run/local.rs", 4),
 ];
 
 #[test]
