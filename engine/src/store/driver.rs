@@ -1,16 +1,20 @@
 //! What turns a shard into a running store: its ring, its background thread, its clock.
 
-use super::StoreOptions;
+use super::options::StoreOptions;
 use crate::clock::LOOK_US;
 use crate::drive::{
     Background, BackgroundEvent, BackgroundOptions, OsDir, Ring, StoreFile, StoreLock, SystemClock, is_rare,
 };
 use crate::error::Error;
-use crate::shard::request::{Answers, Request, Ticket};
-use crate::shard::{Shard, ShardStats};
+use crate::key::Partition;
+use crate::shard::request::{Answers, Op, Request, Ticket};
+use crate::shard::{Shard, ShardOptions, ShardStats};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// The embedded store has one partition.
+const PARTITION: Partition = Partition(0);
 
 /// After a long pause the log has so long to learn the time.
 const CATCH_UP_TURNS: u32 = 100;
@@ -53,7 +57,7 @@ impl Driver {
             ring.set_log_sync(log_sync);
         }
         let clock = SystemClock::new();
-        let shard_options = options.shard(&file, ring.is_direct());
+        let shard_options = shard_options(options, &file, ring.is_direct());
         let shard = Shard::open(&mut OsDir::open(&path)?, shard_options, clock.now())?;
         shard.refuse_replicas()?;
         if !shard.has_direct_log() {
@@ -71,13 +75,13 @@ impl Driver {
         self.ring.waker()
     }
 
-    /// Hands a request to the shard, at the present time.
-    pub fn request(&mut self, ticket: Ticket, request: Request<'_>, out: &mut impl Answers) {
+    /// Asks the shard for an operation, at the present time.
+    pub fn request(&mut self, ticket: Ticket, op: Op<'_>, out: &mut impl Answers) {
         self.shard.tick(self.clock.soon());
         if self.shard.is_time_held() {
             self.catch_up(out);
         }
-        self.shard.request(ticket, request, out);
+        self.shard.request(ticket, Request::new(PARTITION, op), out);
     }
 
     /// Nobody has called for long: the log learns the time first, if the disk lets it.
@@ -164,6 +168,21 @@ impl Driver {
 
 fn refused(why: Option<&str>) -> Result<(), Error> {
     why.map_or(Ok(()), |why| Err(Error::ReadOnly(why.into())))
+}
+
+/// The one shard of a store that is opened so.
+fn shard_options(options: &StoreOptions, store: &StoreFile, direct: bool) -> ShardOptions {
+    ShardOptions {
+        shard_id: store.shard_id(0),
+        partitions: vec![PARTITION],
+        durability: options.durability,
+        memory_bytes: options.memory_bytes,
+        direct,
+        value_bytes_max: ShardOptions::VALUE_BYTES_MAX,
+        membership: Some(store.membership(0)),
+        is_made: store.is_made,
+        time_jump: options.time_jump,
+    }
 }
 
 fn create(path: &Path) -> Result<&Path, Error> {

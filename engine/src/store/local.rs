@@ -1,8 +1,9 @@
 //! A store that its owner's thread drives.
 
 use super::driver::Driver;
-use super::reply::Gather;
-use super::{KeyValue, Reply, StoreOptions, request};
+use super::key_value::KeyValue;
+use super::options::StoreOptions;
+use super::reply::{Gather, Reply};
 use crate::clock::Clocks;
 use crate::error::Error;
 use crate::shard::ShardStats;
@@ -30,7 +31,7 @@ impl LocalStore {
     /// Reads a key without copying its value: `take` gets it in place.
     pub fn get_with<R>(&mut self, key: &[u8], take: impl FnOnce(Option<&[u8]>) -> R) -> Result<R, Error> {
         let mut lend = Lend { take: Some(take), result: None };
-        self.driver.request(Ticket::default(), request(Op::Get { key }), &mut lend);
+        self.driver.request(Ticket::default(), Op::Get { key }, &mut lend);
         while lend.result.is_none() {
             self.driver.turn(Some(Duration::from_millis(100)), &mut lend)?;
         }
@@ -74,7 +75,7 @@ impl KeyValue for LocalStore {
     fn call(&mut self, op: Op<'_>) -> Result<Reply, Error> {
         loop {
             let mut gather = Gather::new(&op, self.driver.shard.clocks());
-            self.driver.request(Ticket::default(), request(op), &mut gather);
+            self.driver.request(Ticket::default(), op, &mut gather);
             while !gather.is_done() {
                 self.driver.turn(Some(Duration::from_millis(100)), &mut gather)?;
             }

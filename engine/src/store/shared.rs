@@ -4,8 +4,9 @@
 //! the writes of many callers share a log commit.
 
 use super::driver::Driver;
-use super::reply::Gather;
-use super::{KeyValue, Reply, StoreOptions, request};
+use super::key_value::KeyValue;
+use super::options::StoreOptions;
+use super::reply::{Gather, Reply};
 use crate::drive::RingWaker;
 use crate::error::Error;
 use crate::shard::ShardStats;
@@ -226,6 +227,6 @@ impl Owner {
         let clocks = self.driver.shard.clocks();
         let gather = op.with(|op| Gather::new(&op, clocks));
         calls.open.insert(ticket.request, Call { op: op.clone(), gather, reply });
-        op.with(|op| self.driver.request(ticket, request(op), &mut self.calls));
+        op.with(|op| self.driver.request(ticket, op, &mut self.calls));
     }
 }

@@ -4,11 +4,15 @@ use super::*;
 use crate::clock::{BootId, BootTime, ClockStamp, GAP_US_MAX};
 use crate::drive::blocking::publish;
 use crate::drive::{OsDir, StoreFile};
+use crate::error::Error;
 use crate::manifest::{Edit, Manifest};
 use crate::offline::ShardTime;
+use crate::shard::Durability;
+use crate::shard::request::PutExpiry;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
+use std::time::Duration;
 
 fn small(durability: Durability) -> StoreOptions {
     StoreOptions { durability, memory_bytes: 16 << 20, ..StoreOptions::default() }

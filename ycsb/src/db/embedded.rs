@@ -6,7 +6,9 @@ use pinion_engine::shard::Durability;
 use pinion_engine::shard::request::{Op, Scan};
 use pinion_engine::store::{KeyValue, LocalStore, Reply, Store, StoreOptions};
 
-use super::{DbError, Local, Outcome, Request};
+use super::error::DbError;
+use super::local::Local;
+use super::request::{Outcome, Request};
 
 /// How the embedded store is opened.
 #[derive(Clone, Debug)]

@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 use std::io::Write;
 
-use super::{Answer, DbError, Outcome, Protocol, Request};
+use super::error::DbError;
+use super::protocol::{Answer, Protocol};
+use super::request::{Outcome, Request};
 
 /// Answers come in the order of the requests.
 #[derive(Default)]

@@ -1,6 +1,7 @@
 //! A store that does nothing: what the load generator itself costs.
 
-use super::{Local, Outcome, Request};
+use super::local::Local;
+use super::request::{Outcome, Request};
 
 struct Null {
     record: Vec<u8>,

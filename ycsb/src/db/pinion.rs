@@ -8,7 +8,10 @@ use pinion_net::wire::{
     Response, Scan, parse,
 };
 
-use super::{Answer, DbError, Outcome, Protocol, Request, Routes, ask, connect};
+use super::connect::{Routes, ask, connect};
+use super::error::DbError;
+use super::protocol::{Answer, Protocol};
+use super::request::{Outcome, Request};
 
 struct Connection {
     limits: Limits,

@@ -6,7 +6,10 @@ use std::net::{SocketAddr, TcpStream};
 use pinion_net::resp::client::{Reply, decode, encode};
 use pinion_net::slot::SLOTS;
 
-use super::{Answer, DbError, Outcome, Protocol, Request, Routes, ask, connect};
+use super::connect::{Routes, ask, connect};
+use super::error::DbError;
+use super::protocol::{Answer, Protocol};
+use super::request::{Outcome, Request};
 
 /// Answers come in the order of the requests.
 #[derive(Default)]

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::text::number;
+use super::figures::number;
 use crate::run::Pacing;
 
 /// Less than this part of what was asked for is told.

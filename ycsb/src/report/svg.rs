@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::Summary;
+use super::summary::Summary;
 use crate::measure::Second;
 
 const WIDTH: f64 = 960.0;

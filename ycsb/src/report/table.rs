@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use super::Summary;
-use super::text::{latency, number};
+use super::figures::{latency, number};
+use super::summary::Summary;
 
 const COLUMNS: usize = 6;
 

@@ -1,9 +1,9 @@
 use super::*;
-use crate::measure::{Recorder, Timeline};
-use crate::run::{AWAY_MAX, Outages, Pacing};
-use crate::workload::named;
+use crate::measure::{Recorder, Status, Timeline};
+use crate::run::{AWAY_MAX, Measured, Outages, Pacing, Settings};
+use crate::workload::{Kind, Workload, named};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 fn summary() -> Summary {
     summary_of(Pacing::Open(1000.0), 3, |_| true)

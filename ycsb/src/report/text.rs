@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use super::Summary;
+use super::figures::{latency, number};
+use super::summary::Summary;
 
 /// Writes the report. Writing to a `String` can't fail, so results are dropped.
 pub(super) fn write(summary: &Summary) -> String {
@@ -92,26 +93,4 @@ pub(super) fn line(summary: &Summary) -> String {
 
 fn count(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
-}
-
-/// Rounded, with commas.
-pub(super) fn number(value: f64) -> String {
-    let digits = format!("{value:.0}");
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// Three digits are meant.
-pub(super) fn latency(us: f64) -> String {
-    match us {
-        ..10.0 => format!("{us:.2}"),
-        ..100.0 => format!("{us:.1}"),
-        _ => number(us),
-    }
 }

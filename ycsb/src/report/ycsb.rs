@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::Summary;
+use super::summary::Summary;
 
 /// Writes the report. Writing to a `String` can't fail, so results are dropped.
 pub(super) fn write(summary: &Summary) -> String {

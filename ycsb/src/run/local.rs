@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::Worker;
+use super::worker::Worker;
 use crate::db::Local;
 use crate::operation::{Draft, Next};
 

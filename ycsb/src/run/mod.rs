@@ -6,15 +6,18 @@ mod pace;
 mod pool;
 mod progress;
 mod remote;
+mod settings;
+mod worker;
 
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 pub use pace::Pacing;
 pub use pool::Outages;
 pub use progress::Progress;
+pub use settings::{AWAY_MAX, Settings};
 
 use crate::db::{Database, DbError, Local};
 use crate::measure::{Recorder, Second, Timeline};
@@ -22,30 +25,7 @@ use crate::operation::{Plan, Planner};
 use pace::{Quota, Schedule};
 use pool::Pool;
 use remote::Remote;
-
-/// How a plan is run.
-#[derive(Clone, Copy, Debug)]
-pub struct Settings {
-    /// Threads.
-    pub threads: usize,
-    /// Connections of all threads together.
-    pub connections: usize,
-    /// Requests in flight on a connection.
-    pub depth: usize,
-    /// Operations of all threads together; `u64::MAX`: until the time is up.
-    pub operations: u64,
-    /// When to end.
-    pub duration: Option<Duration>,
-    /// How operations are paced.
-    pub pacing: Pacing,
-    /// Where the random numbers start.
-    pub seed: u64,
-    /// How long a server whose connection broke may stay away before the run ends.
-    pub away_max: Duration,
-}
-
-/// How long a server may stay away unless told otherwise.
-pub const AWAY_MAX: Duration = Duration::from_secs(30);
+use worker::Worker;
 
 /// What was measured.
 #[derive(Debug)]
@@ -62,24 +42,6 @@ pub struct Measured {
     pub first_failure: Option<String>,
     /// Why the run ended early, if it did.
     pub error: Option<DbError>,
-}
-
-/// What every worker has.
-struct Worker {
-    planner: Planner,
-    recorder: Recorder,
-    schedule: Schedule,
-    quota: Quota,
-    first_failure: Arc<Mutex<Option<String>>>,
-}
-
-impl Worker {
-    /// Keeps the text of the first failure.
-    #[cold]
-    fn note_failure(&self, text: &str) {
-        let mut first = self.first_failure.lock().unwrap_or_else(PoisonError::into_inner);
-        first.get_or_insert_with(|| text.to_owned());
-    }
 }
 
 /// What a thread leaves: its measurements, when it ended, its handle on a store in this process, and why it ended

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::Settings;
+use super::settings::Settings;
 use crate::measure::Timeline;
 
 /// Shows how far a run is.

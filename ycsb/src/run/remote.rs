@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Token};
 
-use super::Worker;
 use super::link::Received;
 use super::pool::{Outages, Pool, epoll_failed};
+use super::worker::Worker;
 use crate::db::DbError;
 use crate::operation::{Draft, Next, Operation};
 

@@ -3,6 +3,7 @@ use crate::db::{EmbeddedOptions, Kind as Store, Options};
 use crate::workload::{Kind, Workload, named};
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::sync::Mutex;
 
 fn workload(letter: &str, more: &[&str]) -> Arc<Workload> {
     let mut properties = named(letter).unwrap();

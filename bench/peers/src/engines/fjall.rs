@@ -1,6 +1,6 @@
 //! fjall, with its defaults but for the cache.
 
-use super::{Engine, Result, Writer};
+use super::engine::{Engine, Result, Writer};
 use std::path::Path;
 
 pub fn open(dir: &Path, memory_bytes: usize) -> Result<Box<dyn Engine>> {

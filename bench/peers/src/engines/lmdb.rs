@@ -1,6 +1,7 @@
 //! LMDB: a B+-tree in a mapping. It has one writer at a time and no log; each commit copies the pages on a path.
 
-use super::{Engine, Pending, Result, Writer};
+use super::engine::{Engine, Result, Writer};
+use super::pending::Pending;
 use heed::types::Bytes;
 use heed::{CommitOrAbort, Database, Env, EnvFlags, EnvOpenOptions};
 use std::ops::Bound;

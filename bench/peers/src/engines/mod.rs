@@ -1,18 +1,18 @@
 //! The stores behind one face, each set up with the same memory.
 
+mod engine;
 mod fjall;
 mod lmdb;
+mod pending;
 mod pinion;
 mod redb;
 #[cfg(feature = "rocksdb")]
 mod rocks;
 
 use clap::ValueEnum;
-use std::error::Error;
+pub use engine::{Engine, Result, Writer};
 use std::fmt;
 use std::path::Path;
-
-pub type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 /// A store to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum)]
@@ -74,29 +74,6 @@ impl fmt::Display for Peer {
     }
 }
 
-/// Puts that the stores with transactions get as one while they are loaded.
-const LOAD_BATCH: usize = 1_000;
-
-/// One thread's use of a store.
-pub trait Engine {
-    /// Reads a key; the length of its value.
-    fn get(&mut self, key: &[u8]) -> Result<Option<usize>>;
-    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()>;
-    /// Puts one of very many; it is there at the latest after [`Engine::settle`].
-    fn load(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
-        self.put(key, value)
-    }
-    /// Reads up to `count` items in order; returns how many.
-    fn scan(&mut self, from: &[u8], count: usize) -> Result<usize>;
-    /// Waits until flushes and merges have nothing to do.
-    fn settle(&mut self) -> Result<()>;
-}
-
-/// Many threads' durable writes.
-pub trait Writer: Send {
-    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()>;
-}
-
 pub fn open(peer: Peer, dir: &Path, memory_bytes: usize) -> Result<Box<dyn Engine>> {
     match peer {
         Peer::Pinion | Peer::Other => pinion::open(dir, memory_bytes),
@@ -122,17 +99,5 @@ pub fn open_writers(
         Peer::Fjall => fjall::writers(dir, memory_bytes, count),
         Peer::Lmdb => lmdb::writers(dir, count),
         Peer::Redb => redb::writers(dir, memory_bytes, count),
-    }
-}
-
-/// Puts that wait to be written together.
-#[derive(Default)]
-struct Pending(Vec<(Vec<u8>, Vec<u8>)>);
-
-impl Pending {
-    /// Keeps a put; true when it is time to write them.
-    fn push(&mut self, key: &[u8], value: &[u8]) -> bool {
-        self.0.push((key.to_vec(), value.to_vec()));
-        self.0.len() >= LOAD_BATCH
     }
 }

@@ -1,6 +1,6 @@
 //! Ours.
 
-use super::{Engine, Result, Writer};
+use super::engine::{Engine, Result, Writer};
 use pinion_engine::shard::Durability;
 use pinion_engine::store::{KeyValue, LocalStore, Store, StoreOptions};
 use std::path::Path;

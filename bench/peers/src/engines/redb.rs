@@ -1,6 +1,7 @@
 //! redb: a copy-on-write B-tree in one file, with a cache of its own.
 
-use super::{Engine, Pending, Result, Writer};
+use super::engine::{Engine, Result, Writer};
+use super::pending::Pending;
 use redb::{Database, Durability, ReadableDatabase, TableDefinition};
 use std::path::Path;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! RocksDB, set up as its tuning guide advises for this much memory.
 
-use super::{Engine, Result, Writer};
+use super::engine::{Engine, Result, Writer};
 use std::path::Path;
 use std::sync::Arc;
 

@@ -1,8 +1,10 @@
 //! Chooses keys, values and requests at random.
 
+use super::alike;
+use super::dialect::Dialect;
 use super::keys::{cold_key, group_key};
 use super::request::{Key, Request, SetReply};
-use super::{Dialect, WorkloadShape, alike};
+use super::shape::WorkloadShape;
 use crate::model::SimTime;
 use crate::model::op::{Condition, ExpireCondition, NewExpiry, Update};
 use crate::model::seen::TtlUnit;

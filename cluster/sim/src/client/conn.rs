@@ -1,36 +1,21 @@
 //! One connection of a client: what was sent on it and waits for an answer.
 
 use super::chooser::Chooser;
+use super::dialect::Dialect;
 use super::garbage::{self, Due};
+use super::port::Port;
 use super::request::Request;
 use super::scanner::{Next, Scanner};
-use super::{Dialect, Port, resp, wire};
+use super::waiting::{Waiting, What};
+use super::{resp, wire};
 use crate::model::op::ConnId;
 use crate::model::seen::{Refusal, Seen};
-use crate::model::{Checked, History, Quoted, SimTime, Ticket, Told, Violation};
+use crate::model::{Checked, History, Quoted, SimTime, Told, Violation};
 use pinion_net::resp::client::{Reply as RespReply, decode};
 use pinion_net::wire::{Command, Features, Hello, Limits, Parsed, Reply as WireReply, Response, parse};
 use rand::Rng;
 use rand::rngs::SmallRng;
 use std::collections::{BTreeMap, VecDeque};
-
-/// A request that waits for its answer.
-#[derive(Debug)]
-struct Waiting {
-    sent: SimTime,
-    /// Where it ends in the stream of what was sent.
-    end: u64,
-    what: What,
-}
-
-/// What a request was.
-#[derive(Debug)]
-enum What {
-    Hello,
-    Request(Request, Ticket),
-    Scan,
-    Garbage(Due),
-}
 
 /// A connection.
 #[derive(Debug)]
@@ -105,8 +90,7 @@ impl Conn {
     /// One of them that ends within the first so many bytes sent, in words.
     pub fn owed(&self, bytes: u64) -> Option<String> {
         let mut waiting = self.in_order.iter().chain(self.by_id.values());
-        let owed = waiting.find(|waiting| waiting.end <= bytes)?;
-        Some(format!("{:?}", owed.what).chars().take(300).collect())
+        waiting.find(|waiting| waiting.end <= bytes).map(Waiting::describe)
     }
 
     /// So much was sent in one turn.
@@ -123,8 +107,7 @@ impl Conn {
     /// What the oldest of them is, for reports.
     pub fn waits_for(&self) -> Option<String> {
         let waiting = self.in_order.front().into_iter().chain(self.by_id.values());
-        let oldest = waiting.min_by_key(|waiting| waiting.sent.us)?;
-        Some(format!("{:?}", oldest.what).chars().take(300).collect())
+        waiting.min_by_key(|waiting| waiting.sent.us).map(Waiting::describe)
     }
 
     /// Whether a scan is under way.
@@ -290,7 +273,7 @@ impl Conn {
         let Some(waiting) = self.in_order.pop_front() else {
             return Err(self.broken_stream("a reply that nobody asked for", bytes, now));
         };
-        let wrong = || wrong_answer(&waiting, &format!("{reply:?}"), now);
+        let wrong = || waiting.wrong_answer(&format!("{reply:?}"), now);
         match (&waiting.what, &reply) {
             (What::Garbage(_), RespReply::Error(_)) => {}
             (What::Hello, RespReply::Map(_) | RespReply::Array(_)) => {}
@@ -349,7 +332,7 @@ impl Conn {
             return Err(self.broken_stream("a response that nobody asked for", bytes, now));
         };
         let reply = &response.reply;
-        let wrong = || wrong_answer(&waiting, &format!("{reply:?}"), now);
+        let wrong = || waiting.wrong_answer(&format!("{reply:?}"), now);
         match (&waiting.what, reply) {
             (What::Garbage(_), WireReply::Refused { .. }) => {}
             (What::Hello, WireReply::Hello(_)) => {}
@@ -427,16 +410,4 @@ fn about(mut violation: Box<Violation>, request: &Request) -> Box<Violation> {
     let text: String = format!("{request:?}").chars().take(200).collect();
     violation.last_ops.push(format!("the request: {text}"));
     violation
-}
-
-fn wrong_answer(waiting: &Waiting, reply: &str, at: SimTime) -> Box<Violation> {
-    let what: String = format!("{:?}", waiting.what).chars().take(400).collect();
-    Box::new(Violation {
-        check: "an answer of the wrong kind",
-        key: None,
-        expected: format!("an answer to {what}, sent at {} us", waiting.sent.us),
-        seen: reply.chars().take(400).collect(),
-        at,
-        last_ops: Vec::new(),
-    })
 }

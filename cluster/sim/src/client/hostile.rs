@@ -3,7 +3,8 @@
 //! What they send has no effect on data, and nobody looks at what they are answered. What is looked at is the memory
 //! ([`crate::watch`]).
 
-use super::{Dialect, resp, wire};
+use super::dialect::Dialect;
+use super::{resp, wire};
 use pinion_net::wire::{Command, Condition, Expiry, Features, Hello};
 use rand::Rng;
 use rand::rngs::SmallRng;

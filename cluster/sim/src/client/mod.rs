@@ -7,13 +7,16 @@
 mod alike;
 mod chooser;
 mod conn;
+mod dialect;
 mod garbage;
 mod hostile;
 mod keys;
+mod port;
 mod request;
 mod resp;
 mod scanner;
 mod shape;
+mod waiting;
 mod wire;
 
 #[cfg(test)]
@@ -22,42 +25,15 @@ mod tests;
 use super::model::{Checked, History, SimTime};
 use chooser::Chooser;
 use conn::Conn;
+pub use dialect::Dialect;
 use hostile::Hostile;
+pub use port::Port;
 use rand::Rng;
 use rand::rngs::SmallRng;
 use request::{Key, Request};
 use scanner::Scanner;
 pub use shape::WorkloadShape;
 use std::collections::VecDeque;
-
-/// What a client speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dialect {
-    /// RESP2.
-    Resp2,
-    /// RESP3.
-    Resp3,
-    /// The binary protocol.
-    Wire,
-    /// The binary protocol with checksums over keys and values.
-    WireChecked,
-}
-
-impl Dialect {
-    /// Whether it is a version of RESP.
-    pub fn is_resp(self) -> bool {
-        matches!(self, Dialect::Resp2 | Dialect::Resp3)
-    }
-}
-
-/// Where a client is connected to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Port {
-    /// The one that any core serves; this core does.
-    Shared(usize),
-    /// The own port of a core.
-    Core(usize),
-}
 
 /// What a client wants of its connection after sending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,9 @@
 //! Scans in pages, and counts: what a connection has under way.
 
+use super::port::Port;
 use super::request::Key;
-use super::{Port, WorkloadShape, resp, wire};
+use super::shape::WorkloadShape;
+use super::{resp, wire};
 use crate::model::seen::SeenValue;
 use crate::model::{About, Checked, Covered, History, SimTime, Window};
 use pinion_net::resp::client::Reply;

@@ -1,6 +1,5 @@
 //! The disk as the directory that a shard is opened from.
 
-use super::Disk;
 use super::media::Media;
 use pinion_engine::dir::Dir;
 use pinion_engine::io::FileName;
@@ -9,13 +8,14 @@ use rand::rngs::SmallRng;
 use std::cell::RefCell;
 use std::io::{Error, Result};
 
-/// See [`Disk::dir`].
+/// See [`super::Disk::dir`].
 pub struct DiskDir<'a> {
+    path: &'a str,
     inner: RefCell<Inner<'a>>,
 }
 
 struct Inner<'a> {
-    disk: &'a mut Disk,
+    media: &'a mut Media,
     rng: &'a mut SmallRng,
     steps_left: Option<u64>,
 }
@@ -25,8 +25,13 @@ fn crashed() -> Error {
 }
 
 impl<'a> DiskDir<'a> {
-    pub(super) fn new(disk: &'a mut Disk, steps_left: Option<u64>, rng: &'a mut SmallRng) -> DiskDir<'a> {
-        DiskDir { inner: RefCell::new(Inner { disk, rng, steps_left }) }
+    pub(super) fn new(
+        path: &'a str,
+        media: &'a mut Media,
+        steps_left: Option<u64>,
+        rng: &'a mut SmallRng,
+    ) -> DiskDir<'a> {
+        DiskDir { path, inner: RefCell::new(Inner { media, rng, steps_left }) }
     }
 
     /// Whether everything fails now because the steps are used up.
@@ -44,7 +49,7 @@ impl<'a> DiskDir<'a> {
         if inner.steps_left == Some(0) {
             return Err(crashed());
         }
-        look(&mut inner.disk.media, inner.rng)
+        look(inner.media, inner.rng)
     }
 
     /// A change; the one that the crash falls into is done or not, and fails either way.
@@ -57,11 +62,11 @@ impl<'a> DiskDir<'a> {
         }
         if inner.steps_left == Some(0) {
             if inner.rng.random() {
-                change(&mut inner.disk.media, inner.rng)?;
+                change(inner.media, inner.rng)?;
             }
             return Err(crashed());
         }
-        change(&mut inner.disk.media, inner.rng)
+        change(inner.media, inner.rng)
     }
 }
 
@@ -112,6 +117,6 @@ impl Dir for DiskDir<'_> {
     }
 
     fn path(&self) -> String {
-        self.inner.borrow().disk.path.clone()
+        self.path.to_owned()
     }
 }

@@ -1,8 +1,7 @@
 //! Background jobs: stepped one at a time, each a little, in an order that chance decides.
 
-use super::JobResult;
 use pinion_engine::io::{IoCompletion, IoRequest};
-use pinion_engine::job::{Job, JobId, JobKind, JobStep};
+use pinion_engine::job::{Job, JobId, JobKind, JobOutput, JobStep};
 use rand::Rng;
 use rand::rngs::SmallRng;
 use std::collections::BTreeMap;
@@ -10,6 +9,9 @@ use std::fmt;
 
 /// Data that one step works on, bytes; chance decides.
 const BUDGETS: [usize; 3] = [1, 4 << 10, 256 << 10];
+
+/// What became of a job.
+pub type JobResult = Result<JobOutput, pinion_engine::Error>;
 
 struct Running {
     job: Box<dyn Job>,

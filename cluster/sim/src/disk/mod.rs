@@ -20,7 +20,6 @@
 //!
 //! Everything left to chance is drawn from the generator that the caller passes.
 
-mod crash;
 mod dir;
 mod faults;
 mod file;
@@ -35,6 +34,7 @@ mod tests;
 
 pub use dir::DiskDir;
 pub use faults::{Crash, Damage, DamageKind, DiskCounters, DiskFaults, RotMix, Speed};
+pub use jobs::JobResult;
 pub use names::NameOrder;
 pub use pages::{PAGE, SECTOR};
 
@@ -42,12 +42,10 @@ use jobs::Jobs;
 use media::Media;
 use perform::Queue;
 use pinion_engine::io::{FileName, IoCompletion, IoRequest};
-use pinion_engine::job::{Job, JobId, JobKind, JobOutput};
+use pinion_engine::job::{Job, JobId, JobKind};
 use rand::rngs::SmallRng;
+use rand::seq::SliceRandom;
 use std::collections::BTreeSet;
-
-/// What became of a job.
-pub type JobResult = Result<JobOutput, pinion_engine::Error>;
 
 /// One simulated disk. See the module's text.
 #[derive(Debug, Default)]
@@ -143,13 +141,24 @@ impl Disk {
 
     /// Ends the process or the power. Requests in flight and jobs are gone; any part of them may have happened.
     pub fn crash(&mut self, kind: Crash, rng: &mut SmallRng) {
-        crash::crash(self, kind, rng);
+        let mut in_flight = self.queue.take_all();
+        in_flight.shuffle(rng);
+        self.media.counters.crashes += 1;
+        self.media.counters.caught_requests += in_flight.len() as u64;
+        self.media.counters.caught_jobs += self.jobs.len() as u64;
+        for request in in_flight {
+            perform::perform_part(&mut self.media, request, rng);
+        }
+        self.forget_requests();
+        if kind == Crash::Power {
+            self.media.lose_power(rng);
+        }
     }
 
     /// The directory, to open a shard from. After `crash_after_steps` changes (writes, syncs, changes of names) everything
     /// fails, and so do reads: [`DiskDir::is_crashed`]. A crash is to follow.
     pub fn dir<'a>(&'a mut self, crash_after_steps: Option<u64>, rng: &'a mut SmallRng) -> DiskDir<'a> {
-        DiskDir::new(self, crash_after_steps, rng)
+        DiskDir::new(&self.path, &mut self.media, crash_after_steps, rng)
     }
 
     /// Damages data at rest, as [`DiskFaults::rot`] weighs it; `None` if it found nothing to damage.

@@ -1,13 +1,14 @@
 //! Building one new shard.
 
-use super::{ReshardReport, Sources, Watch};
+use super::report::{ReshardReport, Watch};
+use super::sources::Sources;
 use crate::dir::Dir;
 use crate::drive::StoreFile;
 use crate::drive::blocking::publish;
 use crate::key::{Entry, Incarnation, Keyspace, Prefix, RangeTombstone};
 use crate::log::LogPosition;
 use crate::manifest::{Edit, GroupState, Manifest};
-use crate::offline::TableSink;
+use crate::offline::sink::TableSink;
 use crate::placement::Placement;
 use crate::{Error, Partition};
 use std::collections::BTreeSet;

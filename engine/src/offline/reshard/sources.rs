@@ -1,6 +1,6 @@
 //! All that the old shards hold, as tables.
 
-use super::Disk;
+use super::disk::Disk;
 use crate::clock::{ClockStamp, Meeting};
 use crate::dir::Dir;
 use crate::drive::{StoreDir, shard_dir};
@@ -8,7 +8,9 @@ use crate::io::FileName;
 use crate::key::{Expiry, RangeTombstone};
 use crate::manifest::{GroupState, without_manifest};
 use crate::memtable::Memtable;
-use crate::offline::{Contents, Merge, TableInfo, TableSink};
+use crate::offline::contents::{Contents, TableInfo};
+use crate::offline::merge::Merge;
+use crate::offline::sink::TableSink;
 use crate::table::{Compression, Table};
 use crate::{Error, Partition};
 use std::collections::BTreeMap;
