@@ -163,7 +163,7 @@ impl Message {
                 connection: number(&mut rest)?,
             }),
             WELCOME => Message::Welcome { connection: number(&mut rest)? },
-            REFUSED => {
+            REFUSED if body.len() <= REASON_BYTES_MAX => {
                 Message::Refused { reason: String::from_utf8(std::mem::take(&mut rest).to_vec()).ok()? }
             }
             PING => Message::Ping(round(&mut rest)?),
@@ -230,6 +230,20 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn what_is_read_is_written_as_it_came(kind in 0_u8..8, body in proptest::collection::vec(0_u8..3, 0..140)) {
+            let len = body.len() as u16;
+            let behind = [&len.to_le_bytes()[..], &[kind, VERSION], &body].concat();
+            let bytes = [&crc32c::crc32c(&behind).to_le_bytes()[..], &behind].concat();
+            if let Ok(Some((message, length))) = Message::read(&bytes) {
+                let mut written = Vec::new();
+                message.write(&mut written);
+                assert_eq!((length, written), (bytes.len(), bytes));
+            }
+        }
+    }
+
     #[test]
     fn another_version_is_told_before_anything_else_is_looked_at() {
         assert_eq!(Message::read(&[0, 0, 0, 0, 255, 255, 77, 9]), Err(FrameError::Version(9)));
@@ -242,5 +256,6 @@ mod tests {
         Message::Refused { reason: "é".repeat(REASON_BYTES_MAX) }.write(&mut bytes);
         let cut = Message::Refused { reason: "é".repeat(REASON_BYTES_MAX / 2) };
         assert_eq!(Message::read(&bytes), Ok(Some((cut, bytes.len()))));
+        assert_eq!(Message::parse(REFUSED, &[b'x'; REASON_BYTES_MAX + 1]), None, "nobody writes it");
     }
 }
