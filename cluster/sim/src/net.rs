@@ -11,6 +11,7 @@ mod handler;
 mod socket;
 
 use crate::trace::{Event, Trace};
+pub use dial::CONNECTIONS_OUT_MAX;
 use dial::Dial;
 use handler::Handler;
 use pinion_cluster::drive::Speaks;

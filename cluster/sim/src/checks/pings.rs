@@ -8,15 +8,14 @@
 
 use super::{Broken, ClusterCheck, Held};
 use crate::links::Heard;
+use crate::net::CONNECTIONS_OUT_MAX;
 use crate::node::Node;
 use crate::setup::store_id;
 use pinion_cluster::peers::frame::Message;
 use pinion_cluster::peers::frame::{BODY_BYTES_MAX, HEADER_BYTES};
-use pinion_cluster::peers::{GUESTS_MAX, PINGS_MAX, QUEUED_BYTES_MAX};
+use pinion_cluster::peers::{PINGS_MAX, QUEUED_BYTES_MAX};
 use std::collections::BTreeMap;
 
-/// Sockets of a core that only peers use: those that it may begin, and those that it takes.
-const PLACES_MAX: usize = 64 + GUESTS_MAX;
 /// What one of them may hold, bytes: a part of a message that came in, and what is queued to be sent, with a last message.
 const PLACE_BYTES_MAX: usize = QUEUED_BYTES_MAX + 2 * (HEADER_BYTES + BODY_BYTES_MAX);
 
@@ -81,13 +80,14 @@ impl ClusterCheck for Pings {
     fn turned(&mut self, number: usize, node: &Node, core: usize) -> Held {
         let (peers, net) = (node.cores[core].state.peers(), &node.cores[core].net);
         let (places, bytes) = (net.places(), net.real_bytes());
-        if places > PLACES_MAX || bytes > places * PLACE_BYTES_MAX {
+        let (guests, guests_max) = peers.guests();
+        if places > CONNECTIONS_OUT_MAX + guests_max || bytes > places * PLACE_BYTES_MAX {
             let seen = format!("node {number}, core {core}: {bytes} bytes in {places} places");
             return Err(Broken::new("what sockets of peers hold stays bounded", "a little for each", seen));
         }
         for status in peers.status() {
-            if status.unanswered > PINGS_MAX || peers.guests() > GUESTS_MAX {
-                let seen = format!("node {number}: {} guests, {status:?}", peers.guests());
+            if status.unanswered > PINGS_MAX || guests > guests_max {
+                let seen = format!("node {number}: {guests} guests, {status:?}");
                 return Err(Broken::new("what peers take stays bounded", "few of each", seen));
             }
             let Some(connection) = status.connection else { continue };
@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn a_talk_in_order_is_held_and_a_pong_of_another_connection_is_not() {
         let mut pings = Pings::new(None);
-        let hello = Hello { cluster: [1; 16], from: [2; 16], to: [3; 16], connection: 4 };
+        let hello = Hello { cluster: [1; 16], from: [2; 16], to: [3; 16], connection: 4, core: 0 };
         let round = |number| Round { connection: 4, number };
         assert_eq!(say(&mut pings, true, Message::Hello(hello)), Ok(()));
         assert_eq!(say(&mut pings, false, Message::Welcome { connection: 4 }), Ok(()));

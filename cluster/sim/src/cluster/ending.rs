@@ -95,7 +95,7 @@ impl Cluster {
             };
             for (core, of_core) in node.cores.iter().enumerate() {
                 let peers = of_core.state.peers();
-                let (guests, status) = (peers.guests(), peers.status().collect::<Vec<_>>());
+                let (guests, status) = (peers.guests().0, peers.status().collect::<Vec<_>>());
                 text += &format!("\n    node {number}, core {core}: {guests} guests, {status:?}");
             }
         }
