@@ -57,6 +57,7 @@ impl Cluster {
     /// All nodes are stopped, and end.
     pub(super) fn stop_all(&mut self) -> Checked {
         let until_us = self.now_us + STOP_US;
+        self.is_ending = true;
         for number in 0..self.machines.0.len() {
             self.count_peers(number);
             self.stop(number);
