@@ -11,6 +11,7 @@ mod handler;
 mod socket;
 
 use crate::trace::{Event, Trace};
+pub use dial::CONNECTIONS_OUT_MAX;
 use dial::Dial;
 use handler::Handler;
 use pinion_cluster::drive::Speaks;
@@ -161,21 +162,7 @@ impl Net {
 
     /// Where each connection stands, for reports.
     pub fn describe(&self) -> String {
-        let sockets = self.places.iter().filter_map(|place| place.socket.as_ref());
-        let sockets = sockets.map(|socket| {
-            format!(
-                "{:?}: {} arriving, {} kept, {} output, {} leaving, {} pauses, ready {}, closing {}",
-                socket.far,
-                socket.arriving.len(),
-                socket.kept.len(),
-                socket.output.len(),
-                socket.leaving.len(),
-                socket.pauses,
-                socket.is_ready,
-                socket.is_closing
-            )
-        });
-        sockets.collect::<Vec<_>>().join("; ")
+        self.sockets().map(Socket::to_string).collect::<Vec<_>>().join("; ")
     }
 
     /// Answers that clients who are there haven't been sent.
@@ -185,7 +172,12 @@ impl Net {
 
     /// Bytes that are really there for its connections.
     pub fn real_bytes(&self) -> usize {
-        self.sockets().map(|socket| socket.kept.len() + socket.output.len()).sum()
+        self.held_each().sum()
+    }
+
+    /// Those of each of them.
+    pub fn held_each(&self) -> impl Iterator<Item = usize> {
+        self.sockets().map(|socket| socket.kept.len() + socket.output.len())
     }
 
     fn sockets(&self) -> impl Iterator<Item = &Socket> {

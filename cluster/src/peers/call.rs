@@ -44,6 +44,8 @@ struct Line {
 pub(super) struct Call {
     node: Id,
     address: SocketAddr,
+    /// The core of this node that calls.
+    core: u16,
     line: Option<Line>,
     /// When the next attempt is made, if there is no connection.
     retry_us: u64,
@@ -56,10 +58,11 @@ pub(super) struct Call {
 }
 
 impl Call {
-    pub fn new(node: Id, address: SocketAddr) -> Call {
+    pub fn new(node: Id, address: SocketAddr, core: u16) -> Call {
         Call {
             node,
             address,
+            core,
             line: None,
             retry_us: 0,
             failures: 0,
@@ -113,7 +116,8 @@ impl Call {
         let Some(line) = self.line.as_mut().filter(|line| line.connection == token) else { return false };
         (line.stage, line.heard_us) = (Stage::Greeting, now_us);
         let PeerSettings { cluster, node, .. } = *settings;
-        Message::Hello(Hello { cluster, from: node, to: self.node, connection: token }).write(out);
+        let (to, core) = (self.node, self.core);
+        Message::Hello(Hello { cluster, from: node, to, connection: token, core }).write(out);
         true
     }
 

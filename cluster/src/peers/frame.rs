@@ -51,6 +51,8 @@ pub struct Hello {
     pub to: Id,
     /// Tells this connection from all others that it begins.
     pub connection: u64,
+    /// Which of its cores it is.
+    pub core: u16,
 }
 
 /// A ping, and its pong.
@@ -115,6 +117,7 @@ impl Message {
             Message::Hello(hello) => {
                 [hello.cluster, hello.from, hello.to].iter().for_each(|id| out.extend_from_slice(id));
                 out.extend_from_slice(&hello.connection.to_le_bytes());
+                out.extend_from_slice(&hello.core.to_le_bytes());
             }
             Message::Welcome { connection } => out.extend_from_slice(&connection.to_le_bytes()),
             Message::Refused { reason } => {
@@ -161,6 +164,7 @@ impl Message {
                 from: take(&mut rest)?,
                 to: take(&mut rest)?,
                 connection: number(&mut rest)?,
+                core: take(&mut rest).map(u16::from_le_bytes)?,
             }),
             WELCOME => Message::Welcome { connection: number(&mut rest)? },
             REFUSED if body.len() <= REASON_BYTES_MAX => {
@@ -193,7 +197,7 @@ mod tests {
     use super::*;
 
     fn messages() -> [Message; 5] {
-        let hello = Hello { cluster: [1; 16], from: [2; 16], to: [3; 16], connection: 4 };
+        let hello = Hello { cluster: [1; 16], from: [2; 16], to: [3; 16], connection: 4, core: 515 };
         let round = Round { connection: 4, number: u64::MAX };
         let reason = "of another cluster".to_owned();
         [

@@ -1,7 +1,9 @@
 //! A connection that another node began: it is welcomed or refused, and its pings are answered.
+//!
+//! Until it has said who it is it may be anybody's, and has little time.
 
 use super::frame::{Hello, Message, Round, Verdict};
-use super::settings::{DEAD_US, PeerSettings};
+use super::settings::{Caller, DEAD_US, HELLO_US, PeerSettings};
 use pinion_net::reactor::ConnId;
 
 /// Without a ping for so long it is given up, microseconds: whoever began it has done so long before, if it could.
@@ -11,20 +13,26 @@ const SILENT_US: u64 = 3 * DEAD_US;
 #[derive(Debug)]
 pub(super) struct Guest {
     pub conn: ConnId,
-    /// The connection's number, once it is welcome.
-    connection: Option<u64>,
+    /// Who it is, and the connection's number, once it is welcome.
+    known: Option<(Caller, u64)>,
     /// The last ping that was answered.
     answered: u64,
+    /// When it came, or last said something that counts.
     heard_us: u64,
 }
 
 impl Guest {
     pub fn new(conn: ConnId, now_us: u64) -> Guest {
-        Guest { conn, connection: None, answered: 0, heard_us: now_us }
+        Guest { conn, known: None, answered: 0, heard_us: now_us }
+    }
+
+    /// Who it is, once it is welcome.
+    pub fn caller(&self) -> Option<Caller> {
+        self.known.map(|(caller, _)| caller)
     }
 
     pub fn due_us(&self) -> u64 {
-        self.heard_us + SILENT_US
+        self.heard_us + if self.known.is_some() { SILENT_US } else { HELLO_US }
     }
 
     pub fn is_dead(&self, now_us: u64) -> bool {
@@ -48,7 +56,7 @@ impl Guest {
                     self.take(message, settings, now_us, out)
                 }
                 // Whoever is welcome speaks as we do.
-                Err(error) if self.connection.is_none() => refuse(&error.to_string(), out),
+                Err(error) if self.known.is_none() => refuse(&error.to_string(), out),
                 Err(_) => Verdict::Abort,
             };
             if verdict != Verdict::Goes {
@@ -58,15 +66,16 @@ impl Guest {
     }
 
     fn take(&mut self, message: Message, settings: &PeerSettings, now_us: u64, out: &mut Vec<u8>) -> Verdict {
-        match (self.connection, message) {
+        match (self.known, message) {
             (None, Message::Hello(hello)) => {
                 if let Some(reason) = objection(&hello, settings) {
                     return refuse(reason, out);
                 }
-                (self.connection, self.heard_us) = (Some(hello.connection), now_us);
+                let caller = Caller { node: hello.from, core: hello.core };
+                (self.known, self.heard_us) = (Some((caller, hello.connection)), now_us);
                 Message::Welcome { connection: hello.connection }.write(out);
             }
-            (Some(connection), Message::Ping(round)) if round.connection == connection => {
+            (Some((_, connection)), Message::Ping(round)) if round.connection == connection => {
                 return self.answer(round, now_us, out);
             }
             // It was sent over another connection.
@@ -96,13 +105,15 @@ fn refuse(reason: &str, out: &mut Vec<u8>) -> Verdict {
 
 /// Why a node isn't welcome, if it isn't.
 fn objection(hello: &Hello, settings: &PeerSettings) -> Option<&'static str> {
+    let peer = settings.peers.iter().find(|peer| peer.node == hello.from);
     if hello.cluster != settings.cluster {
         Some("this node belongs to another cluster")
     } else if hello.to != settings.node {
         Some("this is another node than the one that was meant")
-    } else if !settings.peers.iter().any(|peer| peer.node == hello.from) {
-        Some("this node knows of no such peer")
+    } else if let Some(peer) = peer {
+        let has_core = usize::from(hello.core) < peer.addresses.len();
+        (!has_core).then_some("this node knows of no such core of that peer")
     } else {
-        None
+        Some("this node knows of no such peer")
     }
 }

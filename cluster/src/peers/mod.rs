@@ -8,6 +8,11 @@
 //!    power, or the way there be cut. The next one is begun after a pause that doubles.
 //! 4. Every message names the connection that it was sent over. What comes late over another one is nothing.
 //!
+//! 5. Of each core of each peer one connection is welcome at a time: a new one takes the place of the one before. So the peers
+//!    that are configured bound how many there are, however the cores of two nodes differ in number. Connections that haven't
+//!    said who they are have a few places of their own, for a second; in a crowd of them the oldest goes, so that whoever says
+//!    it at once is heard.
+//!
 //! All that is kept is bounded: pings under way, what is queued to be sent, connections that others began.
 //!
 //! This is where nodes will carry what they agree on. So far no setting of `kvd` names peers: the simulator's nodes have some.
@@ -26,8 +31,9 @@ use guest::Guest;
 use pinion_net::reactor::{ConnId, ConnectError};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
+use settings::Caller;
 pub use settings::{
-    DEAD_US, GUESTS_MAX, Id, PAUSE_US_MAX, PING_US, PINGS_MAX, Peer, PeerSettings, PeerStatus,
+    DEAD_US, HELLO_US, Id, NAMELESS_MAX, PAUSE_US_MAX, PING_US, PINGS_MAX, Peer, PeerSettings, PeerStatus,
     QUEUED_BYTES_MAX,
 };
 
@@ -45,7 +51,7 @@ impl Peers {
     pub fn new(settings: PeerSettings, me: usize, seed: u64) -> Peers {
         let call = |peer: &Peer| {
             let address = peer.addresses.get(me % peer.addresses.len().max(1))?;
-            Some(Call::new(peer.node, *address))
+            Some(Call::new(peer.node, *address, me as u16)) // a store has at most 1,024 shards, each with a core
         };
         let calls = settings.peers.iter().filter_map(call).collect();
         let own = u64::from_le_bytes(*settings.node.first_chunk().expect("an id has 16 bytes"));
@@ -85,10 +91,28 @@ impl Peers {
 
     /// Another node began a connection.
     pub fn accepted(&mut self, io: &mut impl Sockets, conn: ConnId, now_us: u64) {
-        if self.has_ended || self.guests.len() == GUESTS_MAX {
+        if self.has_ended {
             return io.abort(conn);
         }
+        let nameless = || self.guests.iter().filter(|guest| guest.caller().is_none());
+        if nameless().count() == NAMELESS_MAX
+            && let Some(oldest) = nameless().next().map(|guest| guest.conn)
+        {
+            self.dismiss(io, oldest);
+        }
         self.guests.push(Guest::new(conn, now_us));
+    }
+
+    /// A guest has to go, for another one.
+    fn dismiss(&mut self, io: &mut impl Sockets, conn: ConnId) {
+        io.abort(conn);
+        self.guests.retain(|guest| guest.conn != conn);
+    }
+
+    /// Another guest of the same core as this one, that came before.
+    fn predecessor(&self, conn: ConnId, caller: Caller) -> Option<ConnId> {
+        let mut same = self.guests.iter().filter(|guest| guest.caller() == Some(caller));
+        same.find(|guest| guest.conn != conn).map(|guest| guest.conn)
     }
 
     /// A connection that was asked for with this token is there; `false` if it isn't wanted any more.
@@ -106,16 +130,24 @@ impl Peers {
 
     /// Bytes came in over one of these connections; how many of them were taken.
     pub fn received(&mut self, io: &mut impl Sockets, conn: ConnId, bytes: &[u8], now_us: u64) -> usize {
-        let out = io.output(conn);
+        let (out, mut arrived) = (io.output(conn), None);
         let (taken, verdict) = if let Some(call) = self.calls.iter_mut().find(|call| call.has(conn)) {
             call.received(bytes, now_us)
         } else if let Some(guest) = self.guests.iter_mut().find(|guest| guest.conn == conn) {
-            guest.received(bytes, &self.settings, now_us, out)
+            let was_known = guest.caller().is_some();
+            let received = guest.received(bytes, &self.settings, now_us, out);
+            arrived = guest.caller().filter(|_| !was_known);
+            received
         } else {
             return bytes.len();
         };
         match verdict {
-            Verdict::Goes if io.queued(conn) <= QUEUED_BYTES_MAX => return taken,
+            Verdict::Goes if io.queued(conn) <= QUEUED_BYTES_MAX => {
+                if let Some(before) = arrived.and_then(|caller| self.predecessor(conn, caller)) {
+                    self.dismiss(io, before);
+                }
+                return taken;
+            }
             Verdict::Close => io.close(conn),
             Verdict::Goes | Verdict::Abort => io.abort(conn),
         }
@@ -153,8 +185,8 @@ impl Peers {
         self.calls.iter().map(Call::status)
     }
 
-    /// Connections that other nodes began.
-    pub fn guests(&self) -> usize {
-        self.guests.len()
+    /// Connections that other nodes began, and the most that there may be.
+    pub fn guests(&self) -> (usize, usize) {
+        (self.guests.len(), self.settings.guests_max())
     }
 }

@@ -11,8 +11,10 @@ pub const DEAD_US: u64 = 1_000_000;
 pub const PING_US: u64 = 200_000;
 /// Pings of a connection that may be unanswered.
 pub const PINGS_MAX: usize = 8;
-/// Connections of a core that other nodes began.
-pub const GUESTS_MAX: usize = 64;
+/// Connections of a core that came in and haven't said yet who they are: when one more comes, the oldest of them has to go.
+pub const NAMELESS_MAX: usize = 64;
+/// A connection that came in and hasn't said who it is for so long is given up, microseconds.
+pub const HELLO_US: u64 = 1_000_000;
 /// The longest pause before a peer is called again, microseconds.
 pub const PAUSE_US_MAX: u64 = 2_000_000;
 /// What may be queued to be sent to a peer, bytes: more is there only if it doesn't read.
@@ -34,8 +36,23 @@ pub struct PeerSettings {
 pub struct Peer {
     /// Who it is.
     pub node: Id,
-    /// Where its cores are found, one after the other.
+    /// Where its cores are found, one after the other: it has as many.
     pub addresses: Vec<SocketAddr>,
+}
+
+/// A core of another node that begins a connection. There is one connection of each at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Caller {
+    pub node: Id,
+    pub core: u16,
+}
+
+impl PeerSettings {
+    /// Connections that a core may have that other nodes began: one of each core of each peer, and a few that nobody knows yet.
+    pub fn guests_max(&self) -> usize {
+        let cores = self.peers.iter().map(|peer| peer.addresses.len());
+        cores.sum::<usize>() + NAMELESS_MAX
+    }
 }
 
 /// What a core shows of a peer.

@@ -8,13 +8,15 @@ use std::net::SocketAddr;
 const ME: Id = [1; 16];
 const OTHER: Id = [2; 16];
 const CLUSTER: Id = [9; 16];
+/// Cores of a peer.
+const CORES: usize = 32;
 
 fn address() -> SocketAddr {
     SocketAddr::from(([10, 0, 0, 2], 7600))
 }
 
 fn settings(node: Id, other: Id) -> PeerSettings {
-    let peers = vec![Peer { node: other, addresses: vec![address()] }];
+    let peers = vec![Peer { node: other, addresses: vec![address(); CORES] }];
     PeerSettings { cluster: CLUSTER, node, peers }
 }
 
@@ -34,7 +36,7 @@ fn said(messages: &[Message]) -> Vec<u8> {
 }
 
 fn hello() -> Hello {
-    Hello { cluster: CLUSTER, from: ME, to: OTHER, connection: 7 }
+    Hello { cluster: CLUSTER, from: ME, to: OTHER, connection: 7, core: 3 }
 }
 
 /// What a guest of node `OTHER` answers, and what becomes of it.
@@ -62,6 +64,7 @@ fn who_is_no_peer_is_refused_with_a_reason() {
         (Hello { cluster: [8; 16], ..hello() }, "another cluster"),
         (Hello { to: [3; 16], ..hello() }, "another node"),
         (Hello { from: [3; 16], ..hello() }, "no such peer"),
+        (Hello { core: CORES as u16, ..hello() }, "no such core"),
     ] {
         let (answers, verdict) = answer(&[Message::Hello(hello)]);
         assert!(
@@ -81,7 +84,7 @@ fn who_is_no_peer_is_refused_with_a_reason() {
 /// A call that is connected and welcome, and the number of its connection.
 fn welcome(io: &mut Line) -> (Call, u64) {
     let (mut call, settings, mut chance) =
-        (Call::new(OTHER, address()), settings(ME, OTHER), SmallRng::seed_from_u64(1));
+        (Call::new(OTHER, address(), 3), settings(ME, OTHER), SmallRng::seed_from_u64(1));
     call.tick(io, 0, &mut chance);
     let connection = io.asked.expect("it begins a connection");
     assert!(!call.connected(connection + 1, &settings, 5, &mut io.output));
@@ -115,7 +118,7 @@ fn a_silent_peer_is_given_up_in_time_and_few_pings_are_remembered() {
     let (mut call, _) = welcome(&mut io);
     let mut chance = SmallRng::seed_from_u64(1);
     let mut now_us = 10;
-    while !io.is_aborted {
+    while io.aborted.is_empty() {
         now_us = call.due_us();
         assert!(now_us <= 10 + DEAD_US);
         call.tick(&mut io, now_us, &mut chance);
@@ -127,7 +130,7 @@ fn a_silent_peer_is_given_up_in_time_and_few_pings_are_remembered() {
 
 #[test]
 fn pauses_grow_up_to_a_limit() {
-    let (mut call, mut chance) = (Call::new(OTHER, address()), SmallRng::seed_from_u64(1));
+    let (mut call, mut chance) = (Call::new(OTHER, address(), 0), SmallRng::seed_from_u64(1));
     let pauses: Vec<u64> = (0..10)
         .map(|_| {
             call.lost(0, &mut chance);
@@ -137,12 +140,78 @@ fn pauses_grow_up_to_a_limit() {
     assert!(pauses[0] <= 50_000 && pauses[9] >= PAUSE_US_MAX / 2 && pauses[9] <= PAUSE_US_MAX, "{pauses:?}");
 }
 
-/// Sockets with one connection.
+/// A connection comes in, and says hello as a core of a peer, unless it says nothing; what it is answered.
+fn come(
+    peers: &mut Peers,
+    io: &mut Line,
+    conn: u64,
+    said_by: Option<(Id, u16)>,
+    now_us: u64,
+) -> Vec<Message> {
+    let conn = ConnId::from_u64(conn);
+    peers.accepted(io, conn, now_us);
+    if let Some((from, core)) = said_by {
+        let bytes = said(&[Message::Hello(Hello { from, core, to: ME, ..hello() })]);
+        assert_eq!(peers.received(io, conn, &bytes, now_us), bytes.len());
+    }
+    frames(&std::mem::take(&mut io.output))
+}
+
+const WELCOME: [Message; 1] = [Message::Welcome { connection: 7 }];
+
+#[test]
+fn all_cores_of_all_peers_are_welcome_where_they_have_many_more_than_this_node() {
+    let node = |number: u8| [number; 16];
+    let peer = |number| Peer { node: node(number), addresses: vec![address(); CORES] };
+    let peers = (2..11).map(peer).collect();
+    let mut peers = Peers::new(PeerSettings { cluster: CLUSTER, node: ME, peers }, 1, 1);
+    let (mut io, mut conn) = (Line::default(), 0);
+    // As they call the second core of a node of two.
+    for core in (1..CORES as u16).step_by(2) {
+        for number in 2..11 {
+            conn += 1;
+            assert_eq!(come(&mut peers, &mut io, conn, Some((node(number), core)), 0), WELCOME);
+        }
+    }
+    assert_eq!((peers.guests(), io.aborted.len()), ((144, 9 * CORES + NAMELESS_MAX), 0));
+}
+
+#[test]
+fn a_crowd_that_says_nothing_keeps_no_peer_out_and_has_a_second() {
+    let (mut peers, mut io) = (Peers::new(settings(ME, OTHER), 0, 1), Line::default());
+    assert_eq!(come(&mut peers, &mut io, 1, Some((OTHER, 0)), 0), WELCOME);
+    for stranger in 0..1000 {
+        come(&mut peers, &mut io, 100 + stranger, None, stranger);
+    }
+    assert_eq!(peers.guests().0, 1 + NAMELESS_MAX, "they are bounded");
+    assert_eq!(come(&mut peers, &mut io, 2, Some((OTHER, 1)), 1000), WELCOME);
+    peers.calls.clear();
+    assert_eq!(
+        peers.due_us(),
+        Some(1000 - NAMELESS_MAX as u64 + 1 + HELLO_US),
+        "the oldest that is left goes first"
+    );
+    peers.tick(&mut io, 1000 + HELLO_US);
+    assert_eq!(peers.guests().0, 2);
+    assert!([1, 2].iter().all(|&conn| !io.aborted.contains(&ConnId::from_u64(conn))), "peers stay");
+}
+
+#[test]
+fn a_new_connection_of_a_core_takes_the_place_of_the_one_before() {
+    let (mut peers, mut io) = (Peers::new(settings(ME, OTHER), 0, 1), Line::default());
+    for (conn, core, guests) in [(1, 0, 1), (2, 1, 2), (3, 0, 2), (4, 0, 2)] {
+        assert_eq!(come(&mut peers, &mut io, conn, Some((OTHER, core)), 0), WELCOME);
+        assert_eq!(peers.guests().0, guests);
+    }
+    assert_eq!(io.aborted, [1, 3].map(ConnId::from_u64));
+}
+
+/// Sockets of which only one at a time says anything.
 #[derive(Default)]
 struct Line {
     asked: Option<u64>,
     output: Vec<u8>,
-    is_aborted: bool,
+    aborted: Vec<ConnId>,
 }
 
 impl super::Sockets for Line {
@@ -153,8 +222,8 @@ impl super::Sockets for Line {
     fn output(&mut self, _: ConnId) -> &mut Vec<u8> {
         &mut self.output
     }
-    fn abort(&mut self, _: ConnId) {
-        self.is_aborted = true;
+    fn abort(&mut self, conn: ConnId) {
+        self.aborted.push(conn);
     }
     fn queued(&self, _: ConnId) -> usize {
         self.output.len()

@@ -12,10 +12,12 @@ pub struct ReactorConfig {
     pub cpu: Option<usize>,
     /// Listening sockets; a handler gets a connection's listener as the index in this list.
     pub listeners: Vec<TcpListener>,
-    /// Most connections that came in at a time. One more is accepted, told [`super::Handler::refusal`] and closed.
+    /// Most connections that came in at a time, of clients and of peers that call. One more is accepted, told
+    /// [`super::Handler::refusal`] and closed.
     pub connections_max: usize,
     /// Most connections that this reactor begins, those that are being made among them; one more is refused. They are counted
-    /// apart: neither clients nor peers take the others' places.
+    /// apart from those that came in: neither takes the places of the other. Only by calling does a node have places for its
+    /// peers that clients can't take; a peer that calls needs one of `connections_max`, and of the seats.
     pub connections_out_max: usize,
     /// A limit on top of `connections_max`, which several reactors share.
     pub seats: Option<Arc<Seats>>,

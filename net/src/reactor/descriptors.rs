@@ -1,7 +1,7 @@
 //! Direct descriptors: which connection, or which accept or attempt to connect, has which place in the ring's table.
 //!
-//! Connections in and connections out have shares of their own, so that a crowd of strangers doesn't keep a node from
-//! reaching its peers, nor the other way round. A descriptor is taken before its operation is queued and given back once the
+//! Connections in and connections out have shares of their own, so that a crowd that comes in doesn't keep this side from
+//! beginning connections, nor the other way round. Among those that come in clients and peers share. A descriptor is taken before its operation is queued and given back once the
 //! operation that closes it is queued: the ring's order keeps one from meeting the other.
 
 /// Who began a connection.

@@ -74,7 +74,8 @@
 //!
 //! Accepts are single-shot, sixteen in flight a listener, because a multishot accept can't tell the peer's address;
 //! they go into direct descriptors and are re-armed by the enter that every turn makes anyway. A connect is linked with its
-//! time-out. Connections out have limits of their own, so that clients can't keep a node from its peers.
+//! time-out. Connections out have a limit and descriptors of their own: no crowd that comes in keeps this side from beginning
+//! one. What comes in is counted together, whoever it is: a crowd of clients can keep out a peer that calls.
 
 mod address;
 mod admission;

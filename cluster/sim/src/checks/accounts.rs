@@ -1,4 +1,4 @@
-//! What a core's sessions hold is in its account, after each turn.
+//! What a core's sessions hold is in its account, after each turn. Without clients there are no sessions, and nothing can be wrong.
 
 use super::{Broken, Held, NodeCheck};
 use crate::clock::Clock;

@@ -1,7 +1,7 @@
 //! Checkers: each holds one promise of a node, or of the nodes together, against what is seen of them.
 //!
 //! A [`NodeCheck`] looks at one node after each turn of one of its cores: [`Truth`](crate::truth::Truth) at the time that its
-//! shards show, [`Accounts`] at what its connections hold. A [`ClusterCheck`] sees all nodes, and what they send each other:
+//! shards show, [`Accounts`] at what the connections of clients hold, if it has some. A [`ClusterCheck`] sees all nodes, and what they send each other:
 //! [`Pings`]. Whoever steps nodes calls them, and a broken promise ends the run. What clients are answered is held against the
 //! history where it is received ([`crate::model`]).
 

@@ -8,17 +8,19 @@
 
 use super::{Broken, ClusterCheck, Held};
 use crate::links::Heard;
+use crate::net::CONNECTIONS_OUT_MAX;
 use crate::node::Node;
 use crate::setup::store_id;
+use pinion_cluster::peers::PINGS_MAX;
 use pinion_cluster::peers::frame::Message;
 use pinion_cluster::peers::frame::{BODY_BYTES_MAX, HEADER_BYTES};
-use pinion_cluster::peers::{GUESTS_MAX, PINGS_MAX, QUEUED_BYTES_MAX};
 use std::collections::BTreeMap;
 
-/// Sockets of a core that only peers use: those that it may begin, and those that it takes.
-const PLACES_MAX: usize = 64 + GUESTS_MAX;
-/// What one of them may hold, bytes: a part of a message that came in, and what is queued to be sent, with a last message.
-const PLACE_BYTES_MAX: usize = QUEUED_BYTES_MAX + 2 * (HEADER_BYTES + BODY_BYTES_MAX);
+/// A ping, or a pong, bytes.
+const ROUND_BYTES: usize = HEADER_BYTES + 16;
+/// What a socket may hold, bytes: a part of a message that came in, one that greets or refuses, and all pings under way, or the
+/// pongs to them.
+const SOCKET_BYTES_MAX: usize = 2 * (HEADER_BYTES + BODY_BYTES_MAX) + PINGS_MAX * ROUND_BYTES;
 
 /// What was heard of a connection.
 #[derive(Debug, Default)]
@@ -43,6 +45,17 @@ impl Pings {
     /// Nothing was heard. One of the nodes may be of another cluster.
     pub fn new(stranger: Option<usize>) -> Pings {
         Pings { talks: BTreeMap::new(), by_connection: BTreeMap::new(), stranger }
+    }
+
+    /// What each socket holds, bytes.
+    fn hold_little(sockets: impl Iterator<Item = usize>, who: &dyn std::fmt::Display) -> Held {
+        match sockets.max() {
+            Some(bytes) if bytes > SOCKET_BYTES_MAX => {
+                let (most, seen) = (format!("{SOCKET_BYTES_MAX} bytes"), format!("{who}: {bytes} bytes"));
+                Err(Broken::new("what a socket of a peer holds stays bounded", most, seen))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -80,14 +93,15 @@ impl ClusterCheck for Pings {
 
     fn turned(&mut self, number: usize, node: &Node, core: usize) -> Held {
         let (peers, net) = (node.cores[core].state.peers(), &node.cores[core].net);
-        let (places, bytes) = (net.places(), net.real_bytes());
-        if places > PLACES_MAX || bytes > places * PLACE_BYTES_MAX {
-            let seen = format!("node {number}, core {core}: {bytes} bytes in {places} places");
-            return Err(Broken::new("what sockets of peers hold stays bounded", "a little for each", seen));
+        let (places, (guests, guests_max)) = (net.places(), peers.guests());
+        if places > CONNECTIONS_OUT_MAX + guests_max {
+            let seen = format!("node {number}, core {core}: {places}, for {guests_max} guests at most");
+            return Err(Broken::new("peers take a bounded number of sockets", "few", seen));
         }
+        Pings::hold_little(net.held_each(), &format_args!("node {number}, core {core}"))?;
         for status in peers.status() {
-            if status.unanswered > PINGS_MAX || peers.guests() > GUESTS_MAX {
-                let seen = format!("node {number}: {} guests, {status:?}", peers.guests());
+            if status.unanswered > PINGS_MAX || guests > guests_max {
+                let seen = format!("node {number}: {guests} guests, {status:?}");
                 return Err(Broken::new("what peers take stays bounded", "few of each", seen));
             }
             let Some(connection) = status.connection else { continue };
@@ -121,7 +135,7 @@ mod tests {
     #[test]
     fn a_talk_in_order_is_held_and_a_pong_of_another_connection_is_not() {
         let mut pings = Pings::new(None);
-        let hello = Hello { cluster: [1; 16], from: [2; 16], to: [3; 16], connection: 4 };
+        let hello = Hello { cluster: [1; 16], from: [2; 16], to: [3; 16], connection: 4, core: 0 };
         let round = |number| Round { connection: 4, number };
         assert_eq!(say(&mut pings, true, Message::Hello(hello)), Ok(()));
         assert_eq!(say(&mut pings, false, Message::Welcome { connection: 4 }), Ok(()));
@@ -130,5 +144,12 @@ mod tests {
         assert!(say(&mut pings, false, Message::Pong(round(2))).is_err(), "nobody asked");
         assert!(say(&mut pings, true, Message::Ping(Round { connection: 5, number: 2 })).is_err());
         assert!(say(&mut pings, false, Message::Ping(round(3))).is_err(), "the wrong end");
+    }
+    #[test]
+    fn a_socket_that_holds_too_much_is_seen_beside_any_number_that_hold_nothing() {
+        let held =
+            |most| Pings::hold_little((0..100).map(|socket| if socket == 7 { most } else { 0 }), &"node 1");
+        assert_eq!(held(SOCKET_BYTES_MAX), Ok(()));
+        assert!(held(SOCKET_BYTES_MAX + 1).is_err());
     }
 }

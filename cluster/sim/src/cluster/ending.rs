@@ -57,6 +57,7 @@ impl Cluster {
     /// All nodes are stopped, and end.
     pub(super) fn stop_all(&mut self) -> Checked {
         let until_us = self.now_us + STOP_US;
+        self.is_ending = true;
         for number in 0..self.machines.0.len() {
             self.count_peers(number);
             self.stop(number);
@@ -95,7 +96,7 @@ impl Cluster {
             };
             for (core, of_core) in node.cores.iter().enumerate() {
                 let peers = of_core.state.peers();
-                let (guests, status) = (peers.guests(), peers.status().collect::<Vec<_>>());
+                let (guests, status) = (peers.guests().0, peers.status().collect::<Vec<_>>());
                 text += &format!("\n    node {number}, core {core}: {guests} guests, {status:?}");
             }
         }

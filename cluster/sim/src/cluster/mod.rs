@@ -10,6 +10,8 @@ mod ending;
 mod machine;
 mod plan;
 mod strike;
+#[cfg(test)]
+mod tests;
 
 use machine::Machine;
 pub use plan::ClusterPlan;
@@ -27,6 +29,7 @@ use crate::trace::{Event, Trace};
 use crate::world::Up;
 use pinion_engine::drive::BackgroundEvent;
 use rand::Rng;
+use strike::Ill;
 
 /// How long a node is down that was stopped, microseconds.
 const STOPPED_US: u64 = 1_000_000;
@@ -68,8 +71,10 @@ pub struct Cluster {
     counters: Counters,
     checks: Vec<Box<dyn ClusterCheck>>,
     next_fault: usize,
-    /// Ways that are as they should be again, and when.
-    cured: Vec<(u64, (usize, usize))>,
+    /// What is wrong with ways.
+    ills: Vec<Ill>,
+    /// The run is over, and whoever stops stays so.
+    is_ending: bool,
     steps: u64,
 }
 
@@ -88,7 +93,8 @@ impl Cluster {
             counters: Counters::default(),
             checks: vec![Box::new(Pings::new(plan.stranger))],
             next_fault: 0,
-            cured: Vec::new(),
+            ills: Vec::new(),
+            is_ending: false,
             steps: 0,
             plan,
         }
@@ -129,7 +135,7 @@ impl Cluster {
         for number in 0..self.machines.0.len() {
             match &self.machines.0[number].up {
                 Up::No { until_us } if *until_us <= self.now_us => return self.start(number),
-                Up::Yes(node) if node.has_stopped() && self.now_us < self.plan.us => {
+                Up::Yes(node) if node.has_stopped() && !self.is_ending => {
                     self.fall(number, false, self.now_us + STOPPED_US);
                     return Ok(());
                 }

@@ -1,27 +1,35 @@
 //! Faults between nodes begin and end here.
+//!
+//! Several may strike a way at a time, and each ends by itself: how the way is follows from those that are left.
 
 use super::plan::{Fault, Trouble};
 use super::{Cluster, Machine};
-use crate::links::Way;
+use crate::links::{Harm, Way};
 use crate::model::Checked;
 use crate::trace::Event;
 use crate::world::Up;
+
+/// What a fault does to a way, from one node to another, until then.
+#[derive(Debug)]
+pub(super) struct Ill {
+    until_us: u64,
+    way: (usize, usize),
+    harm: Harm,
+}
 
 impl Cluster {
     /// When the next fault begins or ends.
     pub(super) fn next_fault_us(&self) -> Option<u64> {
         let begins = self.plan.faults.get(self.next_fault).map(|fault| fault.at_us);
-        let ends = self.cured.iter().map(|(us, _)| *us).min();
+        let ends = self.ills.iter().map(|ill| ill.until_us).min();
         [begins, ends].into_iter().flatten().min()
     }
 
     /// Lets faults begin and end that are due.
     pub(super) fn strike(&mut self) -> Checked {
         let now_us = self.now_us;
-        let is_due = |cured: &mut (u64, (usize, usize))| cured.0 <= now_us;
-        for (_, (from, to)) in self.cured.extract_if(.., is_due) {
-            *self.links.way(from, to) = Way::default();
-        }
+        let over: Vec<Ill> = self.ills.extract_if(.., |ill| ill.until_us <= now_us).collect();
+        over.iter().for_each(|ill| self.derive(ill.way));
         while let Some(fault) = self.plan.faults.get(self.next_fault).filter(|fault| fault.at_us <= now_us) {
             let fault = fault.clone();
             self.next_fault += 1;
@@ -52,15 +60,15 @@ impl Cluster {
             }
             Trouble::Clog { from, to, byte_us } => {
                 self.counters.count("clogged ways");
-                self.change(from, to, until_us).byte_us = byte_us;
+                self.harm((from, to), Harm::Clog(byte_us), until_us);
             }
             Trouble::Lose { from, to, lost } => {
                 self.counters.count("ways that lose");
-                self.change(from, to, until_us).lost = lost;
+                self.harm((from, to), Harm::Lose(lost), until_us);
             }
             Trouble::Delay { from, to, most_us } => {
                 self.counters.count("slow ways");
-                self.change(from, to, until_us).delay = most_us / 2..most_us;
+                self.harm((from, to), Harm::Delay(most_us), until_us);
             }
             Trouble::Crash { node, is_power } => self.crash(node, is_power, until_us),
             Trouble::Stop { node } => {
@@ -75,14 +83,20 @@ impl Cluster {
         Ok(())
     }
 
-    /// A way that is to be changed for a while.
-    fn change(&mut self, from: usize, to: usize, until_us: u64) -> &mut Way {
-        self.cured.push((until_us, (from, to)));
-        self.links.way(from, to)
+    /// Something is wrong with a way for a while.
+    fn harm(&mut self, way: (usize, usize), harm: Harm, until_us: u64) {
+        self.ills.push(Ill { until_us, way, harm });
+        self.derive(way);
     }
 
     fn cut(&mut self, from: usize, to: usize, until_us: u64) {
-        self.change(from, to, until_us).is_cut = true;
+        self.harm((from, to), Harm::Cut, until_us);
+    }
+
+    /// A way is as it is with all that is wrong with it now.
+    fn derive(&mut self, way: (usize, usize)) {
+        let ills = self.ills.iter().filter(|ill| ill.way == way);
+        *self.links.way(way.0, way.1) = Way::with(ills.map(|ill| ill.harm));
     }
 
     /// A node or its machine dies, if it lives.
@@ -114,7 +128,7 @@ impl Cluster {
     /// No fault strikes any more, and every node that is down comes up.
     pub(super) fn heal(&mut self) {
         self.next_fault = self.plan.faults.len();
-        self.cured.clear();
+        self.ills.clear();
         self.links.heal();
         for machine in &mut self.machines.0 {
             if let Up::No { until_us } = &mut machine.up {

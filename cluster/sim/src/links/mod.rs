@@ -16,7 +16,7 @@ mod way;
 use connection::Connection;
 pub use connection::End;
 pub use tap::Heard;
-pub use way::Way;
+pub use way::{Harm, Way};
 
 use crate::net::{Net, Parted, Remains};
 use crate::rng::stream as chance;

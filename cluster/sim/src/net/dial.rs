@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Connections that a core may have begun, as on the reactor.
-const CONNECTIONS_OUT_MAX: usize = 64;
+pub const CONNECTIONS_OUT_MAX: usize = 64;
 
 /// An attempt to connect.
 #[derive(Debug)]

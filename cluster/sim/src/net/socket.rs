@@ -3,6 +3,7 @@
 use pinion_net::reactor::ConnId;
 use rand::Rng;
 use rand::rngs::SmallRng;
+use std::fmt;
 use std::net::SocketAddr;
 
 /// Who is at the other end.
@@ -68,6 +69,23 @@ impl Socket {
     pub fn note_moved(&mut self, bytes: usize, turn: u64) {
         self.moved += bytes as u64;
         self.moved_in = turn;
+    }
+}
+
+impl fmt::Display for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:?}: {} arriving, {} kept, {} output, {} leaving, {} pauses, ready {}, closing {}",
+            self.far,
+            self.arriving.len(),
+            self.kept.len(),
+            self.output.len(),
+            self.leaving.len(),
+            self.pauses,
+            self.is_ready,
+            self.is_closing
+        )
     }
 }
 
