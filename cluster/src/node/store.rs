@@ -158,6 +158,7 @@ fn check(config: &Config, file: &StoreFile) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pinion_engine::manifest::Manifest;
 
     fn config(dir: &tempfile::TempDir, shards: Option<usize>) -> Config {
         Config { shards, ..Config::ephemeral(dir.path()) }
@@ -221,15 +222,23 @@ mod tests {
     #[test]
     fn shards_without_a_store_file_are_left_alone() {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::create_dir(dir.path().join("shard-000")).unwrap();
-        let error = take(&config(&dir, Some(1))).err().unwrap();
-        let command = format!(
-            "STORE is missing, which says what the shards beside it are part of; put it back, or \
-             `kvtool repair {}`",
-            dir.path().display()
-        );
-        assert!(error.to_string().contains(&command), "{error}");
-        assert!(inspect(&config(&dir, Some(1))).is_err());
+        let store = take(&config(&dir, Some(1))).unwrap();
+        let mut shard = OsDir::create(store.file.shard_dir(dir.path(), 0)).unwrap();
+        let repairs = format!("`kvtool repair {}`", dir.path().display());
+        let backup = "restore the store from a backup".to_owned();
+        for (is_made, remedy) in [(false, backup), (true, repairs)] {
+            if is_made {
+                Manifest::recover(&mut shard, store.file.shard_id(0)).unwrap();
+            }
+            std::fs::remove_file(dir.path().join("STORE")).unwrap_or_default();
+            let error = inspect(&config(&dir, Some(1))).unwrap_err().to_string();
+            let told = format!(
+                "STORE is missing, which says what the shards beside it are part of; put it back, or {remedy}"
+            );
+            assert!(error.contains(&told), "{error}");
+        }
+        drop(store);
+        assert!(take(&config(&dir, Some(1))).is_err());
     }
 
     #[test]
