@@ -68,7 +68,7 @@ pub struct Flags {
     /// Number of partitions of a new store, a power of two up to 16384 [default: 64]
     #[arg(long, env = "PINION_PARTITIONS", value_name = "N")]
     pub partitions: Option<String>,
-    /// Name of this node [default: the store's random id]
+    /// Name of this node, kept in DIR/NODE for starts without it [default: the one kept, or the store's random id]
     #[arg(long, env = "PINION_NODE_ID", value_name = "ID")]
     pub node_id: Option<String>,
     /// Nodes of the cluster to join

@@ -213,7 +213,7 @@ impl Config {
             count if count.is_power_of_two() => Ok(Some(count)),
             _ => Err(format!("{text} is no power of two; take one from 1 to 16384")),
         })?;
-        reader.set("node-id", &mut config.node_id, node_id)?;
+        reader.set("node-id", &mut config.node_id, parse_node_id)?;
         reader.set("value-max", &mut config.value_bytes_max, |text| match size::parse(text)? as usize {
             0 => Err("a value has at least one byte".to_owned()),
             bytes if bytes > VALUE_BYTES_MAX => Err(format!("{text} is over the limit of 16MiB")),
@@ -378,7 +378,8 @@ fn durability(text: &str) -> Result<Durability, String> {
     }
 }
 
-fn node_id(text: &str) -> Result<Option<String>, String> {
+/// A name for a node.
+pub fn parse_node_id(text: &str) -> Result<Option<String>, String> {
     let fits = (1..=64).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
     if fits {

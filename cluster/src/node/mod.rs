@@ -90,10 +90,11 @@ fn tell_start(config: &Config, shards: u32) {
 
 impl Node {
     /// Starts a node and returns when it serves.
-    pub fn start(config: Config) -> Result<Node, Error> {
+    pub fn start(mut config: Config) -> Result<Node, Error> {
         check_machine(&config)?;
         let mut store = store::take(&config)?;
         tell_start(&config, store.file.shards);
+        config.node_id.clone_from(&store.name);
         let shards = store.file.shards as usize;
         files::reserve(&config, shards)?;
         let cpus = config.pin.then(|| Cpus::claim(&config.cpus, shards));
