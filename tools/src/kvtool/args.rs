@@ -123,7 +123,7 @@ pub struct Dump {
     /// Only keys that begin so.
     #[arg(long, value_name = "P")]
     pub prefix: Option<String>,
-    /// Ends after so many entries.
+    /// Ends after so many entries; range tombstones aren't counted.
     #[arg(long, value_name = "N")]
     pub limit: Option<u64>,
     /// Only what a reader would see now: no deleted, superseded or expired entries.
