@@ -199,7 +199,8 @@ fn of_a_log_without_a_manifest_and_a_segment_both_sides_stay_and_what_may_be_los
 fn a_missing_table_is_named_with_what_it_held() {
     let store = store();
     std::fs::remove_file(&files(&store, 0, "sst")[0]).unwrap();
-    missed(&store, "it is missing, and the manifest names it");
+    let told = missed(&store, ".sst: it is missing, and the manifest names it");
+    assert!(told.contains("put it back: `kvtool repair` drops it") && !told.contains("saves what"), "{told}");
     let text = repaired(&store);
     assert!(text.contains("missing, dropped from the manifest") && text.contains("of level"), "{text}");
 }

@@ -77,7 +77,7 @@ fn missing_shards(target: &Target) -> Vec<Finding> {
     let finding = |name: &String| Finding {
         shard: name.clone(),
         file: name.clone(),
-        offset: 0,
+        offset: None,
         what: "the shard's directory is missing".to_owned(),
         means: means_missing(target, name),
     };
