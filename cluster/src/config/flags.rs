@@ -80,10 +80,11 @@ pub struct Flags {
     /// Connections of all cores together [default: 10000]
     #[arg(long, env = "PINION_CONNECTIONS_MAX", value_name = "N")]
     pub connections_max: Option<String>,
-    /// How long clients have to take their answers when kvd stops [default: 10]
-    #[arg(long, env = "PINION_DRAIN_TIMEOUT", value_name = "SECONDS")]
+    /// How long clients have to take their answers when kvd stops, such as 500ms, 10s or 2m, up to 1h; a bare number is one of
+    /// seconds [default: 10s]
+    #[arg(long, env = "PINION_DRAIN_TIMEOUT", value_name = "DUR")]
     pub drain_timeout: Option<String>,
-    /// How long a request has until it is ended, from 10ms to 1h; a client may say less [default: 10s]
+    /// How long a request has until it is ended, from 10ms to 1h, a bare number in seconds; a client may say less [default: 10s]
     #[arg(long, env = "PINION_REQUEST_TIMEOUT", value_name = "DUR")]
     pub request_timeout: Option<String>,
     /// After a start in another boot that was refused because the clock shows over 24 hours more: they passed, or didn't

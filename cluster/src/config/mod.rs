@@ -17,6 +17,7 @@ use machine::Machine;
 use pinion_engine::clock::TimeJump;
 use pinion_engine::drive::StoreFile;
 use pinion_engine::placement::{PARTITIONS_DEFAULT, SLOTS};
+use pinion_net::duration;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
@@ -140,10 +141,9 @@ const CONNECTIONS: usize = 10_000;
 const OTHER_FILES: usize = 512;
 const CONNECTIONS_MIN: usize = 64;
 
-/// By default clients have so long to take their answers when a node stops.
+/// By default clients have so long to take their answers when a node stops, and no more than this.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
-/// And at most so many seconds.
-const DRAIN_TIMEOUT_MAX_S: usize = 3600;
+const DRAIN_TIMEOUTS: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(3600);
 
 /// By default a request has so long, and no less and no more than this.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -220,18 +220,10 @@ impl Config {
             bytes => Ok(bytes),
         })?;
         reader.set("connections-max", &mut config.connections_max, |text| number(text, 1, 1_000_000))?;
-        reader.set("drain-timeout", &mut config.drain_timeout, |text| {
-            number(text, 0, DRAIN_TIMEOUT_MAX_S).map(|seconds| Duration::from_secs(seconds as u64))
-        })?;
+        reader
+            .set("drain-timeout", &mut config.drain_timeout, |text| duration_within(text, DRAIN_TIMEOUTS))?;
         reader.set("request-timeout", &mut config.request_timeout, |text| {
-            let seconds = text.parse().map(Duration::from_secs);
-            match seconds.or_else(|_| humantime::parse_duration(text)) {
-                Ok(time) if REQUEST_TIMEOUTS.contains(&time) => Ok(time),
-                Ok(_) => Err(format!("{text} isn't from 10ms to 1h")),
-                Err(_) => {
-                    Err(format!("{text:?} is no duration; write one from 10ms to 1h, like 500ms, 10s or 2m"))
-                }
-            }
+            duration_within(text, REQUEST_TIMEOUTS)
         })?;
         reader.set("accept-time-jump", &mut config.time_jump, |text| match text {
             "follow" => Ok(TimeJump::Follow),
@@ -353,6 +345,18 @@ impl Reader<'_> {
 fn number(text: &str, least: usize, most: usize) -> Result<usize, String> {
     let number = text.trim().parse().ok().filter(|number| (least..=most).contains(number));
     number.ok_or_else(|| format!("{text:?} is no number from {least} to {most}"))
+}
+
+fn duration_within(text: &str, bounds: RangeInclusive<Duration>) -> Result<Duration, String> {
+    let between = || {
+        let [least, most] = [bounds.start(), bounds.end()].map(|&bound| humantime::format_duration(bound));
+        format!("from {least} to {most}")
+    };
+    match duration::parse_or_seconds(text) {
+        Ok(time) if bounds.contains(&time) => Ok(time),
+        Ok(_) => Err(format!("{text} isn't {}", between())),
+        Err(_) => Err(format!("{text:?} is no duration; write one {}, like 500ms, 10s or 2m", between())),
+    }
 }
 
 fn cpus(text: &str) -> Result<Vec<usize>, String> {
