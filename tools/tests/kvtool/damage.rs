@@ -228,6 +228,7 @@ fn a_dry_run_changes_nothing() {
     let (text, outcome) = store.kvtool(&["repair", "--dry-run"]);
     outcome.unwrap();
     assert!(text.contains("the checksum of a block is wrong"), "{text}");
+    assert!(text.contains("can't be read; `kvtool repair` keeps the others"), "what that costs: {text}");
     assert_eq!(std::fs::read(&path).unwrap(), damaged);
 }
 

@@ -60,6 +60,9 @@ pub fn run(args: &args::Repair, output: &mut Output<'_>) -> Result<(), ToolError
     if !output.is_json() {
         for finding in &report.damage {
             output.line(format!("{}: {}", finding.place(), finding.what))?;
+            if args.dry_run {
+                output.line(format!("    {}", finding.means))?;
+            }
         }
         if report.damage.is_empty() && report.store.is_none() {
             output.line("nothing is damaged; nothing was changed")?;
