@@ -71,7 +71,7 @@ pub struct Flags {
     /// Name of this node, kept in DIR/NODE for starts without it [default: the one kept, or the store's random id]
     #[arg(long, env = "PINION_NODE_ID", value_name = "ID")]
     pub node_id: Option<String>,
-    /// Nodes of the cluster to join
+    /// Nodes of the cluster to join (not in this version)
     #[arg(long, env = "PINION_JOIN", value_name = "ADDR,...")]
     pub join: Option<String>,
     /// Largest value, up to 16MiB [default: 16MiB]
