@@ -144,9 +144,10 @@ fn make(config: &Config) -> Result<StoreFile, Error> {
 
 fn check(config: &Config, file: &StoreFile) -> Result<(), Error> {
     let (dir, shards) = (config.dir.display(), file.shards as usize);
+    let are = if shards == 1 { "shard" } else { "shards" };
     if let Some(wanted) = config.shards.filter(|&wanted| wanted != shards) {
         return Err(Error::Config(format!(
-            "{dir} has {shards} shards and --shards says {wanted}; to change the store run `kvtool reshard {dir} \
+            "{dir} has {shards} {are} and --shards says {wanted}; to change the store run `kvtool reshard {dir} \
              --shards {wanted}`, or leave --shards out"
         )));
     }

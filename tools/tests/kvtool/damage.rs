@@ -191,7 +191,7 @@ fn a_shard_with_a_damaged_manifest_is_rebuilt_from_tables_and_log() {
     outcome.unwrap_err();
     assert!(text.contains(".manifest at offset"), "{text}");
     let text = repaired(&store);
-    assert!(text.contains("built anew from 1 tables and the log: 3010 entries"), "{text}");
+    assert!(text.contains("built anew from 1 table and the log: 3010 entries"), "{text}");
     assert_eq!(live(&store), before);
     assert!(kept(&store, "before").join("000001.manifest").is_file());
 }

@@ -168,7 +168,7 @@ fn a_log_whose_first_segment_is_used_again_is_kept_whole_without_a_manifest() {
         }
         missed(&store, "manifest");
         let text = repaired(&store);
-        assert!(text.contains("built anew from 1 tables and the log"), "{text}");
+        assert!(text.contains("built anew from 1 table and the log"), "{text}");
         assert!(text.contains("records stay, from 000002.log on") && !text.contains("lost"), "{text}");
         assert_eq!(live(&store), before);
         for i in [10, 150, 220, 299_u32] {
