@@ -283,6 +283,15 @@ fn a_store_is_its_owners_and_stays_locked_without_its_lock_file() {
 }
 
 #[test]
+fn a_node_keeps_its_name_over_a_start_that_doesnt_say_it() {
+    let (_root, dir) = store_dir();
+    assert_eq!(Kvd::start(&dir, &["--shards", "1", "--node-id", "n1"]).stop().code(), Some(0));
+    let kvd = Kvd::start(&dir, &[]);
+    let status = kvd.http("/v1/status");
+    assert!(status.contains(r#""node_id":"n1""#), "{status}");
+}
+
+#[test]
 fn a_node_whose_directory_is_moved_ends_and_writes_into_no_other() {
     let (root, dir) = store_dir();
     let elsewhere = root.path().join("elsewhere");

@@ -11,10 +11,12 @@ pid=
 trap '[ -z "$pid" ] || kill -9 "$pid" 2>/dev/null || true; rm -rf "$dir"' EXIT
 
 start() {
+  # The server truncates it too late: what the one before said would be found first.
+  rm -f "$dir/out"
   "$bin/kvd" --dir "$dir/data" --listen 127.0.0.1:0 --resp-listen off --admin-listen off --memory 256MB \
     >"$dir/out" 2>>"$dir/err" &
   pid=$!
-  until grep -q '^ready:' "$dir/out"; do kill -0 "$pid"; read -rt 0.05 <> <(:) || true; done
+  until grep -qs '^ready:' "$dir/out"; do kill -0 "$pid"; read -rt 0.05 <> <(:) || true; done
   address=$(sed -E 's/.*kv ([^,]+),.*/\1/' "$dir/out")
 }
 

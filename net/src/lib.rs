@@ -4,6 +4,7 @@
 //! [`reactor`] runs a core's sockets, files and wake-ups on one io_uring and calls a [`reactor::Handler`].
 
 pub mod client;
+pub mod duration;
 pub mod reactor;
 pub mod resp;
 pub mod slot;

@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use pinion_engine::shard::Durability;
 
 use self::examples::{EXAMPLES, QUICKSTART_EXAMPLES};
-use self::units::{bytes, durability};
+use self::units::{bytes, durability, duration_s};
 use crate::db::{self, EmbeddedOptions};
 use crate::report::Form;
 use crate::run::{AWAY_MAX, Pacing, Settings};
@@ -80,8 +80,8 @@ pub struct Options {
     #[arg(long, value_name = "OPS", allow_negative_numbers = true)]
     pub rate: Option<f64>,
 
-    /// Ends after so many seconds [default: maxexecutiontime]
-    #[arg(long, value_name = "S", allow_negative_numbers = true)]
+    /// Ends after so long, such as 500ms, 10s or 2m; a bare number is one of seconds [default: maxexecutiontime]
+    #[arg(long, value_name = "DUR", allow_negative_numbers = true, value_parser = duration_s)]
     pub duration: Option<f64>,
 
     /// Ends after so many operations [default: operationcount; a load: insertcount]
@@ -124,8 +124,8 @@ pub struct QuickstartOptions {
     #[arg(long, value_name = "N", allow_negative_numbers = true, default_value_t = 100_000)]
     pub records: u64,
 
-    /// Seconds of each workload
-    #[arg(long, value_name = "S", allow_negative_numbers = true, default_value_t = 5.0)]
+    /// How long each workload runs, such as 500ms, 10s or 2m; a bare number is one of seconds
+    #[arg(long, value_name = "DUR", allow_negative_numbers = true, value_parser = duration_s, default_value = "5s")]
     pub duration: f64,
 
     /// Connections

@@ -23,8 +23,10 @@ fn the_command_line_is_consistent() {
 fn operations_and_time_limit_a_run() {
     assert_eq!(settings("kvbench run -w a -p recordcount=50").unwrap().operations, 500);
     assert_eq!(settings("kvbench run -w a --operations 7").unwrap().operations, 7);
-    let timed = settings("kvbench run -w a --duration 2.5").unwrap();
-    assert_eq!((timed.operations, timed.duration), (u64::MAX, Some(Duration::from_millis(2500))));
+    for duration in ["2.5", "2500ms", "2s500ms"] {
+        let timed = settings(&format!("kvbench run -w a --duration {duration}")).unwrap();
+        assert_eq!((timed.operations, timed.duration), (u64::MAX, Some(Duration::from_millis(2500))));
+    }
     assert_eq!(settings("kvbench load -w a -p recordcount=50").unwrap().operations, 50);
     assert_eq!(settings("kvbench load -w a -p recordcount=50 --operations 80").unwrap().operations, 50);
 }

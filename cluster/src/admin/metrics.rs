@@ -203,6 +203,7 @@ impl Snapshot {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::{Path, PathBuf};
 
     #[test]
     fn every_core_has_its_figures_on_the_page() {
@@ -221,6 +222,49 @@ mod tests {
             "pinion_turn_seconds_count{shard=\"0\"} 0",
         ] {
             assert!(text.contains(line), "{line} isn't in\n{text}");
+        }
+    }
+
+    /// Names of this workspace's crates, which begin as metrics do.
+    const CRATES: [&str; 6] =
+        ["pinion_cluster", "pinion_engine", "pinion_net", "pinion_sim", "pinion_tools", "pinion_ycsb"];
+
+    #[test]
+    fn every_metric_that_the_documents_name_is_on_the_page() {
+        let page = page(vec![CoreStats::default()], 0).unwrap();
+        let samples = page.lines().filter(|line| !line.starts_with('#'));
+        let mut known: Vec<&str> = samples.filter_map(|line| line.split(['{', ' ']).next()).collect();
+        // Of these the page has several figures, or none before there is a table.
+        known.extend(["pinion_turn_seconds", "pinion_request_seconds", "pinion_tables"]);
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let mut texts = vec![root.join("README.md")];
+        documents(&root.join("docs"), &mut texts);
+        let (mut unknown, mut named) = (Vec::new(), 0);
+        for path in texts {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            for word in words.filter(|word| word.starts_with("pinion_") && !CRATES.contains(word)) {
+                named += 1;
+                if !known.contains(&word) {
+                    unknown.push(format!("{}: {word}", path.display()));
+                }
+            }
+        }
+        assert!(
+            unknown.is_empty() && named > 0,
+            "{named} names, of which these aren't exported: {unknown:#?}"
+        );
+    }
+
+    /// The texts in a folder and those below it.
+    fn documents(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            match path.extension() {
+                _ if path.is_dir() => documents(&path, found),
+                Some(extension) if extension == "md" => found.push(path),
+                _ => {}
+            }
         }
     }
 }

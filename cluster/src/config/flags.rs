@@ -68,10 +68,10 @@ pub struct Flags {
     /// Number of partitions of a new store, a power of two up to 16384 [default: 64]
     #[arg(long, env = "PINION_PARTITIONS", value_name = "N")]
     pub partitions: Option<String>,
-    /// Name of this node [default: the store's random id]
+    /// Name of this node, kept in DIR/NODE for starts without it [default: the one kept, or the store's random id]
     #[arg(long, env = "PINION_NODE_ID", value_name = "ID")]
     pub node_id: Option<String>,
-    /// Nodes of the cluster to join
+    /// Nodes of the cluster to join (not in this version)
     #[arg(long, env = "PINION_JOIN", value_name = "ADDR,...")]
     pub join: Option<String>,
     /// Largest value, up to 16MiB [default: 16MiB]
@@ -80,10 +80,11 @@ pub struct Flags {
     /// Connections of all cores together [default: 10000]
     #[arg(long, env = "PINION_CONNECTIONS_MAX", value_name = "N")]
     pub connections_max: Option<String>,
-    /// How long clients have to take their answers when kvd stops [default: 10]
-    #[arg(long, env = "PINION_DRAIN_TIMEOUT", value_name = "SECONDS")]
+    /// How long clients have to take their answers when kvd stops, such as 500ms, 10s or 2m, up to 1h; a bare number is one of
+    /// seconds [default: 10s]
+    #[arg(long, env = "PINION_DRAIN_TIMEOUT", value_name = "DUR")]
     pub drain_timeout: Option<String>,
-    /// How long a request has until it is ended, from 10ms to 1h; a client may say less [default: 10s]
+    /// How long a request has until it is ended, from 10ms to 1h, a bare number in seconds; a client may say less [default: 10s]
     #[arg(long, env = "PINION_REQUEST_TIMEOUT", value_name = "DUR")]
     pub request_timeout: Option<String>,
     /// After a start in another boot that was refused because the clock shows over 24 hours more: they passed, or didn't

@@ -17,6 +17,7 @@ use machine::Machine;
 use pinion_engine::clock::TimeJump;
 use pinion_engine::drive::StoreFile;
 use pinion_engine::placement::{PARTITIONS_DEFAULT, SLOTS};
+use pinion_net::duration;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
@@ -140,10 +141,9 @@ const CONNECTIONS: usize = 10_000;
 const OTHER_FILES: usize = 512;
 const CONNECTIONS_MIN: usize = 64;
 
-/// By default clients have so long to take their answers when a node stops.
+/// By default clients have so long to take their answers when a node stops, and no more than this.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
-/// And at most so many seconds.
-const DRAIN_TIMEOUT_MAX_S: usize = 3600;
+const DRAIN_TIMEOUTS: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(3600);
 
 /// By default a request has so long, and no less and no more than this.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -213,25 +213,17 @@ impl Config {
             count if count.is_power_of_two() => Ok(Some(count)),
             _ => Err(format!("{text} is no power of two; take one from 1 to 16384")),
         })?;
-        reader.set("node-id", &mut config.node_id, node_id)?;
+        reader.set("node-id", &mut config.node_id, parse_node_id)?;
         reader.set("value-max", &mut config.value_bytes_max, |text| match size::parse(text)? as usize {
             0 => Err("a value has at least one byte".to_owned()),
             bytes if bytes > VALUE_BYTES_MAX => Err(format!("{text} is over the limit of 16MiB")),
             bytes => Ok(bytes),
         })?;
         reader.set("connections-max", &mut config.connections_max, |text| number(text, 1, 1_000_000))?;
-        reader.set("drain-timeout", &mut config.drain_timeout, |text| {
-            number(text, 0, DRAIN_TIMEOUT_MAX_S).map(|seconds| Duration::from_secs(seconds as u64))
-        })?;
+        reader
+            .set("drain-timeout", &mut config.drain_timeout, |text| duration_within(text, DRAIN_TIMEOUTS))?;
         reader.set("request-timeout", &mut config.request_timeout, |text| {
-            let seconds = text.parse().map(Duration::from_secs);
-            match seconds.or_else(|_| humantime::parse_duration(text)) {
-                Ok(time) if REQUEST_TIMEOUTS.contains(&time) => Ok(time),
-                Ok(_) => Err(format!("{text} isn't from 10ms to 1h")),
-                Err(_) => {
-                    Err(format!("{text:?} is no duration; write one from 10ms to 1h, like 500ms, 10s or 2m"))
-                }
-            }
+            duration_within(text, REQUEST_TIMEOUTS)
         })?;
         reader.set("accept-time-jump", &mut config.time_jump, |text| match text {
             "follow" => Ok(TimeJump::Follow),
@@ -355,6 +347,18 @@ fn number(text: &str, least: usize, most: usize) -> Result<usize, String> {
     number.ok_or_else(|| format!("{text:?} is no number from {least} to {most}"))
 }
 
+fn duration_within(text: &str, bounds: RangeInclusive<Duration>) -> Result<Duration, String> {
+    let between = || {
+        let [least, most] = [bounds.start(), bounds.end()].map(|&bound| humantime::format_duration(bound));
+        format!("from {least} to {most}")
+    };
+    match duration::parse_or_seconds(text) {
+        Ok(time) if bounds.contains(&time) => Ok(time),
+        Ok(_) => Err(format!("{text} isn't {}", between())),
+        Err(_) => Err(format!("{text:?} is no duration; write one {}, like 500ms, 10s or 2m", between())),
+    }
+}
+
 fn cpus(text: &str) -> Result<Vec<usize>, String> {
     let (wanted, allowed) = (machine::parse_cpu_list(text)?, Machine::default().cpus_allowed());
     match wanted.iter().find(|cpu| !allowed.contains(cpu)) {
@@ -378,7 +382,8 @@ fn durability(text: &str) -> Result<Durability, String> {
     }
 }
 
-fn node_id(text: &str) -> Result<Option<String>, String> {
+/// A name for a node.
+pub fn parse_node_id(text: &str) -> Result<Option<String>, String> {
     let fits = (1..=64).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
     if fits {

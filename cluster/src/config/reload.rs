@@ -53,7 +53,7 @@ impl Config {
             ("node-id", unset(self.node_id.clone())),
             ("value-max", format!("{} bytes", self.value_bytes_max)),
             ("connections-max", self.connections_max.to_string()),
-            ("drain-timeout", format!("{} s", self.drain_timeout.as_secs())),
+            ("drain-timeout", humantime::format_duration(self.drain_timeout).to_string()),
             ("request-timeout", humantime::format_duration(self.request_timeout).to_string()),
             ("log-format", format!("{:?}", self.log_format).to_lowercase()),
         ]

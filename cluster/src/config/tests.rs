@@ -108,6 +108,18 @@ fn flags_come_before_the_environment() {
 }
 
 #[test]
+fn a_time_to_drain_is_a_duration_or_seconds_up_to_an_hour() {
+    for (text, ms) in [("0", 0), ("10", 10_000), ("1s", 1_000), ("500ms", 500), ("1h", 3_600_000)] {
+        let config = Config::from_layers(&[layer(&[("drain-timeout", text)])]).unwrap();
+        assert_eq!(config.drain_timeout, Duration::from_millis(ms), "{text}");
+    }
+    for text in ["3601", "1h1s", "-1", "soon"] {
+        let refused = refusal(&[("drain-timeout", text)]);
+        assert!(refused.contains("--drain-timeout") && refused.contains("from 0s to 1h"), "{refused}");
+    }
+}
+
+#[test]
 fn a_time_for_requests_is_a_duration_or_seconds_within_bounds() {
     for (text, ms) in
         [("10ms", 10), ("500ms", 500), ("3s", 3_000), ("2m", 120_000), ("7", 7_000), ("1h", 3_600_000)]

@@ -7,6 +7,7 @@
 //!   its shard, [`deliver`] where answers go.
 //! - [`mail`] takes in what other cores send, [`overdue`] ends what they don't answer; the way there is [`crate::route`].
 //! - [`brake`] slows writers down, [`go_on`] lets kept reads and long commands go on, [`walking`] walks, [`leave`] long replies.
+//! - What clients make happen is logged [`rarely`].
 //! - [`memory`] is the account of what connections take; [`room`] says who gets some, who waits, and who has to go.
 //! - [`driver`] performs the shard's I/O; [`start`] sets all of it up.
 
@@ -26,6 +27,7 @@ pub mod memory;
 mod overdue;
 pub mod performer;
 pub mod phase;
+mod rarely;
 mod relief;
 pub mod room;
 pub mod start;

@@ -7,6 +7,7 @@ use super::deliver::Sink;
 use super::hub::{Hub, TAKES_NO_WRITES};
 use super::performer::Performer;
 use super::phase::{POLL, Phase};
+use super::rarely::Rarely;
 use super::turn::Turn;
 use crate::mesh::Port;
 use crate::node::events::Events;
@@ -26,9 +27,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Requests that were ended are told of so often at most, microseconds.
-const TELL_OVERDUE_US: u64 = 10_000_000;
-
 /// How soon requests of a core that doesn't keep up with its answers are looked at again.
 const MAIL_POLL: Duration = Duration::from_millis(1);
 
@@ -44,8 +42,11 @@ pub struct CoreState {
     pub(super) phase: Phase,
     /// Why it ended, if not because it was told to.
     pub(super) failure: Option<String>,
-    /// How many requests were ended when that was told last, and until when it isn't again, by the monotonic clock.
-    told_overdue: (u64, u64),
+    /// What was told of requests that were ended.
+    told_overdue: Rarely,
+    /// Connections that were closed for a command over the limit, and what was told of them.
+    too_long: u64,
+    told_too_long: Rarely,
 }
 
 /// What a core is made from, beside its shard.
@@ -67,7 +68,16 @@ impl CoreState {
     pub fn new(parts: CoreParts, shard: Shard, now: Now) -> CoreState {
         let CoreParts { me, node, topology, port, events } = parts;
         let hub = Hub::new(me, node, topology, port, now, shard.clocks());
-        CoreState { shard, hub, events, phase: Phase::Serving, failure: None, told_overdue: (0, 0) }
+        CoreState {
+            shard,
+            hub,
+            events,
+            phase: Phase::Serving,
+            failure: None,
+            told_overdue: Rarely::default(),
+            too_long: 0,
+            told_too_long: Rarely::default(),
+        }
     }
 
     /// A turn begins at this time.
@@ -171,9 +181,7 @@ impl CoreState {
         } else {
             self.hub.peers.closed(conn, self.hub.now.mono_us);
         }
-        if reason == CloseReason::InputTooLong {
-            tracing::warn!("a connection sent a command over the limit and was closed");
-        }
+        self.too_long += u64::from(reason == CloseReason::InputTooLong);
     }
 
     /// The client of a connection has taken what was queued for it, down to its budget.
@@ -225,7 +233,7 @@ impl CoreState {
         self.hub.relieve(io);
         self.drive(io, performer);
         self.tell_of_writes();
-        self.tell_of_overdue();
+        self.tell_of_requests();
         if performer.is_dead() {
             // Nothing would be flushed any more: better none than half a core.
             self.failure = Some("its background thread ended; see the lines before".to_owned());
@@ -253,19 +261,21 @@ impl CoreState {
         }
     }
 
-    /// Logs how many requests were ended because their time was over, now and then.
-    fn tell_of_overdue(&mut self) {
-        let now_us = self.hub.now.mono_us;
+    /// Logs now and then how many requests were ended because their time was over, and how many connections because a command
+    /// was over the limit.
+    fn tell_of_requests(&mut self) {
+        let (me, now_us) = (self.hub.route.me(), self.hub.now.mono_us);
         let ended = self.shard.timed_out() + self.hub.stats.timed_out;
-        let (told, until_us) = self.told_overdue;
-        if ended == told || now_us < until_us {
-            return;
+        if let Some(more) = self.told_overdue.due(ended, now_us) {
+            tracing::warn!(
+                "kvd-core-{me}: requests were ended because their time was over (--request-timeout), {more} of them"
+            );
         }
-        self.told_overdue = (ended, now_us + TELL_OVERDUE_US);
-        let (me, more) = (self.hub.route.me(), ended - told);
-        tracing::warn!(
-            "kvd-core-{me}: {more} requests were ended because their time was over (--request-timeout)"
-        );
+        if let Some(more) = self.told_too_long.due(self.too_long, now_us) {
+            tracing::warn!(
+                "kvd-core-{me}: connections were closed because they sent a command over the limit, {more} of them"
+            );
+        }
     }
 
     /// Closes the shard's batch and starts what it asks for.

@@ -75,9 +75,10 @@ fn check_machine(config: &Config) -> Result<(), Error> {
 
 /// One line on what starts.
 fn tell_start(config: &Config, shards: u32) {
+    let are = if shards == 1 { "shard" } else { "shards" };
     let dir = std::path::absolute(&config.dir).unwrap_or_else(|_| config.dir.clone());
     tracing::info!(
-        "kvd {} starts: directory {}, {shards} shards, durability {}, memory {}",
+        "kvd {} starts: directory {}, {shards} {are}, durability {}, memory {}",
         env!("CARGO_PKG_VERSION"),
         dir.display(),
         config.durability,
@@ -90,9 +91,10 @@ fn tell_start(config: &Config, shards: u32) {
 
 impl Node {
     /// Starts a node and returns when it serves.
-    pub fn start(config: Config) -> Result<Node, Error> {
+    pub fn start(mut config: Config) -> Result<Node, Error> {
         check_machine(&config)?;
         let mut store = store::take(&config)?;
+        config.node_id.clone_from(&store.name);
         tell_start(&config, store.file.shards);
         let shards = store.file.shards as usize;
         files::reserve(&config, shards)?;

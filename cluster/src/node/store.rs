@@ -1,6 +1,6 @@
 //! The store's directory: made if it isn't there, locked, and checked against the configuration.
 
-use crate::config::{Config, SHARD_MEMORY_MIN, size};
+use crate::config::{Config, SHARD_MEMORY_MIN, parse_node_id, size};
 use crate::error::Error;
 use pinion_engine::drive::{OsDir, StoreFile, StoreLock, create_file};
 use pinion_engine::placement::PARTITIONS_DEFAULT;
@@ -11,6 +11,8 @@ use std::path::PathBuf;
 pub struct OwnedStore {
     /// What `DIR/STORE` says.
     pub file: StoreFile,
+    /// The node's name: the one that was set, now or at an earlier start.
+    pub name: Option<String>,
     lock: StoreLock,
 }
 
@@ -51,8 +53,8 @@ pub fn take(config: &Config) -> Result<OwnedStore, Error> {
             file
         }
     };
-    remember_name(config);
-    Ok(OwnedStore { file, lock })
+    let name = keep_name(config);
+    Ok(OwnedStore { file, name, lock })
 }
 
 /// How many shards the store has or would get, once it is checked against the configuration and nothing of it is missing.
@@ -103,25 +105,34 @@ fn failed(error: pinion_engine::Error) -> Error {
 /// The name that the node had when it last started with one.
 const NAME_FILE: &str = "NODE";
 
-/// Keeps a name that was set, and warns if it was another one before.
-fn remember_name(config: &Config) {
-    let (Some(name), path) = (&config.node_id, config.dir.join(NAME_FILE)) else { return };
-    let before = std::fs::read_to_string(&path).unwrap_or_default();
-    let before = before.trim();
-    if before == name {
-        return;
+/// The node's name: the one that is set, which is kept and warned of if it was another one before, or the one that was kept.
+fn keep_name(config: &Config) -> Option<String> {
+    let path = config.dir.join(NAME_FILE);
+    let kept = std::fs::read_to_string(&path).unwrap_or_default();
+    let kept = kept.trim();
+    let Some(name) = &config.node_id else {
+        if kept.is_empty() {
+            return None;
+        }
+        return parse_node_id(kept)
+            .inspect_err(|why| tracing::warn!("{} is left aside, no name is in it: {why}", path.display()))
+            .unwrap_or_default();
+    };
+    if kept == name {
+        return Some(name.clone());
     }
-    if !before.is_empty() {
+    if !kept.is_empty() {
         tracing::warn!(
-            "--node-id: this node was {before} and is {name} from now on; clients and monitoring see another node"
+            "--node-id: this node was {kept} and is {name} from now on; clients and monitoring see another node"
         );
     }
     if let Err(error) = create_file(&path).and_then(|mut file| writeln!(file, "{name}")) {
         tracing::warn!(
-            "{} can't be written, so that another --node-id won't be noticed: {error}",
+            "{} can't be written: a start without --node-id won't know the name, and another one won't be noticed: {error}",
             path.display()
         );
     }
+    Some(name.clone())
 }
 
 fn make(config: &Config) -> Result<StoreFile, Error> {
@@ -133,9 +144,10 @@ fn make(config: &Config) -> Result<StoreFile, Error> {
 
 fn check(config: &Config, file: &StoreFile) -> Result<(), Error> {
     let (dir, shards) = (config.dir.display(), file.shards as usize);
+    let are = if shards == 1 { "shard" } else { "shards" };
     if let Some(wanted) = config.shards.filter(|&wanted| wanted != shards) {
         return Err(Error::Config(format!(
-            "{dir} has {shards} shards and --shards says {wanted}; to change the store run `kvtool reshard {dir} \
+            "{dir} has {shards} {are} and --shards says {wanted}; to change the store run `kvtool reshard {dir} \
              --shards {wanted}`, or leave --shards out"
         )));
     }
@@ -158,6 +170,7 @@ fn check(config: &Config, file: &StoreFile) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pinion_engine::manifest::Manifest;
 
     fn config(dir: &tempfile::TempDir, shards: Option<usize>) -> Config {
         Config { shards, ..Config::ephemeral(dir.path()) }
@@ -195,13 +208,20 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_kept_with_the_store() {
+    fn a_name_is_kept_with_the_store_for_starts_that_set_none() {
         let dir = tempfile::tempdir().unwrap();
+        let named = |name: Option<&str>| {
+            let config = Config { node_id: name.map(str::to_owned), ..config(&dir, Some(1)) };
+            take(&config).unwrap().name
+        };
+        assert_eq!(named(None), None);
         for name in ["n1", "n2"] {
-            let config = Config { node_id: Some(name.to_owned()), ..config(&dir, Some(1)) };
-            take(&config).unwrap();
+            assert_eq!(named(Some(name)).as_deref(), Some(name));
             assert_eq!(std::fs::read_to_string(dir.path().join(NAME_FILE)).unwrap().trim(), name);
+            assert_eq!(named(None).as_deref(), Some(name));
         }
+        std::fs::write(dir.path().join(NAME_FILE), "no name\n").unwrap();
+        assert_eq!(named(None), None);
     }
 
     #[test]
@@ -221,15 +241,23 @@ mod tests {
     #[test]
     fn shards_without_a_store_file_are_left_alone() {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::create_dir(dir.path().join("shard-000")).unwrap();
-        let error = take(&config(&dir, Some(1))).err().unwrap();
-        let command = format!(
-            "STORE is missing, which says what the shards beside it are part of; put it back, or \
-             `kvtool repair {}`",
-            dir.path().display()
-        );
-        assert!(error.to_string().contains(&command), "{error}");
-        assert!(inspect(&config(&dir, Some(1))).is_err());
+        let store = take(&config(&dir, Some(1))).unwrap();
+        let mut shard = OsDir::create(store.file.shard_dir(dir.path(), 0)).unwrap();
+        let repairs = format!("`kvtool repair {}`", dir.path().display());
+        let backup = "restore the store from a backup".to_owned();
+        for (is_made, remedy) in [(false, backup), (true, repairs)] {
+            if is_made {
+                Manifest::recover(&mut shard, store.file.shard_id(0)).unwrap();
+            }
+            std::fs::remove_file(dir.path().join("STORE")).unwrap_or_default();
+            let error = inspect(&config(&dir, Some(1))).unwrap_err().to_string();
+            let told = format!(
+                "STORE is missing, which says what the shards beside it are part of; put it back, or {remedy}"
+            );
+            assert!(error.contains(&told), "{error}");
+        }
+        drop(store);
+        assert!(take(&config(&dir, Some(1))).is_err());
     }
 
     #[test]

@@ -14,6 +14,7 @@
 use super::os_dir::sync_dir;
 use super::owned;
 use super::place::remove_shard_dir;
+use super::store_rebuild::{rebuild, shard_words};
 use crate::error::Error;
 use crate::manifest::Membership;
 use std::fmt::Write as _;
@@ -99,7 +100,7 @@ impl StoreFile {
     pub fn read(dir: &Path) -> Result<Option<StoreFile>, Error> {
         match read_text(dir)? {
             None => Ok(None),
-            Some(text) => parse(&text).map(Some).map_err(|what| unreadable(dir, &what)),
+            Some(text) => parse(&text).map(Some).map_err(|what| unreadable(dir, &text, &what)),
         }
     }
 
@@ -118,7 +119,7 @@ impl StoreFile {
             return Err(Error::Unusable(format!(
                 "{} is missing, which says what the shards beside it are part of; put it back, or {}",
                 dir.join(FILE).display(),
-                remedy(dir)
+                remedy_without_store_file(dir)
             )));
         }
         Ok(file)
@@ -225,12 +226,32 @@ pub(super) fn remedy(dir: &Path) -> String {
     format!("`kvtool repair {}` makes up for it as far as possible", dir.display())
 }
 
-fn unreadable(dir: &Path, what: &str) -> Error {
-    Error::Unusable(format!(
-        "{} is no store file that this build can open: {what}; put it back, use a matching build, or {}",
-        dir.join(FILE).display(),
-        remedy(dir)
-    ))
+/// What makes up for `STORE`: a repair, where the shards say enough of it.
+fn remedy_without_store_file(dir: &Path) -> String {
+    // How many partitions there are can be told to the repair.
+    let is_repairable = shard_words(dir).is_ok_and(|words| rebuild(&words, Some(SLOTS)).is_ok());
+    if is_repairable {
+        return remedy(dir);
+    }
+    "restore the store from a backup: the shards here don't say enough to make it anew".to_owned()
+}
+
+/// `text` isn't what this build can open. Where it is as it was written, no repair helps, and none is needed.
+fn unreadable(dir: &Path, text: &str, what: &str) -> Error {
+    let file = dir.join(FILE);
+    let newer = number(text, "format").ok().filter(|&format| format > STORE_FORMAT);
+    let advice = match newer {
+        Some(format) if has_checksum(text) => {
+            format!("use a build that reads format {format}; nothing is damaged")
+        }
+        None if has_checksum(text) => "use the build that made the store; nothing is damaged".to_owned(),
+        Some(format) => format!(
+            "and its checksum doesn't match; use a build that reads format {format} if one made it, otherwise put it back, or {}",
+            remedy_without_store_file(dir)
+        ),
+        None => format!("put it back, or {}", remedy_without_store_file(dir)),
+    };
+    Error::Unusable(format!("{} is no store file that this build can open: {what}; {advice}", file.display()))
 }
 
 /// The names of the shards' directories in `dir`, of all layouts.

@@ -77,6 +77,34 @@ fn a_store_of_another_format_names_both_versions() {
     assert!(error.contains("format 9, this build reads 1 to 3"), "{error}");
 }
 
+#[test]
+fn a_sound_store_file_of_a_newer_format_is_no_damage_and_needs_a_newer_build() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "format = 9\nother = true\n";
+    fs::write(dir.path().join(FILE), format!("{text}crc32c = \"{:08x}\"\n", crc32c::crc32c(text.as_bytes())))
+        .unwrap();
+    let error = StoreFile::read(dir.path()).unwrap_err().to_string();
+    assert!(
+        error.ends_with("this build reads 1 to 3; use a build that reads format 9; nothing is damaged"),
+        "{error}"
+    );
+    assert_eq!(StoreFile::damage(dir.path()).unwrap(), None, "no repair touches it");
+}
+
+#[test]
+fn a_repair_is_only_recommended_where_a_shard_says_what_the_store_was() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join(FILE), "format = 3\n").unwrap();
+    let damaged = StoreFile::read(dir.path()).unwrap_err().to_string();
+    fs::remove_file(dir.path().join(FILE)).unwrap();
+    fs::create_dir(dir.path().join("shard-000")).unwrap();
+    let missing = StoreFile::find(dir.path()).unwrap_err().to_string();
+    for error in [damaged, missing] {
+        assert!(error.contains("put it back, or restore the store from a backup: the shards"), "{error}");
+        assert!(!error.contains("kvtool repair"), "{error}");
+    }
+}
+
 proptest! {
     #[test]
     fn a_changed_byte_never_passes_and_never_panics(at in any::<prop::sample::Index>(), to in any::<u8>()) {

@@ -41,6 +41,7 @@ mod pending;
 mod publish;
 mod queue;
 mod random;
+mod read_errors;
 mod reads;
 mod report;
 pub mod request;
@@ -76,6 +77,7 @@ use parked::ParkedRequests;
 use parked_scan::LargeScans;
 use pending::PendingAnswer;
 use queue::KeyLines;
+use read_errors::ReadErrors;
 use request::{Answer, Answers, Op, Refusal, Request, Ticket};
 use running::Background;
 use shard_dir::ShardDir;
@@ -150,6 +152,7 @@ pub struct Shard {
     /// Why writes are refused until the shard is opened again: a defect.
     defect: Option<String>,
     counters: Counters,
+    read_errors: ReadErrors,
     /// Reused buffers: a stored key, a value that an update makes.
     key_scratch: Vec<u8>,
     value_scratch: Vec<u8>,
@@ -162,6 +165,7 @@ impl Shard {
         let before_us = self.clock.us();
         self.clock.tick(&now);
         self.note_leap(before_us);
+        self.read_errors.tick(self.mono_us);
         (self.copied_bytes, self.resumed_bytes) = (0, 0);
     }
 

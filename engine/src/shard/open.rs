@@ -117,6 +117,7 @@ impl Shard {
             manifest_backoff: Backoff::default(),
             defect: None,
             counters,
+            read_errors: Default::default(),
             key_scratch: Vec::with_capacity(256),
             value_scratch: Vec::new(),
             options,

@@ -119,8 +119,7 @@ impl Shard {
                     ready.extend(given);
                 }
                 Err(text) => {
-                    self.counters.read_errors += 1;
-                    tracing::error!("{text}");
+                    self.note_read_error(&text);
                     failed.extend(waiters.into_iter().map(|waiting| (waiting, text.clone())));
                 }
             }

@@ -235,10 +235,16 @@ impl Shard {
         self.forming.answer_bytes() + self.writing.answer_bytes() > self.budgets.parked
     }
 
+    /// Counts what couldn't be read, and lets the log hear of it.
+    pub(super) fn note_read_error(&mut self, text: &str) {
+        self.counters.read_errors += 1;
+        self.read_errors.note(text, self.mono_us);
+    }
+
     /// Refuses a request that met what can't be read.
     pub(super) fn refuse_damaged(&mut self, ticket: Ticket, error: &Error, out: &mut impl Answers) {
         let text = self.dir.tell(error);
-        tracing::error!("{text}");
+        self.note_read_error(&text);
         out.answer(ticket, Answer::Refused(Refusal::Damaged(&text)));
     }
 

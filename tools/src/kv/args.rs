@@ -9,8 +9,9 @@ use clap::builder::{OsStringValueParser, Resettable, TypedValueParser, ValuePars
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use pinion_net::wire::Level;
 
+use super::case;
 use super::examples::{COUNT_EXAMPLES, EXAMPLES, GET_EXAMPLES, MPUT_EXAMPLES, PUT_EXAMPLES, RANGE_EXAMPLES};
-use super::{case, duration};
+use pinion_net::duration;
 
 /// The command line client of Pinion.
 #[derive(Debug, Parser)]
@@ -56,7 +57,7 @@ pub struct GlobalOptions {
     /// Cut values in tables to so many characters; 0 shows all of them [default: what fits on a terminal, else 0]
     #[arg(long, global = true, value_name = "N", value_parser = number::<usize>, allow_hyphen_values = true)]
     pub width: Option<usize>,
-    /// How long a command may take [default: 5s; count and clear 10m]
+    /// How long a command may take, such as 500ms or 10s [default: 5s; count and clear 10m]
     #[arg(long, global = true, value_name = "DUR", value_parser = parse_timeout, allow_hyphen_values = true)]
     pub timeout: Option<Duration>,
 }
@@ -135,7 +136,7 @@ pub enum Command {
         /// Keys and values in turn; `-` alone reads lines of KEY, tab, VALUE from standard input
         #[arg(value_name = "KEY VALUE", required = true, value_parser = bytes(), allow_negative_numbers = true)]
         pairs: Vec<Bytes>,
-        /// When the values expire, from now
+        /// When the values expire, from now: 500ms, 10s, 5m, 2h, 1d, 1h30m
         #[arg(long, value_name = "DUR", value_parser = parse_ttl, allow_hyphen_values = true)]
         ttl: Option<Duration>,
     },

@@ -25,7 +25,7 @@ Examples:
   kv put greeting hello
   kv put session token --ttl 30m
   kv put photo - < photo.jpg
-  kv put greeting bye --if-version 1795236146941896    (`kv exists KEY` prints the version)
+  kv put greeting bye --if-version 3478389551070208    (`kv exists KEY` prints the version)
   kv put -- --key-- --value--                          (after -- nothing is an option)";
 
 pub(super) const GET_EXAMPLES: &str = "\

@@ -5,7 +5,6 @@
 
 pub mod args;
 pub mod case;
-pub mod duration;
 mod examples;
 pub mod failure;
 pub mod lines;

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use pinion_net::client::{Item, Value};
 use serde_json::{Map, Value as Json, json};
 
-use super::duration;
+use pinion_net::duration;
 
 /// Rows that one set of column widths is computed over, so that a long scan needs little memory.
 const ROWS_AT_ONCE: usize = 500;

@@ -8,10 +8,10 @@ use pinion_net::wire::Limits;
 use serde_json::{Map, Value as Json, json};
 
 use super::args::{Bounds, Bytes, Command, GlobalOptions, PutArgs, RangeArgs};
-use super::duration;
 use super::failure::Failure;
 use super::lines::Lines;
 use super::output::{Output, escape, insert_bytes};
+use pinion_net::duration;
 
 /// Time for requests that look at every key, unless told otherwise.
 const LONG: Duration = Duration::from_secs(600);

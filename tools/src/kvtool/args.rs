@@ -16,7 +16,7 @@ Examples:
   kvtool verify pinion-data                          every checksum
   kvtool dump pinion-data --prefix user: --limit 10  entries, versions and tombstones included
   kvtool log pinion-data --ops                       what was written last
-  kvtool repair pinion-data --dry-run                what is damaged, and what repair would do
+  kvtool repair pinion-data --dry-run                what is damaged, and what that costs
   kvtool reshard pinion-data --shards 4              another number of shards
 
 Exit code: 0 done; 1 damage was found, or the command failed; 2 wrong usage.")]
@@ -123,7 +123,7 @@ pub struct Dump {
     /// Only keys that begin so.
     #[arg(long, value_name = "P")]
     pub prefix: Option<String>,
-    /// Ends after so many entries.
+    /// Ends after so many entries; range tombstones aren't counted.
     #[arg(long, value_name = "N")]
     pub limit: Option<u64>,
     /// Only what a reader would see now: no deleted, superseded or expired entries.
@@ -157,7 +157,7 @@ pub struct Repair {
     /// Doesn't ask.
     #[arg(long)]
     pub yes: bool,
-    /// Says what is damaged and changes nothing.
+    /// Says what is damaged, what that costs, and changes nothing; exit code 0 with damage, too.
     #[arg(long)]
     pub dry_run: bool,
     /// How many partitions the store has: for a lost STORE of whose contents the shards never heard.

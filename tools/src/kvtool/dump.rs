@@ -102,23 +102,29 @@ impl<'p, 'w> Printer<'p, 'w> {
         self.left == 0
     }
 
+    /// Range tombstones come on top of the limit: they say what isn't there, and the limit is for what is.
     fn ranges(&mut self, ranges: &[RangeTombstone]) -> Result<(), ToolError> {
         if self.args.live {
             return Ok(());
         }
         for range in ranges {
-            if self.is_full() {
-                break;
-            }
             let prefix = Prefix::of(&range.start);
             let is_wanted = self.args.keyspace.is_none_or(|n| prefix.is_some_and(|p| p.keyspace().0 == n))
-                && self.args.partition.is_none_or(|n| prefix.is_some_and(|p| p.partition().0 == n));
+                && self.args.partition.is_none_or(|n| prefix.is_some_and(|p| p.partition().0 == n))
+                && prefix.is_none_or(|prefix| self.touches(range, prefix));
             if is_wanted {
-                self.left -= 1;
                 self.range(range)?;
             }
         }
         Ok(())
+    }
+
+    /// Whether a range may delete keys that are asked for.
+    fn touches(&self, range: &RangeTombstone, prefix: Prefix) -> bool {
+        let mut first = Vec::new();
+        prefix.stored_key(self.args.prefix.as_deref().unwrap_or_default().as_bytes(), &mut first);
+        let begins_before_their_end = range.start <= first || range.start.starts_with(&first);
+        begins_before_their_end && range.end > first
     }
 
     fn range(&mut self, range: &RangeTombstone) -> Result<(), ToolError> {

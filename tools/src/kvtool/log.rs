@@ -238,7 +238,8 @@ fn lines(item: &Item) -> Vec<String> {
             "  segment {file}: generation {generation}, after {previous}, durable to {durable} when it began"
         )],
         Item::Part { at, bytes, records, durable } => {
-            vec![format!("    part {at}: {bytes} bytes, {records} records, durable to {durable}")]
+            let records = text::counted((*records).into(), "record", "records");
+            vec![format!("    part {at}: {bytes} bytes, {records}, durable to {durable}")]
         }
         Item::Record(record) => record_lines(record),
         Item::End { at, why } => vec![format!("    end {at}: {why}")],

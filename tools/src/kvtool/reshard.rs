@@ -5,7 +5,7 @@ use super::error::ToolError;
 use super::output::Output;
 use super::progress::Progress;
 use super::target::Target;
-use super::text::size;
+use super::text::{counted, size};
 use pinion_engine::drive::StoreFile;
 use pinion_engine::offline::{OsDisk, ReshardReport, Watch, reshard};
 use serde::Serialize;
@@ -54,11 +54,16 @@ pub fn run(args: &args::Reshard, output: &mut Output<'_>) -> Result<(), ToolErro
         });
     }
     if shards == shards_before {
-        return output.line(format!("the store has {shards} shards already; nothing was moved"));
+        let shards = counted(shards.into(), "shard", "shards");
+        return output.line(format!("the store has {shards} already; nothing was moved"));
     }
-    output.line(format!("{shards_before} shards are {shards} now"))?;
+    let before = counted(shards_before.into(), "shard is", "shards are");
+    output.line(format!("{before} {shards} now"))?;
     output.line(format!(
-        "moved {entries} entries and {range_tombstones} range tombstones into {tables} tables, {}",
+        "moved {} and {} into {}, {}",
+        counted(entries, "entry", "entries"),
+        counted(range_tombstones, "range tombstone", "range tombstones"),
+        counted(tables, "table", "tables"),
         size(bytes)
     ))
 }

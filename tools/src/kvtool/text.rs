@@ -101,6 +101,16 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// A number of things, with the word for one or for several of them.
+pub fn counted(count: u64, one: &str, several: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { several })
+}
+
+/// `3 parts with 1 record`.
+pub fn parts_with_records(parts: u64, records: u64) -> String {
+    format!("{} with {}", counted(parts, "part", "parts"), counted(records, "record", "records"))
+}
+
 /// A size for people.
 pub fn size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];

@@ -28,8 +28,9 @@ pub struct Finding {
     pub shard: String,
     /// In which file.
     pub file: String,
-    /// Where in it, in bytes.
-    pub offset: u64,
+    /// Where in it, in bytes; `None` if it is the whole file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offset: Option<u64>,
     /// What is wrong.
     pub what: String,
     /// What that costs.
@@ -37,10 +38,14 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// Where it is, for people. What is wrong with a shard as a whole has no place in it.
+    /// Where it is, for people. What is wrong with a shard or a file as a whole has no place in it.
     pub fn place(&self) -> String {
-        let Finding { shard, file, offset, .. } = self;
-        if file == shard { shard.clone() } else { format!("{shard}/{file} at offset {offset}") }
+        let Finding { shard, file, .. } = self;
+        match self.offset {
+            _ if file == shard => shard.clone(),
+            None => format!("{shard}/{file}"),
+            Some(offset) => format!("{shard}/{file} at offset {offset}"),
+        }
     }
 }
 
@@ -70,7 +75,7 @@ pub fn run(target: &Target, output: &mut Output<'_>) -> Result<(), ToolError> {
         report.damage.push(Finding {
             shard: name.clone(),
             file: name.clone(),
-            offset: 0,
+            offset: None,
             what: "the shard's directory is missing".to_owned(),
             means: means_missing(target, name),
         });
@@ -158,7 +163,12 @@ impl Check<'_> {
         if self.shard.expected_id.is_some_and(|id| Manifest::shard_id(dir).is_ok_and(|found| found != id)) {
             let what = "the manifest belongs to another shard".to_owned();
             let file = self.shard.name.clone();
-            self.push(file, 0, what, "the directory was moved here from another store or shard".to_owned());
+            self.push(
+                file,
+                None,
+                what,
+                "the directory was moved here from another store or shard".to_owned(),
+            );
             return Ok(None);
         }
         Ok(Some(state))
@@ -191,7 +201,7 @@ impl Check<'_> {
         for (at, what) in unreadable {
             let means =
                 "its checksum is right, so it was written like this: a defect; the shard doesn't open";
-            self.push(format!("log segment {}", at.segment), at.offset.into(), what, means.to_owned());
+            self.push(format!("log segment {}", at.segment), Some(at.offset.into()), what, means.to_owned());
         }
         match replayed {
             Ok(read) => {
@@ -220,22 +230,30 @@ impl Check<'_> {
         let text = error.to_string();
         match error {
             Error::Damaged { file, offset, what } => {
-                self.push(file.to_string(), offset, what, means.to_owned())
+                self.push(file.to_string(), Some(offset), what, means.to_owned())
             }
             Error::Io { file, source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
-                self.push(file, 0, "it is missing, and the manifest names it".to_owned(), means.to_owned());
+                self.push(
+                    file,
+                    None,
+                    "it is missing, and the manifest names it".to_owned(),
+                    means.to_owned(),
+                );
             }
             Error::Io { file, source, .. } if is_loss(&source) => {
-                self.push(file, 0, source.to_string(), means.to_owned());
+                self.push(file, None, source.to_string(), means.to_owned());
             }
-            Error::Format { file, .. } => self.push(file.to_string(), 0, text, means.to_owned()),
-            Error::Unusable(what) => self.push(self.shard.name.clone(), 0, what, means.to_owned()),
+            Error::Format { file, .. } => {
+                let means = "nothing is damaged: this build can't read it, and no repair touches it";
+                self.push(file.to_string(), None, text, means.to_owned());
+            }
+            Error::Unusable(what) => self.push(self.shard.name.clone(), None, what, means.to_owned()),
             other => return Err(other),
         }
         Ok(())
     }
 
-    fn push(&mut self, file: String, offset: u64, what: String, means: String) {
+    fn push(&mut self, file: String, offset: Option<u64>, what: String, means: String) {
         let shard = self.shard.name.clone();
         self.report.damage.push(Finding { shard, file, offset, what, means });
     }

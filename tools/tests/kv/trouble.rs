@@ -83,6 +83,7 @@ fn a_number_that_will_not_do_is_answered_by_its_flag() {
     let server = Server::start();
     for (line, told) in [
         ("put k v --ttl 0", "more than 0"),
+        ("put k v --ttl 30", "write it like 30s"),
         ("put k v --ttl -5s", "write it like 500ms"),
         ("put k v --if-version -1", "whole number"),
         ("scan --limit -1", "whole number"),

@@ -124,7 +124,7 @@ fn a_resharded_store_serves_and_takes_writes() {
     store.apply(&changes);
     let (text, outcome) = store.kvtool(&["reshard", "--shards", "3"]);
     outcome.unwrap();
-    assert!(text.contains("1 shards are 3 now") && text.contains("moved 40 entries"), "{text}");
+    assert!(text.contains("1 shard is 3 now") && text.contains("moved 40 entries"), "{text}");
     store.apply(&[put_of(2, "k02", "newer"), Change::Settle]);
     for i in 0..40_u16 {
         let expected = if i == 2 { "newer".to_owned() } else { format!("v{i}") };

@@ -1,6 +1,7 @@
 //! Values with units.
 
 use pinion_engine::shard::Durability;
+use pinion_net::duration;
 
 /// `sync`, `interval:MS` or `none`.
 pub(super) fn durability(text: &str) -> Result<Durability, String> {
@@ -30,6 +31,11 @@ pub(super) fn bytes(text: &str) -> Result<usize, String> {
     };
     let number: usize = digits.trim().parse().map_err(|_| format!("{text:?} is no number of bytes"))?;
     number.checked_mul(unit).ok_or_else(|| format!("{text} is too much"))
+}
+
+/// Seconds from a duration. Numbers that are none are refused with the other options, by what is wrong with them.
+pub(super) fn duration_s(text: &str) -> Result<f64, String> {
+    text.parse().or_else(|_| duration::parse(text).map(|duration| duration.as_secs_f64()))
 }
 
 #[cfg(test)]

@@ -4,6 +4,11 @@ use super::*;
 use crate::dir::Dir;
 use crate::io::FileName;
 use rand::SeedableRng;
+use std::fmt::Debug;
+use std::sync::{Arc, Mutex};
+use tracing::field::Field;
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Metadata, Subscriber};
 
 const KEYS: u32 = 400;
 
@@ -99,4 +104,59 @@ fn a_merge_that_meets_damage_holds_nothing_else_up() {
     hand.settle();
     let stats = hand.shard.stats();
     assert_eq!((stats.flushes, stats.trouble, stats.read_only), (before.flushes + 1, None, None));
+}
+
+#[test]
+fn reads_of_one_damaged_block_are_logged_once_and_then_by_their_number() {
+    let mut hand = damaged();
+    let lost = (0..KEYS).find(|number| matches!(hand.get(&number.to_be_bytes()), Seen::Refused(_))).unwrap();
+    let mut hand = hand.reopen();
+    let lines = logged(|| {
+        for _ in 0..1000 {
+            assert!(matches!(hand.get(&lost.to_be_bytes()), Seen::Refused(_)));
+        }
+    });
+    assert!(lines.len() == 1 && lines[0].contains("is damaged at offset"), "{lines:?}");
+    assert_eq!(hand.shard.stats().read_errors, 1000, "all are counted");
+    hand.advance_ms(11_000);
+    let lines = logged(|| assert!(matches!(hand.get(&lost.to_be_bytes()), Seen::Refused(_))));
+    assert!(lines.len() == 2 && lines[0].contains("999 more reads failed within 10 s"), "{lines:?}");
+    hand.advance_ms(11_000);
+    assert_eq!(logged(|| hand.end_turn()), [""; 0], "there is nothing more to tell of");
+}
+
+/// What is logged of errors meanwhile.
+fn logged(what: impl FnOnce()) -> Vec<String> {
+    let lines = Lines::default();
+    tracing::subscriber::with_default(lines.clone(), what);
+    lines.0.lock().unwrap().clone()
+}
+
+/// Keeps the messages of errors.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<String>>>);
+
+impl Subscriber for Lines {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() == Level::ERROR
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        let mut line = String::new();
+        event.record(&mut |field: &Field, value: &dyn Debug| {
+            if field.name() == "message" {
+                line = format!("{value:?}");
+            }
+        });
+        self.0.lock().unwrap().push(line);
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
 }

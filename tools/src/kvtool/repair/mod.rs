@@ -60,6 +60,9 @@ pub fn run(args: &args::Repair, output: &mut Output<'_>) -> Result<(), ToolError
     if !output.is_json() {
         for finding in &report.damage {
             output.line(format!("{}: {}", finding.place(), finding.what))?;
+            if args.dry_run {
+                output.line(format!("    {}", finding.means))?;
+            }
         }
         if report.damage.is_empty() && report.store.is_none() {
             output.line("nothing is damaged; nothing was changed")?;
@@ -77,7 +80,7 @@ fn missing_shards(target: &Target) -> Vec<Finding> {
     let finding = |name: &String| Finding {
         shard: name.clone(),
         file: name.clone(),
-        offset: 0,
+        offset: None,
         what: "the shard's directory is missing".to_owned(),
         means: means_missing(target, name),
     };

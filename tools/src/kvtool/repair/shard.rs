@@ -4,7 +4,7 @@ use super::aside::{Aside, ShardAside};
 use super::rebuild::rebuild;
 use super::salvage::{TableRepair, rewrite};
 use crate::kvtool::target::Shard;
-use crate::kvtool::text::{runs, size, time};
+use crate::kvtool::text::{counted, parts_with_records, runs, size, time};
 use crate::kvtool::verify::Finding;
 use pinion_engine::Error;
 use pinion_engine::dir::Dir;
@@ -98,10 +98,13 @@ impl ShardRepair {
     pub fn lines(&self) -> Vec<String> {
         let mut lines = vec![self.shard.clone()];
         if let (Some(tables), Some(entries)) = (self.rebuilt_from_tables, self.rebuilt_entries) {
-            lines.push(format!("  built anew from {tables} tables and the log: {entries} entries"));
+            let (tables, entries) =
+                (counted(tables, "table", "tables"), counted(entries, "entry", "entries"));
+            lines.push(format!("  built anew from {tables} and the log: {entries}"));
         }
         for table in &self.tables {
             lines.push(match table.outcome {
+                "salvaged" if table.entries == 1 => format!("  {}: 1 entry stays", table.file),
                 "salvaged" => format!("  {}: {} entries stay", table.file, table.entries),
                 "missing" => format!("  {}: missing, dropped from the manifest", table.file),
                 _ => format!("  {}: nothing of it can be read; moved aside", table.file),
@@ -114,17 +117,16 @@ impl ShardRepair {
             ));
         }
         if let Some(file) = &self.log_starts_in {
-            let (parts, records) = (self.log_parts_kept, self.log_records_kept);
-            lines.push(format!("  log: {parts} parts with {records} records stay, from {file} on"));
+            let kept = parts_with_records(self.log_parts_kept, self.log_records_kept);
+            lines.push(format!("  log: {kept} stay, from {file} on"));
         } else if !self.log_damage.is_empty() {
             lines.push(format!(
-                "  log: {} parts with {} records stay",
-                self.log_parts_kept, self.log_records_kept
+                "  log: {} stay",
+                parts_with_records(self.log_parts_kept, self.log_records_kept)
             ));
             for DroppedLog { file, offset, parts, records } in &self.log_dropped {
-                lines.push(format!(
-                    "    lost: {parts} parts with {records} records in {file} from offset {offset}"
-                ));
+                let dropped = parts_with_records(*parts, *records);
+                lines.push(format!("    lost: {dropped} in {file} from offset {offset}"));
             }
         }
         lines.extend(self.lost.iter().map(|lost| format!("    lost: {lost}")));

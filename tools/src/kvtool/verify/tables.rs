@@ -12,6 +12,8 @@ use std::sync::Arc;
 
 const UNOPENED: &str =
     "the table can't be opened, and so the shard can't; `kvtool repair` saves what blocks it can";
+const MISSING: &str = "the shard doesn't open without it; put it back: `kvtool repair` drops it from the manifest, and all that it \
+                       held is lost";
 
 /// Verifies the tables that the manifest names, and that they fit together.
 pub(super) fn check_all(check: &mut Check<'_>, state: &ManifestState) -> Result<(), Error> {
@@ -37,13 +39,14 @@ pub(super) fn check_one(check: &mut Check<'_>, number: u64, file_bytes: Option<u
     check.report.tables += 1;
     let table = match Table::open(dir, number, false) {
         Ok(table) => Arc::new(table),
+        Err(error) if is_missing(&error) => return check.found(error, MISSING),
         Err(error) => return check.found(error, UNOPENED),
     };
     if let Some(expected) = file_bytes.filter(|&bytes| bytes != table.meta().file_bytes) {
         let what = format!("{} bytes long; the manifest says {expected}", table.meta().file_bytes);
         check.push(
             FileName::Table(number).to_string(),
-            0,
+            None,
             what,
             "it is not the file that was installed".to_owned(),
         );
@@ -122,6 +125,10 @@ fn report_blocks(
         *found += 1;
     }
     Ok(())
+}
+
+fn is_missing(error: &Error) -> bool {
+    matches!(error, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
 }
 
 fn read(dir: &dyn Dir, number: u64, offset: u64, len: usize) -> Result<Vec<u8>, Error> {

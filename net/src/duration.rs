@@ -1,4 +1,4 @@
-//! Durations as people write and read them: `500ms`, `10s`, `5m`, `2h`, `1d`, `1h30m`.
+//! Durations as people write and read them, in the options of every program: `500ms`, `10s`, `5m`, `2h`, `1d`, `1h30m`.
 
 use std::time::Duration;
 
@@ -12,6 +12,9 @@ pub fn parse(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is no duration; write it like 500ms, 10s, 5m, 2h, 1d or 1h30m");
     if text == "0" {
         return Ok(Duration::ZERO);
+    }
+    if text.parse::<u64>().is_ok() {
+        return Err(format!("{text:?} has no unit; write it like {text}s or {text}ms"));
     }
     let (mut rest, mut sum_ms, mut unit_before_ms) = (text, 0_u64, u64::MAX);
     while !rest.is_empty() || unit_before_ms == u64::MAX {
@@ -33,6 +36,12 @@ pub fn parse(text: &str) -> Result<Duration, String> {
         (rest, unit_before_ms) = (behind, unit_ms);
     }
     Ok(Duration::from_millis(sum_ms))
+}
+
+/// As [`parse`], where a number without a unit is one of seconds: `10`, `2.5`.
+pub fn parse_or_seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds.map_or_else(|| parse(text), Ok)
 }
 
 /// Writes a time in its two largest units, seconds rounded up.
@@ -68,8 +77,18 @@ mod tests {
     fn durations_have_a_number_and_a_unit() {
         let ms = |text| parse(text).unwrap().as_millis();
         assert_eq!(["500ms", "10s", "5m", "2h", "1d"].map(ms), [500, 10_000, 300_000, 7_200_000, 86_400_000]);
-        for wrong in ["", "10", "s", "-1s", "1.5s", "1w", "99999999999999999d", "1 s"] {
+        assert_eq!(parse("10").unwrap_err(), "\"10\" has no unit; write it like 10s or 10ms");
+        for wrong in ["", "s", "-1s", "1.5s", "1w", "99999999999999999d", "1 s"] {
             assert!(parse(wrong).unwrap_err().contains("500ms"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn where_seconds_are_usual_a_bare_number_is_one_of_them() {
+        let ms = |text| parse_or_seconds(text).unwrap().as_millis();
+        assert_eq!(["10", "2.5", "0", "10s", "1m1ms"].map(ms), [10_000, 2_500, 0, 10_000, 60_001]);
+        for wrong in ["", "-1", "1e400", "NaN", "inf", "1h30"] {
+            assert!(parse_or_seconds(wrong).is_err(), "{wrong}");
         }
     }
 
