@@ -105,6 +105,27 @@ fn lanes_with_huge_values_are_read_one_after_the_other() {
 }
 
 #[test]
+fn what_is_read_ahead_is_bounded_however_many_tables_there_are() {
+    const TABLES: u16 = 30;
+    const VALUE: usize = 3000;
+    let mut store = TestStore::new(1);
+    store.resident = false;
+    for table in 0..TABLES {
+        for key in 0..100 {
+            store.put(&stored_key(0, TABLES * key + table), &noise(VALUE), Expiry::NEVER);
+        }
+        store.freeze();
+        store.flush().expect("nothing fails");
+    }
+    let lane = Lane::new(prefix(0).to_bytes().to_vec(), prefix(0).end(), Version::MAX);
+    let (page, _) = store.page(vec![lane], WIDE);
+    assert_eq!(page.len(), 100 * usize::from(TABLES));
+    // What a call asks for, as often as a page may go without coming further: not a piece for each table.
+    let most = 3 * READ_BYTES_MAX;
+    assert!(store.held_bytes_max <= most, "{} bytes were held", store.held_bytes_max);
+}
+
+#[test]
 fn keys_only_leaves_values_out() {
     let mut memtable = Memtable::new();
     insert(&mut memtable, 1, 9, Kind::Value);
