@@ -37,20 +37,20 @@ fn main() -> Result<(), Box<dyn Error>> {
         let (_, step) =
             WORKS.into_iter().find(|(name, _)| name == work).ok_or_else(|| format!("{work} is no work"))?;
         let operations = what.parse()?;
-        warm_up(&mut store, operations, step)?;
+        // Once before, so that what is done once isn't counted.
+        run(&mut store, operations, step)?;
         measured(&mut store, operations, step)?;
     }
     Ok(store.close()?)
 }
 
-/// The same once before, so that what is done once isn't counted.
-fn warm_up(store: &mut LocalStore, operations: u64, step: Step) -> Result<(), Box<dyn Error>> {
-    (0..operations).try_for_each(|operation| step(store, operation.wrapping_mul(7_919)))
-}
-
-/// What is counted.
+/// What is counted: callgrind knows it by its name.
 #[inline(never)]
 fn measured(store: &mut LocalStore, operations: u64, step: Step) -> Result<(), Box<dyn Error>> {
+    run(store, operations, step)
+}
+
+fn run(store: &mut LocalStore, operations: u64, step: Step) -> Result<(), Box<dyn Error>> {
     (0..operations).try_for_each(|operation| step(black_box(store), operation.wrapping_mul(7_919)))
 }
 

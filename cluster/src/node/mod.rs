@@ -75,12 +75,12 @@ fn check_machine(config: &Config) -> Result<(), Error> {
 
 /// One line on what starts.
 fn tell_start(config: &Config, shards: u32) {
-    let are = if shards == 1 { "shard" } else { "shards" };
     let dir = std::path::absolute(&config.dir).unwrap_or_else(|_| config.dir.clone());
     tracing::info!(
-        "kvd {} starts: directory {}, {shards} {are}, durability {}, memory {}",
+        "kvd {} starts: directory {}, {}, durability {}, memory {}",
         env!("CARGO_PKG_VERSION"),
         dir.display(),
+        store::count(shards),
         config.durability,
         size::display(config.memory_bytes)
     );

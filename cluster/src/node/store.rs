@@ -142,13 +142,18 @@ fn make(config: &Config) -> Result<StoreFile, Error> {
     StoreFile::new(shards as u32, partitions as u32).map_err(|e| Error::Config(e.to_string()))
 }
 
+/// `1 shard`, `2 shards`.
+pub fn count(shards: u32) -> String {
+    format!("{shards} {}", if shards == 1 { "shard" } else { "shards" })
+}
+
 fn check(config: &Config, file: &StoreFile) -> Result<(), Error> {
     let (dir, shards) = (config.dir.display(), file.shards as usize);
-    let are = if shards == 1 { "shard" } else { "shards" };
     if let Some(wanted) = config.shards.filter(|&wanted| wanted != shards) {
         return Err(Error::Config(format!(
-            "{dir} has {shards} {are} and --shards says {wanted}; to change the store run `kvtool reshard {dir} \
-             --shards {wanted}`, or leave --shards out"
+            "{dir} has {} and --shards says {wanted}; to change the store run `kvtool reshard {dir} \
+             --shards {wanted}`, or leave --shards out",
+            count(file.shards)
         )));
     }
     if let Some(wanted) = config.partitions.filter(|&wanted| wanted != file.partitions as usize) {

@@ -7,7 +7,6 @@
 //! 3. A connection without an answer for [`DEAD_US`] is given up, whatever the sockets say: the other end may have lost its
 //!    power, or the way there be cut. The next one is begun after a pause that doubles.
 //! 4. Every message names the connection that it was sent over. What comes late over another one is nothing.
-//!
 //! 5. Of each core of each peer one connection is welcome at a time: a new one takes the place of the one before. So the peers
 //!    that are configured bound how many there are, however the cores of two nodes differ in number. Connections that haven't
 //!    said who they are have a few places of their own, for a second; in a crowd of them the oldest goes, so that whoever says

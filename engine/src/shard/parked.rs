@@ -71,7 +71,7 @@ struct Piece {
 
 impl Piece {
     fn bytes(&self) -> usize {
-        self.blocks.iter().map(|block| block.len as usize).sum()
+        BlockRef::total_bytes(&self.blocks)
     }
 
     /// What counts of it as long.

@@ -76,7 +76,7 @@ impl Shard {
     /// Whether a page may hold these blocks now. One page at a time may hold more than [`PINNED_BYTES_MAX`].
     fn may_read(&mut self, waiting: Waiting, blocks: &[BlockRef]) -> bool {
         let pinned = self.parked.get(waiting).map_or(0, Parked::pinned_bytes);
-        if pinned + blocks.iter().map(|block| block.len as usize).sum::<usize>() <= PINNED_BYTES_MAX {
+        if pinned + BlockRef::total_bytes(blocks) <= PINNED_BYTES_MAX {
             return true;
         }
         if *self.large_scans.now.get_or_insert(waiting) == waiting {

@@ -13,6 +13,13 @@ pub struct BlockRef {
     pub len: u32,
 }
 
+impl BlockRef {
+    /// Bytes of several in their files.
+    pub fn total_bytes(blocks: &[BlockRef]) -> usize {
+        blocks.iter().map(|block| block.len as usize).sum()
+    }
+}
+
 /// What a point read came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lookup<'a> {

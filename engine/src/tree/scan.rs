@@ -136,7 +136,7 @@ impl Scan {
         let mut lanes: Vec<OpenLane<'_>> = lanes.iter_mut().map(OpenLane::new).collect();
         let mut work_left = limits.work;
         for lane in lanes.iter_mut().filter(|lane| !lane.place.is_found) {
-            if reader.wanted.iter().map(|block| block.len as usize).sum::<usize>() >= READ_BYTES_MAX {
+            if BlockRef::total_bytes(&reader.wanted) >= READ_BYTES_MAX {
                 break;
             }
             reader.work = work.max(WORK_MIN);

@@ -107,8 +107,8 @@ impl<'a> Source<'a> {
     /// The block that a source stands before or in, and those behind it, as far as they aren't in memory.
     pub fn wanted(&self, ahead: Ahead, cache: &BlockCache, wanted: &mut Vec<BlockRef>) {
         // However many sources there are (merges that can't go on leave ever more of them), what is read ahead for all is bounded.
-        let asked: usize = wanted.iter().map(|block| block.len as usize).sum();
-        let ahead = Ahead { bytes: ahead.bytes.min(READ_BYTES_MAX.saturating_sub(asked)), ..ahead };
+        let left = READ_BYTES_MAX.saturating_sub(BlockRef::total_bytes(wanted));
+        let ahead = Ahead { bytes: ahead.bytes.min(left), ..ahead };
         if let Source::Run(source) = self {
             source.wanted(ahead, cache, wanted);
         }

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use clap::builder::{OsStringValueParser, Resettable, TypedValueParser, ValueParser};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use pinion_net::duration;
 use pinion_net::wire::Level;
 
 use super::case;
 use super::examples::{COUNT_EXAMPLES, EXAMPLES, GET_EXAMPLES, MPUT_EXAMPLES, PUT_EXAMPLES, RANGE_EXAMPLES};
-use pinion_net::duration;
 
 /// The command line client of Pinion.
 #[derive(Debug, Parser)]

@@ -3,9 +3,8 @@
 use std::io::{self, Write};
 
 use pinion_net::client::{Item, Value};
-use serde_json::{Map, Value as Json, json};
-
 use pinion_net::duration;
+use serde_json::{Map, Value as Json, json};
 
 /// Rows that one set of column widths is computed over, so that a long scan needs little memory.
 const ROWS_AT_ONCE: usize = 500;

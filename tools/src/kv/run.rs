@@ -4,6 +4,7 @@ use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::time::{Duration, Instant, SystemTime};
 
 use pinion_net::client::{Batch, BlockingClient, Condition, Expiry, Put, ScanOptions, Value, Written};
+use pinion_net::duration;
 use pinion_net::wire::Limits;
 use serde_json::{Map, Value as Json, json};
 
@@ -11,7 +12,6 @@ use super::args::{Bounds, Bytes, Command, GlobalOptions, PutArgs, RangeArgs};
 use super::failure::Failure;
 use super::lines::Lines;
 use super::output::{Output, escape, insert_bytes};
-use pinion_net::duration;
 
 /// Time for requests that look at every key, unless told otherwise.
 const LONG: Duration = Duration::from_secs(600);

@@ -38,6 +38,17 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// A shard's directory isn't there.
+    pub(super) fn missing_shard(target: &Target, name: &str) -> Finding {
+        Finding {
+            shard: name.to_owned(),
+            file: name.to_owned(),
+            offset: None,
+            what: "the shard's directory is missing".to_owned(),
+            means: means_missing(target, name),
+        }
+    }
+
     /// Where it is, for people. What is wrong with a shard or a file as a whole has no place in it.
     pub fn place(&self) -> String {
         let Finding { shard, file, .. } = self;
@@ -72,13 +83,7 @@ pub struct Report {
 pub fn run(target: &Target, output: &mut Output<'_>) -> Result<(), ToolError> {
     let mut report = Report::default();
     for name in &target.missing {
-        report.damage.push(Finding {
-            shard: name.clone(),
-            file: name.clone(),
-            offset: None,
-            what: "the shard's directory is missing".to_owned(),
-            means: means_missing(target, name),
-        });
+        report.damage.push(Finding::missing_shard(target, name));
     }
     let total =
         target.shards.iter().map(|shard| bytes_of(&shard.dir, target.file)).sum::<Result<u64, Error>>()?;
@@ -96,7 +101,7 @@ pub fn run(target: &Target, output: &mut Output<'_>) -> Result<(), ToolError> {
 }
 
 /// What it costs that a shard isn't there.
-pub(super) fn means_missing(target: &Target, name: &str) -> String {
+fn means_missing(target: &Target, name: &str) -> String {
     if !target.lost.iter().any(|lost| lost == name) {
         return "nothing, if the server's first start was cut off: the next one makes it".to_owned();
     }

@@ -145,6 +145,7 @@ mod tests {
         assert!(say(&mut pings, true, Message::Ping(Round { connection: 5, number: 2 })).is_err());
         assert!(say(&mut pings, false, Message::Ping(round(3))).is_err(), "the wrong end");
     }
+
     #[test]
     fn a_socket_that_holds_too_much_is_seen_beside_any_number_that_hold_nothing() {
         let held =

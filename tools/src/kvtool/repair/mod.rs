@@ -24,7 +24,7 @@ use super::args;
 use super::output::Output;
 use super::progress::Progress;
 use super::target::{Shard, Target};
-use super::verify::{Finding, Report, means_missing, verify_shard};
+use super::verify::{Finding, Report, verify_shard};
 use aside::Aside;
 use serde::Serialize;
 use shard::ShardRepair;
@@ -77,14 +77,8 @@ pub fn run(args: &args::Repair, output: &mut Output<'_>) -> Result<(), ToolError
 
 /// The shards that are lost. Before all of them were made none is: the server makes those that aren't there.
 fn missing_shards(target: &Target) -> Vec<Finding> {
-    let finding = |name: &String| Finding {
-        shard: name.clone(),
-        file: name.clone(),
-        offset: None,
-        what: "the shard's directory is missing".to_owned(),
-        means: means_missing(target, name),
-    };
-    target.missing.iter().filter(|name| target.lost.contains(name)).map(finding).collect()
+    let lost = target.missing.iter().filter(|name| target.lost.contains(name));
+    lost.map(|name| Finding::missing_shard(target, name)).collect()
 }
 
 fn find_damage(target: &Target) -> Result<Vec<(&Shard, Report)>, ToolError> {

@@ -104,8 +104,9 @@ impl ShardRepair {
         }
         for table in &self.tables {
             lines.push(match table.outcome {
-                "salvaged" if table.entries == 1 => format!("  {}: 1 entry stays", table.file),
-                "salvaged" => format!("  {}: {} entries stay", table.file, table.entries),
+                "salvaged" => {
+                    format!("  {}: {}", table.file, counted(table.entries, "entry stays", "entries stay"))
+                }
                 "missing" => format!("  {}: missing, dropped from the manifest", table.file),
                 _ => format!("  {}: nothing of it can be read; moved aside", table.file),
             });
