@@ -96,7 +96,7 @@ async fn connect(link: &Link, address: &str) -> Result<Connection, Error> {
     let mut stream = TcpStream::connect(address).await.map_err(unreachable)?;
     stream.set_nodelay(true).map_err(unreachable)?;
     let command = Command::Hello(link.options.hello());
-    let request = Request { id: 1, level: Level::Default, keyspace: 0, deadline_ms: 0, command };
+    let request = Request { id: 1, level: Level::Default, keyspace: 0, deadline_ms: 0, once: None, command };
     let mut bytes = Vec::new();
     request.encode(&Limits::default(), false, &mut bytes).map_err(|error| Error::unsendable(&error))?;
     stream.write_all(&bytes).await.map_err(unreachable)?;

@@ -240,6 +240,7 @@ impl Link {
             level: call_options.level,
             keyspace: call_options.keyspace,
             deadline_ms: u32::try_from(left_ms).unwrap_or(u32::MAX).max(1),
+            once: None,
             command,
         };
         let checked = hello.features.has(Features::CHECKSUM);

@@ -120,7 +120,7 @@ impl Connection {
         let id = self.next_id;
         self.next_id += 1;
         let (level, keyspace) = (self.options.level, self.options.keyspace);
-        let request = Request { id, level, keyspace, deadline_ms: 0, command };
+        let request = Request { id, level, keyspace, deadline_ms: 0, once: None, command };
         self.send_request(&request)?;
         Ok(id)
     }

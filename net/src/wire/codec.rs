@@ -9,6 +9,7 @@ use super::header::{Flags, Header, Level, Opcode};
 use super::hello::Hello;
 use super::limits::Limits;
 use super::lists::{BatchOps, KeyList, check_key, take};
+use super::once::Once;
 use super::request::{Command, Condition, Expiry, Range, RangeHead, Request, Scan};
 
 impl<'a> Request<'a> {
@@ -33,13 +34,22 @@ impl<'a> Request<'a> {
         let Some(level) = Level::from_byte(header.level) else {
             return Err(WireError::Malformed("the header's level is none of 0 (default) to 4 (all)"));
         };
-        check_parts(opcode, frame)?;
-        let command = decode_command(opcode, frame, limits)?;
+        let mut frame = *frame;
+        let mut once = None;
+        if flags.has(Flags::ONCE) {
+            let (which, value) = Once::decode(flags, level, frame.value)?;
+            (once, frame.value) = (Some(which), value);
+        } else if flags.has(Flags::AGAIN) {
+            return Err(WireError::Malformed("AGAIN is set without ONCE"));
+        }
+        check_parts(opcode, &frame)?;
+        let command = decode_command(opcode, &frame, limits)?;
         Ok(Request {
             id: frame.id(),
             level,
             keyspace: header.keyspace.get(),
             deadline_ms: header.deadline_ms.get(),
+            once,
             command,
         })
     }
@@ -47,7 +57,12 @@ impl<'a> Request<'a> {
     /// Appends the request as a frame, with a checksum of key and value if `checked`. If it breaks a limit, nothing is appended.
     pub fn encode(&self, limits: &Limits, checked: bool, out: &mut Vec<u8>) -> Result<(), WireError> {
         let opcode = self.command.opcode();
-        let flags = Flags::NONE.with_if(checked, Flags::CHECKED);
+        let mut flags = Flags::NONE.with_if(checked, Flags::CHECKED);
+        let mut once = None;
+        if let Some(write) = self.once {
+            once = Some(write.encode(opcode, self.level)?);
+            flags = flags.with(write.flags());
+        }
         let mut header = Header::new(opcode as u8, flags, self.id);
         header.level = self.level as u8;
         header.keyspace = U16::new(self.keyspace);
@@ -61,7 +76,9 @@ impl<'a> Request<'a> {
             Command::Hello(hello) => {
                 header.argument = U64::new(hello.features.0);
                 let head = hello.head()?;
-                let parts = [head.as_bytes(), hello.name.as_bytes(), hello.auth];
+                let client = hello.client.map(|client| client.get().to_le_bytes());
+                let client = client.as_ref().map_or(&b""[..], |bytes| bytes);
+                let parts = [head.as_bytes(), hello.name.as_bytes(), hello.auth, client];
                 return self.append(limits, out, header, key, &parts);
             }
             Command::Scan(Scan { range, cursor, .. }) => {
@@ -78,7 +95,10 @@ impl<'a> Request<'a> {
             Command::Batch { ops } => ops.bytes(),
             _ => b"",
         };
-        self.append(limits, out, header, key, &[value])
+        match once {
+            None => self.append(limits, out, header, key, &[value]),
+            Some(once) => self.append(limits, out, header, key, &[once.as_bytes(), value]),
+        }
     }
 
     /// Fills in flags, argument and expiry.
@@ -116,11 +136,7 @@ impl<'a> Request<'a> {
         value: &[&[u8]],
     ) -> Result<(), WireError> {
         let bytes: usize = value.iter().map(|part| part.len()).sum();
-        let (limit, what) = limits.value_part(header.opcode);
-        if bytes > limit as usize {
-            let (id, opcode, bytes) = (self.id, header.opcode, bytes as u64);
-            return Err(WireError::TooLong { id, opcode, what, bytes, limit: limit.into() });
-        }
+        limits.check_value_part(self.id, header.opcode, Flags(header.flags.get()), bytes)?;
         append(out, header, key, value);
         Ok(())
     }
@@ -181,10 +197,12 @@ fn set_expiry(header: &mut Header, flags: Flags, expiry: Expiry) -> Flags {
 fn allowed_flags(opcode: Opcode) -> Flags {
     const CONDITIONS: Flags = Flags::IF_ABSENT.with(Flags::IF_PRESENT).with(Flags::IF_VERSION);
     const TIMES: Flags = Flags::EXPIRE_AFTER.with(Flags::EXPIRE_AT);
+    const ONCE: Flags = Flags::ONCE.with(Flags::AGAIN);
     Flags::CHECKED.with(match opcode {
-        Opcode::Put => CONDITIONS.with(TIMES).with(Flags::EXPIRE_KEEP).with(Flags::WANT_OLD),
-        Opcode::Delete => CONDITIONS.with(Flags::WANT_OLD).with(Flags::WANT_EXISTED),
-        Opcode::Expire => TIMES,
+        Opcode::Put => CONDITIONS.with(TIMES).with(Flags::EXPIRE_KEEP).with(Flags::WANT_OLD).with(ONCE),
+        Opcode::Delete => CONDITIONS.with(Flags::WANT_OLD).with(Flags::WANT_EXISTED).with(ONCE),
+        Opcode::Expire => TIMES.with(ONCE),
+        Opcode::Increment | Opcode::Batch | Opcode::Clear => ONCE,
         Opcode::Scan => Flags::KEYS_ONLY,
         _ => Flags::NONE,
     })

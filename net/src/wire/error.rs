@@ -86,6 +86,8 @@ error_codes! {
     UNKNOWN_FEATURE = 23, "the server lacks a feature that the client requires";
     /// The port speaks another protocol; the text says which port to use. The connection is closed after it.
     WRONG_PORT = 24, "this port speaks another protocol";
+    /// When the request was first sent is ahead of the server's clock.
+    CLOCK = 25, "the time at which it was first sent is ahead of the server's clock; say HELLO again for the server's time";
     /// The write's log record may or may not be on disk.
     LOG_FAILED = 32, "the log failed while the write was in it";
     /// The deadline passed while the request was on its way.
@@ -96,6 +98,8 @@ error_codes! {
     PARTIAL = 35, "done, or perhaps done, in some partitions only";
     /// The server failed in a way it should not.
     INTERNAL = 36, "internal error of the server";
+    /// The server doesn't remember any more whether a write with a number was done.
+    FORGOTTEN = 37, "it was sent too long ago, or was answered before: whether it was done isn't known any more";
 }
 
 impl ErrorCode {
@@ -103,7 +107,11 @@ impl ErrorCode {
     pub fn is_temporary(self) -> bool {
         matches!(
             self,
-            ErrorCode::BUSY | ErrorCode::SHUTTING_DOWN | ErrorCode::NOT_CAUGHT_UP | ErrorCode::UNAVAILABLE
+            ErrorCode::BUSY
+                | ErrorCode::SHUTTING_DOWN
+                | ErrorCode::NOT_CAUGHT_UP
+                | ErrorCode::UNAVAILABLE
+                | ErrorCode::CLOCK
         )
     }
 }

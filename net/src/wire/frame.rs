@@ -98,13 +98,8 @@ fn check_header(header: &Header, limits: &Limits) -> Result<(), WireError> {
     if header.checksum.get() != header.expected_checksum() {
         return Err(WireError::HeaderChecksum);
     }
-    let (limit, what) = limits.value_part(header.opcode);
-    let bytes = header.value_len.get();
-    if bytes > limit {
-        let (id, opcode) = (header.id.get(), header.opcode);
-        return Err(WireError::TooLong { id, opcode, what, bytes: bytes.into(), limit: limit.into() });
-    }
-    Ok(())
+    let (id, flags) = (header.id.get(), Flags(header.flags.get()));
+    limits.check_value_part(id, header.opcode, flags, header.value_len.get() as usize)
 }
 
 /// Appends a whole frame; its value is the parts, one behind the other.

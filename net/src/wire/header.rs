@@ -189,6 +189,10 @@ impl Flags {
     pub const WANT_EXISTED: Flags = Flags(1 << 11);
     /// Leave the values out.
     pub const KEYS_ONLY: Flags = Flags(1 << 12);
+    /// The value part begins with the write's number, the lowest open one and when it was first sent.
+    pub const ONCE: Flags = Flags(1 << 13);
+    /// Only with [`Flags::ONCE`]: it was sent before.
+    pub const AGAIN: Flags = Flags(1 << 14);
 
     /// Both sets together.
     pub const fn with(self, other: Flags) -> Flags {

@@ -1,47 +1,16 @@
-//! HELLO: what client and server agree on, and the map of who holds what.
+//! HELLO: what client and server say of themselves, and agree on.
+
+use std::num::NonZeroU128;
 
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::error::WireError;
+use super::features::Features;
 use super::header::VERSION;
 use super::limits::Limits;
 use super::lists::take;
-use crate::slot::{Slot, is_partition_count};
-
-/// What can be agreed on, as bits: the lower 32 say what is wanted, and bit `n + 32` that the client doesn't go on
-/// without feature `n`. A server grants what it knows of both, in the lower bits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Features(pub u64);
-
-impl Features {
-    /// None.
-    pub const NONE: Features = Features(0);
-    /// The server's frames carry a checksum of key and value; the client's carry one where they say so.
-    pub const CHECKSUM: Features = Features(1);
-    /// All that this module knows.
-    pub const KNOWN: Features = Features::CHECKSUM;
-
-    /// The same, not as a wish but as a condition.
-    pub const fn required(self) -> Features {
-        Features(self.0 << 32)
-    }
-
-    /// Whether all bits of `other` are set.
-    pub fn has(self, other: Features) -> bool {
-        self.0 & other.0 == other.0
-    }
-
-    /// What a server with the features `known` grants to a client that asks for these; an error has the required ones
-    /// that aren't known.
-    pub fn granted(self, known: Features) -> Result<Features, Features> {
-        let (wanted, required) = (self.0 & u64::from(u32::MAX), self.0 >> 32);
-        match required & !known.0 {
-            0 => Ok(Features((wanted | required) & known.0)),
-            unknown => Err(Features(unknown)),
-        }
-    }
-}
+use super::map::{Home, Map, NodePorts};
 
 /// What a client says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +25,9 @@ pub struct Hello<'a> {
     pub name: &'a str,
     /// Its proof of identity; empty: none.
     pub auth: &'a [u8],
+    /// Who it is: drawn by chance once for its life, the same on all of its connections. The numbers of its writes
+    /// ([`Once`](super::Once)) are this client's. Has to be there if [`Features::ONCE`] is asked for.
+    pub client: Option<NonZeroU128>,
 }
 
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
@@ -65,13 +37,18 @@ pub(super) struct HelloHead {
     version_max: u8,
     name_len: U16,
     auth_len: U16,
-    reserved: U16,
+    client_len: U16,
 }
 
 impl<'a> Hello<'a> {
-    /// A client of this version.
+    /// A client of this version, which doesn't say who it is.
     pub fn new(name: &'a str, features: Features, auth: &'a [u8]) -> Hello<'a> {
-        Hello { version_min: VERSION, version_max: VERSION, features, name, auth }
+        Hello { version_min: VERSION, version_max: VERSION, features, name, auth, client: None }
+    }
+
+    /// The same, and who it is.
+    pub fn with_client(self, client: NonZeroU128) -> Hello<'a> {
+        Hello { client: Some(client), ..self }
     }
 
     /// Whether [`VERSION`] is among the client's.
@@ -79,8 +56,9 @@ impl<'a> Hello<'a> {
         (self.version_min..=self.version_max).contains(&VERSION)
     }
 
-    /// What precedes name and proof in a frame.
+    /// What precedes name, proof and id in a frame.
     pub(super) fn head(&self) -> Result<HelloHead, WireError> {
+        self.check()?;
         let length = |bytes: usize| {
             u16::try_from(bytes)
                 .map(U16::new)
@@ -91,75 +69,47 @@ impl<'a> Hello<'a> {
             version_max: self.version_max,
             name_len: length(self.name.len())?,
             auth_len: length(self.auth.len())?,
-            reserved: U16::ZERO,
+            client_len: U16::new(if self.client.is_some() { CLIENT_BYTES as u16 } else { 0 }),
         })
+    }
+
+    fn check(&self) -> Result<(), WireError> {
+        match self.client {
+            None if self.features.ask_for(Features::ONCE) => {
+                Err(WireError::Malformed("who asks for ONCE has to say its client id"))
+            }
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn decode(features: u64, value: &'a [u8]) -> Result<Hello<'a>, WireError> {
         let wrong = || WireError::Malformed("the lengths of a HELLO don't add up");
         let (head, rest) = take::<HelloHead>(value).ok_or_else(wrong)?;
-        let (name, auth) = rest.split_at_checked(head.name_len.get().into()).ok_or_else(wrong)?;
-        if auth.len() != usize::from(head.auth_len.get()) {
+        let (name, rest) = rest.split_at_checked(head.name_len.get().into()).ok_or_else(wrong)?;
+        let (auth, client) = rest.split_at_checked(head.auth_len.get().into()).ok_or_else(wrong)?;
+        if client.len() != usize::from(head.client_len.get()) {
             return Err(wrong());
         }
+        let client = decode_client(client)?;
         let name = str::from_utf8(name).map_err(|_| WireError::Malformed("the client's name isn't UTF-8"))?;
         let (version_min, version_max) = (head.version_min, head.version_max);
-        Ok(Hello { version_min, version_max, features: Features(features), name, auth })
+        let hello = Hello { version_min, version_max, features: Features(features), name, auth, client };
+        hello.check().map(|()| hello)
     }
 }
 
-/// Where the replica of a partition that answers is: an index into [`Map::nodes`], and a core of that node.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Home {
-    /// Place of the node in the map's list.
-    pub node: u16,
-    /// The core.
-    pub core: u16,
-}
+/// Length of a client's id.
+const CLIENT_BYTES: usize = size_of::<u128>();
 
-/// A node's addresses.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NodePorts {
-    /// The node's id.
-    pub id: u64,
-    /// Host name or address without a port; empty: the one that the connection was made to.
-    pub host: String,
-    /// The port that any core may answer.
-    pub port: u16,
-    /// The port of each core.
-    pub core_ports: Vec<u16>,
-}
-
-/// Which core of which node answers for which partition.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Map {
-    /// Rises with each change.
-    pub epoch: u64,
-    /// The nodes.
-    pub nodes: Vec<NodePorts>,
-    /// The home of each partition; as many as there are partitions, a power of two.
-    pub homes: Vec<Home>,
-}
-
-impl Map {
-    /// The partition of a key.
-    pub fn partition_of(&self, key: &[u8]) -> u16 {
-        Slot::of(key).partition(self.homes.len() as u16)
+fn decode_client(bytes: &[u8]) -> Result<Option<NonZeroU128>, WireError> {
+    if bytes.is_empty() {
+        return Ok(None);
     }
-
-    /// The home of a key.
-    pub fn home_of(&self, key: &[u8]) -> Home {
-        self.homes[usize::from(self.partition_of(key))]
-    }
-
-    /// Whether the number of partitions is one that can be, and every home exists.
-    pub fn is_sound(&self) -> bool {
-        let exists = |home: &Home| {
-            self.nodes
-                .get(usize::from(home.node))
-                .is_some_and(|node| usize::from(home.core) < node.core_ports.len())
-        };
-        u16::try_from(self.homes.len()).is_ok_and(is_partition_count) && self.homes.iter().all(exists)
+    let bytes = <[u8; CLIENT_BYTES]>::try_from(bytes)
+        .map_err(|_| WireError::Malformed("a client's id has 16 bytes, or none"))?;
+    match NonZeroU128::new(u128::from_le_bytes(bytes)) {
+        Some(client) => Ok(Some(client)),
+        None => Err(WireError::Malformed("a client's id isn't zero")),
     }
 }
 
@@ -178,6 +128,8 @@ pub struct ServerHello {
     pub server_version: String,
     /// Which core of which node serves this connection.
     pub home: Home,
+    /// The server's wall clock when it answered, in microseconds since the Unix epoch; 0: it didn't say.
+    pub server_us: u64,
     /// The map.
     pub map: Map,
 }
@@ -217,7 +169,7 @@ struct HomeBytes {
 }
 
 impl ServerHello {
-    /// Appends all but the features, which travel in the header's argument.
+    /// Appends all but features and clock, which travel in the header's argument and expiry.
     ///
     /// # Panics
     /// If the map isn't sound (see [`Map::is_sound`]), or a text has over 65,535 bytes.
@@ -258,7 +210,7 @@ impl ServerHello {
         }
     }
 
-    pub(super) fn decode(features: u64, value: &[u8]) -> Result<ServerHello, WireError> {
+    pub(super) fn decode(features: u64, server_us: u64, value: &[u8]) -> Result<ServerHello, WireError> {
         let wrong = || WireError::Malformed("the lengths of a HELLO's answer don't add up");
         let (head, rest) = take::<ServerHead>(value).ok_or_else(wrong)?;
         let (server_version, mut rest) =
@@ -290,6 +242,7 @@ impl ServerHello {
             cluster_id: head.cluster_id,
             server_version: String::from_utf8_lossy(server_version).into_owned(),
             home: Home { node: head.node.get(), core: head.core.get() },
+            server_us,
             map,
         })
     }

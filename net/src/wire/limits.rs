@@ -1,7 +1,8 @@
 //! How long the parts of a frame may be.
 
 use super::error::WireError;
-use super::header::{HEADER_BYTES, Opcode, RESPONSE_BIT};
+use super::header::{Flags, HEADER_BYTES, Opcode, RESPONSE_BIT};
+use super::once::ONCE_BYTES;
 
 /// Limits of one side. The server tells its own in HELLO.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +34,7 @@ impl Limits {
         HEADER_BYTES + Limits::KEY_BYTES_MAX + Limits::RESPONSE_BYTES_MAX as usize + 16;
 
     /// The longest value part of a frame with this opcode, and what the limit is called.
-    pub(super) fn value_part(&self, opcode: u8) -> (u32, &'static str) {
+    fn value_part(&self, opcode: u8) -> (u32, &'static str) {
         if opcode & RESPONSE_BIT != 0 {
             return (Limits::RESPONSE_BYTES_MAX, "response");
         }
@@ -47,14 +48,26 @@ impl Limits {
 }
 
 impl Limits {
-    /// Checks the length of a value that lies inside a list.
-    pub(super) fn check_value(&self, value: &[u8]) -> Result<(), WireError> {
-        let (limit, what) = self.value_part(Opcode::Put as u8);
-        if value.len() <= limit as usize {
+    /// Checks the length of the value part of a frame. What a write carries so that it is done once doesn't count.
+    pub(super) fn check_value_part(
+        &self,
+        id: u64,
+        opcode: u8,
+        flags: Flags,
+        bytes: usize,
+    ) -> Result<(), WireError> {
+        let (limit, what) = self.value_part(opcode);
+        let is_numbered = flags.has(Flags::ONCE) && opcode & RESPONSE_BIT == 0;
+        let bytes = bytes.saturating_sub(if is_numbered { ONCE_BYTES } else { 0 });
+        if bytes <= limit as usize {
             return Ok(());
         }
-        let bytes = value.len() as u64;
-        Err(WireError::TooLong { id: 0, opcode: Opcode::Put as u8, what, bytes, limit: limit.into() })
+        Err(WireError::TooLong { id, opcode, what, bytes: bytes as u64, limit: limit.into() })
+    }
+
+    /// Checks the length of a value that lies inside a list.
+    pub(super) fn check_value(&self, value: &[u8]) -> Result<(), WireError> {
+        self.check_value_part(0, Opcode::Put as u8, Flags::NONE, value.len())
     }
 }
 

@@ -15,22 +15,28 @@
 
 mod codec;
 mod error;
+mod features;
 mod frame;
 mod header;
 mod hello;
 mod limits;
 mod lists;
+mod map;
+mod once;
 mod request;
 mod responder;
 mod response;
 mod results;
 
 pub use error::{ErrorCode, WireError};
+pub use features::Features;
 pub use frame::{Frame, Parsed, parse};
 pub use header::{Flags, HEADER_BYTES, Header, Level, MAGIC, Opcode, Status, VERSION};
-pub use hello::{Features, Hello, Home, Map, NodePorts, ServerHello};
+pub use hello::{Hello, ServerHello};
 pub use limits::Limits;
 pub use lists::{BatchBuilder, BatchOp, BatchOps, KeyList, KeyListBuilder, OpKind};
+pub use map::{Home, Map, NodePorts};
+pub use once::Once;
 pub use request::{Command, Condition, Expiry, Range, Request, Scan};
 pub use responder::{OutcomesEncoder, PageEncoder, Responder, ResultsEncoder};
 pub use response::{Reply, Response};

@@ -6,6 +6,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use super::header::{Level, Opcode};
 use super::hello::Hello;
 use super::lists::{BatchOps, KeyList};
+use super::once::Once;
 
 /// One request. Its bytes are borrowed from the received frame, or from the caller who sends it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -18,6 +19,9 @@ pub struct Request<'a> {
     pub keyspace: u16,
     /// Milliseconds from arrival after which nobody waits for the answer; zero: none.
     pub deadline_ms: u32,
+    /// Which of its client's writes it is, for those that are done exactly once: puts, deletes, increments, expiries, batches
+    /// and clears, at levels other than eventual and session. Others can't be encoded with one.
+    pub once: Option<Once>,
     /// What to do.
     pub command: Command<'a>,
 }

@@ -128,6 +128,7 @@ impl Responder {
     pub fn hello(self, out: &mut Vec<u8>, hello: &ServerHello) {
         let mut header = self.header(Status::Ok);
         header.argument = U64::new(hello.features.0);
+        header.expiry = U64::new(hello.server_us);
         let frame = Open::begin(out, header, 0);
         hello.encode_value(out);
         frame.finish(out, 0);

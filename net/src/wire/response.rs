@@ -106,7 +106,7 @@ fn decode_done<'a>(frame: &Frame<'a>) -> Result<Reply<'a>, WireError> {
         Opcode::MultiGet => Reply::Values(KeyResults::check(value, argument)?),
         Opcode::Batch => Reply::Outcomes(Outcomes::check(value, argument)?),
         Opcode::Scan => Reply::Page(Page::check(value, argument, expiry)?),
-        Opcode::Hello => Reply::Hello(Box::new(ServerHello::decode(argument, value)?)),
+        Opcode::Hello => Reply::Hello(Box::new(ServerHello::decode(argument, expiry, value)?)),
     })
 }
 

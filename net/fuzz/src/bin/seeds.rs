@@ -4,9 +4,10 @@
 use pinion_net::resp::{Encoder, Protocol, command_table};
 use pinion_net::wire::{
     BatchBuilder, Command, Condition, ErrorCode, Expiry, Features, Hello, Home, KeyListBuilder, Level,
-    Limits, Map, NodePorts, Opcode, Range, Request, Responder, Scan, ServerHello, ValueRef,
+    Limits, Map, NodePorts, Once, Opcode, Range, Request, Responder, Scan, ServerHello, ValueRef,
 };
 use pinion_net_fuzz::{MAGIC, SEAL};
+use std::num::NonZeroU128;
 use std::path::{Path, PathBuf};
 use std::{env, fs, process};
 
@@ -50,10 +51,12 @@ fn requests(dir: &Path) {
         ops.delete(key).expect("the key is short");
     }
     let key = &b"key"[..];
+    let client = NonZeroU128::new(7).expect("it isn't zero");
     let range = Range { from: b"a", to: b"z", prefix: b"k" };
     let put = |expiry, condition| Command::Put { key, value: b"value", expiry, condition, want_old: true };
     let all = [
         ("hello", Command::Hello(Hello::new("seed", Features::CHECKSUM, b"proof"))),
+        ("hello-once", Command::Hello(Hello::new("seed", Features::ONCE, b"").with_client(client))),
         ("ping", Command::Ping { payload: b"payload" }),
         ("info", Command::Info),
         ("get", Command::Get { key }),
@@ -75,9 +78,15 @@ fn requests(dir: &Path) {
         ("clear", Command::Clear),
     ];
     let mut together = vec![SEAL | MAGIC];
-    for (name, command) in all {
+    let once = Once { number: 9, lowest: 7, first_sent_us: 1 << 50, is_again: true };
+    let numbered = all.iter().filter(|(_, command)| !command.opcode().is_read());
+    let numbered: Vec<_> =
+        numbered.map(|(name, command)| (format!("{name}-once"), Some(once), *command)).collect();
+    let plain = all.into_iter().map(|(name, command)| (name.to_owned(), None, command));
+    for (name, once, command) in plain.chain(numbered) {
         for checked in [false, true] {
-            let request = Request { id: 9, level: Level::Default, keyspace: 0, deadline_ms: 100, command };
+            let request =
+                Request { id: 9, level: Level::Default, keyspace: 0, deadline_ms: 100, once, command };
             let mut bytes = vec![SEAL | MAGIC];
             request
                 .encode(&Limits::default(), checked, &mut bytes)

@@ -52,7 +52,7 @@ fn answers() -> Vec<Vec<u8>> {
 }
 
 /// Makes the header's checksum right again, so that what is behind it is looked at.
-fn seal(frame: &mut [u8]) {
+pub(super) fn seal(frame: &mut [u8]) {
     if let Ok((header, _)) = Header::mut_from_prefix(frame) {
         header.checksum = crc32c::crc32c(&header.as_bytes()[..HEADER_BYTES - 4]).into();
     }
@@ -138,8 +138,14 @@ fn another_protocol_is_told_apart_by_its_first_byte() {
 #[test]
 fn an_opcode_or_a_flag_of_tomorrow_is_an_error_about_its_request_only() {
     let mut bytes = Vec::new();
-    let request =
-        Request { id: 5, level: Level::Default, keyspace: 0, deadline_ms: 0, command: Command::Info };
+    let request = Request {
+        id: 5,
+        level: Level::Default,
+        keyspace: 0,
+        deadline_ms: 0,
+        once: None,
+        command: Command::Info,
+    };
     request.encode(&Limits::default(), false, &mut bytes).unwrap();
     let decode = |change: fn(&mut Header)| {
         let mut bytes = bytes.clone();

@@ -1,6 +1,7 @@
 //! The protocol against itself: what is encoded is decoded, and no bytes do harm.
 
 mod hostile;
+mod once;
 mod requests;
 mod responses;
 

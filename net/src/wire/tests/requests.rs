@@ -1,4 +1,7 @@
+use std::num::NonZeroU128;
+
 use proptest::collection::vec;
+use proptest::option;
 use proptest::prelude::*;
 
 use super::super::*;
@@ -19,6 +22,7 @@ pub(super) struct Parts {
     condition: u8,
     flags: [bool; 2],
     name: String,
+    once: Option<Once>,
 }
 
 pub(super) fn parts() -> impl Strategy<Value = Parts> {
@@ -33,7 +37,7 @@ pub(super) fn parts() -> impl Strategy<Value = Parts> {
         any::<[bool; 2]>(),
         "\\PC{0,9}",
     );
-    (head, body).prop_map(|(head, body)| Parts {
+    (head, body, option::of(once())).prop_map(|(head, body, once)| Parts {
         id: head.0,
         level: head.1,
         keyspace: head.2,
@@ -46,7 +50,19 @@ pub(super) fn parts() -> impl Strategy<Value = Parts> {
         condition: body.4,
         flags: body.5,
         name: body.6,
+        once,
     })
+}
+
+fn once() -> impl Strategy<Value = Once> {
+    (1..=u64::MAX, any::<u64>(), any::<u64>(), any::<bool>()).prop_map(
+        |(number, below, first_sent_us, is_again)| Once {
+            number,
+            lowest: number - below % number,
+            first_sent_us,
+            is_again,
+        },
+    )
 }
 
 impl Parts {
@@ -66,8 +82,13 @@ impl Parts {
             level: Level::from_byte(self.level).unwrap(),
             keyspace: self.keyspace,
             deadline_ms: self.deadline_ms,
+            once: self.once.filter(|_| self.may_have_once()),
             command: self.command(&keys, &ops),
         })
+    }
+
+    fn may_have_once(&self) -> bool {
+        !matches!(self.level, 1 | 2) && !matches!(self.opcode, 0..=5 | 11 | 12)
     }
 
     fn command<'a>(&'a self, keys: &'a KeyListBuilder, ops: &'a BatchBuilder) -> Command<'a> {
@@ -78,7 +99,15 @@ impl Parts {
         let [want_old, want_existed] = self.flags;
         let range = Range { from: key, to: last, prefix: value };
         match self.opcode {
-            0 => Command::Hello(Hello::new(&self.name, Features(self.number), value)),
+            0 => {
+                let client = self.once.and_then(|once| NonZeroU128::new(once.first_sent_us.into()));
+                let hello = Hello::new(&self.name, Features(self.number), value);
+                let without = Features::ONCE.with(Features::ONCE.required());
+                Command::Hello(match client {
+                    Some(client) => hello.with_client(client),
+                    None => Hello { features: hello.features.without(without), ..hello },
+                })
+            }
             1 => Command::Ping { payload: value },
             2 => Command::Info,
             3 => Command::Get { key },
@@ -154,7 +183,7 @@ fn lists_hand_out_their_parts_in_order() {
 fn put<'a>(key: &'a [u8], value: &'a [u8]) -> Request<'a> {
     let command =
         Command::Put { key, value, expiry: Expiry::Never, condition: Condition::None, want_old: false };
-    Request { id: 1, level: Level::Default, keyspace: 0, deadline_ms: 0, command }
+    Request { id: 1, level: Level::Default, keyspace: 0, deadline_ms: 0, once: None, command }
 }
 
 #[test]

@@ -156,6 +156,7 @@ pub(super) fn server_hello() -> ServerHello {
         cluster_id: [7; 16],
         server_version: "0.1.0".into(),
         home: Home { node: 0, core: 1 },
+        server_us: 1_790_000_000_000_000,
         map: Map { epoch: 3, nodes: vec![node], homes },
     }
 }
