@@ -41,7 +41,7 @@ impl Got {
 }
 
 fn request(id: u64, command: Command<'_>) -> Request<'_> {
-    Request { id, level: Level::Default, keyspace: 0, deadline_ms: 0, command }
+    Request { id, level: Level::Default, keyspace: 0, deadline_ms: 0, once: None, command }
 }
 
 fn put<'a>(key: &'a [u8], value: &'a [u8]) -> Command<'a> {

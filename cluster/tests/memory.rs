@@ -181,7 +181,7 @@ fn long_frames_that_never_end_stay_within_the_memory() {
     };
     let mut frames = Vec::new();
     for (id, command) in [(1, Command::Hello(Hello::new("test", Features::NONE, b""))), (2, put)] {
-        let request = Request { id, command, level: Level::Default, keyspace: 0, deadline_ms: 0 };
+        let request = Request { id, command, level: Level::Default, keyspace: 0, deadline_ms: 0, once: None };
         request.encode(&Limits::default(), false, &mut frames).expect("it is within the limits");
     }
     frames.truncate(frames.len() - 1000);

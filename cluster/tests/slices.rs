@@ -295,7 +295,7 @@ fn greeted(kvd: &Kvd) -> TcpStream {
 
 fn send(stream: &mut TcpStream, command: Command<'_>) {
     let mut bytes = Vec::new();
-    let request = Request { id: 7, level: Level::Default, keyspace: 0, deadline_ms: 0, command };
+    let request = Request { id: 7, level: Level::Default, keyspace: 0, deadline_ms: 0, once: None, command };
     request.encode(&Limits::default(), false, &mut bytes).expect("a request within the limits");
     stream.write_all(&bytes).expect("kvd reads");
 }

@@ -44,6 +44,12 @@ impl Writer<'_> {
         self.0.extend_from_slice(&value.to_le_bytes());
     }
 
+    /// A 128-bit number.
+    #[inline]
+    pub fn u128(&mut self, value: u128) {
+        self.0.extend_from_slice(&value.to_le_bytes());
+    }
+
     /// A yes or no.
     #[inline]
     pub fn flag(&mut self, value: bool) {
@@ -59,6 +65,7 @@ impl Writer<'_> {
 }
 
 /// Takes fields off in the order in which they were appended.
+#[derive(Clone, Debug)]
 pub struct Reader<'a>(pub &'a [u8]);
 
 impl<'a> Reader<'a> {
@@ -128,6 +135,12 @@ impl<'a> Reader<'a> {
     #[inline]
     pub fn u64(&mut self) -> Result<u64, Malformed> {
         Ok(u64::from_le_bytes(self.array()?))
+    }
+
+    /// A 128-bit number.
+    #[inline]
+    pub fn u128(&mut self) -> Result<u128, Malformed> {
+        Ok(u128::from_le_bytes(self.array()?))
     }
 
     /// A yes or no.

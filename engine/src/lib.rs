@@ -21,6 +21,7 @@ pub mod log;
 pub mod manifest;
 pub mod memtable;
 pub mod offline;
+pub mod once;
 pub mod placement;
 pub mod shard;
 pub mod store;

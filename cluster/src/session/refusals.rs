@@ -15,6 +15,7 @@ pub fn told(refusal: &Refusal<'_>) -> (ErrorCode, String) {
         Refusal::Invalid(_) => ErrorCode::BAD_REQUEST,
         Refusal::WrongShard => ErrorCode::INTERNAL,
         Refusal::TimedOut => ErrorCode::DEADLINE,
+        Refusal::WrongTime => ErrorCode::CLOCK,
     };
     (code, text(refusal))
 }
@@ -24,11 +25,20 @@ pub fn unsure(unsure: &Unsure<'_>) -> (ErrorCode, String) {
     match unsure {
         Unsure::LogFailed(text) => (ErrorCode::LOG_FAILED, (*text).to_owned()),
         Unsure::TimedOut => (ErrorCode::TIMED_OUT, format!("{TIMED_OUT}; the write may be applied yet")),
+        Unsure::Forgotten => (ErrorCode::FORGOTTEN, FORGOTTEN.to_owned()),
     }
 }
 
 /// What a request was ended for at its deadline.
 const TIMED_OUT: &str = "no answer from the key's shard within the time for a request (--request-timeout, or less if the client said so)";
+
+/// What becomes of a request that is to be done once and comes too late.
+const FORGOTTEN: &str =
+    "it was sent too long ago, or was answered before: whether it was done isn't known any more";
+
+/// What becomes of one that was sent first at a time that isn't to be believed.
+const WRONG_TIME: &str = "the time at which it was first sent is ahead of the server's clock, or too long ago; nothing was done: \
+                          say HELLO again for the server's time, and send it as a new request";
 
 /// What is said behind that, where it is so.
 pub const NOTHING_DONE: &str = "; nothing was done: try again";
@@ -40,6 +50,7 @@ pub fn text(refusal: &Refusal<'_>) -> String {
         Refusal::Overflow => "increment or decrement would overflow".to_owned(),
         Refusal::Busy => "the shard is busy; slow down and try again".to_owned(),
         Refusal::TimedOut => format!("{TIMED_OUT}{NOTHING_DONE}"),
+        Refusal::WrongTime => WRONG_TIME.to_owned(),
         Refusal::WrongShard => "internal error: the partition isn't of this shard".to_owned(),
         Refusal::Limit(text)
         | Refusal::NoRoom(text)

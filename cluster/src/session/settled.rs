@@ -33,7 +33,7 @@ impl Ending {
             Answer::Refused(Refusal::TimedOut) => Ending::TimedOut,
             Answer::Refused(_) => Ending::Refused,
             Answer::Unknown(Unsure::TimedOut) => Ending::TimedOutUnknown,
-            Answer::Unknown(Unsure::LogFailed(_)) => Ending::Unknown,
+            Answer::Unknown(Unsure::LogFailed(_) | Unsure::Forgotten) => Ending::Unknown,
             _ => Ending::Done,
         }
     }

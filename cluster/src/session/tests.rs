@@ -57,7 +57,7 @@ fn told(backend: &mut Noted) -> ServerHello {
     let conn = backend.connect(Speaks::Wire);
     let command = Command::Hello(Hello::new("test", Features::NONE, b""));
     let mut bytes = Vec::new();
-    let request = Request { id: 1, level: Level::Default, keyspace: 0, deadline_ms: 0, command };
+    let request = Request { id: 1, level: Level::Default, keyspace: 0, deadline_ms: 0, once: None, command };
     request.encode(&Limits::default(), false, &mut bytes).unwrap();
     assert_eq!(backend.receive(conn, &bytes).consumed, bytes.len());
     let out = std::mem::take(backend.outputs.output(conn));

@@ -4,11 +4,13 @@
 //! version and expiry it says, and a range is deleted within the bounds it says.
 
 use super::Group;
+use crate::fields::Malformed;
 use crate::key::{Entry, Expiry, Kind, Prefix, RangeTombstone, Stamp, Version};
 use crate::log::EntryType;
 use crate::log::batch::{Batch, BatchOp};
 use crate::manifest::ConfState;
 use crate::memtable::Memtable;
+use crate::once::Section;
 
 /// What applied entries go to.
 pub trait Target {
@@ -54,15 +56,21 @@ pub fn apply<W>(
 /// Whether an entry's content is what its type says, so that it can be applied; the error says what is wrong.
 pub fn check(entry: EntryType, payload: &[u8]) -> Result<(), String> {
     match entry {
-        EntryType::Normal => Batch::parse(payload)?.ops().try_for_each(|op| op.map(drop)),
+        EntryType::Normal => check_writes(Batch::parse(payload)?),
         EntryType::NoOp => Ok(()),
         EntryType::ConfChange => ConfState::parse(payload).map(drop).map_err(|error| error.to_string()),
         EntryType::Tick => match Batch::parse(payload)? {
-            batch if batch.is_empty() => Ok(()),
+            batch if batch.is_empty() && batch.section()?.is_none() => Ok(()),
             _ => Err("a tick has operations".to_owned()),
         },
         EntryType::Floor => floor_of(payload).map(drop),
     }
+}
+
+fn check_writes(batch: Batch<'_>) -> Result<(), String> {
+    batch.ops().try_for_each(|op| op.map(drop))?;
+    let Some(mut section) = batch.section()? else { return Ok(()) };
+    section.try_for_each(|row| row.map(drop)).map_err(|error| error.to_string())
 }
 
 fn floor_of(payload: &[u8]) -> Result<Version, String> {
@@ -90,7 +98,8 @@ fn apply_writes<W>(
     let mut written = Written::default();
     let mut key = Vec::with_capacity(256);
     group.pass(batch.clock_us());
-    for op in batch.ops() {
+    let mut ops = batch.ops();
+    for op in ops.by_ref() {
         let op = op?;
         if op.version >= Version::MAX {
             return Err(format!("an operation has version {}, which none reaches", op.version.0));
@@ -106,7 +115,21 @@ fn apply_writes<W>(
         let stamp = Stamp::new(op.version, op.kind);
         target.insert(Entry { key: &key, stamp, expiry: op.expiry, value: op.value });
     }
+    if let Some(section) = ops.section()? {
+        remember(group, section).map_err(|error| error.to_string())?;
+    }
     Ok(written)
+}
+
+/// Remembers what requests came to that are to be done once, and forgets what is too old.
+fn remember<W>(group: &mut Group<W>, section: Section<'_>) -> Result<(), Malformed> {
+    let (table, floor_us) = (group.once_mut(), section.floor_us);
+    for row in section {
+        let row = row?;
+        table.note(&row.once, row.answer);
+    }
+    table.raise_floor(floor_us);
+    Ok(())
 }
 
 /// The stored keys that a deletion of a range is about: from its key to its value, which is empty for the end of the keyspace.

@@ -29,6 +29,16 @@ impl<W> Groups<W> {
         Groups { groups: owned.iter().map(group).collect(), places }
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+
     /// Takes over what the manifest knew of a partition that is ours.
     pub fn restore(&mut self, state: &GroupState) {
         let Some(place) = self.place(state.partition) else { return };

@@ -22,10 +22,12 @@ mod tests;
 
 use crate::key::{Incarnation, Keyspace, Partition, Prefix, Version};
 use crate::log::LogPosition;
-use crate::manifest::{ClientState, ConfState, OriginState};
+use crate::manifest::{ConfState, OriginState};
+use crate::once::Table;
 use durability::Durability;
 use queue::Queue;
 use smallvec::{SmallVec, smallvec};
+use std::sync::Arc;
 
 /// The term of a solo group, which never has an election.
 pub const SOLO_TERM: u64 = 1;
@@ -118,7 +120,8 @@ pub struct Group<W = ()> {
     /// Its replicas, if it has others.
     conf: Option<Box<ConfState>>,
     origins: Vec<OriginState>,
-    requests: Vec<ClientState>,
+    /// What is remembered of requests that are to be done once; `None`: nothing.
+    once: Option<Arc<Table>>,
     /// Whether something was applied that the manifest wasn't told of yet.
     is_changed: bool,
 }
@@ -145,7 +148,7 @@ impl<W> Group<W> {
             log_from: LogPosition::default(),
             conf: None,
             origins: Vec::new(),
-            requests: Vec::new(),
+            once: None,
             is_changed: false,
         }
     }
@@ -282,6 +285,16 @@ impl<W> Group<W> {
     pub fn taken_in(&mut self, version: Version) {
         self.is_changed = true;
         self.newest = self.newest.max(version);
+    }
+
+    /// What is remembered of requests that are to be done once, as far as it is applied; `None`: nothing.
+    pub fn once(&self) -> Option<&Table> {
+        self.once.as_deref()
+    }
+
+    /// As [`Group::once`], to be changed.
+    pub fn once_mut(&mut self) -> &mut Table {
+        Arc::make_mut(self.once.get_or_insert_default())
     }
 
     /// The term of the entry at an index that is applied last, or not yet.

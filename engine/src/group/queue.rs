@@ -6,9 +6,10 @@
 use crate::key::{Incarnation, Kind, Partition, Prefix, user_key};
 use crate::log::EntryType;
 use crate::log::batch::{Batch, BatchOp, op_at};
+use crate::once::Once;
 use crate::table::key_hash;
 use hashbrown::HashTable;
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 /// An entry that waits.
 #[derive(Clone, Debug)]
@@ -45,6 +46,8 @@ pub struct Queue<W> {
     overlay: HashTable<Slot>,
     /// Deletions of ranges: usually none.
     ranges: Vec<Slot>,
+    /// Client and number of those requests that are to be done once.
+    once: HashSet<(u128, u64)>,
 }
 
 impl<W> Queue<W> {
@@ -58,6 +61,7 @@ impl<W> Queue<W> {
             waiting: 0,
             overlay: HashTable::new(),
             ranges: Vec::new(),
+            once: HashSet::new(),
         }
     }
 
@@ -128,6 +132,9 @@ impl<W> Queue<W> {
                 found.remove();
             }
         }
+        for once in self.requests(0) {
+            self.once.remove(&once);
+        }
         let entry = self.entries.pop_front()?;
         self.ranges.retain(|slot| slot.index != entry.index);
         self.bytes -= entry.payload.len();
@@ -145,13 +152,33 @@ impl<W> Queue<W> {
             // What they hid is the newest again.
             self.overlay.clear();
             self.ranges.clear();
+            self.once.clear();
             (0..self.entries.len()).for_each(|at| self.note(at));
         }
         cut
     }
 
-    /// Makes an entry's operations findable.
+    /// Whether a request waits that is to be done once.
+    pub fn has(&self, once: &Once) -> bool {
+        self.once.contains(&(once.client, once.number))
+    }
+
+    /// The requests of an entry that are to be done once.
+    fn requests(&self, at: usize) -> Vec<(u128, u64)> {
+        let entry = &self.entries[at];
+        if entry.entry != EntryType::Normal {
+            return Vec::new();
+        }
+        let batch = Batch::parse(&entry.payload).expect("a batch that was encoded here decodes");
+        let section = batch.section().expect("a batch that was encoded here decodes");
+        let rows =
+            section.into_iter().flatten().map(|row| row.expect("a batch that was encoded here decodes"));
+        rows.map(|row| (row.once.client, row.once.number)).collect()
+    }
+
+    /// Makes an entry's operations and requests findable.
     fn note(&mut self, at: usize) {
+        self.once.extend(self.requests(at));
         for slot in self.slots(at) {
             let op = self.op(&slot);
             if op.kind == Kind::RangeTombstone {

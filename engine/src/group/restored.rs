@@ -17,7 +17,7 @@ impl<W> Group<W> {
         group.terms = smallvec![(index, group.applied_term)];
         group.applied(index, state.max_version);
         (group.floor, group.clock_us, group.log_from) = (state.floor, state.clock_us, state.log_from);
-        (group.origins, group.requests) = (state.origins.clone(), state.requests.clone());
+        (group.origins, group.once) = (state.origins.clone(), state.once.clone());
         group.conf = state.conf.clone();
         if group.conf.is_some() {
             group.order = Order::Following { term: group.applied_term };
@@ -45,7 +45,7 @@ impl<W> Group<W> {
             log_from: self.log_from,
             conf: self.conf.clone(),
             origins: self.origins.clone(),
-            requests: self.requests.clone(),
+            once: self.once.clone(),
         }
     }
 

@@ -4,9 +4,11 @@
 //! never operations, so applying it is the same on every replica. It names no incarnation: each replica
 //! adds its own. Layout, little-endian: `clock_us u64 | op count u32 | flags u32`, then per operation
 //! `stamp u64 | expiry u64 | value length u32 | key length u16 | keyspace u16 | key | value`; a range
-//! delete has the range's first user key as its key and the range's end as its value.
+//! delete has the range's first user key as its key and the range's end as its value. Behind the operations is, if flag 2 says
+//! so, which of its requests are to be done once ([`crate::once::Section`]).
 
 use crate::key::{Expiry, Keyspace, Kind, Stamp, Version};
+use crate::once::{Once, Section, SectionBuilder};
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -15,7 +17,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 struct BatchHeader {
     clock_us: U64,
     ops: U32,
-    /// None is known yet.
+    /// [`HAS_SECTION`].
     flags: U32,
 }
 
@@ -31,11 +33,15 @@ struct OpHeader {
 
 const BATCH_HEADER: usize = size_of::<BatchHeader>();
 
+/// Flag: behind the operations is which of its requests are to be done once.
+const HAS_SECTION: u32 = 2;
+
 /// Packs operations into a batch; reused from batch to batch without allocating.
 #[derive(Clone, Debug)]
 pub struct BatchBuilder {
     bytes: Vec<u8>,
     ops: u32,
+    once: SectionBuilder,
 }
 
 impl Default for BatchBuilder {
@@ -52,7 +58,7 @@ impl BatchBuilder {
 
     /// An empty batch; `clock_us` is the proposer's shard time ([`crate::clock`]), microseconds.
     pub fn new(clock_us: u64) -> BatchBuilder {
-        let mut builder = BatchBuilder { bytes: Vec::new(), ops: 0 };
+        let mut builder = BatchBuilder { bytes: Vec::new(), ops: 0, once: SectionBuilder::default() };
         builder.clear(clock_us);
         builder
     }
@@ -61,13 +67,33 @@ impl BatchBuilder {
     pub fn clear(&mut self, clock_us: u64) {
         self.bytes.clear();
         self.ops = 0;
+        self.once.clear();
         let header = BatchHeader { clock_us: clock_us.into(), ops: 0.into(), flags: 0.into() };
         self.bytes.extend_from_slice(header.as_bytes());
     }
 
-    /// Sets the proposer's shard time.
-    pub fn set_clock(&mut self, clock_us: u64) {
+    /// Completes it: sets the proposer's shard time, and says which requests are to be done once. Nothing is added afterwards.
+    pub fn seal(&mut self, clock_us: u64) {
         self.bytes[..8].copy_from_slice(&clock_us.to_le_bytes());
+        if !self.once.is_empty() {
+            self.bytes[12..16].copy_from_slice(&HAS_SECTION.to_le_bytes());
+            self.bytes.extend_from_slice(self.once.bytes());
+        }
+    }
+
+    /// A request is to be done once, and came to this.
+    pub fn remember(&mut self, once: &Once, answer: &[u8]) {
+        self.once.push(once, answer);
+    }
+
+    /// What was first sent at or before this time is to be forgotten.
+    pub fn raise_floor(&mut self, floor_us: u64) {
+        self.once.raise_floor(floor_us);
+    }
+
+    /// Whether it has something forgotten.
+    pub fn raises_floor(&self) -> bool {
+        self.once.raises_floor()
     }
 
     /// Sets a value.
@@ -104,9 +130,9 @@ impl BatchBuilder {
         self.bytes[8..12].copy_from_slice(&self.ops.to_le_bytes());
     }
 
-    /// Whether it holds no operation.
+    /// Whether it holds neither an operation nor anything of a request.
     pub fn is_empty(&self) -> bool {
-        self.ops == 0
+        self.ops == 0 && self.once.is_empty()
     }
 
     /// How many operations it holds.
@@ -114,30 +140,36 @@ impl BatchBuilder {
         self.ops as usize
     }
 
+    /// Bytes of it once it is sealed.
+    pub fn sealed_bytes(&self) -> usize {
+        self.bytes.len() + self.once.bytes().len()
+    }
+
     /// The operation that was added when [`BatchBuilder::bytes`] was `offset` long.
     pub fn op_at(&self, offset: usize) -> BatchOp<'_> {
         op_at(&self.bytes, offset)
     }
 
-    /// The encoded batch, complete at any time.
+    /// The encoded batch, complete once it is sealed.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
     /// Memory that it holds, bytes.
     pub fn memory_bytes(&self) -> usize {
-        self.bytes.capacity()
+        self.bytes.capacity() + self.once.memory_bytes()
     }
 
     /// Gives back what it doesn't need now.
     pub fn shrink(&mut self) {
         self.bytes.shrink_to_fit();
+        self.once.shrink();
     }
 }
 
 /// The operation at `offset` of a batch that was encoded here.
 pub fn op_at(bytes: &[u8], offset: usize) -> BatchOp<'_> {
-    let mut ops = BatchOps { left: 1, rest: &bytes[offset..] };
+    let mut ops = BatchOps { left: 1, rest: &bytes[offset..], has_section: false };
     ops.parse_next().expect("an operation that was encoded here decodes")
 }
 
@@ -163,6 +195,7 @@ pub struct BatchOp<'a> {
 pub struct Batch<'a> {
     clock_us: u64,
     ops: u32,
+    has_section: bool,
     body: &'a [u8],
 }
 
@@ -173,10 +206,11 @@ impl<'a> Batch<'a> {
             return Err(format!("a batch of {} bytes is shorter than its header", bytes.len()));
         };
         let flags = header.flags.get();
-        if flags != 0 {
+        if flags & !HAS_SECTION != 0 {
             return Err(format!("a batch has flags {flags:#010x}, of which this build knows nothing"));
         }
-        Ok(Batch { clock_us: header.clock_us.get(), ops: header.ops.get(), body })
+        let has_section = flags & HAS_SECTION != 0;
+        Ok(Batch { clock_us: header.clock_us.get(), ops: header.ops.get(), has_section, body })
     }
 
     /// The proposer's shard time, microseconds.
@@ -196,7 +230,12 @@ impl<'a> Batch<'a> {
 
     /// Its operations in order. The first error ends the iteration.
     pub fn ops(&self) -> BatchOps<'a> {
-        BatchOps { left: self.ops, rest: self.body }
+        BatchOps { left: self.ops, rest: self.body, has_section: self.has_section }
+    }
+
+    /// Which of its requests are to be done once; `None` if it says nothing of that.
+    pub fn section(&self) -> Result<Option<Section<'a>>, String> {
+        self.ops().section()
     }
 }
 
@@ -205,12 +244,24 @@ impl<'a> Batch<'a> {
 pub struct BatchOps<'a> {
     left: u32,
     rest: &'a [u8],
+    has_section: bool,
 }
 
 impl<'a> BatchOps<'a> {
-    /// Bytes of the operations that are left.
+    /// Bytes of what is left.
     pub fn bytes_left(&self) -> usize {
         self.rest.len()
+    }
+
+    /// What is behind the operations that are left.
+    pub fn section(mut self) -> Result<Option<Section<'a>>, String> {
+        if !self.has_section {
+            return Ok(None);
+        }
+        while self.left > 0 {
+            self.parse_next()?;
+        }
+        Section::parse(self.rest).map(Some).map_err(|error| error.to_string())
     }
 
     fn parse_next(&mut self) -> Result<BatchOp<'a>, String> {
@@ -245,6 +296,9 @@ impl<'a> Iterator for BatchOps<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.left == 0 {
+            if self.has_section {
+                return None;
+            }
             let trailing = std::mem::take(&mut self.rest).len();
             return (trailing > 0)
                 .then(|| Err(format!("{trailing} bytes follow the batch's last operation")));
@@ -302,7 +356,7 @@ mod tests {
         let mut builder = BatchBuilder::new(1);
         builder.delete(Keyspace(0), b"k", Version(1));
         builder.clear(1);
-        builder.set_clock(2);
+        builder.seal(2);
         assert!(builder.is_empty());
         let batch = Batch::parse(builder.bytes()).unwrap();
         assert_eq!((batch.clock_us(), batch.ops().count()), (2, 0));

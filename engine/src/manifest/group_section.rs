@@ -2,11 +2,14 @@
 //!
 //! A part that this build doesn't know is refused by its name, unless it says that who doesn't know it may skip it.
 
-use super::group_state::{ClientState, ConfState, GroupState, OriginState};
+use super::group_state::{ConfState, GroupState, OriginState};
 use crate::fields::{Malformed, Reader, Writer};
 use crate::key::{Incarnation, Partition, Version};
 use crate::log::position::LogPosition;
+use crate::once::{ClientRows, Kept, Table};
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 /// Bytes of a section without parts, its length included.
 const SECTION_BYTES_MIN: usize = 72;
@@ -15,13 +18,15 @@ const HAS_LEFT: u16 = 1;
 
 const CONF: u8 = 1;
 const ORIGINS: u8 = 2;
-const REQUESTS: u8 = 3;
+const ANSWERS: u8 = 3;
+const CLIENTS: u8 = 7;
 /// Flag of a part: who doesn't know it may skip it.
 const MAY_BE_SKIPPED: u8 = 1;
 
-/// Bytes of a row of origins, and of one of requests without its answer.
+/// Bytes of a row of origins, of one of answers without what was answered, and of one of clients.
 const ORIGIN_BYTES: usize = 26;
-const REQUEST_BYTES_MIN: usize = 36;
+const ANSWER_BYTES_MIN: usize = 36;
+const CLIENT_BYTES: usize = 32;
 
 /// Appends the section of a group.
 pub(super) fn encode(group: &GroupState, bytes: &mut Vec<u8>) {
@@ -45,8 +50,9 @@ pub(super) fn encode(group: &GroupState, bytes: &mut Vec<u8>) {
     if !group.origins.is_empty() {
         encode_part(ORIGINS, &encode_origins(&group.origins), bytes);
     }
-    if !group.requests.is_empty() {
-        encode_part(REQUESTS, &encode_requests(&group.requests), bytes);
+    if let Some(table) = &group.once {
+        encode_part(ANSWERS, &encode_answers(table), bytes);
+        encode_part(CLIENTS, &encode_clients(table), bytes);
     }
     let length = u32::try_from(bytes.len() - start).expect("a group's section is far below 4 GiB");
     bytes[start..start + 4].copy_from_slice(&length.to_le_bytes());
@@ -73,16 +79,31 @@ fn encode_origins(origins: &[OriginState]) -> Vec<u8> {
     bytes
 }
 
-fn encode_requests(requests: &[ClientState]) -> Vec<u8> {
+fn encode_answers(table: &Table) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut writer = Writer(&mut bytes);
-    writer.len(requests.len());
-    for ClientState { client, sequence, first_sent_us, answer } in requests {
-        writer.u64(*client as u64);
-        writer.u64((client >> 64) as u64);
-        writer.u64(*sequence);
-        writer.u64(*first_sent_us);
-        writer.bytes(answer);
+    writer.len(table.answers());
+    for (client, rows) in table.clients() {
+        for Kept { number, first_sent_us, answer } in &rows.kept {
+            writer.u128(client);
+            writer.u64(*number);
+            writer.u64(*first_sent_us);
+            writer.bytes(answer);
+        }
+    }
+    bytes
+}
+
+fn encode_clients(table: &Table) -> Vec<u8> {
+    let clients = table.clients();
+    let mut bytes = Vec::with_capacity(12 + clients.len() * CLIENT_BYTES);
+    let mut writer = Writer(&mut bytes);
+    writer.u64(table.floor_us());
+    writer.len(clients.len());
+    for (client, rows) in clients {
+        writer.u128(client);
+        writer.u64(rows.lowest);
+        writer.u64(rows.newest_us);
     }
     bytes
 }
@@ -143,13 +164,54 @@ pub(super) fn parse(reader: &mut Reader<'_>) -> Result<GroupState, Unread> {
     if section.u64()? != 0 {
         return Err(Unread::Unknown(format!("a number of partition {} that should be zero", partition.0)));
     }
+    let mut once = OnceParts::default();
     while !section.is_empty() {
-        parse_part(&mut section, &mut group)?;
+        parse_part(&mut section, &mut group, &mut once)?;
     }
+    group.once = once.table();
     Ok(group)
 }
 
-fn parse_part(section: &mut Reader<'_>, group: &mut GroupState) -> Result<(), Unread> {
+/// What the parts say of requests that are to be done once.
+#[derive(Default)]
+struct OnceParts {
+    floor_us: u64,
+    clients: BTreeMap<u128, ClientRows>,
+}
+
+impl OnceParts {
+    fn table(self) -> Option<Arc<Table>> {
+        let table = Table::restored(self.floor_us, self.clients);
+        (!table.is_empty()).then(|| Arc::new(table))
+    }
+
+    fn parse_answers(&mut self, content: &[u8]) -> Result<(), Malformed> {
+        let mut reader = Reader(content);
+        for _ in 0..reader.count(ANSWER_BYTES_MIN)? {
+            let rows = self.clients.entry(reader.u128()?).or_default();
+            let (number, first_sent_us) = (reader.u64()?, reader.u64()?);
+            if rows.kept.last().is_some_and(|last| last.number >= number) {
+                return Err(Malformed("a client's requests aren't in the order of their numbers"));
+            }
+            rows.newest_us = rows.newest_us.max(first_sent_us);
+            rows.kept.push(Kept { number, first_sent_us, answer: reader.bytes()?.into() });
+        }
+        reader.end()
+    }
+
+    fn parse_clients(&mut self, content: &[u8]) -> Result<(), Malformed> {
+        let mut reader = Reader(content);
+        self.floor_us = reader.u64()?;
+        for _ in 0..reader.count(CLIENT_BYTES)? {
+            let rows = self.clients.entry(reader.u128()?).or_default();
+            rows.lowest = reader.u64()?;
+            rows.newest_us = rows.newest_us.max(reader.u64()?);
+        }
+        reader.end()
+    }
+}
+
+fn parse_part(section: &mut Reader<'_>, group: &mut GroupState, once: &mut OnceParts) -> Result<(), Unread> {
     let (tag, flags, zero) = (section.u8()?, section.u8()?, section.u16()?);
     let content = section.bytes()?;
     let is_known = flags & !MAY_BE_SKIPPED == 0 && zero == 0;
@@ -161,7 +223,8 @@ fn parse_part(section: &mut Reader<'_>, group: &mut GroupState) -> Result<(), Un
         CONF if group.conf.is_some() => return Err(Malformed("a section has two lists of replicas").into()),
         CONF => group.conf = Some(Box::new(ConfState::parse(content)?)),
         ORIGINS => group.origins = parse_origins(content)?,
-        REQUESTS => group.requests = parse_requests(content)?,
+        ANSWERS => once.parse_answers(content)?,
+        CLIENTS => once.parse_clients(content)?,
         _ if flags & MAY_BE_SKIPPED != 0 => {}
         _ => {
             let name = match tag {
@@ -185,18 +248,6 @@ fn parse_origins(content: &[u8]) -> Result<Vec<OriginState>, Malformed> {
     }
     reader.end()?;
     Ok(origins)
-}
-
-fn parse_requests(content: &[u8]) -> Result<Vec<ClientState>, Malformed> {
-    let mut reader = Reader(content);
-    let mut requests = Vec::new();
-    for _ in 0..reader.count(REQUEST_BYTES_MIN)? {
-        let client = u128::from(reader.u64()?) | u128::from(reader.u64()?) << 64;
-        let (sequence, first_sent_us) = (reader.u64()?, reader.u64()?);
-        requests.push(ClientState { client, sequence, first_sent_us, answer: reader.bytes()?.to_vec() });
-    }
-    reader.end()?;
-    Ok(requests)
 }
 
 #[cfg(test)]
@@ -224,13 +275,14 @@ mod tests {
             log_from: LogPosition { segment: 1 << 32, offset: 4096 },
             conf: Some(Box::new(conf)),
             origins: vec![OriginState { origin: 5, start: 77, sequence: 12, stamp: Version(40) }],
-            requests: vec![ClientState {
-                client: u128::MAX - 3,
-                sequence: 2,
-                first_sent_us: 99,
-                answer: b"1".to_vec(),
-            }],
+            once: Some(Arc::new(Table::restored(50, [(u128::MAX - 3, client())]))),
         }
+    }
+
+    fn client() -> ClientRows {
+        let answer =
+            |number: u64, answer: &[u8]| Kept { number, first_sent_us: 90 + number, answer: answer.into() };
+        ClientRows { lowest: 2, newest_us: 99, kept: vec![answer(2, b"1"), answer(5, &[7; 100])] }
     }
 
     fn encoded(group: &GroupState) -> Vec<u8> {

@@ -4,6 +4,8 @@ use crate::fields::{Malformed, Reader, Writer};
 use crate::key::{Incarnation, Partition, Version};
 use crate::log::position::LogPosition;
 use crate::log::record::Record;
+use crate::once::Table;
+use std::sync::Arc;
 
 /// What the tables hold of a group, and what it goes on from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,8 +32,8 @@ pub struct GroupState {
     pub conf: Option<Box<ConfState>>,
     /// How far the writes of other origins are applied.
     pub origins: Vec<OriginState>,
-    /// The newest applied requests of clients that ask for each to be done once.
-    pub requests: Vec<ClientState>,
+    /// What is remembered of requests that are to be done once; `None`: nothing.
+    pub once: Option<Arc<Table>>,
 }
 
 impl GroupState {
@@ -109,17 +111,4 @@ pub struct OriginState {
     pub sequence: u64,
     /// Its stamp.
     pub stamp: Version,
-}
-
-/// The newest applied request of a client that asks for each to be done once: it is answered again, not done again.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClientState {
-    /// The client's random id.
-    pub client: u128,
-    /// The request's number.
-    pub sequence: u64,
-    /// When the client sent it first, microseconds of server time since the Unix epoch.
-    pub first_sent_us: u64,
-    /// What it was answered.
-    pub answer: Vec<u8>,
 }

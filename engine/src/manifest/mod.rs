@@ -20,7 +20,7 @@ mod repair;
 mod state;
 mod writer;
 
-pub use group_state::{ClientState, ConfState, GroupState, OriginState};
+pub use group_state::{ConfState, GroupState, OriginState};
 pub(crate) use recovery::without_manifest;
 pub use repair::{ManifestDump, ManifestRepair};
 pub use state::{Edit, ManifestState, Membership, TableEntry};

@@ -24,7 +24,8 @@ impl Shard {
         let Stopped { from, at, cold, bytes } = stopped;
         op.skip(from);
         if !cold.is_empty() {
-            let waiting = self.parked.insert(OwnedRequest { target, work: Work::Op(op) }, at, Vec::new());
+            let waiting =
+                self.parked.insert(OwnedRequest { target, once: None, work: Work::Op(op) }, at, Vec::new());
             return self.wait_for_blocks(waiting, &cold, out);
         }
         let read = self.kept.insert(Kept { target, op, at });
@@ -40,7 +41,7 @@ impl Shard {
             return out.answer(ticket, Answer::Refused(Refusal::NoRoom(TOO_OLD)));
         };
         let target = Target { ticket, deadline_us, ..target };
-        match op.with(|op| self.dispatch(&target, &op, Reader::At(at), out)) {
+        match op.with(|op| self.dispatch(&target, &op, None, Reader::At(at), out)) {
             Flow::Done => {}
             Flow::Cold(cold) => {
                 self.put_aside(target, op, Stopped { from: 0, at, cold, bytes: 0 }, out);

@@ -10,7 +10,9 @@ use crate::due::Due;
 use crate::group::groups::Place;
 use crate::key::{Expiry, Keyspace, Kind, Version, user_key};
 use crate::log::batch::{BatchBuilder, BatchOp};
+use crate::once::Once;
 use hashbrown::HashTable;
+use std::collections::HashSet;
 
 /// Places for keys, and for answers, that it keeps.
 const KEPT_SLOTS: usize = 4096;
@@ -56,6 +58,8 @@ pub(super) struct LogWrite {
     positions: Vec<(u64, u64)>,
     overlay: HashTable<Slot>,
     clears: Vec<PendingClear>,
+    /// Of the requests that are to be done once: place, client and number.
+    once: HashSet<(Place, u128, u64)>,
     answers: Vec<PendingAnswer>,
     answer_bytes: usize,
     /// Of the answers.
@@ -193,10 +197,37 @@ impl LogWrite {
         }
     }
 
-    /// Says in every batch when it is logged, by shard time.
-    pub fn stamp(&mut self, clock_us: u64) {
+    /// A request is to be done once, and came to this.
+    pub fn remember(&mut self, place: Place, once: &Once, answer: &[u8]) {
+        self.touch(place);
+        let before = self.batches[place].sealed_bytes();
+        self.batches[place].remember(once, answer);
+        self.bytes += self.batches[place].sealed_bytes() - before;
+        self.once.insert((place, once.client, once.number));
+    }
+
+    /// Whether it has a request that is to be done once.
+    pub fn has(&self, place: Place, once: &Once) -> bool {
+        self.once.contains(&(place, once.client, once.number))
+    }
+
+    /// Has a group forget what was first sent at or before this time.
+    pub fn raise_floor(&mut self, place: Place, floor_us: u64) {
+        self.touch(place);
+        let before = self.batches[place].sealed_bytes();
+        self.batches[place].raise_floor(floor_us);
+        self.bytes += self.batches[place].sealed_bytes() - before;
+    }
+
+    /// Whether it has a group forget something.
+    pub fn raises_floor(&self, place: Place) -> bool {
+        self.batches[place].raises_floor()
+    }
+
+    /// Completes every batch, which says when it is logged, by shard time.
+    pub fn seal(&mut self, clock_us: u64) {
         for &place in &self.touched {
-            self.batches[place].set_clock(clock_us);
+            self.batches[place].seal(clock_us);
         }
     }
 
@@ -270,6 +301,10 @@ impl LogWrite {
         self.overlay.clear();
         self.overlay.shrink_to(KEPT_SLOTS, |slot| slot.hash);
         self.clears.clear();
+        if !self.once.is_empty() {
+            self.once.clear();
+            self.once.shrink_to(KEPT_SLOTS);
+        }
         (self.bytes, self.ops) = (0, 0);
         debug_assert!(self.answers.is_empty(), "answers leave before a log write is used again");
     }

@@ -13,6 +13,7 @@ use crate::io::IoCompletion;
 use crate::key::{Partition, Version};
 use crate::log::{EntryType, LogEvent, LogPosition, Record, RecordKind, clock_payload};
 use crate::manifest::ManifestEvent;
+use crate::once::Table;
 use smallvec::SmallVec;
 
 /// While keys expire, the log learns the time at least this often.
@@ -111,7 +112,7 @@ impl Shard {
     }
 
     fn append_entries(&mut self) {
-        self.writing.stamp(self.clock.us());
+        self.writing.seal(self.clock.us());
         let Shard { writing, groups, log, .. } = self;
         writing.append(|place, payload| {
             let group = &mut groups[place];
@@ -215,7 +216,10 @@ impl Shard {
     /// Applies an entry that is committed.
     pub(super) fn apply_entry(&mut self, place: Place, index: u64, entry: EntryType, payload: &[u8]) {
         self.copied_bytes += payload.len();
-        let applied = apply(&mut self.groups[place], index, entry, payload, &mut self.sources);
+        let group = &mut self.groups[place];
+        let before = group.once().map_or(0, Table::bytes);
+        let applied = apply(group, index, entry, payload, &mut self.sources);
+        self.once_bytes = self.once_bytes + group.once().map_or(0, Table::bytes) - before;
         self.holds_expiring |= applied.expect("an entry that was encoded here decodes");
     }
 

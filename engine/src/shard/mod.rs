@@ -29,6 +29,7 @@ mod keeping;
 mod kept;
 mod log_write;
 mod log_writes;
+mod once;
 mod open;
 pub mod options;
 mod overdue;
@@ -78,7 +79,7 @@ use parked_scan::LargeScans;
 use pending::PendingAnswer;
 use queue::KeyLines;
 use read_errors::ReadErrors;
-use request::{Answer, Answers, Op, Refusal, Request, Ticket};
+use request::{Answer, Answers, Once, Op, Refusal, Request, Ticket};
 use running::Background;
 use shard_dir::ShardDir;
 use sources::Sources;
@@ -126,6 +127,10 @@ pub struct Shard {
     /// Shard time in the newest log record whose write is done: no restart goes back behind it.
     kept_clock_us: u64,
     mono_us: u64,
+    /// What all groups remember of requests that are to be done once, bytes.
+    once_bytes: usize,
+    /// When some of that was last forgotten for want of room, by the monotonic clock.
+    room_made_us: u64,
     /// Whether any entry has an expiry: then the log must know the time.
     holds_expiring: bool,
     /// The log up to here is written: what of it isn't applied is held.
@@ -184,22 +189,34 @@ impl Shard {
         let prefix = self.groups[place].prefix(request.keyspace);
         let target = Target { ticket, deadline_us: request.deadline_us, place, prefix };
         if !self.lines.is_empty() && self.stands_in_line(target.prefix, &request.op) {
-            return self.park(target, &request.op, Why::Turn, out);
+            return self.park(target, (&request.op, request.once), Why::Turn, out);
         }
-        match self.dispatch(&target, &request.op, Reader::Newest, out) {
+        match self.dispatch(&target, &request.op, request.once, Reader::Newest, out) {
             Flow::Done => {}
-            Flow::Cold(blocks) => self.park(target, &request.op, Why::Blocks(&blocks), out),
+            Flow::Cold(blocks) => self.park(target, (&request.op, request.once), Why::Blocks(&blocks), out),
             Flow::Stopped(stopped) => self.stop(target, &request.op, *stopped, out),
         }
     }
 
-    fn dispatch(&mut self, target: &Target, op: &Op<'_>, reader: Reader, out: &mut impl Answers) -> Flow {
+    fn dispatch(
+        &mut self,
+        target: &Target,
+        op: &Op<'_>,
+        once: Option<&Once>,
+        reader: Reader,
+        out: &mut impl Answers,
+    ) -> Flow {
         let target = *target;
+        if let Some(once) = once
+            && !self.is_to_be_done(target, once, out)
+        {
+            return Flow::Done;
+        }
         match op {
             Op::Get { key } => self.get(target, key, reader, out),
             Op::GetMany { keys, values } => self.get_many(target, (keys, *values), reader, out),
-            Op::Update { key, update } => self.update(target, key, update, out),
-            Op::UpdateMany { updates } => self.update_many(target, updates, out),
+            Op::Update { key, update } => self.update(target, once, (key, update), out),
+            Op::UpdateMany { updates } => self.update_many(target, once, updates, out),
             Op::Scan(scan) => {
                 let partition = self.groups[target.place].id;
                 self.scan(target, &[partition], scan, true, out);
@@ -210,7 +227,7 @@ impl Shard {
                 Flow::Done
             }
             Op::Count(count) => self.count(target, count, out),
-            Op::Clear => self.clear(target, out),
+            Op::Clear => self.clear(target, once, out),
             Op::GoOn { read } => {
                 self.go_on(target, *read, out);
                 Flow::Done

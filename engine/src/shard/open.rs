@@ -16,13 +16,14 @@ use super::{KeptReads, KeyLines, ParkedRequests, Shard};
 use crate::clock::Now;
 use crate::dir::Dir;
 use crate::error::Error;
-use crate::group::Order;
 use crate::group::groups::Groups;
 use crate::group::tail::Tails;
+use crate::group::{Group, Order};
 use crate::io::FileName;
 use crate::key::Partition;
 use crate::log::{LogOptions, LogPosition, Record};
 use crate::manifest::{Manifest, ManifestState};
+use crate::once;
 use crate::table::Table;
 use crate::tree::Tree;
 use std::sync::Arc;
@@ -79,6 +80,8 @@ impl Shard {
         Ok(Shard {
             dir: ShardDir::new(dir.path()),
             budgets,
+            once_bytes: groups.iter().filter_map(Group::once).map(once::Table::bytes).sum(),
+            room_made_us: 0,
             groups,
             held,
             sources,

@@ -96,6 +96,9 @@ pub struct Budgets {
     /// Requests that wait: for blocks, another request, or room for their answer; and as much again for answers that wait for
     /// a log write.
     pub parked: usize,
+    /// What is remembered of requests that are to be done once: a part of it each group may have in any case. Half as much
+    /// again, twice, for the copies of it that are in frozen memtables and the manifest.
+    pub once: usize,
     /// What each of the buffers that log writes are formed and written in may keep between two of them.
     pub kept: usize,
     /// About how long each write of a flush or a merge is; several are under way.
@@ -126,7 +129,8 @@ impl Budgets {
         let memtables = memtable * 3;
         let parked = (memory / 16).clamp(MIB, 64 * MIB);
         let jobs = (memory / 3).min(JOBS_BYTES).max(memory / 16);
-        let tables = memory.saturating_sub(memtables + parked + jobs);
+        let once = (memory / 64).min(2 * MIB);
+        let tables = memory.saturating_sub(memtables + parked + jobs + 2 * once);
         let cache = (memory / if memory > 1024 * MIB { 8 } else { 4 }).min(tables / 2);
         let resident = (memory.saturating_sub(memtables + cache) * 2 / 3).min(tables - cache);
         Budgets {
@@ -136,6 +140,7 @@ impl Budgets {
             resident,
             log_write: (memory / 4).min(24 * MIB),
             parked,
+            once,
             kept: (memory / 64).clamp(64 << 10, 4 * MIB),
             write: (memory / 128).clamp(128 << 10, MIB),
             log: (memtable as u64 * 4).max(256 << 20),

@@ -9,7 +9,7 @@ use super::flow::Target;
 use super::owned::OwnedOp;
 use super::parked_scan::ParkedScan;
 use super::queue::Waiting;
-use super::request::NO_DEADLINE;
+use super::request::{NO_DEADLINE, Once};
 use super::view::Moment;
 use crate::group::groups::Place;
 use crate::io::{IoRequest, Token};
@@ -36,6 +36,7 @@ pub(super) fn is_long(piece: &[BlockRef]) -> bool {
 #[derive(Debug)]
 pub(super) struct OwnedRequest {
     pub target: Target,
+    pub once: Option<Box<Once>>,
     pub work: Work,
 }
 
@@ -113,7 +114,9 @@ impl Parked {
             Work::Op(op) => op.bytes(),
             Work::Scan(scan) => scan.bytes(),
         };
-        work + self.lines.iter().map(|key| key.len() + 32).sum::<usize>()
+        let once = self.request.once.as_ref().map_or(0, |_| size_of::<Once>());
+        work + once
+            + self.lines.iter().map(|key| key.len() + 32).sum::<usize>()
             + size_of::<Parked>()
             + self.pinned_bytes
     }

@@ -5,7 +5,7 @@ use super::flow::{Flow, Target, Why};
 use super::owned::OwnedOp;
 use super::parked::{OwnedRequest, Parked, Work, is_long};
 use super::queue::{Ready, Waiting};
-use super::request::{Answer, Answers, Op, Refusal};
+use super::request::{Answer, Answers, Once, Op, Refusal};
 use super::sources::Sources;
 use super::view::Reader;
 use crate::aligned::AlignedBuf;
@@ -20,13 +20,20 @@ const RESUMED_BYTES_MAX: usize = 1 << 20;
 impl Shard {
     /// Puts a request aside until its blocks are there, or its turn has come.
     #[inline(never)]
-    pub(super) fn park(&mut self, target: Target, op: &Op<'_>, why: Why<'_>, out: &mut impl Answers) {
+    pub(super) fn park(
+        &mut self,
+        target: Target,
+        (op, once): (&Op<'_>, Option<&Once>),
+        why: Why<'_>,
+        out: &mut impl Answers,
+    ) {
         if self.has_too_many_parked() {
             self.counters.refused += 1;
             return out.answer(target.ticket, Answer::Refused(Refusal::Busy));
         }
         let lines = self.lines_of(target.prefix, op, why);
-        let owned = OwnedRequest { target, work: Work::Op(OwnedOp::new(op)) };
+        let once = once.map(|once| Box::new(*once));
+        let owned = OwnedRequest { target, once, work: Work::Op(OwnedOp::new(op)) };
         let waiting = self.parked.insert(owned, self.moment(target.place), lines);
         if let Some(parked) = self.parked.get(waiting) {
             self.lines.join(waiting, parked.line_keys());
@@ -183,7 +190,7 @@ impl Shard {
             }
             Flow::Stopped(stopped) => {
                 let next = self.lines.leave(waiting, parked.line_keys());
-                if let OwnedRequest { target, work: Work::Op(op) } = parked.request {
+                if let OwnedRequest { target, work: Work::Op(op), .. } = parked.request {
                     self.put_aside(target, op, *stopped, out);
                 }
                 next
@@ -194,9 +201,9 @@ impl Shard {
     fn run_parked(&mut self, parked: &Parked, out: &mut impl Answers) -> Flow {
         // A read that waited for its turn sees what was before it; one that only waited for blocks, its arrival.
         let reader = if parked.lines.is_empty() { Reader::At(parked.at) } else { Reader::Newest };
-        let OwnedRequest { target, work: Work::Op(op) } = &parked.request else { return Flow::Done };
+        let OwnedRequest { target, once, work: Work::Op(op) } = &parked.request else { return Flow::Done };
         let copied_before = self.copied_bytes;
-        let flow = op.with(|op| self.dispatch(target, &op, reader, out));
+        let flow = op.with(|op| self.dispatch(target, &op, once.as_deref(), reader, out));
         self.resumed_bytes += self.copied_bytes - copied_before;
         flow
     }

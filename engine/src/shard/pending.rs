@@ -1,6 +1,6 @@
 //! Answers that wait for what they tell of to be durable and applied, so that nobody hears of what a crash could take back.
 
-use super::request::{Answer, Answers, NO_DEADLINE, Refusal, Ticket, Unsure, Value};
+use super::request::{Answer, Answers, NO_DEADLINE, Once, Refusal, Ticket, Unsure, Value};
 use crate::group::groups::Place;
 use crate::key::{Expiry, Version};
 
@@ -29,6 +29,8 @@ pub(super) enum Says {
     Refused(Refusal<'static>),
     /// What keys hold that are pending.
     Read(Box<PendingRead>),
+    /// What the first copy of this request came to.
+    Again(Box<Once>),
 }
 
 /// A read of keys that are pending.
@@ -47,7 +49,7 @@ impl PendingAnswer {
     /// What it says.
     pub fn kind(&self) -> AnswerKind {
         match self.says {
-            Says::Written { .. } | Says::Integer(_) => AnswerKind::Write,
+            Says::Written { .. } | Says::Integer(_) | Says::Again(_) => AnswerKind::Write,
             Says::NotMet { .. } | Says::Refused(_) => AnswerKind::Verdict,
             Says::Read(_) => AnswerKind::Read,
         }
@@ -63,14 +65,10 @@ impl PendingAnswer {
             Says::Read(read) => {
                 size_of::<PendingRead>() + read.keys.iter().map(|key| key.len() + 48).sum::<usize>()
             }
+            Says::Again(_) => size_of::<Once>(),
             Says::Integer(_) | Says::Refused(_) => 0,
         };
         size_of::<PendingAnswer>() + payload
-    }
-
-    /// Sends anything but a read, which is handed back.
-    pub fn send(self, out: &mut impl Answers) -> Option<Box<PendingRead>> {
-        self.says.send(self.ticket, out)
     }
 
     /// What is said instead once nobody waits any more: what it is about is on its way to the log, or was only looked at.
@@ -84,9 +82,9 @@ impl PendingAnswer {
 }
 
 impl Says {
-    /// Says anything but what a read finds, which is handed back.
+    /// Says anything but what is to be looked up, which is handed back.
     #[inline]
-    pub fn send(self, ticket: Ticket, out: &mut impl Answers) -> Option<Box<PendingRead>> {
+    pub fn send(self, ticket: Ticket, out: &mut impl Answers) -> Option<LookUp> {
         match self {
             Says::Written { version, existed, old } => {
                 let old = old.as_deref().map(OwnedValue::borrow);
@@ -97,10 +95,26 @@ impl Says {
             }
             Says::Integer(number) => out.answer(ticket, Answer::Integer(number)),
             Says::Refused(refusal) => out.answer(ticket, Answer::Refused(refusal)),
-            Says::Read(read) => return Some(read),
+            Says::Read(read) => return Some(LookUp::Read(read)),
+            Says::Again(once) => return Some(LookUp::Again(once)),
         }
         None
     }
+
+    /// The value that it carries.
+    pub fn value(&self) -> Option<&OwnedValue> {
+        match self {
+            Says::Written { old: value, .. } | Says::NotMet { current: value } => value.as_deref(),
+            Says::Integer(_) | Says::Refused(_) | Says::Read(_) | Says::Again(_) => None,
+        }
+    }
+}
+
+/// What an answer is made of once it may leave.
+#[derive(Debug)]
+pub(super) enum LookUp {
+    Read(Box<PendingRead>),
+    Again(Box<Once>),
 }
 
 /// Ends those of some answers whose deadline has passed; tells each to `ended`. Returns the earliest deadline that is left.

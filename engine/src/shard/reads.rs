@@ -3,7 +3,7 @@
 use super::Shard;
 use super::flow::{Flow, Since, Stopped, Target};
 use super::log_write::Pending;
-use super::pending::{PendingAnswer, PendingRead, Says};
+use super::pending::{LookUp, PendingAnswer, PendingRead, Says};
 use super::request::{Answer, Answers, Op, ROOM_BYTES, Refusal, Ticket, Value};
 use super::sources::{Point, Sources};
 use super::view::{Moment, Reader, View};
@@ -250,8 +250,12 @@ impl Shard {
 
     /// Lets an answer go whose entry is applied now. What a read answers is looked up then.
     pub(super) fn answer_pending(&mut self, answer: PendingAnswer, out: &mut impl Answers) {
-        let PendingAnswer { ticket, deadline_us, place, .. } = answer;
-        let Some(read) = answer.send(out) else { return };
+        let PendingAnswer { ticket, deadline_us, place, says } = answer;
+        let read = match says.send(ticket, out) {
+            None => return,
+            Some(LookUp::Again(once)) => return self.answer_again(place, ticket, &once, out),
+            Some(LookUp::Read(read)) => read,
+        };
         let PendingRead { keys, version, now_ms, many } = *read;
         let at = Moment { view: View { version, mark: self.sources.mark() }, now_ms };
         let Some(prefix) = keys.first().and_then(|key| Prefix::of(key)) else { return };
@@ -261,7 +265,7 @@ impl Shard {
             Some(values) => Op::GetMany { keys: &users, values },
             None => Op::Get { key: users[0] },
         };
-        match self.dispatch(&target, &op, Reader::At(at), out) {
+        match self.dispatch(&target, &op, None, Reader::At(at), out) {
             Flow::Done => {}
             Flow::Cold(cold) => self.stop(target, &op, Stopped { from: 0, at, cold, bytes: 0 }, out),
             Flow::Stopped(stopped) => self.stop(target, &op, *stopped, out),

@@ -6,6 +6,8 @@
 
 use crate::key::{Expiry, Keyspace, Partition, Version};
 
+pub use crate::once::Once;
+
 pub use super::page::Page;
 
 /// Names a request to its owner: the shard only hands it back.
@@ -29,6 +31,8 @@ pub struct Request<'a> {
     /// When nobody waits for it any more, on the clock of [`super::Now::mono_us`]; [`NO_DEADLINE`]: somebody always does. One that waits
     /// is ended then: [`Refusal::TimedOut`], or [`Unsure::TimedOut`] for a write that is on its way to the log.
     pub deadline_us: u64,
+    /// Who sent it, if it is a write that is to be done once, however often it comes.
+    pub once: Option<&'a Once>,
     /// What to do.
     pub op: Op<'a>,
 }
@@ -36,13 +40,26 @@ pub struct Request<'a> {
 impl<'a> Request<'a> {
     /// A request in the first keyspace, at the level of the keyspace, that somebody always waits for.
     pub fn new(partition: Partition, op: Op<'a>) -> Request<'a> {
-        Request { keyspace: Keyspace(0), partition, level: Level::Default, deadline_us: NO_DEADLINE, op }
+        Request {
+            keyspace: Keyspace(0),
+            partition,
+            level: Level::Default,
+            deadline_us: NO_DEADLINE,
+            once: None,
+            op,
+        }
     }
 
     /// The same, until then.
     #[must_use]
     pub fn until(self, deadline_us: u64) -> Request<'a> {
         Request { deadline_us, ..self }
+    }
+
+    /// The same, to be done once if it says so.
+    #[must_use]
+    pub fn once(self, once: Option<&'a Once>) -> Request<'a> {
+        Request { once, ..self }
     }
 
     /// The same, at a level.
@@ -341,6 +358,8 @@ pub enum Unsure<'a> {
     LogFailed(&'a str),
     /// Its deadline passed while it was on its way to the log: it may be applied yet.
     TimedOut,
+    /// It is to be done once, and whether it was isn't known any more.
+    Forgotten,
 }
 
 /// A value with what is known of it.
@@ -377,6 +396,9 @@ pub enum Refusal<'a> {
     WrongShard,
     /// Its deadline passed before it was done.
     TimedOut,
+    /// It is to be done once, and was first sent when this clock hasn't come to yet, or so long ago that a copy that was done
+    /// would be forgotten.
+    WrongTime,
 }
 
 /// Where answers go.

@@ -59,7 +59,7 @@ impl Shard {
             self.counters.refused += 1;
             return out.answer(target.ticket, Answer::Refused(Refusal::Busy));
         }
-        let request = OwnedRequest { target, work: Work::Scan(parked) };
+        let request = OwnedRequest { target, once: None, work: Work::Scan(parked) };
         let waiting = self.parked.insert(request, self.moment(target.place), Vec::new());
         if self.may_read(waiting, &blocks) {
             self.wait_for_blocks(waiting, &blocks, out);

@@ -10,6 +10,8 @@ pub(super) struct Counters {
     pub scans: u64,
     pub refused: u64,
     pub timed_out: u64,
+    pub repeated: u64,
+    pub forgotten: u64,
     pub log_writes: u64,
     pub written_bytes: u64,
     pub flushes: u64,
@@ -37,6 +39,10 @@ pub struct ShardStats {
     pub refused: u64,
     /// Requests ended at their deadline.
     pub timed_out: u64,
+    /// Requests that were done before, and answered again.
+    pub repeated: u64,
+    /// Requests of which it wasn't known any more whether they were done.
+    pub forgotten: u64,
     /// Log writes.
     pub log_writes: u64,
     /// Bytes of keys and values written by users.
@@ -57,6 +63,8 @@ pub struct ShardStats {
     pub parked: u64,
     /// Requests that wait now.
     pub parked_now: usize,
+    /// Memory of what requests came to that are to be done once.
+    pub once_bytes: usize,
     /// Memory of all memtables.
     pub memtable_bytes: usize,
     /// Memtables that wait for their flush.

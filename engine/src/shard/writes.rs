@@ -6,7 +6,7 @@ use super::flow::{Flow, Since, Target};
 use super::log_write::{Pending, Write};
 use super::options::Durability;
 use super::pending::{OwnedValue, PendingAnswer, Says};
-use super::request::{Answer, Answers, ROOM_BYTES, Refusal, Update, Value};
+use super::request::{Answer, Answers, Once, ROOM_BYTES, Refusal, Update, Value};
 use super::sources::Point;
 use super::view::View;
 use crate::error::Error;
@@ -48,6 +48,8 @@ struct Before<'k> {
 struct Evaluated {
     reply: Reply,
     since: Since,
+    /// Whether it changed anything.
+    has_effect: bool,
     version: Version,
     /// The value before, where the answer carries it.
     old: Option<Box<OwnedValue>>,
@@ -58,8 +60,8 @@ impl Shard {
     pub(super) fn update(
         &mut self,
         target: Target,
-        key: &[u8],
-        update: &Update<'_>,
+        once: Option<&Once>,
+        (key, update): (&[u8], &Update<'_>),
         out: &mut impl Answers,
     ) -> Flow {
         if let Err(refusal) = self.admit(target.place, key, update) {
@@ -72,7 +74,7 @@ impl Shard {
             }
             Ok(Step::Cold(block)) => Flow::Cold(SmallVec::from_slice(&[block])),
             Ok(Step::Done(evaluated)) => {
-                self.answer_update(target, evaluated, out);
+                self.answer_update(target, once, evaluated, out);
                 Flow::Done
             }
             Err(error) => {
@@ -86,6 +88,7 @@ impl Shard {
     pub(super) fn update_many(
         &mut self,
         target: Target,
+        once: Option<&Once>,
         updates: &[(&[u8], Update<'_>)],
         out: &mut impl Answers,
     ) -> Flow {
@@ -108,6 +111,7 @@ impl Shard {
         let mut total = Evaluated {
             reply: Reply::Written { existed: false },
             since,
+            has_effect: false,
             version: self.groups[target.place].assigned,
             old: None,
         };
@@ -120,7 +124,7 @@ impl Shard {
             if verdict.effect == Effect::None {
                 continue;
             }
-            total.since = Since::Forming;
+            (total.since, total.has_effect) = (Since::Forming, true);
             target.prefix.stored_key(key, &mut self.key_scratch);
             let hash = key_hash(&self.key_scratch);
             total.version = self.log_effect(target, hash, verdict.effect);
@@ -131,7 +135,7 @@ impl Shard {
                 };
             }
         }
-        self.answer_written(target, total, existed, out);
+        self.answer_written(target, once, total, existed, out);
         Flow::Done
     }
 
@@ -159,7 +163,7 @@ impl Shard {
     }
 
     /// Deletes every key of a keyspace in one partition.
-    pub(super) fn clear(&mut self, target: Target, out: &mut impl Answers) -> Flow {
+    pub(super) fn clear(&mut self, target: Target, once: Option<&Once>, out: &mut impl Answers) -> Flow {
         if let Err(refusal) = self.admit(target.place, b"k", &Update::Increment { by: 0 }) {
             return self.refuse(target, refusal, out);
         }
@@ -176,9 +180,9 @@ impl Shard {
             self.sources.insert_range_tombstone(RangeTombstone { start, end, version });
             group.taken_in(version);
         }
-        let done =
-            Evaluated { reply: Reply::Written { existed: false }, since: Since::Forming, version, old: None };
-        self.answer_written(target, done, 0, out);
+        let (reply, since) = (Reply::Written { existed: false }, Since::Forming);
+        let done = Evaluated { reply, since, has_effect: true, version, old: None };
+        self.answer_written(target, once, done, 0, out);
         Flow::Done
     }
 
@@ -262,13 +266,14 @@ impl Shard {
                 return Ok(Step::Refused(Refusal::Busy, value.len()));
             }
         }
+        let has_effect = verdict.effect != Effect::None;
         let (version, since) = match verdict.effect {
             Effect::None => (self.groups[target.place].assigned, since),
             effect => (self.log_effect(target, hash, effect), Since::Forming),
         };
         self.counters.writes += 1;
         self.counters.last_write_us = self.mono_us;
-        Ok(Step::Done(Evaluated { reply, since, version, old }))
+        Ok(Step::Done(Evaluated { reply, since, has_effect, version, old }))
     }
 
     /// The newest state of the key in `key_scratch`: pending first, then applied.
@@ -322,26 +327,47 @@ impl Shard {
         version
     }
 
-    fn answer_update(&mut self, target: Target, evaluated: Evaluated, out: &mut impl Answers) {
+    fn answer_update(
+        &mut self,
+        target: Target,
+        once: Option<&Once>,
+        evaluated: Evaluated,
+        out: &mut impl Answers,
+    ) {
         let says = match evaluated.reply {
             Reply::Written { existed } => {
-                return self.answer_written(target, evaluated, u32::from(existed), out);
+                return self.answer_written(target, once, evaluated, u32::from(existed), out);
             }
             Reply::NotMet => Says::NotMet { current: evaluated.old },
             Reply::Integer(number) => Says::Integer(number),
             Reply::Refused(refusal) => Says::Refused(refusal),
         };
-        self.answer_after(evaluated.since, target, says, out);
+        self.answer_after((evaluated.since, evaluated.has_effect), target, once, says, out);
     }
 
-    fn answer_written(&mut self, target: Target, done: Evaluated, existed: u32, out: &mut impl Answers) {
-        let Evaluated { since, version, old, .. } = done;
-        self.answer_after(since, target, Says::Written { version, existed, old }, out);
+    fn answer_written(
+        &mut self,
+        target: Target,
+        once: Option<&Once>,
+        done: Evaluated,
+        existed: u32,
+        out: &mut impl Answers,
+    ) {
+        let Evaluated { since, has_effect, version, old, .. } = done;
+        self.answer_after((since, has_effect), target, once, Says::Written { version, existed, old }, out);
     }
 
     /// Answers once the state that the answer depends on can't be taken back by a crash.
-    fn answer_after(&mut self, since: Since, target: Target, says: Says, out: &mut impl Answers) {
+    fn answer_after(
+        &mut self,
+        (since, has_effect): (Since, bool),
+        target: Target,
+        once: Option<&Once>,
+        says: Says,
+        out: &mut impl Answers,
+    ) {
         let Target { ticket, deadline_us, place, .. } = target;
+        let since = once.map_or(since, |once| self.remember(place, once, (since, has_effect), &says));
         let is_known =
             since == Since::Applied || since == Since::Forming && self.applied_when_taken_in(place);
         if is_known {

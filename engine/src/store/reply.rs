@@ -8,6 +8,10 @@ use crate::shard::request::{Answer, Answers, Op, Refusal, Ticket, Unsure, Value}
 /// What is said of an operation that was given up; none of this store is, so far.
 const TIMED_OUT: &str = "its deadline passed";
 
+/// What is said of a request that is to be done once; this store asks for none, so far.
+const WRONG_TIME: &str = "when it was first sent is no time of this clock, or too long ago";
+const FORGOTTEN: &str = "it was sent too long ago to know whether it was done";
+
 /// A key, its value, and what is known of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Item {
@@ -85,6 +89,7 @@ impl Reply {
             Answer::Refused(refusal) => Reply::Failed(to_error(refusal)),
             Answer::Unknown(Unsure::LogFailed(why)) => Reply::Failed(Error::Unknown(why.into())),
             Answer::Unknown(Unsure::TimedOut) => Reply::Failed(Error::Unknown(TIMED_OUT.into())),
+            Answer::Unknown(Unsure::Forgotten) => Reply::Failed(Error::Unknown(FORGOTTEN.into())),
             Answer::Waits { .. } => {
                 Reply::Failed(Error::Refused("a read was kept although there is room for any value".into()))
             }
@@ -204,6 +209,7 @@ fn to_error(refusal: Refusal<'_>) -> Error {
             Error::Refused(text.into())
         }
         Refusal::TimedOut => Error::Refused(TIMED_OUT.into()),
+        Refusal::WrongTime => Error::Refused(WRONG_TIME.into()),
         Refusal::WrongShard => Error::Refused("another shard owns the partition".into()),
     }
 }

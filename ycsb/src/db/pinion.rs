@@ -44,7 +44,14 @@ impl Protocol for Connection {
     fn encode(&mut self, request: u32, what: &Request<'_>, out: &mut Vec<u8>) {
         // Ids begin at 1: 0 is for the connection itself.
         let id = u64::from(request) + 1;
-        let frame = Frame { id, level: Level::Default, keyspace: 0, deadline_ms: 0, command: command(what) };
+        let frame = Frame {
+            id,
+            level: Level::Default,
+            keyspace: 0,
+            deadline_ms: 0,
+            once: None,
+            command: command(what),
+        };
         frame.encode(&self.limits, false, out).expect("workloads keep to the limits of keys and values");
     }
 
@@ -85,7 +92,7 @@ fn exchange<T>(
     mut take: impl FnMut(Reply<'_>) -> T,
 ) -> Result<T, DbError> {
     let wrong = |error: pinion_net::wire::WireError| DbError::Protocol(error.to_string());
-    let frame = Frame { id: 1, level: Level::Default, keyspace: 0, deadline_ms: 0, command };
+    let frame = Frame { id: 1, level: Level::Default, keyspace: 0, deadline_ms: 0, once: None, command };
     let limits = Limits::default();
     let mut request = Vec::new();
     frame.encode(&limits, false, &mut request).map_err(wrong)?;
@@ -186,6 +193,7 @@ mod tests {
         let mut connection = connection();
         let mut out = Vec::new();
         let request = Frame {
+            once: None,
             id: 6,
             level: Level::Default,
             keyspace: 0,

@@ -17,7 +17,7 @@ pub fn command(command: Command<'_>, id: u64, checked: bool, out: &mut Vec<u8>) 
 
 /// As [`command`], with a deadline in milliseconds; 0: none.
 fn command_until(command: Command<'_>, (id, deadline_ms): (u64, u32), checked: bool, out: &mut Vec<u8>) {
-    let request = wire::Request { id, level: Level::Default, keyspace: 0, deadline_ms, command };
+    let request = wire::Request { id, level: Level::Default, keyspace: 0, deadline_ms, once: None, command };
     let encoded = request.encode(&Limits::default(), checked, out);
     encoded.expect("clients stay within the protocol's limits");
 }

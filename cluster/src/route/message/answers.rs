@@ -53,12 +53,13 @@ pub fn write_answer(batch: &mut Vec<u8>, slot: u64, answer: &Answer<'_>, clocks:
         }
         Answer::Unknown(unsure) => {
             out.u8(8);
-            let failed = match unsure {
-                Unsure::LogFailed(text) => Some(text),
-                Unsure::TimedOut => None,
+            let (kind, text) = match unsure {
+                Unsure::TimedOut => (0, ""),
+                Unsure::LogFailed(text) => (1, text),
+                Unsure::Forgotten => (2, ""),
             };
-            out.flag(failed.is_some());
-            out.bytes(failed.unwrap_or_default().as_bytes());
+            out.u8(kind);
+            out.bytes(text.as_bytes());
         }
         Answer::Counted { keys, expiring, next } => {
             out.u8(9);
@@ -119,8 +120,13 @@ fn next_answer(
             Answer::Refused(refusal_of(kind, fields.text()?))
         }
         8 => {
-            let (has_failed, text) = (fields.flag()?, fields.text()?);
-            Answer::Unknown(if has_failed { Unsure::LogFailed(text) } else { Unsure::TimedOut })
+            let (kind, text) = (fields.u8()?, fields.text()?);
+            Answer::Unknown(match kind {
+                0 => Unsure::TimedOut,
+                1 => Unsure::LogFailed(text),
+                2 => Unsure::Forgotten,
+                _ => return Err(Malformed("no uncertainty is of this kind")),
+            })
         }
         9 => {
             let (keys, expiring, more) = (fields.u64()?, fields.u64()?, fields.flag()?);
@@ -174,6 +180,7 @@ fn refusal_parts(refusal: Refusal<'_>) -> (u8, &str) {
         Refusal::WrongShard => (7, ""),
         Refusal::NoRoom(text) => (8, text),
         Refusal::TimedOut => (9, ""),
+        Refusal::WrongTime => (10, ""),
     }
 }
 
@@ -188,6 +195,7 @@ fn refusal_of(kind: u8, text: &str) -> Refusal<'_> {
         6 => Refusal::Invalid(text),
         8 => Refusal::NoRoom(text),
         9 => Refusal::TimedOut,
+        10 => Refusal::WrongTime,
         _ => Refusal::WrongShard,
     }
 }

@@ -8,11 +8,14 @@ pub mod answers;
 use pinion_engine::fields::{Malformed, Reader, Writer};
 use pinion_engine::key::{Keyspace, Partition};
 use pinion_engine::shard::encoding;
-use pinion_engine::shard::request::{Level, Request};
+use pinion_engine::shard::request::{Level, Once, Request};
 
 /// What kind of message it is.
 const REQUEST: u8 = 0;
 const QUESTION: u8 = 1;
+
+/// Flag beside the level of a request: it is to be done once.
+const TO_BE_DONE_ONCE: u8 = 1 << 7;
 
 /// What a message of another core asks for.
 pub enum Incoming<'a> {
@@ -94,8 +97,28 @@ pub fn write_request(batch: &mut Vec<u8>, envelope: Envelope, request: &Request<
     let mut out = begin(batch, envelope, REQUEST);
     out.u16(request.keyspace.0);
     out.u16(request.partition.0);
-    out.u8(request.level as u8);
+    match request.once {
+        None => out.u8(request.level as u8),
+        Some(once) => {
+            out.u8(request.level as u8 | TO_BE_DONE_ONCE);
+            write_once(&mut out, once);
+        }
+    }
     encoding::encode(&request.op, batch);
+}
+
+fn write_once(out: &mut Writer<'_>, once: &Once) {
+    out.u128(once.client);
+    out.u64(once.number);
+    out.u64(once.lowest);
+    out.u64(once.first_sent_us);
+    out.flag(once.is_again);
+}
+
+fn read_once(fields: &mut Reader<'_>) -> Result<Once, Malformed> {
+    let client = fields.u128()?;
+    let (number, lowest, first_sent_us) = (fields.u64()?, fields.u64()?, fields.u64()?);
+    Ok(Once { client, number, lowest, first_sent_us, is_again: fields.flag()? })
 }
 
 /// Takes the requests of a batch, in order, as long as `take` takes them: it is shown each envelope first, and says whether it wants
@@ -127,9 +150,12 @@ fn next_request(fields: &mut Reader<'_>, taker: &mut impl Taker) -> Result<bool,
     match fields.u8()? {
         REQUEST => {
             let (keyspace, partition) = (Keyspace(fields.u16()?), Partition(fields.u16()?));
-            let level = Level::from_byte(fields.u8()?).ok_or(Malformed("no level has this number"))?;
+            let level = fields.u8()?;
+            let once = if level & TO_BE_DONE_ONCE == 0 { None } else { Some(read_once(fields)?) };
+            let level = Level::from_byte(level & !TO_BE_DONE_ONCE);
+            let level = level.ok_or(Malformed("no level has this number"))?;
             encoding::decode(fields, |op| {
-                let request = Request { keyspace, partition, level, deadline_us, op };
+                let request = Request { keyspace, partition, level, deadline_us, once: once.as_ref(), op };
                 taker.take(&envelope, Incoming::Request(request));
             })?;
         }

@@ -6,7 +6,7 @@ use crate::session::Hold;
 use crate::session::backend::Backend;
 use crate::session::dialogue::Dialogue;
 use pinion_engine::key::Partition;
-use pinion_engine::shard::request::{Op, Request, Ticket};
+use pinion_engine::shard::request::{Once, Op, Request, Ticket};
 use pinion_net::reactor::ConnId;
 
 /// Walks that one connection may have under way.
@@ -34,10 +34,11 @@ pub(super) fn request<'a>(
     backend: &mut impl Backend,
     conn: ConnId,
     partition: Partition,
-    op: Op<'a>,
+    (op, once): (Op<'a>, Option<&'a Once>),
 ) -> Request<'a> {
     let asked = with(backend, conn, |wire| wire.asked).unwrap_or_default();
-    Request::new(partition, op).at(asked.level).until(asked.deadline_us.min(backend.deadline_us()))
+    let deadline_us = asked.deadline_us.min(backend.deadline_us());
+    Request::new(partition, op).at(asked.level).until(deadline_us).once(once)
 }
 
 /// Holds a connection that has too many walks under way.

@@ -15,7 +15,7 @@ use crate::session::limits::ROOM_BYTES_MAX;
 use crate::session::weight::Weight;
 use crate::stats::Class;
 use pinion_engine::key::Partition;
-use pinion_engine::shard::request::{Op, PutExpiry, Update};
+use pinion_engine::shard::request::{Once, Op, PutExpiry, Update};
 use pinion_net::reactor::ConnId;
 use pinion_net::wire::{BatchOps, Condition, ErrorCode, KeyList, OpKind, Responder};
 
@@ -47,14 +47,19 @@ pub fn get(backend: &mut impl Backend, conn: ConnId, responder: Responder, list:
         wanted.clear();
         wanted.extend(groups.order[places].iter().map(|&place| keys[place as usize]));
         let op = Op::GetMany { keys: &wanted, values: true };
-        let request = request(backend, conn, partition, op);
+        let request = request(backend, conn, partition, (op, None));
         backend.submit_read(ticket(conn, id, part), per_key * wanted.len(), request);
     }
     Taken::Yes
 }
 
 /// BATCH.
-pub fn batch(backend: &mut impl Backend, conn: ConnId, responder: Responder, ops: BatchOps<'_>) -> Taken {
+pub fn batch(
+    backend: &mut impl Backend,
+    conn: ConnId,
+    responder: Responder,
+    (ops, once): (BatchOps<'_>, Option<&Once>),
+) -> Taken {
     let Some(share) = backend.begin_batch(ops.len(), conn) else { return Taken::NotYet };
     let updates: Vec<(&[u8], Update<'_>)> = ops
         .iter()
@@ -102,7 +107,7 @@ pub fn batch(backend: &mut impl Backend, conn: ConnId, responder: Responder, ops
         let owner = backend.route().owner(partition);
         with(backend, conn, |wire| wire.wrote_to = Some(owner));
         let op = Op::UpdateMany { updates: &wanted };
-        let request = request(backend, conn, partition, op);
+        let request = request(backend, conn, partition, (op, once));
         backend.submit(ticket(conn, id, part), request);
     }
     Taken::Yes
@@ -114,13 +119,13 @@ fn expires_too_late(update: &Update<'_>, now_ms: u64) -> bool {
 }
 
 /// CLEAR: every partition of every core.
-pub fn clear(backend: &mut impl Backend, conn: ConnId, responder: Responder) -> Taken {
+pub fn clear(backend: &mut impl Backend, conn: ConnId, responder: Responder, once: Option<&Once>) -> Taken {
     let partitions: Vec<Partition> = backend.route().topology.all().collect();
     let parts = partitions.iter().map(|&partition| (partition, 0..0)).collect();
     let gather = Gather::new(Kind::AllDone, &Groups { order: Vec::new(), parts }, None);
     let Some(id) = begin(backend, conn, responder, Class::Write, gather) else { return Taken::Yes };
     for (part, partition) in partitions.into_iter().enumerate() {
-        let request = request(backend, conn, partition, Op::Clear);
+        let request = request(backend, conn, partition, (Op::Clear, once));
         backend.submit(ticket(conn, id, part), request);
     }
     Taken::Yes

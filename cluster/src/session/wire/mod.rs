@@ -22,9 +22,9 @@ use crate::session::intake::{Taken, close};
 use crate::session::weight::Weight;
 use crate::stats::Class;
 use common::{ticket, with};
-use pinion_engine::shard::request::{Op, Refusal};
+use pinion_engine::shard::request::{Once, Op, Refusal};
 use pinion_net::reactor::ConnId;
-use pinion_net::wire::{Command, ErrorCode, Opcode, Parsed, Request, Responder, WireError, parse};
+use pinion_net::wire::{self, Command, ErrorCode, Opcode, Parsed, Request, Responder, WireError, parse};
 use state::{Asked, Call};
 use std::sync::LazyLock;
 use translate::on_one_key;
@@ -123,19 +123,41 @@ fn run(backend: &mut impl Backend, conn: ConnId, request: &Request<'_>, responde
         responder.refused(backend.output(conn), ErrorCode::UNKNOWN_KEYSPACE, &text);
         return Taken::Yes;
     }
+    let once = match who(backend, conn, request.once) {
+        Ok(once) => once,
+        Err(text) => {
+            responder.refused(backend.output(conn), ErrorCode::BAD_REQUEST, text);
+            return Taken::Yes;
+        }
+    };
+    let once = once.as_ref();
     match request.command {
         Command::MultiGet { keys } => many::get(backend, conn, responder, keys),
-        Command::Batch { ops } => many::batch(backend, conn, responder, ops),
-        Command::Clear => many::clear(backend, conn, responder),
+        Command::Batch { ops } => many::batch(backend, conn, responder, (ops, once)),
+        Command::Clear => many::clear(backend, conn, responder, once),
         Command::Scan(scan) => ranges::scan(backend, conn, responder, scan),
         Command::Count(range) => ranges::count(backend, conn, responder, range),
         ref command => match on_one_key(command) {
-            Some((key, op)) => single(backend, conn, responder, command, key, op),
+            Some((key, op)) => single(backend, conn, responder, command, key, (op, once)),
             None => {
                 server::run(backend, conn, responder, command);
                 Taken::Yes
             }
         },
+    }
+}
+
+/// Whose a request is that is to be done once; the error says why nobody knows.
+#[inline]
+fn who(
+    backend: &mut impl Backend,
+    conn: ConnId,
+    once: Option<wire::Once>,
+) -> Result<Option<Once>, &'static str> {
+    let Some(wire::Once { number, lowest, first_sent_us, is_again }) = once else { return Ok(None) };
+    match with(backend, conn, |wire| wire.client).flatten() {
+        Some(client) => Ok(Some(Once { client: client.get(), number, lowest, first_sent_us, is_again })),
+        None => Err("ONCE is set, and no HELLO of this connection has agreed on it"),
     }
 }
 
@@ -146,7 +168,7 @@ fn single(
     responder: Responder,
     command: &Command<'_>,
     key: &[u8],
-    op: Op<'_>,
+    (op, once): (Op<'_>, Option<&Once>),
 ) -> Taken {
     let (partition, owner) = backend.route().home(key);
     if !backend.has_room(owner, conn) {
@@ -170,7 +192,7 @@ fn single(
         wire.insert(call)
     });
     if let Some(id) = id {
-        let request = common::request(backend, conn, partition, op);
+        let request = common::request(backend, conn, partition, (op, once));
         backend.submit_single(conn, owner, ticket(conn, id, 0), request);
     }
     Taken::Yes

@@ -40,6 +40,7 @@ fn hello(backend: &mut impl Backend, conn: ConnId, responder: Responder, hello: 
     with(backend, conn, |wire| {
         wire.greeted = true;
         wire.checked = features.has(Features::CHECKSUM);
+        wire.client = hello.client.filter(|_| features.has(Features::ONCE));
     });
     let node = &backend.node();
     let answer = ServerHello {
@@ -48,6 +49,7 @@ fn hello(backend: &mut impl Backend, conn: ConnId, responder: Responder, hello: 
         limits: node.limits,
         cluster_id: node.cluster_id(),
         server_version: format!("pinion {}", env!("CARGO_PKG_VERSION")),
+        server_us: backend.wall_ms() * 1000,
         home: backend.route().topology.home_at(backend.me()),
         map: backend.route().topology.map().clone(),
     };

@@ -6,6 +6,7 @@ use crate::route::Owner;
 use crate::stats::Class;
 use pinion_engine::shard::request::Level;
 use pinion_net::wire::{Command, ErrorCode, Responder};
+use std::num::NonZeroU128;
 
 /// A table of calls above this size gives its memory back when it empties.
 const KEEP_CALLS_MAX: usize = 16;
@@ -110,6 +111,8 @@ pub struct WireSession {
     pub(super) greeted: bool,
     /// Responses carry checksums of key and value.
     pub(super) checked: bool,
+    /// Who asks for requests that are to be done once, if that was agreed on.
+    pub(super) client: Option<NonZeroU128>,
     pub(super) walks: usize,
     /// Bytes of values that wait for the rest of their response.
     pub(super) gathered_bytes: usize,

@@ -10,10 +10,12 @@ use crate::drive::StoreFile;
 use crate::group::Order;
 use crate::io::FileName;
 use crate::log::{BatchBuilder, EntryType, HardState, Record, RecordKind};
-use crate::manifest::{ClientState, ConfState, Edit, GroupState, Manifest, OriginState};
+use crate::manifest::{ConfState, Edit, GroupState, Manifest, OriginState};
+use crate::once::{ClientRows, Kept, Known, Once, Table};
 use crate::store::{LocalStore, StoreOptions};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 const SHARD: &str = "shard-000";
 const REPLICAS: [u8; 16] = [7; 16];
@@ -130,15 +132,15 @@ fn write_replicas(path: &Path) {
     let (mut dir, now) = (MemoryDir::new(), start());
     let (mut manifest, _) = Manifest::recover(&mut dir, REPLICAS).unwrap();
     let conf = ConfState { voters: vec![1, 2, 3], learners: vec![4], ..ConfState::default() };
-    let client =
-        ClientState { client: 1 << 100, sequence: 3, first_sent_us: START_US, answer: b"1".to_vec() };
+    let kept = vec![Kept { number: 3, first_sent_us: START_US, answer: b"1"[..].into() }];
+    let client = ClientRows { lowest: 2, newest_us: START_US, kept };
     let origin = OriginState { origin: 5, start: 77, sequence: 12, stamp: crate::key::Version(40) };
     let replicated = GroupState {
         partition: Partition(1),
         applied_term: 1,
         conf: Some(Box::new(conf)),
         origins: vec![origin],
-        requests: vec![client],
+        once: Some(Arc::new(Table::restored(START_US - 1, [(1 << 100, client)]))),
         ..GroupState::default()
     };
     let left = GroupState {
@@ -277,7 +279,9 @@ fn check_replicas(hand: &mut Hand) {
     let state = group.state(0);
     assert_eq!((state.applied_index, state.applied_term, state.floor.0), (8, 3, 60));
     assert_eq!((state.clock_us, state.conf.unwrap().voters), (START_US + 9, vec![1, 2, 5]));
-    assert_eq!((state.origins[0].sequence, state.requests[0].client), (12, 1 << 100));
+    assert_eq!(state.origins[0].sequence, 12);
+    let once = Once { client: 1 << 100, number: 3, lowest: 1, first_sent_us: START_US, is_again: true };
+    assert_eq!(state.once.unwrap().known(&once), Known::Done(b"1"));
 }
 
 #[test]

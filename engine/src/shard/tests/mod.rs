@@ -12,6 +12,7 @@ mod kept;
 mod long;
 mod lost;
 mod model;
+mod once;
 mod order;
 mod ordered;
 mod overdue;

@@ -150,7 +150,7 @@ impl Hostile<'_> {
 /// A request as a frame, unless it can't be one.
 pub fn frame(id: u64, command: Command<'_>) -> Vec<u8> {
     let mut out = Vec::new();
-    let request = Request { id, level: Level::Default, keyspace: 0, deadline_ms: 0, command };
+    let request = Request { id, level: Level::Default, keyspace: 0, deadline_ms: 0, once: None, command };
     request.encode(&Limits::default(), false, &mut out).expect("hostile frames keep the protocol's limits");
     out
 }
