@@ -95,7 +95,7 @@ async fn connect(link: &Link, address: &str) -> Result<Connection, Error> {
     let unreachable = |error: io::Error| Error::io(address, &error);
     let mut stream = TcpStream::connect(address).await.map_err(unreachable)?;
     stream.set_nodelay(true).map_err(unreachable)?;
-    let command = Command::Hello(link.options.hello());
+    let command = Command::Hello(link.options.hello(link.numbers.client()));
     let request = Request { id: 1, level: Level::Default, keyspace: 0, deadline_ms: 0, once: None, command };
     let mut bytes = Vec::new();
     request.encode(&Limits::default(), false, &mut bytes).map_err(|error| Error::unsendable(&error))?;
@@ -135,6 +135,7 @@ fn greeting(inbox: &mut Inbox, address: &str) -> Result<Option<ServerHello>, Err
 async fn serve(link: &Link, connection: Connection) -> Error {
     let Connection { stream, address, inbox, hello } = connection;
     let host = stream.peer_addr().map(|peer| peer.ip().to_string()).unwrap_or_default();
+    link.numbers.learn(hello.server_us);
     let hello = Arc::new(hello);
     (link.learn)(Arc::clone(&hello), &host);
     {

@@ -9,18 +9,18 @@
 //!
 //! Nothing is sent twice here: trying again is the caller's decision.
 
-use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::task::{Context, Poll};
 
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::error::Error;
+use super::once::{Numbered, Numbers};
 use super::options::Options;
-use super::pending::{Outcome, Pending};
-use crate::wire::{Command, Features, Level, Request, ServerHello};
+use super::pending::Pending;
+use super::waiting::Waiting;
+use crate::wire::{Command, ErrorCode, Features, Level, Once, Request, ServerHello};
 
 /// Called with each HELLO, and the host that answered it.
 pub(super) type Learn = Box<dyn Fn(Arc<ServerHello>, &str) + Send + Sync>;
@@ -58,6 +58,8 @@ pub(super) enum Phase {
 pub(super) struct Link {
     pub(super) addresses: Vec<String>,
     pub(super) options: Arc<Options>,
+    /// Whose requests it carries.
+    pub(super) numbers: Arc<Numbers>,
     pub(super) learn: Learn,
     /// Who has to answer at its address. Where somebody has to, requests go elsewhere while it is down, instead of waiting.
     pub(super) owner: Option<Owner>,
@@ -94,6 +96,8 @@ pub(super) struct CallOptions {
     pub(super) level: Level,
     pub(super) keyspace: u16,
     pub(super) deadline: Instant,
+    /// A write's number, for what is done exactly once.
+    pub(super) once: Option<Numbered>,
 }
 
 impl Link {
@@ -101,6 +105,7 @@ impl Link {
     pub(super) fn new(
         addresses: Vec<String>,
         options: Arc<Options>,
+        numbers: Arc<Numbers>,
         learn: Learn,
         owner: Option<Owner>,
     ) -> Arc<Link> {
@@ -116,6 +121,7 @@ impl Link {
         Arc::new(Link {
             addresses,
             options,
+            numbers,
             learn,
             owner,
             phase: watch::Sender::new(Phase::Connecting),
@@ -231,6 +237,7 @@ impl Link {
         if !state.has_room(&self.options, hello) {
             return Ok(None);
         }
+        let once = self.once(call_options.once, hello, now)?;
         let left_ms = call_options.deadline.saturating_duration_since(now).as_millis();
         let position = state.output_start + state.output.len() as u64;
         let was_empty = state.output.is_empty();
@@ -240,7 +247,7 @@ impl Link {
             level: call_options.level,
             keyspace: call_options.keyspace,
             deadline_ms: u32::try_from(left_ms).unwrap_or(u32::MAX).max(1),
-            once: None,
+            once,
             command,
         };
         let checked = hello.features.has(Features::CHECKSUM);
@@ -259,7 +266,24 @@ impl Link {
         if is_earlier {
             self.earlier.notify_one();
         }
-        Ok(Some(Waiting { link: self, id, is_over: false }))
+        Ok(Some(Waiting::new(self, id, once)))
+    }
+
+    /// What a write with this number carries; nothing to a server that wouldn't go by it. To such a one it isn't sent again.
+    fn once(
+        &self,
+        numbered: Option<Numbered>,
+        hello: &ServerHello,
+        now: Instant,
+    ) -> Result<Option<Once>, Error> {
+        match numbered {
+            Some(numbered) if hello.features.has(Features::ONCE) => Ok(self.numbers.stamp(numbered, now)),
+            Some(Numbered { earlier: Some(_), .. }) => {
+                let text = format!("{} would do again what may have been done", self.address());
+                Err(Error::refused(ErrorCode::UNKNOWN_FEATURE, &text))
+            }
+            _ => Ok(None),
+        }
     }
 
     /// Wakes callers that wait for room, if there is some.
@@ -301,36 +325,5 @@ impl State {
         let in_flight_max = options.in_flight_max.min(hello.limits.in_flight_max as usize).max(1);
         self.pending.waiting() < in_flight_max
             && (self.output.is_empty() || self.output.len() < options.output_bytes_max)
-    }
-}
-
-/// The wait for one response. Dropped early, the response is forgotten when it comes.
-pub(super) struct Waiting<'l> {
-    link: &'l Link,
-    id: u64,
-    is_over: bool,
-}
-
-impl Future for Waiting<'_> {
-    type Output = Outcome;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
-        match self.link.lock().pending.poll(self.id, context.waker()) {
-            Some(outcome) => {
-                self.is_over = true;
-                Poll::Ready(outcome)
-            }
-            None => Poll::Pending,
-        }
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        if !self.is_over {
-            let mut state = self.link.lock();
-            state.pending.forget(self.id);
-            self.link.announce_room(&mut state);
-        }
     }
 }

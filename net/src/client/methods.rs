@@ -3,10 +3,8 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::Client;
-use super::batch::{self, Batch, Part};
 use super::error::Error;
 use super::join::join_all;
-use super::link::CallOptions;
 use super::pending::Owned;
 use super::scan::ScanStream;
 use super::types::{Delete, Meta, Put, ScanOptions, ScanPage, Value, Written, expiry};
@@ -173,70 +171,6 @@ impl Client {
         }
     }
 
-    /// Writes a batch. An error says that not all of it was done: that of an operation whose outcome
-    /// is unknown, if there is one. Some partitions may be done; [`Client::write_each`] tells them apart.
-    pub async fn write(&self, batch: &Batch) -> Result<(), Error> {
-        let results = self.write_each(batch).await?;
-        let mut errors: Vec<Error> = results.into_iter().filter_map(Result::err).collect();
-        match errors.iter().position(|error| !error.is_certain()) {
-            Some(unknown) => Err(errors.swap_remove(unknown)),
-            None => errors.into_iter().next().map_or(Ok(()), Err),
-        }
-    }
-
-    /// Writes a batch; answers the version written, or the error, of each operation.
-    pub async fn write_each(&self, batch: &Batch) -> Result<Vec<Result<u64, Error>>, Error> {
-        let parts = batch::split(batch, &self.router)?;
-        let written = parts.iter().map(|part| async move { (part, self.write_part(part).await) });
-        let missing = || Err(Error::unknown(ErrorCode::INTERNAL, "the answer leaves this key out"));
-        let mut results: Vec<Result<u64, Error>> = (0..batch.len()).map(|_| missing()).collect();
-        for (part, outcome) in join_all(written).await {
-            for (place, result) in part.places.iter().zip(outcome) {
-                results[*place] = result;
-            }
-        }
-        Ok(results)
-    }
-
-    /// Writes a part, and again what was refused of it because nobody could answer for it then, while there is time.
-    async fn write_part(&self, part: &Part) -> Vec<Result<u64, Error>> {
-        let call_options = self.call_options();
-        let mut results = self.write_once(part, call_options).await;
-        let mut retry = self.retry(call_options);
-        loop {
-            let places = 0..results.len();
-            let refused: Vec<usize> = places.filter(|&place| is_unavailable(&results[place])).collect();
-            if refused.is_empty() {
-                return results;
-            }
-            // Whoever can answer for them may be elsewhere by now.
-            if let Some(first) = part.ops.ops().iter().next() {
-                self.router.refresh_for(first.key, call_options.deadline).await;
-            }
-            if !retry.pause().await {
-                return results;
-            }
-            let Ok(again) = part.only(&refused) else { return results };
-            let outcome = self.write_once(&again, call_options).await;
-            refused.into_iter().zip(outcome).for_each(|(place, result)| results[place] = result);
-        }
-    }
-
-    async fn write_once(&self, part: &Part, call_options: CallOptions) -> Vec<Result<u64, Error>> {
-        let failed = |error: Error| vec![Err(error); part.places.len()];
-        let ops = part.ops.ops();
-        let first = ops.iter().next().map(|op| op.key);
-        let owned = match self.call(first, Command::Batch { ops }, call_options).await {
-            Ok(owned) => owned,
-            Err(error) => return failed(error),
-        };
-        match self.reply(&owned) {
-            Ok(Reply::Outcomes(outcomes)) => batch::results(part, &outcomes, &self.router),
-            Ok(_) => failed(self.unexpected_write()),
-            Err(error) => failed(error),
-        }
-    }
-
     /// The items of a range of keys, page by page, in the order of keys over all partitions. A prefix with a
     /// whole `{tag}` has one partition, which costs less.
     pub fn scan(&self, options: ScanOptions) -> ScanStream {
@@ -273,7 +207,7 @@ impl Client {
     }
 
     /// The reply, unless it is an error.
-    fn reply<'a>(&self, owned: &'a Owned) -> Result<Reply<'a>, Error> {
+    pub(super) fn reply<'a>(&self, owned: &'a Owned) -> Result<Reply<'a>, Error> {
         let is_read = owned.opcode().is_some_and(|opcode| opcode.is_read());
         match Response::decode(&owned.frame()).map(|response| response.reply) {
             Ok(Reply::Refused { code, text }) => Err(Error::refused(code, text)),
@@ -311,14 +245,9 @@ impl Client {
         Error::protocol(&self.router.seed.address(), error)
     }
 
-    fn unexpected_write(&self) -> Error {
+    pub(super) fn unexpected_write(&self) -> Error {
         Error::unknown(ErrorCode::INTERNAL, UNEXPECTED)
     }
-}
-
-/// Whether it was certainly not done, because nobody could answer for its partition.
-fn is_unavailable(result: &Result<u64, Error>) -> bool {
-    matches!(result, Err(Error::Refused { code: ErrorCode::UNAVAILABLE, .. }))
 }
 
 const UNEXPECTED: &str = "the server answers with something that wasn't asked for";

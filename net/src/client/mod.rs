@@ -10,7 +10,8 @@
 //! its deadline a read is tried again after a broken connection, and a write if nothing of it was sent or the server said
 //! that it is going down: then it has answered all that it executed. What is refused because nobody can answer for its partition
 //! now is tried again after a pause, reads and writes alike: it was certainly not applied. A write whose outcome is
-//! unknown is never sent again.
+//! unknown is sent again where the server does it once however often it is sent: it carries the client's id and a number then
+//! ([`Options::once`]). Otherwise, and at the levels eventual and session, it is never sent again.
 //!
 //! Requests on one key, each awaited before the next, take effect in that order.
 //!
@@ -26,22 +27,27 @@
 //! # }
 //! ```
 
+mod attempts;
 mod backoff;
 mod batch;
 mod blocking;
+mod call;
 mod drive;
 mod error;
 mod inbox;
 mod join;
 mod link;
 mod methods;
+mod once;
 mod options;
+mod parts;
 mod pending;
 pub mod raw;
 mod retry;
 mod router;
 mod scan;
 mod types;
+mod waiting;
 
 use std::fmt;
 use std::sync::Arc;
@@ -49,10 +55,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::wire::{Command, ErrorCode, Level, ServerHello};
+use crate::wire::{Level, ServerHello};
 use link::CallOptions;
-use pending::{Failure, Owned};
-use retry::Retry;
 use router::Router;
 
 pub use batch::Batch;
@@ -110,64 +114,8 @@ impl Client {
     }
 
     fn call_options(&self) -> CallOptions {
-        CallOptions { level: self.level, keyspace: self.keyspace, deadline: Instant::now() + self.timeout }
-    }
-
-    /// Sends a request to the home of `key`, or to any core, and tries again where that is safe.
-    async fn call(
-        &self,
-        key: Option<&[u8]>,
-        command: Command<'_>,
-        call_options: CallOptions,
-    ) -> Result<Owned, Error> {
-        let is_read = command.opcode().is_read();
-        let mut last_failure = None;
-        let mut retry = None;
-        loop {
-            let mut link = match key {
-                Some(key) => self.router.link_for(key, call_options.deadline).await,
-                None => Arc::clone(&self.router.seed),
-            };
-            let mut sent = link.send(command, call_options).await;
-            if !self.router.is_seed(&link) && matches!(sent, Err(Error::NotConnected { .. })) {
-                drop(sent);
-                link = Arc::clone(&self.router.seed);
-                sent = link.send(command, call_options).await;
-            }
-            let waiting = match sent {
-                Ok(waiting) => waiting,
-                Err(Error::TimedOut { .. }) if last_failure.is_some() => {
-                    let failure = last_failure.unwrap_or(Failure::TimedOut);
-                    return Err(failure.into_error(is_read, &link.address()));
-                }
-                Err(error) => return Err(error),
-            };
-            match waiting.await {
-                Ok(owned) if owned.is_refused_for(ErrorCode::UNAVAILABLE) => {
-                    // Whoever can answer for it may be elsewhere by now.
-                    self.router.refresh(&link);
-                    let retry = retry.get_or_insert_with(|| self.retry(call_options));
-                    if !retry.pause().await {
-                        return Ok(owned);
-                    }
-                }
-                Ok(owned) => {
-                    if owned.is_forwarded() {
-                        self.router.refresh(&link);
-                    }
-                    return Ok(owned);
-                }
-                Err(failure @ Failure::Broken { written, .. }) if is_read || !written => {
-                    last_failure = Some(failure);
-                }
-                Err(failure) => return Err(failure.into_error(is_read, &link.address())),
-            }
-        }
-    }
-
-    /// The pauses before a request is tried again.
-    fn retry(&self, call_options: CallOptions) -> Retry {
-        Retry::new(self.router.options(), call_options.deadline)
+        let deadline = Instant::now() + self.timeout;
+        CallOptions { level: self.level, keyspace: self.keyspace, deadline, once: None }
     }
 }
 

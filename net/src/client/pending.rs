@@ -32,9 +32,9 @@ impl Owned {
         self.frame().flags().has(Flags::FORWARDED)
     }
 
-    /// Whether it says that the request was not done, and certainly not applied, for this reason.
-    pub(super) fn is_refused_for(&self, code: ErrorCode) -> bool {
-        self.header.level == Status::Refused as u8 && self.header.keyspace.get() == code.0
+    /// Whether it says that the request was not done, or may not have been.
+    pub(super) fn is_error(&self) -> bool {
+        [Status::Refused as u8, Status::Unknown as u8].contains(&self.header.level)
     }
 
     /// What it is the response to.

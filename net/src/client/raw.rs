@@ -92,7 +92,7 @@ impl Connection {
 
     fn greet(&mut self) -> Result<ServerHello, Error> {
         let options = self.options.clone();
-        self.send(Command::Hello(options.hello()))?;
+        self.send(Command::Hello(options.hello(None)))?;
         let address = self.address.clone();
         let Some(response) = self.recv_within(options.connect_timeout)? else {
             return Err(Error::NotConnected { address, text: "it doesn't answer HELLO".into() });

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use super::drive;
 use super::error::Error;
 use super::link::{CallOptions, Link, Owner, Phase};
+use super::once::Numbers;
 use super::options::Options;
 use crate::wire::{Command, Home, Level, Map, Reply, Response, ServerHello};
 
@@ -73,6 +74,7 @@ enum Teller {
 /// Chooses links; shared by all clones of a client.
 pub(super) struct Router {
     options: Arc<Options>,
+    pub(super) numbers: Arc<Numbers>,
     runtime: Handle,
     pub(super) seed: Arc<Link>,
     table: RwLock<Arc<Table>>,
@@ -86,6 +88,7 @@ impl Router {
             let text = "no address was given; pass at least one HOST:PORT".to_owned();
             return Err(Error::NotConnected { address: "a server".to_owned(), text });
         }
+        let numbers = Arc::new(Numbers::new(options.once));
         let options = Arc::new(options);
         let runtime = Handle::current();
         let router = Arc::new_cyclic(|router: &Weak<Router>| {
@@ -95,11 +98,13 @@ impl Router {
                     router.learn(&hello, host, Teller::Seed);
                 }
             };
-            let seed = Link::new(addresses, Arc::clone(&options), Box::new(learn), None);
+            let (told, whose) = (Arc::clone(&options), Arc::clone(&numbers));
+            let seed = Link::new(addresses, told, whose, Box::new(learn), None);
             let table =
                 Table { cluster_id: [0; 16], map: Map::default(), cores: Vec::new(), seed_home: None };
             Router {
                 options,
+                numbers,
                 runtime,
                 seed,
                 table: RwLock::new(Arc::new(table)),
@@ -169,7 +174,8 @@ impl Router {
         let core = &table.cores[usize::from(home.node)][usize::from(home.core)];
         let link = core.link.get_or_init(|| {
             let addresses = vec![core.address.clone()];
-            let link = Link::new(addresses, Arc::clone(&self.options), Box::new(|_, _| {}), Some(core.owner));
+            let (options, numbers) = (Arc::clone(&self.options), Arc::clone(&self.numbers));
+            let link = Link::new(addresses, options, numbers, Box::new(|_, _| {}), Some(core.owner));
             self.runtime.spawn(drive::run(Arc::clone(&link)));
             link
         });
@@ -219,11 +225,15 @@ impl Router {
         self.refresh(&link);
     }
 
-    /// Asks for the map again over this link, in the background, unless that was done just now or nobody follows the map.
+    /// Asks for the map again over this link, as [`Router::say_hello`], unless nobody follows the map.
     pub(super) fn refresh(self: &Arc<Router>, link: &Arc<Link>) {
-        if !self.options.follow_map {
-            return;
+        if self.options.follow_map {
+            self.say_hello(link);
         }
+    }
+
+    /// Says HELLO again over this link, in the background, for the map and the server's time, unless that was done just now.
+    pub(super) fn say_hello(self: &Arc<Router>, link: &Arc<Link>) {
         let mut refreshed = self.refreshed.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let now = Instant::now();
         if refreshed.is_some_and(|last| now - last < REFRESH_PAUSE) {
@@ -233,20 +243,21 @@ impl Router {
         drop(refreshed);
         let (router, link) = (Arc::clone(self), Arc::clone(link));
         self.runtime.spawn(async move {
-            if let Err(error) = router.ask_for_map(&link).await {
-                tracing::debug!(%error, "the map could not be asked for");
+            if let Err(error) = router.greet(&link).await {
+                tracing::debug!(%error, "HELLO was not answered");
             }
         });
     }
 
-    async fn ask_for_map(&self, link: &Arc<Link>) -> Result<(), Error> {
-        let command = Command::Hello(self.options.hello());
+    async fn greet(&self, link: &Arc<Link>) -> Result<(), Error> {
+        let command = Command::Hello(self.options.hello(self.numbers.client()));
         let deadline = Instant::now() + self.options.timeout;
-        let call_options = CallOptions { level: Level::Default, keyspace: 0, deadline };
+        let call_options = CallOptions { level: Level::Default, keyspace: 0, deadline, once: None };
         let waiting = link.send(command, call_options).await?;
         let owned = waiting.await.map_err(|failure| failure.into_error(true, &link.address()))?;
         let response = Response::decode(&owned.frame());
         if let Ok(Response { reply: Reply::Hello(hello), .. }) = response {
+            self.numbers.learn(hello.server_us);
             let teller = if self.is_seed(link) { Teller::Seed } else { Teller::Core };
             self.learn(&hello, &link.peer_host(), teller);
         }

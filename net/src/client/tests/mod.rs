@@ -2,6 +2,8 @@
 
 mod faces;
 mod maps;
+mod once;
+mod once_parts;
 mod outcomes;
 mod parts;
 mod routes;

@@ -8,7 +8,8 @@ use tokio::net::{TcpListener, TcpStream};
 use super::super::inbox::Inbox;
 use super::super::{Client, Error, Options};
 use crate::wire::{
-    Features, Header, Home, Map, NodePorts, Opcode, Responder, ServerHello, VERSION, ValueRef,
+    Features, Header, Home, Limits, Map, NodePorts, Once, Opcode, Request, Responder, ServerHello, VERSION,
+    ValueRef,
 };
 
 /// A test that waits longer than this has failed.
@@ -25,6 +26,8 @@ pub(super) struct Asked {
     pub(super) header: Header,
     pub(super) key: Vec<u8>,
     pub(super) value: Vec<u8>,
+    /// What it carries so that it is done exactly once.
+    pub(super) once: Option<Once>,
     checked: bool,
 }
 
@@ -114,7 +117,8 @@ impl Conn {
             if let Some(frame) = self.inbox.next().unwrap() {
                 assert!(frame.is_intact());
                 let (key, value) = (frame.key.to_vec(), frame.value.to_vec());
-                return Some(Asked { header: *frame.header, key, value, checked: self.checked });
+                let once = Request::decode(&frame, &Limits::default()).unwrap().once;
+                return Some(Asked { header: *frame.header, key, value, once, checked: self.checked });
             }
             match soon(self.stream.read(self.inbox.room())).await {
                 Ok(0) | Err(_) => return None,

@@ -10,7 +10,7 @@ use crate::wire::{ErrorCode, Opcode, ValueRef};
 const NOBODY: ErrorCode = ErrorCode::UNAVAILABLE;
 
 /// The next request that isn't for the map: that is answered.
-async fn next(conn: &mut Conn, server: &Server) -> Asked {
+pub(super) async fn next(conn: &mut Conn, server: &Server) -> Asked {
     loop {
         let asked = conn.next().await;
         if asked.opcode() != Opcode::Hello {
