@@ -40,15 +40,15 @@ impl Client {
         let call_options = self.call_options();
         let mut attempts = self.attempts(Opcode::Batch, call_options);
         let mut retry = self.retry(call_options);
-        let mut results = match self.write_once(part, call_options, &mut attempts).await {
-            Ok(results) => results,
+        let mut newest = match self.write_once(part, call_options, &mut attempts).await {
+            Ok(newest) => newest,
             Err(error) => return vec![Err(error); part.places.len()],
         };
-        if results.iter().all(Result::is_ok) {
-            return results;
+        if newest.iter().all(Result::is_ok) {
+            return newest;
         }
+        let mut results: Vec<_> = newest.iter().cloned().map(|newest| attempts.conclude(newest)).collect();
         let mut open: Vec<usize> = (0..results.len()).collect();
-        let mut newest = results.clone();
         loop {
             open = (open.into_iter().zip(&newest))
                 .filter(|(place, newest)| {
@@ -69,7 +69,7 @@ impl Client {
             let is_over = outcome.is_err();
             newest = outcome.unwrap_or_else(|error| vec![Err(error); open.len()]);
             for (&place, newest) in open.iter().zip(&newest) {
-                results[place] = match (&results[place], newest.clone()) {
+                results[place] = match (&results[place], attempts.conclude(newest.clone())) {
                     (Err(unknown), Err(later)) if !unknown.is_certain() => Err(after_unknown(unknown, later)),
                     (_, newest) => newest,
                 };
@@ -80,7 +80,7 @@ impl Client {
         }
     }
 
-    /// Writes all of a part; an error is that of the whole request, for which all was tried.
+    /// Writes all of a part; answers what the newest attempt came to. An error is that of the whole request, for which all was tried.
     async fn write_once(
         &self,
         part: &Part,
@@ -92,8 +92,7 @@ impl Client {
         let command = Command::Batch { ops };
         let owned = self.call_again(first, command, call_options, attempts).await?;
         let Reply::Outcomes(outcomes) = self.reply(&owned)? else { return Err(self.unexpected_write()) };
-        let results = batch::results(part, &outcomes, &self.router);
-        Ok(results.into_iter().map(|newest| attempts.conclude(newest)).collect())
+        Ok(batch::results(part, &outcomes, &self.router))
     }
 
     /// Asks whoever has the part for what its errors say is out of date.
