@@ -14,6 +14,7 @@
 //! After a failed write it goes on by itself ([`doubt`]). The shard never does I/O, never asks for the time, and never blocks.
 
 mod admission;
+mod answer;
 mod background;
 mod clears;
 mod copies;

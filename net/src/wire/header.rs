@@ -9,6 +9,9 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 /// Length of a frame's header.
 pub const HEADER_BYTES: usize = 48;
 
+/// Length of what precedes the value of a write that is to be done once.
+pub(super) const ONCE_BYTES: usize = 24;
+
 /// Length of the checksum behind key and value, where there is one.
 pub(super) const TRAILER_BYTES: usize = 8;
 

@@ -1,8 +1,7 @@
 //! How long the parts of a frame may be.
 
 use super::error::WireError;
-use super::header::{Flags, HEADER_BYTES, Opcode, RESPONSE_BIT};
-use super::once::ONCE_BYTES;
+use super::header::{Flags, HEADER_BYTES, ONCE_BYTES, Opcode, RESPONSE_BIT};
 
 /// Limits of one side. The server tells its own in HELLO.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use zerocopy::little_endian::U64;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::error::WireError;
-use super::header::{Flags, Level, Opcode};
+use super::header::{Flags, Level, ONCE_BYTES, Opcode};
 use super::lists::take;
 
 /// Which of its client's writes a request is. Who the client is was said in HELLO
@@ -35,8 +35,7 @@ pub(super) struct OnceBytes {
     first_sent_us: U64,
 }
 
-/// How many bytes they are.
-pub(super) const ONCE_BYTES: usize = size_of::<OnceBytes>();
+const _: () = assert!(size_of::<OnceBytes>() == ONCE_BYTES);
 
 impl Once {
     /// The flags of a request that carries it.

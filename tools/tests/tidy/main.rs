@@ -24,7 +24,6 @@ const LONG: &[(&str, usize)] = &[
     ("engine/src/drive/background/tests.rs", 405),
     ("engine/src/log/tests/writing.rs", 413),
     ("engine/src/manifest/tests/mod.rs", 511),
-    ("engine/src/shard/request.rs", 410),
     ("engine/src/shard/tests/settling.rs", 404),
     ("engine/src/table/cache.rs", 441),
     ("net/src/resp/order.rs", 411),
