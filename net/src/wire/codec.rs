@@ -8,9 +8,10 @@ use super::frame::{Frame, append};
 use super::header::{Flags, Header, Level, Opcode};
 use super::hello::Hello;
 use super::limits::Limits;
-use super::lists::{BatchOps, KeyList, check_key, take};
+use super::lists::{BatchOps, KeyList, check_key};
 use super::once::Once;
 use super::request::{Command, Condition, Expiry, Range, RangeHead, Request, Scan};
+use super::take::take;
 
 impl<'a> Request<'a> {
     /// Types a frame. The frame's bounds are sound whatever comes out: after an error the request is

@@ -9,8 +9,8 @@ use super::error::WireError;
 use super::features::Features;
 use super::header::VERSION;
 use super::limits::Limits;
-use super::lists::take;
 use super::map::{Home, Map, NodePorts};
+use super::take::take;
 
 /// What a client says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

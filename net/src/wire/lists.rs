@@ -9,11 +9,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use super::error::WireError;
 use super::limits::Limits;
 use super::request::Expiry;
-
-/// Takes a record of fixed size and the bytes behind it.
-pub(super) fn take<T: FromBytes + KnownLayout + Immutable + Unaligned>(bytes: &[u8]) -> Option<(&T, &[u8])> {
-    T::ref_from_prefix(bytes).ok()
-}
+use super::take::take;
 
 /// Whether a key has an allowed length.
 pub(super) fn check_key(key: &[u8]) -> Result<(), WireError> {

@@ -27,6 +27,7 @@ mod request;
 mod responder;
 mod response;
 mod results;
+mod take;
 
 pub use error::{ErrorCode, WireError};
 pub use features::Features;

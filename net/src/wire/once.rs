@@ -8,7 +8,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::error::WireError;
 use super::header::{Flags, Level, ONCE_BYTES, Opcode};
-use super::lists::take;
+use super::take::take;
 
 /// Which of its client's writes a request is. Who the client is was said in HELLO
 /// ([`Hello::client`](super::Hello::client)).

@@ -4,8 +4,8 @@ use super::error::{ErrorCode, WireError};
 use super::frame::Frame;
 use super::header::{Flags, Opcode, RESPONSE_BIT, Status};
 use super::hello::ServerHello;
-use super::lists::take;
 use super::results::{KeyResults, OldHead, Outcomes, Page, ValueRef};
+use super::take::take;
 
 /// One response. Its bytes are borrowed from the received frame.
 #[derive(Clone, Debug, PartialEq)]

@@ -5,7 +5,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::error::{ErrorCode, WireError};
 use super::header::Status;
-use super::lists::take;
+use super::take::take;
 
 /// A value with what is known of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
