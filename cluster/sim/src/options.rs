@@ -85,6 +85,8 @@ pub struct Plan {
     pub clients: Vec<(Dialect, WorkloadShape)>,
     /// Clients that mean harm.
     pub hostile: Vec<Dialect>,
+    /// Clients that want requests done once, and how many of them.
+    pub careful: Vec<(Dialect, u64)>,
     /// Who comes next.
     pub pace: Pace,
     /// What goes wrong, in order.
@@ -143,6 +145,7 @@ impl Plan {
             node,
             clients,
             hostile,
+            careful: Vec::new(),
             pace,
             faults: Vec::new(),
             goes_back,
@@ -156,7 +159,23 @@ impl Plan {
         let mut rng = stream(plan.run.seed, "schedule of faults");
         plan.faults = faults(&features, &plan, &mut rng);
         plan.hang_disks();
+        plan.take_care();
         plan
+    }
+
+    /// Some clients want requests done once. They must know what their keys hold: nothing that was acknowledged is lost, and
+    /// nobody clears it. Drawn from a stream of its own.
+    fn take_care(&mut self) {
+        let mut rng = stream(self.run.seed, "careful clients");
+        let clients = self.run.profile.careful(&mut rng);
+        let may_lose = self.node.durability != Durability::Sync || self.rots || self.losses > 0;
+        if clients == 0 || may_lose {
+            return;
+        }
+        self.clients.iter_mut().for_each(|(_, shape)| shape.clears = 0);
+        let each = (self.run.operations / 10).div_ceil(u64::from(clients));
+        let dialects = [Dialect::Wire, Dialect::WireChecked];
+        self.careful = (0..clients).map(|_| (*pick(&dialects, &mut rng), each)).collect();
     }
 
     /// Disks hang now and then. Drawn from a stream of its own: the rest of a run stays as it would be.

@@ -38,6 +38,8 @@ pub enum Profile {
     LostFiles,
     /// Disks hang, for longer than requests have.
     Hung,
+    /// Clients that send what they don't know the outcome of again, over crashes.
+    Retries,
     /// Clients that make the node keep what they send and don't read what it answers, in little memory.
     Hostile,
     /// Several nodes, and what goes wrong between them.
@@ -124,7 +126,7 @@ const LINKS: [&str; 14] = [
 
 impl Profile {
     /// All profiles.
-    pub const ALL: [Profile; 16] = [
+    pub const ALL: [Profile; 17] = [
         Profile::Smoke,
         Profile::Crash,
         Profile::Torn,
@@ -138,6 +140,7 @@ impl Profile {
         Profile::Reshard,
         Profile::LostFiles,
         Profile::Hung,
+        Profile::Retries,
         Profile::Hostile,
         Profile::Links,
         Profile::Swarm,
@@ -159,6 +162,7 @@ impl Profile {
             Profile::Reshard => "reshard",
             Profile::LostFiles => "lost-files",
             Profile::Hung => "hung",
+            Profile::Retries => "retries",
             Profile::Hostile => "hostile",
             Profile::Links => "links",
             Profile::Swarm => "swarm",
@@ -185,6 +189,9 @@ impl Profile {
                 "files vanish while the node is down; what was in them is missed, and named"
             }
             Profile::Hung => "disks hang for longer than requests have; each ends, once",
+            Profile::Retries => {
+                "clients that send what they don't know the outcome of again; it is done once, over crashes and shards"
+            }
             Profile::Hostile => "clients that send half of commands and read no answers, in little memory",
             Profile::Links => {
                 "nodes whose links are slow, lose, clog, and are cut; they die, and find each other again"
@@ -257,6 +264,20 @@ impl Profile {
             Profile::Hung => {
                 Features { is_tight: rng.random_ratio(1, 2), is_churning: true, stops: 3, ..calm }
             }
+            Profile::Retries => Features {
+                crashes: 12,
+                again: 300,
+                moments: anywhere,
+                stops: 3,
+                storms: rng.random_range(0..=3),
+                floods: rng.random_range(0..=2),
+                jumps: rng.random_range(0..=6),
+                goes_back: rng.random_ratio(1, 2),
+                reshards: rng.random_range(0..=2),
+                is_tight: rng.random_ratio(1, 3),
+                is_churning: true,
+                ..calm
+            },
             Profile::Hostile | Profile::Links => calm,
             Profile::Swarm => swarm(rng),
         }
@@ -272,10 +293,20 @@ impl Profile {
         }
     }
 
+    /// How many clients of one of its seeds want their requests done once. As with [`Profile::hostile`].
+    pub fn careful(self, rng: &mut SmallRng) -> u32 {
+        match self {
+            Profile::Retries => rng.random_range(1..=4),
+            Profile::Swarm if rng.random_ratio(200, 1000) => rng.random_range(1..=2),
+            _ => 0,
+        }
+    }
+
     /// How often the disks of one of its seeds hang. As with [`Profile::hostile`], the rest stays.
     pub fn hangs(self, rng: &mut SmallRng) -> u32 {
         match self {
             Profile::Hung => rng.random_range(4..=10),
+            Profile::Retries if rng.random_ratio(1, 4) => rng.random_range(1..=4),
             Profile::Swarm if rng.random_ratio(150, 1000) => rng.random_range(1..=4),
             _ => 0,
         }
@@ -313,6 +344,7 @@ impl Profile {
                 &["full mesh queues", "held writers", "full connections", "drains with answers queued"]
             }
             Profile::Hung => &["hanging disks", "refused: timed out", "unknown", "parked reads"],
+            Profile::Retries => &["requests done once", "requests sent again", "reshards", "failed logs"],
             Profile::Hostile => &["connections that wait for memory", "connections closed for others"],
             Profile::Reshard => &["reshards", "reshards cut off", "reshards cut off behind the switch"],
             Profile::LostFiles => {
@@ -334,6 +366,7 @@ impl Profile {
                 "held writers",
                 "reshards",
                 "losses reported",
+                "requests sent again",
             ],
         });
         goals

@@ -133,7 +133,9 @@ impl World {
         let clients = clients.map(|(id, (dialect, shape))| Client::new(id, *dialect, shape.clone()));
         let hostile = plan.hostile.iter().zip(plan.clients.len()..);
         let hostile = hostile.map(|(dialect, id)| Client::hostile(id, *dialect, value_bytes_max));
-        let seats = clients.chain(hostile).map(|client| Seat {
+        let careful = plan.careful.iter().zip(plan.clients.len() + plan.hostile.len()..);
+        let careful = careful.map(|(&(dialect, operations), id)| Client::careful(id, dialect, operations));
+        let seats = clients.chain(hostile).chain(careful).map(|client| Seat {
             client,
             link: Link::None { retry_us: 0 },
             is_retired: false,

@@ -1,5 +1,6 @@
 //! One connection of a client: what was sent on it and waits for an answer.
 
+use super::careful::Careful;
 use super::chooser::Chooser;
 use super::dialect::Dialect;
 use super::garbage::{self, Due};
@@ -10,12 +11,22 @@ use super::waiting::{Waiting, What};
 use super::{resp, wire};
 use crate::model::op::ConnId;
 use crate::model::seen::{Refusal, Seen};
-use crate::model::{Checked, History, Quoted, SimTime, Told, Violation};
+use crate::model::{Ask, Checked, History, Quoted, SimTime, Told, Violation};
 use pinion_net::resp::client::{Reply as RespReply, decode};
-use pinion_net::wire::{Command, Features, Hello, Limits, Parsed, Reply as WireReply, Response, parse};
+use pinion_net::wire::{Command, Features, Hello, Limits, Once, Parsed, Reply as WireReply, Response, parse};
 use rand::Rng;
 use rand::rngs::SmallRng;
 use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroU128;
+
+/// What was on its way when a connection was lost.
+#[derive(Debug, Default)]
+pub struct Lost {
+    /// Requests that could be sent again.
+    pub requests: Vec<Request>,
+    /// Those of a careful client, by their numbers.
+    pub once: Vec<u64>,
+}
 
 /// A connection.
 #[derive(Debug)]
@@ -24,6 +35,8 @@ pub struct Conn {
     /// See [`super::WorkloadShape::hurry_ms`].
     hurry_ms: u32,
     dialect: Dialect,
+    /// Who it is, if it wants requests done once.
+    client: Option<NonZeroU128>,
     port: Port,
     opened: SimTime,
     has_greeted: bool,
@@ -48,6 +61,7 @@ impl Conn {
             id,
             hurry_ms,
             dialect,
+            client: None,
             port,
             opened,
             has_greeted: false,
@@ -60,6 +74,16 @@ impl Conn {
             scan_goes_on: false,
             closing: false,
         }
+    }
+
+    /// The same, of a client that wants requests done once.
+    pub fn of(self, client: NonZeroU128) -> Conn {
+        Conn { client: Some(client), ..self }
+    }
+
+    /// Whether its first request was sent.
+    pub fn has_greeted(&self) -> bool {
+        self.has_greeted
     }
 
     /// Whether it speaks RESP.
@@ -144,12 +168,19 @@ impl Conn {
             Dialect::Resp2 if rng.random() => return,
             Dialect::Resp2 => resp::fixed(&["HELLO"], out),
             Dialect::Resp3 => resp::fixed(&["HELLO", "3"], out),
-            Dialect::Wire | Dialect::WireChecked => {
-                let features = if self.checks() { Features::CHECKSUM } else { Features::NONE };
-                let hello = Hello::new("kvsim", features, b"");
-                wire::command(Command::Hello(hello), self.next_id, self.checks(), out);
-            }
+            Dialect::Wire | Dialect::WireChecked => return self.hello(now, out),
         }
+        self.wait(What::Hello, now, out);
+    }
+
+    /// Says HELLO in the binary protocol.
+    pub fn hello(&mut self, now: SimTime, out: &mut Vec<u8>) {
+        let checksum = if self.checks() { Features::CHECKSUM } else { Features::NONE };
+        let hello = match self.client {
+            None => Hello::new("kvsim", checksum, b""),
+            Some(client) => Hello::new("kvsim", checksum.with(Features::ONCE), b"").with_client(client),
+        };
+        wire::command(Command::Hello(hello), self.next_id, self.checks(), out);
         self.wait(What::Hello, now, out);
     }
 
@@ -176,6 +207,21 @@ impl Conn {
         self.encode(&request, rng, out);
         let ticket = history.ask(self.id, now, request.ask());
         self.wait(What::Request(request, ticket), now, out);
+    }
+
+    /// Sends a request that is to be done once: that of a careful client with this number.
+    pub fn send_once(
+        &mut self,
+        number: u64,
+        (command, once): (Command<'_>, Once),
+        ask: Ask,
+        now: SimTime,
+        history: &mut History,
+        out: &mut Vec<u8>,
+    ) {
+        wire::once(command, once, self.next_id, self.checks(), out);
+        let ticket = history.ask(self.id, now, ask);
+        self.wait(What::Once(number, ticket), now, out);
     }
 
     /// Sends what is no request.
@@ -209,22 +255,29 @@ impl Conn {
     }
 
     /// The connection is gone: what could be sent again.
-    pub fn lost(self, history: &mut History, now: SimTime) -> (Vec<Request>, Checked) {
+    pub fn lost(self, history: &mut History, now: SimTime) -> (Lost, Checked) {
         if let Some(scanner) = self.scanner {
             history.scan_ended(scanner.id());
         }
-        let mut again = Vec::new();
+        let mut lost = Lost::default();
         let mut done = Ok(());
         // The newest first, so that fewer ways are left open while it goes on.
         for waiting in self.in_order.into_iter().chain(self.by_id.into_values()).rev() {
-            if let What::Request(request, ticket) = waiting.what {
-                let lost = history.lost(ticket, now);
-                done = done.and(lost);
-                again.push(request);
-            }
+            let ticket = match waiting.what {
+                What::Request(request, ticket) => {
+                    lost.requests.push(request);
+                    ticket
+                }
+                What::Once(number, ticket) => {
+                    lost.once.push(number);
+                    ticket
+                }
+                What::Hello | What::Scan | What::Garbage(_) => continue,
+            };
+            done = done.and(history.lost(ticket, now));
         }
-        again.reverse();
-        (again, done)
+        lost.requests.reverse();
+        (lost, done)
     }
 
     /// Takes in received bytes.
@@ -233,7 +286,7 @@ impl Conn {
         bytes: &[u8],
         now: SimTime,
         history: &mut History,
-        chooser: &mut Chooser,
+        (chooser, careful): (&mut Chooser, &mut Option<Careful>),
     ) -> Checked {
         self.inbox.extend_from_slice(bytes);
         let inbox = std::mem::take(&mut self.inbox);
@@ -246,7 +299,7 @@ impl Conn {
             let taken = if self.is_resp() {
                 self.take_resp(rest, now, history)
             } else {
-                self.take_wire(rest, now, history, chooser)
+                self.take_wire(rest, now, history, (chooser, careful))
             };
             match taken {
                 Ok(0) => break Ok(()),
@@ -267,7 +320,7 @@ impl Conn {
             Err(error) => return Err(self.broken_stream(&error.to_string(), bytes, now)),
         };
         if matches!(&reply, RespReply::Error(text) if text.starts_with(DISMISSED)) {
-            self.was_dismissed(now, history)?;
+            self.was_dismissed(now, history, &mut None)?;
             return Ok(length);
         }
         let Some(waiting) = self.in_order.pop_front() else {
@@ -310,7 +363,7 @@ impl Conn {
         bytes: &[u8],
         now: SimTime,
         history: &mut History,
-        chooser: &mut Chooser,
+        (chooser, careful): (&mut Chooser, &mut Option<Careful>),
     ) -> Checked<usize> {
         let (frame, length) = match parse(bytes, &Limits::default()) {
             Parsed::Frame(frame, length) => (frame, length),
@@ -322,7 +375,7 @@ impl Conn {
             Err(error) => return Err(self.broken_stream(&error.to_string(), bytes, now)),
         };
         if response.id == 0 && wire::is_goodbye(&response.reply) {
-            self.was_dismissed(now, history)?;
+            self.was_dismissed(now, history, careful)?;
             return Ok(length);
         }
         let is_garbage = |waiting: &Waiting| matches!(waiting.what, What::Garbage(Due::ErrorAndClose));
@@ -335,7 +388,17 @@ impl Conn {
         let wrong = || waiting.wrong_answer(&format!("{reply:?}"), now);
         match (&waiting.what, reply) {
             (What::Garbage(_), WireReply::Refused { .. }) => {}
-            (What::Hello, WireReply::Hello(_)) => {}
+            (What::Hello, WireReply::Hello(hello)) => {
+                if let Some(careful) = careful {
+                    careful.learned(hello.server_us, now);
+                }
+            }
+            (What::Once(..), reply) => {
+                let (Some(careful), What::Once(number, ticket)) = (careful, waiting.what) else {
+                    return Ok(length);
+                };
+                careful.answered(number, ticket, reply, now, history)?;
+            }
             (What::Request(request, _), reply) => {
                 let Some(told) = wire::told(request, reply) else { return Err(wrong()) };
                 if let (Some(version), [key]) = (wire::told_version(reply), request.keys().as_slice()) {
@@ -364,14 +427,25 @@ impl Conn {
 
     /// The server closes the connection, for its own end or for the sake of others: what it has not answered by now, it
     /// has not executed.
-    fn was_dismissed(&mut self, now: SimTime, history: &mut History) -> Checked {
+    fn was_dismissed(
+        &mut self,
+        now: SimTime,
+        history: &mut History,
+        careful: &mut Option<Careful>,
+    ) -> Checked {
         self.closing = true;
         self.end_scan(history);
         let in_order = std::mem::take(&mut self.in_order);
         for waiting in in_order.into_iter().chain(std::mem::take(&mut self.by_id).into_values()) {
-            if let What::Request(_, ticket) = waiting.what {
-                history.answered(ticket, Told::Whole(Seen::Refused(Refusal::Busy)), now)?;
-            }
+            let ticket = match waiting.what {
+                What::Request(_, ticket) => ticket,
+                What::Once(number, ticket) => {
+                    careful.iter_mut().for_each(|careful| careful.not_done(number));
+                    ticket
+                }
+                What::Hello | What::Scan | What::Garbage(_) => continue,
+            };
+            history.answered(ticket, Told::Whole(Seen::Refused(Refusal::Busy)), now)?;
         }
         Ok(())
     }

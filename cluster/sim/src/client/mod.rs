@@ -5,6 +5,7 @@
 //! itself: it sends when the world lets it, and the same calls with the same generator give the same bytes.
 
 mod alike;
+mod careful;
 mod chooser;
 mod conn;
 mod dialect;
@@ -23,6 +24,7 @@ mod wire;
 mod tests;
 
 use super::model::{Checked, History, SimTime};
+use careful::Careful;
 use chooser::Chooser;
 use conn::Conn;
 pub use dialect::Dialect;
@@ -66,6 +68,8 @@ pub struct Client {
     audit: Option<Audit>,
     /// What it does if it means harm; `None` for others.
     hostile: Option<Hostile>,
+    /// What it wants done once; `None` for others.
+    careful: Option<Careful>,
 }
 
 #[derive(Debug, Default)]
@@ -94,6 +98,7 @@ impl Client {
             retries,
             audit: None,
             hostile: None,
+            careful: None,
         }
     }
 
@@ -104,6 +109,12 @@ impl Client {
             Client::new(id, dialect, WorkloadShape { operations: 0, ..WorkloadShape::default() });
         client.hostile = Some(Hostile::new(value_bytes_max));
         client
+    }
+
+    /// A client that sends its requests until it knows what became of them, over the binary protocol.
+    pub fn careful(id: usize, dialect: Dialect, operations: u64) -> Client {
+        let shape = WorkloadShape { operations, depth: 4, ..WorkloadShape::default() };
+        Client { careful: Some(Careful::new(id)), ..Client::new(id, dialect, shape) }
     }
 
     /// Whether it means harm.
@@ -143,7 +154,11 @@ impl Client {
     pub fn connected(&mut self, port: Port, now: SimTime, rng: &mut SmallRng) {
         self.generation += 1;
         let id = (self.id as u64) << 32 | self.generation;
-        self.conn = Some(Conn::new(id, self.dialect, port, self.shape.hurry_ms, now));
+        let conn = Conn::new(id, self.dialect, port, self.shape.hurry_ms, now);
+        self.conn = Some(match &self.careful {
+            Some(careful) => conn.of(careful.client()),
+            None => conn,
+        });
         if let Some(audit) = &mut self.audit {
             *audit = Audit::default();
         }
@@ -156,7 +171,10 @@ impl Client {
     pub fn disconnected(&mut self, history: &mut History, now: SimTime) -> Checked {
         let Some(conn) = self.conn.take() else { return Ok(()) };
         let (lost, done) = conn.lost(history, now);
-        self.retries.extend(lost.into_iter().filter(|request| !matches!(request, Request::Clear)));
+        if let Some(careful) = &mut self.careful {
+            lost.once.into_iter().for_each(|number| careful.lost(number));
+        }
+        self.retries.extend(lost.requests.into_iter().filter(|request| !matches!(request, Request::Clear)));
         self.retries.truncate(RETRIES_MAX);
         done
     }
@@ -179,6 +197,9 @@ impl Client {
         }
         if conn.is_closing() || conn.unanswered() >= self.shape.depth.max(1) {
             return false;
+        }
+        if let Some(careful) = &self.careful {
+            return !conn.has_greeted() || careful.wants_to_send(self.issued < self.shape.operations);
         }
         match &self.audit {
             Some(audit) => audit.has_more(conn),
@@ -203,12 +224,18 @@ impl Client {
         }
         let Some(mut conn) = self.conn.take() else { return After::Stay };
         conn.greet(now, rng, out);
-        let after = match &mut self.audit {
-            Some(audit) => {
+        let after = match (&mut self.audit, &mut self.careful) {
+            (_, Some(careful)) => {
+                let may_begin = self.issued < self.shape.operations;
+                let begun = careful.send(&mut conn, may_begin, (now, rng), history, out);
+                self.issued += u64::from(begun == Some(true));
+                if begun.is_some() && careful.vanishes(rng) { After::Vanish } else { After::Stay }
+            }
+            (Some(audit), None) => {
                 audit.send(&mut conn, now, history, rng, out);
                 After::Stay
             }
-            None => self.send_burst(&mut conn, now, history, rng, out),
+            (None, None) => self.send_burst(&mut conn, now, history, rng, out),
         };
         conn.has_sent(out.len());
         self.conn = Some(conn);
@@ -305,7 +332,7 @@ impl Client {
         if self.hostile.is_some() {
             return Ok(());
         }
-        conn.received(bytes, now, history, &mut self.chooser)?;
+        conn.received(bytes, now, history, (&mut self.chooser, &mut self.careful))?;
         if let Some(audit) = &mut self.audit {
             audit.scans_over = audit.scans_begun - u32::from(conn.is_scanning());
         }
@@ -341,7 +368,10 @@ impl Client {
     pub fn is_finished(&self) -> bool {
         match &self.audit {
             Some(audit) => self.conn.as_ref().is_some_and(|conn| conn.unanswered() == 0 && audit.is_over()),
-            None => self.issued >= self.shape.operations && self.unanswered() == 0,
+            None => {
+                let is_open = self.careful.as_ref().is_some_and(|careful| careful.open() > 0);
+                self.issued >= self.shape.operations && self.unanswered() == 0 && !is_open
+            }
         }
     }
 }

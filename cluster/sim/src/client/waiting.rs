@@ -22,6 +22,8 @@ pub enum What {
     Hello,
     /// A request on keys, and its place in the history.
     Request(Request, Ticket),
+    /// As [`What::Request`], of a [careful](super::careful::Careful) client, by its number.
+    Once(u64, Ticket),
     /// The next page of the scan, or the count.
     Scan,
     /// Nothing: it is no request.

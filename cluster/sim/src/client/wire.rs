@@ -6,25 +6,35 @@ use crate::model::op::{self, NewExpiry, Update};
 use crate::model::seen::{Refusal, Seen, SeenValue};
 use pinion_net::wire::{
     self, BatchBuilder, Command, Condition, ErrorCode, Expiry, KeyListBuilder, KeyResult, Level, Limits,
-    Reply, Status, ValueRef,
+    Once, Reply, Status, ValueRef,
 };
 use smallvec::SmallVec;
 
 /// Appends a command as a frame.
 pub fn command(command: Command<'_>, id: u64, checked: bool, out: &mut Vec<u8>) {
-    command_until(command, (id, 0), checked, out);
+    encode(command, None, (id, 0), checked, out);
 }
 
-/// As [`command`], with a deadline in milliseconds; 0: none.
-fn command_until(command: Command<'_>, (id, deadline_ms): (u64, u32), checked: bool, out: &mut Vec<u8>) {
-    let request = wire::Request { id, level: Level::Default, keyspace: 0, deadline_ms, once: None, command };
+/// As [`command`], to be done once.
+pub fn once(command: Command<'_>, once: Once, id: u64, checked: bool, out: &mut Vec<u8>) {
+    encode(command, Some(once), (id, 0), checked, out);
+}
+
+fn encode(
+    command: Command<'_>,
+    once: Option<Once>,
+    (id, deadline_ms): (u64, u32),
+    checked: bool,
+    out: &mut Vec<u8>,
+) {
+    let request = wire::Request { id, level: Level::Default, keyspace: 0, deadline_ms, once, command };
     let encoded = request.encode(&Limits::default(), checked, out);
     encoded.expect("clients stay within the protocol's limits");
 }
 
 /// Appends a request, under an id and with a deadline in milliseconds (0: none).
 pub fn append(request: &Request, head: (u64, u32), checked: bool, out: &mut Vec<u8>) {
-    let mut send = |command: Command<'_>| command_until(command, head, checked, out);
+    let mut send = |command: Command<'_>| encode(command, None, head, checked, out);
     let within = "clients stay within the protocol's limits";
     match request {
         Request::Get(key) | Request::StrLen(key) | Request::Ttl(key, _) => send(Command::Get { key }),
