@@ -320,7 +320,7 @@ fn copies_of_a_write_are_answered_the_same_whichever_core_they_come_to() {
     let (_root, dir) = store_dir();
     let kvd = Kvd::start(&dir, &["--shards", "2"]);
     let (mut wires, now_us) = to_both_cores(&kvd, 7);
-    let increment = Command::Increment { key: b"counter", delta: 5 };
+    let increment = Command::Increment { key: b"counter", by: 5 };
     for core in 0..2 {
         let number = core as u64 + 1;
         let first = wires[core].ask(numbered(2, number, now_us, false, increment));

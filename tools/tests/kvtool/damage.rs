@@ -1,10 +1,12 @@
 //! Damage: what verify says of it, and what repair saves.
 
-use crate::common::{Change, TestStore, put_of};
+use crate::common::{Change, TestStore, once, put_of};
 use pinion_engine::drive::OsDir;
+use pinion_engine::shard::request::Once;
 use pinion_engine::table::Table;
 use pinion_tools::kvtool::ToolError;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// One shard with one table of 3000 entries, and ten newer entries in the log.
 fn store() -> TestStore {
@@ -217,6 +219,49 @@ fn a_rebuilt_shard_hands_out_versions_above_all_that_it_holds() {
     assert_eq!(store.get(0, 1, b"key0000"), Some(b"newest".to_vec()));
     store.apply(&[Change::Delete { keyspace: 0, partition: 1, key: b"key0001".to_vec() }, Change::Settle]);
     assert_eq!(store.get(0, 1, b"key0001"), None);
+}
+
+#[test]
+fn what_a_rebuilt_shard_may_have_done_before_is_never_done_again() {
+    let store = store();
+    let (first, second) = (once(1), once(2));
+    assert_eq!(store.add_once(1, b"counter", &first).number, Some(1));
+    store.apply(&[Change::Settle]);
+    // In tables is what it did, and nowhere that it was done.
+    for file in std::fs::read_dir(store.shard(0)).unwrap().map(|entry| entry.unwrap().path()) {
+        if file.extension().is_some_and(|extension| extension == "log" || extension == "manifest") {
+            std::fs::remove_file(file).unwrap();
+        }
+    }
+    repaired(&store);
+    let again = |request| Once { is_again: true, ..request };
+    for (partition, request) in [(1, first), (1, second), (3, second)] {
+        let answer = store.add_once(partition, b"counter", &again(request));
+        assert!(answer.refused.is_some_and(|why| why.contains("Forgotten")), "{:?}", answer.number);
+    }
+    let refused = store.add_once(1, b"counter", &second).refused.expect("it is older than the repair");
+    assert!(refused.contains("WrongTime"), "{refused}");
+    // As a client does that is told so: it takes the time anew.
+    let until = Instant::now() + Duration::from_secs(60);
+    let sum = loop {
+        let answer = store.add_once(1, b"counter", &once(2));
+        assert!(Instant::now() < until, "{answer:?}");
+        if let Some(sum) = answer.number {
+            break sum;
+        }
+    };
+    assert_eq!(sum, 2);
+}
+
+#[test]
+fn what_a_rebuilt_shard_finds_in_its_log_is_answered_again() {
+    let store = store();
+    let request = once(1);
+    assert_eq!(store.add_once(1, b"counter", &request).number, Some(1));
+    std::fs::remove_file(manifest_of(&store)).unwrap();
+    repaired(&store);
+    assert_eq!(store.add_once(1, b"counter", &request).number, Some(1));
+    assert_eq!(store.get(0, 1, b"counter"), Some(b"1".to_vec()));
 }
 
 #[test]
