@@ -4,8 +4,8 @@ mod common;
 
 use common::{DEADLINE, Kvd, store_dir};
 use pinion_net::wire::{
-    Command, Condition, ErrorCode, Expiry, Features, Hello, Level, Limits, Once, Parsed, Range, Reply, Request,
-    Response, ServerHello, VERSION, parse,
+    Command, Condition, ErrorCode, Expiry, Features, Hello, Level, Limits, Once, Parsed, Range, Reply,
+    Request, Response, ServerHello, VERSION, parse,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
@@ -299,7 +299,13 @@ fn to_both_cores(kvd: &Kvd, client: u128) -> ([Wire; 2], u64) {
 }
 
 /// The write of this number, all lower ones still open.
-fn numbered<'a>(id: u64, number: u64, first_sent_us: u64, is_again: bool, command: Command<'a>) -> Request<'a> {
+fn numbered<'a>(
+    id: u64,
+    number: u64,
+    first_sent_us: u64,
+    is_again: bool,
+    command: Command<'a>,
+) -> Request<'a> {
     let once = Once { number, lowest: 1, first_sent_us, is_again };
     Request { once: Some(once), ..request(id, command) }
 }
@@ -358,6 +364,9 @@ fn a_verdict_stands_where_the_write_was_sent_before_and_not_on_a_first_attempt()
     assert!(client.delete("lock").unwrap());
     assert_eq!(wires[1].ask(numbered(4, 1, now_us, true, absent)), again, "the verdict stands");
     let changed = wires[1].ask(numbered(5, 2, now_us, true, absent));
-    assert!(changed.starts_with("Written"), "a first attempt that changed nothing isn't remembered: {changed}");
+    assert!(
+        changed.starts_with("Written"),
+        "a first attempt that changed nothing isn't remembered: {changed}"
+    );
     assert_eq!(wires[0].ask(numbered(6, 2, now_us, true, absent)), changed);
 }

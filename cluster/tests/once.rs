@@ -53,9 +53,9 @@ fn under_kills(dir: &Path, write: impl Fn(&BlockingClient, usize, u64) + Sync) -
     let mut kvd = start(dir, &address);
     let (answers, over) = (AtomicU64::new(0), AtomicBool::new(false));
     let clients = clients(&kvd);
-    let mut again = 0;
     std::thread::scope(|scope| {
         let _over = Over(&over);
+        let mut again = 0;
         let writers: Vec<_> = (clients.iter().enumerate())
             .map(|(writer, client)| {
                 let (write, answers, over) = (&write, &answers, &over);
@@ -86,8 +86,8 @@ fn under_kills(dir: &Path, write: impl Fn(&BlockingClient, usize, u64) + Sync) -
             kvd.kill();
             kvd = start(dir, &address);
         }
-    });
-    (kvd, again)
+        (kvd, again)
+    })
 }
 
 #[test]

@@ -222,7 +222,8 @@ fn record_item(at: LogPosition, record: Record<'_>, stamp: Option<ClockStamp>, w
 fn once_item(batch: &Batch<'_>) -> Result<Option<OnceItem>, String> {
     let Some(mut section) = batch.section()? else { return Ok(None) };
     let floor_us = Some(section.floor_us).filter(|&us| us != 0);
-    let requests = section.try_fold(0, |count, row| row.map(|_| count + 1)).map_err(|error| error.to_string())?;
+    let requests =
+        section.try_fold(0, |count, row| row.map(|_| count + 1)).map_err(|error| error.to_string())?;
     Ok(Some(OnceItem { requests, floor_us }))
 }
 

@@ -96,8 +96,11 @@ impl TestStore {
 
     /// The value of a key, read as a server would read it.
     pub fn get(&self, keyspace: u16, partition: u16, key: &[u8]) -> Option<Vec<u8>> {
-        self.ask(Request { keyspace: Keyspace(keyspace), ..Request::new(Partition(partition), Op::Get { key }) })
-            .value
+        self.ask(Request {
+            keyspace: Keyspace(keyspace),
+            ..Request::new(Partition(partition), Op::Get { key })
+        })
+        .value
     }
 
     /// Adds 1 to a number, once.

@@ -190,7 +190,8 @@ fn log_and_manifest_show_how_many_requests_are_done_once() {
     store.apply(&[Change::Settle]);
     let manifests = printed(&store, &["manifest", "--json"]);
     let groups = manifests.lines().flat_map(|line| json(line)["groups"].as_array().unwrap().clone());
-    let remembered = groups.filter_map(|group| Some((group["partition"].as_u64()?, group["requests"].as_u64()?)));
+    let remembered =
+        groups.filter_map(|group| Some((group["partition"].as_u64()?, group["requests"].as_u64()?)));
     assert_eq!(remembered.collect::<Vec<_>>(), [(1, 1)]);
 }
 
