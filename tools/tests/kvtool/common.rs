@@ -185,8 +185,12 @@ pub fn kvtool(args: &[&str], paths: &[&Path]) -> (String, Result<(), ToolError>)
     (String::from_utf8(printed).unwrap(), outcome)
 }
 
-/// A request that client 1 sends first now.
+/// The wall clock, microseconds.
+pub fn now_us() -> u64 {
+    std::time::UNIX_EPOCH.elapsed().expect("it is later than 1970").as_micros() as u64
+}
+
+/// A request that client 1 has just sent; the time of a store stands where its log ends, so a little earlier.
 pub fn once(number: u64) -> Once {
-    let since = std::time::UNIX_EPOCH.elapsed().expect("it is later than 1970");
-    Once { client: 1, number, lowest: 1, first_sent_us: since.as_micros() as u64, is_again: false }
+    Once { client: 1, number, lowest: 1, first_sent_us: now_us() - 3_600_000_000, is_again: false }
 }

@@ -1,12 +1,11 @@
 //! Damage: what verify says of it, and what repair saves.
 
-use crate::common::{Change, TestStore, once, put_of};
+use crate::common::{Change, TestStore, now_us, once, put_of};
 use pinion_engine::drive::OsDir;
 use pinion_engine::shard::request::Once;
 use pinion_engine::table::Table;
 use pinion_tools::kvtool::ToolError;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 /// One shard with one table of 3000 entries, and ten newer entries in the log.
 fn store() -> TestStore {
@@ -233,6 +232,7 @@ fn what_a_rebuilt_shard_may_have_done_before_is_never_done_again() {
             std::fs::remove_file(file).unwrap();
         }
     }
+    let begun_us = now_us();
     repaired(&store);
     let again = |request| Once { is_again: true, ..request };
     for (partition, request) in [(1, first), (1, second), (3, second)] {
@@ -241,16 +241,16 @@ fn what_a_rebuilt_shard_may_have_done_before_is_never_done_again() {
     }
     let refused = store.add_once(1, b"counter", &second).refused.expect("it is older than the repair");
     assert!(refused.contains("WrongTime"), "{refused}");
-    // As a client does that is told so: it takes the time anew.
-    let until = Instant::now() + Duration::from_secs(60);
-    let sum = loop {
-        let answer = store.add_once(1, b"counter", &once(2));
-        assert!(Instant::now() < until, "{answer:?}");
-        if let Some(sum) = answer.number {
-            break sum;
-        }
-    };
-    assert_eq!(sum, 2);
+    let (text, outcome) = store.kvtool(&["manifest", "--json"]);
+    outcome.unwrap();
+    let manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
+    for group in manifest["groups"].as_array().unwrap() {
+        let floor_us = group["requests_floor_us"].as_u64().unwrap();
+        assert!(
+            (begun_us..=now_us() + 1_000_000).contains(&floor_us),
+            "what comes from now on is done: {group}"
+        );
+    }
 }
 
 #[test]
