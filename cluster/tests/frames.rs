@@ -4,12 +4,13 @@ mod common;
 
 use common::{DEADLINE, Kvd, store_dir};
 use pinion_net::wire::{
-    Command, Condition, ErrorCode, Expiry, Features, Hello, Level, Limits, Parsed, Range, Reply, Request,
-    Response, VERSION, parse,
+    Command, Condition, ErrorCode, Expiry, Features, Hello, Level, Limits, Once, Parsed, Range, Reply,
+    Request, Response, ServerHello, VERSION, parse,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::num::NonZeroU128;
 use std::time::{Duration, Instant};
 
 /// A connection that sends what it is told to.
@@ -54,7 +55,11 @@ fn hello() -> Hello<'static> {
 
 impl Wire {
     fn connect(kvd: &Kvd) -> Wire {
-        let stream = TcpStream::connect(&kvd.kv).expect("kvd listens");
+        Wire::to(&kvd.kv)
+    }
+
+    fn to(address: &str) -> Wire {
+        let stream = TcpStream::connect(address).expect("kvd listens");
         stream.set_read_timeout(Some(DEADLINE)).expect("a timeout can be set");
         Wire { stream, received: Vec::new() }
     }
@@ -65,6 +70,25 @@ impl Wire {
         wire.send(&[request(1, Command::Hello(hello()))]);
         assert!(wire.next().expect("an answer").with(|response| matches!(response.reply, Reply::Hello(_))));
         wire
+    }
+
+    /// A connection to a core of its own, of a client that wants its writes done once; and what the server said of itself.
+    fn numbered(address: &str, client: u128) -> (Wire, ServerHello) {
+        let mut wire = Wire::to(address);
+        let client = NonZeroU128::new(client).expect("no client is zero");
+        let hello = Hello::new("test", Features::ONCE.required(), b"").with_client(client);
+        wire.send(&[request(1, Command::Hello(hello))]);
+        let server = wire.next().expect("an answer").with(|response| match response.reply {
+            Reply::Hello(server) => *server,
+            other => panic!("HELLO is answered {other:?}"),
+        });
+        (wire, server)
+    }
+
+    /// Sends a request, and waits for its answer, as text.
+    fn ask(&mut self, request: Request<'_>) -> String {
+        self.send(&[request]);
+        self.next().expect("an answer").with(|response| format!("{:?}", response.reply))
     }
 
     /// Sends requests in one piece.
@@ -260,4 +284,89 @@ fn a_fresh_connection_may_ask_for_many_large_values_at_once() {
     wire.send(&gets.collect::<Vec<_>>());
     let refused = keys.iter().filter(|_| wire.next().unwrap().refusal().is_some()).count();
     assert_eq!(refused, 0);
+}
+
+/// A connection to each core, of one client; and the server's clock.
+fn to_both_cores(kvd: &Kvd, client: u128) -> ([Wire; 2], u64) {
+    let (_, server) = Wire::numbered(&kvd.kv, client);
+    let ports = &server.map.nodes[0].core_ports;
+    let wires = [0, 1].map(|core: usize| {
+        let (wire, server) = Wire::numbered(&format!("127.0.0.1:{}", ports[core]), client);
+        assert_eq!(usize::from(server.home.core), core);
+        wire
+    });
+    (wires, server.server_us)
+}
+
+/// The write of this number, all lower ones still open.
+fn numbered<'a>(
+    id: u64,
+    number: u64,
+    first_sent_us: u64,
+    is_again: bool,
+    command: Command<'a>,
+) -> Request<'a> {
+    let once = Once { number, lowest: 1, first_sent_us, is_again };
+    Request { once: Some(once), ..request(id, command) }
+}
+
+#[test]
+fn a_number_on_a_connection_that_didnt_agree_on_it_is_a_bad_request() {
+    let (_root, dir) = store_dir();
+    let kvd = Kvd::start(&dir, &["--shards", "1"]);
+    let mut wire = Wire::greeted(&kvd);
+    wire.send(&[numbered(2, 1, 1, false, put(b"k", b"v")), request(3, Command::Get { key: b"k" })]);
+    assert_eq!(wire.next().unwrap().refusal(), Some(ErrorCode::BAD_REQUEST));
+    let absent = wire.next().expect("the connection goes on");
+    assert!(absent.with(|response| matches!(response.reply, Reply::NotFound)));
+}
+
+#[test]
+fn copies_of_a_write_are_answered_the_same_whichever_core_they_come_to() {
+    let (_root, dir) = store_dir();
+    let kvd = Kvd::start(&dir, &["--shards", "2"]);
+    let (mut wires, now_us) = to_both_cores(&kvd, 7);
+    let increment = Command::Increment { key: b"counter", by: 5 };
+    for core in 0..2 {
+        let number = core as u64 + 1;
+        let first = wires[core].ask(numbered(2, number, now_us, false, increment));
+        assert_eq!(first, format!("Integer({})", 5 * number));
+        // A copy may have been late on its way, or be a repetition: of one of these two the request is forwarded.
+        for is_again in [false, true] {
+            for wire in &mut wires {
+                assert_eq!(wire.ask(numbered(3, number, now_us, is_again, increment)), first);
+            }
+        }
+    }
+    let ([mut other, _], _) = to_both_cores(&kvd, 8);
+    let of_another = other.ask(numbered(4, 1, now_us, false, increment));
+    assert_eq!(of_another, "Integer(15)", "another client's number 1 is another write");
+    assert_eq!(kvd.client().increment("counter", 0).unwrap(), 15);
+}
+
+#[test]
+fn a_verdict_stands_where_the_write_was_sent_before_and_not_on_a_first_attempt() {
+    let (_root, dir) = store_dir();
+    let kvd = Kvd::start(&dir, &["--shards", "2"]);
+    let client = kvd.client();
+    let (mut wires, now_us) = to_both_cores(&kvd, 7);
+    let absent = Command::Put {
+        key: b"lock",
+        value: b"mine",
+        expiry: Expiry::Never,
+        condition: Condition::Absent,
+        want_old: false,
+    };
+    client.put("lock", "another's").unwrap();
+    let again = wires[0].ask(numbered(2, 1, now_us, true, absent));
+    let first = wires[0].ask(numbered(3, 2, now_us, false, absent));
+    assert!(again.starts_with("NotMet") && first.starts_with("NotMet"), "{again}, {first}");
+    assert!(client.delete("lock").unwrap());
+    assert_eq!(wires[1].ask(numbered(4, 1, now_us, true, absent)), again, "the verdict stands");
+    let changed = wires[1].ask(numbered(5, 2, now_us, true, absent));
+    assert!(
+        changed.starts_with("Written"),
+        "a first attempt that changed nothing isn't remembered: {changed}"
+    );
+    assert_eq!(wires[0].ask(numbered(6, 2, now_us, true, absent)), changed);
 }

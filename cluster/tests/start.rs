@@ -2,8 +2,7 @@
 
 mod common;
 
-use common::{Kvd, command, refused, stderr, store_dir};
-use std::net::TcpListener;
+use common::{Kvd, command, free_port, refused, stderr, store_dir};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -224,15 +223,6 @@ fn a_variable_that_is_set_to_nothing_counts_as_unset() {
     }
     let output = check.output().unwrap();
     assert!(output.status.success() && output.stderr.is_empty(), "{}", stderr(&output));
-}
-
-/// A port that is free together with those that go with it for two cores.
-fn free_port() -> u16 {
-    let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
-    let first = 20_000 + (std::process::id() % 8_000) as u16;
-    (first..)
-        .find(|&port| [0, 1000, 1001].iter().all(|more| is_free(port + more)))
-        .expect("some port is free")
 }
 
 #[test]

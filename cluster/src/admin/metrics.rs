@@ -49,6 +49,14 @@ const COUNTERS: &[Figure] = &[
     ("pinion_requests_timed_out", "Requests ended because their time was over", |core| {
         core.storage.timed_out + core.timed_out
     }),
+    ("pinion_requests_repeated", "Requests that were done before, and answered again", |core| {
+        core.storage.repeated
+    }),
+    (
+        "pinion_requests_forgotten",
+        "Requests of which it wasn't known any more whether they were done",
+        |core| core.storage.forgotten,
+    ),
     (
         "pinion_connections_dismissed",
         "Connections closed because they held memory that others waited for",
@@ -66,6 +74,11 @@ const GAUGES: &[Figure] = &[
         core.clients_bytes
     }),
     ("pinion_clients_bytes_max", "Bytes that connections may take", |core| core.clients_bytes_max),
+    (
+        "pinion_requests_remembered_bytes",
+        "Bytes of what is remembered of requests that are done once",
+        |core| core.storage.once_bytes,
+    ),
     ("pinion_memtable_bytes", "Bytes in memtables", |core| core.storage.memtable_bytes),
     ("pinion_memtables_frozen", "Frozen memtables that wait for their flush", |core| {
         core.storage.memtables_frozen
@@ -211,6 +224,7 @@ mod tests {
         busy.class(Class::Read).answered = 7;
         busy.class(Class::Read).latency.record(20, 7);
         busy.storage.tables = vec![2, 3];
+        (busy.storage.repeated, busy.storage.once_bytes) = (4, 192);
         let text = page(vec![CoreStats::default(), busy], 1).unwrap();
         for line in [
             "pinion_silent_shards 1",
@@ -220,6 +234,9 @@ mod tests {
             "pinion_tables{shard=\"1\",level=\"1\"} 3",
             "pinion_connections{shard=\"0\"} 0",
             "pinion_turn_seconds_count{shard=\"0\"} 0",
+            "pinion_requests_repeated_total{shard=\"1\"} 4",
+            "pinion_requests_forgotten_total{shard=\"1\"} 0",
+            "pinion_requests_remembered_bytes{shard=\"1\"} 192",
         ] {
             assert!(text.contains(line), "{line} isn't in\n{text}");
         }

@@ -81,6 +81,12 @@ pub struct StorageStats {
     pub log_failures: u64,
     /// Requests ended because their time was over.
     pub timed_out: u64,
+    /// Requests that were done before, and answered again.
+    pub repeated: u64,
+    /// Requests of which it wasn't known any more whether they were done.
+    pub forgotten: u64,
+    /// Bytes of what is remembered of requests that are done once.
+    pub once_bytes: u64,
     /// Log writes, each a group commit.
     pub log_commits: u64,
     /// Bytes of the log that a restart would replay.

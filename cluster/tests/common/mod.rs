@@ -5,8 +5,10 @@
 pub mod resp;
 
 use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -221,6 +223,16 @@ pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
         assert!(Instant::now() < until, "{what}: not so after {DEADLINE:?}");
         std::thread::park_timeout(Duration::from_millis(5));
     }
+}
+
+/// A port that is free together with those that go with it for two cores; each call looks at others.
+pub fn free_port() -> u16 {
+    static CALLS: AtomicU16 = AtomicU16::new(0);
+    let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    let first = 20_000 + (std::process::id() % 8_000) as u16 + 100 * CALLS.fetch_add(1, Ordering::Relaxed);
+    (first..)
+        .find(|&port| [0, 1000, 1001].iter().all(|more| is_free(port + more)))
+        .expect("some port is free")
 }
 
 /// The error lines of a program that refused.

@@ -86,8 +86,9 @@ error_codes! {
     UNKNOWN_FEATURE = 23, "the server lacks a feature that the client requires";
     /// The port speaks another protocol; the text says which port to use. The connection is closed after it.
     WRONG_PORT = 24, "this port speaks another protocol";
-    /// When the request was first sent is ahead of the server's clock.
-    CLOCK = 25, "the time at which it was first sent is ahead of the server's clock; say HELLO again for the server's time";
+    /// When the request was first sent is ahead of the server's clock, or before what the server has forgotten.
+    CLOCK = 25, "the time at which it was first sent is ahead of the server's clock, or so long ago that a copy that was done \
+                 would be forgotten; say HELLO again for the server's time";
     /// The write's log record may or may not be on disk.
     LOG_FAILED = 32, "the log failed while the write was in it";
     /// The deadline passed while the request was on its way.

@@ -47,12 +47,24 @@ struct RecordItem {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ops: Vec<OpItem>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    once: Option<OnceItem>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
 
 /// Whether an entry's writes were taken in where they were ordered.
 fn is_nowhere(origin: &u16) -> bool {
     *origin == 0
+}
+
+/// What a batch says of requests that are done once.
+#[derive(Serialize)]
+struct OnceItem {
+    /// Of how many it says what they came to.
+    requests: u64,
+    /// What was first sent at or before this time is forgotten, microseconds of the wall clock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    floor_us: Option<u64>,
 }
 
 /// What a clock record says, for programs; the boot's id in hexadecimal digits.
@@ -182,6 +194,7 @@ fn record_item(at: LogPosition, record: Record<'_>, stamp: Option<ClockStamp>, w
         clock_us: None,
         clocks: stamp.filter(|_| record.kind == RecordKind::Clock).map(ClockItem::from),
         ops: Vec::new(),
+        once: None,
         error: None,
     };
     if record.kind == RecordKind::Clock {
@@ -195,13 +208,23 @@ fn record_item(at: LogPosition, record: Record<'_>, stamp: Option<ClockStamp>, w
     let parsed = Batch::parse(record.payload).and_then(|batch| {
         item.clock_us = Some(batch.clock_us());
         let ops = batch.ops().filter(|op| with_ops || op.is_err());
-        ops.map(|op| op.map(|op| op_item(&op, &clocks))).collect::<Result<Vec<_>, _>>()
+        let ops = ops.map(|op| op.map(|op| op_item(&op, &clocks))).collect::<Result<Vec<_>, _>>()?;
+        item.once = once_item(&batch)?;
+        Ok(ops)
     });
     match parsed {
         Ok(ops) => item.ops = ops,
         Err(what) => item.error = Some(what),
     }
     item
+}
+
+fn once_item(batch: &Batch<'_>) -> Result<Option<OnceItem>, String> {
+    let Some(mut section) = batch.section()? else { return Ok(None) };
+    let floor_us = Some(section.floor_us).filter(|&us| us != 0);
+    let requests =
+        section.try_fold(0, |count, row| row.map(|_| count + 1)).map_err(|error| error.to_string())?;
+    Ok(Some(OnceItem { requests, floor_us }))
 }
 
 /// What an operation or entry of this kind is called.
@@ -256,6 +279,13 @@ fn record_lines(record: &RecordItem) -> Vec<String> {
     if let Some(ClockItem { wall_us, boot_us, boot_id, .. }) = &record.clocks {
         let (wall, boot_s) = (text::time(wall_us / 1000), boot_us / 1_000_000);
         line.push_str(&format!(", wall clock {wall}, {boot_s} s into boot {boot_id}"));
+    }
+    if let Some(OnceItem { requests, floor_us }) = &record.once {
+        let requests = text::counted(*requests, "request", "requests");
+        line.push_str(&format!(", {requests} done once"));
+        if let Some(floor_us) = floor_us {
+            line.push_str(&format!(", forgets those first sent up to {}", text::time(floor_us / 1000)));
+        }
     }
     let mut lines = vec![line];
     lines.extend(record.ops.iter().map(|op| format!("        {}", op.line)));

@@ -83,6 +83,12 @@ pub struct GroupItem {
     max_version: u64,
     floor: u64,
     clock_us: u64,
+    /// Of how many requests that are done once it is remembered what they came to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    requests: Option<usize>,
+    /// Those that were first sent at or before this time are forgotten, microseconds of the wall clock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    requests_floor_us: Option<u64>,
 }
 
 impl From<&GroupState> for GroupItem {
@@ -95,6 +101,8 @@ impl From<&GroupState> for GroupItem {
             max_version: group.max_version.0,
             floor: group.floor.0,
             clock_us: group.clock_us,
+            requests: group.once.as_ref().map(|table| table.answers()),
+            requests_floor_us: group.once.as_ref().map(|table| table.floor_us()).filter(|&us| us != 0),
         }
     }
 }

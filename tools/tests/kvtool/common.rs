@@ -5,7 +5,7 @@ use pinion_engine::clock::TimeJump;
 use pinion_engine::drive::{OsDir, StoreFile};
 use pinion_engine::key::{Keyspace, Partition};
 use pinion_engine::placement::Placement;
-use pinion_engine::shard::request::{Answer, Answers, Op, PutExpiry, Request, Ticket};
+use pinion_engine::shard::request::{Answer, Answers, Once, Op, PutExpiry, Request, Ticket, Update};
 use pinion_engine::shard::{Durability, ShardOptions};
 use pinion_engine::store::{delete, put};
 use pinion_tools::kvtool::args::Cli;
@@ -23,6 +23,7 @@ pub struct TestStore {
 #[derive(Debug, Default)]
 pub struct Last {
     pub value: Option<Vec<u8>>,
+    pub number: Option<i64>,
     pub refused: Option<String>,
 }
 
@@ -30,6 +31,7 @@ impl Answers for Last {
     fn answer(&mut self, _: Ticket, answer: Answer<'_>) {
         match answer {
             Answer::Value(value) => self.value = Some(value.bytes.to_vec()),
+            Answer::Integer(number) => self.number = Some(number),
             Answer::Written { .. } | Answer::NotFound => {}
             other => self.refused = Some(format!("{other:?}")),
         }
@@ -94,15 +96,31 @@ impl TestStore {
 
     /// The value of a key, read as a server would read it.
     pub fn get(&self, keyspace: u16, partition: u16, key: &[u8]) -> Option<Vec<u8>> {
+        self.ask(Request {
+            keyspace: Keyspace(keyspace),
+            ..Request::new(Partition(partition), Op::Get { key })
+        })
+        .value
+    }
+
+    /// Adds 1 to a number, once.
+    pub fn add_once(&self, partition: u16, key: &[u8], once: &Once) -> Last {
+        let op = Op::Update { key, update: Update::Increment { by: 1 } };
+        self.ask(Request::new(Partition(partition), op).once(Some(once)))
+    }
+
+    /// What a request is answered by a server that is started for it.
+    fn ask(&self, request: Request<'_>) -> Last {
         let file = StoreFile::read(self.path()).unwrap().unwrap();
         let placement = Placement::new(file.partitions as usize, file.shards as usize);
-        let number = placement.core_of(Partition(partition));
+        let number = placement.core_of(request.partition);
         let mut dir = OsDir::open(file.shard_dir(self.path(), number as u32)).unwrap();
         let partitions = placement.partitions_of(number);
         let mut runner = Runner::open(&mut dir, options(&file, number as u32, partitions)).unwrap();
-        let last = request(&mut runner, keyspace, partition, Op::Get { key });
+        let mut last = Last::default();
+        runner.request(request, &mut last).unwrap();
         runner.close().unwrap();
-        last.value
+        last
     }
 
     /// Runs kvtool; what it printed, and its outcome.
@@ -165,4 +183,14 @@ pub fn kvtool(args: &[&str], paths: &[&Path]) -> (String, Result<(), ToolError>)
     let mut printed = Vec::new();
     let outcome = run(&cli, &mut Output::new(&mut printed, cli.json));
     (String::from_utf8(printed).unwrap(), outcome)
+}
+
+/// The wall clock, microseconds.
+pub fn now_us() -> u64 {
+    std::time::UNIX_EPOCH.elapsed().expect("it is later than 1970").as_micros() as u64
+}
+
+/// A request that client 1 has just sent; the time of a store stands where its log ends, so a little earlier.
+pub fn once(number: u64) -> Once {
+    Once { client: 1, number, lowest: 1, first_sent_us: now_us() - 3_600_000_000, is_again: false }
 }

@@ -1,7 +1,8 @@
 //! Damage: what verify says of it, and what repair saves.
 
-use crate::common::{Change, TestStore, put_of};
+use crate::common::{Change, TestStore, now_us, once, put_of};
 use pinion_engine::drive::OsDir;
+use pinion_engine::shard::request::Once;
 use pinion_engine::table::Table;
 use pinion_tools::kvtool::ToolError;
 use std::path::{Path, PathBuf};
@@ -217,6 +218,50 @@ fn a_rebuilt_shard_hands_out_versions_above_all_that_it_holds() {
     assert_eq!(store.get(0, 1, b"key0000"), Some(b"newest".to_vec()));
     store.apply(&[Change::Delete { keyspace: 0, partition: 1, key: b"key0001".to_vec() }, Change::Settle]);
     assert_eq!(store.get(0, 1, b"key0001"), None);
+}
+
+#[test]
+fn what_a_rebuilt_shard_may_have_done_before_is_never_done_again() {
+    let store = store();
+    let (first, second) = (once(1), once(2));
+    assert_eq!(store.add_once(1, b"counter", &first).number, Some(1));
+    store.apply(&[Change::Settle]);
+    // In tables is what it did, and nowhere that it was done.
+    for file in std::fs::read_dir(store.shard(0)).unwrap().map(|entry| entry.unwrap().path()) {
+        if file.extension().is_some_and(|extension| extension == "log" || extension == "manifest") {
+            std::fs::remove_file(file).unwrap();
+        }
+    }
+    let begun_us = now_us();
+    repaired(&store);
+    let again = |request| Once { is_again: true, ..request };
+    for (partition, request) in [(1, first), (1, second), (3, second)] {
+        let answer = store.add_once(partition, b"counter", &again(request));
+        assert!(answer.refused.is_some_and(|why| why.contains("Forgotten")), "{:?}", answer.number);
+    }
+    let refused = store.add_once(1, b"counter", &second).refused.expect("it is older than the repair");
+    assert!(refused.contains("WrongTime"), "{refused}");
+    let (text, outcome) = store.kvtool(&["manifest", "--json"]);
+    outcome.unwrap();
+    let manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
+    for group in manifest["groups"].as_array().unwrap() {
+        let floor_us = group["requests_floor_us"].as_u64().unwrap();
+        assert!(
+            (begun_us..=now_us() + 1_000_000).contains(&floor_us),
+            "what comes from now on is done: {group}"
+        );
+    }
+}
+
+#[test]
+fn what_a_rebuilt_shard_finds_in_its_log_is_answered_again() {
+    let store = store();
+    let request = once(1);
+    assert_eq!(store.add_once(1, b"counter", &request).number, Some(1));
+    std::fs::remove_file(manifest_of(&store)).unwrap();
+    repaired(&store);
+    assert_eq!(store.add_once(1, b"counter", &request).number, Some(1));
+    assert_eq!(store.get(0, 1, b"counter"), Some(b"1".to_vec()));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Commands that only read: what they print of a store whose contents are known.
 
-use crate::common::{Change, TestStore, kvtool, put_of};
+use crate::common::{Change, TestStore, kvtool, once, put_of};
 use pinion_engine::drive::StoreLock;
 use pinion_tools::kvtool::ToolError;
 use std::process::{Command, Output};
@@ -174,6 +174,25 @@ fn log_shows_parts_records_and_operations() {
     let items = printed(&store, &["log", "--json"]);
     let records = items.lines().filter(|line| json(line)["item"] == "record").count();
     assert!(records >= 404, "{records}");
+}
+
+#[test]
+fn log_and_manifest_show_how_many_requests_are_done_once() {
+    let store = store();
+    let request = once(1);
+    assert_eq!(store.add_once(1, b"counter", &request).number, Some(1));
+    let text = printed(&store, &["log"]);
+    let says: Vec<&str> = text.lines().filter(|line| line.contains("done once")).collect();
+    assert!(says.len() == 1 && says[0].ends_with(", 1 request done once"), "{text}");
+    let lines = printed(&store, &["log", "--json"]);
+    let counts = lines.lines().filter_map(|line| json(line)["once"]["requests"].as_u64());
+    assert_eq!(counts.collect::<Vec<_>>(), [1]);
+    store.apply(&[Change::Settle]);
+    let manifests = printed(&store, &["manifest", "--json"]);
+    let groups = manifests.lines().flat_map(|line| json(line)["groups"].as_array().unwrap().clone());
+    let remembered =
+        groups.filter_map(|group| Some((group["partition"].as_u64()?, group["requests"].as_u64()?)));
+    assert_eq!(remembered.collect::<Vec<_>>(), [(1, 1)]);
 }
 
 #[test]

@@ -4,7 +4,8 @@
 //! all of the log that is there: entries carry versions, so a merge by key and version puts them in the right order,
 //! whatever table they come from, and what is there twice is there once again. What can't be told any more is whether a table
 //! was just being replaced when the shard stopped; if it was, and tombstones had been merged away, keys deleted in it are
-//! visible again.
+//! visible again. Nor can it be told which requests have done what is in tables, of those that are to be done once: what the log
+//! says of them is kept, and everything else that was first sent by now is taken for forgotten, so that none of it is done again.
 //!
 //! The shard is built anew in a directory beside, which then takes the old one's place; the old one is kept. Between the
 //! two renames the shard is missing: a repair that is cut off there names both (`aside.rs`).
@@ -12,19 +13,25 @@
 use super::aside::{Aside, BEFORE, REBUILT, ShardAside};
 use super::salvage::{TableRepair, rewrite};
 use crate::kvtool::target::Shard;
+use pinion_engine::clock::ClockStamp;
 use pinion_engine::dir::Dir;
-use pinion_engine::drive::OsDir;
 use pinion_engine::drive::blocking::publish;
+use pinion_engine::drive::{OsDir, SystemClock};
 use pinion_engine::io::FileName;
 use pinion_engine::key::Prefix;
 use pinion_engine::log::{LogPosition, Remains};
 use pinion_engine::manifest::{Edit, GroupState, Manifest, ManifestState, TableEntry};
 use pinion_engine::offline::{Contents, TableSink};
+use pinion_engine::once::Table as Requests;
 use pinion_engine::table::{Compression, Table};
 use pinion_engine::{Error, Partition, Version};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A request may have been ahead of the server's clock by so much, microseconds.
+const AHEAD_US: u64 = 500_000;
 
 /// What a rebuilt shard is made of.
 #[derive(Debug, Default)]
@@ -39,8 +46,13 @@ pub struct Rebuilt {
     pub log: Remains,
 }
 
-/// Builds the shard anew. `known` is what could be read of its manifest.
-pub fn rebuild(shard: &Shard, id: [u8; 16], known: &ManifestState, aside: &Aside) -> Result<Rebuilt, Error> {
+/// Builds the shard anew. `known` is what could be read of its manifest, `partitions` are the shard's, as far as known.
+pub fn rebuild(
+    shard: &Shard,
+    id: [u8; 16],
+    (known, partitions): (&ManifestState, &[Partition]),
+    aside: &Aside,
+) -> Result<Rebuilt, Error> {
     let (originals, mut rebuilt) = (aside.shard(&shard.name)?, Rebuilt::default());
     let mut state = ManifestState { tables: BTreeMap::new(), ..known.clone() };
     state.tables = usable_tables(shard, &originals, &mut rebuilt)?;
@@ -48,7 +60,7 @@ pub fn rebuild(shard: &Shard, id: [u8; 16], known: &ManifestState, aside: &Aside
     rebuilt.log = log;
     let made = originals.scratch(REBUILT);
     let mut dir = OsDir::create(&made)?;
-    rebuilt.entries = build(&mut dir, id, &contents, &shard.dir, known)?;
+    rebuilt.entries = build(&mut dir, id, &contents, &shard.dir, (known, partitions))?;
     replace(Path::new(&shard.dir.path()), &made, &originals.scratch(BEFORE))?;
     Ok(rebuilt)
 }
@@ -87,7 +99,7 @@ fn build(
     id: [u8; 16],
     contents: &Contents,
     from: &OsDir,
-    known: &ManifestState,
+    (known, partitions): (&ManifestState, &[Partition]),
 ) -> Result<u64, Error> {
     let (mut manifest, state) = Manifest::recover(dir, id)?;
     let mut groups = Groups { groups: contents.unflushed.groups() };
@@ -110,7 +122,11 @@ fn build(
     ranges.iter().for_each(|range| groups.note(&range.start, range.version));
     let entries = sink.entries();
     let (tables, next_file) = sink.finish(ranges)?;
-    let groups = groups.finish(known);
+    let owned = partitions.iter().filter(|&&partition| !contents.unflushed.has_left(partition));
+    for &partition in owned {
+        groups.entry(partition);
+    }
+    let groups = groups.finish(known, floor_us(contents.unflushed.clock()));
     publish(
         dir,
         &mut manifest,
@@ -134,13 +150,17 @@ struct Groups {
 impl Groups {
     fn note(&mut self, key: &[u8], version: Version) {
         let Some(prefix) = Prefix::of(key) else { return };
-        let partition = prefix.partition();
-        let group = self.groups.entry(partition).or_insert(GroupState { partition, ..GroupState::default() });
+        let group = self.entry(prefix.partition());
         group.incarnation = group.incarnation.max(prefix.incarnation());
         group.max_version = group.max_version.max(version);
     }
 
-    fn finish(self, known: &ManifestState) -> Vec<GroupState> {
+    fn entry(&mut self, partition: Partition) -> &mut GroupState {
+        self.groups.entry(partition).or_insert(GroupState { partition, ..GroupState::default() })
+    }
+
+    /// What was first sent up to `floor_us`, and isn't known to be done, is forgotten.
+    fn finish(self, known: &ManifestState, floor_us: u64) -> Vec<GroupState> {
         let clock_us = self.groups.values().map(|group| group.clock_us).max().unwrap_or(0);
         let finish = |mut group: GroupState| {
             let before = known.groups.get(&group.partition);
@@ -151,10 +171,24 @@ impl Groups {
             group.clock_us = clock_us;
             // The new shard has a log of its own.
             group.log_from = LogPosition::default();
+            group.once = Some(Arc::new(forgetful(group.once.as_deref(), floor_us)));
             group
         };
         self.groups.into_values().map(finish).collect()
     }
+}
+
+/// What is known of requests, with all forgotten that may have been known besides and was first sent up to this time.
+fn forgetful(known: Option<&Requests>, floor_us: u64) -> Requests {
+    let clients = known.into_iter().flat_map(Requests::clients).map(|(client, rows)| (client, rows.clone()));
+    Requests::restored(floor_us.max(known.map_or(0, Requests::floor_us)), clients)
+}
+
+/// No request that is in tables was first sent later than at this time of the wall clock, microseconds: neither by what the log
+/// says of the clock nor by the clock itself.
+fn floor_us(stamp: Option<ClockStamp>) -> u64 {
+    let now_us = SystemClock::new().now().unix_us;
+    now_us.max(stamp.map_or(0, |stamp| stamp.wall_us)) + AHEAD_US
 }
 
 /// Puts the directory that was made in the place of the shard's, which is kept as `before`.

@@ -160,7 +160,7 @@ pub fn repair(
                 report.lost.push(format!("every key of partitions {runs}: no file of the shard is there"));
             }
             refuse_replicas(&shard.name, &known)?;
-            let rebuilt = rebuild(shard, id, &known, aside)?;
+            let rebuilt = rebuild(shard, id, (&known, partitions.unwrap_or_default()), aside)?;
             report.tables = rebuilt.tables;
             report.rebuilt_from_tables = Some(rebuilt.taken);
             report.rebuilt_entries = Some(rebuilt.entries);
