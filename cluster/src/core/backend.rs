@@ -44,6 +44,10 @@ impl<S: Sockets> Backend for Turn<'_, S> {
         self.hub.wall_ms
     }
 
+    fn server_us(&self) -> u64 {
+        self.shard.server_us()
+    }
+
     #[inline]
     fn must_stop(&mut self, conn: ConnId) -> bool {
         Turn::must_stop(self, conn)

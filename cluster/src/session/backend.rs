@@ -32,6 +32,8 @@ pub trait Backend {
     fn now(&self) -> Now;
     /// The wall clock then, by which expiries are told, milliseconds.
     fn wall_ms(&self) -> u64;
+    /// The time by which requests say when they were first sent, microseconds.
+    fn server_us(&self) -> u64;
 
     /// Whether a connection's input must wait. Holds it if it has too much under way.
     fn must_stop(&mut self, conn: ConnId) -> bool;

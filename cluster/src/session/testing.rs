@@ -116,6 +116,10 @@ impl Backend for Noted {
         0
     }
 
+    fn server_us(&self) -> u64 {
+        0
+    }
+
     fn must_stop(&mut self, conn: ConnId) -> bool {
         self.sessions.get(conn).is_none_or(|session| session.is_held())
     }

@@ -219,7 +219,7 @@ impl Shard {
         let group = &mut self.groups[place];
         let before = group.once().map_or(0, Table::bytes);
         let applied = apply(group, index, entry, payload, &mut self.sources);
-        self.once_bytes = self.once_bytes + group.once().map_or(0, Table::bytes) - before;
+        self.once.changed(before, group.once(), self.mono_us);
         self.holds_expiring |= applied.expect("an entry that was encoded here decodes");
     }
 

@@ -75,6 +75,7 @@ use flow::{Flow, Target, Why};
 use held::Held;
 use kept::KeptReads;
 use log_write::LogWrite;
+use once::OnceState;
 use parked::ParkedRequests;
 use parked_scan::LargeScans;
 use pending::PendingAnswer;
@@ -128,10 +129,8 @@ pub struct Shard {
     /// Shard time in the newest log record whose write is done: no restart goes back behind it.
     kept_clock_us: u64,
     mono_us: u64,
-    /// What all groups remember of requests that are to be done once, bytes.
-    once_bytes: usize,
-    /// When some of that was last forgotten for want of room, by the monotonic clock.
-    room_made_us: u64,
+    /// Of requests that are to be done once, what isn't their groups'.
+    once: OnceState,
     /// Whether any entry has an expiry: then the log must know the time.
     holds_expiring: bool,
     /// The log up to here is written: what of it isn't applied is held.

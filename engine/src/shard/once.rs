@@ -30,6 +30,42 @@ const OVERFLOW: u8 = 4;
 /// It was done, and its answer was too long to be kept.
 const TOO_LONG: u8 = 5;
 
+/// What a shard knows of such requests beside what its groups remember.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OnceState {
+    /// Memory of all that is remembered.
+    pub bytes: usize,
+    /// When room was last made, by the monotonic clock.
+    room_made_us: u64,
+    /// At this monotonic time no group's floor was at this server time, or above.
+    unforgotten: (u64, u64),
+}
+
+impl OnceState {
+    /// With what the groups remember at this monotonic time.
+    pub fn new<'a>(tables: impl Iterator<Item = &'a Table>, mono_us: u64) -> OnceState {
+        let mut state = OnceState { bytes: 0, room_made_us: 0, unforgotten: (mono_us, 0) };
+        tables.for_each(|table| state.changed(0, Some(table), mono_us));
+        state
+    }
+
+    /// What a group remembers has changed; it took so many bytes before.
+    #[inline]
+    pub fn changed(&mut self, before: usize, table: Option<&Table>, mono_us: u64) {
+        let Some(table) = table else { return };
+        self.bytes = self.bytes + table.bytes() - before;
+        if table.floor_us() > 0 && table.floor_us() >= self.unforgotten_us(mono_us) {
+            self.unforgotten = (mono_us, table.floor_us() + 1);
+        }
+    }
+
+    /// A time that no floor has come to.
+    fn unforgotten_us(&self, mono_us: u64) -> u64 {
+        let (at_us, unforgotten_us) = self.unforgotten;
+        if unforgotten_us == 0 { 0 } else { unforgotten_us + mono_us.saturating_sub(at_us) }
+    }
+}
+
 impl Shard {
     /// Whether a request is to be done. One that isn't is answered here, or when it is done that is on its way.
     pub(super) fn is_to_be_done(&mut self, target: Target, once: &Once, out: &mut impl Answers) -> bool {
@@ -60,7 +96,7 @@ impl Shard {
 
     /// Whether a request may be done of which nothing is remembered, by the time at which it was first sent.
     fn is_timely(&mut self, target: Target, once: &Once, is_forgotten: bool, out: &mut impl Answers) -> bool {
-        let is_ahead = once.first_sent_us > self.clock.wall_us().saturating_add(AHEAD_US_MAX);
+        let is_ahead = once.first_sent_us > self.server_us().saturating_add(AHEAD_US_MAX);
         if is_forgotten && once.is_again {
             self.counters.forgotten += 1;
             out.answer(target.ticket, Answer::Unknown(Unsure::Forgotten));
@@ -68,7 +104,7 @@ impl Shard {
         }
         let refusal = match () {
             () if is_forgotten || is_ahead => Refusal::WrongTime,
-            () if self.once_bytes > 2 * self.budgets.once => {
+            () if self.once.bytes > 2 * self.budgets.once => {
                 self.make_room();
                 Refusal::Busy
             }
@@ -81,10 +117,10 @@ impl Shard {
     /// Has the group forget some that remembers most: nobody may write to it any more.
     #[cold]
     fn make_room(&mut self) {
-        if self.mono_us < self.room_made_us + ROOM_US || self.read_only_reason().is_some() {
+        if self.mono_us < self.once.room_made_us + ROOM_US || self.read_only_reason().is_some() {
             return;
         }
-        self.room_made_us = self.mono_us;
+        self.once.room_made_us = self.mono_us;
         let groups = self.groups.iter().enumerate();
         let ordered = groups.filter(|(_, group)| !matches!(group.order(), Order::Following { .. }));
         let largest = ordered.max_by_key(|(_, group)| group.once().map_or(0, Table::bytes));
@@ -97,7 +133,7 @@ impl Shard {
     #[cold]
     fn forget_some(&mut self, place: Place) {
         let Some(table) = self.groups[place].once() else { return };
-        let floor_us = table.middle_us().min(self.clock.wall_us().saturating_sub(KEPT_US_MIN));
+        let floor_us = table.middle_us().min(self.server_us().saturating_sub(KEPT_US_MIN));
         if floor_us <= table.floor_us() || self.forming.raises_floor(place) {
             return;
         }
@@ -105,8 +141,14 @@ impl Shard {
         if self.applied_when_taken_in(place) {
             let before = self.groups[place].once().map_or(0, Table::bytes);
             self.groups[place].once_mut().raise_floor(floor_us);
-            self.once_bytes = self.once_bytes + self.groups[place].once().map_or(0, Table::bytes) - before;
+            self.once.changed(before, self.groups[place].once(), self.mono_us);
         }
+    }
+
+    /// The time by which requests say when they were first sent, microseconds: the wall clock; but where that was set back, none
+    /// that is forgotten already.
+    pub fn server_us(&self) -> u64 {
+        self.clock.wall_us().max(self.once.unforgotten_us(self.mono_us))
     }
 
     /// Has what a request came to remembered, if need be; says since when its answer may leave.
@@ -129,10 +171,10 @@ impl Shard {
         if self.applied_when_taken_in(place) {
             let table = self.groups[place].once_mut();
             table.note(once, &answer);
-            self.once_bytes = self.once_bytes + table.bytes() - bytes;
+            self.once.changed(bytes, Some(table), self.mono_us);
         }
         let share = self.budgets.once / self.groups.len().max(1);
-        if self.once_bytes > self.budgets.once && bytes > share {
+        if self.once.bytes > self.budgets.once && bytes > share {
             self.forget_some(place);
         }
         Since::Forming

@@ -4,6 +4,7 @@ use super::failing::Shortage;
 use super::held::Held;
 use super::inspect::{named, refuse_without_manifest};
 use super::log_write::LogWrite;
+use super::once::OnceState;
 use super::options::{Budgets, ShardOptions, Tuning};
 use super::pending::PendingAnswer;
 use super::resume::Closed;
@@ -23,7 +24,6 @@ use crate::io::FileName;
 use crate::key::Partition;
 use crate::log::{LogOptions, LogPosition, Record};
 use crate::manifest::{Manifest, ManifestState};
-use crate::once;
 use crate::table::Table;
 use crate::tree::Tree;
 use std::sync::Arc;
@@ -80,8 +80,7 @@ impl Shard {
         Ok(Shard {
             dir: ShardDir::new(dir.path()),
             budgets,
-            once_bytes: groups.iter().filter_map(Group::once).map(once::Table::bytes).sum(),
-            room_made_us: 0,
+            once: OnceState::new(groups.iter().filter_map(Group::once), now.mono_us),
             groups,
             held,
             sources,

@@ -115,7 +115,7 @@ impl Shard {
             log_failures: self.counters.log_failures,
             parked: self.parked.count,
             parked_now: self.parked.len(),
-            once_bytes: self.once_bytes,
+            once_bytes: self.once.bytes,
             memtable_bytes: self.sources.memtable_bytes(),
             frozen_memtables: self.sources.frozen.len(),
             levels: shape.levels,

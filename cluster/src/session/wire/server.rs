@@ -49,7 +49,7 @@ fn hello(backend: &mut impl Backend, conn: ConnId, responder: Responder, hello: 
         limits: node.limits,
         cluster_id: node.cluster_id(),
         server_version: format!("pinion {}", env!("CARGO_PKG_VERSION")),
-        server_us: backend.wall_ms() * 1000,
+        server_us: backend.server_us(),
         home: backend.route().topology.home_at(backend.me()),
         map: backend.route().topology.map().clone(),
     };

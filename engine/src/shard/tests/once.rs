@@ -372,3 +372,26 @@ fn whatever_happens_a_request_that_is_sent_until_it_is_answered_is_done_once() {
         assert!(open > 0 || durability == Durability::None);
     }
 }
+
+#[test]
+fn where_the_clock_goes_back_behind_what_is_forgotten_new_requests_are_done_all_the_same() {
+    let mut tuning = small();
+    tuning.budgets.once = 100 << 10;
+    let mut hand = Hand::new(Durability::Sync, tuning);
+    crowd(&mut hand, 0..3000);
+    let floor_us = hand.shard.groups[0].once().unwrap().floor_us();
+    assert!(floor_us > START_US);
+    // The wall clock is set back by an hour, in another boot: the one that is found is believed.
+    hand.now.unix_us -= 3_600_000_000;
+    hand.now.boot = BootTime { id: BootId([2; 16]), us: 0 };
+    let mut hand = hand.reopen();
+    for number in 1..100 {
+        let first_sent_us = hand.shard.server_us();
+        assert!(first_sent_us > floor_us);
+        let once = Once { client: 1 << 70, first_sent_us, ..hand.once(number) };
+        assert_eq!(hand.ask_once(&once, add()), Seen::Integer(number as i64));
+        hand.advance_ms(100);
+    }
+    let old = Once { client: 1 << 71, first_sent_us: floor_us, ..again(hand.once(1)) };
+    assert_eq!(hand.ask_once(&old, add()), Seen::Unknown);
+}
