@@ -231,10 +231,12 @@ pub struct RangeTombstone {
 impl RangeTombstone {
     /// Whether an entry of `key` at `version` is deleted for a reader at `at`.
     pub fn covers(&self, key: &[u8], version: Version, at: Version) -> bool {
-        version < self.version
-            && self.version <= at
-            && self.start.as_slice() <= key
-            && key < self.end.as_slice()
+        version < self.version && self.version <= at && self.holds(key)
+    }
+
+    /// Whether a stored key is in the range.
+    pub fn holds(&self, key: &[u8]) -> bool {
+        self.start.as_slice() <= key && key < self.end.as_slice()
     }
 }
 

@@ -176,6 +176,10 @@ impl Plan {
         let each = (self.run.operations / 10).div_ceil(u64::from(clients));
         let dialects = [Dialect::Wire, Dialect::WireChecked];
         self.careful = (0..clients).map(|_| (*pick(&dialects, &mut rng), each)).collect();
+        if rng.random_ratio(1, 4) {
+            // Hardly a client fits, so that what they sent is forgotten.
+            self.node.tuning.budgets.once = 300;
+        }
     }
 
     /// Disks hang now and then. Drawn from a stream of its own: the rest of a run stays as it would be.

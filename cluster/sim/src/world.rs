@@ -110,6 +110,8 @@ enum Actor {
     Client(usize),
 }
 
+/// With so little memory for what requests came to, nodes forget some.
+const LITTLE_BYTES: usize = 4096;
 /// A run that takes more steps than this doesn't end.
 const STEPS_MAX: u64 = 20_000_000;
 /// How long clients wait before they connect again, microseconds.
@@ -134,7 +136,9 @@ impl World {
         let hostile = plan.hostile.iter().zip(plan.clients.len()..);
         let hostile = hostile.map(|(dialect, id)| Client::hostile(id, *dialect, value_bytes_max));
         let careful = plan.careful.iter().zip(plan.clients.len() + plan.hostile.len()..);
-        let careful = careful.map(|(&(dialect, operations), id)| Client::careful(id, dialect, operations));
+        let may_forget = plan.node.tuning.budgets.once < LITTLE_BYTES;
+        let careful =
+            careful.map(|(&(dialect, operations), id)| Client::careful(id, dialect, operations, may_forget));
         let seats = clients.chain(hostile).chain(careful).map(|client| Seat {
             client,
             link: Link::None { retry_us: 0 },

@@ -89,6 +89,8 @@ impl CoreState {
         self.shard.tick(now);
         self.hub.clocks = self.shard.clocks();
         self.hub.wall_ms = self.hub.clocks.wall_ms();
+        let server_us = self.hub.node.server_time.meet(self.shard.server_us());
+        self.shard.hear_server_us(server_us);
     }
 
     fn turn<'a, S: Sockets>(&'a mut self, io: &'a mut S) -> Turn<'a, S> {

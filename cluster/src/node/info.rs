@@ -4,6 +4,7 @@
 use super::listeners::Addresses;
 use super::liveness::{self, Liveness};
 use super::run::RunId;
+use super::server_time::ServerTime;
 use crate::admin::NodeFacts;
 use crate::config::{Config, Durability, size};
 use crate::node::split::Split;
@@ -51,6 +52,8 @@ pub struct NodeInfo {
     pub seats: Arc<Seats>,
     /// Whether they answer.
     pub liveness: Liveness,
+    /// The time by which requests say when they were first sent.
+    pub server_time: ServerTime,
     /// The other nodes that its cores talk to: none, unless whoever starts it names some.
     pub peers: PeerSettings,
     /// What each core counts of RESP commands.
@@ -97,6 +100,7 @@ impl NodeInfo {
             published: Published::new(cores),
             seats: Arc::new(Seats::new(config.connections_max)),
             liveness: Liveness::new(cores, liveness::PATIENCE),
+            server_time: ServerTime::default(),
             peers: PeerSettings::default(),
             tallies: (0..cores).map(|_| Tally::default()).collect(),
             run,

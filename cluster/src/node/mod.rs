@@ -18,6 +18,7 @@ pub mod listeners;
 pub mod liveness;
 mod medium;
 pub mod run;
+mod server_time;
 mod spawn;
 pub mod split;
 mod stop;

@@ -1,16 +1,19 @@
 //! Applying a committed entry: the one code for it, of the serving shard, its recovery and the offline tools.
 //!
 //! What it does is a function of the log alone. It is told nothing but the entry: a value is put where the entry says, with the
-//! version and expiry it says, and a range is deleted within the bounds it says.
+//! version and expiry it says, and a range is deleted within the bounds it says. A write that comes [`late`] is held against what is
+//! there; where that takes a block which isn't in memory, nothing of the entry is done, and it is applied again once the block is.
 
-use super::Group;
+use super::{Group, late};
 use crate::fields::Malformed;
 use crate::key::{Entry, Expiry, Kind, Prefix, RangeTombstone, Stamp, Version};
 use crate::log::EntryType;
 use crate::log::batch::{Batch, BatchOp};
 use crate::manifest::ConfState;
 use crate::memtable::Memtable;
-use crate::once::Section;
+use crate::once::{Section, Table};
+use crate::table::BlockRef;
+use smallvec::SmallVec;
 
 /// What applied entries go to.
 pub trait Target {
@@ -18,6 +21,49 @@ pub trait Target {
     fn insert(&mut self, entry: Entry<'_>);
     /// Takes a deletion of all stored keys of a range.
     fn insert_range_tombstone(&mut self, range: RangeTombstone);
+    /// Whether there is something of a stored key at this version or above: a value, a tombstone, or a deletion of a range around it.
+    fn newest(&mut self, key: &[u8], version: Version) -> Newest;
+}
+
+/// What is there of a key, beside a version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Newest {
+    /// All of it is of versions below.
+    Below,
+    /// Something is of that version, or above.
+    AtOrAbove,
+    /// Only this block says.
+    Needs(BlockRef),
+    /// What says so can't be read now.
+    Unread,
+}
+
+/// Blocks that are to be read.
+pub type Blocks = SmallVec<[BlockRef; 4]>;
+
+/// An entry to be applied.
+#[derive(Clone, Copy, Debug)]
+pub struct Applicable<'a> {
+    /// Its place in the order.
+    pub index: u64,
+    /// What it is.
+    pub entry: EntryType,
+    /// Who took it in, if that was elsewhere.
+    pub origin: u16,
+    /// Its content.
+    pub payload: &'a [u8],
+}
+
+/// How far applying an entry came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// It is applied.
+    Done {
+        /// Whether any of its values expires.
+        expires: bool,
+    },
+    /// Nothing is done: these blocks are to be read first; none where something can't be read now, which is to be tried again.
+    Needs(Blocks),
 }
 
 impl Target for Memtable {
@@ -28,19 +74,30 @@ impl Target for Memtable {
     fn insert_range_tombstone(&mut self, range: RangeTombstone) {
         Memtable::insert_range_tombstone(self, range);
     }
+
+    fn newest(&mut self, key: &[u8], version: Version) -> Newest {
+        let found = self.get(key, Version::MAX);
+        let is_deleted = |range: &RangeTombstone| range.version >= version && range.holds(key);
+        let is_there = found.is_some_and(|entry| entry.stamp.version() >= version)
+            || self.range_tombstones().iter().any(is_deleted);
+        if is_there { Newest::AtOrAbove } else { Newest::Below }
+    }
 }
 
-/// Applies the entry at `index`, which is the group's next. Says whether any of its values expires. The error says what is wrong with the
-/// entry; some of it may be applied then.
+/// Applies an entry, which is the group's next, or says what it takes first. The error says what is wrong with the entry; some of it may
+/// be applied then.
 pub fn apply<W>(
     group: &mut Group<W>,
-    index: u64,
-    entry: EntryType,
-    payload: &[u8],
+    Applicable { index, entry, origin, payload }: Applicable<'_>,
     target: &mut impl Target,
-) -> Result<bool, String> {
+) -> Result<Applied, String> {
     let mut written = Written::default();
     match entry {
+        EntryType::Normal if origin != 0 => match late::apply(group, origin, payload, target)? {
+            Ok(newest) => written = Written { newest, expires: true },
+            Err(blocks) => return Ok(Applied::Needs(blocks)),
+        },
+        _ if origin != 0 => return Err(format!("origin {origin} has taken in what is no write")),
         EntryType::Normal => written = apply_writes(group, Batch::parse(payload)?, target)?,
         EntryType::NoOp => {}
         EntryType::ConfChange => {
@@ -50,12 +107,14 @@ pub fn apply<W>(
         EntryType::Floor => group.raise_floor(floor_of(payload)?),
     }
     group.applied(index, written.newest);
-    Ok(written.expires)
+    Ok(Applied::Done { expires: written.expires })
 }
 
 /// Whether an entry's content is what its type says, so that it can be applied; the error says what is wrong.
-pub fn check(entry: EntryType, payload: &[u8]) -> Result<(), String> {
+pub fn check(entry: EntryType, origin: u16, payload: &[u8]) -> Result<(), String> {
     match entry {
+        EntryType::Normal if origin != 0 => late::check(payload),
+        _ if origin != 0 => Err(format!("origin {origin} has taken in what is no write")),
         EntryType::Normal => check_writes(Batch::parse(payload)?),
         EntryType::NoOp => Ok(()),
         EntryType::ConfChange => ConfState::parse(payload).map(drop).map_err(|error| error.to_string()),
@@ -124,6 +183,9 @@ fn apply_writes<W>(
 /// Remembers what requests came to that are to be done once, and forgets what is too old.
 fn remember<W>(group: &mut Group<W>, section: Section<'_>) -> Result<(), Malformed> {
     let (table, floor_us) = (group.once_mut(), section.floor_us);
+    if floor_us > Table::TIME_US_MAX {
+        return Err(Malformed("a floor of requests at a time that none reaches"));
+    }
     for row in section {
         let row = row?;
         table.note(&row.once, row.answer);

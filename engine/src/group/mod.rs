@@ -11,10 +11,13 @@
 pub mod apply;
 pub mod durability;
 pub mod groups;
+pub mod late;
 pub mod queue;
 mod restored;
 pub mod tail;
 
+#[cfg(test)]
+mod late_test;
 #[cfg(test)]
 mod tail_test;
 #[cfg(test)]
@@ -323,6 +326,26 @@ impl<W> Group<W> {
     pub fn hold(&mut self, entry: queue::Entry<W>) {
         let (id, incarnation) = (self.id, self.incarnation);
         self.queue.get_or_insert_with(|| Box::new(Queue::new(id, incarnation))).push(entry);
+    }
+
+    /// Has the entry wait again that [`Group::take_applicable`] took: it can't be applied yet.
+    pub fn put_back(&mut self, entry: queue::Entry<W>) {
+        let (id, incarnation) = (self.id, self.incarnation);
+        self.queue.get_or_insert_with(|| Box::new(Queue::new(id, incarnation))).put_back(entry);
+    }
+
+    /// The number of the last write that is applied of those that an origin took in since a start; 0: none is.
+    fn taken_from(&self, origin: u16, start: u64) -> u64 {
+        let known = self.origins.iter().find(|known| (known.origin, known.start) == (origin, start));
+        known.map_or(0, |known| known.sequence)
+    }
+
+    fn note_taken(&mut self, taken: OriginState) {
+        let is_it = |known: &&mut OriginState| (known.origin, known.start) == (taken.origin, taken.start);
+        match self.origins.iter_mut().find(is_it) {
+            Some(known) => *known = taken,
+            None => self.origins.push(taken),
+        }
     }
 
     /// The first entry that waits, if it may be applied now.

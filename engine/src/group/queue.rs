@@ -3,6 +3,7 @@
 //! The queue is also an overlay: the newest pending state of a key is found in it, so that conditional updates see it and
 //! reads know to wait. Nothing is copied for that: a slot points into an entry's encoded batch.
 
+use super::apply::Applicable;
 use crate::key::{Incarnation, Kind, Partition, Prefix, user_key};
 use crate::log::EntryType;
 use crate::log::batch::{Batch, BatchOp, op_at};
@@ -20,6 +21,8 @@ pub struct Entry<W> {
     pub index: u64,
     /// What it is.
     pub entry: EntryType,
+    /// Who took it in, if that was elsewhere: what becomes of such a write shows only when it is applied, so nobody sees it before.
+    pub origin: u16,
     /// Its content: a batch, if it is one of writes.
     pub payload: Box<[u8]>,
     /// Who waits for it to be applied.
@@ -48,6 +51,14 @@ pub struct Queue<W> {
     ranges: Vec<Slot>,
     /// Client and number of those requests that are to be done once.
     once: HashSet<(u128, u64)>,
+}
+
+impl<W> Entry<W> {
+    /// As it is to be applied.
+    pub fn applicable(&self) -> Applicable<'_> {
+        let Entry { index, entry, origin, ref payload, .. } = *self;
+        Applicable { index, entry, origin, payload }
+    }
 }
 
 impl<W> Queue<W> {
@@ -121,6 +132,14 @@ impl<W> Queue<W> {
         self.note(self.entries.len() - 1);
     }
 
+    /// Puts the entry back that was taken first: one that nobody sees before it is applied.
+    pub(super) fn put_back(&mut self, entry: Entry<W>) {
+        debug_assert!(entry.origin != 0 && self.entries.front().is_none_or(|next| entry.index < next.index));
+        self.bytes += entry.payload.len();
+        self.waiting += entry.waiting.len();
+        self.entries.push_front(entry);
+    }
+
     /// Takes the first entry, if it is at or before an index.
     pub(super) fn pop_up_to(&mut self, index: u64) -> Option<Entry<W>> {
         if self.entries.front()?.index > index {
@@ -166,7 +185,7 @@ impl<W> Queue<W> {
     /// The requests of an entry that are to be done once.
     fn requests(&self, at: usize) -> Vec<(u128, u64)> {
         let entry = &self.entries[at];
-        if entry.entry != EntryType::Normal {
+        if entry.entry != EntryType::Normal || entry.origin != 0 {
             return Vec::new();
         }
         let batch = Batch::parse(&entry.payload).expect("a batch that was encoded here decodes");
@@ -204,7 +223,7 @@ impl<W> Queue<W> {
     /// Where an entry's operations stand.
     fn slots(&self, at: usize) -> Vec<Slot> {
         let entry = &self.entries[at];
-        if entry.entry != EntryType::Normal {
+        if entry.entry != EntryType::Normal || entry.origin != 0 {
             return Vec::new();
         }
         let mut ops = Batch::parse(&entry.payload).expect("a batch that was encoded here decodes").ops();

@@ -6,10 +6,10 @@
 //!    that is in tables already: what it deleted may still lie before it.
 //! 2. A copy, made so that the segment of the first one could go, deletes nothing. It may come behind entries that follow it:
 //!    they wait *ahead* until the gap is filled.
-//! 3. A hard state says how far entries were known to be committed. What is committed is applied; the rest waits in the
-//!    group's queue, as when it was written.
+//! 3. A hard state says how far entries were known to be committed. What is committed is applied, unless a block has to be
+//!    read for it; the rest waits in the group's queue, as when it was written.
 
-use super::apply::{Target, apply, check};
+use super::apply::{Applicable, Applied, Target, apply, check};
 use super::{Group, Order, SOLO_TERM, queue};
 use crate::clock::ClockStamp;
 use crate::key::Partition;
@@ -42,6 +42,7 @@ pub struct Tail {
 struct Ahead {
     term: u64,
     entry: EntryType,
+    origin: u16,
     payload: Box<[u8]>,
     at: LogPosition,
 }
@@ -100,11 +101,9 @@ impl Tails {
                 "partition {partition} has entry {index} of term {term}, which none reaches"
             ));
         }
-        if record.origin != 0 {
+        if record.origin != 0 && group.order() == Order::Solo {
             let (partition, origin) = (group.id.0, record.origin);
-            return Err(format!(
-                "partition {partition} has a write of origin {origin}, of which this build knows nothing"
-            ));
+            return Err(format!("partition {partition} orders itself, and has a write of origin {origin}"));
         }
         match record.kind {
             RecordKind::Clock => Ok(false),
@@ -166,7 +165,8 @@ fn take_solo<W>(
     record.check_follows(group.applied_index())?;
     group.accept(record.term, record.index).map_err(|error| error.to_string())?;
     group.persist(record.term, record.index);
-    apply(group, record.index, entry, record.payload, target)
+    let applicable = Applicable { index: record.index, entry, origin: 0, payload: record.payload };
+    Ok(apply(group, applicable, target)? == Applied::Done { expires: true })
 }
 
 impl Tail {
@@ -204,7 +204,7 @@ impl Tail {
         target: &mut impl Target,
     ) -> Result<bool, String> {
         let (term, index) = (record.term, record.index);
-        check(entry, record.payload)?;
+        check(entry, record.origin, record.payload)?;
         if !record.is_copy {
             self.ahead.split_off(&index);
         }
@@ -218,7 +218,7 @@ impl Tail {
             // It was deleted before what is in tables came to be, by an entry that is still to come.
             return Ok(false);
         }
-        let new = Ahead { term, entry, payload: record.payload.into(), at };
+        let new = Ahead { term, entry, origin: record.origin, payload: record.payload.into(), at };
         if record.is_copy {
             let is_known = index <= group.appended_index()
                 || self.ahead.get(&index).is_some_and(|known| known.term >= term);
@@ -239,10 +239,10 @@ impl Tail {
 
     /// Gives an entry its place in the group's queue.
     fn place<W>(&mut self, group: &mut Group<W>, index: u64, new: Ahead) -> Result<(), String> {
-        let Ahead { term, entry, payload, at } = new;
+        let Ahead { term, entry, origin, payload, at } = new;
         group.accept(term, index).map_err(|error| error.to_string())?;
         group.persist(term, index);
-        group.hold(queue::Entry { term, index, entry, payload, waiting: Vec::new() });
+        group.hold(queue::Entry { term, index, entry, origin, payload, waiting: Vec::new() });
         self.forget_behind(index - 1);
         self.held.push_back((index, at));
         Ok(())
@@ -260,13 +260,20 @@ impl Tail {
         }
     }
 
+    /// Applies what is committed, up to an entry that takes a block which isn't in memory: that is for whoever can read it.
     fn apply_committed<W>(&mut self, group: &mut Group<W>, target: &mut impl Target) -> Result<bool, String> {
         group.commit(self.hard.map_or(0, |(_, hard, _)| hard.commit));
-        let mut expires = false;
-        while let Some(queue::Entry { index, entry, payload, .. }) = group.take_applicable() {
+        let mut any_expires = false;
+        while let Some(entry) = group.take_applicable() {
+            match apply(group, entry.applicable(), target)? {
+                Applied::Done { expires } => any_expires |= expires,
+                Applied::Needs(_) => {
+                    group.put_back(entry);
+                    break;
+                }
+            }
             self.held.pop_front();
-            expires |= apply(group, index, entry, &payload, target)?;
         }
-        Ok(expires)
+        Ok(any_expires)
     }
 }

@@ -1,5 +1,6 @@
 //! Logs of groups with replicas, read again: whatever the order in which entries, copies and hard states lie there.
 
+use super::late::Taken;
 use super::tail::Tails;
 use super::*;
 use crate::key::{Expiry, Keyspace, Version};
@@ -200,11 +201,19 @@ fn a_hole_that_no_copy_fills_is_refused_by_its_name() {
 }
 
 #[test]
-fn a_write_of_an_origin_that_nobody_knows_here_is_refused() {
+fn a_write_of_an_origin_is_applied_when_it_is_committed_and_refused_where_nobody_else_can_take_it_in() {
     let mut log = Reading::new();
-    let payload = BatchBuilder::new(0);
-    let record = Record { origin: 3, ..Record::writes(Partition(0), 2, 5, payload.bytes()) };
-    assert!(log.take(record).unwrap_err().contains("origin 3"));
+    let mut batch = BatchBuilder::new(0);
+    batch.put(Keyspace(0), &5_u64.to_be_bytes(), Version(2), Expiry::NEVER, b"v");
+    let payload = Taken { start: 77, number: 1 }.payload(batch.bytes());
+    let record = Record { origin: 3, ..Record::writes(Partition(0), 2, 5, &payload) };
+    log.take(record).unwrap();
+    assert_eq!(log.found(), (vec![], vec![(5, 2)]));
+    log.hard(2, 5);
+    assert_eq!(log.found(), (vec![(5, 2)], vec![]));
+    assert!(log.take(Record { index: 6, payload: b"bad", ..record }).is_err());
+    let mut alone = Reading { group: Group::new(Partition(0)), ..Reading::new() };
+    assert!(alone.take(Record { term: 1, index: 1, ..record }).unwrap_err().contains("origin 3"));
 }
 
 /// One step of a replica's life.

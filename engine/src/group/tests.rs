@@ -1,6 +1,6 @@
 //! A group, driven by hand in each of its orders.
 
-use super::apply::{Target, apply};
+use super::apply::{Applicable, Newest, Target, apply};
 use super::queue::Entry;
 use super::*;
 use crate::key::{self, Expiry, Kind, RangeTombstone};
@@ -23,7 +23,14 @@ fn batch(version: u64, keys: &[&str]) -> Box<[u8]> {
 }
 
 fn entry(term: u64, index: u64, keys: &[&str], waiting: &[&'static str]) -> Entry<&'static str> {
-    Entry { term, index, entry: EntryType::Normal, payload: batch(index, keys), waiting: waiting.to_vec() }
+    Entry {
+        term,
+        index,
+        entry: EntryType::Normal,
+        origin: 0,
+        payload: batch(index, keys),
+        waiting: waiting.to_vec(),
+    }
 }
 
 /// The version that a key has among what waits.
@@ -37,9 +44,9 @@ fn pending(group: &Waiting, name: &str) -> Option<u64> {
 /// Applies what may be applied; who had waited for it.
 fn settle(group: &mut Waiting, memtable: &mut Memtable) -> Vec<&'static str> {
     let mut told = Vec::new();
-    while let Some(Entry { index, entry, payload, waiting, .. }) = group.take_applicable() {
-        apply(group, index, entry, &payload, memtable).unwrap();
-        told.extend(waiting);
+    while let Some(entry) = group.take_applicable() {
+        apply(group, entry.applicable(), memtable).unwrap();
+        told.extend(entry.waiting);
     }
     told
 }
@@ -56,7 +63,8 @@ fn alone_an_entry_is_committed_when_it_is_persisted() {
     group.persist(SOLO_TERM, 1);
     assert_eq!((indexes(&group), group.applicable()), ([2, 1, 1, 0], 1));
     group.persist(SOLO_TERM, 2);
-    apply(&mut group, 1, EntryType::Normal, &batch(7, &["a"]), &mut Memtable::new()).unwrap();
+    let seven = Applicable { index: 1, entry: EntryType::Normal, origin: 0, payload: &batch(7, &["a"]) };
+    apply(&mut group, seven, &mut Memtable::new()).unwrap();
     assert_eq!((indexes(&group), group.newest), ([2, 2, 2, 1], Version(7)));
     assert_eq!(group.assign(0), Version(8));
     let state = group.state(5);
@@ -174,7 +182,7 @@ fn entries_that_are_no_writes_take_their_place_and_say_what_they_say() {
         let (term, index) = group.append();
         group.persist(term, index);
         group.commit(index);
-        group.hold(Entry { term, index, entry, payload: payload.into(), waiting: vec![] });
+        group.hold(Entry { term, index, entry, origin: 0, payload: payload.into(), waiting: vec![] });
         settle(&mut group, &mut memtable);
     }
     let state = group.news(0).unwrap();
@@ -183,7 +191,8 @@ fn entries_that_are_no_writes_take_their_place_and_say_what_they_say() {
     let restored = Waiting::restored(&state);
     assert_eq!(restored.order(), Order::Following { term: 2 }, "until they agree who leads");
     for entry in [EntryType::ConfChange, EntryType::Tick, EntryType::Floor] {
-        assert!(apply(&mut group, 5, entry, b"bad", &mut memtable).is_err(), "{entry:?}");
+        let bad = Applicable { index: 5, entry, origin: 0, payload: b"bad" };
+        assert!(apply(&mut group, bad, &mut memtable).is_err(), "{entry:?}");
     }
 }
 
@@ -210,6 +219,10 @@ impl Target for Ranges {
     fn insert_range_tombstone(&mut self, range: RangeTombstone) {
         self.0.push(range);
     }
+
+    fn newest(&mut self, _key: &[u8], _version: Version) -> Newest {
+        Newest::Below
+    }
 }
 
 #[test]
@@ -220,7 +233,8 @@ fn a_range_is_deleted_within_its_bounds_and_found_among_what_waits() {
     builder.delete_range(Keyspace(2), b"", b"", Version(10));
     let (mut ranges, prefix) =
         (Ranges::default(), |keyspace| Prefix::new(Keyspace(keyspace), Partition(1), Incarnation(0)));
-    apply(&mut group, 1, EntryType::Normal, builder.bytes(), &mut ranges).unwrap();
+    let applicable = Applicable { index: 1, entry: EntryType::Normal, origin: 0, payload: builder.bytes() };
+    apply(&mut group, applicable, &mut ranges).unwrap();
     let stored = |key: &[u8]| [&prefix(0).to_bytes(), key].concat();
     assert_eq!((&ranges.0[0].start, &ranges.0[0].end), (&stored(b"b"), &stored(b"d")));
     assert_eq!((&ranges.0[1].start[..], &ranges.0[1].end), (&prefix(2).to_bytes()[..], &prefix(2).end()));
@@ -230,6 +244,7 @@ fn a_range_is_deleted_within_its_bounds_and_found_among_what_waits() {
         term: 2,
         index: 3,
         entry: EntryType::Normal,
+        origin: 0,
         payload: builder.bytes().into(),
         waiting: vec![],
     });

@@ -4,7 +4,6 @@
 //! BOOTTIME has changed; once a second while nothing else is written and keys expire; and when a wall clock has come to be
 //! believed of which none tells. Entries carry shard time alone: between two clock records all clocks go on alike.
 
-use super::batch::Batch;
 use super::record::{EntryType, Record, RecordKind};
 use crate::clock::{ClockStamp, STAMP_BYTES};
 
@@ -23,7 +22,7 @@ pub fn clock_behind(before: Option<ClockStamp>, record: &Record<'_>) -> Result<O
             Ok(Some(ClockStamp::from_bytes(stamp).or_newer(before)))
         }
         RecordKind::Entry(EntryType::Normal | EntryType::Tick) => {
-            Ok(ClockStamp::behind_entry(before, Batch::parse(record.payload)?.clock_us()))
+            Ok(ClockStamp::behind_entry(before, record.batch()?.clock_us()))
         }
         RecordKind::Entry(_) | RecordKind::HardState => Ok(before),
     }

@@ -1,6 +1,8 @@
 //! Records: what a log is made of.
 
+use super::batch::Batch;
 use crate::Error;
+use crate::group::late::Taken;
 use crate::io::FileName;
 use crate::key::Partition;
 use std::fmt;
@@ -143,6 +145,14 @@ impl<'a> Record<'a> {
     /// An entry of writes, taken in where it is ordered.
     pub fn writes(group: Partition, term: u64, index: u64, payload: &'a [u8]) -> Record<'a> {
         Record { group, kind: RecordKind::WRITES, term, index, origin: 0, is_copy: false, payload }
+    }
+
+    /// The batch of an entry that has one.
+    pub fn batch(&self) -> Result<Batch<'a>, String> {
+        match self.origin {
+            0 => Batch::parse(self.payload),
+            _ => Batch::parse(Taken::split(self.payload)?.1),
+        }
     }
 
     /// Whether it is what its group goes on with behind entry `applied_index`; the error says what is.

@@ -13,7 +13,6 @@
 //!
 //! The log's end is where recovery would find it.
 
-use super::batch::Batch;
 use super::clock::clock_behind;
 use super::format::{NoHeader, SEGMENT_HEADER, SegmentHeader};
 use super::headers;
@@ -196,7 +195,7 @@ impl Stretch {
         let ended = read_chain(dir, options, chain, LogPosition::default(), &mut |record, _| {
             let stamp = clock_behind(None, &record).ok().flatten();
             clock_us = stamp.map_or(clock_us, |stamp| stamp.shard_us.max(clock_us));
-            let Ok(batch) = Batch::parse(record.payload) else { return Ok(()) };
+            let Ok(batch) = record.batch() else { return Ok(()) };
             if record.kind != RecordKind::WRITES {
                 return Ok(());
             }

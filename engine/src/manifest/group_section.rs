@@ -202,8 +202,13 @@ impl OnceParts {
     fn parse_clients(&mut self, content: &[u8]) -> Result<(), Malformed> {
         let mut reader = Reader(content);
         self.floor_us = reader.u64()?;
+        let mut last = None;
         for _ in 0..reader.count(CLIENT_BYTES)? {
-            let rows = self.clients.entry(reader.u128()?).or_default();
+            let client = reader.u128()?;
+            if last.replace(client).is_some_and(|last| last >= client) {
+                return Err(Malformed("clients aren't in the order of their ids"));
+            }
+            let rows = self.clients.entry(client).or_default();
             rows.lowest = reader.u64()?;
             rows.newest_us = rows.newest_us.max(reader.u64()?);
         }
@@ -282,7 +287,7 @@ mod tests {
     fn client() -> ClientRows {
         let answer =
             |number: u64, answer: &[u8]| Kept { number, first_sent_us: 90 + number, answer: answer.into() };
-        ClientRows { lowest: 2, newest_us: 99, kept: vec![answer(2, b"1"), answer(5, &[7; 100])] }
+        ClientRows::new(2, 99, [answer(2, b"1"), answer(5, &[7; 100])])
     }
 
     fn encoded(group: &GroupState) -> Vec<u8> {

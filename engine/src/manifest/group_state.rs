@@ -47,6 +47,12 @@ impl GroupState {
                 version.0
             ));
         }
+        let time_us = self.once.as_ref().map_or(0, |table| table.floor_us().max(table.newest_us()));
+        if time_us > Table::TIME_US_MAX {
+            return Err(format!(
+                "an edit gives partition {partition} a request of time {time_us}, which none reaches"
+            ));
+        }
         let number = self.applied_index.max(self.applied_term);
         if number > Record::NUMBER_MAX {
             return Err(format!(

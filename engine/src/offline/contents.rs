@@ -3,7 +3,7 @@
 use super::merge::Merge;
 use crate::clock::ClockStamp;
 use crate::dir::Dir;
-use crate::group::apply::apply;
+use crate::group::apply::{Applicable, apply};
 use crate::group::tail::Tails;
 use crate::group::{self, Group};
 use crate::key::RangeTombstone;
@@ -160,11 +160,12 @@ impl Unflushed {
         let applied = match (order, record.kind) {
             (Order::Unknown, RecordKind::Entry(entry)) => {
                 self.tails.note_time(group, &record)?;
-                apply(group, record.index, entry, record.payload, &mut self.memtable)
+                let Record { index, origin, payload, .. } = record;
+                apply(group, Applicable { index, entry, origin, payload }, &mut self.memtable).map(drop)
             }
-            _ => self.tails.take(group, &record, at, &mut self.memtable),
+            _ => self.tails.take(group, &record, at, &mut self.memtable).map(drop),
         };
-        applied.map(drop)
+        applied
     }
 }
 

@@ -4,7 +4,7 @@ use crate::Error;
 use crate::clock::ClockStamp;
 use crate::dir::Dir;
 use crate::key::Expiry;
-use crate::log::{Batch, RecordKind, clock_behind, replay};
+use crate::log::{RecordKind, clock_behind, replay};
 use crate::manifest::Manifest;
 use crate::table::Table;
 
@@ -29,7 +29,7 @@ impl ShardTime {
             let bad = |what| Error::Unusable(format!("the log record at {at:?} in {}: {what}", dir.path()));
             time.stamp = clock_behind(time.stamp, &record).map_err(bad)?;
             if record.kind == RecordKind::WRITES && !time.holds_expiring {
-                let mut ops = Batch::parse(record.payload).map_err(bad)?.ops();
+                let mut ops = record.batch().map_err(bad)?.ops();
                 time.holds_expiring = ops.any(|op| op.is_ok_and(|op| op.expiry != Expiry::NEVER));
             }
             Ok(())

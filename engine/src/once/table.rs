@@ -7,10 +7,12 @@ use smallvec::SmallVec;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// What a client and an answer take, about, bytes; longer answers more.
-const CLIENT_BYTES: usize = 144;
-const ANSWER_BYTES: usize = 48;
+/// What a client takes, about, bytes: its place in the table, its counts, and one answer.
+const CLIENT_BYTES: usize = 176;
 const ANSWER_INLINE_BYTES: usize = 16;
+
+/// So many answers a client may leave open in one table.
+pub const OPEN_MAX: usize = 16_384;
 
 /// What a request came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,8 +26,9 @@ pub struct Kept {
 }
 
 impl Kept {
+    /// Memory beside its place, bytes.
     fn bytes(&self) -> usize {
-        ANSWER_BYTES + if self.answer.spilled() { self.answer.len() } else { 0 }
+        if self.answer.len() > ANSWER_INLINE_BYTES { self.answer.len().next_power_of_two() } else { 0 }
     }
 }
 
@@ -36,13 +39,51 @@ pub struct ClientRows {
     pub lowest: u64,
     /// When the newest of its requests was first sent.
     pub newest_us: u64,
-    /// Its requests, by number.
-    pub kept: Vec<Kept>,
+    /// Its requests, by number. Usually one: the others have been answered.
+    pub kept: SmallVec<[Kept; 1]>,
+    /// Sum of [`Kept::bytes`].
+    answer_bytes: usize,
 }
 
 impl ClientRows {
+    /// Of a client of which this is known.
+    pub fn new(lowest: u64, newest_us: u64, kept: impl IntoIterator<Item = Kept>) -> ClientRows {
+        let mut rows = ClientRows { lowest, newest_us, kept: kept.into_iter().collect(), answer_bytes: 0 };
+        rows.count();
+        rows
+    }
+
+    /// Memory that it takes, about, bytes.
     fn bytes(&self) -> usize {
-        CLIENT_BYTES + self.kept.iter().map(Kept::bytes).sum::<usize>()
+        let places = if self.kept.spilled() { self.kept.capacity() * size_of::<Kept>() } else { 0 };
+        CLIENT_BYTES + places + self.answer_bytes
+    }
+
+    fn count(&mut self) {
+        self.answer_bytes = self.kept.iter().map(Kept::bytes).sum();
+    }
+
+    /// Gives back what it doesn't need.
+    fn shrink(&mut self) {
+        if self.kept.spilled() && self.kept.len() * 2 < self.kept.capacity() {
+            self.kept.shrink_to_fit();
+        }
+    }
+
+    fn take(&mut self, once: &Once, answer: &[u8]) {
+        self.lowest = self.lowest.max(once.lowest);
+        self.newest_us = self.newest_us.max(once.first_sent_us);
+        let answered = self.kept.partition_point(|kept| kept.number < self.lowest);
+        self.answer_bytes -= self.kept.drain(..answered).map(|kept| kept.bytes()).sum::<usize>();
+        let at = self.kept.partition_point(|kept| kept.number < once.number);
+        let is_known = self.kept.get(at).is_some_and(|kept| kept.number == once.number);
+        if once.number >= self.lowest && !is_known {
+            let (number, first_sent_us) = (once.number, once.first_sent_us);
+            let kept = Kept { number, first_sent_us, answer: SmallVec::from_slice(answer) };
+            self.answer_bytes += kept.bytes();
+            self.kept.insert(at, kept);
+        }
+        self.shrink();
     }
 }
 
@@ -58,18 +99,32 @@ pub enum Known<'a> {
 }
 
 /// See the module's text.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Table {
     clients: BTreeMap<u128, Arc<ClientRows>>,
     floor_us: u64,
     bytes: usize,
 }
 
+impl PartialEq for Table {
+    fn eq(&self, other: &Table) -> bool {
+        self.floor_us == other.floor_us && self.clients == other.clients
+    }
+}
+
+impl Eq for Table {}
+
 impl Table {
+    /// No request is sent as late as this, microseconds of server time.
+    pub const TIME_US_MAX: u64 = 1 << 62;
+
     /// One that was kept elsewhere.
     pub fn restored(floor_us: u64, clients: impl IntoIterator<Item = (u128, ClientRows)>) -> Table {
-        let clients: BTreeMap<_, _> =
-            clients.into_iter().map(|(client, rows)| (client, Arc::new(rows))).collect();
+        let counted = |(client, mut rows): (u128, ClientRows)| {
+            rows.count();
+            (client, Arc::new(rows))
+        };
+        let clients: BTreeMap<_, _> = clients.into_iter().map(counted).collect();
         let bytes = clients.values().map(|rows| rows.bytes()).sum();
         Table { clients, floor_us, bytes }
     }
@@ -112,24 +167,29 @@ impl Table {
         if once.first_sent_us <= self.floor_us { Known::Forgotten } else { Known::New }
     }
 
-    /// Remembers what a request came to, and lets go of what its client has the answer to.
+    /// Whether a client has so many open that it must hear of some first.
+    pub fn is_full_of(&self, client: u128) -> bool {
+        self.clients.get(&client).is_some_and(|rows| rows.kept.len() >= OPEN_MAX)
+    }
+
+    /// The time at which the newest of what is remembered was first sent.
+    pub fn newest_us(&self) -> u64 {
+        self.clients.values().map(|rows| rows.newest_us).max().unwrap_or_default()
+    }
+
+    /// Remembers what a request came to, unless it is to be forgotten already, and lets go of what its client has the answer to.
     pub fn note(&mut self, once: &Once, answer: &[u8]) {
-        let rows = Arc::make_mut(self.clients.entry(once.client).or_insert_with(|| {
+        if once.first_sent_us <= self.floor_us {
+            return;
+        }
+        let rows = self.clients.entry(once.client).or_insert_with(|| {
             self.bytes += CLIENT_BYTES;
             Arc::default()
-        }));
-        rows.lowest = rows.lowest.max(once.lowest);
-        rows.newest_us = rows.newest_us.max(once.first_sent_us);
-        let answered = rows.kept.partition_point(|kept| kept.number < rows.lowest);
-        self.bytes -= rows.kept.drain(..answered).map(|kept| kept.bytes()).sum::<usize>();
-        let at = rows.kept.partition_point(|kept| kept.number < once.number);
-        let is_known = rows.kept.get(at).is_some_and(|kept| kept.number == once.number);
-        if once.number >= rows.lowest && !is_known {
-            let (number, first_sent_us) = (once.number, once.first_sent_us);
-            let kept = Kept { number, first_sent_us, answer: SmallVec::from_slice(answer) };
-            self.bytes += kept.bytes();
-            rows.kept.insert(at, kept);
-        }
+        });
+        let before = rows.bytes();
+        let rows = Arc::make_mut(rows);
+        rows.take(once, answer);
+        self.bytes = self.bytes + rows.bytes() - before;
     }
 
     /// Forgets what was first sent at or before this time.
@@ -141,7 +201,10 @@ impl Table {
         self.clients.retain(|_, rows| rows.newest_us > floor_us);
         for rows in self.clients.values_mut() {
             if rows.kept.iter().any(|kept| kept.first_sent_us <= floor_us) {
-                Arc::make_mut(rows).kept.retain(|kept| kept.first_sent_us > floor_us);
+                let rows = Arc::make_mut(rows);
+                rows.kept.retain(|kept| kept.first_sent_us > floor_us);
+                rows.count();
+                rows.shrink();
             }
         }
         self.bytes = self.clients.values().map(|rows| rows.bytes()).sum();

@@ -50,21 +50,40 @@ fn what_is_at_or_below_the_floor_is_forgotten_and_never_done() {
 }
 
 #[test]
-fn bytes_are_those_of_what_is_there() {
+fn what_is_charged_is_what_is_there_and_what_is_answered_gives_its_memory_back() {
     let mut table = Table::default();
-    for number in 1..200 {
-        let client = u128::from(number % 7);
-        table.note(
-            &once(client, number, number.saturating_sub(40).max(1), number),
-            &vec![0; number as usize % 33],
-        );
+    for number in 1..300_u64 {
+        let (client, lowest) = (u128::from(number % 7), number.saturating_sub(40).max(1));
+        table.note(&once(client, number, lowest, number), &vec![0; number as usize % 33]);
         if number % 50 == 0 {
             table.raise_floor(table.middle_us());
         }
+        let places =
+            |rows: &super::ClientRows| if rows.kept.spilled() { rows.kept.capacity() * 40 } else { 0 };
+        let answers = |rows: &super::ClientRows| -> usize {
+            let lengths = rows.kept.iter().map(|kept| kept.answer.len());
+            lengths.filter(|&length| length > 16).map(usize::next_power_of_two).sum()
+        };
+        let all = table.clients().map(|(_, rows)| 176 + places(rows) + answers(rows)).sum::<usize>();
+        assert_eq!(table.bytes(), all, "after {number}");
         let copy = Table::restored(table.floor_us(), table.clients().map(|(id, rows)| (id, rows.clone())));
         assert_eq!(copy, table, "after {number}");
     }
     assert!(table.answers() > 20);
+    (1..=30_000).for_each(|number| table.note(&once(99, number, 1, 1_000), &[7; 40]));
+    let full = table.bytes();
+    table.note(&once(99, 30_001, 30_001, 1_000), b"");
+    assert!(full > 2_000_000 && table.bytes() < 60_000, "{full}, then {}", table.bytes());
+    let rows = table.clients().find(|(client, _)| *client == 99).map(|(_, rows)| rows.kept.capacity());
+    assert!(rows.is_some_and(|capacity| capacity < 8), "{rows:?}");
+}
+
+#[test]
+fn what_comes_below_the_floor_is_not_remembered_any_more() {
+    let mut table = Table::default();
+    table.raise_floor(10);
+    table.note(&once(1, 1, 1, 10), b"late");
+    assert_eq!((table.known(&once(1, 1, 1, 10)), table.answers()), (Known::Forgotten, 0));
 }
 
 #[test]

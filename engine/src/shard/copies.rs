@@ -40,7 +40,12 @@ impl Shard {
             }
             bytes += held.payload.len();
             let record = Record::writes(group.id, held.term, index, &held.payload);
-            self.log.append(Record { kind: RecordKind::Entry(held.entry), is_copy: true, ..record });
+            self.log.append(Record {
+                kind: RecordKind::Entry(held.entry),
+                origin: held.origin,
+                is_copy: true,
+                ..record
+            });
             copying.entries.push((place, index));
         }
         // Behind the entries that they say are committed.

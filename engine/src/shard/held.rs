@@ -12,7 +12,7 @@ use crate::group::queue::Entry;
 use crate::group::tail::Tail;
 use crate::log::{BatchOp, EntryType, HardState, LogPosition};
 use std::cell::Cell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Copies on their way to the log.
 #[derive(Debug)]
@@ -42,6 +42,10 @@ pub(super) struct Held {
     bytes: usize,
     /// Of those who wait.
     pub due: Due,
+    /// Groups whose next entry waits for blocks.
+    pub(super) applying: BTreeSet<Place>,
+    /// Groups of which more may be applied, and from when on that is tried.
+    pub(super) apply_at: BTreeMap<Place, u64>,
 }
 
 impl Held {
@@ -60,6 +64,7 @@ impl Held {
             term,
             index,
             entry: EntryType::Normal,
+            origin: 0,
             payload: payload.into(),
             waiting: Vec::new(),
         });
@@ -70,6 +75,7 @@ impl Held {
         self.bytes += group.queue().map_or(0, |queue| queue.bytes());
         if !tail.held.is_empty() {
             self.groups.insert(place, tail.held);
+            self.apply_at.insert(place, 0);
         }
         self.hard.extend(tail.hard.map(|hard| (place, hard)));
         self.oldest.set(None);

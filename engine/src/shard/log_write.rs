@@ -17,6 +17,9 @@ use std::collections::HashSet;
 /// Places for keys, and for answers, that it keeps.
 const KEPT_SLOTS: usize = 4096;
 
+/// What the name of a request takes that is to be done once, about, bytes.
+const ONCE_BYTES: usize = 64;
+
 /// Deadlines of its answers are looked at so often at most, and less often where there are many, microseconds.
 const LOOK_US: u64 = 1_000;
 const ANSWERS_PER_US: u64 = 4;
@@ -202,7 +205,7 @@ impl LogWrite {
         self.touch(place);
         let before = self.batches[place].sealed_bytes();
         self.batches[place].remember(once, answer);
-        self.bytes += self.batches[place].sealed_bytes() - before;
+        self.bytes += self.batches[place].sealed_bytes() - before + ONCE_BYTES;
         self.once.insert((place, once.client, once.number));
     }
 

@@ -6,7 +6,7 @@ use super::log_write::LogWrite;
 use super::options::Durability;
 use super::pending::AnswerKind;
 use super::request::{Answer, Answers, Refusal, Unsure};
-use crate::group::apply::apply;
+use crate::group::apply::{Applicable, Applied, Blocks, apply};
 use crate::group::groups::Place;
 use crate::group::{Group, SOLO_TERM};
 use crate::io::IoCompletion;
@@ -193,7 +193,9 @@ impl Shard {
                 self.groups[place].applied(index, Version(0));
                 continue;
             }
-            self.apply_entry(place, index, EntryType::Normal, payload);
+            let applied =
+                self.apply_entry(place, Applicable { index, entry: EntryType::Normal, origin: 0, payload });
+            debug_assert!(applied.is_none(), "what is ordered here needs no block");
         }
         self.copies_written(end);
         self.writing = writing;
@@ -213,14 +215,18 @@ impl Shard {
         self.freeze_if_full();
     }
 
-    /// Applies an entry that is committed.
-    pub(super) fn apply_entry(&mut self, place: Place, index: u64, entry: EntryType, payload: &[u8]) {
-        self.copied_bytes += payload.len();
+    /// Applies an entry that is committed, or says which blocks that takes first.
+    pub(super) fn apply_entry(&mut self, place: Place, entry: Applicable<'_>) -> Option<Blocks> {
+        self.copied_bytes += entry.payload.len();
         let group = &mut self.groups[place];
         let before = group.once().map_or(0, Table::bytes);
-        let applied = apply(group, index, entry, payload, &mut self.sources);
+        let applied = apply(group, entry, &mut self.sources);
         self.once.changed(before, group.once(), self.mono_us);
-        self.holds_expiring |= applied.expect("an entry that was encoded here decodes");
+        match applied.expect("an entry that was checked when it came decodes") {
+            Applied::Done { expires } => self.holds_expiring |= expires,
+            Applied::Needs(blocks) => return Some(blocks),
+        }
+        None
     }
 
     /// A log write failed: its writes may or may not be there. The shard takes no more until that is settled.

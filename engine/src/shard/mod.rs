@@ -188,6 +188,11 @@ impl Shard {
         }
         let prefix = self.groups[place].prefix(request.keyspace);
         let target = Target { ticket, deadline_us: request.deadline_us, place, prefix };
+        if let Some(once) = request.once
+            && !self.is_to_be_done(target, once, out)
+        {
+            return;
+        }
         if !self.lines.is_empty() && self.stands_in_line(target.prefix, &request.op) {
             return self.park(target, (&request.op, request.once), Why::Turn, out);
         }
@@ -207,11 +212,6 @@ impl Shard {
         out: &mut impl Answers,
     ) -> Flow {
         let target = *target;
-        if let Some(once) = once
-            && !self.is_to_be_done(target, once, out)
-        {
-            return Flow::Done;
-        }
         match op {
             Op::Get { key } => self.get(target, key, reader, out),
             Op::GetMany { keys, values } => self.get_many(target, (keys, *values), reader, out),

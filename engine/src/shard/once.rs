@@ -6,21 +6,30 @@
 use super::Shard;
 use super::flow::{Since, Target};
 use super::pending::{OwnedValue, PendingAnswer, Says};
-use super::request::{Answer, Answers, ROOM_BYTES, Refusal, Ticket, Unsure, Value};
+use super::request::{Answer, Answers, Refusal, Ticket, Unsure, Value};
 use crate::fields::{Malformed, Reader, Writer};
-use crate::group::Order;
 use crate::group::groups::Place;
+use crate::group::{Group, Order};
 use crate::key::{Expiry, Version};
 use crate::once::{Known, Once, Table};
+use std::collections::BTreeMap;
 
 /// A request that was first sent so much later than now wasn't sent by this clock, microseconds.
 const AHEAD_US_MAX: u64 = 500_000;
 
-/// Nothing is forgotten that was first sent so lately, microseconds.
-const KEPT_US_MIN: u64 = 1_000_000;
+/// What was first sent so lately isn't forgotten; nor the other, where memory is half as much again over its budget, microseconds.
+const KEPT_US: u64 = 5_000_000;
+const CROWDED_KEPT_US: u64 = 100_000;
 
-/// Room is made so often at most where there is none, microseconds.
-const ROOM_US: u64 = 100_000;
+/// A group is made to forget so often at most, microseconds.
+const FORGET_US: u64 = 100_000;
+
+/// Over its budget by so much, nothing more is remembered, and so nothing more done that is to be remembered.
+const FULL: usize = 4;
+
+/// An old value is remembered up to this length; and up to the other where memory is over its budget.
+const VALUE_BYTES_MAX: usize = 4096;
+const CROWDED_VALUE_BYTES_MAX: usize = 64;
 
 const WRITTEN: u8 = 0;
 const NOT_MET: u8 = 1;
@@ -31,22 +40,34 @@ const OVERFLOW: u8 = 4;
 const TOO_LONG: u8 = 5;
 
 /// What a shard knows of such requests beside what its groups remember.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct OnceState {
     /// Memory of all that is remembered.
     pub bytes: usize,
-    /// When room was last made, by the monotonic clock.
+    /// When room was last made, and when each group was last made to forget, by the monotonic clock.
     room_made_us: u64,
-    /// At this monotonic time no group's floor was at this server time, or above.
-    unforgotten: (u64, u64),
+    forgot_us: BTreeMap<Place, u64>,
+    /// At this monotonic time it was this server time, or later: no floor had come to it, nor another shard's time beyond it.
+    heard: (u64, u64),
 }
 
 impl OnceState {
     /// With what the groups remember at this monotonic time.
     pub fn new<'a>(tables: impl Iterator<Item = &'a Table>, mono_us: u64) -> OnceState {
-        let mut state = OnceState { bytes: 0, room_made_us: 0, unforgotten: (mono_us, 0) };
-        tables.for_each(|table| state.changed(0, Some(table), mono_us));
+        let mut state =
+            OnceState { bytes: 0, room_made_us: 0, forgot_us: BTreeMap::new(), heard: (mono_us, 0) };
+        for table in tables {
+            state.changed(0, Some(table), mono_us);
+            state.hear(table.newest_us(), mono_us);
+        }
         state
+    }
+
+    /// It is this server time elsewhere.
+    fn hear(&mut self, server_us: u64, mono_us: u64) {
+        if server_us > self.heard_us(mono_us) {
+            self.heard = (mono_us, server_us);
+        }
     }
 
     /// What a group remembers has changed; it took so many bytes before.
@@ -54,15 +75,15 @@ impl OnceState {
     pub fn changed(&mut self, before: usize, table: Option<&Table>, mono_us: u64) {
         let Some(table) = table else { return };
         self.bytes = self.bytes + table.bytes() - before;
-        if table.floor_us() > 0 && table.floor_us() >= self.unforgotten_us(mono_us) {
-            self.unforgotten = (mono_us, table.floor_us() + 1);
+        if table.floor_us() > 0 {
+            self.hear(table.floor_us() + 1, mono_us);
         }
     }
 
-    /// A time that no floor has come to.
-    fn unforgotten_us(&self, mono_us: u64) -> u64 {
-        let (at_us, unforgotten_us) = self.unforgotten;
-        if unforgotten_us == 0 { 0 } else { unforgotten_us + mono_us.saturating_sub(at_us) }
+    /// The latest server time that was heard of, counted on.
+    fn heard_us(&self, mono_us: u64) -> u64 {
+        let (at_us, server_us) = self.heard;
+        if server_us == 0 { 0 } else { server_us + mono_us.saturating_sub(at_us) }
     }
 }
 
@@ -88,6 +109,10 @@ impl Shard {
         } else {
             return self.is_timely(target, once, is_forgotten, out);
         };
+        if self.has_no_room_to_wait(since, place) {
+            self.refuse(target, Refusal::Busy, out);
+            return false;
+        }
         self.counters.repeated += 1;
         let says = Says::Again(Box::new(*once));
         self.answer_later(since, PendingAnswer { ticket, deadline_us, place, says });
@@ -102,9 +127,14 @@ impl Shard {
             out.answer(target.ticket, Answer::Unknown(Unsure::Forgotten));
             return false;
         }
+        let table = self.groups[target.place].once();
+        let group_is_full = table.is_some_and(|table| table.is_full_of(once.client));
         let refusal = match () {
-            () if is_forgotten || is_ahead => Refusal::WrongTime,
-            () if self.once.bytes > 2 * self.budgets.once => {
+            () if is_forgotten || is_ahead && !once.is_again => Refusal::WrongTime,
+            // Not this time: another copy of it may have been, or be done yet.
+            () if is_ahead && once.is_again => Refusal::Busy,
+            () if group_is_full => Refusal::Busy,
+            () if self.once.bytes > FULL * self.budgets.once => {
                 self.make_room();
                 Refusal::Busy
             }
@@ -114,26 +144,35 @@ impl Shard {
         false
     }
 
-    /// Has the group forget some that remembers most: nobody may write to it any more.
+    /// Has the groups forget some that remember most: nobody may write to them any more.
     #[cold]
     fn make_room(&mut self) {
-        if self.mono_us < self.once.room_made_us + ROOM_US || self.read_only_reason().is_some() {
+        if self.mono_us < self.once.room_made_us + FORGET_US || self.read_only_reason().is_some() {
             return;
         }
         self.once.room_made_us = self.mono_us;
+        let share = self.once.bytes / self.groups.len().max(1);
+        let is_large = |group: &Group<PendingAnswer>| {
+            let is_ordered_here = !matches!(group.order(), Order::Following { .. });
+            is_ordered_here && group.once().map_or(0, Table::bytes) >= share
+        };
         let groups = self.groups.iter().enumerate();
-        let ordered = groups.filter(|(_, group)| !matches!(group.order(), Order::Following { .. }));
-        let largest = ordered.max_by_key(|(_, group)| group.once().map_or(0, Table::bytes));
-        if let Some((place, _)) = largest {
-            self.forget_some(place);
-        }
+        let large: Vec<Place> = groups.filter(|(_, group)| is_large(group)).map(|(place, _)| place).collect();
+        large.into_iter().for_each(|place| self.forget_some(place));
     }
 
-    /// Has a group forget about half of what it remembers, and nothing that may well be asked again.
+    /// Has a group forget about half of what it remembers: nothing that may well be asked again, unless there is no room for that.
     #[cold]
     fn forget_some(&mut self, place: Place) {
+        let forgot_us = self.once.forgot_us.entry(place).or_default();
+        if self.mono_us < *forgot_us + FORGET_US && *forgot_us > 0 {
+            return;
+        }
+        *forgot_us = self.mono_us;
         let Some(table) = self.groups[place].once() else { return };
-        let floor_us = table.middle_us().min(self.server_us().saturating_sub(KEPT_US_MIN));
+        let is_crowded = self.once.bytes > self.budgets.once / 2 * 3;
+        let kept_us = if is_crowded { CROWDED_KEPT_US } else { KEPT_US };
+        let floor_us = table.middle_us().min(self.server_us().saturating_sub(kept_us));
         if floor_us <= table.floor_us() || self.forming.raises_floor(place) {
             return;
         }
@@ -145,10 +184,16 @@ impl Shard {
         }
     }
 
-    /// The time by which requests say when they were first sent, microseconds: the wall clock; but where that was set back, none
-    /// that is forgotten already.
+    /// The time by which requests say when they were first sent, microseconds: the wall clock, or the latest time that was heard of. So it
+    /// never goes back, and is none that is forgotten already.
+    #[inline]
     pub fn server_us(&self) -> u64 {
-        self.clock.wall_us().max(self.once.unforgotten_us(self.mono_us))
+        self.clock.wall_us().max(self.once.heard_us(self.mono_us))
+    }
+
+    /// Another shard of the node tells this server time: clients are told one for all.
+    pub fn hear_server_us(&mut self, server_us: u64) {
+        self.once.hear(server_us, self.mono_us);
     }
 
     /// Has what a request came to remembered, if need be; says since when its answer may leave.
@@ -162,8 +207,10 @@ impl Shard {
         if !has_effect && !once.is_again {
             return since;
         }
+        let is_crowded = self.once.bytes > self.budgets.once;
+        let value_bytes_max = if is_crowded { CROWDED_VALUE_BYTES_MAX } else { VALUE_BYTES_MAX };
         let mut answer = Vec::with_capacity(16);
-        if !encode(says, &mut answer) {
+        if !encode(says, value_bytes_max, &mut answer) {
             return since;
         }
         self.forming.remember(place, once, &answer);
@@ -202,8 +249,8 @@ fn send(answer: &[u8], ticket: Ticket, out: &mut impl Answers) {
 }
 
 /// Appends what is to be answered again; `false` for what isn't remembered.
-fn encode(says: &Says, bytes: &mut Vec<u8>) -> bool {
-    let is_long = says.value().is_some_and(|value| value.bytes() > ROOM_BYTES);
+fn encode(says: &Says, value_bytes_max: usize, bytes: &mut Vec<u8>) -> bool {
+    let is_long = says.value().is_some_and(|value| value.bytes() > value_bytes_max);
     let mut out = Writer(bytes);
     match says {
         _ if is_long => out.u8(TOO_LONG),
@@ -277,7 +324,7 @@ mod tests {
         let all = [
             written(None),
             written(value(0)),
-            written(value(ROOM_BYTES)),
+            written(value(VALUE_BYTES_MAX)),
             Says::NotMet { current: None },
             Says::NotMet { current: value(3) },
             Says::Integer(-4),
@@ -286,14 +333,14 @@ mod tests {
         ];
         for says in all {
             let mut bytes = Vec::new();
-            assert!(encode(&says, &mut bytes));
+            assert!(encode(&says, VALUE_BYTES_MAX, &mut bytes));
             let again = decode(&mut Reader(&bytes)).unwrap().expect("it is short");
             assert_eq!(format!("{again:?}"), format!("{says:?}"));
         }
         let mut bytes = Vec::new();
-        assert!(encode(&written(value(ROOM_BYTES + 1)), &mut bytes));
+        assert!(encode(&written(value(VALUE_BYTES_MAX + 1)), VALUE_BYTES_MAX, &mut bytes));
         assert!(decode(&mut Reader(&bytes)).unwrap().is_none());
-        assert!(!encode(&Says::Refused(Refusal::Busy), &mut bytes));
+        assert!(!encode(&Says::Refused(Refusal::Busy), VALUE_BYTES_MAX, &mut bytes));
     }
 
     proptest! {

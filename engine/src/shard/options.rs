@@ -96,8 +96,8 @@ pub struct Budgets {
     /// Requests that wait: for blocks, another request, or room for their answer; and as much again for answers that wait for
     /// a log write.
     pub parked: usize,
-    /// What is remembered of requests that are to be done once: a part of it each group may have in any case. Half as much
-    /// again, twice, for the copies of it that are in frozen memtables and the manifest.
+    /// What is remembered of requests that are to be done once. Over it groups forget; there may be four times as much while they
+    /// can't, and copies of it in frozen memtables and the manifest.
     pub once: usize,
     /// What each of the buffers that log writes are formed and written in may keep between two of them.
     pub kept: usize,
@@ -130,7 +130,7 @@ impl Budgets {
         let parked = (memory / 16).clamp(MIB, 64 * MIB);
         let jobs = (memory / 3).min(JOBS_BYTES).max(memory / 16);
         let once = (memory / 64).min(2 * MIB);
-        let tables = memory.saturating_sub(memtables + parked + jobs + 2 * once);
+        let tables = memory.saturating_sub(memtables + parked + jobs + 4 * once);
         let cache = (memory / if memory > 1024 * MIB { 8 } else { 4 }).min(tables / 2);
         let resident = (memory.saturating_sub(memtables + cache) * 2 / 3).min(tables - cache);
         Budgets {

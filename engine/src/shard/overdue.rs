@@ -15,6 +15,9 @@ impl Shard {
             self.end_overdue(out);
         }
         self.resume_left_over(out);
+        if !self.held.apply_at.is_empty() {
+            self.apply_due(out);
+        }
     }
 
     #[cold]

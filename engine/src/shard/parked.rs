@@ -47,6 +47,8 @@ pub(super) enum Work {
     Op(OwnedOp),
     /// It goes on with a page.
     Scan(Box<ParkedScan>),
+    /// Nobody's request: its group goes on with applying what is committed.
+    Apply,
 }
 
 /// A request that waits: for blocks, for its turn on a key, or both.
@@ -113,6 +115,7 @@ impl Parked {
         let work = match &self.request.work {
             Work::Op(op) => op.bytes(),
             Work::Scan(scan) => scan.bytes(),
+            Work::Apply => 0,
         };
         let once = self.request.once.as_ref().map_or(0, |_| size_of::<Once>());
         work + once
@@ -342,7 +345,7 @@ impl ParkedRequests {
         self.requests.values().flat_map(|parked| {
             let lanes = match &parked.request.work {
                 Work::Scan(scan) => scan.readers.as_slice(),
-                Work::Op(_) => &[],
+                Work::Op(_) | Work::Apply => &[],
             };
             lanes.iter().copied().chain([(parked.request.target.place, parked.at.view.version)])
         })

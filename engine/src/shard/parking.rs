@@ -181,6 +181,10 @@ impl Shard {
             return Ready::new();
         }
         let Some(parked) = self.parked.remove(waiting) else { return Ready::new() };
+        if matches!(parked.request.work, Work::Apply) {
+            self.go_on_applying(parked.request.target.place, out);
+            return Ready::new();
+        }
         match self.run_parked(&parked, out) {
             Flow::Done => self.lines.leave(waiting, parked.line_keys()),
             Flow::Cold(blocks) => {
@@ -202,6 +206,12 @@ impl Shard {
         // A read that waited for its turn sees what was before it; one that only waited for blocks, its arrival.
         let reader = if parked.lines.is_empty() { Reader::At(parked.at) } else { Reader::Newest };
         let OwnedRequest { target, once, work: Work::Op(op) } = &parked.request else { return Flow::Done };
+        // Another copy of it may have been done meanwhile.
+        if let Some(once) = once.as_deref()
+            && !self.is_to_be_done(*target, once, out)
+        {
+            return Flow::Done;
+        }
         let copied_before = self.copied_bytes;
         let flow = op.with(|op| self.dispatch(target, &op, once.as_deref(), reader, out));
         self.resumed_bytes += self.copied_bytes - copied_before;
@@ -211,6 +221,9 @@ impl Shard {
     /// Refuses a waiting request and lets those behind it go on.
     pub(super) fn give_up(&mut self, waiting: Waiting, refusal: Refusal<'_>, out: &mut impl Answers) {
         let Some(parked) = self.parked.remove(waiting) else { return };
+        if matches!(parked.request.work, Work::Apply) {
+            return self.apply_later(parked.request.target.place);
+        }
         out.answer(parked.request.target.ticket, Answer::Refused(refusal));
         self.let_go(waiting, &parked, out);
     }

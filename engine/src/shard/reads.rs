@@ -223,7 +223,7 @@ impl Shard {
     }
 
     /// Whether nobody more may wait for what is pending of a group.
-    fn has_no_room_to_wait(&self, since: Since, place: Place) -> bool {
+    pub(super) fn has_no_room_to_wait(&self, since: Since, place: Place) -> bool {
         match since {
             Since::Held => self.held.is_full(&self.groups[place], 0, &self.budgets),
             Since::Applied | Since::Writing | Since::Forming => self.is_waiting_room_full(),

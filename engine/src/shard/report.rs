@@ -78,6 +78,7 @@ impl Shard {
             self.background_due_us(),
             self.doubt_due_us(),
             self.end_due_us(),
+            self.held.apply_at.values().min().copied(),
             self.has_left_over().then_some(self.mono_us),
         ];
         times.into_iter().flatten().min()

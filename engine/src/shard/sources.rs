@@ -8,13 +8,13 @@ use super::request::Value;
 use super::view::{Mark, View};
 use crate::clock::ClockStamp;
 use crate::error::Error;
-use crate::group::apply::Target;
+use crate::group::apply::{Newest, Target};
 use crate::io::FileName;
-use crate::key::{Entry, Kind, RangeTombstone};
+use crate::key::{Entry, Kind, RangeTombstone, Version};
 use crate::log::LogPosition;
 use crate::manifest::GroupState;
-use crate::memtable::{Memtable, MemtableView};
-use crate::table::{BlockCache, BlockRef, Lookup, Table};
+use crate::memtable::{Memtable, MemtableView, Position};
+use crate::table::{BlockCache, BlockRef, Lookup, Table, key_hash};
 use crate::tree::{RangeTombstones, ScanData, Tree};
 use smallvec::SmallVec;
 use std::collections::{HashMap, VecDeque};
@@ -190,6 +190,34 @@ impl Target for Sources {
         self.clears.insert(&range, (self.number, self.active.range_tombstones().len()));
         self.cleared = None;
         self.active.insert_range_tombstone(range);
+    }
+
+    fn newest(&mut self, key: &[u8], version: Version) -> Newest {
+        let hash = key_hash(key);
+        let below = Version(version.0.saturating_sub(1));
+        let deleted = self.tree.range_tombstones().covering(key, Version::MAX);
+        if self.clears.covers(key, below, &View::NEWEST) || deleted.is_some_and(|deleted| deleted >= version)
+        {
+            return Newest::AtOrAbove;
+        }
+        let memtables = numbered(self.number, &self.active, &self.frozen);
+        let mut memtables = memtables.map(|(_, memtable)| memtable.up_to(Position::ALL));
+        let found = match memtables.find_map(|memtable| memtable.get_hashed(key, hash, Version::MAX)) {
+            Some(entry) => Some(entry.stamp),
+            // What has nothing so new has nothing to say.
+            None if self.tree.tables().all(|(_, table)| table.meta().max_version < version) => None,
+            None => match self.tree.get_hashed(key, hash, Version::MAX, &mut self.cache) {
+                Ok(Lookup::Absent) => None,
+                Ok(Lookup::Found(found)) => Some(found.stamp),
+                Ok(Lookup::NeedsRead(block)) => return Newest::Needs(block),
+                Err(error) => {
+                    tracing::error!("a write that came late waits for what can't be read: {error}");
+                    return Newest::Unread;
+                }
+            },
+        };
+        let is_there = found.is_some_and(|stamp| stamp.version() >= version);
+        if is_there { Newest::AtOrAbove } else { Newest::Below }
     }
 }
 

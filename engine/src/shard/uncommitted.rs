@@ -1,16 +1,22 @@
 //! What waits in its group is applied when it is committed, and who waits for it answered then, or ended in time.
 
 use super::Shard;
-use super::flow::Since;
+use super::flow::{Since, Target};
+use super::parked::{OwnedRequest, Work};
 use super::pending::{AnswerKind, PendingAnswer, end_overdue};
-use super::request::{Answer, Answers, NO_DEADLINE, Refusal, Unsure};
+use super::request::{Answer, Answers, NO_DEADLINE, Refusal, Ticket, Unsure};
 use crate::group::NotTaken;
 use crate::group::groups::Place;
 use crate::group::queue::Entry;
+use crate::key::Keyspace;
 use crate::log::LogPosition;
+use crate::table::BlockRef;
 
 /// What becomes of a write in a place that another leader gave to another.
 const OVERTAKEN: &str = "another replica leads its partition now, and has put another entry in its place";
+
+/// A block that couldn't be read is asked for again after so long, microseconds.
+const APPLY_AGAIN_US: u64 = 1_000_000;
 
 /// Deadlines of those who wait are looked at so often at most, microseconds.
 const LOOK_US: u64 = 1_000;
@@ -62,14 +68,56 @@ impl Shard {
         Ok(())
     }
 
-    /// More of a group is committed: applies what may be applied, and lets those go who waited for it.
+    /// More of a group is committed: applies what may be applied, and lets those go who waited for it. An entry that takes a block
+    /// which isn't in memory waits for that, and those of its group behind it; no other group does.
     pub fn apply_held(&mut self, place: Place, out: &mut impl Answers) {
-        while let Some(Entry { index, entry, payload, waiting, .. }) = self.groups[place].take_applicable() {
+        if self.held.applying.contains(&place) {
+            return;
+        }
+        while let Some(entry) = self.groups[place].take_applicable() {
+            if let Some(blocks) = self.apply_entry(place, entry.applicable()) {
+                self.groups[place].put_back(entry);
+                self.wait_to_apply(place, &blocks, out);
+                break;
+            }
+            let Entry { index, payload, waiting, .. } = entry;
             self.held.let_go(place, index, payload.len());
-            self.apply_entry(place, index, entry, &payload);
             waiting.into_iter().for_each(|answer| self.answer_pending(answer, out));
         }
         self.freeze_if_full();
+    }
+
+    /// Has a group go on with applying when these blocks are there.
+    fn wait_to_apply(&mut self, place: Place, blocks: &[BlockRef], out: &mut impl Answers) {
+        if blocks.is_empty() {
+            return self.apply_later(place);
+        }
+        self.held.applying.insert(place);
+        let prefix = self.groups[place].prefix(Keyspace(0));
+        let target = Target { ticket: Ticket::default(), deadline_us: NO_DEADLINE, place, prefix };
+        let request = OwnedRequest { target, once: None, work: Work::Apply };
+        let waiting = self.parked.insert(request, self.moment(place), Vec::new());
+        self.wait_for_blocks(waiting, blocks, out);
+    }
+
+    /// The blocks are there that a group waited for.
+    pub(super) fn go_on_applying(&mut self, place: Place, out: &mut impl Answers) {
+        self.held.applying.remove(&place);
+        self.apply_held(place, out);
+    }
+
+    /// A block couldn't be read that a group waits for. It is asked for again: without it the group comes no further.
+    pub(super) fn apply_later(&mut self, place: Place) {
+        self.held.applying.remove(&place);
+        self.held.apply_at.insert(place, self.mono_us + APPLY_AGAIN_US);
+    }
+
+    /// Has those groups go on of which more may be applied by now.
+    pub(super) fn apply_due(&mut self, out: &mut impl Answers) {
+        while let Some((&place, _)) = self.held.apply_at.iter().find(|(_, at_us)| **at_us <= self.mono_us) {
+            self.held.apply_at.remove(&place);
+            self.apply_held(place, out);
+        }
     }
 
     /// Ends the requests whose deadline has passed; how many.

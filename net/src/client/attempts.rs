@@ -58,6 +58,8 @@ impl<'c> Attempts<'c> {
                 true
             }
             Error::Refused { code: ErrorCode::UNAVAILABLE | ErrorCode::CLOCK, .. } => true,
+            // A log that failed is settled soon, and only then is it known what it holds.
+            Error::Refused { code: ErrorCode::READ_ONLY | ErrorCode::DEADLINE, .. } => is_unknown,
             Error::Refused { code, .. } => is_unknown && code.is_temporary(),
             _ => false,
         }

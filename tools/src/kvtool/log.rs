@@ -201,11 +201,11 @@ fn record_item(at: LogPosition, record: Record<'_>, stamp: Option<ClockStamp>, w
         item.clock_us = item.clocks.as_ref().map(|clocks| clocks.shard_us);
         item.error = clock_behind(None, &record).err();
     }
-    if !matches!(record.kind, RecordKind::Entry(EntryType::Normal | EntryType::Tick)) || record.origin != 0 {
+    if !matches!(record.kind, RecordKind::Entry(EntryType::Normal | EntryType::Tick)) {
         return item;
     }
     let clocks = stamp.map(|stamp| stamp.clocks()).unwrap_or_default();
-    let parsed = Batch::parse(record.payload).and_then(|batch| {
+    let parsed = record.batch().and_then(|batch| {
         item.clock_us = Some(batch.clock_us());
         let ops = batch.ops().filter(|op| with_ops || op.is_err());
         let ops = ops.map(|op| op.map(|op| op_item(&op, &clocks))).collect::<Result<Vec<_>, _>>()?;

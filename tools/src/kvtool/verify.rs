@@ -188,7 +188,7 @@ impl Check<'_> {
                 RecordKind::Entry(_) if record.origin != 0 => {
                     Err(format!("it is of origin {}", record.origin))
                 }
-                RecordKind::Entry(entry) => check(entry, record.payload),
+                RecordKind::Entry(entry) => check(entry, record.origin, record.payload),
                 RecordKind::HardState => HardState::parse(record.payload).map(drop),
                 RecordKind::Clock => Ok(()),
             });

@@ -23,8 +23,6 @@ const KEYS_EACH: usize = 3;
 const ATTEMPTS_MAX: u32 = 400;
 /// And one that it couldn't go on with so often.
 const PUT_OFF_MAX: u32 = 50;
-/// Cores don't believe a clock that was set at the same moment; nor is it set by more than that.
-const TEN_YEARS_US: u64 = 10 * 366 * 86_400 * 1_000_000;
 /// How often it vanishes instead of sending, per mille.
 const VANISHES: u32 = 25;
 
@@ -37,8 +35,8 @@ pub struct Careful {
     next: u64,
     /// What the server's clock showed, and when.
     clock: Option<(u64, SimTime)>,
-    /// It says a time that is so much earlier, as that was ahead of a core's.
-    behind_us: u64,
+    /// The node has little memory for what requests came to.
+    may_be_forgotten: bool,
     keys: Vec<OwnKey>,
     errands: BTreeMap<u64, Errand>,
 }
@@ -68,13 +66,13 @@ struct Errand {
 
 impl Careful {
     /// The client with this number.
-    pub fn new(number: usize) -> Careful {
+    pub fn new(number: usize, may_be_forgotten: bool) -> Careful {
         let mut careful = Careful {
             client: NonZeroU128::MIN.saturating_add(number as u128),
             number,
             next: 1,
             clock: None,
-            behind_us: 0,
+            may_be_forgotten,
             keys: Vec::new(),
             errands: BTreeMap::new(),
         };
@@ -105,7 +103,7 @@ impl Careful {
     pub fn wants_to_send(&self, may_begin: bool) -> bool {
         let has_errand = self.errands.values().any(|errand| !errand.is_sent);
         let can_begin = may_begin && self.keys.iter().any(|key| !key.is_busy);
-        self.clock.is_some() && (has_errand || can_begin)
+        has_errand || can_begin
     }
 
     /// Whether it leaves instead of sending.
@@ -126,7 +124,10 @@ impl Careful {
             self.errands.iter().filter(|(_, errand)| !errand.is_sent).map(|(&number, _)| number).collect();
         let free: Vec<usize> = (0..self.keys.len()).filter(|&key| !self.keys[key].is_busy).collect();
         let begins = waiting.is_empty() || may_begin && !free.is_empty() && rng.random();
-        let (told_us, at) = self.clock?;
+        let Some((told_us, at)) = self.clock else {
+            conn.hello(now, out);
+            return None;
+        };
         let number = match begins {
             true if !may_begin || free.is_empty() => return None,
             true => self.begin(free[rng.random_range(0..free.len())]),
@@ -145,7 +146,7 @@ impl Careful {
             conn.hello(now, out);
             return begins.then_some(true);
         }
-        let server_us = (told_us + now.us.saturating_sub(at.us)).saturating_sub(self.behind_us);
+        let server_us = told_us + now.us.saturating_sub(at.us);
         let first_sent_us = *errand.first_sent_us.get_or_insert(server_us);
         let once = Once { number, lowest, first_sent_us, is_again: errand.is_unknown };
         (errand.is_sent, errand.attempts) = (true, errand.attempts + 1);
@@ -170,7 +171,7 @@ impl Careful {
 
     /// The server said what time it is.
     pub fn learned(&mut self, server_us: u64, now: SimTime) {
-        (self.clock, self.behind_us) = (Some((server_us, now)), 0);
+        self.clock = Some((server_us, now));
     }
 
     /// The connection is gone, and with it the answer to this request.
@@ -212,7 +213,9 @@ impl Careful {
             Reply::Refused { code: ErrorCode::CLOCK, .. } => {
                 history.count("refused: first sent at a wrong time");
                 history.answered(ticket, Told::Whole(Seen::Refused(Refusal::Busy)), now)?;
-                (errand.is_sent, self.behind_us) = (false, TEN_YEARS_US);
+                errand.is_sent = false;
+                // Too early for what is forgotten, or ahead of a core that hasn't heard of the time yet.
+                self.clock = None;
                 match errand.is_unknown {
                     true => self.give_up(number),
                     false => errand.first_sent_us = None,
@@ -221,6 +224,13 @@ impl Careful {
             Reply::Refused { code, .. } => {
                 history.answered(ticket, Told::Whole(Seen::Refused(wire::refusal(*code))), now)?;
                 self.not_done(number);
+            }
+            Reply::Unknown { code: ErrorCode::FORGOTTEN, .. }
+                if self.may_be_forgotten && errand.is_unknown =>
+            {
+                history.count("requests forgotten");
+                history.lost(ticket, now)?;
+                self.give_up(number);
             }
             Reply::Unknown { code, .. } if *code != ErrorCode::FORGOTTEN => {
                 history.answered(ticket, Told::Whole(Seen::Unknown), now)?;

@@ -112,9 +112,9 @@ impl Client {
     }
 
     /// A client that sends its requests until it knows what became of them, over the binary protocol.
-    pub fn careful(id: usize, dialect: Dialect, operations: u64) -> Client {
+    pub fn careful(id: usize, dialect: Dialect, operations: u64, may_be_forgotten: bool) -> Client {
         let shape = WorkloadShape { operations, depth: 4, ..WorkloadShape::default() };
-        Client { careful: Some(Careful::new(id)), ..Client::new(id, dialect, shape) }
+        Client { careful: Some(Careful::new(id, may_be_forgotten)), ..Client::new(id, dialect, shape) }
     }
 
     /// Whether it means harm.

@@ -132,8 +132,8 @@ fn write_replicas(path: &Path) {
     let (mut dir, now) = (MemoryDir::new(), start());
     let (mut manifest, _) = Manifest::recover(&mut dir, REPLICAS).unwrap();
     let conf = ConfState { voters: vec![1, 2, 3], learners: vec![4], ..ConfState::default() };
-    let kept = vec![Kept { number: 3, first_sent_us: START_US, answer: b"1"[..].into() }];
-    let client = ClientRows { lowest: 2, newest_us: START_US, kept };
+    let kept = Kept { number: 3, first_sent_us: START_US, answer: b"1"[..].into() };
+    let client = ClientRows::new(2, START_US, [kept]);
     let origin = OriginState { origin: 5, start: 77, sequence: 12, stamp: crate::key::Version(40) };
     let replicated = GroupState {
         partition: Partition(1),

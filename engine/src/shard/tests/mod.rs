@@ -9,6 +9,7 @@ mod faults;
 mod fixtures;
 mod held;
 mod kept;
+mod late;
 mod long;
 mod lost;
 mod model;

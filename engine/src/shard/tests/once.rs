@@ -245,7 +245,7 @@ fn memory_for_it_ends_and_what_is_forgotten_is_never_done_again() {
         crowd(&mut hand, 0..1000);
         assert_eq!(hand.ask_once(&again(first), add()), Seen::Integer(1), "there was room for all");
         crowd(&mut hand, 1000..5000);
-        let most = hand.tuning.budgets.once * 5 / 4;
+        let most = hand.tuning.budgets.once * 7 / 4;
         assert!(hand.shard.stats().once_bytes < most, "{} bytes", hand.shard.stats().once_bytes);
         let lately = Once { client: 4999, first_sent_us: hand.now.unix_us, ..again(first) };
         assert_eq!(hand.ask_once(&lately, put(b"k", b"v")), Seen::Written { existed: 0, old: None });
@@ -255,12 +255,12 @@ fn memory_for_it_ends_and_what_is_forgotten_is_never_done_again() {
         assert_eq!(hand.get(b"n"), one());
         let table = hand.shard.groups[0].once().unwrap();
         assert_eq!(hand.shard.stats().once_bytes, table.bytes());
-        assert!(table.floor_us() < hand.now.unix_us - 1_000_000);
+        assert!(table.floor_us() < hand.now.unix_us - 100_000);
     }
 }
 
 #[test]
-fn nothing_is_forgotten_that_was_sent_just_now_for_that_others_are_refused() {
+fn nothing_is_forgotten_that_was_sent_just_now_rather_others_are_refused() {
     let mut tuning = small();
     tuning.budgets.once = 64 << 10;
     let mut hand = Hand::new(Durability::Sync, tuning);
@@ -269,10 +269,10 @@ fn nothing_is_forgotten_that_was_sent_just_now_for_that_others_are_refused() {
         let once = Once { client: client.into(), ..hand.once(1) };
         busy += u32::from(hand.ask_once(&once, add()) == Seen::Refused("Busy".into()));
     }
-    assert!((1000..2900).contains(&busy), "{busy}");
-    assert!(hand.shard.stats().once_bytes <= hand.tuning.budgets.once * 2 + 1000);
+    assert!((1000..2000).contains(&busy), "{busy}");
+    assert!(hand.shard.stats().once_bytes <= hand.tuning.budgets.once * 4 + 1000);
     assert_eq!(hand.ask(add()), Seen::Integer(i64::from(3000 - busy) + 1), "others go on");
-    hand.advance_ms(1001);
+    hand.advance_ms(101);
     let next = Once { client: 1 << 70, ..hand.once(1) };
     assert_eq!(hand.ask_once(&next, add()), Seen::Refused("Busy".into()), "it has room made");
     hand.settle();
@@ -300,7 +300,7 @@ fn a_group_that_nobody_writes_to_any_more_gives_its_room_to_others() {
         done += u32::from(matches!(hand.answer(hand.next), Some(Seen::Integer(_))));
     }
     assert!(done > 850, "{done} of 1000");
-    assert!(hand.remembered() < 300, "{}", hand.remembered());
+    assert!(hand.remembered() < 1000, "{}", hand.remembered());
 }
 
 #[test]

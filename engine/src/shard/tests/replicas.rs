@@ -6,13 +6,18 @@ use crate::manifest::{ConfState, Edit, GroupState, Manifest};
 
 /// A shard whose first group is led, and whose log says so.
 fn led(durability: Durability) -> Hand {
+    led_with(durability, small())
+}
+
+/// As [`led`], with sizes.
+pub(super) fn led_with(durability: Durability, tuning: Tuning) -> Hand {
     let (mut dir, now) = (MemoryDir::new(), Hand::new(durability, small()).now);
     let (mut manifest, _) = Manifest::recover(&mut dir, [7; 16]).unwrap();
     let conf = Some(Box::new(ConfState { voters: vec![1, 2, 3], ..ConfState::default() }));
     let group = GroupState { applied_term: 1, conf, ..GroupState::default() };
     let edit = Edit { groups: vec![group], ..Edit::default() };
     crate::drive::blocking::publish(&mut dir, &mut manifest, edit).unwrap();
-    let mut hand = Hand::open(dir, options(durability, 16), small(), now);
+    let mut hand = Hand::open(dir, options(durability, 16), tuning, now);
     hand.shard.groups[0].lead(2);
     keep_hard_state(&mut hand, 0);
     assert_eq!(hand.ask_of(1, put(b"first", b"v")), Seen::Written { existed: 0, old: None });
@@ -20,7 +25,7 @@ fn led(durability: Durability) -> Hand {
 }
 
 /// Logs that everything up to here is committed.
-fn keep_hard_state(hand: &mut Hand, commit: u64) {
+pub(super) fn keep_hard_state(hand: &mut Hand, commit: u64) {
     let (hard, at) = (HardState { vote: 1, commit }, hand.shard.logged_end);
     let payload = hard.to_bytes();
     let record = Record::writes(Partition(0), 2, 0, &payload);

@@ -183,8 +183,7 @@ async fn what_the_server_does_not_know_the_outcome_of_is_sent_again() {
 
 #[tokio::test]
 async fn a_refusal_after_an_unknown_outcome_leaves_it_unknown() {
-    let answers =
-        [(true, ErrorCode::LOG_FAILED), (true, ErrorCode::TIMED_OUT), (false, ErrorCode::READ_ONLY)];
+    let answers = [(true, ErrorCode::LOG_FAILED), (true, ErrorCode::TIMED_OUT), (false, ErrorCode::LIMIT)];
     let (put, _) = put_answered(Options::default(), &answers).await;
     assert_eq!(put, Err(perhaps(ErrorCode::LOG_FAILED)));
 }

@@ -52,7 +52,7 @@ async fn of_a_batch_what_may_have_been_done_is_sent_again_under_its_number() {
         .await;
         let second = next(&mut conn, &server).await;
         outcomes(&mut conn, &second, |to, out| {
-            to.refused(out, 1, ErrorCode::READ_ONLY, "full");
+            to.refused(out, 1, ErrorCode::LIMIT, "full");
             to.unknown(out, 2, ErrorCode::TIMED_OUT, "late");
         })
         .await;
@@ -72,7 +72,7 @@ async fn of_a_batch_what_may_have_been_done_is_sent_again_under_its_number() {
     for (key, result) in keys().iter().zip(each.unwrap()) {
         match partition_of(key) {
             0 => assert_eq!(result, Ok(10)),
-            1 => assert_eq!(result, Err(Error::refused(ErrorCode::READ_ONLY, "full"))),
+            1 => assert_eq!(result, Err(Error::refused(ErrorCode::LIMIT, "full"))),
             2 => assert_eq!(result, Ok(12)),
             _ => assert_eq!(result, Err(Error::unknown(ErrorCode::FORGOTTEN, "long ago"))),
         }
@@ -87,19 +87,19 @@ async fn of_a_batch_what_is_refused_after_it_may_have_been_done_stays_unknown() 
         let first = next(&mut conn, &server).await;
         outcomes(&mut conn, &first, |to, out| {
             to.done(out, 0, 10);
-            to.refused(out, 1, ErrorCode::READ_ONLY, "full");
+            to.refused(out, 1, ErrorCode::LIMIT, "full");
             to.unknown(out, 2, ErrorCode::LOG_FAILED, "torn");
             to.done(out, 3, 13);
         })
         .await;
         let second = next(&mut conn, &server).await;
-        outcomes(&mut conn, &second, |to, out| to.refused(out, 2, ErrorCode::READ_ONLY, "full")).await;
+        outcomes(&mut conn, &second, |to, out| to.refused(out, 2, ErrorCode::LIMIT, "full")).await;
     };
     let batch = batch();
     let (each, ()) = soon(async { tokio::join!(client.write_each(&batch), serve) }).await;
     for (key, result) in keys().iter().zip(each.unwrap()) {
         match partition_of(key) {
-            1 => assert_eq!(result, Err(Error::refused(ErrorCode::READ_ONLY, "full"))),
+            1 => assert_eq!(result, Err(Error::refused(ErrorCode::LIMIT, "full"))),
             2 => assert_eq!(result, Err(Error::unknown(ErrorCode::LOG_FAILED, "torn"))),
             _ => assert!(result.is_ok(), "{result:?}"),
         }
@@ -117,7 +117,7 @@ async fn after_a_broken_connection_a_batch_is_sent_again_and_a_refusal_of_a_part
         let second = next(&mut conn, &server).await;
         outcomes(&mut conn, &second, |to, out| {
             (0..3).for_each(|partition| to.done(out, partition, 7));
-            to.refused(out, 3, ErrorCode::READ_ONLY, "full");
+            to.refused(out, 3, ErrorCode::LIMIT, "full");
         })
         .await;
         (first, second)
@@ -142,7 +142,7 @@ async fn a_part_that_was_only_refused_is_not_unknown_because_of_another() {
     let server = start().await;
     let (client, mut conn) = server.client(Options::default()).await;
     let serve = async {
-        for code in [ErrorCode::UNAVAILABLE, ErrorCode::READ_ONLY] {
+        for code in [ErrorCode::UNAVAILABLE, ErrorCode::LIMIT] {
             let asked = next(&mut conn, &server).await;
             outcomes(&mut conn, &asked, |to, out| {
                 [0, 2, 3]
@@ -162,7 +162,7 @@ async fn a_part_that_was_only_refused_is_not_unknown_because_of_another() {
     let (each, ()) = soon(async { tokio::join!(client.write_each(&batch), serve) }).await;
     for (key, result) in keys().iter().zip(each.unwrap()) {
         match partition_of(key) {
-            1 => assert_eq!(result, Err(Error::refused(ErrorCode::READ_ONLY, "no"))),
+            1 => assert_eq!(result, Err(Error::refused(ErrorCode::LIMIT, "no"))),
             _ => assert_eq!(result, Ok(7)),
         }
     }
@@ -222,7 +222,7 @@ async fn every_kind_of_write_has_a_number() {
             match asked.opcode() {
                 Opcode::Increment => conn.answer(&asked, |to, out| to.integer(out, 1)).await,
                 Opcode::Delete => done(&mut conn, &asked, 1).await,
-                Opcode::Expire => refused(&mut conn, &asked, ErrorCode::READ_ONLY).await,
+                Opcode::Expire => refused(&mut conn, &asked, ErrorCode::LIMIT).await,
                 _ => conn.answer(&asked, |to, out| to.done(out)).await,
             }
         }

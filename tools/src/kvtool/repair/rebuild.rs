@@ -162,6 +162,11 @@ impl Groups {
     /// What was first sent up to `floor_us`, and isn't known to be done, is forgotten.
     fn finish(self, known: &ManifestState, floor_us: u64) -> Vec<GroupState> {
         let clock_us = self.groups.values().map(|group| group.clock_us).max().unwrap_or(0);
+        // Where clocks were set back, what is known of one group tells how late it has been.
+        let tables =
+            self.groups.values().chain(known.groups.values()).filter_map(|group| group.once.as_deref());
+        let known_us = tables.map(|table| table.floor_us().max(table.newest_us())).max().unwrap_or(0);
+        let floor_us = floor_us.max(known_us);
         let finish = |mut group: GroupState| {
             let before = known.groups.get(&group.partition);
             group.applied_index = group.applied_index.max(before.map_or(0, |group| group.applied_index));
@@ -184,8 +189,8 @@ fn forgetful(known: Option<&Requests>, floor_us: u64) -> Requests {
     Requests::restored(floor_us.max(known.map_or(0, Requests::floor_us)), clients)
 }
 
-/// No request that is in tables was first sent later than at this time of the wall clock, microseconds: neither by what the log
-/// says of the clock nor by the clock itself.
+/// No request that is in tables was first sent later than at this time of the wall clock, microseconds, as far as the log and the
+/// clock itself tell.
 fn floor_us(stamp: Option<ClockStamp>) -> u64 {
     let now_us = SystemClock::new().now().unix_us;
     now_us.max(stamp.map_or(0, |stamp| stamp.wall_us)) + AHEAD_US
