@@ -3,6 +3,8 @@
 //! A profile says which [`Features`] a run has; `swarm` draws them at random for each seed, so that combinations are tried
 //! which nobody thought of.
 
+mod goals;
+
 use crate::performer::Moment;
 use rand::Rng;
 use rand::rngs::SmallRng;
@@ -92,37 +94,6 @@ pub struct Features {
     /// Clients that mean harm.
     pub hostile: u32,
 }
-
-/// What crashes at every step reach.
-const CRASHES: [&str; 9] = [
-    "crashes inside a flush",
-    "crashes inside a merge",
-    "crashes inside a manifest edit",
-    "crashes inside recycling",
-    "crashes inside a log write",
-    "crashes inside recovery",
-    "torn tails cut",
-    "parked reads",
-    "graceful stops",
-];
-
-/// What runs of several nodes reach.
-const LINKS: [&str; 14] = [
-    "crashes",
-    "power failures",
-    "graceful stops",
-    "clock jumps",
-    "cuts",
-    "cuts of one way",
-    "isolated nodes",
-    "clogged ways",
-    "slow ways",
-    "half-open connections",
-    "connections broken",
-    "messages of other connections",
-    "refused peers",
-    "rounds",
-];
 
 impl Profile {
     /// All profiles.
@@ -310,66 +281,6 @@ impl Profile {
             Profile::Swarm if rng.random_ratio(150, 1000) => rng.random_range(1..=4),
             _ => 0,
         }
-    }
-
-    /// Counters that a campaign of it must not leave at zero.
-    pub fn goals(self) -> Vec<&'static str> {
-        if self == Profile::Links {
-            return LINKS.to_vec();
-        }
-        let mut goals = vec!["crashes", "power failures", "flushes", "merges", "forwarded requests"];
-        if self == Profile::Swarm {
-            goals.extend(CRASHES);
-        }
-        goals.extend(match self {
-            Profile::Smoke | Profile::Links => &["graceful stops"][..],
-            Profile::Crash => &CRASHES[..],
-            Profile::Torn => &["torn tails cut", "crashes inside a log write", "crashes inside recycling"],
-            Profile::Bitrot => &["damage done", "damage reported"],
-            Profile::Enospc => &["full disks"],
-            Profile::Eio => &["failed syncs", "failed writes", "failed reads", "failed logs"],
-            Profile::Expiry => &["clock jumps", "expired keys compacted"],
-            Profile::Clocks => &[
-                "clock jumps",
-                "clock jumps while down",
-                "clocks set back",
-                "boots",
-                "quiet times",
-                "sleeps of the machine",
-                "clock jumps while asleep",
-                "starts refused for a time jump",
-            ],
-            Profile::Compaction => &["crashes inside a merge", "range tombstones", "parked reads"],
-            Profile::Overload => {
-                &["full mesh queues", "held writers", "full connections", "drains with answers queued"]
-            }
-            Profile::Hung => &["hanging disks", "refused: timed out", "unknown", "parked reads"],
-            Profile::Retries => &["requests done once", "requests sent again", "reshards", "failed logs"],
-            Profile::Hostile => &["connections that wait for memory", "connections closed for others"],
-            Profile::Reshard => &["reshards", "reshards cut off", "reshards cut off behind the switch"],
-            Profile::LostFiles => {
-                &["losses", "losses reported", "repairs that told the truth", "store files made anew"]
-            }
-            Profile::Swarm => &[
-                "damage done",
-                "damage reported",
-                "full disks",
-                "failed syncs",
-                "failed writes",
-                "failed reads",
-                "restarts after a failure",
-                "failed logs",
-                "clock jumps",
-                "expired keys compacted",
-                "range tombstones",
-                "full mesh queues",
-                "held writers",
-                "reshards",
-                "losses reported",
-                "requests sent again",
-            ],
-        });
-        goals
     }
 }
 

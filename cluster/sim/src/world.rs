@@ -8,10 +8,10 @@
 //! 4. When all clients are done, the world heals; everything is read once more, before and after a last restart.
 
 mod acts;
+mod seats;
 
 use crate::calamity::Calamity;
 use crate::checks::NodeCheck;
-use crate::client::{Client, Port};
 use crate::clock::Clock;
 use crate::counters::Counters;
 use crate::disk::{Crash, Disk};
@@ -24,45 +24,10 @@ use crate::truth::Truth;
 use pinion_cluster::config::Durability;
 use pinion_engine::drive::BackgroundEvent;
 use pinion_engine::job::JobOutput;
-use pinion_net::reactor::ConnId;
 use rand::Rng;
-use std::collections::VecDeque;
 use std::path::PathBuf;
 
-/// A client and its connection.
-pub(super) struct Seat {
-    pub client: Client,
-    pub link: Link,
-    /// It has nothing more to do in this run.
-    pub is_retired: bool,
-}
-
-impl Seat {
-    fn wants_connection(&self) -> bool {
-        !self.is_retired && (self.client.is_hostile() || !self.client.is_finished())
-    }
-}
-
-/// How a client is connected.
-#[derive(Debug)]
-pub(super) enum Link {
-    /// It isn't, and tries again from then on.
-    None { retry_us: u64 },
-    /// It waits to be taken.
-    Knocking { port: Port },
-    /// It is.
-    Open { core: usize, conn: ConnId, is_finishing: bool },
-    /// The node has closed the connection; this is still on its way.
-    Closed {
-        /// Bytes.
-        bytes: VecDeque<u8>,
-        /// Nothing was to be lost, and nobody but the client may have asked for it.
-        is_orderly: bool,
-        /// How many of the client's bytes the node had taken, if it closed the connection because it stops: what is in them
-        /// is answered.
-        drained: Option<u64>,
-    },
-}
+pub(super) use seats::{Link, Seat};
 
 /// Whether the node runs.
 pub(super) enum Up {
@@ -110,8 +75,6 @@ enum Actor {
     Client(usize),
 }
 
-/// With so little memory for what requests came to, nodes forget some.
-const LITTLE_BYTES: usize = 4096;
 /// A run that takes more steps than this doesn't end.
 const STEPS_MAX: u64 = 20_000_000;
 /// How long clients wait before they connect again, microseconds.
@@ -130,20 +93,6 @@ impl World {
             loss_us_max: u64::MAX,
         };
         let disks = (0..plan.node.cores).map(|shard| Disk::new(&format!("/sim/shard-{shard:03}"))).collect();
-        let value_bytes_max = plan.node.split().value_bytes_max().min(plan.node.value_bytes_max);
-        let clients = plan.clients.iter().enumerate();
-        let clients = clients.map(|(id, (dialect, shape))| Client::new(id, *dialect, shape.clone()));
-        let hostile = plan.hostile.iter().zip(plan.clients.len()..);
-        let hostile = hostile.map(|(dialect, id)| Client::hostile(id, *dialect, value_bytes_max));
-        let careful = plan.careful.iter().zip(plan.clients.len() + plan.hostile.len()..);
-        let may_forget = plan.node.tuning.budgets.once < LITTLE_BYTES;
-        let careful =
-            careful.map(|(&(dialect, operations), id)| Client::careful(id, dialect, operations, may_forget));
-        let seats = clients.chain(hostile).chain(careful).map(|client| Seat {
-            client,
-            link: Link::None { retry_us: 0 },
-            is_retired: false,
-        });
         let calamity = Calamity::new(&plan, &mut streams.faults);
         World {
             clock: Clock::default(),
@@ -152,7 +101,7 @@ impl World {
             disks,
             leftovers: Vec::new(),
             up: Up::No { until_us: 0 },
-            seats: seats.collect(),
+            seats: Seat::all(&plan),
             history: History::new(options),
             permits: Permits::default(),
             calamity,

@@ -1,10 +1,10 @@
 //! Writes that come late, against the rule that the highest stamp wins whatever the order in which they come.
 
 use super::apply::{Applicable, Applied, Newest, Target, apply};
-use super::late::Taken;
 use super::*;
 use crate::key::{Entry, Expiry, Keyspace, Kind, RangeTombstone};
 use crate::log::EntryType;
+use crate::log::Taken;
 use crate::log::batch::BatchBuilder;
 use crate::memtable::Memtable;
 use crate::table::BlockRef;

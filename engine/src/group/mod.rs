@@ -15,6 +15,7 @@ pub mod late;
 pub mod queue;
 mod restored;
 pub mod tail;
+mod target;
 
 #[cfg(test)]
 mod late_test;

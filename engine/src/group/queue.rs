@@ -3,7 +3,7 @@
 //! The queue is also an overlay: the newest pending state of a key is found in it, so that conditional updates see it and
 //! reads know to wait. Nothing is copied for that: a slot points into an entry's encoded batch.
 
-use super::apply::Applicable;
+use super::target::Applicable;
 use crate::key::{Incarnation, Kind, Partition, Prefix, user_key};
 use crate::log::EntryType;
 use crate::log::batch::{Batch, BatchOp, op_at};

@@ -1,9 +1,9 @@
 //! Logs of groups with replicas, read again: whatever the order in which entries, copies and hard states lie there.
 
-use super::late::Taken;
 use super::tail::Tails;
 use super::*;
 use crate::key::{Expiry, Keyspace, Version};
+use crate::log::Taken;
 use crate::log::batch::BatchBuilder;
 use crate::log::{EntryType, HardState, LogPosition, Record, RecordKind};
 use crate::manifest::{ConfState, GroupState};

@@ -37,6 +37,7 @@ mod repair;
 mod replay;
 mod segment_job;
 mod segments;
+mod taken;
 mod writer;
 
 pub use batch::{Batch, BatchBuilder, BatchOp, BatchOps};
@@ -52,6 +53,7 @@ pub use remains::{Hole, Remains, read_remains};
 pub use repair::{Dropped, RepairReport, repair};
 pub use replay::{Replayed, check_segments, replay};
 pub use segment_job::SegmentJob;
+pub use taken::Taken;
 pub use writer::Log;
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Records: what a log is made of.
 
 use super::batch::Batch;
+use super::taken::Taken;
 use crate::Error;
-use crate::group::late::Taken;
 use crate::io::FileName;
 use crate::key::Partition;
 use std::fmt;

@@ -157,15 +157,14 @@ impl Unflushed {
             return Ok(());
         }
         let group = self.groups.entry(record.group).or_insert_with(|| Group::new(record.group));
-        let applied = match (order, record.kind) {
+        match (order, record.kind) {
             (Order::Unknown, RecordKind::Entry(entry)) => {
                 self.tails.note_time(group, &record)?;
                 let Record { index, origin, payload, .. } = record;
                 apply(group, Applicable { index, entry, origin, payload }, &mut self.memtable).map(drop)
             }
             _ => self.tails.take(group, &record, at, &mut self.memtable).map(drop),
-        };
-        applied
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! itself: it sends when the world lets it, and the same calls with the same generator give the same bytes.
 
 mod alike;
+mod audit;
 mod careful;
 mod chooser;
 mod conn;
@@ -24,6 +25,7 @@ mod wire;
 mod tests;
 
 use super::model::{Checked, History, SimTime};
+use audit::Audit;
 use careful::Careful;
 use chooser::Chooser;
 use conn::Conn;
@@ -32,7 +34,7 @@ use hostile::Hostile;
 pub use port::Port;
 use rand::Rng;
 use rand::rngs::SmallRng;
-use request::{Key, Request};
+use request::Request;
 use scanner::Scanner;
 pub use shape::WorkloadShape;
 use std::collections::VecDeque;
@@ -50,8 +52,6 @@ pub enum After {
 
 /// Requests that a client keeps to send them again on its next connection.
 const RETRIES_MAX: usize = 8;
-/// Keys that an auditor reads with one request.
-const AUDIT_KEYS: usize = 4;
 
 /// A client.
 #[derive(Debug)]
@@ -71,16 +71,6 @@ pub struct Client {
     /// What it wants done once; `None` for others.
     careful: Option<Careful>,
 }
-
-#[derive(Debug, Default)]
-struct Audit {
-    keys: Option<VecDeque<Key>>,
-    scans_begun: u32,
-    scans_over: u32,
-}
-
-/// What audits scan: all items, then their number.
-const AUDIT_SCANS: u32 = 2;
 
 impl Client {
     /// A client that isn't connected. `id` is unique.
@@ -372,51 +362,6 @@ impl Client {
                 let is_open = self.careful.as_ref().is_some_and(|careful| careful.open() > 0);
                 self.issued >= self.shape.operations && self.unanswered() == 0 && !is_open
             }
-        }
-    }
-}
-
-impl Audit {
-    fn has_more(&self, conn: &Conn) -> bool {
-        conn.can_go_on_scanning()
-            || self.keys.as_ref().is_none_or(|keys| !keys.is_empty())
-            || self.scans_begun < AUDIT_SCANS && !conn.is_scanning()
-    }
-
-    fn is_over(&self) -> bool {
-        self.keys.as_ref().is_some_and(VecDeque::is_empty) && self.scans_over == AUDIT_SCANS
-    }
-
-    fn send(
-        &mut self,
-        conn: &mut Conn,
-        now: SimTime,
-        history: &mut History,
-        rng: &mut SmallRng,
-        out: &mut Vec<u8>,
-    ) {
-        if conn.can_go_on_scanning() {
-            return conn.go_on_scanning(now, rng, out);
-        }
-        let keys = self
-            .keys
-            .get_or_insert_with(|| history.keys().filter(|key| !history.is_blind(key)).cloned().collect());
-        if !keys.is_empty() {
-            let keys: Vec<Key> = keys.drain(..keys.len().min(AUDIT_KEYS)).collect();
-            let request = match <[Key; 1]>::try_from(keys) {
-                Ok([key]) => Request::Get(key),
-                Err(keys) => Request::MultiGet(keys),
-            };
-            return conn.send(request, now, history, rng, out);
-        }
-        if self.scans_begun < AUDIT_SCANS && !conn.is_scanning() {
-            let (is_resp, port) = (conn.is_resp(), conn.port());
-            let scanner = match self.scans_begun {
-                0 => Scanner::everything(is_resp, port, now, history),
-                _ => Scanner::count_everything(is_resp, port, now, history),
-            };
-            self.scans_begun += 1;
-            conn.scan(scanner, now, rng, out);
         }
     }
 }

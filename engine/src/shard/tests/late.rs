@@ -2,10 +2,9 @@
 
 use super::replicas::{keep_hard_state, led_with};
 use super::*;
-use crate::group::late::Taken;
 use crate::io::IoRequest;
 use crate::key::{Expiry, Keyspace, Version};
-use crate::log::{BatchBuilder, Record};
+use crate::log::{BatchBuilder, Record, Taken};
 
 const KEYS: u8 = 40;
 
