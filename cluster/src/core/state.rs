@@ -89,7 +89,7 @@ impl CoreState {
         self.shard.tick(now);
         self.hub.clocks = self.shard.clocks();
         self.hub.wall_ms = self.hub.clocks.wall_ms();
-        let server_us = self.hub.node.server_time.meet(self.shard.server_us());
+        let server_us = self.hub.node.server_time.meet(self.shard.server_us(), now.mono_us);
         self.shard.hear_server_us(server_us);
     }
 

@@ -11,19 +11,20 @@ const BEHIND_US: u64 = 50_000;
 /// See the module's text.
 #[derive(Debug, Default)]
 pub struct ServerTime {
-    /// The latest of any core, microseconds since the Unix epoch.
-    latest_us: AtomicU64,
+    /// By how much the latest is ahead of the monotonic clock that all cores have, microseconds.
+    ahead_us: AtomicU64,
 }
 
 impl ServerTime {
-    /// A core shows its time, and sees the latest.
+    /// A core shows its time at a monotonic time of its own, and sees the latest.
     #[inline]
-    pub fn meet(&self, server_us: u64) -> u64 {
-        let latest_us = self.latest_us.load(Ordering::Relaxed);
-        if server_us > latest_us + BEHIND_US {
-            self.latest_us.fetch_max(server_us, Ordering::Relaxed);
+    pub fn meet(&self, server_us: u64, mono_us: u64) -> u64 {
+        let own_us = server_us.saturating_sub(mono_us);
+        let ahead_us = self.ahead_us.load(Ordering::Relaxed);
+        if own_us > ahead_us + BEHIND_US {
+            self.ahead_us.fetch_max(own_us, Ordering::Relaxed);
         }
-        latest_us.max(server_us)
+        server_us.max(ahead_us + mono_us)
     }
 }
 
@@ -34,11 +35,19 @@ mod tests {
     #[test]
     fn every_core_goes_by_the_latest_time_of_any() {
         let time = ServerTime::default();
-        assert_eq!(time.meet(1_000_000), 1_000_000);
-        assert_eq!(time.meet(400_000), 1_000_000, "one whose clock is behind");
-        assert_eq!(time.meet(1_000_000 + BEHIND_US), 1_050_000);
-        assert_eq!(time.meet(400_000), 1_000_000, "as good as the same");
-        assert_eq!(time.meet(3_600_000_000), 3_600_000_000);
-        assert_eq!(time.meet(400_000), 3_600_000_000);
+        assert_eq!(time.meet(1_000_000, 0), 1_000_000);
+        assert_eq!(time.meet(400_000, 100), 1_000_100, "one whose clock is behind");
+        assert_eq!(time.meet(1_000_000 + BEHIND_US, 0), 1_050_000);
+        assert_eq!(time.meet(400_000, 0), 1_000_000, "as good as the same");
+        assert_eq!(time.meet(3_600_000_000, 0), 3_600_000_000);
+        assert_eq!(time.meet(400_000, 7), 3_600_000_007);
+    }
+
+    #[test]
+    fn to_be_late_with_a_turn_moves_nothing() {
+        let time = ServerTime::default();
+        time.meet(1_000_000, 0);
+        assert_eq!(time.meet(1_300_000, 300_000), 1_300_000);
+        assert_eq!(time.meet(1_200_000, 200_000), 1_200_000, "a turn that began before");
     }
 }

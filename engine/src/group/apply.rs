@@ -6,14 +6,14 @@
 
 use super::{Group, late};
 
-pub use super::target::{Applicable, Applied, Blocks, Newest, Target};
+pub use super::target::{Applicable, Applied, Blocks, LookUps, Newest, Target};
 use crate::fields::Malformed;
 use crate::key::{Entry, Expiry, Kind, Prefix, RangeTombstone, Stamp, Version};
 use crate::log::EntryType;
 use crate::log::batch::{Batch, BatchOp};
 use crate::manifest::ConfState;
 use crate::memtable::Memtable;
-use crate::once::{Section, Table};
+use crate::once::Section;
 
 impl Target for Memtable {
     fn insert(&mut self, entry: Entry<'_>) {
@@ -33,16 +33,17 @@ impl Target for Memtable {
     }
 }
 
-/// Applies an entry, which is the group's next, or says what it takes first. The error says what is wrong with the entry; some of it may
+/// Applies an entry, which is the group's next and of which this is known, or says what it takes first. The error says what is wrong with the entry; some of it may
 /// be applied then.
 pub fn apply<W>(
     group: &mut Group<W>,
     Applicable { index, entry, origin, payload }: Applicable<'_>,
     target: &mut impl Target,
+    known: &mut LookUps,
 ) -> Result<Applied, String> {
     let mut written = Written::default();
     match entry {
-        EntryType::Normal if origin != 0 => match late::apply(group, origin, payload, target)? {
+        EntryType::Normal if origin != 0 => match late::apply(group, (origin, payload), target, known)? {
             Ok(newest) => written = Written { newest, expires: true },
             Err(blocks) => return Ok(Applied::Needs(blocks)),
         },
@@ -75,8 +76,16 @@ pub fn check(entry: EntryType, origin: u16, payload: &[u8]) -> Result<(), String
     }
 }
 
+fn check_version(version: Version) -> Result<(), String> {
+    if version < Version::MAX {
+        Ok(())
+    } else {
+        Err(format!("an operation has version {}, which none reaches", version.0))
+    }
+}
+
 fn check_writes(batch: Batch<'_>) -> Result<(), String> {
-    batch.ops().try_for_each(|op| op.map(drop))?;
+    batch.ops().try_for_each(|op| check_version(op?.version))?;
     let Some(mut section) = batch.section()? else { return Ok(()) };
     section.try_for_each(|row| row.map(drop)).map_err(|error| error.to_string())
 }
@@ -109,9 +118,7 @@ fn apply_writes<W>(
     let mut ops = batch.ops();
     for op in ops.by_ref() {
         let op = op?;
-        if op.version >= Version::MAX {
-            return Err(format!("an operation has version {}, which none reaches", op.version.0));
-        }
+        check_version(op.version)?;
         written.newest = written.newest.max(op.version);
         written.expires |= op.expiry != Expiry::NEVER;
         let prefix = group.prefix(op.keyspace);
@@ -132,9 +139,6 @@ fn apply_writes<W>(
 /// Remembers what requests came to that are to be done once, and forgets what is too old.
 fn remember<W>(group: &mut Group<W>, section: Section<'_>) -> Result<(), Malformed> {
     let (table, floor_us) = (group.once_mut(), section.floor_us);
-    if floor_us > Table::TIME_US_MAX {
-        return Err(Malformed("a floor of requests at a time that none reaches"));
-    }
     for row in section {
         let row = row?;
         table.note(&row.once, row.answer);

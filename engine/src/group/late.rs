@@ -5,15 +5,18 @@
 //! 1. A number that isn't the next of its origin and start was applied before, or comes too early: nothing is done.
 //! 2. A stamp at or below the floor comes too late: nothing is done but that the number counts as applied.
 //! 3. A stamp above all that the group has applied wins. Else each key is looked up, and loses at an entry of its stamp or above, a
-//!    deletion too. All of that is known before the first operation is applied: where a block has to be read first, nothing is.
+//!    deletion too. All of that is known before the first operation is applied: where blocks have to be read first, a few at a time,
+//!    nothing is, and what is known of keys is kept.
 
 use super::Group;
-use super::target::{Blocks, Newest, Target};
+use super::target::{Applicable, Blocks, LookUps, Newest, Target};
 use crate::key::{Entry, Kind, Stamp, Version};
-use crate::log::Taken;
 use crate::log::batch::{Batch, BatchOp};
+use crate::log::{Record, Taken};
 use crate::manifest::OriginState;
-use smallvec::SmallVec;
+
+/// So many blocks are asked for at once.
+const BLOCKS_MAX: usize = 8;
 
 /// A write that may come late.
 struct Late<'a> {
@@ -34,6 +37,13 @@ impl<'a> Late<'a> {
         if ops.iter().any(|op| op.version != stamp) {
             return Err("a write of an origin has several stamps".to_owned());
         }
+        if ops.is_empty() || taken.number == 0 || taken.number > Record::NUMBER_MAX {
+            return Err(format!(
+                "a write of an origin has number {} and {} operations",
+                taken.number,
+                ops.len()
+            ));
+        }
         if ops.iter().any(|op| op.kind == Kind::RangeTombstone) {
             return Err("a write of an origin deletes a range".to_owned());
         }
@@ -49,41 +59,67 @@ pub(super) fn check(payload: &[u8]) -> Result<(), String> {
     Late::parse(payload).map(drop)
 }
 
+/// The stamp of an entry, if it is such a write.
+pub(super) fn stamp(entry: Applicable<'_>) -> Version {
+    if entry.origin == 0 {
+        Version(0)
+    } else {
+        Late::parse(entry.payload).map_or(Version(0), |late| late.stamp)
+    }
+}
+
 /// Applies such a write to its group. Says the highest version of what it left; or which blocks are to be read first, and then nothing
 /// is done.
 pub(super) fn apply<W>(
     group: &mut Group<W>,
-    origin: u16,
-    payload: &[u8],
+    (origin, payload): (u16, &[u8]),
     target: &mut impl Target,
+    known: &mut LookUps,
 ) -> Result<Result<Version, Blocks>, String> {
     let Late { taken, stamp, ops } = Late::parse(payload)?;
     if taken.number != group.taken_from(origin, taken.start) + 1 {
         return Ok(Ok(Version(0)));
     }
     let mut key = Vec::with_capacity(256);
-    let mut wins: SmallVec<[bool; 8]> = SmallVec::from_elem(stamp > group.floor, ops.len());
     if stamp > group.floor && stamp <= group.newest {
-        let (mut needs, mut is_unread) = (Blocks::new(), false);
-        for (wins, op) in wins.iter_mut().zip(&ops) {
-            group.prefix(op.keyspace).stored_key(op.key, &mut key);
-            match target.newest(&key, stamp) {
-                Newest::Below => {}
-                Newest::AtOrAbove => *wins = false,
-                Newest::Needs(block) if needs.contains(&block) => {}
-                Newest::Needs(block) => needs.push(block),
-                Newest::Unread => is_unread = true,
-            }
-        }
-        if is_unread || !needs.is_empty() {
+        if let Some(needs) = look_up(group, &ops[known.len()..], stamp, target, known) {
             return Ok(Err(needs));
         }
+    } else {
+        known.resize(ops.len(), stamp > group.floor);
     }
-    for (op, _) in ops.iter().zip(wins).filter(|(_, wins)| *wins) {
+    for (op, _) in ops.iter().zip(&*known).filter(|(_, wins)| **wins) {
         group.prefix(op.keyspace).stored_key(op.key, &mut key);
         let stamp = Stamp::new(stamp, op.kind);
         target.insert(Entry { key: &key, stamp, expiry: op.expiry, value: op.value });
     }
     group.note_taken(OriginState { origin, start: taken.start, sequence: taken.number, stamp });
     Ok(Ok(stamp))
+}
+
+/// Looks up the keys of these operations, as far as memory has them. If there is something to read first, the blocks of the next few.
+fn look_up<W>(
+    group: &Group<W>,
+    ops: &[BatchOp<'_>],
+    stamp: Version,
+    target: &mut impl Target,
+    known: &mut LookUps,
+) -> Option<Blocks> {
+    let (mut needs, mut key) = (Blocks::new(), Vec::with_capacity(256));
+    for op in ops {
+        group.prefix(op.keyspace).stored_key(op.key, &mut key);
+        match target.newest(&key, stamp) {
+            // What comes behind a key that waits is only asked for.
+            Newest::Below | Newest::AtOrAbove if !needs.is_empty() => {}
+            Newest::Below => known.push(true),
+            Newest::AtOrAbove => known.push(false),
+            Newest::Unread => return Some(needs),
+            Newest::Needs(block) if needs.contains(&block) => {}
+            Newest::Needs(block) => needs.push(block),
+        }
+        if needs.len() == BLOCKS_MAX {
+            break;
+        }
+    }
+    (!needs.is_empty()).then_some(needs)
 }

@@ -1,6 +1,6 @@
 //! Writes that come late, against the rule that the highest stamp wins whatever the order in which they come.
 
-use super::apply::{Applicable, Applied, Newest, Target, apply};
+use super::apply::{Applicable, Applied, LookUps, Newest, Target, apply};
 use super::*;
 use crate::key::{Entry, Expiry, Keyspace, Kind, RangeTombstone};
 use crate::log::EntryType;
@@ -37,7 +37,12 @@ impl Replica {
 
     fn apply(&mut self, entry: EntryType, origin: u16, payload: &[u8]) -> Result<Applied, String> {
         let index = self.group.applied_index() + 1;
-        apply(&mut self.group, Applicable { index, entry, origin, payload }, &mut self.memtable)
+        apply(
+            &mut self.group,
+            Applicable { index, entry, origin, payload },
+            &mut self.memtable,
+            &mut LookUps::new(),
+        )
     }
 
     fn ordered(&mut self, batch: &BatchBuilder) {
@@ -160,13 +165,15 @@ fn nothing_of_an_entry_is_done_before_all_of_its_blocks_are_there() {
     let mut needs = |stamp, keys: &[u8]| {
         let payload = Taken { start: START, number: 1 }.payload(put(stamp, keys).bytes());
         let entry = Applicable { index: 1, entry: EntryType::Normal, origin: ORIGIN, payload: &payload };
-        match apply(&mut group, entry, &mut cold).unwrap() {
+        let mut known = LookUps::new();
+        match apply(&mut group, entry, &mut cold, &mut known).unwrap() {
             Applied::Needs(blocks) => Some(blocks.len()),
             Applied::Done { .. } => None,
         }
     };
-    // d and e lie in one block.
-    assert_eq!([needs(50, b"wdeb"), needs(50, b"wu"), needs(50, b"wub")], [Some(2), Some(0), Some(1)]);
+    // d and e lie in one block; at most eight are asked for.
+    assert_eq!([needs(50, b"wdeb"), needs(50, b"wu"), needs(50, b"bu")], [Some(2), Some(0), Some(1)]);
+    assert_eq!(needs(50, b"bdfhjlnprtxz"), Some(8));
     assert_eq!(needs(50, b"w"), None);
     assert_eq!((group.applied_index(), cold.0.len(), group.taken_from(ORIGIN, START)), (1, 8, 1));
 }
@@ -179,7 +186,7 @@ fn above_all_that_is_applied_nothing_is_looked_up() {
     let payload = Taken { start: START, number: 1 }.payload(put(101, b"ab").bytes());
     let entry = Applicable { index: 1, entry: EntryType::Normal, origin: ORIGIN, payload: &payload };
     let mut cold = Cold(Vec::new());
-    assert_eq!(apply(&mut group, entry, &mut cold), Ok(Applied::Done { expires: true }));
+    assert_eq!(apply(&mut group, entry, &mut cold, &mut LookUps::new()), Ok(Applied::Done { expires: true }));
     assert_eq!(cold.0.len(), 16);
 }
 

@@ -325,6 +325,8 @@ impl<W> Group<W> {
 
     /// Has a persisted entry wait to be applied.
     pub fn hold(&mut self, entry: queue::Entry<W>) {
+        // What is ordered behind a write that came late has a higher version than that.
+        self.assigned = self.assigned.max(late::stamp(entry.applicable()));
         let (id, incarnation) = (self.id, self.incarnation);
         self.queue.get_or_insert_with(|| Box::new(Queue::new(id, incarnation))).push(entry);
     }
@@ -344,9 +346,14 @@ impl<W> Group<W> {
     fn note_taken(&mut self, taken: OriginState) {
         let is_it = |known: &&mut OriginState| (known.origin, known.start) == (taken.origin, taken.start);
         match self.origins.iter_mut().find(is_it) {
-            Some(known) => *known = taken,
+            Some(known) => *known = OriginState { stamp: known.stamp.max(taken.stamp), ..taken },
             None => self.origins.push(taken),
         }
+    }
+
+    /// Whether an entry waits that may be applied now.
+    pub fn has_applicable(&self) -> bool {
+        self.queue.as_ref().and_then(|queue| queue.first()).is_some_and(|first| first <= self.applicable())
     }
 
     /// The first entry that waits, if it may be applied now.

@@ -87,6 +87,11 @@ impl<W> Queue<W> {
         self.entries.get(usize::try_from(index.checked_sub(first)?).ok()?)
     }
 
+    /// The index of the first entry that waits.
+    pub fn first(&self) -> Option<u64> {
+        self.entries.front().map(|entry| entry.index)
+    }
+
     /// How many entries wait.
     pub fn len(&self) -> usize {
         self.entries.len()

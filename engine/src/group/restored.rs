@@ -63,6 +63,8 @@ impl<W> Group<W> {
     pub(super) fn change_conf(&mut self, conf: ConfState) {
         self.conf = Some(Box::new(conf));
         if self.order == Order::Solo {
+            // Up to here what was deleted may be gone: nothing older is to come back.
+            self.floor = self.floor.max(self.newest);
             self.order = Order::Following { term: self.applied_term };
         }
     }

@@ -9,7 +9,7 @@
 //! 3. A hard state says how far entries were known to be committed. What is committed is applied, unless a block has to be
 //!    read for it; the rest waits in the group's queue, as when it was written.
 
-use super::apply::{Applicable, Applied, Target, apply, check};
+use super::apply::{Applicable, Applied, LookUps, Target, apply, check};
 use super::{Group, Order, SOLO_TERM, queue};
 use crate::clock::ClockStamp;
 use crate::key::Partition;
@@ -35,6 +35,8 @@ pub struct Tail {
     /// The entries that wait in the group's queue, and where they lie.
     pub held: VecDeque<(u64, LogPosition)>,
     ahead: BTreeMap<u64, Ahead>,
+    /// Its next entry takes a block that isn't in memory.
+    waits: bool,
 }
 
 /// An entry that comes before the one that it follows.
@@ -166,7 +168,7 @@ fn take_solo<W>(
     group.accept(record.term, record.index).map_err(|error| error.to_string())?;
     group.persist(record.term, record.index);
     let applicable = Applicable { index: record.index, entry, origin: 0, payload: record.payload };
-    Ok(apply(group, applicable, target)? == Applied::Done { expires: true })
+    Ok(apply(group, applicable, target, &mut LookUps::new())? == Applied::Done { expires: true })
 }
 
 impl Tail {
@@ -264,11 +266,14 @@ impl Tail {
     fn apply_committed<W>(&mut self, group: &mut Group<W>, target: &mut impl Target) -> Result<bool, String> {
         group.commit(self.hard.map_or(0, |(_, hard, _)| hard.commit));
         let mut any_expires = false;
-        while let Some(entry) = group.take_applicable() {
-            match apply(group, entry.applicable(), target)? {
+        while !self.waits
+            && let Some(entry) = group.take_applicable()
+        {
+            match apply(group, entry.applicable(), target, &mut LookUps::new())? {
                 Applied::Done { expires } => any_expires |= expires,
                 Applied::Needs(_) => {
                     group.put_back(entry);
+                    self.waits = true;
                     break;
                 }
             }

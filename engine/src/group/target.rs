@@ -44,6 +44,10 @@ pub struct Applicable<'a> {
     pub payload: &'a [u8],
 }
 
+/// What is known so far of the keys of an entry that has to look them up, in the order of its operations: whether each wins. It stays true while
+/// the entry is the group's next.
+pub type LookUps = Vec<bool>;
+
 /// How far applying an entry came.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Applied {
@@ -52,6 +56,7 @@ pub enum Applied {
         /// Whether any of its values expires.
         expires: bool,
     },
-    /// Nothing is done: these blocks are to be read first; none where something can't be read now, which is to be tried again.
+    /// Nothing is done, and more is known than before: these blocks are to be read first; none where something can't be read now,
+    /// which is to be tried again.
     Needs(Blocks),
 }

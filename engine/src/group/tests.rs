@@ -1,6 +1,6 @@
 //! A group, driven by hand in each of its orders.
 
-use super::apply::{Applicable, Newest, Target, apply};
+use super::apply::{Applicable, LookUps, Newest, Target, apply};
 use super::queue::Entry;
 use super::*;
 use crate::key::{self, Expiry, Kind, RangeTombstone};
@@ -45,7 +45,7 @@ fn pending(group: &Waiting, name: &str) -> Option<u64> {
 fn settle(group: &mut Waiting, memtable: &mut Memtable) -> Vec<&'static str> {
     let mut told = Vec::new();
     while let Some(entry) = group.take_applicable() {
-        apply(group, entry.applicable(), memtable).unwrap();
+        apply(group, entry.applicable(), memtable, &mut LookUps::new()).unwrap();
         told.extend(entry.waiting);
     }
     told
@@ -64,7 +64,7 @@ fn alone_an_entry_is_committed_when_it_is_persisted() {
     assert_eq!((indexes(&group), group.applicable()), ([2, 1, 1, 0], 1));
     group.persist(SOLO_TERM, 2);
     let seven = Applicable { index: 1, entry: EntryType::Normal, origin: 0, payload: &batch(7, &["a"]) };
-    apply(&mut group, seven, &mut Memtable::new()).unwrap();
+    apply(&mut group, seven, &mut Memtable::new(), &mut LookUps::new()).unwrap();
     assert_eq!((indexes(&group), group.newest), ([2, 2, 2, 1], Version(7)));
     assert_eq!(group.assign(0), Version(8));
     let state = group.state(5);
@@ -192,7 +192,7 @@ fn entries_that_are_no_writes_take_their_place_and_say_what_they_say() {
     assert_eq!(restored.order(), Order::Following { term: 2 }, "until they agree who leads");
     for entry in [EntryType::ConfChange, EntryType::Tick, EntryType::Floor] {
         let bad = Applicable { index: 5, entry, origin: 0, payload: b"bad" };
-        assert!(apply(&mut group, bad, &mut memtable).is_err(), "{entry:?}");
+        assert!(apply(&mut group, bad, &mut memtable, &mut LookUps::new()).is_err(), "{entry:?}");
     }
 }
 
@@ -234,7 +234,7 @@ fn a_range_is_deleted_within_its_bounds_and_found_among_what_waits() {
     let (mut ranges, prefix) =
         (Ranges::default(), |keyspace| Prefix::new(Keyspace(keyspace), Partition(1), Incarnation(0)));
     let applicable = Applicable { index: 1, entry: EntryType::Normal, origin: 0, payload: builder.bytes() };
-    apply(&mut group, applicable, &mut ranges).unwrap();
+    apply(&mut group, applicable, &mut ranges, &mut LookUps::new()).unwrap();
     let stored = |key: &[u8]| [&prefix(0).to_bytes(), key].concat();
     assert_eq!((&ranges.0[0].start, &ranges.0[0].end), (&stored(b"b"), &stored(b"d")));
     assert_eq!((&ranges.0[1].start[..], &ranges.0[1].end), (&prefix(2).to_bytes()[..], &prefix(2).end()));

@@ -3,7 +3,7 @@
 use super::merge::Merge;
 use crate::clock::ClockStamp;
 use crate::dir::Dir;
-use crate::group::apply::{Applicable, apply};
+use crate::group::apply::{Applicable, LookUps, apply};
 use crate::group::tail::Tails;
 use crate::group::{self, Group};
 use crate::key::RangeTombstone;
@@ -161,7 +161,13 @@ impl Unflushed {
             (Order::Unknown, RecordKind::Entry(entry)) => {
                 self.tails.note_time(group, &record)?;
                 let Record { index, origin, payload, .. } = record;
-                apply(group, Applicable { index, entry, origin, payload }, &mut self.memtable).map(drop)
+                if origin != 0 {
+                    return Err(format!(
+                        "a write of origin {origin} is nothing without the writes before it"
+                    ));
+                }
+                let entry = Applicable { index, entry, origin, payload };
+                apply(group, entry, &mut self.memtable, &mut LookUps::new()).map(drop)
             }
             _ => self.tails.take(group, &record, at, &mut self.memtable).map(drop),
         }

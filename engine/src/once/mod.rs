@@ -15,7 +15,7 @@ mod table;
 mod tests;
 
 pub use section::{Row, Section, SectionBuilder};
-pub use table::{ClientRows, Kept, Known, Table};
+pub use table::{ClientRows, Kept, Known, OPEN_MAX, Table};
 
 /// Who sent a request, and which of theirs it is. All times are server time: the wall clock, microseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

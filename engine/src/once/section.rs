@@ -1,7 +1,7 @@
 //! What a batch says of the requests that it has and that are to be done once, as bytes behind its operations, little-endian:
 //! `floor u64 | count u32`, then for each `client 16 bytes | number u64 | lowest u64 | first sent u64 | length u32 | answer`.
 
-use super::Once;
+use super::{Once, Table};
 use crate::fields::{Malformed, Reader, Writer};
 
 /// Bytes of a row without its answer.
@@ -99,6 +99,9 @@ impl<'a> Section<'a> {
     pub fn parse(bytes: &'a [u8]) -> Result<Section<'a>, Malformed> {
         let mut rest = Reader(bytes);
         let floor_us = rest.u64()?;
+        if floor_us > Table::TIME_US_MAX {
+            return Err(Malformed("requests are forgotten up to a time that none reaches"));
+        }
         let left = rest.count(ROW_BYTES_MIN)?;
         Ok(Section { floor_us, left, rest })
     }
@@ -108,6 +111,9 @@ impl<'a> Section<'a> {
         let client = fields.u128()?;
         let (number, lowest, first_sent_us) = (fields.u64()?, fields.u64()?, fields.u64()?);
         let answer = fields.bytes()?;
+        if first_sent_us > Table::TIME_US_MAX {
+            return Err(Malformed("a request was sent at a time that none reaches"));
+        }
         Ok(Row { once: Once { client, number, lowest, first_sent_us, is_again: false }, answer })
     }
 }

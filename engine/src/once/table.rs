@@ -167,9 +167,12 @@ impl Table {
         if once.first_sent_us <= self.floor_us { Known::Forgotten } else { Known::New }
     }
 
-    /// Whether a client has so many open that it must hear of some first.
-    pub fn is_full_of(&self, client: u128) -> bool {
-        self.clients.get(&client).is_some_and(|rows| rows.kept.len() >= OPEN_MAX)
+    /// Whether a request's client keeps so many open, by what the request says, that it must hear of some first.
+    pub fn is_full_of(&self, once: &Once) -> bool {
+        self.clients.get(&once.client).is_some_and(|rows| {
+            let answered = rows.kept.partition_point(|kept| kept.number < once.lowest);
+            rows.kept.len() - answered >= OPEN_MAX
+        })
     }
 
     /// The time at which the newest of what is remembered was first sent.

@@ -7,12 +7,13 @@ use super::options::Budgets;
 use super::pending::PendingAnswer;
 use crate::due::Due;
 use crate::group::Group;
+use crate::group::apply::LookUps;
 use crate::group::groups::Place;
 use crate::group::queue::Entry;
 use crate::group::tail::Tail;
 use crate::log::{BatchOp, EntryType, HardState, LogPosition};
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 /// Copies on their way to the log.
 #[derive(Debug)]
@@ -42,8 +43,8 @@ pub(super) struct Held {
     bytes: usize,
     /// Of those who wait.
     pub due: Due,
-    /// Groups whose next entry waits for blocks.
-    pub(super) applying: BTreeSet<Place>,
+    /// Groups whose next entry waits for blocks, or for its turn, with what is known of its keys.
+    pub(super) applying: BTreeMap<Place, LookUps>,
     /// Groups of which more may be applied, and from when on that is tried.
     pub(super) apply_at: BTreeMap<Place, u64>,
 }

@@ -6,7 +6,7 @@ use super::log_write::LogWrite;
 use super::options::Durability;
 use super::pending::AnswerKind;
 use super::request::{Answer, Answers, Refusal, Unsure};
-use crate::group::apply::{Applicable, Applied, Blocks, apply};
+use crate::group::apply::{Applicable, Applied, Blocks, LookUps, apply};
 use crate::group::groups::Place;
 use crate::group::{Group, SOLO_TERM};
 use crate::io::IoCompletion;
@@ -193,8 +193,8 @@ impl Shard {
                 self.groups[place].applied(index, Version(0));
                 continue;
             }
-            let applied =
-                self.apply_entry(place, Applicable { index, entry: EntryType::Normal, origin: 0, payload });
+            let entry = Applicable { index, entry: EntryType::Normal, origin: 0, payload };
+            let applied = self.apply_entry(place, entry, &mut LookUps::new());
             debug_assert!(applied.is_none(), "what is ordered here needs no block");
         }
         self.copies_written(end);
@@ -216,11 +216,16 @@ impl Shard {
     }
 
     /// Applies an entry that is committed, or says which blocks that takes first.
-    pub(super) fn apply_entry(&mut self, place: Place, entry: Applicable<'_>) -> Option<Blocks> {
+    pub(super) fn apply_entry(
+        &mut self,
+        place: Place,
+        entry: Applicable<'_>,
+        known: &mut LookUps,
+    ) -> Option<Blocks> {
         self.copied_bytes += entry.payload.len();
         let group = &mut self.groups[place];
         let before = group.once().map_or(0, Table::bytes);
-        let applied = apply(group, entry, &mut self.sources);
+        let applied = apply(group, entry, &mut self.sources, known);
         self.once.changed(before, group.once(), self.mono_us);
         match applied.expect("an entry that was checked when it came decodes") {
             Applied::Done { expires } => self.holds_expiring |= expires,

@@ -337,6 +337,7 @@ impl Shard {
         self.is_idle()
             && self.doubt.is_none()
             && !self.wants_flush
+            && self.held.apply_at.is_empty()
             && self.sources.frozen.is_empty()
             && self.background.is_settled()
             && self.jobs.is_empty()

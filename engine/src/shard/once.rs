@@ -19,7 +19,7 @@ const AHEAD_US_MAX: u64 = 500_000;
 
 /// What was first sent so lately isn't forgotten; nor the other, where memory is half as much again over its budget, microseconds.
 const KEPT_US: u64 = 5_000_000;
-const CROWDED_KEPT_US: u64 = 100_000;
+const CROWDED_KEPT_US: u64 = 1_000_000;
 
 /// A group is made to forget so often at most, microseconds.
 const FORGET_US: u64 = 100_000;
@@ -83,7 +83,7 @@ impl OnceState {
     /// The latest server time that was heard of, counted on.
     fn heard_us(&self, mono_us: u64) -> u64 {
         let (at_us, server_us) = self.heard;
-        if server_us == 0 { 0 } else { server_us + mono_us.saturating_sub(at_us) }
+        if server_us == 0 { 0 } else { server_us.saturating_add(mono_us.saturating_sub(at_us)) }
     }
 }
 
@@ -128,7 +128,7 @@ impl Shard {
             return false;
         }
         let table = self.groups[target.place].once();
-        let group_is_full = table.is_some_and(|table| table.is_full_of(once.client));
+        let group_is_full = table.is_some_and(|table| table.is_full_of(once));
         let refusal = match () {
             () if is_forgotten || is_ahead && !once.is_again => Refusal::WrongTime,
             // Not this time: another copy of it may have been, or be done yet.

@@ -182,7 +182,7 @@ impl Shard {
         }
         let Some(parked) = self.parked.remove(waiting) else { return Ready::new() };
         if matches!(parked.request.work, Work::Apply) {
-            self.go_on_applying(parked.request.target.place, out);
+            self.blocks_to_apply_are_there(parked.request.target.place, out);
             return Ready::new();
         }
         match self.run_parked(&parked, out) {
@@ -222,7 +222,7 @@ impl Shard {
     pub(super) fn give_up(&mut self, waiting: Waiting, refusal: Refusal<'_>, out: &mut impl Answers) {
         let Some(parked) = self.parked.remove(waiting) else { return };
         if matches!(parked.request.work, Work::Apply) {
-            return self.apply_later(parked.request.target.place);
+            return self.block_to_apply_is_missing(parked.request.target.place);
         }
         out.answer(parked.request.target.ticket, Answer::Refused(refusal));
         self.let_go(waiting, &parked, out);

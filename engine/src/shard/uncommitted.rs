@@ -6,6 +6,7 @@ use super::parked::{OwnedRequest, Work};
 use super::pending::{AnswerKind, PendingAnswer, end_overdue};
 use super::request::{Answer, Answers, NO_DEADLINE, Refusal, Ticket, Unsure};
 use crate::group::NotTaken;
+use crate::group::apply::LookUps;
 use crate::group::groups::Place;
 use crate::group::queue::Entry;
 use crate::key::Keyspace;
@@ -17,6 +18,9 @@ const OVERTAKEN: &str = "another replica leads its partition now, and has put an
 
 /// A block that couldn't be read is asked for again after so long, microseconds.
 const APPLY_AGAIN_US: u64 = 1_000_000;
+
+/// A turn that has copied so much applies no more entries that waited.
+const APPLIED_BYTES_MAX: usize = 2 << 20;
 
 /// Deadlines of those who wait are looked at so often at most, microseconds.
 const LOOK_US: u64 = 1_000;
@@ -71,28 +75,35 @@ impl Shard {
     /// More of a group is committed: applies what may be applied, and lets those go who waited for it. An entry that takes a block
     /// which isn't in memory waits for that, and those of its group behind it; no other group does.
     pub fn apply_held(&mut self, place: Place, out: &mut impl Answers) {
-        if self.held.applying.contains(&place) {
-            return;
+        if !self.held.applying.contains_key(&place) {
+            self.go_on_applying(place, LookUps::new(), out);
         }
+    }
+
+    /// Applies what may be applied of a group, of whose next entry this is known. Much of it takes several turns.
+    pub(super) fn go_on_applying(&mut self, place: Place, mut known: LookUps, out: &mut impl Answers) {
         while let Some(entry) = self.groups[place].take_applicable() {
-            if let Some(blocks) = self.apply_entry(place, entry.applicable()) {
+            if let Some(blocks) = self.apply_entry(place, entry.applicable(), &mut known) {
                 self.groups[place].put_back(entry);
-                self.wait_to_apply(place, &blocks, out);
-                break;
+                return self.wait_to_apply(place, known, &blocks, out);
             }
+            known.clear();
             let Entry { index, payload, waiting, .. } = entry;
             self.held.let_go(place, index, payload.len());
             waiting.into_iter().for_each(|answer| self.answer_pending(answer, out));
+            self.freeze_if_full();
+            if self.copied_bytes >= APPLIED_BYTES_MAX && self.groups[place].has_applicable() {
+                return self.apply_later(place, known, self.mono_us);
+            }
         }
-        self.freeze_if_full();
     }
 
     /// Has a group go on with applying when these blocks are there.
-    fn wait_to_apply(&mut self, place: Place, blocks: &[BlockRef], out: &mut impl Answers) {
+    fn wait_to_apply(&mut self, place: Place, known: LookUps, blocks: &[BlockRef], out: &mut impl Answers) {
         if blocks.is_empty() {
-            return self.apply_later(place);
+            return self.apply_later(place, known, self.mono_us + APPLY_AGAIN_US);
         }
-        self.held.applying.insert(place);
+        self.held.applying.insert(place, known);
         let prefix = self.groups[place].prefix(Keyspace(0));
         let target = Target { ticket: Ticket::default(), deadline_us: NO_DEADLINE, place, prefix };
         let request = OwnedRequest { target, once: None, work: Work::Apply };
@@ -101,22 +112,30 @@ impl Shard {
     }
 
     /// The blocks are there that a group waited for.
-    pub(super) fn go_on_applying(&mut self, place: Place, out: &mut impl Answers) {
-        self.held.applying.remove(&place);
-        self.apply_held(place, out);
+    pub(super) fn blocks_to_apply_are_there(&mut self, place: Place, out: &mut impl Answers) {
+        let known = self.held.applying.remove(&place).unwrap_or_default();
+        self.go_on_applying(place, known, out);
     }
 
     /// A block couldn't be read that a group waits for. It is asked for again: without it the group comes no further.
-    pub(super) fn apply_later(&mut self, place: Place) {
-        self.held.applying.remove(&place);
-        self.held.apply_at.insert(place, self.mono_us + APPLY_AGAIN_US);
+    pub(super) fn block_to_apply_is_missing(&mut self, place: Place) {
+        let known = self.held.applying.remove(&place).unwrap_or_default();
+        self.apply_later(place, known, self.mono_us + APPLY_AGAIN_US);
+    }
+
+    fn apply_later(&mut self, place: Place, known: LookUps, at_us: u64) {
+        self.held.applying.insert(place, known);
+        self.held.apply_at.insert(place, at_us);
     }
 
     /// Has those groups go on of which more may be applied by now.
     pub(super) fn apply_due(&mut self, out: &mut impl Answers) {
         while let Some((&place, _)) = self.held.apply_at.iter().find(|(_, at_us)| **at_us <= self.mono_us) {
             self.held.apply_at.remove(&place);
-            self.apply_held(place, out);
+            self.blocks_to_apply_are_there(place, out);
+            if self.copied_bytes >= APPLIED_BYTES_MAX {
+                break;
+            }
         }
     }
 

@@ -185,9 +185,6 @@ impl Check<'_> {
         let (dir, mut unreadable) = (&self.shard.dir, Vec::new());
         let replayed = replay(dir, state.log(), id, &mut |record, at| {
             let parsed = clock_behind(None, &record).and_then(|_| match record.kind {
-                RecordKind::Entry(_) if record.origin != 0 => {
-                    Err(format!("it is of origin {}", record.origin))
-                }
                 RecordKind::Entry(entry) => check(entry, record.origin, record.payload),
                 RecordKind::HardState => HardState::parse(record.payload).map(drop),
                 RecordKind::Clock => Ok(()),

@@ -6,9 +6,11 @@ use pinion_engine::drive::blocking::perform;
 use pinion_engine::io::FileName;
 use pinion_engine::key::{Entry, Expiry, Incarnation, Kind, Prefix, RangeTombstone, Stamp};
 use pinion_engine::log::{
-    BatchBuilder, HardState, Log, LogOptions, LogPosition, Reached, Record, RecordKind, clock_payload, recover,
+    BatchBuilder, HardState, Log, LogOptions, LogPosition, Reached, Record, RecordKind, clock_payload,
+    recover,
 };
 use pinion_engine::manifest::{Edit, GroupState, Manifest, Membership, TableEntry};
+use pinion_engine::once::Once;
 use pinion_engine::table::{Compression, TableBuilder};
 use pinion_engine::{Keyspace, Partition, Version};
 use pinion_engine_fuzz::memory_dir::MemoryDir;
@@ -56,6 +58,14 @@ fn batch(ops: u64) -> BatchBuilder {
 fn batches(dir: &Path) {
     for ops in [0, 1, 4, 9] {
         write(dir, "batch", &format!("{ops}-operations"), batch(ops).bytes());
+        let mut with_requests = batch(ops);
+        for number in 5..8 {
+            let once = Once { client: 1 << 99, number, lowest: 5, first_sent_us: 1 << 50, is_again: false };
+            with_requests.remember(&once, &[0; 13]);
+        }
+        with_requests.raise_floor(1 << 49);
+        with_requests.seal(1_700_000_000_000_000);
+        write(dir, "batch", &format!("{ops}-operations-of-requests"), with_requests.bytes());
     }
 }
 

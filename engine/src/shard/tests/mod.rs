@@ -14,6 +14,7 @@ mod long;
 mod lost;
 mod model;
 mod once;
+mod once_memory;
 mod order;
 mod ordered;
 mod overdue;

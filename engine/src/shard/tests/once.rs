@@ -9,12 +9,12 @@ const CLIENT: u128 = 1 << 90;
 
 impl Hand {
     /// The request with this number, sent first now.
-    fn once(&self, number: u64) -> Once {
+    pub(super) fn once(&self, number: u64) -> Once {
         let first_sent_us = self.now.unix_us;
         Once { client: CLIENT, number, lowest: 1, first_sent_us, is_again: false }
     }
 
-    fn send_once(&mut self, once: &Once, op: Op<'_>) -> u64 {
+    pub(super) fn send_once(&mut self, once: &Once, op: Op<'_>) -> u64 {
         self.next += 1;
         let ticket = Ticket { owner: 1, request: self.next };
         let request = Request::new(Partition(0), op).once(Some(once));
@@ -23,7 +23,7 @@ impl Hand {
         self.next
     }
 
-    fn ask_once(&mut self, once: &Once, op: Op<'_>) -> Seen {
+    pub(super) fn ask_once(&mut self, once: &Once, op: Op<'_>) -> Seen {
         let number = self.send_once(once, op);
         while self.answer(number).is_none() {
             self.end_turn();
@@ -32,20 +32,20 @@ impl Hand {
         self.answer(number).unwrap().clone()
     }
 
-    fn remembered(&self) -> usize {
+    pub(super) fn remembered(&self) -> usize {
         self.shard.groups[0].once().map_or(0, |table| table.answers())
     }
 }
 
-fn again(once: Once) -> Once {
+pub(super) fn again(once: Once) -> Once {
     Once { is_again: true, ..once }
 }
 
-fn add() -> Op<'static> {
+pub(super) fn add() -> Op<'static> {
     increment(b"n")
 }
 
-fn one() -> Seen {
+pub(super) fn one() -> Seen {
     Seen::Value(b"1".to_vec())
 }
 
@@ -220,89 +220,6 @@ fn one_that_was_sent_in_the_future_is_refused() {
     assert_eq!(hand.ask_once(&in_time, add()), Seen::Integer(1));
 }
 
-/// Many clients that never say that they have their answers.
-fn crowd(hand: &mut Hand, clients: std::ops::Range<u64>) {
-    for client in clients {
-        hand.advance_ms(2);
-        let once = Once { client: client.into(), ..hand.once(1) };
-        hand.send_once(&once, put(b"k", b"v"));
-        if client % 16 == 0 {
-            hand.end_turn();
-            hand.perform_held();
-        }
-    }
-    hand.settle();
-}
-
-#[test]
-fn memory_for_it_ends_and_what_is_forgotten_is_never_done_again() {
-    let mut tuning = small();
-    tuning.budgets.once = 200 << 10;
-    for durability in [Durability::Sync, Durability::None] {
-        let mut hand = Hand::new(durability, tuning.clone());
-        let first = hand.once(1);
-        assert_eq!(hand.ask_once(&first, add()), Seen::Integer(1));
-        crowd(&mut hand, 0..1000);
-        assert_eq!(hand.ask_once(&again(first), add()), Seen::Integer(1), "there was room for all");
-        crowd(&mut hand, 1000..5000);
-        let most = hand.tuning.budgets.once * 7 / 4;
-        assert!(hand.shard.stats().once_bytes < most, "{} bytes", hand.shard.stats().once_bytes);
-        let lately = Once { client: 4999, first_sent_us: hand.now.unix_us, ..again(first) };
-        assert_eq!(hand.ask_once(&lately, put(b"k", b"v")), Seen::Written { existed: 0, old: None });
-        let mut hand = hand.reopen();
-        assert_eq!(hand.ask_once(&again(first), add()), Seen::Unknown, "{durability:?}");
-        assert_eq!(hand.ask_once(&first, add()), Seen::Refused("WrongTime".into()));
-        assert_eq!(hand.get(b"n"), one());
-        let table = hand.shard.groups[0].once().unwrap();
-        assert_eq!(hand.shard.stats().once_bytes, table.bytes());
-        assert!(table.floor_us() < hand.now.unix_us - 100_000);
-    }
-}
-
-#[test]
-fn nothing_is_forgotten_that_was_sent_just_now_rather_others_are_refused() {
-    let mut tuning = small();
-    tuning.budgets.once = 64 << 10;
-    let mut hand = Hand::new(Durability::Sync, tuning);
-    let mut busy = 0;
-    for client in 0..3000_u64 {
-        let once = Once { client: client.into(), ..hand.once(1) };
-        busy += u32::from(hand.ask_once(&once, add()) == Seen::Refused("Busy".into()));
-    }
-    assert!((1000..2000).contains(&busy), "{busy}");
-    assert!(hand.shard.stats().once_bytes <= hand.tuning.budgets.once * 4 + 1000);
-    assert_eq!(hand.ask(add()), Seen::Integer(i64::from(3000 - busy) + 1), "others go on");
-    hand.advance_ms(101);
-    let next = Once { client: 1 << 70, ..hand.once(1) };
-    assert_eq!(hand.ask_once(&next, add()), Seen::Refused("Busy".into()), "it has room made");
-    hand.settle();
-    assert_eq!(hand.ask_once(&next, add()), Seen::Integer(i64::from(3000 - busy) + 2));
-}
-
-#[test]
-fn a_group_that_nobody_writes_to_any_more_gives_its_room_to_others() {
-    let mut tuning = small();
-    tuning.budgets.once = 64 << 10;
-    let mut hand = Hand::new(Durability::Sync, tuning);
-    for client in 0..3000_u64 {
-        let once = Once { client: client.into(), ..hand.once(1) };
-        hand.ask_once(&once, add());
-    }
-    let mut done = 0;
-    for number in 0..1000_u64 {
-        hand.advance_ms(10);
-        let once = Once { client: u128::from(number) + (1 << 70), ..hand.once(1) };
-        let request = Request::new(Partition(1), add()).once(Some(&once));
-        hand.next += 1;
-        hand.shard.tick(hand.now);
-        hand.shard.request(Ticket { owner: 1, request: hand.next }, request, &mut hand.answered);
-        hand.settle();
-        done += u32::from(matches!(hand.answer(hand.next), Some(Seen::Integer(_))));
-    }
-    assert!(done > 850, "{done} of 1000");
-    assert!(hand.remembered() < 1000, "{}", hand.remembered());
-}
-
 #[test]
 fn a_copy_of_what_waits_to_be_committed_waits_too_and_is_done_if_another_takes_its_place() {
     let mut hand = Hand::new(Durability::Sync, small());
@@ -371,27 +288,4 @@ fn whatever_happens_a_request_that_is_sent_until_it_is_answered_is_done_once() {
         assert_eq!(hand.get(b"n"), Seen::Value(b"60".to_vec()), "seed {seed}");
         assert!(open > 0 || durability == Durability::None);
     }
-}
-
-#[test]
-fn where_the_clock_goes_back_behind_what_is_forgotten_new_requests_are_done_all_the_same() {
-    let mut tuning = small();
-    tuning.budgets.once = 100 << 10;
-    let mut hand = Hand::new(Durability::Sync, tuning);
-    crowd(&mut hand, 0..3000);
-    let floor_us = hand.shard.groups[0].once().unwrap().floor_us();
-    assert!(floor_us > START_US);
-    // The wall clock is set back by an hour, in another boot: the one that is found is believed.
-    hand.now.unix_us -= 3_600_000_000;
-    hand.now.boot = BootTime { id: BootId([2; 16]), us: 0 };
-    let mut hand = hand.reopen();
-    for number in 1..100 {
-        let first_sent_us = hand.shard.server_us();
-        assert!(first_sent_us > floor_us);
-        let once = Once { client: 1 << 70, first_sent_us, ..hand.once(number) };
-        assert_eq!(hand.ask_once(&once, add()), Seen::Integer(number as i64));
-        hand.advance_ms(100);
-    }
-    let old = Once { client: 1 << 71, first_sent_us: floor_us, ..again(hand.once(1)) };
-    assert_eq!(hand.ask_once(&old, add()), Seen::Unknown);
 }
