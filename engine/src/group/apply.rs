@@ -85,8 +85,9 @@ fn check_version(version: Version) -> Result<(), String> {
 }
 
 fn check_writes(batch: Batch<'_>) -> Result<(), String> {
-    batch.ops().try_for_each(|op| check_version(op?.version))?;
-    let Some(mut section) = batch.section()? else { return Ok(()) };
+    let mut ops = batch.ops();
+    ops.try_for_each(|op| check_version(op?.version))?;
+    let Some(mut section) = ops.section()? else { return Ok(()) };
     section.try_for_each(|row| row.map(drop)).map_err(|error| error.to_string())
 }
 

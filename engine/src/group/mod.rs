@@ -27,7 +27,7 @@ mod tests;
 use crate::key::{Incarnation, Keyspace, Partition, Prefix, Version};
 use crate::log::LogPosition;
 use crate::manifest::{ConfState, OriginState};
-use crate::once::Table;
+use crate::once::{Known, Once, Table};
 use durability::Durability;
 use queue::Queue;
 use smallvec::{SmallVec, smallvec};
@@ -294,6 +294,17 @@ impl<W> Group<W> {
     /// What is remembered of requests that are to be done once, as far as it is applied; `None`: nothing.
     pub fn once(&self) -> Option<&Table> {
         self.once.as_deref()
+    }
+
+    /// What is known of a request that is to be done once.
+    pub fn known(&self, once: &Once) -> Known<'_> {
+        self.once().map_or(Known::New, |table| table.known(once))
+    }
+
+    /// Memory of what is remembered, bytes.
+    #[inline]
+    pub fn once_bytes(&self) -> usize {
+        self.once().map_or(0, Table::bytes)
     }
 
     /// As [`Group::once`], to be changed.

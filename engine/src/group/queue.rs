@@ -156,8 +156,10 @@ impl<W> Queue<W> {
                 found.remove();
             }
         }
-        for once in self.requests(0) {
-            self.once.remove(&once);
+        if !self.once.is_empty() {
+            self.requests(0).iter().for_each(|once| {
+                self.once.remove(once);
+            });
         }
         let entry = self.entries.pop_front()?;
         self.ranges.retain(|slot| slot.index != entry.index);

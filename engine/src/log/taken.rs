@@ -12,9 +12,6 @@ pub struct Taken {
 }
 
 impl Taken {
-    /// How long its stored form is.
-    pub const BYTES: usize = 16;
-
     /// The payload of the entry: who took the batch in, then the batch.
     pub fn payload(self, batch: &[u8]) -> Vec<u8> {
         [&self.start.to_le_bytes(), &self.number.to_le_bytes(), batch].concat()

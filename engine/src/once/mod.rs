@@ -14,10 +14,13 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+use crate::fields::{Malformed, Reader, Writer};
+
 pub use section::{Row, Section, SectionBuilder};
 pub use table::{ClientRows, Kept, Known, OPEN_MAX, Table};
 
-/// Who sent a request, and which of theirs it is. All times are server time: the wall clock, microseconds since the Unix epoch.
+/// Who sent a request, and which of theirs it is. All times are server time: the wall clock, microseconds since the Unix epoch, but it
+/// never goes back while a node runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Once {
     /// The client's random id.
@@ -30,4 +33,24 @@ pub struct Once {
     pub first_sent_us: u64,
     /// Whether the client has sent it before.
     pub is_again: bool,
+}
+
+impl Once {
+    /// Bytes of its encoding.
+    const BYTES: usize = 40;
+
+    /// Appends all of it but whether it was sent before.
+    pub fn encode(&self, out: &mut Writer<'_>) {
+        out.u128(self.client);
+        out.u64(self.number);
+        out.u64(self.lowest);
+        out.u64(self.first_sent_us);
+    }
+
+    /// Takes it off, as one that wasn't sent before.
+    pub fn decode(fields: &mut Reader<'_>) -> Result<Once, Malformed> {
+        let client = fields.u128()?;
+        let (number, lowest, first_sent_us) = (fields.u64()?, fields.u64()?, fields.u64()?);
+        Ok(Once { client, number, lowest, first_sent_us, is_again: false })
+    }
 }

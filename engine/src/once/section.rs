@@ -5,7 +5,7 @@ use super::{Once, Table};
 use crate::fields::{Malformed, Reader, Writer};
 
 /// Bytes of a row without its answer.
-const ROW_BYTES_MIN: usize = 44;
+const ROW_BYTES_MIN: usize = Once::BYTES + size_of::<u32>();
 /// Where the count stands.
 const COUNT_AT: usize = 8;
 
@@ -30,10 +30,7 @@ impl SectionBuilder {
     pub fn push(&mut self, once: &Once, answer: &[u8]) {
         self.begin();
         let mut writer = Writer(&mut self.bytes);
-        writer.u128(once.client);
-        writer.u64(once.number);
-        writer.u64(once.lowest);
-        writer.u64(once.first_sent_us);
+        once.encode(&mut writer);
         writer.bytes(answer);
         self.count += 1;
         self.bytes[COUNT_AT..COUNT_AT + 4].copy_from_slice(&self.count.to_le_bytes());
@@ -107,14 +104,11 @@ impl<'a> Section<'a> {
     }
 
     fn row(&mut self) -> Result<Row<'a>, Malformed> {
-        let fields = &mut self.rest;
-        let client = fields.u128()?;
-        let (number, lowest, first_sent_us) = (fields.u64()?, fields.u64()?, fields.u64()?);
-        let answer = fields.bytes()?;
-        if first_sent_us > Table::TIME_US_MAX {
+        let (once, answer) = (Once::decode(&mut self.rest)?, self.rest.bytes()?);
+        if once.first_sent_us > Table::TIME_US_MAX {
             return Err(Malformed("a request was sent at a time that none reaches"));
         }
-        Ok(Row { once: Once { client, number, lowest, first_sent_us, is_again: false }, answer })
+        Ok(Row { once, answer })
     }
 }
 

@@ -13,7 +13,6 @@ use crate::io::IoCompletion;
 use crate::key::{Partition, Version};
 use crate::log::{EntryType, LogEvent, LogPosition, Record, RecordKind, clock_payload};
 use crate::manifest::ManifestEvent;
-use crate::once::Table;
 use smallvec::SmallVec;
 
 /// While keys expire, the log learns the time at least this often.
@@ -224,7 +223,7 @@ impl Shard {
     ) -> Option<Blocks> {
         self.copied_bytes += entry.payload.len();
         let group = &mut self.groups[place];
-        let before = group.once().map_or(0, Table::bytes);
+        let before = group.once_bytes();
         let applied = apply(group, entry, &mut self.sources, known);
         self.once.changed(before, group.once(), self.mono_us);
         match applied.expect("an entry that was checked when it came decodes") {

@@ -92,7 +92,7 @@ impl Shard {
     pub(super) fn is_to_be_done(&mut self, target: Target, once: &Once, out: &mut impl Answers) -> bool {
         let Target { ticket, deadline_us, place, .. } = target;
         let group = &self.groups[place];
-        let is_forgotten = match group.once().map_or(Known::New, |table| table.known(once)) {
+        let is_forgotten = match group.known(once) {
             Known::Done(answer) => {
                 self.counters.repeated += 1;
                 send(answer, ticket, out);
@@ -131,9 +131,8 @@ impl Shard {
         let group_is_full = table.is_some_and(|table| table.is_full_of(once));
         let refusal = match () {
             () if is_forgotten || is_ahead && !once.is_again => Refusal::WrongTime,
-            // Not this time: another copy of it may have been, or be done yet.
-            () if is_ahead && once.is_again => Refusal::Busy,
-            () if group_is_full => Refusal::Busy,
+            // Where it is ahead: not this time, for another copy of it may have been, or be done yet.
+            () if is_ahead || group_is_full => Refusal::Busy,
             () if self.once.bytes > FULL * self.budgets.once => {
                 self.make_room();
                 Refusal::Busy
@@ -154,7 +153,7 @@ impl Shard {
         let share = self.once.bytes / self.groups.len().max(1);
         let is_large = |group: &Group<PendingAnswer>| {
             let is_ordered_here = !matches!(group.order(), Order::Following { .. });
-            is_ordered_here && group.once().map_or(0, Table::bytes) >= share
+            is_ordered_here && group.once_bytes() >= share
         };
         let groups = self.groups.iter().enumerate();
         let large: Vec<Place> = groups.filter(|(_, group)| is_large(group)).map(|(place, _)| place).collect();
@@ -178,7 +177,7 @@ impl Shard {
         }
         self.forming.raise_floor(place, floor_us);
         if self.applied_when_taken_in(place) {
-            let before = self.groups[place].once().map_or(0, Table::bytes);
+            let before = self.groups[place].once_bytes();
             self.groups[place].once_mut().raise_floor(floor_us);
             self.once.changed(before, self.groups[place].once(), self.mono_us);
         }
@@ -214,7 +213,7 @@ impl Shard {
             return since;
         }
         self.forming.remember(place, once, &answer);
-        let bytes = self.groups[place].once().map_or(0, Table::bytes);
+        let bytes = self.groups[place].once_bytes();
         if self.applied_when_taken_in(place) {
             let table = self.groups[place].once_mut();
             table.note(once, &answer);
@@ -229,7 +228,7 @@ impl Shard {
 
     /// Answers a request whose first copy was on its way, and is done now.
     pub(super) fn answer_again(&self, place: Place, ticket: Ticket, once: &Once, out: &mut impl Answers) {
-        match self.groups[place].once().map_or(Known::New, |table| table.known(once)) {
+        match self.groups[place].known(once) {
             Known::Done(answer) => send(answer, ticket, out),
             Known::New | Known::Forgotten => out.answer(ticket, Answer::Unknown(Unsure::Forgotten)),
         }

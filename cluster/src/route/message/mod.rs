@@ -101,24 +101,11 @@ pub fn write_request(batch: &mut Vec<u8>, envelope: Envelope, request: &Request<
         None => out.u8(request.level as u8),
         Some(once) => {
             out.u8(request.level as u8 | TO_BE_DONE_ONCE);
-            write_once(&mut out, once);
+            once.encode(&mut out);
+            out.flag(once.is_again);
         }
     }
     encoding::encode(&request.op, batch);
-}
-
-fn write_once(out: &mut Writer<'_>, once: &Once) {
-    out.u128(once.client);
-    out.u64(once.number);
-    out.u64(once.lowest);
-    out.u64(once.first_sent_us);
-    out.flag(once.is_again);
-}
-
-fn read_once(fields: &mut Reader<'_>) -> Result<Once, Malformed> {
-    let client = fields.u128()?;
-    let (number, lowest, first_sent_us) = (fields.u64()?, fields.u64()?, fields.u64()?);
-    Ok(Once { client, number, lowest, first_sent_us, is_again: fields.flag()? })
 }
 
 /// Takes the requests of a batch, in order, as long as `take` takes them: it is shown each envelope first, and says whether it wants
@@ -151,7 +138,13 @@ fn next_request(fields: &mut Reader<'_>, taker: &mut impl Taker) -> Result<bool,
         REQUEST => {
             let (keyspace, partition) = (Keyspace(fields.u16()?), Partition(fields.u16()?));
             let level = fields.u8()?;
-            let once = if level & TO_BE_DONE_ONCE == 0 { None } else { Some(read_once(fields)?) };
+            let once = match level & TO_BE_DONE_ONCE {
+                0 => None,
+                _ => {
+                    let once = Once::decode(fields)?;
+                    Some(Once { is_again: fields.flag()?, ..once })
+                }
+            };
             let level = Level::from_byte(level & !TO_BE_DONE_ONCE);
             let level = level.ok_or(Malformed("no level has this number"))?;
             encoding::decode(fields, |op| {

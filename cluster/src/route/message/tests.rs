@@ -16,8 +16,12 @@ fn requests_survive_their_batch() {
     };
     let ops = [Op::Get { key: b"k" }, Op::Update { key: b"k", update: put }, Op::Clear];
     let mut batch = Vec::new();
-    let request =
-        |op| Request { keyspace: Keyspace(3), ..Request::new(Partition(5), op) }.until(7).at(Level::Strong);
+    let once = Once { client: 1 << 99, number: 4, lowest: 2, first_sent_us: 9, is_again: true };
+    let request = |op: Op<'static>| {
+        let once = op.is_write().then_some(&once);
+        let request = Request { keyspace: Keyspace(3), ..Request::new(Partition(5), op) };
+        request.until(7).at(Level::Strong).once(once)
+    };
     let envelope = |slot: usize| Envelope { slot: slot as u64, deadline_us: 7, room_kib: 3 + slot as u32 };
     for (slot, &op) in ops.iter().enumerate() {
         write_request(&mut batch, envelope(slot), &request(op));

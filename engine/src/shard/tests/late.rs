@@ -41,6 +41,14 @@ fn with_late_writes() -> Hand {
     hand
 }
 
+/// As [`with_late_writes`], all committed, after a restart.
+fn reopened_with_all_committed() -> Hand {
+    let mut hand = with_late_writes();
+    keep_hard_state(&mut hand, u64::from(KEYS) + 2);
+    hand.ask_of(1, put(b"logged", b"v"));
+    hand.reopen()
+}
+
 /// As it is once they are applied.
 fn check_applied(hand: &mut Hand) {
     let items = hand.items(0);
@@ -79,10 +87,7 @@ fn an_entry_waits_for_its_blocks_and_holds_up_its_own_group_only() {
 
 #[test]
 fn what_was_committed_before_a_restart_and_needs_blocks_is_applied_after_it() {
-    let mut hand = with_late_writes();
-    keep_hard_state(&mut hand, u64::from(KEYS) + 2);
-    hand.ask_of(1, put(b"logged", b"v"));
-    let mut hand = hand.reopen();
+    let mut hand = reopened_with_all_committed();
     assert_eq!(hand.shard.groups[0].queue().map(|queue| queue.len()), Some(2), "opening doesn't read them");
     hand.settle();
     check_applied(&mut hand);
@@ -95,10 +100,7 @@ fn what_was_committed_before_a_restart_and_needs_blocks_is_applied_after_it() {
 
 #[test]
 fn a_block_that_cannot_be_read_is_asked_for_again() {
-    let mut hand = with_late_writes();
-    keep_hard_state(&mut hand, u64::from(KEYS) + 2);
-    hand.ask_of(1, put(b"logged", b"v"));
-    let mut hand = hand.reopen();
+    let mut hand = reopened_with_all_committed();
     for _ in 0..3 {
         hand.end_turn();
         let reads: Vec<_> =
