@@ -4,7 +4,7 @@
 //! - [`topology`] says which node and core serves which partition, [`mesh`] how cores talk to each other.
 //! - `core` is one core's thread: reactor, shard, connections; `session` what a connection of either protocol does; `route`
 //!   brings requests to the core that owns them.
-//! - [`peers`] is how a core talks to other nodes.
+//! - [`peers`] is how a core talks to other nodes; [`consensus`] how the replicas of a group agree. No node has groups with replicas yet.
 //! - [`drive`] is what a core is to whoever drives it: the reactor here, and the simulator, which is the package in `cluster/sim`.
 //! - [`admin`] tells the world how the node does, from what [`stats`] counts; [`logging`] writes log lines.
 //!
@@ -44,6 +44,7 @@
 
 pub mod admin;
 pub mod config;
+pub mod consensus;
 mod core;
 pub mod drive;
 pub mod error;

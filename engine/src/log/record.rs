@@ -23,6 +23,20 @@ pub enum EntryType {
     Floor = 5,
 }
 
+impl EntryType {
+    /// The type that a byte stands for.
+    pub fn from_byte(byte: u8) -> Option<EntryType> {
+        Some(match byte {
+            1 => EntryType::Normal,
+            2 => EntryType::NoOp,
+            3 => EntryType::ConfChange,
+            4 => EntryType::Tick,
+            5 => EntryType::Floor,
+            _ => return None,
+        })
+    }
+}
+
 /// What a record is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RecordKind {
@@ -72,11 +86,7 @@ impl RecordKind {
     /// What stored bytes stand for.
     pub(super) fn from_bytes(kind: u8, entry: u8) -> Option<RecordKind> {
         match (kind, entry) {
-            (RecordKind::ENTRY, 1) => Some(RecordKind::Entry(EntryType::Normal)),
-            (RecordKind::ENTRY, 2) => Some(RecordKind::Entry(EntryType::NoOp)),
-            (RecordKind::ENTRY, 3) => Some(RecordKind::Entry(EntryType::ConfChange)),
-            (RecordKind::ENTRY, 4) => Some(RecordKind::Entry(EntryType::Tick)),
-            (RecordKind::ENTRY, 5) => Some(RecordKind::Entry(EntryType::Floor)),
+            (RecordKind::ENTRY, byte) => EntryType::from_byte(byte).map(RecordKind::Entry),
             (RecordKind::CLOCK, 0) => Some(RecordKind::Clock),
             (RecordKind::HARD_STATE, 0) => Some(RecordKind::HardState),
             _ => None,
