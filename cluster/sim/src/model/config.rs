@@ -5,6 +5,7 @@ use super::fits::Lesson;
 use super::value::{Clock, OpId, Slots, Span, Value};
 use smallvec::SmallVec;
 use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
 use std::rc::Rc;
 
 /// A state of a register after a write, and those before it: what a crash may go back to. States that two ways have in
@@ -40,6 +41,9 @@ impl Node {
         self.op == ROOT
     }
 }
+
+/// So few are compared one by one.
+const FEW: usize = 8;
 
 /// No operation has this id.
 const ROOT: OpId = 0;
@@ -158,24 +162,28 @@ impl Config {
 
     /// A number that two which are [alike](Config::is_like) have in common, and hardly any others.
     fn digest(&self) -> u64 {
-        let mut digest = u64::from(self.epoch) << 32 | u64::from(self.step);
-        let mut fold =
-            |number: u64| digest = (digest.rotate_left(29) ^ number).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let mut digest = Digest(u64::from(self.epoch) << 32 | u64::from(self.step));
         for (id, mark) in &self.marks {
-            let kind = match mark {
-                Mark::Done { .. } => 0,
-                Mark::Skipped => 1,
-                Mark::Reading(glimpses) => 2 + glimpses.len() as u64,
-            };
-            fold(id << 8 | kind);
+            digest.fold(*id);
+            match mark {
+                Mark::Done { outcome, version, clock } => {
+                    [version.from, version.to, clock.from, clock.to]
+                        .into_iter()
+                        .for_each(|it| digest.fold(it));
+                    outcome.iter().for_each(|outcome| digest.outcome(outcome));
+                }
+                Mark::Skipped => digest.fold(1),
+                Mark::Reading(glimpses) => {
+                    for Glimpse { step, end, slots, until_ms } in glimpses {
+                        digest.fold(u64::from(*step) << 32 | u64::from(*end));
+                        digest.fold(*until_ms);
+                        digest.slots(slots);
+                    }
+                }
+            }
         }
-        for (place, value) in self.slots.values() {
-            fold(place as u64);
-            fold(value.writer);
-            fold(value.bytes.len() as u64);
-            fold(value.version.from ^ value.expiry.from.rotate_left(32));
-        }
-        digest
+        digest.slots(&self.slots);
+        digest.0
     }
 
     /// Whether one that is alike allows nothing that this doesn't.
@@ -204,8 +212,16 @@ impl Config {
         if self.tails.is_empty() != other.tails.is_empty() && !self.has_root() {
             self.tails.push(Node::root(&self.slots));
         }
+        if other.tails.len() < FEW {
+            let news = other.tails.iter().filter(|tail| !self.tails.iter().any(|mine| mine.is(tail)));
+            let news: Tails = news.cloned().collect();
+            return self.tails.extend(news);
+        }
+        let mut known: HashSet<*const Node> = self.tails.iter().map(Rc::as_ptr).collect();
+        let mut has_root = self.has_root();
         for tail in &other.tails {
-            if !self.tails.iter().any(|mine| mine.is(tail)) {
+            if known.insert(Rc::as_ptr(tail)) && !(has_root && tail.is_root()) {
+                has_root |= tail.is_root();
                 self.tails.push(Rc::clone(tail));
             }
         }
@@ -287,6 +303,41 @@ impl Config {
             value.expiry = value.expiry.and(expiry);
         }
         true
+    }
+}
+
+/// Grows out of numbers.
+struct Digest(u64);
+
+impl Digest {
+    fn fold(&mut self, number: u64) {
+        self.0 = (self.0.rotate_left(29) ^ number).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+
+    fn value(&mut self, value: &Value) {
+        self.fold(value.writer);
+        self.fold(value.bytes.len() as u64);
+        self.fold(value.version.from ^ value.expiry.from.rotate_left(32));
+    }
+
+    fn slots(&mut self, slots: &Slots) {
+        for (place, value) in slots.values() {
+            self.fold(place as u64);
+            self.value(value);
+        }
+    }
+
+    fn outcome(&mut self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Values(slots) => slots.iter().flatten().for_each(|value| self.value(value)),
+            Outcome::Written { existed, old: slot } => {
+                self.fold(*existed);
+                slot.iter().for_each(|value| self.value(value));
+            }
+            Outcome::NotMet { current } => current.iter().for_each(|value| self.value(value)),
+            Outcome::Number(number) => self.fold(*number as u64),
+            Outcome::Refused(_) => self.fold(2),
+        }
     }
 }
 
