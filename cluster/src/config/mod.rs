@@ -362,7 +362,10 @@ fn duration_within(text: &str, bounds: RangeInclusive<Duration>) -> Result<Durat
 fn cpus(text: &str) -> Result<Vec<usize>, String> {
     let (wanted, allowed) = (machine::parse_cpu_list(text)?, Machine::default().cpus_allowed());
     match wanted.iter().find(|cpu| !allowed.contains(cpu)) {
-        Some(cpu) => Err(format!("CPU {cpu} isn't among those this process may use ({allowed:?})")),
+        Some(cpu) => {
+            let allowed: Vec<String> = allowed.iter().map(usize::to_string).collect();
+            Err(format!("CPU {cpu} isn't among those this process may use ({})", allowed.join(",")))
+        }
         None => Ok(wanted),
     }
 }

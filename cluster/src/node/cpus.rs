@@ -69,10 +69,11 @@ impl Cpus {
         let places: Vec<String> = places.map(|(shard, cpu)| format!("{shard} on CPU {cpu}")).collect();
         tracing::info!("shards are pinned: {}", places.join(", "));
         if !self.shared.is_empty() {
+            let shared: Vec<String> = self.shared.iter().map(usize::to_string).collect();
             tracing::warn!(
-                "other kvds on this machine have shards on CPUs {:?}, too; no other was free: give each process CPUs of its \
+                "other kvds on this machine have shards on CPUs {}, too; no other was free: give each process CPUs of its \
                  own with --cpus, or fewer --shards",
-                self.shared
+                shared.join(",")
             );
         }
     }

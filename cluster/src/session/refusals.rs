@@ -26,6 +26,7 @@ pub fn unsure(unsure: &Unsure<'_>) -> (ErrorCode, String) {
         Unsure::LogFailed(text) => (ErrorCode::LOG_FAILED, (*text).to_owned()),
         Unsure::TimedOut => (ErrorCode::TIMED_OUT, format!("{TIMED_OUT}; the write may be applied yet")),
         Unsure::Forgotten => (ErrorCode::FORGOTTEN, FORGOTTEN.to_owned()),
+        Unsure::TooLong => (ErrorCode::FORGOTTEN, TOO_LONG.to_owned()),
     }
 }
 
@@ -36,9 +37,14 @@ const TIMED_OUT: &str = "no answer from the key's shard within the time for a re
 const FORGOTTEN: &str =
     "it was sent too long ago, or was answered before: whether it was done isn't known any more";
 
+/// What becomes of a copy of one that was done, and answered a long value.
+const TOO_LONG: &str =
+    "it was done; the value that was there before is too long to be kept for a second answer";
+
 /// What becomes of one that was sent first at a time that isn't to be believed.
-const WRONG_TIME: &str = "the time at which it was first sent is ahead of the server's clock, or too long ago; nothing was done: \
-                          say HELLO again for the server's time, and send it as a new request";
+const WRONG_TIME: &str = "the time at which it was first sent is ahead of the server's clock, or too long ago, or its number is below \
+                          the lowest that the client has open; nothing was done: say HELLO again for the server's time, and send it \
+                          as a new request";
 
 /// What is said behind that, where it is so.
 pub const NOTHING_DONE: &str = "; nothing was done: try again";

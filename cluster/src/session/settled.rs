@@ -33,7 +33,7 @@ impl Ending {
             Answer::Refused(Refusal::TimedOut) => Ending::TimedOut,
             Answer::Refused(_) => Ending::Refused,
             Answer::Unknown(Unsure::TimedOut) => Ending::TimedOutUnknown,
-            Answer::Unknown(Unsure::LogFailed(_) | Unsure::Forgotten) => Ending::Unknown,
+            Answer::Unknown(Unsure::LogFailed(_) | Unsure::Forgotten | Unsure::TooLong) => Ending::Unknown,
             _ => Ending::Done,
         }
     }

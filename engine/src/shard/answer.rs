@@ -72,6 +72,8 @@ pub enum Unsure<'a> {
     LogFailed(&'a str),
     /// Its deadline passed while it was on its way to the log: it may be applied yet.
     TimedOut,
+    /// It was to be done once, and was, by an earlier copy; what that answered was too long to be remembered.
+    TooLong,
     /// It is to be done once, and whether it was isn't known any more.
     Forgotten,
 }

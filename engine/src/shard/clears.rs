@@ -37,10 +37,14 @@ impl Clears {
     }
 
     /// Whether an entry of `key` at `version` is deleted for a reader.
+    #[inline]
     pub fn covers(&self, key: &[u8], version: Version, view: &View) -> bool {
-        if self.prefixes.is_empty() && self.parts.is_empty() {
-            return false;
-        }
+        let is_empty = self.prefixes.is_empty() && self.parts.is_empty();
+        !is_empty && self.any_covers(key, version, view)
+    }
+
+    #[inline(never)]
+    fn any_covers(&self, key: &[u8], version: Version, view: &View) -> bool {
         let mut parts = self.parts.iter();
         if parts
             .any(|(part, arrival)| part.covers(key, version, view.version) && view.mark.has_range(*arrival))

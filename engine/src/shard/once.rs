@@ -39,6 +39,11 @@ const OVERFLOW: u8 = 4;
 /// It was done, and its answer was too long to be kept.
 const TOO_LONG: u8 = 5;
 
+/// Why a request isn't done now.
+const AHEAD: &str = "the time at which the request was first sent is ahead of the server's clock: say HELLO again for that, and try \
+                     again later";
+const MANY_OPEN: &str = "the client has 16,384 requests open in the partition: take in answers, and name the lowest number that is open";
+
 /// What a shard knows of such requests beside what its groups remember.
 #[derive(Clone, Debug)]
 pub(super) struct OnceState {
@@ -132,7 +137,8 @@ impl Shard {
         let refusal = match () {
             () if is_forgotten || is_ahead && !once.is_again => Refusal::WrongTime,
             // Where it is ahead: not this time, for another copy of it may have been, or be done yet.
-            () if is_ahead || group_is_full => Refusal::Busy,
+            () if is_ahead => Refusal::NoRoom(AHEAD),
+            () if group_is_full => Refusal::NoRoom(MANY_OPEN),
             () if self.once.bytes > FULL * self.budgets.once => {
                 self.make_room();
                 Refusal::Busy
@@ -239,7 +245,7 @@ impl Shard {
 fn send(answer: &[u8], ticket: Ticket, out: &mut impl Answers) {
     match decode(&mut Reader(answer)) {
         Ok(Some(says)) => drop(says.send(ticket, out)),
-        Ok(None) => out.answer(ticket, Answer::Unknown(Unsure::Forgotten)),
+        Ok(None) => out.answer(ticket, Answer::Unknown(Unsure::TooLong)),
         Err(error) => {
             tracing::error!("what a request came to can't be read, and is answered as forgotten: {error}");
             out.answer(ticket, Answer::Unknown(Unsure::Forgotten));

@@ -89,7 +89,9 @@ impl Reply {
             Answer::Refused(refusal) => Reply::Failed(to_error(refusal)),
             Answer::Unknown(Unsure::LogFailed(why)) => Reply::Failed(Error::Unknown(why.into())),
             Answer::Unknown(Unsure::TimedOut) => Reply::Failed(Error::Unknown(TIMED_OUT.into())),
-            Answer::Unknown(Unsure::Forgotten) => Reply::Failed(Error::Unknown(FORGOTTEN.into())),
+            Answer::Unknown(Unsure::Forgotten | Unsure::TooLong) => {
+                Reply::Failed(Error::Unknown(FORGOTTEN.into()))
+            }
             Answer::Waits { .. } => {
                 Reply::Failed(Error::Refused("a read was kept although there is room for any value".into()))
             }

@@ -23,8 +23,8 @@ use super::run::Runner;
 
 const HISTORY_LINES: usize = 10_000;
 
-/// Reads commands until the end of input; answers the exit code: that of the last command that failed
-/// if nobody sits in front of it, else 0.
+/// Reads commands until the end of input; answers the exit code: the highest of all commands if nobody sits in front of it, so
+/// that no outcome that isn't known hides behind another's; else 0.
 pub fn run<W: Write>(runner: &mut Runner<'_, W>) -> Result<u8, Failure> {
     if io::stdin().is_terminal() { interact(runner).map(|()| 0) } else { obey(runner) }
 }
@@ -42,7 +42,7 @@ fn obey<W: Write>(runner: &mut Runner<'_, W>) -> Result<u8, Failure> {
                 runner.output.to.flush()?;
                 let who = format!("kv: line {}: ", lines.number());
                 eprintln!("{}", failure.line(&who, runner.output.json));
-                exit_code = failure.exit_code();
+                exit_code = failure.exit_code().max(exit_code);
             }
         }
         runner.output.to.flush()?;

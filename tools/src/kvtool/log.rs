@@ -12,6 +12,7 @@ use pinion_engine::key::Kind;
 use pinion_engine::log::{
     Batch, BatchOp, DumpItem, EntryType, LogPosition, Record, RecordKind, clock_behind, dump,
 };
+use pinion_engine::once::Once;
 use serde::Serialize;
 
 /// Values are cut to so many bytes in text.
@@ -60,11 +61,19 @@ fn is_nowhere(origin: &u16) -> bool {
 /// What a batch says of requests that are done once.
 #[derive(Serialize)]
 struct OnceItem {
-    /// Of how many it says what they came to.
-    requests: u64,
+    /// Those of which it says what they came to.
+    requests: Vec<RequestItem>,
     /// What was first sent at or before this time is forgotten, microseconds of the wall clock.
     #[serde(skip_serializing_if = "Option::is_none")]
     floor_us: Option<u64>,
+}
+
+/// A request that is done once; the client's id in hexadecimal digits, as in its HELLO.
+#[derive(Serialize)]
+struct RequestItem {
+    client: String,
+    number: u64,
+    first_sent_us: u64,
 }
 
 /// What a clock record says, for programs; the boot's id in hexadecimal digits.
@@ -220,11 +229,15 @@ fn record_item(at: LogPosition, record: Record<'_>, stamp: Option<ClockStamp>, w
 }
 
 fn once_item(batch: &Batch<'_>) -> Result<Option<OnceItem>, String> {
-    let Some(mut section) = batch.section()? else { return Ok(None) };
+    let Some(section) = batch.section()? else { return Ok(None) };
     let floor_us = Some(section.floor_us).filter(|&us| us != 0);
-    let requests =
-        section.try_fold(0, |count, row| row.map(|_| count + 1)).map_err(|error| error.to_string())?;
-    Ok(Some(OnceItem { requests, floor_us }))
+    let item = |once: Once| RequestItem {
+        client: text::hex(&once.client.to_le_bytes()),
+        number: once.number,
+        first_sent_us: once.first_sent_us,
+    };
+    let requests = section.map(|row| row.map(|row| item(row.once))).collect::<Result<_, _>>();
+    Ok(Some(OnceItem { requests: requests.map_err(|error| error.to_string())?, floor_us }))
 }
 
 /// What an operation or entry of this kind is called.
@@ -281,13 +294,20 @@ fn record_lines(record: &RecordItem) -> Vec<String> {
         line.push_str(&format!(", wall clock {wall}, {boot_s} s into boot {boot_id}"));
     }
     if let Some(OnceItem { requests, floor_us }) = &record.once {
-        let requests = text::counted(*requests, "request", "requests");
+        let requests = text::counted(requests.len() as u64, "request", "requests");
         line.push_str(&format!(", {requests} done once"));
         if let Some(floor_us) = floor_us {
             line.push_str(&format!(", forgets those first sent up to {}", text::time(floor_us / 1000)));
         }
     }
     let mut lines = vec![line];
+    lines.extend(record.once.iter().flat_map(|once| &once.requests).map(|request| {
+        let RequestItem { client, number, first_sent_us } = request;
+        format!(
+            "        once client {client} number {number}, first sent {}",
+            text::time(first_sent_us / 1000)
+        )
+    }));
     lines.extend(record.ops.iter().map(|op| format!("        {}", op.line)));
     lines.extend(record.error.iter().map(|error| format!("        ! {error}")));
     lines

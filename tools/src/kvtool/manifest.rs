@@ -201,7 +201,7 @@ fn print_state(state: &ManifestState, output: &mut Output<'_>) -> Result<(), Too
         columns.row([level.to_string(), count.to_string(), bytes.to_string()]);
     }
     output.lines(columns.lines(2))?;
-    let titles = [">partition", ">incarnation", ">index", ">term", ">version", ">floor", "clock"];
+    let titles = [">partition", ">incarnation", ">index", ">term", ">version", ">floor", ">once", "clock"];
     let mut columns = Columns::new(&titles);
     for group in state.groups.values() {
         columns.row([
@@ -211,6 +211,7 @@ fn print_state(state: &ManifestState, output: &mut Output<'_>) -> Result<(), Too
             group.applied_term.to_string(),
             group.max_version.0.to_string(),
             group.floor.0.to_string(),
+            group.once.as_ref().map_or(0, |table| table.answers()).to_string(),
             time(group.clock_us / 1000),
         ]);
     }

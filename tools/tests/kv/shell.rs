@@ -20,7 +20,7 @@ fn lines_are_done_one_after_the_other_and_an_error_does_not_end_it() {
     ] {
         assert!(run.err.contains(complaint), "{complaint} isn't in\n{}", run.err);
     }
-    assert_eq!(run.code, 2, "that of the last line that failed");
+    assert_eq!(run.code, 2, "the highest of all lines");
 }
 
 #[test]

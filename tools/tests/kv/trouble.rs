@@ -186,5 +186,7 @@ fn a_shell_outlives_a_server_that_goes_away_and_comes_back() {
     };
     assert_eq!(found, "v");
     drop(stdin);
-    assert_eq!(child.wait().unwrap().code(), Some(1), "the code of the last line that failed");
+    // That the last one to fail found no key hides nothing of those before.
+    let code = child.wait().unwrap().code();
+    assert!(matches!(code, Some(3 | 4)), "{code:?} isn't the highest of all lines");
 }

@@ -177,17 +177,23 @@ fn log_shows_parts_records_and_operations() {
 }
 
 #[test]
-fn log_and_manifest_show_how_many_requests_are_done_once() {
+fn log_and_manifest_show_which_requests_are_done_once() {
     let store = store();
     let request = once(1);
     assert_eq!(store.add_once(1, b"counter", &request).number, Some(1));
     let text = printed(&store, &["log"]);
     let says: Vec<&str> = text.lines().filter(|line| line.contains("done once")).collect();
     assert!(says.len() == 1 && says[0].ends_with(", 1 request done once"), "{text}");
+    let client: String = request.client.to_le_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    let named = format!("once client {client} number {}, first sent", request.number);
+    assert!(text.contains(&named), "{named}: {text}");
     let lines = printed(&store, &["log", "--json"]);
-    let counts = lines.lines().filter_map(|line| json(line)["once"]["requests"].as_u64());
-    assert_eq!(counts.collect::<Vec<_>>(), [1]);
+    let numbers =
+        lines.lines().flat_map(|line| json(line)["once"]["requests"].as_array().cloned().unwrap_or_default());
+    let numbers: Vec<_> = numbers.filter_map(|request| request["number"].as_u64()).collect();
+    assert_eq!(numbers, [request.number]);
     store.apply(&[Change::Settle]);
+    assert!(printed(&store, &["manifest"]).contains("  once  clock"));
     let manifests = printed(&store, &["manifest", "--json"]);
     let groups = manifests.lines().flat_map(|line| json(line)["groups"].as_array().unwrap().clone());
     let remembered =

@@ -5,6 +5,7 @@ use super::fits::Lesson;
 use super::value::{Clock, OpId, Slots, Span, Value};
 use smallvec::SmallVec;
 use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
 use std::rc::Rc;
 
 /// A state of a register after a write, and those before it: what a crash may go back to. States that two ways have in
@@ -40,6 +41,9 @@ impl Node {
         self.op == ROOT
     }
 }
+
+/// So few are compared one by one.
+const FEW: usize = 8;
 
 /// No operation has this id.
 const ROOT: OpId = 0;
@@ -156,28 +160,6 @@ impl Config {
             && self.marks == other.marks
     }
 
-    /// A number that two which are [alike](Config::is_like) have in common, and hardly any others.
-    fn digest(&self) -> u64 {
-        let mut digest = u64::from(self.epoch) << 32 | u64::from(self.step);
-        let mut fold =
-            |number: u64| digest = (digest.rotate_left(29) ^ number).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        for (id, mark) in &self.marks {
-            let kind = match mark {
-                Mark::Done { .. } => 0,
-                Mark::Skipped => 1,
-                Mark::Reading(glimpses) => 2 + glimpses.len() as u64,
-            };
-            fold(id << 8 | kind);
-        }
-        for (place, value) in self.slots.values() {
-            fold(place as u64);
-            fold(value.writer);
-            fold(value.bytes.len() as u64);
-            fold(value.version.from ^ value.expiry.from.rotate_left(32));
-        }
-        digest
-    }
-
     /// Whether one that is alike allows nothing that this doesn't.
     pub fn covers(&self, other: &Config) -> bool {
         let has = |tail: &Rc<Node>| self.tails.iter().any(|mine| mine.is(tail));
@@ -204,8 +186,16 @@ impl Config {
         if self.tails.is_empty() != other.tails.is_empty() && !self.has_root() {
             self.tails.push(Node::root(&self.slots));
         }
+        if other.tails.len() < FEW {
+            let news = other.tails.iter().filter(|tail| !self.tails.iter().any(|mine| mine.is(tail)));
+            let news: Tails = news.cloned().collect();
+            return self.tails.extend(news);
+        }
+        let mut known: HashSet<*const Node> = self.tails.iter().map(Rc::as_ptr).collect();
+        let mut has_root = self.has_root();
         for tail in &other.tails {
-            if !self.tails.iter().any(|mine| mine.is(tail)) {
+            if known.insert(Rc::as_ptr(tail)) && !(has_root && tail.is_root()) {
+                has_root |= tail.is_root();
                 self.tails.push(Rc::clone(tail));
             }
         }

@@ -11,6 +11,7 @@
 //! It errs on the side of the server where it can't know better, never against it.
 
 mod config;
+mod digest;
 mod evaluate;
 mod explore;
 mod fits;

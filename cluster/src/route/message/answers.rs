@@ -57,6 +57,7 @@ pub fn write_answer(batch: &mut Vec<u8>, slot: u64, answer: &Answer<'_>, clocks:
                 Unsure::TimedOut => (0, ""),
                 Unsure::LogFailed(text) => (1, text),
                 Unsure::Forgotten => (2, ""),
+                Unsure::TooLong => (3, ""),
             };
             out.u8(kind);
             out.bytes(text.as_bytes());
@@ -125,6 +126,7 @@ fn next_answer(
                 0 => Unsure::TimedOut,
                 1 => Unsure::LogFailed(text),
                 2 => Unsure::Forgotten,
+                3 => Unsure::TooLong,
                 _ => return Err(Malformed("no uncertainty is of this kind")),
             })
         }

@@ -92,6 +92,7 @@ fn answers_survive_their_batch() {
         Answer::Unknown(Unsure::LogFailed("the disk is gone")),
         Answer::Unknown(Unsure::TimedOut),
         Answer::Unknown(Unsure::Forgotten),
+        Answer::Unknown(Unsure::TooLong),
         Answer::Counted { keys: 7, expiring: 2, next: Some((Partition(3), b"k")) },
         Answer::Counted { keys: 8, expiring: 0, next: None },
         Answer::Waits { read: 9, partition: Partition(4), bytes: 1 << 20 },

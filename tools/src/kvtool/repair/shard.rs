@@ -101,6 +101,10 @@ impl ShardRepair {
             let (tables, entries) =
                 (counted(tables, "table", "tables"), counted(entries, "entry", "entries"));
             lines.push(format!("  built anew from {tables} and the log: {entries}"));
+            lines.push(
+                "  which of the requests that are done once are in tables isn't known any more: copies of those are answered as forgotten"
+                    .to_owned(),
+            );
         }
         for table in &self.tables {
             lines.push(match table.outcome {

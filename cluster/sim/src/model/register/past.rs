@@ -5,6 +5,7 @@ use crate::model::config::{Config, Configs, Mark, Node};
 use crate::model::time::SimTime;
 use crate::model::value::{OpId, Slots};
 use smallvec::SmallVec;
+use std::collections::HashSet;
 use std::rc::Rc;
 
 impl Register {
@@ -36,12 +37,11 @@ impl Register {
             config.kept = stack.iter().map(|tail| tail.version.from).min().unwrap_or(0);
             config.floors.clear();
             config.is_at_cut = true;
-            let mut seen: Vec<*const Node> = Vec::new();
+            let mut seen: HashSet<*const Node> = HashSet::new();
             while let Some(node) = stack.pop() {
-                if node.is_root() || node.acked_us.get() < from_us || seen.contains(&Rc::as_ptr(&node)) {
+                if node.is_root() || node.acked_us.get() < from_us || !seen.insert(Rc::as_ptr(&node)) {
                     continue;
                 }
-                seen.push(Rc::as_ptr(&node));
                 let lost = node.version.to;
                 let start = Slots::default();
                 let earlier = node.before.borrow();
@@ -78,12 +78,11 @@ impl Register {
     /// Forgets the past that no crash can bring back: what lies before what was acknowledged before this time.
     pub fn forget_before(&mut self, us: u64) {
         let mut stack: Vec<_> = self.configs.iter().flat_map(|config| config.tails.iter().cloned()).collect();
-        let mut seen: Vec<*const Node> = Vec::new();
+        let mut seen: HashSet<*const Node> = HashSet::new();
         while let Some(node) = stack.pop() {
-            if seen.contains(&Rc::as_ptr(&node)) {
+            if !seen.insert(Rc::as_ptr(&node)) {
                 continue;
             }
-            seen.push(Rc::as_ptr(&node));
             let mut before = node.before.borrow_mut();
             if node.acked_us.get() < us {
                 before.clear();
