@@ -60,7 +60,10 @@ fn fault(world: &mut World, down: &mut Vec<(usize, u64)>) {
         }
         5 => world.cut.clear(),
         6 => world.loss = *[0.0, 0.02, 0.2].choose(&mut world.chance).expect("there are some"),
-        7 => world.delay_us = *[500, 5_000, 100_000].choose(&mut world.chance).expect("there are some"),
+        7 => {
+            world.delay_us =
+                *[500, 5_000, 100_000, 1_500_000].choose(&mut world.chance).expect("there are some")
+        }
         _ => {
             world.write_us = *[500, 5_000, 300_000].choose(&mut world.chance).expect("there are some");
             world.flush(at);
@@ -71,10 +74,10 @@ fn fault(world: &mut World, down: &mut Vec<(usize, u64)>) {
 #[test]
 fn what_is_acknowledged_stays_and_all_come_to_have_the_same() {
     let (mut elections, mut committed, mut reads) = (0, 0, 0);
-    for seed in 0..40 {
+    for seed in 0..30 {
         let world = run(seed);
         (elections, committed, reads) =
             (elections + world.elections, committed + world.committed(), reads + world.reads);
     }
-    assert!(elections > 200 && committed > 20_000 && reads > 10_000, "{elections} {committed} {reads}");
+    assert!(elections > 100 && committed > 10_000 && reads > 8_000, "{elections} {committed} {reads}");
 }
