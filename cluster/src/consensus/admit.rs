@@ -99,9 +99,7 @@ pub(super) fn check(node: &RawNode<Entries>, message: &Message, is: Readiness) -
             Err(Rejected::Ahead(*index))
         }
         // The crate lets such a one take the next entry to be sent back behind one that is known to be there.
-        Says::NotAppended { index, hint, .. }
-            if is_to_leader && (*index).min(hint + 1) <= matched(node, message.from) =>
-        {
+        Says::NotAppended { index, .. } if is_to_leader && *index <= matched(node, message.from) => {
             Err(Rejected::Stale)
         }
         // Whoever stands for it has to be ready as for an election of its own.

@@ -3,7 +3,7 @@
 //! The crate ends the process where it can't have an entry that it knows of and that isn't applied, so none of those is ever given
 //! up. Payloads are shared with whoever else has them.
 
-use super::Entry;
+use super::entry::Entry;
 use super::settings::ENTRY_BYTES;
 use bytes::Bytes;
 use pinion_engine::log::EntryType;

@@ -8,7 +8,7 @@
 //! Numbers are little endian. Nothing here is protobuf, which the crate `raft` speaks among its own types: those are made of
 //! what was read, and checked, here.
 
-use super::Entry;
+use super::entry::Entry;
 use bytes::Bytes;
 use pinion_engine::fields::{Malformed, Reader, Writer};
 use pinion_engine::log::EntryType;

@@ -12,6 +12,7 @@
 
 mod admit;
 mod entries;
+mod entry;
 pub mod message;
 mod ready;
 mod replica;
@@ -21,6 +22,7 @@ mod tests;
 mod translate;
 
 pub use admit::Rejected;
-pub use ready::{Entry, NotProposed, Read, Ready};
+pub use entry::Entry;
+pub use ready::{NotProposed, Read, Ready};
 pub use replica::Replica;
 pub use settings::{ELECTION_TICKS, HEARTBEAT_TICKS, Settings, Start, TICK_US};

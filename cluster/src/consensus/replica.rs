@@ -3,11 +3,15 @@
 use super::admit::{self, NUMBER_MAX, Readiness, Rejected};
 use super::entries::{Entries, contents, from_raft, to_raft};
 use super::message::Message;
-use super::settings::{ENTRY_BYTES, MESSAGE_BYTES_MAX, MESSAGES_IN_FLIGHT_MAX};
+use super::ready::{NotProposed, Read, Ready};
+use super::settings::{
+    ELECTION_TICKS, ENTRY_BYTES, HEARTBEAT_TICKS, MESSAGE_BYTES_MAX, MESSAGES_IN_FLIGHT_MAX, Settings, Start,
+    TICK_US,
+};
 use super::translate::{from_crate, read_of, to_crate};
-use super::{ELECTION_TICKS, HEARTBEAT_TICKS, NotProposed, Read, Ready, Settings, Start, TICK_US};
 use bytes::Bytes;
 use pinion_engine::Error;
+use pinion_engine::group::apply;
 use pinion_engine::log::{EntryType, HardState};
 use raft::eraftpb::{self, MessageType};
 use raft::{Config, RawNode, ReadOnlyOption, StateRole};
@@ -37,8 +41,13 @@ pub struct Replica {
     written: (u64, u64),
     /// What was handed out and isn't persisted, in order, with the messages that wait for that.
     unpersisted: VecDeque<Unpersisted>,
+    /// The newest [`Ready`] with a new term or vote, and the newest that is persisted.
+    promised: u64,
+    persisted: u64,
     /// Up to where the crate was asked for what is committed.
     asked_to: u64,
+    /// Up to where all is applied, as far as was said.
+    applied_to: u64,
     /// Rounds of reads that were begun.
     rounds: u64,
     uncommitted_max: u64,
@@ -50,8 +59,8 @@ struct Unpersisted {
     /// Those up to this one wrote nothing and had nothing to say: they end with it.
     until: u64,
     is_written: bool,
-    /// It has a new term or vote.
-    is_promise: bool,
+    /// Index of its first entry; `u64::MAX`: it has none.
+    first: u64,
     messages: Vec<Message>,
 }
 
@@ -88,7 +97,10 @@ impl Replica {
             votes_from_us: now_us + ELECTION_TICKS as u64 * TICK_US,
             written,
             unpersisted: VecDeque::new(),
+            promised: 0,
+            persisted: 0,
             asked_to: start.applied.0,
+            applied_to: start.applied.0,
             rounds: 0,
             uncommitted_max: settings.uncommitted_bytes_max / ENTRY_BYTES as u64,
         };
@@ -139,7 +151,8 @@ impl Replica {
     pub fn step(&mut self, message: Message, now_us: u64) -> Result<(), Rejected> {
         let is = Readiness { votes: now_us >= self.votes_from_us, stands: self.may_stand(now_us) };
         admit::check(&self.node, &message, is)?;
-        if self.unpersisted.len() >= UNPERSISTED_MAX && message.says.is_asking() {
+        let is_new = message.says.is_asking() || message.term > self.node.raft.term;
+        if self.unpersisted.len() >= UNPERSISTED_MAX && is_new {
             return Err(Rejected::Busy);
         }
         let before = (self.node.raft.term, self.node.raft.state);
@@ -158,16 +171,19 @@ impl Replica {
         origin: u16,
         payload: Bytes,
     ) -> Result<(u64, u64), NotProposed> {
-        let raft = &mut self.node.raft;
-        if entry == EntryType::ConfChange || (entry == EntryType::NoOp) != payload.is_empty() {
+        let is_sound = apply::check(entry, origin, &payload).is_ok();
+        if !is_sound || entry == EntryType::ConfChange || (entry == EntryType::NoOp) != payload.is_empty() {
             return Err(NotProposed::Kind);
         }
+        let applicable = self.applicable();
+        let raft = &mut self.node.raft;
         // The crate would send it to the leader that it knows of.
         if raft.state != StateRole::Leader {
             return Err(NotProposed::NotLeader);
         }
         // The crate counts payloads only.
-        if raft.raft_log.last_index() - raft.raft_log.committed > self.uncommitted_max {
+        let waiting = raft.raft_log.last_index() - applicable;
+        if waiting > self.uncommitted_max || self.unpersisted.len() >= UNPERSISTED_MAX {
             return Err(NotProposed::Busy);
         }
         let mut made = eraftpb::Entry::default();
@@ -198,10 +214,11 @@ impl Replica {
         let mut ready = self.node.ready();
         // The log has them, too; but only what was asked for counts no more as uncommitted.
         drop(ready.take_committed_entries());
-        self.asked_to = self.applicable();
+        self.asked_to = self.node.raft.raft_log.committed.min(self.node.raft.raft_log.persisted);
         let entries = ready.take_entries();
         let read =
             |state: &raft::ReadState| Some(Read { round: read_of(&state.request_ctx)?, index: state.index });
+        let is_leader = self.is_leader();
         let (hard, is_promise) = self.hard_to_write(!entries.is_empty());
         let mut made = Ready {
             number: ready.number(),
@@ -209,26 +226,26 @@ impl Replica {
             hard,
             messages: ready.take_messages().into_iter().filter_map(from_crate).collect(),
             commit: self.node.raft.raft_log.committed,
-            reads: ready.read_states().iter().filter_map(read).collect(),
+            reads: ready.read_states().iter().filter(|_| is_leader).filter_map(read).collect(),
         };
         let mut messages: Vec<_> =
             ready.take_persisted_messages().into_iter().filter_map(from_crate).collect();
         self.node.mut_store().append(&entries);
         self.node.advance_append_async(ready);
         // A leader's own go at once, but none leads by a term that may be forgotten: where it needs nobody's vote it does.
-        if is_promise || self.unpersisted.iter().any(|ready| ready.is_promise) {
+        if is_promise {
+            self.promised = made.number;
+        }
+        if self.persisted < self.promised {
             messages.append(&mut made.messages);
         }
         let (number, is_written) = (made.number, made.is_to_be_written());
+        let first = made.entries.first().map_or(u64::MAX, |entry| entry.index);
         match self.unpersisted.back_mut() {
             Some(last) if !is_written && messages.is_empty() => last.until = number,
-            _ => self.unpersisted.push_back(Unpersisted {
-                number,
-                until: number,
-                is_written,
-                is_promise,
-                messages,
-            }),
+            _ => {
+                self.unpersisted.push_back(Unpersisted { number, until: number, is_written, first, messages })
+            }
         }
         self.release(&mut made.messages);
         Some(made)
@@ -247,9 +264,11 @@ impl Replica {
     /// [`Replica::ready`] now.
     pub fn persisted(&mut self, number: u64) -> Vec<Message> {
         let done = self.unpersisted.iter_mut().take_while(|ready| ready.number <= number);
-        done.for_each(|ready| (ready.is_written, ready.is_promise) = (false, false));
+        done.for_each(|ready| (ready.is_written, ready.first) = (false, u64::MAX));
+        self.persisted = self.persisted.max(number);
         let mut messages = Vec::new();
         self.release(&mut messages);
+        self.note_applied();
         messages
     }
 
@@ -266,9 +285,14 @@ impl Replica {
         }
     }
 
-    /// Everything up to this index is applied. What the crate doesn't know to be persisted yet counts with the next call.
+    /// Everything up to this index is applied. What isn't known to be persisted here yet counts once it is.
     pub fn applied(&mut self, index: u64) {
-        let index = index.min(self.applicable()).max(self.node.raft.raft_log.applied);
+        self.applied_to = self.applied_to.max(index);
+        self.note_applied();
+    }
+
+    fn note_applied(&mut self) {
+        let index = self.applied_to.min(self.applicable()).max(self.node.raft.raft_log.applied);
         self.node.advance_apply_to(index);
     }
 
@@ -308,7 +332,10 @@ impl Replica {
 
     /// Up to which index entries may be applied: they are committed, and persisted here.
     pub fn applicable(&self) -> u64 {
-        self.node.raft.raft_log.committed.min(self.node.raft.raft_log.persisted)
+        // An entry that is here may still be deleted on the disk by one that is on its way there, although it came back behind that.
+        let rewritten = self.unpersisted.iter().map(|ready| ready.first).min().unwrap_or(u64::MAX);
+        let log = &self.node.raft.raft_log;
+        log.committed.min(log.persisted).min(rewritten.saturating_sub(1)).max(log.applied)
     }
 
     /// Memory of the entries that it keeps, about, bytes.

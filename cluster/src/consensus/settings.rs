@@ -1,7 +1,8 @@
 //! What a replica is given when it starts, and what it waits for.
 
-use super::Entry;
+use super::entry::Entry;
 use pinion_engine::Error;
+use pinion_engine::group::apply;
 use pinion_engine::log::{EntryType, HardState};
 use pinion_engine::manifest::ConfState;
 
@@ -60,9 +61,9 @@ impl Start {
     pub(super) fn check(&self, id: u64) -> Result<(), Error> {
         let conf = &self.conf;
         let ids = || conf.voters.iter().chain(&conf.learners);
-        let is_under_way = !conf.outgoing.is_empty() || !conf.next_learners.is_empty();
+        let is_under_way = conf.auto_leave || !conf.outgoing.is_empty() || !conf.next_learners.is_empty();
         let twice = ids().any(|id| ids().filter(|other| *other == id).count() > 1);
-        if id == 0 || conf.voters.is_empty() || ids().any(|id| *id == 0) || twice {
+        if !ids().any(|other| *other == id) || conf.voters.is_empty() || ids().any(|id| *id == 0) || twice {
             return Err(unusable(format!(
                 "{conf:?} can't be the replicas of a group that replica {id} is one of"
             )));
@@ -85,6 +86,8 @@ impl Start {
                     entry.index, entry.term
                 )));
             }
+            apply::check(entry.entry, entry.origin, &entry.payload)
+                .map_err(|what| unusable(format!("entry {} can't be applied: {what}", entry.index)))?;
             (index, term) = (entry.index, entry.term);
         }
         if self.hard.commit > index {

@@ -1,9 +1,10 @@
 //! A peer that says anything: nothing of it ends the process.
 
 use super::super::message::{Candidate, Message, Says};
-use super::super::{Replica, TICK_US};
+use super::super::{Entry, Replica, TICK_US};
 use super::messages::says;
-use super::world::World;
+use super::world::{World, batch};
+use pinion_engine::log::EntryType;
 use proptest::prelude::*;
 
 /// Brings numbers near to those that a replica has, where they do most.
@@ -13,11 +14,12 @@ fn near(says: Says, last: u64) -> Says {
     match says {
         Says::Append { index, log_term, commit, entries } => {
             let (from, index) = (index, to(index));
-            let moved = entries.into_iter().map(|mut entry| {
-                entry.index = entry.index - from + index;
-                entry
+            let mut newest = log_term % 4;
+            let moved = entries.into_iter().map(|entry| {
+                newest = newest.max(entry.term).max(1);
+                near_entry(entry, index.wrapping_sub(from), newest)
             });
-            Says::Append { index, log_term: log_term % 5, commit: to(commit), entries: moved.collect() }
+            Says::Append { index, log_term: log_term % 4, commit: to(commit), entries: moved.collect() }
         }
         Says::Appended { index, commit } => Says::Appended { index: to(index), commit: to(commit) },
         Says::NotAppended { index, hint, log_term, commit } => {
@@ -33,6 +35,22 @@ fn near(says: Says, last: u64) -> Says {
         }
         Says::Heard { commit, read } => Says::Heard { commit: to(commit), read: read.map(|round| round % 4) },
         other => other,
+    }
+}
+
+/// Most are in order, and can be applied.
+fn near_entry(entry: Entry, by: u64, newest: u64) -> Entry {
+    let (index, is_odd) = (entry.index.wrapping_add(by), entry.term == 4);
+    match entry.entry {
+        _ if is_odd => Entry { index, ..entry },
+        EntryType::NoOp => Entry { index, term: newest, ..entry },
+        _ => Entry {
+            index,
+            term: newest,
+            entry: EntryType::Normal,
+            origin: 0,
+            payload: batch(b"key", b"value"),
+        },
     }
 }
 

@@ -1,7 +1,9 @@
 //! What the crate `raft` leaves to whoever uses it.
 
 use super::super::message::{Candidate, Message, Says};
-use super::super::{ELECTION_TICKS, Entry, NotProposed, Ready, Rejected, Replica, Settings, Start, TICK_US};
+use super::super::{
+    ELECTION_TICKS, Entry, HEARTBEAT_TICKS, NotProposed, Ready, Rejected, Replica, Settings, Start, TICK_US,
+};
 use super::world::batch;
 use bytes::Bytes;
 use pinion_engine::log::{BatchBuilder, EntryType, HardState};
@@ -147,7 +149,8 @@ fn a_replica_stands_by_its_seed_and_not_before_all_it_has_is_persisted() {
     let ready = one.ready();
     one.tick(5 * LONG_TICKS);
     assert_eq!(one.ready().messages, []);
-    one.replica.persisted(ready.number);
+    let says: Vec<_> = one.replica.persisted(ready.number).into_iter().map(|message| message.says).collect();
+    assert!(matches!(says[..], [Says::Appended { index: 6, .. }]), "{says:?}");
     one.tick(1);
     assert!(matches!(one.settle()[..], [Message { says: Says::PreVote(_), .. }, Message { .. }]));
     let when = |seed| {
@@ -205,9 +208,14 @@ fn what_is_not_committed_is_bounded() {
 fn what_changes_the_replicas_or_has_no_use_for_its_content_is_not_proposed() {
     let mut one = One::new();
     one.lead();
-    for (entry, payload) in
-        [(EntryType::ConfChange, &b"conf"[..]), (EntryType::NoOp, b"content"), (EntryType::Normal, b"")]
-    {
+    let refused = [
+        (EntryType::ConfChange, &b"conf"[..]),
+        (EntryType::NoOp, b"content"),
+        (EntryType::Normal, b""),
+        (EntryType::Normal, b"no batch"),
+        (EntryType::Floor, b"7 bytes"),
+    ];
+    for (entry, payload) in refused {
         let proposed = one.replica.propose(entry, 0, Bytes::copy_from_slice(payload));
         assert_eq!(proposed, Err(NotProposed::Kind), "{entry:?}");
     }
@@ -224,9 +232,11 @@ fn who_needs_no_votes_sends_nothing_before_its_term_is_persisted() {
     let ready = one.ready();
     assert!(one.replica.is_leader());
     assert_eq!((ready.hard.map(|hard| hard.0), ready.messages), (Some(2), Vec::new()));
-    one.replica.propose(EntryType::Normal, 0, batch(b"k", b"v")).unwrap();
-    assert_eq!(one.ready().messages, []);
-    assert!(!one.replica.persisted(ready.number).is_empty());
+    // Nor what comes later: a heartbeat.
+    one.tick(HEARTBEAT_TICKS as u64 + 1);
+    let later = one.ready();
+    assert_eq!((later.number > ready.number, later.messages), (true, Vec::new()));
+    assert!(one.replica.persisted(ready.number).len() > 1);
 }
 
 #[test]
@@ -240,7 +250,6 @@ fn what_is_applied_ahead_of_what_the_crate_knows_counts_later() {
     assert_eq!(one.replica.applicable(), 5);
     one.replica.persisted(ready.number);
     one.ready();
-    one.replica.applied(6);
     one.replica.give_up(6, 0);
     assert_eq!((one.replica.applicable(), one.replica.bytes()), (6, 0));
 }
@@ -252,6 +261,8 @@ fn one_whose_replicas_or_entries_cannot_be_starts_not() {
         Start { conf: ConfState { voters: vec![0, 1], ..ConfState::default() }, ..Start::default() },
         Start { conf: ConfState { learners: vec![1], ..conf() }, ..Start::default() },
         Start { conf: ConfState { outgoing: vec![4], ..conf() }, ..Start::default() },
+        Start { conf: ConfState { auto_leave: true, ..conf() }, ..Start::default() },
+        Start { conf: ConfState { voters: vec![2, 3], ..conf() }, ..Start::default() },
         Start { conf: conf(), applied: (3, 0), ..Start::default() },
         Start { conf: conf(), applied: (3, 1), entries: vec![entry(1, 5)], ..Start::default() },
         Start { conf: conf(), applied: (3, 2), entries: vec![entry(1, 4)], ..Start::default() },
@@ -272,10 +283,8 @@ fn a_rejection_from_before_what_is_known_to_be_there_is_dropped() {
     one.settle();
     // Behind that the crate asks from the start where the other's log and its own part.
     one.replica.lost_touch(2);
-    for hint in [4, 6] {
-        let stale = Says::NotAppended { index: 6, hint, log_term: 1, commit: 3 };
-        assert_eq!(one.step(2, term, stale), Err(Rejected::Stale));
-    }
+    let stale = Says::NotAppended { index: 6, hint: 6, log_term: 1, commit: 3 };
+    assert_eq!(one.step(2, term, stale), Err(Rejected::Stale));
     one.replica.propose(EntryType::Normal, 0, batch(b"k", b"v")).unwrap();
     let sent = one.settle();
     let to_two = sent.iter().find(|message| message.to == 2).map(|message| &message.says);
@@ -335,4 +344,50 @@ fn a_term_that_only_an_entry_knows_of_is_gone_on_with_and_nothing_is_promised_in
     assert_eq!(one.replica.term(), 4);
     one.step(2, 4, Says::Vote(stands(4, 4))).unwrap();
     assert!(matches!(one.settle()[..], [Message { says: Says::Voted { is_refused: false, .. }, .. }]));
+}
+
+/// The crate takes off what isn't uncommitted any more when it is asked, from entries that are there.
+#[test]
+fn what_is_committed_counts_no_more_as_uncommitted_however_early_it_is_given_up() {
+    let mut one = One::new();
+    one.lead();
+    for _ in 0..40 {
+        let (term, index) = one.replica.propose(EntryType::Normal, 0, batch(b"key", &[1; 100_000])).unwrap();
+        let ready = one.ready();
+        one.step(2, term, Says::Appended { index, commit: 3 }).unwrap();
+        one.replica.persisted(ready.number);
+        one.replica.applied(one.replica.applicable());
+        one.replica.give_up(index, 0);
+        one.ready();
+    }
+    assert!(one.replica.bytes() < 250_000, "{}", one.replica.bytes());
+}
+
+#[test]
+fn who_cannot_write_takes_in_no_more_than_it_keeps() {
+    let mut one = One::new();
+    let mut term = 1;
+    let refused = (0..).find_map(|_| {
+        term += 1;
+        let refused = one.step(2, term, Says::Heartbeat { commit: 0, read: None }).err();
+        one.ready();
+        refused
+    });
+    assert_eq!(refused, Some(Rejected::Busy));
+    assert!((4000..4200).contains(&term), "{term}");
+}
+
+#[test]
+fn a_leadership_that_is_being_handed_over_goes_to_nobody_else() {
+    let mut one = One::new();
+    one.lead();
+    one.replica.hand_over(2);
+    one.replica.hand_over(3);
+    assert_eq!(one.replica.propose(EntryType::Normal, 0, batch(b"k", b"v")), Err(NotProposed::Busy));
+    let term = one.replica.term();
+    for from in [3, 2] {
+        one.step(from, term, Says::Appended { index: 6, commit: 3 }).unwrap();
+    }
+    let asked: Vec<_> = one.settle().into_iter().filter(|message| message.says == Says::TimeoutNow).collect();
+    assert_eq!(asked.iter().map(|message| message.to).collect::<Vec<_>>(), [2]);
 }
