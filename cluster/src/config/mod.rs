@@ -363,8 +363,8 @@ fn cpus(text: &str) -> Result<Vec<usize>, String> {
     let (wanted, allowed) = (machine::parse_cpu_list(text)?, Machine::default().cpus_allowed());
     match wanted.iter().find(|cpu| !allowed.contains(cpu)) {
         Some(cpu) => {
-            let allowed: Vec<String> = allowed.iter().map(usize::to_string).collect();
-            Err(format!("CPU {cpu} isn't among those this process may use ({})", allowed.join(",")))
+            let allowed = machine::cpu_list(&allowed);
+            Err(format!("CPU {cpu} isn't among those this process may use ({allowed})"))
         }
         None => Ok(wanted),
     }

@@ -5,6 +5,7 @@
 
 use super::Config;
 use super::listen::Listen;
+use super::machine::cpu_list;
 use std::fmt;
 
 /// A setting that counts only after a restart.
@@ -39,14 +40,13 @@ impl Config {
     fn fixed(&self) -> [(&'static str, String); 15] {
         let unset = |text: Option<String>| text.unwrap_or_else(|| "unset".to_owned());
         let address = |addr: &Option<Listen>| addr.as_ref().map_or("off".to_owned(), Listen::to_string);
-        let cpus: Vec<String> = self.cpus.iter().map(usize::to_string).collect();
         [
             ("dir", self.dir.display().to_string()),
             ("listen", self.listen.to_string()),
             ("resp-listen", address(&self.resp_listen)),
             ("admin-listen", address(&self.admin_listen)),
             ("shards", unset(self.shards.map(|shards| shards.to_string()))),
-            ("cpus", cpus.join(",")),
+            ("cpus", cpu_list(&self.cpus)),
             ("durability", self.durability.to_string()),
             ("memory", format!("{} bytes", self.memory_bytes)),
             ("partitions", unset(self.partitions.map(|partitions| partitions.to_string()))),

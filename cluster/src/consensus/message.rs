@@ -132,32 +132,22 @@ impl Message {
         let mut writer = Writer(out);
         writer.u8(kind);
         writer.u8(flags);
-        [self.from, self.to, self.term].into_iter().for_each(|number| writer.u64(number));
+        let mut numbers = |numbers: &[u64]| numbers.iter().for_each(|&number| writer.u64(number));
+        numbers(&[self.from, self.to, self.term]);
         match &self.says {
-            Says::Append { index, log_term, commit, entries } => {
-                [*index, *log_term, *commit].into_iter().for_each(|number| writer.u64(number));
-                writer.len(entries.len());
-                for entry in entries {
-                    writer.u64(entry.term);
-                    writer.u8(entry.entry as u8);
-                    writer.u16(entry.origin);
-                    writer.bytes(&entry.payload);
-                }
+            &Says::Append { index, log_term, commit, ref entries } => {
+                numbers(&[index, log_term, commit]);
+                write_entries(entries, &mut writer);
             }
-            Says::Vote(candidate) | Says::PreVote(candidate) => {
-                let Candidate { index, log_term, commit, commit_term, .. } = *candidate;
-                [index, log_term, commit, commit_term].into_iter().for_each(|number| writer.u64(number));
+            &(Says::Vote(it) | Says::PreVote(it)) => {
+                numbers(&[it.index, it.log_term, it.commit, it.commit_term]);
             }
-            Says::Appended { index, commit } => [*index, *commit].into_iter().for_each(|it| writer.u64(it)),
-            Says::NotAppended { index, hint, log_term, commit } => {
-                [*index, *hint, *log_term, *commit].into_iter().for_each(|it| writer.u64(it));
-            }
-            Says::Voted { commit, commit_term, .. } => {
-                [*commit, *commit_term].into_iter().for_each(|it| writer.u64(it));
-            }
-            Says::Heartbeat { commit, read } | Says::Heard { commit, read } => {
-                writer.u64(*commit);
-                read.iter().for_each(|round| writer.u64(*round));
+            &Says::Appended { index, commit } => numbers(&[index, commit]),
+            &Says::NotAppended { index, hint, log_term, commit } => numbers(&[index, hint, log_term, commit]),
+            &Says::Voted { commit, commit_term, .. } => numbers(&[commit, commit_term]),
+            &(Says::Heartbeat { commit, read } | Says::Heard { commit, read }) => {
+                numbers(&[commit]);
+                numbers(read.as_slice());
             }
             Says::TimeoutNow => {}
         }
@@ -243,6 +233,16 @@ impl Candidate {
             commit_term: reader.u64()?,
             is_transfer: flags & TRANSFER != 0,
         })
+    }
+}
+
+fn write_entries(entries: &[Entry], writer: &mut Writer<'_>) {
+    writer.len(entries.len());
+    for entry in entries {
+        writer.u64(entry.term);
+        writer.u8(entry.entry as u8);
+        writer.u16(entry.origin);
+        writer.bytes(&entry.payload);
     }
 }
 

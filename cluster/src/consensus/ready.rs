@@ -47,7 +47,7 @@ pub enum NotProposed {
     /// Entries that aren't committed take as much memory as they may, or the leadership is being handed over.
     #[error("the group takes no entries now")]
     Busy,
-    /// It would change the replicas, or only take its place and have a content.
+    /// It can't be applied, would change the replicas, or only take its place and have a content.
     #[error("no such entry is proposed")]
     Kind,
 }

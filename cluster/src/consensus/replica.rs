@@ -292,8 +292,7 @@ impl Replica {
     }
 
     fn note_applied(&mut self) {
-        let index = self.applied_to.min(self.applicable()).max(self.node.raft.raft_log.applied);
-        self.node.advance_apply_to(index);
+        self.node.advance_apply_to(self.applied_to.min(self.applicable()));
     }
 
     /// Gives up entries that are applied, up to an index and from the first on, while those that are kept take more memory than so

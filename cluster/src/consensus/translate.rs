@@ -107,12 +107,12 @@ fn candidate(message: &eraftpb::Message) -> Candidate {
     }
 }
 
-/// How a read stands in the crate's messages: its token's bytes.
+/// How a round of reads stands in the crate's messages: as its number's bytes.
 fn context_of(read: Option<u64>) -> Bytes {
-    read.map_or_else(Bytes::new, |token| Bytes::copy_from_slice(&token.to_le_bytes()))
+    read.map_or_else(Bytes::new, |round| Bytes::copy_from_slice(&round.to_le_bytes()))
 }
 
-/// The read that the crate's bytes stand for.
+/// The round of reads that the crate's bytes stand for.
 pub(super) fn read_of(context: &[u8]) -> Option<u64> {
     context.try_into().ok().map(u64::from_le_bytes)
 }

@@ -4,6 +4,7 @@
 //! each name to one process, and takes it back when that ends, however it ends. Processes in other network namespaces
 //! (most containers) aren't seen.
 
+use crate::config::machine::cpu_list;
 use std::io::ErrorKind;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -69,11 +70,10 @@ impl Cpus {
         let places: Vec<String> = places.map(|(shard, cpu)| format!("{shard} on CPU {cpu}")).collect();
         tracing::info!("shards are pinned: {}", places.join(", "));
         if !self.shared.is_empty() {
-            let shared: Vec<String> = self.shared.iter().map(usize::to_string).collect();
             tracing::warn!(
                 "other kvds on this machine have shards on CPUs {}, too; no other was free: give each process CPUs of its \
                  own with --cpus, or fewer --shards",
-                shared.join(",")
+                cpu_list(&self.shared)
             );
         }
     }

@@ -187,9 +187,12 @@ impl Config {
             self.tails.push(Node::root(&self.slots));
         }
         if other.tails.len() < FEW {
-            let news = other.tails.iter().filter(|tail| !self.tails.iter().any(|mine| mine.is(tail)));
-            let news: Tails = news.cloned().collect();
-            return self.tails.extend(news);
+            for tail in &other.tails {
+                if !self.tails.iter().any(|mine| mine.is(tail)) {
+                    self.tails.push(Rc::clone(tail));
+                }
+            }
+            return;
         }
         let mut known: HashSet<*const Node> = self.tails.iter().map(Rc::as_ptr).collect();
         let mut has_root = self.has_root();
