@@ -76,6 +76,18 @@ pub fn check(entry: EntryType, origin: u16, payload: &[u8]) -> Result<(), String
     }
 }
 
+/// The highest version that an entry writes, which was checked.
+pub(super) fn newest(entry: Applicable<'_>) -> Version {
+    match entry.entry {
+        EntryType::Normal if entry.origin != 0 => late::stamp(entry.payload),
+        EntryType::Normal => {
+            let ops = Batch::parse(entry.payload).into_iter().flat_map(|batch| batch.ops().flatten());
+            ops.map(|op| op.version).max().unwrap_or_default()
+        }
+        _ => Version(0),
+    }
+}
+
 fn check_version(version: Version) -> Result<(), String> {
     if version < Version::MAX {
         Ok(())

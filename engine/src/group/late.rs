@@ -9,7 +9,7 @@
 //!    nothing is, and what is known of keys is kept.
 
 use super::Group;
-use super::target::{Applicable, Blocks, LookUps, Newest, Target};
+use super::target::{Blocks, LookUps, Newest, Target};
 use crate::key::{Entry, Kind, Stamp, Version};
 use crate::log::batch::{Batch, BatchOp};
 use crate::log::{Record, Taken};
@@ -59,13 +59,9 @@ pub(super) fn check(payload: &[u8]) -> Result<(), String> {
     Late::parse(payload).map(drop)
 }
 
-/// The stamp of an entry, if it is such a write.
-pub(super) fn stamp(entry: Applicable<'_>) -> Version {
-    if entry.origin == 0 {
-        Version(0)
-    } else {
-        Late::parse(entry.payload).map_or(Version(0), |late| late.stamp)
-    }
+/// The stamp of such a write.
+pub(super) fn stamp(payload: &[u8]) -> Version {
+    Late::parse(payload).map_or(Version(0), |late| late.stamp)
 }
 
 /// Applies such a write to its group. Says the highest version of what it left; or which blocks are to be read first, and then nothing

@@ -29,7 +29,7 @@ use crate::log::LogPosition;
 use crate::manifest::{ConfState, OriginState};
 use crate::once::{Known, Once, Table};
 use durability::Durability;
-use queue::Queue;
+use queue::{Queue, Queued};
 use smallvec::{SmallVec, smallvec};
 use std::sync::Arc;
 
@@ -215,7 +215,7 @@ impl<W> Group<W> {
 
     /// Takes an entry's place from another replica, or from the log when it is read again. It deletes what was at or behind that
     /// index: of these, the entries that waited come back.
-    pub fn accept(&mut self, term: u64, index: u64) -> Result<Vec<queue::Entry<W>>, NotTaken> {
+    pub fn accept(&mut self, term: u64, index: u64) -> Result<Vec<Queued<W>>, NotTaken> {
         if index <= self.committed {
             return Err(NotTaken::Committed { index, committed: self.committed });
         }
@@ -235,7 +235,7 @@ impl<W> Group<W> {
 
     /// Gives up all entries behind an index, as if they had never been appended; returns those that waited. Their versions
     /// aren't given out again.
-    pub fn cut_behind(&mut self, index: u64) -> Vec<queue::Entry<W>> {
+    pub fn cut_behind(&mut self, index: u64) -> Vec<Queued<W>> {
         let index = index.max(self.applied);
         self.appended = self.appended.min(index);
         self.persisted = self.persisted.min(index);
@@ -264,6 +264,13 @@ impl<W> Group<W> {
             self.committed = self.committed.max(self.persisted);
         }
         has_its_place
+    }
+
+    /// Whoever knows what others have says that entries up to this one may be applied: they are committed, and persisted here.
+    pub fn may_apply(&mut self, index: u64) {
+        debug_assert!(self.order != Order::Solo, "alone, what is persisted may be applied");
+        let index = index.min(self.appended);
+        (self.committed, self.persisted) = (self.committed.max(index), self.persisted.max(index));
     }
 
     /// Everything up to this index is committed, as far as it is here.
@@ -312,6 +319,11 @@ impl<W> Group<W> {
         Arc::make_mut(self.once.get_or_insert_default())
     }
 
+    /// Whether the entry at an index, which isn't applied, is of this term: then it is that one.
+    pub fn has(&self, term: u64, index: u64) -> bool {
+        index > self.applied && index <= self.appended && self.term_at(index) == term
+    }
+
     /// The term of the entry at an index that is applied last, or not yet.
     fn term_at(&self, index: u64) -> u64 {
         let runs = self.terms.iter().rev();
@@ -335,17 +347,17 @@ impl<W> Group<W> {
     }
 
     /// Has a persisted entry wait to be applied.
-    pub fn hold(&mut self, entry: queue::Entry<W>) {
-        // What is ordered behind a write that came late has a higher version than that.
-        self.assigned = self.assigned.max(late::stamp(entry.applicable()));
+    pub fn hold(&mut self, queued: Queued<W>) {
+        // What is ordered behind it has a higher version, whoever leads by then.
+        self.assigned = self.assigned.max(apply::newest(queued.applicable()));
         let (id, incarnation) = (self.id, self.incarnation);
-        self.queue.get_or_insert_with(|| Box::new(Queue::new(id, incarnation))).push(entry);
+        self.queue.get_or_insert_with(|| Box::new(Queue::new(id, incarnation))).push(queued);
     }
 
     /// Has the entry wait again that [`Group::take_applicable`] took: it can't be applied yet.
-    pub fn put_back(&mut self, entry: queue::Entry<W>) {
+    pub fn put_back(&mut self, queued: Queued<W>) {
         let (id, incarnation) = (self.id, self.incarnation);
-        self.queue.get_or_insert_with(|| Box::new(Queue::new(id, incarnation))).put_back(entry);
+        self.queue.get_or_insert_with(|| Box::new(Queue::new(id, incarnation))).put_back(queued);
     }
 
     /// The number of the last write that is applied of those that an origin took in since a start; 0: none is.
@@ -368,7 +380,7 @@ impl<W> Group<W> {
     }
 
     /// The first entry that waits, if it may be applied now.
-    pub fn take_applicable(&mut self) -> Option<queue::Entry<W>> {
+    pub fn take_applicable(&mut self) -> Option<Queued<W>> {
         let applicable = self.applicable();
         let entry = self.queue.as_mut()?.pop_up_to(applicable);
         self.drop_empty_queue();

@@ -7,6 +7,7 @@ use super::target::Applicable;
 use crate::key::{Incarnation, Kind, Partition, Prefix, user_key};
 use crate::log::EntryType;
 use crate::log::batch::{Batch, BatchOp, op_at};
+use crate::log::entry::Entry;
 use crate::once::Once;
 use crate::table::key_hash;
 use hashbrown::HashTable;
@@ -14,17 +15,9 @@ use std::collections::{HashSet, VecDeque};
 
 /// An entry that waits.
 #[derive(Clone, Debug)]
-pub struct Entry<W> {
-    /// The term in which it was proposed.
-    pub term: u64,
-    /// Its place in the order.
-    pub index: u64,
-    /// What it is.
-    pub entry: EntryType,
-    /// Who took it in, if that was elsewhere: what becomes of such a write shows only when it is applied, so nobody sees it before.
-    pub origin: u16,
-    /// Its content: a batch, if it is one of writes.
-    pub payload: Box<[u8]>,
+pub struct Queued<W> {
+    /// The entry.
+    pub entry: Entry,
     /// Who waits for it to be applied.
     pub waiting: Vec<W>,
 }
@@ -42,7 +35,7 @@ struct Slot {
 pub struct Queue<W> {
     partition: Partition,
     incarnation: Incarnation,
-    entries: VecDeque<Entry<W>>,
+    entries: VecDeque<Queued<W>>,
     bytes: usize,
     /// Of all entries.
     waiting: usize,
@@ -53,10 +46,15 @@ pub struct Queue<W> {
     once: HashSet<(u128, u64)>,
 }
 
-impl<W> Entry<W> {
+impl<W> Queued<W> {
+    /// One that nobody waits for yet.
+    pub fn new(entry: Entry) -> Queued<W> {
+        Queued { entry, waiting: Vec::new() }
+    }
+
     /// As it is to be applied.
     pub fn applicable(&self) -> Applicable<'_> {
-        let Entry { index, entry, origin, ref payload, .. } = *self;
+        let Entry { index, entry, origin, ref payload, .. } = self.entry;
         Applicable { index, entry, origin, payload }
     }
 }
@@ -82,14 +80,14 @@ impl<W> Queue<W> {
     }
 
     /// The entry at an index, if it waits.
-    pub fn get(&self, index: u64) -> Option<&Entry<W>> {
-        let first = self.entries.front()?.index;
+    pub fn get(&self, index: u64) -> Option<&Queued<W>> {
+        let first = self.entries.front()?.entry.index;
         self.entries.get(usize::try_from(index.checked_sub(first)?).ok()?)
     }
 
     /// The index of the first entry that waits.
     pub fn first(&self) -> Option<u64> {
-        self.entries.front().map(|entry| entry.index)
+        self.entries.front().map(|first| first.entry.index)
     }
 
     /// How many entries wait.
@@ -110,6 +108,21 @@ impl<W> Queue<W> {
         }
     }
 
+    /// Has somebody wait until all up to an index is applied; hands back who asks for one that doesn't wait.
+    pub fn wait_for(&mut self, index: u64, who: W) -> Result<(), W> {
+        let first = self.first().unwrap_or(u64::MAX);
+        let place = index.checked_sub(first).and_then(|place| usize::try_from(place).ok());
+        let Some(queued) = place.and_then(|place| self.entries.get_mut(place)) else { return Err(who) };
+        queued.waiting.push(who);
+        self.waiting += 1;
+        Ok(())
+    }
+
+    /// The entries, in their order.
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().map(|queued| &queued.entry)
+    }
+
     /// How many wait.
     pub fn waiting(&self) -> usize {
         self.waiting
@@ -117,8 +130,8 @@ impl<W> Queue<W> {
 
     /// Changes who waits, entry by entry.
     pub fn change_waiting(&mut self, mut change: impl FnMut(&mut Vec<W>)) {
-        self.entries.iter_mut().for_each(|entry| change(&mut entry.waiting));
-        self.waiting = self.entries.iter().map(|entry| entry.waiting.len()).sum();
+        self.entries.iter_mut().for_each(|queued| change(&mut queued.waiting));
+        self.waiting = self.entries.iter().map(|queued| queued.waiting.len()).sum();
     }
 
     /// The newest pending operation that is about a stored key, a deletion of a range around it too; `None` if there is none.
@@ -129,25 +142,26 @@ impl<W> Queue<W> {
     }
 
     /// Adds an entry behind those that wait.
-    pub(super) fn push(&mut self, entry: Entry<W>) {
-        debug_assert!(self.entries.back().is_none_or(|last| last.index < entry.index));
-        self.bytes += entry.payload.len();
-        self.waiting += entry.waiting.len();
-        self.entries.push_back(entry);
+    pub(super) fn push(&mut self, queued: Queued<W>) {
+        debug_assert!(self.entries.back().is_none_or(|last| last.entry.index < queued.entry.index));
+        self.bytes += queued.entry.payload.len();
+        self.waiting += queued.waiting.len();
+        self.entries.push_back(queued);
         self.note(self.entries.len() - 1);
     }
 
     /// Puts the entry back that was taken first: one that nobody sees before it is applied.
-    pub(super) fn put_back(&mut self, entry: Entry<W>) {
-        debug_assert!(entry.origin != 0 && self.entries.front().is_none_or(|next| entry.index < next.index));
+    pub(super) fn put_back(&mut self, queued: Queued<W>) {
+        let entry = &queued.entry;
+        debug_assert!(entry.origin != 0 && self.entries.front().is_none_or(|next| entry.index < next.entry.index));
         self.bytes += entry.payload.len();
-        self.waiting += entry.waiting.len();
-        self.entries.push_front(entry);
+        self.waiting += queued.waiting.len();
+        self.entries.push_front(queued);
     }
 
     /// Takes the first entry, if it is at or before an index.
-    pub(super) fn pop_up_to(&mut self, index: u64) -> Option<Entry<W>> {
-        if self.entries.front()?.index > index {
+    pub(super) fn pop_up_to(&mut self, index: u64) -> Option<Queued<W>> {
+        if self.entries.front()?.entry.index > index {
             return None;
         }
         for slot in self.slots(0) {
@@ -161,20 +175,20 @@ impl<W> Queue<W> {
                 self.once.remove(once);
             });
         }
-        let entry = self.entries.pop_front()?;
-        self.ranges.retain(|slot| slot.index != entry.index);
-        self.bytes -= entry.payload.len();
-        self.waiting -= entry.waiting.len();
-        Some(entry)
+        let first = self.entries.pop_front()?;
+        self.ranges.retain(|slot| slot.index != first.entry.index);
+        self.bytes -= first.entry.payload.len();
+        self.waiting -= first.waiting.len();
+        Some(first)
     }
 
     /// Takes the entries behind an index.
-    pub(super) fn cut_behind(&mut self, index: u64) -> Vec<Entry<W>> {
-        let from = self.entries.partition_point(|entry| entry.index <= index);
+    pub(super) fn cut_behind(&mut self, index: u64) -> Vec<Queued<W>> {
+        let from = self.entries.partition_point(|queued| queued.entry.index <= index);
         let cut: Vec<_> = self.entries.drain(from..).collect();
         if !cut.is_empty() {
-            self.bytes -= cut.iter().map(|entry| entry.payload.len()).sum::<usize>();
-            self.waiting -= cut.iter().map(|entry| entry.waiting.len()).sum::<usize>();
+            self.bytes -= cut.iter().map(|queued| queued.entry.payload.len()).sum::<usize>();
+            self.waiting -= cut.iter().map(|queued| queued.waiting.len()).sum::<usize>();
             // What they hid is the newest again.
             self.overlay.clear();
             self.ranges.clear();
@@ -191,7 +205,7 @@ impl<W> Queue<W> {
 
     /// The requests of an entry that are to be done once.
     fn requests(&self, at: usize) -> Vec<(u128, u64)> {
-        let entry = &self.entries[at];
+        let entry = &self.entries[at].entry;
         if entry.entry != EntryType::Normal || entry.origin != 0 {
             return Vec::new();
         }
@@ -229,7 +243,7 @@ impl<W> Queue<W> {
 
     /// Where an entry's operations stand.
     fn slots(&self, at: usize) -> Vec<Slot> {
-        let entry = &self.entries[at];
+        let entry = &self.entries[at].entry;
         if entry.entry != EntryType::Normal || entry.origin != 0 {
             return Vec::new();
         }
@@ -244,8 +258,8 @@ impl<W> Queue<W> {
     }
 
     fn op(&self, slot: &Slot) -> BatchOp<'_> {
-        let first = self.entries.front().map_or(0, |entry| entry.index);
-        let entry = &self.entries[(slot.index - first) as usize];
+        let first = self.entries.front().map_or(0, |queued| queued.entry.index);
+        let entry = &self.entries[(slot.index - first) as usize].entry;
         op_at(&entry.payload, slot.offset)
     }
 

@@ -54,6 +54,11 @@ impl<W> Group<W> {
         std::mem::take(&mut self.is_changed).then(|| self.state(clock_us))
     }
 
+    /// Its replicas, if it has others.
+    pub fn conf(&self) -> Option<&ConfState> {
+        self.conf.as_deref()
+    }
+
     /// From which position of the log on its entries count.
     pub fn log_from(&self) -> LogPosition {
         self.log_from

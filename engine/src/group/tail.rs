@@ -10,11 +10,13 @@
 //!    read for it; the rest waits in the group's queue, as when it was written.
 
 use super::apply::{Applicable, Applied, LookUps, Target, apply, check};
-use super::{Group, Order, SOLO_TERM, queue};
+use super::queue::Queued;
+use super::{Group, Order, SOLO_TERM};
 use crate::clock::ClockStamp;
 use crate::key::Partition;
-use crate::log::{EntryType, HardState, LogPosition, Record, RecordKind, clock_behind};
+use crate::log::{Entry, EntryType, HardState, LogPosition, Record, RecordKind, clock_behind};
 use crate::manifest::ManifestState;
+use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// What the log holds of the groups of a shard beyond what is applied.
@@ -34,19 +36,10 @@ pub struct Tail {
     pub hard: Option<(u64, HardState, LogPosition)>,
     /// The entries that wait in the group's queue, and where they lie.
     pub held: VecDeque<(u64, LogPosition)>,
-    ahead: BTreeMap<u64, Ahead>,
+    /// Entries that come before the one that they follow, and where they lie.
+    ahead: BTreeMap<u64, (Entry, LogPosition)>,
     /// Its next entry takes a block that isn't in memory.
     waits: bool,
-}
-
-/// An entry that comes before the one that it follows.
-#[derive(Debug)]
-struct Ahead {
-    term: u64,
-    entry: EntryType,
-    origin: u16,
-    payload: Box<[u8]>,
-    at: LogPosition,
 }
 
 impl Tails {
@@ -174,7 +167,7 @@ fn take_solo<W>(
 impl Tail {
     fn positions(&self) -> impl Iterator<Item = LogPosition> {
         let held = self.held.iter().map(|&(_, at)| at);
-        held.chain(self.ahead.values().map(|ahead| ahead.at)).chain(self.hard.map(|(.., at)| at))
+        held.chain(self.ahead.values().map(|&(_, at)| at)).chain(self.hard.map(|(.., at)| at))
     }
 
     fn take_hard_state<W>(
@@ -220,31 +213,32 @@ impl Tail {
             // It was deleted before what is in tables came to be, by an entry that is still to come.
             return Ok(false);
         }
-        let new = Ahead { term, entry, origin: record.origin, payload: record.payload.into(), at };
+        let payload = Bytes::copy_from_slice(record.payload);
+        let new = Entry { term, index, entry, origin: record.origin, payload };
         if record.is_copy {
             let is_known = index <= group.appended_index()
-                || self.ahead.get(&index).is_some_and(|known| known.term >= term);
+                || self.ahead.get(&index).is_some_and(|(known, _)| known.term >= term);
             if is_known {
                 return Ok(false);
             }
         }
         if index > group.appended_index() + 1 {
-            self.ahead.insert(index, new);
+            self.ahead.insert(index, (new, at));
             return Ok(false);
         }
-        self.place(group, index, new)?;
-        while let Some(next) = self.ahead.remove(&(group.appended_index() + 1)) {
-            self.place(group, group.appended_index() + 1, next)?;
+        self.place(group, new, at)?;
+        while let Some((next, at)) = self.ahead.remove(&(group.appended_index() + 1)) {
+            self.place(group, next, at)?;
         }
         self.apply_committed(group, target)
     }
 
     /// Gives an entry its place in the group's queue.
-    fn place<W>(&mut self, group: &mut Group<W>, index: u64, new: Ahead) -> Result<(), String> {
-        let Ahead { term, entry, origin, payload, at } = new;
+    fn place<W>(&mut self, group: &mut Group<W>, entry: Entry, at: LogPosition) -> Result<(), String> {
+        let Entry { term, index, .. } = entry;
         group.accept(term, index).map_err(|error| error.to_string())?;
         group.persist(term, index);
-        group.hold(queue::Entry { term, index, entry, origin, payload, waiting: Vec::new() });
+        group.hold(Queued::new(entry));
         self.forget_behind(index - 1);
         self.held.push_back((index, at));
         Ok(())

@@ -55,7 +55,7 @@ impl Reading {
     fn found(&self) -> (Places, Places) {
         let index = |key: &[u8]| u64::from_be_bytes(key[key.len() - 8..].try_into().unwrap());
         let applied = self.memtable.iter().map(|entry| (index(entry.key), entry.stamp.version().0)).collect();
-        let held = (5..100).filter_map(|index| Some((index, self.group.queue()?.get(index)?.term)));
+        let held = (5..100).filter_map(|index| Some((index, self.group.queue()?.get(index)?.entry.term)));
         (applied, held.collect())
     }
 }

@@ -1,14 +1,15 @@
 //! A group, driven by hand in each of its orders.
 
 use super::apply::{Applicable, LookUps, Newest, Target, apply};
-use super::queue::Entry;
+use super::queue::Queued;
 use super::*;
 use crate::key::{self, Expiry, Kind, RangeTombstone};
-use crate::log::EntryType;
+use crate::log::{Entry, EntryType};
 use crate::log::batch::BatchBuilder;
 use crate::manifest::GroupState;
 use crate::memtable::Memtable;
 use crate::table::key_hash;
+use bytes::Bytes;
 
 type Waiting = Group<&'static str>;
 
@@ -22,15 +23,10 @@ fn batch(version: u64, keys: &[&str]) -> Box<[u8]> {
     builder.bytes().into()
 }
 
-fn entry(term: u64, index: u64, keys: &[&str], waiting: &[&'static str]) -> Entry<&'static str> {
-    Entry {
-        term,
-        index,
-        entry: EntryType::Normal,
-        origin: 0,
-        payload: batch(index, keys),
-        waiting: waiting.to_vec(),
-    }
+fn entry(term: u64, index: u64, keys: &[&str], waiting: &[&'static str]) -> Queued<&'static str> {
+    let payload = batch(index, keys).into();
+    let entry = Entry { term, index, entry: EntryType::Normal, origin: 0, payload };
+    Queued { entry, waiting: waiting.to_vec() }
 }
 
 /// The version that a key has among what waits.
@@ -137,7 +133,7 @@ fn a_follower_takes_only_what_goes_on_from_what_it_has_and_never_over_what_is_co
     assert_eq!(group.accept(4, 2).unwrap_err(), NotTaken::Committed { index: 2, committed: 2 });
     assert_eq!((pending(&group, "a"), pending(&group, "b")), (Some(4), Some(5)));
     // A tail that is overwritten uncovers what it hid.
-    let overwritten: Vec<u64> = group.accept(6, 4).unwrap().iter().map(|entry| entry.index).collect();
+    let overwritten: Vec<u64> = group.accept(6, 4).unwrap().iter().map(|queued| queued.entry.index).collect();
     assert_eq!(overwritten, [4, 5]);
     assert_eq!((pending(&group, "a"), pending(&group, "b")), (Some(2), Some(3)));
     assert_eq!(group.accept(4, 5).unwrap_err(), NotTaken::OldTerm { term: 4, known: 6 });
@@ -182,7 +178,8 @@ fn entries_that_are_no_writes_take_their_place_and_say_what_they_say() {
         let (term, index) = group.append();
         group.persist(term, index);
         group.commit(index);
-        group.hold(Entry { term, index, entry, origin: 0, payload: payload.into(), waiting: vec![] });
+        let payload = Bytes::copy_from_slice(payload);
+        group.hold(Queued::new(Entry { term, index, entry, origin: 0, payload }));
         settle(&mut group, &mut memtable);
     }
     let state = group.news(0).unwrap();
@@ -240,14 +237,8 @@ fn a_range_is_deleted_within_its_bounds_and_found_among_what_waits() {
     assert_eq!((&ranges.0[1].start[..], &ranges.0[1].end), (&prefix(2).to_bytes()[..], &prefix(2).end()));
     group.lead(2);
     group.hold(entry(2, 2, &["a", "b", "c"], &[]));
-    group.hold(Entry {
-        term: 2,
-        index: 3,
-        entry: EntryType::Normal,
-        origin: 0,
-        payload: builder.bytes().into(),
-        waiting: vec![],
-    });
+    let payload = Bytes::copy_from_slice(builder.bytes());
+    group.hold(Queued::new(Entry { term: 2, index: 3, entry: EntryType::Normal, origin: 0, payload }));
     assert_eq!(["a", "b", "c", "d"].map(|key| pending(&group, key)), [Some(2), None, None, None]);
     let kind = |name: &[u8]| {
         let key = stored(name);

@@ -155,6 +155,13 @@ impl BatchBuilder {
         &self.bytes
     }
 
+    /// Takes the encoded batch out, which is sealed, and leaves an empty one.
+    pub fn take(&mut self) -> Vec<u8> {
+        let taken = std::mem::take(&mut self.bytes);
+        self.clear(0);
+        taken
+    }
+
     /// Memory that it holds, bytes.
     pub fn memory_bytes(&self) -> usize {
         self.bytes.capacity() + self.once.memory_bytes()

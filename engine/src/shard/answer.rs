@@ -115,6 +115,8 @@ pub enum Refusal<'a> {
     /// It is to be done once, and was first sent when this clock hasn't come to yet, or so long ago that a copy that was done
     /// would be forgotten.
     WrongTime,
+    /// Another replica leads its partition, or none does.
+    NotLeader,
 }
 
 /// Where answers go.

@@ -34,18 +34,13 @@ impl Shard {
         let mut bytes = 0;
         for (place, index) in self.held.entries_before(segment) {
             let group = &self.groups[place];
-            let Some(held) = group.queue().and_then(|queue| queue.get(index)) else { continue };
-            if bytes > 0 && bytes + held.payload.len() > COPIED_BYTES_MAX {
+            let Some(queued) = group.queue().and_then(|queue| queue.get(index)) else { continue };
+            let entry = &queued.entry;
+            if bytes > 0 && bytes + entry.payload.len() > COPIED_BYTES_MAX {
                 break;
             }
-            bytes += held.payload.len();
-            let record = Record::writes(group.id, held.term, index, &held.payload);
-            self.log.append(Record {
-                kind: RecordKind::Entry(held.entry),
-                origin: held.origin,
-                is_copy: true,
-                ..record
-            });
+            bytes += entry.payload.len();
+            self.log.append(Record { is_copy: true, ..entry.record(group.id) });
             copying.entries.push((place, index));
         }
         // Behind the entries that they say are committed.

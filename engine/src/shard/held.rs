@@ -9,9 +9,9 @@ use crate::due::Due;
 use crate::group::Group;
 use crate::group::apply::LookUps;
 use crate::group::groups::Place;
-use crate::group::queue::Entry;
+use crate::group::queue::Queued;
 use crate::group::tail::Tail;
-use crate::log::{BatchOp, EntryType, HardState, LogPosition};
+use crate::log::{BatchOp, Entry, HardState, LogPosition, LogWriteId};
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -26,13 +26,24 @@ pub(super) struct Copying {
     pub hard: Vec<(Place, u64)>,
 }
 
+/// A group's newest hard state.
+#[derive(Debug)]
+struct Hard {
+    term: u64,
+    state: HardState,
+    /// Where it lies.
+    at: LogPosition,
+    /// Where older ones lie, each needed until the log write is durable that carries the next.
+    before: VecDeque<(LogWriteId, LogPosition)>,
+}
+
 /// The groups whose entries wait.
 #[derive(Debug, Default)]
 pub(super) struct Held {
     /// For each entry its index, and where the log write began that carried it.
     groups: BTreeMap<Place, VecDeque<(u64, LogPosition)>>,
-    /// The newest hard states of groups with replicas, each with its term, and where it lies.
-    hard: BTreeMap<Place, (u64, HardState, LogPosition)>,
+    /// The newest hard states of groups with replicas.
+    hard: BTreeMap<Place, Hard>,
     /// Only what is held is needed of the log before this.
     pub(super) flushed_to: LogPosition,
     /// What is on its way to the head of the log.
@@ -50,25 +61,17 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// Has an entry wait in its group.
+    /// Has an entry wait in its group, whose log write begins there.
     pub fn hold(
         &mut self,
         group: &mut Group<PendingAnswer>,
         place: Place,
-        (term, index): (u64, u64),
-        payload: &[u8],
+        entry: Entry,
         began: LogPosition,
     ) {
-        self.groups.entry(place).or_default().push_back((index, began));
-        self.bytes += payload.len();
-        group.hold(Entry {
-            term,
-            index,
-            entry: EntryType::Normal,
-            origin: 0,
-            payload: payload.into(),
-            waiting: Vec::new(),
-        });
+        self.groups.entry(place).or_default().push_back((entry.index, began));
+        self.bytes += entry.payload.len();
+        group.hold(Queued::new(entry));
     }
 
     /// What the log was found to hold of a group.
@@ -78,21 +81,48 @@ impl Held {
             self.groups.insert(place, tail.held);
             self.apply_at.insert(place, 0);
         }
-        self.hard.extend(tail.hard.map(|hard| (place, hard)));
+        let hard = tail.hard.map(|(term, state, at)| Hard { term, state, at, before: VecDeque::new() });
+        self.hard.extend(hard.map(|hard| (place, hard)));
         self.oldest.set(None);
     }
 
-    /// A group's newest hard state, with its term, is durable here in the log.
-    #[cfg(test)]
-    pub fn keep_hard_state(&mut self, place: Place, hard: (u64, HardState, LogPosition)) {
-        self.hard.insert(place, hard);
+    /// A group's newest hard state, with its term, is on its way to the log with this log write, which begins here. Those that are
+    /// there are kept until it is.
+    pub fn take_hard_state(
+        &mut self,
+        place: Place,
+        (term, state): (u64, HardState),
+        write: LogWriteId,
+        at: LogPosition,
+    ) {
+        let before = self.hard.remove(&place).map_or_else(VecDeque::new, |known| {
+            let mut before = known.before;
+            before.push_back((write, known.at));
+            before
+        });
+        self.hard.insert(place, Hard { term, state, at, before });
         self.oldest.set(None);
+    }
+
+    /// The log write is durable, and the hard states in it: those before them aren't needed.
+    pub fn hard_states_written(&mut self, write: LogWriteId) {
+        for hard in self.hard.values_mut() {
+            while hard.before.front().is_some_and(|&(after, _)| after <= write) {
+                hard.before.pop_front();
+            }
+        }
+        self.oldest.set(None);
+    }
+
+    /// The newest hard state of a group, with its term.
+    pub fn hard_state(&self, place: Place) -> Option<(u64, HardState)> {
+        self.hard.get(&place).map(|hard| (hard.term, hard.state))
     }
 
     /// The newest hard states that lie before a segment.
     pub fn hard_before(&self, segment: u64) -> impl Iterator<Item = (Place, u64, HardState)> {
-        let old = self.hard.iter().filter(move |(_, (.., at))| at.segment < segment);
-        old.map(|(&place, &(term, hard, _))| (place, term, hard))
+        let old = self.hard.iter().filter(move |(_, hard)| hard.at.segment < segment);
+        old.map(|(&place, hard)| (place, hard.term, hard.state))
     }
 
     /// The entries that lie before a segment, group by group.
@@ -117,8 +147,8 @@ impl Held {
 
     /// A durable copy of the hard state of this term lies here, or behind.
     pub fn hard_moved(&mut self, place: Place, term: u64, to: LogPosition) {
-        if let Some((_, _, at)) = self.hard.get_mut(&place).filter(|hard| hard.0 == term) {
-            *at = to.max(*at);
+        if let Some(hard) = self.hard.get_mut(&place).filter(|hard| hard.term == term) {
+            hard.at = to.max(hard.at);
         }
         self.oldest.set(None);
     }
@@ -167,7 +197,8 @@ impl Held {
     /// Where in the log everything lies that it must keep.
     fn positions(&self) -> impl Iterator<Item = LogPosition> {
         let entries = self.groups.values().flatten().map(|&(_, at)| at);
-        entries.chain(self.hard.values().map(|&(.., at)| at))
+        let hard = self.hard.values().flat_map(|hard| hard.before.iter().map(|&(_, at)| at).chain([hard.at]));
+        entries.chain(hard)
     }
 
     /// Bytes of the entries.

@@ -11,6 +11,7 @@ use crate::group::groups::Place;
 use crate::key::{Expiry, Keyspace, Kind, Version, user_key};
 use crate::log::batch::{BatchBuilder, BatchOp};
 use crate::once::Once;
+use bytes::Bytes;
 use hashbrown::HashTable;
 use std::collections::HashSet;
 
@@ -174,6 +175,34 @@ impl LogWrite {
         }
     }
 
+    /// Takes out what it has of some groups: their batches, complete, and the answers that wait for these, in their order.
+    pub fn take_out(&mut self, clock_us: u64, is_taken: impl Fn(Place) -> bool) -> Vec<TakenOut> {
+        let mut out: Vec<_> = self.touched.extract_if(.., |place| is_taken(*place)).map(TakenOut::of).collect();
+        if out.is_empty() {
+            return out;
+        }
+        for taken in &mut out {
+            let batch = &mut self.batches[taken.place];
+            batch.seal(clock_us);
+            self.ops = self.ops.saturating_sub(batch.len());
+            self.bytes -= batch.bytes().len() - BatchBuilder::HEADER_BYTES;
+            taken.payload = batch.take().into();
+            self.kept += batch.memory_bytes();
+        }
+        self.overlay.retain(|slot| !is_taken(slot.place as Place));
+        self.clears.retain(|clear| !is_taken(clear.place));
+        let known = self.once.len();
+        self.once.retain(|(place, ..)| !is_taken(*place));
+        self.bytes -= ONCE_BYTES * (known - self.once.len());
+        for answer in self.answers.extract_if(.., |answer| is_taken(answer.place)) {
+            self.answer_bytes -= answer.bytes();
+            if let Some(taken) = out.iter_mut().find(|taken| taken.place == answer.place) {
+                taken.answers.push(answer);
+            }
+        }
+        out
+    }
+
     /// Adds a value. `key` is the stored key, `hash` its hash; `overlay` makes it visible to [`LogWrite::pending`].
     pub fn put(&mut self, write: Write<'_>, version: Version, expiry: Expiry, value: &[u8]) {
         let offset = self.begin(&write);
@@ -310,6 +339,22 @@ impl LogWrite {
         }
         (self.bytes, self.ops) = (0, 0);
         debug_assert!(self.answers.is_empty(), "answers leave before a log write is used again");
+    }
+}
+
+/// What a log write had of a group.
+#[derive(Debug)]
+pub(super) struct TakenOut {
+    pub place: Place,
+    /// The batch.
+    pub payload: Bytes,
+    /// Those who wait for it.
+    pub answers: Vec<PendingAnswer>,
+}
+
+impl TakenOut {
+    fn of(place: Place) -> TakenOut {
+        TakenOut { place, payload: Bytes::new(), answers: Vec::new() }
     }
 }
 

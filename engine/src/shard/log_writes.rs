@@ -8,12 +8,11 @@ use super::pending::AnswerKind;
 use super::request::{Answer, Answers, Refusal, Unsure};
 use crate::group::apply::{Applicable, Applied, Blocks, LookUps, apply};
 use crate::group::groups::Place;
-use crate::group::{Group, SOLO_TERM};
+use crate::group::{Group, Order, SOLO_TERM};
 use crate::io::IoCompletion;
 use crate::key::{Partition, Version};
-use crate::log::{EntryType, LogEvent, LogPosition, Record, RecordKind, clock_payload};
+use crate::log::{EntryType, LogEvent, LogPosition, LogWriteId, Record, RecordKind, clock_payload};
 use crate::manifest::ManifestEvent;
-use smallvec::SmallVec;
 
 /// While keys expire, the log learns the time at least this often.
 pub(super) const CLOCK_INTERVAL_US: u64 = 1_000_000;
@@ -37,7 +36,9 @@ impl Shard {
         }
         let is_clock_due = self.clock_due_us().is_some_and(|due_us| due_us <= self.mono_us);
         let durability = self.durability_of(&self.forming);
-        if self.is_log_write_early(durability, is_clock_due) || self.is_log_write_long() {
+        let carries_replicated = self.replicated.is_to_be_written();
+        let may_wait = !carries_replicated;
+        if may_wait && (self.is_log_write_early(durability, is_clock_due) || self.is_log_write_long()) {
             return;
         }
         let wants_copies = self.wants_copies();
@@ -52,11 +53,14 @@ impl Shard {
             self.append_entries();
         } else if is_clock_due {
             self.append_clock();
-        } else if !wants_copies {
+        } else if !wants_copies && !carries_replicated {
             return;
         }
-        if self.log.write(durability == Durability::Sync, &mut self.io).is_some() {
+        let is_synced = durability == Durability::Sync || carries_replicated;
+        if let Some(id) = self.log.write(is_synced, &mut self.io) {
             self.counters.log_writes += 1;
+            self.is_write_synced = is_synced;
+            self.replicated.begin_write(id);
         }
     }
 
@@ -156,7 +160,7 @@ impl Shard {
     /// Takes the completion of a log write or sync.
     pub(super) fn log_done(&mut self, completion: IoCompletion, out: &mut impl Answers) {
         match self.log.complete(completion, &mut self.io) {
-            LogEvent::Written(_, end) => self.log_written(end, out),
+            LogEvent::Written(id, end) => self.log_written(id, end, out),
             LogEvent::Failed(_, error) if self.doubt.is_some() => self.note_doubt(&error),
             LogEvent::Failed(_, error) => self.log_failed(&error, out),
             LogEvent::Cut(_) => self.log_cut(),
@@ -165,29 +169,18 @@ impl Shard {
         }
     }
 
-    /// Applies the entries of the finished log write that are committed with it, then lets its answers go, in order. What isn't
-    /// committed yet waits in its group.
-    fn log_written(&mut self, end: LogPosition, out: &mut impl Answers) {
-        let began = std::mem::replace(&mut self.logged_end, end);
+    /// Applies the entries of the finished log write, which are committed with it, then lets its answers go, in order.
+    fn log_written(&mut self, id: LogWriteId, end: LogPosition, out: &mut impl Answers) {
+        self.logged_end = end;
         self.kept_clock_us = self.kept_clock_us.max(self.logged_clock_us);
         self.log_backoff.worked();
         let durability = self.durability_of(&self.writing);
-        let is_synced = durability == Durability::Sync;
         // A log write that is synced makes all before it durable, too.
         self.unsynced =
-            (!is_synced).then(|| self.unsynced.map_or(durability, |known| known.stricter(durability)));
+            (!self.is_write_synced).then(|| self.unsynced.map_or(durability, |known| known.stricter(durability)));
         let writing = std::mem::take(&mut self.writing);
-        let mut overtaken: SmallVec<[Place; 4]> = SmallVec::new();
         for (place, (term, index), payload) in writing.entries() {
-            let group = &mut self.groups[place];
-            if !group.persist(term, index) {
-                overtaken.push(place);
-                continue;
-            }
-            if group.queue().is_some() || group.applicable() < index {
-                self.held.hold(group, place, (term, index), payload, began);
-                continue;
-            }
+            self.groups[place].persist(term, index);
             if self.applied_when_taken_in(place) {
                 self.groups[place].applied(index, Version(0));
                 continue;
@@ -197,18 +190,10 @@ impl Shard {
             debug_assert!(applied.is_none(), "what is ordered here needs no block");
         }
         self.copies_written(end);
+        self.replicated_written(id);
         self.writing = writing;
         let mut answers = self.writing.take_answers();
-        for answer in answers.drain(..) {
-            match self.groups[answer.place].queue_mut() {
-                _ if overtaken.contains(&answer.place) => self.answer_overtaken(answer, out),
-                None => self.answer_pending(answer, out),
-                Some(queue) => {
-                    self.held.due.note(answer.deadline_us);
-                    queue.wait(answer);
-                }
-            }
-        }
+        answers.drain(..).for_each(|answer| self.answer_pending(answer, out));
         self.writing.reuse_answers(answers);
         self.writing.reset();
         self.freeze_if_full();
@@ -245,7 +230,8 @@ impl Shard {
         (self.logged_clock_us, self.logged_base, self.known_base) = (0, None, None);
         self.forming.reset();
         self.writing.reset();
-        self.groups.iter_mut().for_each(Group::forget_unpersisted);
+        self.replicated_failed(out);
+        self.groups.iter_mut().filter(|group| group.order() == Order::Solo).for_each(Group::forget_unpersisted);
         for (since, answers) in [(Since::Writing, writing), (Since::Forming, forming)] {
             for answer in answers {
                 match (answer.kind(), since) {

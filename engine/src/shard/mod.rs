@@ -47,8 +47,10 @@ mod read_errors;
 mod reads;
 mod report;
 pub mod request;
+mod replicated;
 mod residency;
 mod resume;
+mod rounds;
 mod running;
 mod scans;
 mod shard_dir;
@@ -65,6 +67,7 @@ mod tests;
 
 use crate::clock::ShardClock;
 use crate::error::Error;
+use crate::group::Order;
 use crate::group::groups::{Groups, Place};
 use crate::io::{IoCompletion, IoRequest};
 use crate::job::{Job, JobId, JobOutput};
@@ -81,6 +84,7 @@ use parked_scan::LargeScans;
 use pending::PendingAnswer;
 use queue::KeyLines;
 use read_errors::ReadErrors;
+use replicated::Replicated;
 use request::{Answer, Answers, Once, Op, Refusal, Request, Ticket};
 use running::Background;
 use shard_dir::ShardDir;
@@ -92,6 +96,7 @@ use view::{Moment, Reader, View};
 pub use crate::clock::{Clocks, Now, TimeJump};
 pub use inspect::check_files;
 pub use options::{Budgets, Durability, ShardOptions, Tuning};
+pub use replicated::GroupLog;
 pub use stats::ShardStats;
 
 /// One shard. See the module's text.
@@ -102,6 +107,8 @@ pub struct Shard {
     groups: Groups<PendingAnswer>,
     /// Of these, those whose entries wait to be applied.
     held: Held,
+    /// Of those with replicas, what isn't their groups'.
+    replicated: Replicated,
     sources: Sources,
     /// Takes what arrives.
     forming: LogWrite,
@@ -138,6 +145,8 @@ pub struct Shard {
     /// When the log was last synced by itself, and the strictest durability of what was written without a sync since.
     synced_mono_us: u64,
     unsynced: Option<Durability>,
+    /// Whether the log write in flight is synced.
+    is_write_synced: bool,
     /// Whether the memtable is to be frozen at the next chance.
     wants_flush: bool,
     /// Whether unsynced writes are to be synced without waiting for their interval.
@@ -188,6 +197,13 @@ impl Shard {
         }
         let prefix = self.groups[place].prefix(request.keyspace);
         let target = Target { ticket, deadline_us: request.deadline_us, place, prefix };
+        if self.groups[place].order() != Order::Solo {
+            return self.request_replicated(target, &request, out);
+        }
+        self.take_in(target, &request, out);
+    }
+
+    fn take_in(&mut self, target: Target, request: &Request<'_>, out: &mut impl Answers) {
         if let Some(once) = request.once
             && !self.is_to_be_done(target, once, out)
         {
@@ -277,6 +293,7 @@ impl Shard {
             && self.unsynced.is_none()
             && !self.log.is_syncing()
             && !self.is_saving()
+            && !self.replicated.is_to_be_written()
             && self.io.is_empty()
     }
 

@@ -83,6 +83,7 @@ impl Shard {
             once: OnceState::new(groups.iter().filter_map(Group::once), now.mono_us),
             groups,
             held,
+            replicated: Default::default(),
             sources,
             forming: LogWrite::new(places, kept_bytes),
             writing: LogWrite::new(places, kept_bytes),
@@ -107,6 +108,7 @@ impl Shard {
             holds_expiring,
             synced_mono_us: now.mono_us,
             unsynced: None,
+            is_write_synced: false,
             // Nobody may be let write while it is full, and nothing but a write would freeze it.
             wants_flush: is_full,
             is_closing: false,

@@ -1,8 +1,9 @@
 //! Answers that wait for what they tell of to be durable and applied, so that nobody hears of what a crash could take back.
 
+use super::owned::OwnedOp;
 use super::request::{Answer, Answers, NO_DEADLINE, Once, Refusal, Ticket, Unsure, Value};
 use crate::group::groups::Place;
-use crate::key::{Expiry, Version};
+use crate::key::{Expiry, Prefix, Version};
 
 /// An answer that waits for a log write to be durable and applied.
 #[derive(Debug)]
@@ -27,22 +28,21 @@ pub(super) enum Says {
     },
     Integer(i64),
     Refused(Refusal<'static>),
-    /// What keys hold that are pending.
+    /// What is read then.
     Read(Box<PendingRead>),
     /// What the first copy of this request came to.
     Again(Box<Once>),
 }
 
-/// A read of keys that are pending.
+/// A read that waits: of keys that are pending, or until it is known who leads.
 #[derive(Debug)]
 pub(super) struct PendingRead {
-    pub keys: Box<[Box<[u8]>]>,
-    /// What it sees: versions up to this one, which are applied by the time that it is answered, and what hadn't expired
-    /// when it came.
+    pub prefix: Prefix,
+    pub op: OwnedOp,
+    /// What a read of keys sees: versions up to this one, which are applied by the time that it is answered, and what hadn't
+    /// expired when it came.
     pub version: Version,
     pub now_ms: u64,
-    /// Of several keys: whether their values are wanted.
-    pub many: Option<bool>,
 }
 
 impl PendingAnswer {
@@ -62,9 +62,7 @@ impl PendingAnswer {
         let payload = match &self.says {
             Says::Written { old, .. } => value(old),
             Says::NotMet { current, .. } => value(current),
-            Says::Read(read) => {
-                size_of::<PendingRead>() + read.keys.iter().map(|key| key.len() + 48).sum::<usize>()
-            }
+            Says::Read(read) => size_of::<PendingRead>() + read.op.bytes(),
             Says::Again(_) => size_of::<Once>(),
             Says::Integer(_) | Says::Refused(_) => 0,
         };
@@ -72,7 +70,7 @@ impl PendingAnswer {
     }
 
     /// What is said instead once nobody waits any more: what it is about is on its way to the log, or was only looked at.
-    fn end_overdue(self, out: &mut impl Answers) {
+    pub fn end_overdue(self, out: &mut impl Answers) {
         let answer = match self.kind() {
             AnswerKind::Write => Answer::Unknown(Unsure::TimedOut),
             AnswerKind::Verdict | AnswerKind::Read => Answer::Refused(Refusal::TimedOut),

@@ -1,15 +1,16 @@
 //! Point reads.
 
 use super::Shard;
-use super::flow::{Flow, Since, Stopped, Target};
+use super::flow::{Flow, Since, Stopped, Target, Why};
 use super::log_write::Pending;
+use super::owned::OwnedOp;
 use super::pending::{LookUp, PendingAnswer, PendingRead, Says};
 use super::request::{Answer, Answers, Op, ROOM_BYTES, Refusal, Ticket, Value};
 use super::sources::{Point, Sources};
 use super::view::{Moment, Reader, View};
 use crate::error::Error;
 use crate::group::groups::Place;
-use crate::key::{Prefix, user_key};
+use crate::key::Prefix;
 use crate::table::{BlockRef, key_hash};
 
 use smallvec::SmallVec;
@@ -45,8 +46,7 @@ impl Shard {
                     if self.has_no_room_to_wait(since, target.place) {
                         return self.refuse(target, Refusal::Busy, out);
                     }
-                    let keys = Box::new([self.key_scratch.as_slice().into()]);
-                    self.wait_for_log_write(since, target, keys, None);
+                    self.wait_for_log_write(since, target, &Op::Get { key });
                     return Flow::Done;
                 }
                 self.newest()
@@ -88,9 +88,7 @@ impl Shard {
                 if self.has_no_room_to_wait(since, target.place) {
                     return self.refuse(target, Refusal::Busy, out);
                 }
-                let stored =
-                    keys.iter().map(|key| [&target.prefix.to_bytes(), *key].concat().into()).collect();
-                self.wait_for_log_write(since, target, stored, Some(values));
+                self.wait_for_log_write(since, target, &Op::GetMany { keys, values });
                 return Flow::Done;
             }
         }
@@ -208,18 +206,17 @@ impl Shard {
         }
     }
 
-    fn wait_for_log_write(
-        &mut self,
-        since: Since,
-        target: Target,
-        keys: Box<[Box<[u8]>]>,
-        many: Option<bool>,
-    ) {
-        let Target { ticket, deadline_us, place, .. } = target;
-        let (version, now_ms) = (self.groups[place].assigned, self.now_ms());
-        let read = PendingRead { keys, version, now_ms, many };
-        let answer = PendingAnswer { ticket, deadline_us, place, says: Says::Read(Box::new(read)) };
+    fn wait_for_log_write(&mut self, since: Since, target: Target, op: &Op<'_>) {
+        let answer = self.read_later(target, op);
         self.answer_later(since, answer);
+    }
+
+    /// A read that is done later, of what is there or on its way now.
+    pub(super) fn read_later(&self, target: Target, op: &Op<'_>) -> PendingAnswer {
+        let Target { ticket, deadline_us, place, prefix } = target;
+        let (version, now_ms) = (self.groups[place].assigned, self.now_ms());
+        let read = PendingRead { prefix, op: OwnedOp::new(op), version, now_ms };
+        PendingAnswer { ticket, deadline_us, place, says: Says::Read(Box::new(read)) }
     }
 
     /// Whether nobody more may wait for what is pending of a group.
@@ -256,19 +253,17 @@ impl Shard {
             Some(LookUp::Again(once)) => return self.answer_again(place, ticket, &once, out),
             Some(LookUp::Read(read)) => read,
         };
-        let PendingRead { keys, version, now_ms, many } = *read;
+        let PendingRead { prefix, op, version, now_ms } = *read;
         let at = Moment { view: View { version, mark: self.sources.mark() }, now_ms };
-        let Some(prefix) = keys.first().and_then(|key| Prefix::of(key)) else { return };
         let target = Target { ticket, deadline_us, place, prefix };
-        let users: SmallVec<[&[u8]; 8]> = keys.iter().map(|key| user_key(key)).collect();
-        let op = match many {
-            Some(values) => Op::GetMany { keys: &users, values },
-            None => Op::Get { key: users[0] },
-        };
-        match self.dispatch(&target, &op, None, Reader::At(at), out) {
+        op.with(|op| match self.dispatch(&target, &op, None, Reader::At(at), out) {
             Flow::Done => {}
+            // It goes on where it stopped, and sees nothing but itself.
+            Flow::Cold(cold) if matches!(op, Op::Count(_)) => {
+                self.park(target, (&op, None), Why::Blocks(&cold), out);
+            }
             Flow::Cold(cold) => self.stop(target, &op, Stopped { from: 0, at, cold, bytes: 0 }, out),
             Flow::Stopped(stopped) => self.stop(target, &op, *stopped, out),
-        }
+        });
     }
 }

@@ -8,7 +8,7 @@ use super::request::{Answer, Answers, NO_DEADLINE, Refusal, Ticket, Unsure};
 use crate::group::NotTaken;
 use crate::group::apply::LookUps;
 use crate::group::groups::Place;
-use crate::group::queue::Entry;
+use crate::group::queue::Queued;
 use crate::key::Keyspace;
 use crate::log::LogPosition;
 use crate::table::BlockRef;
@@ -48,26 +48,28 @@ impl Shard {
 
     /// Another replica's entry has the place of the one that this answer waited for.
     #[cold]
-    pub(super) fn answer_overtaken(&mut self, answer: PendingAnswer, out: &mut impl Answers) {
+    pub(super) fn answer_overtaken(answer: &PendingAnswer, out: &mut impl Answers) {
         match answer.kind() {
             AnswerKind::Write => out.answer(answer.ticket, Answer::Unknown(Unsure::LogFailed(OVERTAKEN))),
-            AnswerKind::Verdict => out.answer(answer.ticket, Answer::Refused(Refusal::Busy)),
-            AnswerKind::Read => self.answer_pending(answer, out),
+            AnswerKind::Verdict | AnswerKind::Read => {
+                out.answer(answer.ticket, Answer::Refused(Refusal::NotLeader));
+            }
         }
     }
 
     /// A place in a group's order goes to an entry of another leader, and none behind it is kept: who waited for what was there is
     /// told so. [`NotTaken`] says why it may not.
-    pub fn accept(
+    pub(super) fn accept(
         &mut self,
         place: Place,
         (term, index): (u64, u64),
         out: &mut impl Answers,
     ) -> Result<(), NotTaken> {
         let cut = self.groups[place].accept(term, index)?;
-        self.held.cut_behind(place, index - 1, cut.iter().map(|entry| entry.payload.len()).sum());
-        for answer in cut.into_iter().flat_map(|entry| entry.waiting) {
-            self.answer_overtaken(answer, out);
+        if !cut.is_empty() {
+            self.held.cut_behind(place, index - 1, cut.iter().map(|queued| queued.entry.payload.len()).sum());
+            let waiting = cut.into_iter().flat_map(|queued| queued.waiting);
+            waiting.for_each(|answer| Shard::answer_overtaken(&answer, out));
         }
         Ok(())
     }
@@ -82,14 +84,14 @@ impl Shard {
 
     /// Applies what may be applied of a group, of whose next entry this is known. Much of it takes several turns.
     pub(super) fn go_on_applying(&mut self, place: Place, mut known: LookUps, out: &mut impl Answers) {
-        while let Some(entry) = self.groups[place].take_applicable() {
-            if let Some(blocks) = self.apply_entry(place, entry.applicable(), &mut known) {
-                self.groups[place].put_back(entry);
+        while let Some(queued) = self.groups[place].take_applicable() {
+            if let Some(blocks) = self.apply_entry(place, queued.applicable(), &mut known) {
+                self.groups[place].put_back(queued);
                 return self.wait_to_apply(place, known, &blocks, out);
             }
             known.clear();
-            let Entry { index, payload, waiting, .. } = entry;
-            self.held.let_go(place, index, payload.len());
+            let Queued { entry, waiting } = queued;
+            self.held.let_go(place, entry.index, entry.payload.len());
             waiting.into_iter().for_each(|answer| self.answer_pending(answer, out));
             self.freeze_if_full();
             if self.copied_bytes >= APPLIED_BYTES_MAX && self.groups[place].has_applicable() {

@@ -368,12 +368,17 @@ impl Shard {
     ) {
         let Target { ticket, deadline_us, place, .. } = target;
         let since = once.map_or(since, |once| self.remember(place, once, (since, has_effect), &says));
+        let answer = PendingAnswer { ticket, deadline_us, place, says };
+        // What was found, and not done on top of it, may be of a time when another led already.
+        if since != Since::Forming && self.groups[place].order() != Order::Solo {
+            return self.answer_after_round(answer, since != Since::Applied);
+        }
         let is_known =
             since == Since::Applied || since == Since::Forming && self.applied_when_taken_in(place);
         if is_known {
-            says.send(ticket, out);
+            answer.says.send(ticket, out);
         } else {
-            self.answer_later(since, PendingAnswer { ticket, deadline_us, place, says });
+            self.answer_later(since, answer);
         }
     }
 }

@@ -212,6 +212,7 @@ fn to_error(refusal: Refusal<'_>) -> Error {
         }
         Refusal::TimedOut => Error::Refused(TIMED_OUT.into()),
         Refusal::WrongTime => Error::Refused(WRONG_TIME.into()),
+        Refusal::NotLeader => Error::Refused("another replica leads the partition, or none does".into()),
         Refusal::WrongShard => Error::Refused("another shard owns the partition".into()),
     }
 }

@@ -183,6 +183,7 @@ fn refusal_parts(refusal: Refusal<'_>) -> (u8, &str) {
         Refusal::NoRoom(text) => (8, text),
         Refusal::TimedOut => (9, ""),
         Refusal::WrongTime => (10, ""),
+        Refusal::NotLeader => (11, ""),
     }
 }
 
@@ -198,6 +199,7 @@ fn refusal_of(kind: u8, text: &str) -> Refusal<'_> {
         8 => Refusal::NoRoom(text),
         9 => Refusal::TimedOut,
         10 => Refusal::WrongTime,
+        11 => Refusal::NotLeader,
         _ => Refusal::WrongShard,
     }
 }

@@ -88,6 +88,7 @@ fn answers_survive_their_batch() {
         Answer::Page { page: &page, next: None },
         Answer::Refused(Refusal::ReadOnly("the disk is full")),
         Answer::Refused(Refusal::WrongShard),
+        Answer::Refused(Refusal::NotLeader),
         Answer::Refused(Refusal::TimedOut),
         Answer::Unknown(Unsure::LogFailed("the disk is gone")),
         Answer::Unknown(Unsure::TimedOut),

@@ -11,8 +11,11 @@ fn led() -> Hand {
 }
 
 fn agree(hand: &mut Hand) {
-    hand.shard.groups[0].commit(u64::MAX);
-    hand.shard.apply_held(0, &mut hand.answered);
+    hand.agree(0, u64::MAX);
+}
+
+fn not_leader() -> Seen {
+    Seen::Refused("NotLeader".to_owned())
 }
 
 fn written(existed: u32) -> Seen {
@@ -107,6 +110,10 @@ fn those_who_wait_for_a_group_are_charged_to_it() {
     let refused = hand.answered.0.len();
     assert!(refused > 0 && (sent.len() - refused) * size_of::<PendingAnswer>() <= most);
     assert_eq!(hand.ask_of(1, Op::Get { key: b"k" }), Seen::NotFound);
+    hand.end_turn();
+    assert_eq!(hand.answered.0.len(), refused, "a round is confirmed, and all of them wait for the write");
+    hand.send(Op::Get { key: b"k" });
+    assert_eq!(hand.answered.0.len(), refused + 1, "there is no room for more");
     agree(&mut hand);
     assert_eq!(hand.get(b"k"), Seen::Value(b"v".to_vec()), "and there is room again");
 }
@@ -118,8 +125,7 @@ fn the_log_is_let_go_as_a_group_goes_on_though_something_of_it_always_waits() {
         hand.send(put(&n.to_be_bytes(), &[1; 1000]));
         hand.settle();
         // All but the newest is agreed on.
-        hand.shard.groups[0].commit(u64::from(n));
-        hand.shard.apply_held(0, &mut hand.answered);
+        hand.agree(0, u64::from(n));
     }
     hand.settle();
     let stats = hand.shard.stats();
@@ -131,10 +137,10 @@ fn a_log_write_that_was_overtaken_tells_nobody_that_it_is_done() {
     let mut hand = led();
     let (write, read) = (hand.send(put(b"k", b"mine")), hand.send(Op::Get { key: b"k" }));
     hand.end_turn();
-    hand.shard.groups[0].follow(3);
+    hand.shard.follow(0, 3, &mut hand.answered);
     hand.shard.accept(0, (3, 1), &mut hand.answered).unwrap();
     hand.perform_held();
-    assert_eq!((hand.answer(write), hand.answer(read)), (Some(&Seen::Unknown), Some(&Seen::NotFound)));
+    assert_eq!((hand.answer(write), hand.answer(read)), (Some(&Seen::Unknown), Some(&not_leader())));
     assert_eq!(hand.shard.groups[0].applied_index(), 0);
 }
 
@@ -149,15 +155,17 @@ fn entries_that_waited_and_were_overtaken_are_neither_answered_nor_kept() {
     let read = hand.send(Op::Get { key: b"c" });
     hand.settle();
     let bytes = hand.shard.held.bytes();
-    hand.shard.groups[0].follow(3);
+    hand.shard.follow(0, 3, &mut hand.answered);
     hand.shard.accept(0, (3, 2), &mut hand.answered).unwrap();
     assert_eq!(
         hand.answered.0,
-        [(writes[1], Seen::Unknown), (writes[2], Seen::Unknown), (read, Seen::NotFound)]
+        [(writes[1], Seen::Unknown), (writes[2], Seen::Unknown), (read, not_leader())]
     );
     assert_eq!(hand.shard.held.bytes(), bytes / 3);
     let kept: Vec<_> = hand.shard.held.entries_before(u64::MAX).collect();
     assert_eq!(kept, [(0, 1)]);
+    // It leads again: of what waited, only the first is there.
+    hand.shard.lead(0, 4);
     agree(&mut hand);
     assert_eq!(hand.answer(writes[0]), Some(&written(0)));
     assert_eq!(hand.get(b"a"), Seen::Value(b"mine".to_vec()));

@@ -20,8 +20,7 @@ fn with_late_writes() -> Hand {
         hand.send(put(&key(n), &[n; 1000]));
         hand.settle();
     }
-    hand.shard.groups[0].commit(u64::MAX);
-    hand.shard.apply_held(0, &mut hand.answered);
+    hand.agree(0, u64::MAX);
     keep_hard_state(&mut hand, u64::from(KEYS));
     hand.ask_of(1, put(b"k", b"v"));
     hand.shard.flush();
@@ -67,8 +66,7 @@ fn an_entry_waits_for_its_blocks_and_holds_up_its_own_group_only() {
     hand.ask_of(1, put(b"logged", b"v"));
     let mut hand = hand.reopen();
     let before = hand.shard.groups[0].applied_index();
-    hand.shard.groups[0].commit(u64::MAX);
-    hand.shard.apply_held(0, &mut hand.answered);
+    hand.agree(0, u64::MAX);
     hand.end_turn();
     assert_eq!((hand.shard.groups[0].applied_index(), hand.shard.held.applying.len()), (before, 1));
     assert_eq!(hand.shard.groups[0].queue().map(|queue| queue.len()), Some(2));

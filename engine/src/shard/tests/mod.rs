@@ -21,6 +21,7 @@ mod overdue;
 mod pipelining;
 mod replicas;
 mod residency;
+mod rounds;
 mod settling;
 mod space;
 mod time;
@@ -28,15 +29,17 @@ mod views;
 
 use super::options::{Durability, ShardOptions, Tuning};
 use super::request::{
-    Answer, Answers, Condition, NO_DEADLINE, Op, PutExpiry, Refusal, Request, Scan, Ticket, Update,
+    Answer, Answers, Condition, Level, NO_DEADLINE, Op, PutExpiry, Refusal, Request, Scan, Ticket, Update,
 };
 use super::{JobId, Now, Shard};
 use crate::clock::{BootId, BootTime, TimeJump};
 use crate::dir::testing::MemoryDir;
 use crate::drive::blocking::{perform, run_job};
+use crate::group::groups::Place;
 use crate::io::{IoCompletion, IoRequest};
 use crate::job::{Job, JobStep};
 use crate::key::Partition;
+use crate::log::{Entry, EntryType};
 use rand::Rng;
 use rand::rngs::SmallRng;
 use std::collections::BTreeMap;
@@ -109,6 +112,11 @@ struct Hand {
     now: Now,
     /// Requests that are sent wait so long, microseconds.
     patience_us: u64,
+    /// Up to where the entries of groups with replicas are persisted.
+    persisted: BTreeMap<Place, u64>,
+    /// Rounds of reads that were begun, and whether the others confirm them at once.
+    rounds: u64,
+    confirms: bool,
 }
 
 /// A job on its way.
@@ -174,6 +182,8 @@ impl Hand {
 
     fn open(mut dir: MemoryDir, options: ShardOptions, tuning: Tuning, now: Now) -> Hand {
         let shard = Shard::open_tuned(&mut dir, options.clone(), tuning.clone(), now).unwrap();
+        let appended = |(place, _)| (place, shard.groups[place].appended_index());
+        let persisted = shard.replicated().into_iter().map(appended).collect();
         Hand {
             shard,
             dir,
@@ -185,6 +195,9 @@ impl Hand {
             next: 0,
             now,
             patience_us: NO_DEADLINE,
+            persisted,
+            rounds: 0,
+            confirms: true,
         }
     }
 
@@ -205,10 +218,14 @@ impl Hand {
     }
 
     fn send_to(&mut self, partition: u16, op: Op<'_>) -> u64 {
+        self.send_at(Level::Default, partition, op)
+    }
+
+    fn send_at(&mut self, level: Level, partition: u16, op: Op<'_>) -> u64 {
         self.next += 1;
         let ticket = Ticket { owner: 1, request: self.next };
         let deadline_us = self.now.mono_us.saturating_add(self.patience_us);
-        let request = Request::new(Partition(partition), op).until(deadline_us);
+        let request = Request::new(Partition(partition), op).until(deadline_us).at(level);
         self.shard.tick(self.now);
         self.shard.request(ticket, request, &mut self.answered);
         self.next
@@ -224,6 +241,7 @@ impl Hand {
     fn end_turn(&mut self) {
         self.shard.tick(self.now);
         self.shard.advance(&mut self.answered);
+        self.propose();
         self.shard.end_turn();
         self.held.extend(self.shard.take_requests());
         let jobs = self.shard.take_jobs();
@@ -234,6 +252,42 @@ impl Hand {
             completions: vec![],
             is_waiting: false,
         }));
+    }
+
+    /// Does what consensus does for groups that are led here: what was taken in has its place, and is agreed on when
+    /// [`Hand::agree`] says so.
+    fn propose(&mut self) {
+        let Hand { shard, answered, .. } = self;
+        let led: BTreeMap<Place, (u64, u64)> = shard
+            .replicated()
+            .into_iter()
+            .map(|(place, _)| (place, (shard.groups[place].order().term(), shard.groups[place].appended_index() + 1)))
+            .collect();
+        let mut entries = Vec::new();
+        let proposed = shard.propose(answered, |place, payload| {
+            let (term, index) = led[&place];
+            let payload = payload.clone();
+            entries.push((place, Entry { term, index, entry: EntryType::Normal, origin: 0, payload }));
+            Ok((term, index))
+        });
+        proposed.unwrap();
+        for (place, entry) in entries {
+            let number = entry.index;
+            shard.append(place, &[entry], None, number, answered).unwrap();
+        }
+        for place in shard.rounds_wanted() {
+            self.rounds += 1;
+            shard.round_begun(place, self.rounds);
+            if self.confirms {
+                shard.round_confirmed(place, self.rounds, 0, answered);
+            }
+        }
+    }
+
+    /// The others agree on the entries of a group up to this one, as far as they are persisted here.
+    fn agree(&mut self, place: Place, index: u64) {
+        let persisted = self.persisted.get(&place).copied().unwrap_or(0);
+        self.shard.apply_up_to(place, index.min(persisted), &mut self.answered);
     }
 
     /// Ends turns until what nobody waits for is being written too.
@@ -260,6 +314,10 @@ impl Hand {
         for request in std::mem::take(&mut self.held) {
             let completion = perform(&mut self.dir, request);
             self.shard.complete(completion, &mut self.answered);
+        }
+        for (place, number) in self.shard.take_persisted() {
+            let persisted = self.persisted.entry(place).or_default();
+            *persisted = number.max(*persisted);
         }
     }
 
@@ -318,8 +376,12 @@ impl Hand {
     }
 
     fn ask_of(&mut self, partition: u16, op: Op<'_>) -> Seen {
+        self.ask_at(Level::Default, partition, op)
+    }
+
+    fn ask_at(&mut self, level: Level, partition: u16, op: Op<'_>) -> Seen {
         let before = self.answered.0.len();
-        let number = self.send_to(partition, op);
+        let number = self.send_at(level, partition, op);
         loop {
             let answered = self.answered.0[before..].iter().find(|(request, _)| *request == number);
             if let Some((_, seen)) = answered {
@@ -338,12 +400,12 @@ impl Hand {
         self.ask(Op::Get { key })
     }
 
-    /// Everything a partition holds, page by page.
+    /// Everything of a partition that is applied, page by page.
     fn items(&mut self, partition: u16) -> BTreeMap<Vec<u8>, Vec<u8>> {
         let (mut items, mut from) = (BTreeMap::new(), Vec::new());
         loop {
             let scan = Scan { from: &from, to: b"", limit: 1000, limit_bytes: 1 << 20, keys_only: false };
-            let Seen::Page(page, next) = self.ask_of(partition, Op::Scan(scan)) else { panic!("no page") };
+            let Seen::Page(page, next) = self.ask_at(Level::Eventual, partition, Op::Scan(scan)) else { panic!("no page") };
             items.extend(page);
             match next {
                 Some(next) => from = next,

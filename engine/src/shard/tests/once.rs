@@ -240,8 +240,7 @@ fn a_copy_of_what_waits_to_be_committed_waits_too_and_is_done_if_another_takes_i
     let third = hand.send_once(&again(once), add());
     hand.settle();
     let fourth = hand.send_once(&again(once), add());
-    hand.shard.groups[0].commit(u64::MAX);
-    hand.shard.apply_held(0, &mut hand.answered);
+    hand.agree(0, u64::MAX);
     assert_eq!(hand.answered.0, [(third, Seen::Integer(1)), (fourth, Seen::Integer(1))]);
 }
 

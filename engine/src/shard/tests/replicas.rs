@@ -1,7 +1,7 @@
 //! A shard whose first group has replicas: what a restart finds of it, and what the log keeps for it.
 
 use super::*;
-use crate::log::{BatchBuilder, HardState, LogPosition, Record, RecordKind};
+use crate::log::{BatchBuilder, HardState, LogPosition, Record};
 use crate::manifest::{ConfState, Edit, GroupState, Manifest};
 
 /// A shard whose first group is led, and whose log says so.
@@ -26,11 +26,8 @@ pub(super) fn led_with(durability: Durability, tuning: Tuning) -> Hand {
 
 /// Logs that everything up to here is committed.
 pub(super) fn keep_hard_state(hand: &mut Hand, commit: u64) {
-    let (hard, at) = (HardState { vote: 1, commit }, hand.shard.logged_end);
-    let payload = hard.to_bytes();
-    let record = Record::writes(Partition(0), 2, 0, &payload);
-    hand.shard.log.append(Record { kind: RecordKind::HardState, ..record });
-    hand.shard.held.keep_hard_state(0, (2, hard, at));
+    let hard = HardState { vote: 1, commit };
+    hand.shard.append(0, &[], Some((2, hard)), 0, &mut hand.answered).unwrap();
 }
 
 #[test]
@@ -48,8 +45,7 @@ fn a_restart_finds_what_waits_for_others_and_applies_what_they_agreed_on() {
     assert_eq!(hand.shard.groups[0].order(), crate::group::Order::Following { term: 2 });
     let refused = hand.shard.refuse_replicas().unwrap_err().to_string();
     assert!(refused.contains("partition 0 has replicas"), "{refused}");
-    hand.shard.groups[0].commit(9);
-    hand.shard.apply_held(0, &mut hand.answered);
+    hand.agree(0, 9);
     assert_eq!((hand.items(0).len(), hand.shard.held.is_empty()), (9, true));
 }
 
@@ -77,8 +73,7 @@ fn the_log_stays_short_although_a_group_comes_no_further() {
         // All that waited is there after a loss of power, and as it was.
         let mut hand = hand.reopen();
         assert_eq!((hand.items(0).len(), hand.items(1).len()), (0, 301));
-        hand.shard.groups[0].commit(20);
-        hand.shard.apply_held(0, &mut hand.answered);
+        hand.agree(0, 20);
         let items = hand.items(0);
         assert!((0..20_u8).all(|n| items[&vec![n]] == [n; 1000]), "{durability:?}");
     }
@@ -111,8 +106,7 @@ fn copies_that_fail_count_for_nothing_and_are_made_again() {
     }
     assert_eq!(failed, 3, "copies were on their way");
     let mut hand = hand.reopen();
-    hand.shard.groups[0].commit(20);
-    hand.shard.apply_held(0, &mut hand.answered);
+    hand.agree(0, 20);
     assert_eq!((hand.items(0).len(), hand.items(1).len()), (20, 301));
 }
 

@@ -1,0 +1,253 @@
+//! Groups that have replicas: whoever drives the shard agrees with those on the order of their entries, and on what is committed.
+//!
+//! In every turn, before [`Shard::end_turn`], the driver
+//! 1. says who leads ([`Shard::lead`], [`Shard::follow`]);
+//! 2. proposes what was taken in ([`Shard::propose`]): one entry for each group that is led here;
+//! 3. gives the shard what is to be written ([`Shard::append`]): its own entries and those of other leaders, and hard states. They go
+//!    into the next log write, which is synced. [`Shard::take_persisted`] says when that is done;
+//! 4. begins the rounds that reads wait for ([`Shard::rounds_wanted`], [`super::rounds`]);
+//! 5. says what may be applied ([`Shard::apply_up_to`]).
+//!
+//! An entry waits in its group's queue from when it has its place, so that everything after it sees it. When a log write fails, nobody
+//! knows what the log has of these groups: they take no part any more until the shard is opened again.
+
+use super::Shard;
+use super::flow::Target;
+use super::pending::PendingAnswer;
+use super::request::{Answer, Answers, Level, Op, Refusal, Request};
+use super::rounds::Rounds;
+use crate::group::groups::Place;
+use crate::group::{NotTaken, Order};
+use crate::key::Partition;
+use crate::log::{Entry, EntryType, HardState, LogWriteId, Record, RecordKind};
+use crate::manifest::ConfState;
+use bytes::Bytes;
+
+/// What a shard knows of its groups with replicas, beside the groups.
+#[derive(Debug, Default)]
+pub(super) struct Replicated {
+    /// Whose appended numbers are in the forming log write, in the one in flight, and persisted.
+    forming: Vec<(Place, u64)>,
+    writing: Vec<(Place, u64)>,
+    write: Option<LogWriteId>,
+    persisted: Vec<(Place, u64)>,
+    /// A log write failed: nobody knows what the log has.
+    is_lost: bool,
+    pub rounds: Rounds,
+}
+
+impl Replicated {
+    /// Whether the forming log write has something of these groups.
+    pub fn is_to_be_written(&self) -> bool {
+        !self.forming.is_empty()
+    }
+
+    /// The forming log write begins.
+    pub fn begin_write(&mut self, id: LogWriteId) {
+        debug_assert!(self.writing.is_empty(), "one log write is in flight");
+        std::mem::swap(&mut self.forming, &mut self.writing);
+        self.write = Some(id);
+    }
+}
+
+/// What storage says of the log of a group with replicas.
+#[derive(Clone, Debug, Default)]
+pub struct GroupLog {
+    /// Who the replicas are.
+    pub conf: ConfState,
+    /// The newest term that was written down, and what was with it.
+    pub hard: (u64, HardState),
+    /// Index and term of the entry that is applied last; zeroes: none is.
+    pub applied: (u64, u64),
+    /// The entries behind that one.
+    pub entries: Vec<Entry>,
+}
+
+impl Shard {
+    /// The groups that have replicas.
+    pub fn replicated(&self) -> Vec<(Place, Partition)> {
+        let groups = self.groups.iter().enumerate();
+        groups.filter(|(_, group)| group.order() != Order::Solo).map(|(place, group)| (place, group.id)).collect()
+    }
+
+    /// What storage says of a group with replicas, for consensus to go on from.
+    pub fn group_log(&self, place: Place) -> GroupLog {
+        let group = &self.groups[place];
+        let applied = match group.applied_index() {
+            0 => (0, 0),
+            index => (index, group.applied_term()),
+        };
+        GroupLog {
+            conf: group.conf().cloned().unwrap_or_default(),
+            hard: self.held.hard_state(place).unwrap_or_default(),
+            applied,
+            entries: group.queue().into_iter().flat_map(|queue| queue.entries()).cloned().collect(),
+        }
+    }
+
+    /// Whether the groups with replicas may take part: what the log has of them is known.
+    pub fn knows_its_log(&self) -> bool {
+        !self.replicated.is_lost
+    }
+
+    /// Who orders a group, and up to which index it is applied.
+    pub fn progress(&self, place: Place) -> (Order, u64) {
+        (self.groups[place].order(), self.groups[place].applied_index())
+    }
+
+    /// A group is led here from now on, in this term.
+    pub fn lead(&mut self, place: Place, term: u64) {
+        self.groups[place].lead(term);
+    }
+
+    /// A group is led elsewhere, or nowhere, from now on. What was taken in and not proposed isn't done, and nobody is told any more
+    /// what only a leader knows. What is in the log goes on waiting.
+    pub fn follow(&mut self, place: Place, term: u64, out: &mut impl Answers) {
+        self.groups[place].follow(term);
+        for taken in self.forming.take_out(self.clock.us(), |other| other == place) {
+            refuse_all(taken.answers, Refusal::NotLeader, out);
+        }
+        refuse_all(self.replicated.rounds.take_all(place), Refusal::NotLeader, out);
+    }
+
+    /// Proposes what was taken in for the groups that are led here: `propose` says at which term and index an entry has its place, or
+    /// why it has none. Nothing of such a one is done.
+    pub fn propose(
+        &mut self,
+        out: &mut impl Answers,
+        mut propose: impl FnMut(Place, &Bytes) -> Result<(u64, u64), Refusal<'static>>,
+    ) -> Result<(), NotTaken> {
+        if self.forming.is_empty() {
+            return Ok(());
+        }
+        let groups = &self.groups;
+        let taken = self.forming.take_out(self.clock.us(), |place| groups[place].order() != Order::Solo);
+        for taken in taken {
+            match propose(taken.place, &taken.payload) {
+                Ok((term, index)) => {
+                    let entry =
+                        Entry { term, index, entry: EntryType::Normal, origin: 0, payload: taken.payload };
+                    self.take_place(taken.place, entry, out)?;
+                    taken.answers.into_iter().for_each(|answer| self.wait_for_entry(answer, index, out));
+                }
+                Err(refusal) => {
+                    refuse_all(taken.answers, refusal, out);
+                    let appended = self.groups[taken.place].appended_index();
+                    self.replicated.rounds.wait_no_further(taken.place, appended);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds what a group's replica wants written to the forming log write, under a number of its own. Entries take the places that they
+    /// name: what was at or behind the first of them is deleted. [`NotTaken`] says why that can't be.
+    pub fn append(
+        &mut self,
+        place: Place,
+        entries: &[Entry],
+        hard: Option<(u64, HardState)>,
+        number: u64,
+        out: &mut impl Answers,
+    ) -> Result<(), NotTaken> {
+        let id = self.groups[place].id;
+        for entry in entries {
+            if !self.groups[place].has(entry.term, entry.index) {
+                self.take_place(place, entry.clone(), out)?;
+            }
+            self.log.append(entry.record(id));
+        }
+        if let Some((term, hard)) = hard {
+            let payload = hard.to_bytes();
+            self.log.append(Record { kind: RecordKind::HardState, ..Record::writes(id, term, 0, &payload) });
+            self.held.take_hard_state(place, (term, hard), self.log.forming_write(), self.logged_end);
+        }
+        self.replicated.forming.push((place, number));
+        Ok(())
+    }
+
+    /// An entry takes its place in a group, and waits there.
+    fn take_place(&mut self, place: Place, entry: Entry, out: &mut impl Answers) -> Result<(), NotTaken> {
+        self.accept(place, (entry.term, entry.index), out)?;
+        self.held.hold(&mut self.groups[place], place, entry, self.logged_end);
+        Ok(())
+    }
+
+    /// Has an answer wait until an entry is applied.
+    pub(super) fn wait_for_entry(&mut self, answer: PendingAnswer, index: u64, out: &mut impl Answers) {
+        let (place, deadline_us) = (answer.place, answer.deadline_us);
+        let waits = match self.groups[place].queue_mut() {
+            Some(queue) => queue.wait_for(index, answer),
+            None => Err(answer),
+        };
+        match waits {
+            Ok(()) => self.held.due.note(deadline_us),
+            Err(answer) => self.answer_pending(answer, out),
+        }
+    }
+
+    /// What was appended and is durable now: groups, and the numbers of what they had written.
+    pub fn take_persisted(&mut self) -> std::vec::Drain<'_, (Place, u64)> {
+        self.replicated.persisted.drain(..)
+    }
+
+    /// The log write is done.
+    pub(super) fn replicated_written(&mut self, id: LogWriteId) {
+        let Replicated { writing, write, persisted, .. } = &mut self.replicated;
+        if write.take_if(|write| *write == id).is_some() {
+            persisted.append(writing);
+            self.held.hard_states_written(id);
+        }
+    }
+
+    /// A log write failed: who waits for one of these groups is told that nobody knows, or that nothing was done.
+    pub(super) fn replicated_failed(&mut self, out: &mut impl Answers) {
+        let replicated = self.replicated();
+        if replicated.is_empty() {
+            return;
+        }
+        self.replicated = Replicated { rounds: std::mem::take(&mut self.replicated.rounds), ..Replicated::default() };
+        self.replicated.is_lost = true;
+        for (place, _) in replicated {
+            let term = self.groups[place].order().term();
+            self.follow(place, term, out);
+            let Some(queue) = self.groups[place].queue_mut() else { continue };
+            queue.change_waiting(|waiting| {
+                waiting.drain(..).for_each(|answer| Shard::answer_overtaken(&answer, out));
+            });
+        }
+    }
+
+    /// Entries of a group up to this index may be applied: they are committed, and persisted here.
+    pub fn apply_up_to(&mut self, place: Place, index: u64, out: &mut impl Answers) {
+        let group = &mut self.groups[place];
+        if index > group.applicable() {
+            group.may_apply(index);
+            self.apply_held(place, out);
+        }
+    }
+
+    /// Takes a request to a group with replicas. Only who leads it writes, and says what is true when the answer comes; anybody says what
+    /// is applied.
+    pub(super) fn request_replicated(&mut self, target: Target, request: &Request<'_>, out: &mut impl Answers) {
+        let is_led_here = matches!(self.groups[target.place].order(), Order::Led { .. });
+        let is_strong = matches!(request.level, Level::Default | Level::Strong | Level::All);
+        match &request.op {
+            Op::GoOn { .. } => self.take_in(target, request, out),
+            op if (op.is_write() || is_strong) && !is_led_here => {
+                self.refuse(target, Refusal::NotLeader, out);
+            }
+            op if op.is_write() => self.take_in(target, request, out),
+            op if is_strong => self.read_after_round(target, op, out),
+            op => {
+                let answer = self.read_later(target, op);
+                self.answer_pending(answer, out);
+            }
+        }
+    }
+}
+
+/// Tells all that nothing was done.
+fn refuse_all(answers: Vec<PendingAnswer>, refusal: Refusal<'static>, out: &mut impl Answers) {
+    answers.into_iter().for_each(|answer| out.answer(answer.ticket, Answer::Refused(refusal)));
+}

@@ -1,0 +1,173 @@
+//! Reads of groups that are led here: they wait until the other replicas have said, after the read came, that this one still leads.
+//!
+//! A read that waits belongs to the next *round* that begins. When a round is confirmed at an index, everything that was done before its
+//! reads came is applied up to there: they are answered once that is so here, and once what they follow in the order of their
+//! requests is applied too. A verdict that changed nothing is such a read.
+
+use super::Shard;
+use super::flow::{Since, Target};
+use super::pending::PendingAnswer;
+use super::request::{Answers, NO_DEADLINE, Op, Refusal};
+use crate::due::Due;
+use crate::group::groups::Place;
+use std::collections::BTreeMap;
+
+/// Deadlines are looked at so often at most, microseconds.
+const LOOK_US: u64 = 1_000;
+
+/// The reads of a group that wait.
+#[derive(Debug, Default)]
+struct Waiting {
+    /// Of no round yet.
+    next: Vec<Read>,
+    /// Of rounds that have begun, in their order.
+    begun: Vec<(u64, Vec<Read>)>,
+    bytes: usize,
+}
+
+/// A read that waits.
+#[derive(Debug)]
+struct Read {
+    answer: PendingAnswer,
+    /// Entries up to this one must be applied.
+    behind: u64,
+}
+
+/// See the module's text.
+#[derive(Debug, Default)]
+pub(super) struct Rounds {
+    groups: BTreeMap<Place, Waiting>,
+    bytes: usize,
+    /// Of those who wait.
+    pub due: Due,
+}
+
+impl Rounds {
+    /// Memory of those who wait, bytes.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn push(&mut self, answer: PendingAnswer, behind: u64) {
+        self.bytes += answer.bytes();
+        self.due.note(answer.deadline_us);
+        let waiting = self.groups.entry(answer.place).or_default();
+        waiting.bytes += answer.bytes();
+        waiting.next.push(Read { answer, behind });
+    }
+
+    /// Whether nobody more may wait for a group, where all groups together have so much memory: each may take a part of it.
+    fn is_full(&self, place: Place, bytes_max: usize) -> bool {
+        let own = self.groups.get(&place).map_or(0, |waiting| waiting.bytes);
+        own > bytes_max / 4 || self.bytes > bytes_max
+    }
+
+    /// The entry behind this one has no place: nobody waits for it.
+    pub fn wait_no_further(&mut self, place: Place, index: u64) {
+        let reads = self.groups.get_mut(&place).into_iter().flat_map(Waiting::reads_mut);
+        reads.for_each(|read| read.behind = read.behind.min(index));
+    }
+
+    /// Takes out all who wait for a group.
+    pub fn take_all(&mut self, place: Place) -> Vec<PendingAnswer> {
+        let waiting = self.groups.remove(&place).unwrap_or_default();
+        let begun = waiting.begun.into_iter().flat_map(|(_, reads)| reads);
+        let all: Vec<_> = begun.chain(waiting.next).map(|read| read.answer).collect();
+        self.bytes -= all.iter().map(PendingAnswer::bytes).sum::<usize>();
+        all
+    }
+
+    /// Takes out those who waited for a round or one before it.
+    fn take_confirmed(&mut self, place: Place, round: u64) -> Vec<Read> {
+        let Some(waiting) = self.groups.get_mut(&place) else { return Vec::new() };
+        let confirmed = waiting.begun.extract_if(.., |(begun, _)| *begun <= round);
+        let reads: Vec<_> = confirmed.flat_map(|(_, reads)| reads).collect();
+        let bytes: usize = reads.iter().map(|read| read.answer.bytes()).sum();
+        self.bytes -= bytes;
+        waiting.bytes -= bytes;
+        if waiting.next.is_empty() && waiting.begun.is_empty() {
+            self.groups.remove(&place);
+        }
+        reads
+    }
+}
+
+impl Waiting {
+    fn reads_mut(&mut self) -> impl Iterator<Item = &mut Read> {
+        self.begun.iter_mut().flat_map(|(_, reads)| reads).chain(&mut self.next)
+    }
+}
+
+impl Shard {
+    /// Has a read of a group that is led here wait for a round.
+    pub(super) fn read_after_round(&mut self, target: Target, op: &Op<'_>, out: &mut impl Answers) {
+        let is_full = self.replicated.rounds.is_full(target.place, self.budgets.held());
+        if is_full || self.has_no_room_to_wait(Since::Held, target.place) {
+            self.refuse(target, Refusal::Busy, out);
+            return;
+        }
+        let answer = self.read_later(target, op);
+        let behind = self.pending_up_to(target.place);
+        self.replicated.rounds.push(answer, behind);
+    }
+
+    /// Has a verdict wait for a round, and for all that is in the group's queue if it was found there.
+    pub(super) fn answer_after_round(&mut self, answer: PendingAnswer, is_held: bool) {
+        let behind = if is_held { self.groups[answer.place].appended_index() } else { 0 };
+        self.replicated.rounds.push(answer, behind);
+    }
+
+    /// The index of the newest write of a group that is pending, which it will have if it was only taken in.
+    fn pending_up_to(&self, place: Place) -> u64 {
+        let is_taken_in = self.forming.places().contains(&place);
+        self.groups[place].appended_index() + u64::from(is_taken_in)
+    }
+
+    /// The groups of which reads wait that belong to no round yet.
+    pub fn rounds_wanted(&self) -> Vec<Place> {
+        let groups = self.replicated.rounds.groups.iter();
+        groups.filter(|(_, waiting)| !waiting.next.is_empty()).map(|(&place, _)| place).collect()
+    }
+
+    /// A round begins for the reads of a group that wait: rounds are numbered in their order.
+    pub fn round_begun(&mut self, place: Place, round: u64) {
+        if let Some(waiting) = self.replicated.rounds.groups.get_mut(&place) {
+            let reads = std::mem::take(&mut waiting.next);
+            waiting.begun.push((round, reads));
+        }
+    }
+
+    /// A round is confirmed, and all before it: whoever waited for them may be answered when all up to this index is applied.
+    pub fn round_confirmed(&mut self, place: Place, round: u64, index: u64, out: &mut impl Answers) {
+        let applied = self.groups[place].applied_index();
+        for Read { answer, behind } in self.replicated.rounds.take_confirmed(place, round) {
+            match index.max(behind) {
+                needed if needed > applied => self.wait_for_entry(answer, needed, out),
+                _ => self.answer_pending(answer, out),
+            }
+        }
+    }
+
+    /// Ends the reads whose deadline has passed; how many.
+    pub(super) fn end_overdue_rounds(&mut self, now_us: u64, out: &mut impl Answers) -> u64 {
+        let Rounds { groups, bytes, due } = &mut self.replicated.rounds;
+        if !due.is_over(now_us) {
+            return 0;
+        }
+        let (mut ended, mut next_us) = (0, NO_DEADLINE);
+        for waiting in groups.values_mut() {
+            let Waiting { next, begun, bytes: own } = waiting;
+            for reads in begun.iter_mut().map(|(_, reads)| reads).chain([next]) {
+                for read in reads.extract_if(.., |read| read.answer.deadline_us < now_us) {
+                    ended += 1;
+                    *bytes -= read.answer.bytes();
+                    *own -= read.answer.bytes();
+                    read.answer.end_overdue(out);
+                }
+                next_us = reads.iter().map(|read| read.answer.deadline_us).min().unwrap_or(NO_DEADLINE).min(next_us);
+            }
+        }
+        due.looked(next_us, now_us, LOOK_US);
+        ended
+    }
+}
