@@ -3,6 +3,7 @@
 //! - [`world`] steps a [`node`] whose cores are the real ones, over [`disk`]s, [`net`] and clock of its own, in an order that
 //!   the seed decides; [`calamity`] lets faults strike, [`lost`] takes files away, [`watch`] checks what no client sees, [`ending`] reads all once more.
 //! - [`cluster`] steps several nodes, each on a machine of its own, over [`links`] that are slow, lose, and are cut.
+//! - [`replicas`] steps the replicas of one group, each on a machine of its own, under clients whose answers must be linearizable.
 //! - [`checks`] are the promises of a node, and of all together, that are held against what is seen of them.
 //! - [`client`] plays the programs that use a node: bytes out, bytes in.
 //! - [`model`] knows what every answer may be, and says which one was wrong.
@@ -29,6 +30,7 @@ pub mod node;
 pub mod options;
 pub mod performer;
 pub mod profile;
+pub mod replicas;
 pub mod report;
 mod reshard;
 pub mod rng;

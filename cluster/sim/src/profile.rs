@@ -46,6 +46,8 @@ pub enum Profile {
     Hostile,
     /// Several nodes, and what goes wrong between them.
     Links,
+    /// The replicas of one group, on several machines, under every fault.
+    Replicas,
     /// Everything of one node, mixed at random.
     Swarm,
 }
@@ -97,7 +99,7 @@ pub struct Features {
 
 impl Profile {
     /// All profiles.
-    pub const ALL: [Profile; 17] = [
+    pub const ALL: [Profile; 18] = [
         Profile::Smoke,
         Profile::Crash,
         Profile::Torn,
@@ -114,6 +116,7 @@ impl Profile {
         Profile::Retries,
         Profile::Hostile,
         Profile::Links,
+        Profile::Replicas,
         Profile::Swarm,
     ];
 
@@ -136,6 +139,7 @@ impl Profile {
             Profile::Retries => "retries",
             Profile::Hostile => "hostile",
             Profile::Links => "links",
+            Profile::Replicas => "replicas",
             Profile::Swarm => "swarm",
         }
     }
@@ -167,13 +171,16 @@ impl Profile {
             Profile::Links => {
                 "nodes whose links are slow, lose, clog, and are cut; they die, and find each other again"
             }
+            Profile::Replicas => {
+                "replicas of one group under crashes, cuts, pauses and bad disks: what clients see is linearizable"
+            }
             Profile::Swarm => "all of it that is about one node, mixed at random for each seed",
         }
     }
 
     /// Whether its runs have several nodes.
     pub fn is_of_cluster(self) -> bool {
-        self == Profile::Links
+        matches!(self, Profile::Links | Profile::Replicas)
     }
 
     /// The features of one of its seeds.
@@ -249,7 +256,7 @@ impl Profile {
                 is_churning: true,
                 ..calm
             },
-            Profile::Hostile | Profile::Links => calm,
+            Profile::Hostile | Profile::Links | Profile::Replicas => calm,
             Profile::Swarm => swarm(rng),
         }
     }

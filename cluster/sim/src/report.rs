@@ -4,6 +4,8 @@ use crate::cluster::Cluster;
 use crate::counters::Counters;
 use crate::model::Checked;
 use crate::options::RunOptions;
+use crate::profile::Profile;
+use crate::replicas::Replicated;
 use crate::trace::Trace;
 use crate::world::World;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -65,6 +67,26 @@ impl Run for World {
     }
 }
 
+impl Run for Replicated {
+    fn run(&mut self) -> Checked {
+        Replicated::run(self)
+    }
+
+    fn trace(&self) -> &Trace {
+        Replicated::trace(self)
+    }
+
+    fn counters(&self) -> &Counters {
+        Replicated::counters(self)
+    }
+
+    fn plan(&self) -> (String, Vec<String>) {
+        let plan = Replicated::plan(self);
+        let what = format!("{} machines, {} clients", plan.machines, plan.clients);
+        (what, plan.faults.iter().map(ToString::to_string).collect())
+    }
+}
+
 impl Run for Cluster {
     fn run(&mut self) -> Checked {
         Cluster::run(self)
@@ -88,9 +110,10 @@ impl Run for Cluster {
 
 /// Runs one seed to its end, whatever that is.
 pub fn run(run: &RunOptions) -> Outcome {
-    match run.profile.is_of_cluster() {
-        true => finish(run, Cluster::new(run.clone())),
-        false => finish(run, World::new(run.clone())),
+    match run.profile {
+        Profile::Replicas => finish(run, Replicated::new(run.clone())),
+        Profile::Links => finish(run, Cluster::new(run.clone())),
+        _ => finish(run, World::new(run.clone())),
     }
 }
 

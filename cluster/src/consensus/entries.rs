@@ -3,9 +3,9 @@
 //! The crate ends the process where it can't have an entry that it knows of and that isn't applied, so none of those is ever given
 //! up. Payloads are shared with whoever else has them.
 
-use super::entry::Entry;
 use super::settings::ENTRY_BYTES;
 use bytes::Bytes;
+use pinion_engine::log::Entry;
 use pinion_engine::log::EntryType;
 use pinion_engine::manifest::ConfState;
 use raft::eraftpb::{self, Snapshot};

@@ -8,9 +8,9 @@
 //! Numbers are little endian. Nothing here is protobuf, which the crate `raft` speaks among its own types: those are made of
 //! what was read, and checked, here.
 
-use super::entry::Entry;
 use bytes::Bytes;
 use pinion_engine::fields::{Malformed, Reader, Writer};
+use pinion_engine::log::Entry;
 use pinion_engine::log::EntryType;
 
 /// A message.

@@ -12,17 +12,17 @@
 
 mod admit;
 mod entries;
-mod entry;
 pub mod message;
 mod ready;
 mod replica;
+mod replicas;
 mod settings;
 #[cfg(test)]
 mod tests;
 mod translate;
 
 pub use admit::Rejected;
-pub use entry::Entry;
 pub use ready::{NotProposed, Read, Ready};
 pub use replica::Replica;
-pub use settings::{ELECTION_TICKS, HEARTBEAT_TICKS, Settings, Start, TICK_US};
+pub use replicas::Replicas;
+pub use settings::{ELECTION_TICKS, HEARTBEAT_TICKS, Settings, TICK_US};

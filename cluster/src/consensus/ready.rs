@@ -1,7 +1,7 @@
 //! What a replica wants done, and what it may be asked.
 
-use super::entry::Entry;
 use super::message::Message;
+use pinion_engine::log::Entry;
 use pinion_engine::log::HardState;
 use thiserror::Error;
 

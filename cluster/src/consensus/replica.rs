@@ -5,14 +5,15 @@ use super::entries::{Entries, contents, from_raft, to_raft};
 use super::message::Message;
 use super::ready::{NotProposed, Read, Ready};
 use super::settings::{
-    ELECTION_TICKS, ENTRY_BYTES, HEARTBEAT_TICKS, MESSAGE_BYTES_MAX, MESSAGES_IN_FLIGHT_MAX, Settings, Start,
-    TICK_US,
+    ELECTION_TICKS, ENTRY_BYTES, HEARTBEAT_TICKS, MESSAGE_BYTES_MAX, MESSAGES_IN_FLIGHT_MAX, Settings,
+    TICK_US, check,
 };
 use super::translate::{from_crate, read_of, to_crate};
 use bytes::Bytes;
 use pinion_engine::Error;
 use pinion_engine::group::apply;
 use pinion_engine::log::{EntryType, HardState};
+use pinion_engine::shard::GroupLog;
 use raft::eraftpb::{self, MessageType};
 use raft::{Config, RawNode, ReadOnlyOption, StateRole};
 use rand::rngs::SmallRng;
@@ -66,8 +67,8 @@ struct Unpersisted {
 
 impl Replica {
     /// One that goes on where its log ends, at this time. The error says what is wrong with the log.
-    pub fn new(settings: &Settings, start: Start, now_us: u64) -> Result<Replica, Error> {
-        start.check(settings.id)?;
+    pub fn new(settings: &Settings, start: GroupLog, now_us: u64) -> Result<Replica, Error> {
+        check(&start, settings.id)?;
         let hard = hard_state(&start);
         let written = (hard.term, hard.vote);
         let mut entries = Entries::behind(start.applied, hard, &start.conf);
@@ -344,7 +345,7 @@ impl Replica {
 }
 
 /// What the crate is told of the term, the vote, and what is committed.
-fn hard_state(start: &Start) -> eraftpb::HardState {
+fn hard_state(start: &GroupLog) -> eraftpb::HardState {
     let mut hard = eraftpb::HardState::default();
     let newest = start.entries.last().map_or(start.applied.1, |entry| entry.term);
     hard.term = start.term.max(newest);

@@ -1,10 +1,9 @@
 //! What a replica is given when it starts, and what it waits for.
 
-use super::entry::Entry;
 use pinion_engine::Error;
 use pinion_engine::group::apply;
-use pinion_engine::log::{EntryType, HardState};
-use pinion_engine::manifest::ConfState;
+use pinion_engine::log::EntryType;
+use pinion_engine::shard::GroupLog;
 
 /// How often a replica looks at the time, microseconds.
 pub const TICK_US: u64 = 25_000;
@@ -41,63 +40,44 @@ pub struct Settings {
     pub seed: u64,
 }
 
-/// What storage says of a group's log when its replica starts.
-#[derive(Clone, Debug, Default)]
-pub struct Start {
-    /// Who the replicas are.
-    pub conf: ConfState,
-    /// Its newest term, and what it had written down in it.
-    pub term: u64,
-    /// The vote and what was committed.
-    pub hard: HardState,
-    /// Index and term of the last entry that is in the tables or the memtable.
-    pub applied: (u64, u64),
-    /// The entries behind that one.
-    pub entries: Vec<Entry>,
-}
-
-impl Start {
-    /// Whether a replica can go on from there; the error says what is wrong.
-    pub(super) fn check(&self, id: u64) -> Result<(), Error> {
-        let conf = &self.conf;
-        let ids = || conf.voters.iter().chain(&conf.learners);
-        let is_under_way = conf.auto_leave || !conf.outgoing.is_empty() || !conf.next_learners.is_empty();
-        let twice = ids().any(|id| ids().filter(|other| *other == id).count() > 1);
-        if !ids().any(|other| *other == id) || conf.voters.is_empty() || ids().any(|id| *id == 0) || twice {
-            return Err(unusable(format!(
-                "{conf:?} can't be the replicas of a group that replica {id} is one of"
-            )));
-        }
-        if is_under_way || self.entries.iter().any(|entry| entry.entry == EntryType::ConfChange) {
-            return Err(unusable(
-                "a change of the replicas is under way, which this build can't go on with".to_owned(),
-            ));
-        }
-        let (mut index, mut term) = self.applied;
-        if (index == 0) != (term == 0) {
-            return Err(unusable(format!(
-                "entry {index} of term {term} can't be the one that is applied last"
-            )));
-        }
-        for entry in &self.entries {
-            if entry.index != index + 1 || entry.term < term.max(1) {
-                return Err(unusable(format!(
-                    "entry {} of term {} comes behind entry {index} of term {term}",
-                    entry.index, entry.term
-                )));
-            }
-            apply::check(entry.entry, entry.origin, &entry.payload)
-                .map_err(|what| unusable(format!("entry {} can't be applied: {what}", entry.index)))?;
-            (index, term) = (entry.index, entry.term);
-        }
-        if self.hard.commit > index {
-            return Err(unusable(format!(
-                "entry {} is committed, and the log ends with entry {index}: what was written is gone; rebuild this replica",
-                self.hard.commit
-            )));
-        }
-        Ok(())
+/// Whether a replica can go on from there; the error says what is wrong.
+pub(super) fn check(log: &GroupLog, id: u64) -> Result<(), Error> {
+    let conf = &log.conf;
+    let ids = || conf.voters.iter().chain(&conf.learners);
+    let is_under_way = conf.auto_leave || !conf.outgoing.is_empty() || !conf.next_learners.is_empty();
+    let twice = ids().any(|id| ids().filter(|other| *other == id).count() > 1);
+    if !ids().any(|other| *other == id) || conf.voters.is_empty() || ids().any(|id| *id == 0) || twice {
+        return Err(unusable(format!(
+            "{conf:?} can't be the replicas of a group that replica {id} is one of"
+        )));
     }
+    if is_under_way || log.entries.iter().any(|entry| entry.entry == EntryType::ConfChange) {
+        return Err(unusable(
+            "a change of the replicas is under way, which this build can't go on with".to_owned(),
+        ));
+    }
+    let (mut index, mut term) = log.applied;
+    if (index == 0) != (term == 0) {
+        return Err(unusable(format!("entry {index} of term {term} can't be the one that is applied last")));
+    }
+    for entry in &log.entries {
+        if entry.index != index + 1 || entry.term < term.max(1) {
+            return Err(unusable(format!(
+                "entry {} of term {} comes behind entry {index} of term {term}",
+                entry.index, entry.term
+            )));
+        }
+        apply::check(entry.entry, entry.origin, &entry.payload)
+            .map_err(|what| unusable(format!("entry {} can't be applied: {what}", entry.index)))?;
+        (index, term) = (entry.index, entry.term);
+    }
+    if log.hard.commit > index {
+        return Err(unusable(format!(
+            "entry {} is committed, and the log ends with entry {index}: what was written is gone; rebuild this replica",
+            log.hard.commit
+        )));
+    }
+    Ok(())
 }
 
 fn unusable(what: String) -> Error {

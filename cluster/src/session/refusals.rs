@@ -58,7 +58,9 @@ pub fn text(refusal: &Refusal<'_>) -> String {
         Refusal::Busy => "the shard is busy; slow down and try again".to_owned(),
         Refusal::TimedOut => format!("{TIMED_OUT}{NOTHING_DONE}"),
         Refusal::WrongTime => WRONG_TIME.to_owned(),
-        Refusal::NotLeader => format!("another replica leads the key's partition, or none does now{NOTHING_DONE}"),
+        Refusal::NotLeader => {
+            format!("another replica leads the key's partition, or none does now{NOTHING_DONE}")
+        }
         Refusal::WrongShard => "internal error: the partition isn't of this shard".to_owned(),
         Refusal::Limit(text)
         | Refusal::NoRoom(text)

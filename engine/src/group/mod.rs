@@ -195,7 +195,7 @@ impl<W> Group<W> {
 
     /// Leads from now on, in a term above all that were. What waits goes on waiting.
     pub fn lead(&mut self, term: u64) {
-        debug_assert!(term > self.order.term() || self.order == Order::Solo, "terms rise");
+        debug_assert!(term > self.order.term() || !matches!(self.order, Order::Led { .. }), "terms rise");
         self.order = Order::Led { term };
     }
 

@@ -153,7 +153,9 @@ impl<W> Queue<W> {
     /// Puts the entry back that was taken first: one that nobody sees before it is applied.
     pub(super) fn put_back(&mut self, queued: Queued<W>) {
         let entry = &queued.entry;
-        debug_assert!(entry.origin != 0 && self.entries.front().is_none_or(|next| entry.index < next.entry.index));
+        debug_assert!(
+            entry.origin != 0 && self.entries.front().is_none_or(|next| entry.index < next.entry.index)
+        );
         self.bytes += entry.payload.len();
         self.waiting += queued.waiting.len();
         self.entries.push_front(queued);

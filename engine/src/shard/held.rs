@@ -62,13 +62,7 @@ pub(super) struct Held {
 
 impl Held {
     /// Has an entry wait in its group, whose log write begins there.
-    pub fn hold(
-        &mut self,
-        group: &mut Group<PendingAnswer>,
-        place: Place,
-        entry: Entry,
-        began: LogPosition,
-    ) {
+    pub fn hold(&mut self, group: &mut Group<PendingAnswer>, place: Place, entry: Entry, began: LogPosition) {
         self.groups.entry(place).or_default().push_back((entry.index, began));
         self.bytes += entry.payload.len();
         group.hold(Queued::new(entry));
@@ -230,7 +224,7 @@ impl Held {
     pub fn is_full(&self, group: &Group<PendingAnswer>, bytes: usize, budgets: &Budgets) -> bool {
         !self.is_empty()
             && group.queue().is_some_and(|queue| {
-                let answers = queue.waiting() * size_of::<PendingAnswer>();
+                let answers = queue.waiting() * PendingAnswer::READ_BYTES;
                 queue.bytes() + answers + bytes > budgets.held() / 4 || self.bytes + bytes > budgets.held()
             })
     }

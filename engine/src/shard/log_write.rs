@@ -177,7 +177,8 @@ impl LogWrite {
 
     /// Takes out what it has of some groups: their batches, complete, and the answers that wait for these, in their order.
     pub fn take_out(&mut self, clock_us: u64, is_taken: impl Fn(Place) -> bool) -> Vec<TakenOut> {
-        let mut out: Vec<_> = self.touched.extract_if(.., |place| is_taken(*place)).map(TakenOut::of).collect();
+        let mut out: Vec<_> =
+            self.touched.extract_if(.., |place| is_taken(*place)).map(TakenOut::of).collect();
         if out.is_empty() {
             return out;
         }

@@ -176,8 +176,8 @@ impl Shard {
         self.log_backoff.worked();
         let durability = self.durability_of(&self.writing);
         // A log write that is synced makes all before it durable, too.
-        self.unsynced =
-            (!self.is_write_synced).then(|| self.unsynced.map_or(durability, |known| known.stricter(durability)));
+        self.unsynced = (!self.is_write_synced)
+            .then(|| self.unsynced.map_or(durability, |known| known.stricter(durability)));
         let writing = std::mem::take(&mut self.writing);
         for (place, (term, index), payload) in writing.entries() {
             self.groups[place].persist(term, index);
@@ -231,7 +231,10 @@ impl Shard {
         self.forming.reset();
         self.writing.reset();
         self.replicated_failed(out);
-        self.groups.iter_mut().filter(|group| group.order() == Order::Solo).for_each(Group::forget_unpersisted);
+        self.groups
+            .iter_mut()
+            .filter(|group| group.order() == Order::Solo)
+            .for_each(Group::forget_unpersisted);
         for (since, answers) in [(Since::Writing, writing), (Since::Forming, forming)] {
             for answer in answers {
                 match (answer.kind(), since) {

@@ -41,7 +41,11 @@ impl Shard {
     /// When the next request is overdue, or [`NO_DEADLINE`].
     fn overdue_us(&self) -> u64 {
         let parked = self.parked.first_deadline().map_or(NO_DEADLINE, |(due_us, _)| due_us);
-        parked.min(self.writing.due_us()).min(self.forming.due_us()).min(self.held.due.at_us()).min(self.replicated.rounds.due.at_us())
+        parked
+            .min(self.writing.due_us())
+            .min(self.forming.due_us())
+            .min(self.held.due.at_us())
+            .min(self.replicated.rounds.due.at_us())
     }
 
     /// When there will be requests to end.

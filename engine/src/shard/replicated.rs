@@ -55,8 +55,10 @@ impl Replicated {
 pub struct GroupLog {
     /// Who the replicas are.
     pub conf: ConfState,
-    /// The newest term that was written down, and what was with it.
-    pub hard: (u64, HardState),
+    /// Its newest term, and what it had written down in it.
+    pub term: u64,
+    /// The vote and what was committed.
+    pub hard: HardState,
     /// Index and term of the entry that is applied last; zeroes: none is.
     pub applied: (u64, u64),
     /// The entries behind that one.
@@ -67,7 +69,10 @@ impl Shard {
     /// The groups that have replicas.
     pub fn replicated(&self) -> Vec<(Place, Partition)> {
         let groups = self.groups.iter().enumerate();
-        groups.filter(|(_, group)| group.order() != Order::Solo).map(|(place, group)| (place, group.id)).collect()
+        groups
+            .filter(|(_, group)| group.order() != Order::Solo)
+            .map(|(place, group)| (place, group.id))
+            .collect()
     }
 
     /// What storage says of a group with replicas, for consensus to go on from.
@@ -77,9 +82,11 @@ impl Shard {
             0 => (0, 0),
             index => (index, group.applied_term()),
         };
+        let (term, hard) = self.held.hard_state(place).unwrap_or_default();
         GroupLog {
             conf: group.conf().cloned().unwrap_or_default(),
-            hard: self.held.hard_state(place).unwrap_or_default(),
+            term,
+            hard,
             applied,
             entries: group.queue().into_iter().flat_map(|queue| queue.entries()).cloned().collect(),
         }
@@ -206,7 +213,8 @@ impl Shard {
         if replicated.is_empty() {
             return;
         }
-        self.replicated = Replicated { rounds: std::mem::take(&mut self.replicated.rounds), ..Replicated::default() };
+        self.replicated =
+            Replicated { rounds: std::mem::take(&mut self.replicated.rounds), ..Replicated::default() };
         self.replicated.is_lost = true;
         for (place, _) in replicated {
             let term = self.groups[place].order().term();
@@ -229,7 +237,12 @@ impl Shard {
 
     /// Takes a request to a group with replicas. Only who leads it writes, and says what is true when the answer comes; anybody says what
     /// is applied.
-    pub(super) fn request_replicated(&mut self, target: Target, request: &Request<'_>, out: &mut impl Answers) {
+    pub(super) fn request_replicated(
+        &mut self,
+        target: Target,
+        request: &Request<'_>,
+        out: &mut impl Answers,
+    ) {
         let is_led_here = matches!(self.groups[target.place].order(), Order::Led { .. });
         let is_strong = matches!(request.level, Level::Default | Level::Strong | Level::All);
         match &request.op {

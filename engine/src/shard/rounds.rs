@@ -43,7 +43,7 @@ pub(super) struct Rounds {
 }
 
 impl Rounds {
-    /// Memory of those who wait, bytes.
+    #[cfg(test)]
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -164,7 +164,12 @@ impl Shard {
                     *own -= read.answer.bytes();
                     read.answer.end_overdue(out);
                 }
-                next_us = reads.iter().map(|read| read.answer.deadline_us).min().unwrap_or(NO_DEADLINE).min(next_us);
+                next_us = reads
+                    .iter()
+                    .map(|read| read.answer.deadline_us)
+                    .min()
+                    .unwrap_or(NO_DEADLINE)
+                    .min(next_us);
             }
         }
         due.looked(next_us, now_us, LOOK_US);

@@ -33,18 +33,37 @@ const LINKS: [&str; 14] = [
     "rounds",
 ];
 
+/// What replicas meet.
+const REPLICAS: [&str; 13] = [
+    "crashes",
+    "crashes of a majority",
+    "power failures",
+    "pauses",
+    "cuts",
+    "ways that lose",
+    "slow ways",
+    "slow disks",
+    "failing disks",
+    "failed logs",
+    "leaderships handed over",
+    "elections",
+    "unknown",
+];
+
 impl Profile {
     /// Counters that a campaign of it must not leave at zero.
     pub fn goals(self) -> Vec<&'static str> {
-        if self == Profile::Links {
-            return LINKS.to_vec();
+        match self {
+            Profile::Links => return LINKS.to_vec(),
+            Profile::Replicas => return REPLICAS.to_vec(),
+            _ => {}
         }
         let mut goals = vec!["crashes", "power failures", "flushes", "merges", "forwarded requests"];
         if self == Profile::Swarm {
             goals.extend(CRASHES);
         }
         goals.extend(match self {
-            Profile::Smoke | Profile::Links => &["graceful stops"][..],
+            Profile::Smoke | Profile::Links | Profile::Replicas => &["graceful stops"][..],
             Profile::Crash => &CRASHES[..],
             Profile::Torn => &["torn tails cut", "crashes inside a log write", "crashes inside recycling"],
             Profile::Bitrot => &["damage done", "damage reported"],

@@ -1,10 +1,10 @@
 //! A peer that says anything: nothing of it ends the process.
 
 use super::super::message::{Candidate, Message, Says};
-use super::super::{Entry, Replica, TICK_US};
+use super::super::{Replica, TICK_US};
 use super::messages::says;
 use super::world::{World, batch};
-use pinion_engine::log::EntryType;
+use pinion_engine::log::{Entry, EntryType};
 use proptest::prelude::*;
 
 /// Brings numbers near to those that a replica has, where they do most.

@@ -1,11 +1,10 @@
 //! Messages there and back; any bytes.
 
-use super::super::Entry;
 use super::super::message::{Candidate, Message, Says};
 use super::super::translate::{from_crate, to_crate};
 use super::world::batch;
 use bytes::Bytes;
-use pinion_engine::log::EntryType;
+use pinion_engine::log::{Entry, EntryType};
 use proptest::prelude::*;
 
 fn entries(index: u64) -> impl Strategy<Value = Vec<Entry>> {

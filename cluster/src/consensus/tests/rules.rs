@@ -2,12 +2,13 @@
 
 use super::super::message::{Candidate, Message, Says};
 use super::super::{
-    ELECTION_TICKS, Entry, HEARTBEAT_TICKS, NotProposed, Ready, Rejected, Replica, Settings, Start, TICK_US,
+    ELECTION_TICKS, HEARTBEAT_TICKS, NotProposed, Ready, Rejected, Replica, Settings, TICK_US,
 };
 use super::world::batch;
 use bytes::Bytes;
-use pinion_engine::log::{BatchBuilder, EntryType, HardState};
+use pinion_engine::log::{BatchBuilder, Entry, EntryType, HardState};
 use pinion_engine::manifest::ConfState;
+use pinion_engine::shard::GroupLog;
 
 const SETTINGS: Settings = Settings { id: 1, uncommitted_bytes_max: 1 << 20, seed: 7 };
 /// Longer than any patience.
@@ -31,7 +32,7 @@ impl One {
     fn new() -> One {
         let entries = vec![entry(1, 4), entry(1, 5)];
         let hard = HardState { vote: 0, commit: 3 };
-        let start = Start { conf: conf(), term: 1, hard, applied: (3, 1), entries };
+        let start = GroupLog { conf: conf(), term: 1, hard, applied: (3, 1), entries };
         let mut one = One { replica: Replica::new(&SETTINGS, start, 0).unwrap(), now_us: 0 };
         one.now_us = ELECTION_TICKS as u64 * TICK_US;
         one
@@ -154,7 +155,7 @@ fn a_replica_stands_by_its_seed_and_not_before_all_it_has_is_persisted() {
     one.tick(1);
     assert!(matches!(one.settle()[..], [Message { says: Says::PreVote(_), .. }, Message { .. }]));
     let when = |seed| {
-        let start = Start { conf: conf(), ..Start::default() };
+        let start = GroupLog { conf: conf(), ..GroupLog::default() };
         let mut replica = Replica::new(&Settings { seed, ..SETTINGS }, start, 0).unwrap();
         let stands = |tick: &u64| {
             replica.tick(tick * TICK_US);
@@ -225,7 +226,7 @@ fn what_changes_the_replicas_or_has_no_use_for_its_content_is_not_proposed() {
 #[test]
 fn who_needs_no_votes_sends_nothing_before_its_term_is_persisted() {
     let conf = ConfState { voters: vec![1], learners: vec![2], ..ConfState::default() };
-    let start = Start { conf, term: 1, hard: HardState::default(), applied: (3, 1), entries: Vec::new() };
+    let start = GroupLog { conf, term: 1, hard: HardState::default(), applied: (3, 1), entries: Vec::new() };
     let mut one =
         One { replica: Replica::new(&SETTINGS, start, 0).unwrap(), now_us: ELECTION_TICKS as u64 * TICK_US };
     one.tick(LONG_TICKS);
@@ -257,15 +258,15 @@ fn what_is_applied_ahead_of_what_the_crate_knows_counts_later() {
 #[test]
 fn one_whose_replicas_or_entries_cannot_be_starts_not() {
     let refused = [
-        Start { conf: ConfState::default(), ..Start::default() },
-        Start { conf: ConfState { voters: vec![0, 1], ..ConfState::default() }, ..Start::default() },
-        Start { conf: ConfState { learners: vec![1], ..conf() }, ..Start::default() },
-        Start { conf: ConfState { outgoing: vec![4], ..conf() }, ..Start::default() },
-        Start { conf: ConfState { auto_leave: true, ..conf() }, ..Start::default() },
-        Start { conf: ConfState { voters: vec![2, 3], ..conf() }, ..Start::default() },
-        Start { conf: conf(), applied: (3, 0), ..Start::default() },
-        Start { conf: conf(), applied: (3, 1), entries: vec![entry(1, 5)], ..Start::default() },
-        Start { conf: conf(), applied: (3, 2), entries: vec![entry(1, 4)], ..Start::default() },
+        GroupLog { conf: ConfState::default(), ..GroupLog::default() },
+        GroupLog { conf: ConfState { voters: vec![0, 1], ..ConfState::default() }, ..GroupLog::default() },
+        GroupLog { conf: ConfState { learners: vec![1], ..conf() }, ..GroupLog::default() },
+        GroupLog { conf: ConfState { outgoing: vec![4], ..conf() }, ..GroupLog::default() },
+        GroupLog { conf: ConfState { auto_leave: true, ..conf() }, ..GroupLog::default() },
+        GroupLog { conf: ConfState { voters: vec![2, 3], ..conf() }, ..GroupLog::default() },
+        GroupLog { conf: conf(), applied: (3, 0), ..GroupLog::default() },
+        GroupLog { conf: conf(), applied: (3, 1), entries: vec![entry(1, 5)], ..GroupLog::default() },
+        GroupLog { conf: conf(), applied: (3, 2), entries: vec![entry(1, 4)], ..GroupLog::default() },
     ];
     for start in refused {
         let why = format!("{start:?}");
@@ -330,7 +331,7 @@ fn a_message_that_would_end_the_process_is_refused_with_its_reason() {
 #[test]
 fn a_log_that_lost_what_is_committed_starts_no_replica() {
     let hard = HardState { vote: 0, commit: 9 };
-    let start = Start { conf: conf(), term: 1, hard, applied: (3, 1), entries: vec![entry(1, 4)] };
+    let start = GroupLog { conf: conf(), term: 1, hard, applied: (3, 1), entries: vec![entry(1, 4)] };
     let error = Replica::new(&SETTINGS, start, 0).map(drop).unwrap_err().to_string();
     assert!(error.contains("entry 9 is committed, and the log ends with entry 4"), "{error}");
 }
@@ -338,7 +339,7 @@ fn a_log_that_lost_what_is_committed_starts_no_replica() {
 #[test]
 fn a_term_that_only_an_entry_knows_of_is_gone_on_with_and_nothing_is_promised_in_it() {
     let hard = HardState { vote: 3, commit: 3 };
-    let start = Start { conf: conf(), term: 1, hard, applied: (3, 1), entries: vec![entry(4, 4)] };
+    let start = GroupLog { conf: conf(), term: 1, hard, applied: (3, 1), entries: vec![entry(4, 4)] };
     let now_us = ELECTION_TICKS as u64 * TICK_US;
     let mut one = One { replica: Replica::new(&SETTINGS, start, 0).unwrap(), now_us };
     assert_eq!(one.replica.term(), 4);

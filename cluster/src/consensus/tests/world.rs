@@ -1,11 +1,12 @@
 //! Replicas of one group, their disks and the ways between them, in virtual time; and what must hold of them.
 
 use super::super::message::Message;
-use super::super::{Entry, Ready, Replica, Settings, Start};
+use super::super::{Ready, Replica, Settings};
 use bytes::Bytes;
 use pinion_engine::key::Expiry;
-use pinion_engine::log::{BatchBuilder, EntryType, HardState};
+use pinion_engine::log::{BatchBuilder, Entry, EntryType, HardState};
 use pinion_engine::manifest::ConfState;
+use pinion_engine::shard::GroupLog;
 use pinion_engine::{Keyspace, Version};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -147,7 +148,7 @@ impl World {
         let node = &mut self.nodes[at];
         let settings = Settings { id: node.id, uncommitted_bytes_max: 4 << 20, seed: self.chance.random() };
         let disk = &node.disk;
-        let start = Start {
+        let start = GroupLog {
             conf,
             term: disk.hard.0,
             hard: disk.hard.1,

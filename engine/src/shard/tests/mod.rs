@@ -261,7 +261,9 @@ impl Hand {
         let led: BTreeMap<Place, (u64, u64)> = shard
             .replicated()
             .into_iter()
-            .map(|(place, _)| (place, (shard.groups[place].order().term(), shard.groups[place].appended_index() + 1)))
+            .map(|(place, _)| {
+                (place, (shard.groups[place].order().term(), shard.groups[place].appended_index() + 1))
+            })
             .collect();
         let mut entries = Vec::new();
         let proposed = shard.propose(answered, |place, payload| {
@@ -405,7 +407,9 @@ impl Hand {
         let (mut items, mut from) = (BTreeMap::new(), Vec::new());
         loop {
             let scan = Scan { from: &from, to: b"", limit: 1000, limit_bytes: 1 << 20, keys_only: false };
-            let Seen::Page(page, next) = self.ask_at(Level::Eventual, partition, Op::Scan(scan)) else { panic!("no page") };
+            let Seen::Page(page, next) = self.ask_at(Level::Eventual, partition, Op::Scan(scan)) else {
+                panic!("no page")
+            };
             items.extend(page);
             match next {
                 Some(next) => from = next,

@@ -86,7 +86,12 @@ fn a_verdict_that_changed_nothing_is_a_read() {
     let write = hand.send(put(b"new", b"1"));
     let verdict = hand.send(Op::Update {
         key: b"new",
-        update: Update::Put { value: b"2", expiry: PutExpiry::Never, condition: Condition::Absent, want_old: false },
+        update: Update::Put {
+            value: b"2",
+            expiry: PutExpiry::Never,
+            condition: Condition::Absent,
+            want_old: false,
+        },
     });
     hand.settle();
     hand.agree(0, u64::MAX);

@@ -1,0 +1,353 @@
+//! One replicated group on several machines: real shards and replicas, on disks that lose what isn't synced, over ways that lose and
+//! reorder, under clients whose every answer is judged.
+//!
+//! What holds a run to the promises:
+//! 1. what clients saw of each key is [linear](linear): nothing acknowledged is lost, nothing is done twice, no read is out of date;
+//! 2. no term has two leaders;
+//! 3. when everything has healed, a write is done soon, and all replicas come to have the same, byte for byte.
+
+mod clients;
+pub mod linear;
+mod machine;
+mod plan;
+mod strike;
+mod ways;
+
+use crate::counters::Counters;
+use crate::disk::Crash;
+use crate::model::{Checked, Lead, SimTime, Violation};
+use crate::options::RunOptions;
+use crate::rng::Streams;
+use crate::trace::{Event, Trace};
+use clients::{Heard, Reply, with_op};
+use linear::{ACTS_MAX, Act, Request, is_linearizable};
+use machine::{Machine, REPLICATED};
+use pinion_engine::shard::request::{Request as ShardRequest, Ticket};
+pub use plan::Plan;
+use rand::Rng;
+use std::collections::BTreeMap;
+use strike::Ill;
+use ways::Ways;
+
+/// A request has so long, microseconds.
+const PATIENCE_US: u64 = 1_500_000;
+
+/// When all is well, everything comes to be the same within so long, microseconds.
+const CALM_US: u64 = 20_000_000;
+
+/// A client: what it waits for, and when it goes on.
+#[derive(Debug, Default)]
+struct Client {
+    waits_for: Option<u64>,
+    next_us: u64,
+    /// Whom it asks.
+    asks: usize,
+}
+
+/// A request that a client waits for.
+#[derive(Debug)]
+struct Asked {
+    key: u64,
+    /// Where it stands among the requests of its key.
+    at: usize,
+    client: usize,
+    machine: usize,
+}
+
+/// See the module's text.
+pub struct Replicated {
+    plan: Plan,
+    now_us: u64,
+    steps: u64,
+    machines: Vec<Machine>,
+    ways: Ways,
+    streams: Streams,
+    trace: Trace,
+    counters: Counters,
+    clients: Vec<Client>,
+    asked: BTreeMap<u64, Asked>,
+    requests: u64,
+    /// What clients saw, by key.
+    history: BTreeMap<u64, Vec<Request>>,
+    leaders: BTreeMap<u64, u64>,
+    next_fault: usize,
+    ills: Vec<Ill>,
+    is_calm: bool,
+}
+
+impl Replicated {
+    /// That of a run, before anything has happened.
+    pub fn new(run: RunOptions) -> Replicated {
+        let plan = Plan::draw(run);
+        let machines = (1..=plan.machines as u64).map(|id| Machine::new(id, &plan.disk));
+        Replicated {
+            now_us: 0,
+            steps: 0,
+            machines: machines.collect(),
+            ways: Ways { delay_us: 500, ..Ways::default() },
+            streams: Streams::new(plan.run.seed),
+            trace: Trace::default(),
+            counters: Counters::default(),
+            clients: (0..plan.clients).map(|_| Client::default()).collect(),
+            asked: BTreeMap::new(),
+            requests: 0,
+            history: BTreeMap::new(),
+            leaders: BTreeMap::new(),
+            next_fault: 0,
+            ills: Vec::new(),
+            is_calm: false,
+            plan,
+        }
+    }
+
+    /// What happened so far.
+    pub fn trace(&self) -> &Trace {
+        &self.trace
+    }
+
+    /// What was counted so far.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// What was to happen.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Runs to the end.
+    pub fn run(&mut self) -> Checked {
+        while self.now_us < self.plan.us {
+            self.strike();
+            self.step()?;
+        }
+        self.calm_down()?;
+        self.judge()
+    }
+
+    /// Some time passes, and everybody has something of a turn.
+    fn step(&mut self) -> Checked {
+        self.steps += 1;
+        self.now_us += self.streams.schedule.random_range(20..1_200);
+        for at in 0..self.machines.len() {
+            self.machines[at].advance_to(self.now_us);
+            if !self.machines[at].is_up() && self.machines[at].down_until_us <= self.now_us {
+                self.start(at)?;
+            }
+            if self.machines[at].paused_until_us <= self.now_us && self.streams.schedule.random_ratio(3, 4) {
+                self.turn(at)?;
+            }
+        }
+        for client in 0..self.clients.len() {
+            self.ask(client);
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, at: usize) -> Checked {
+        let voters = self.machines.len() as u64;
+        self.counters.count("starts");
+        self.trace.add(Event::Up, at as u64, self.now_us);
+        let started = self.machines[at].start(voters, &mut self.streams.disk);
+        started.map_err(|error| {
+            self.violation(
+                "a machine comes back by itself",
+                "an open shard",
+                format!("machine {at}: {error}"),
+            )
+        })
+    }
+
+    fn turn(&mut self, at: usize) -> Checked {
+        let Replicated { machines, ways, streams, now_us, .. } = self;
+        let replies = machines[at].turn(ways, *now_us, &mut streams.net);
+        let replies = replies.map_err(|what| {
+            self.violation("a turn does what it is to do", "nothing", format!("machine {at}: {what}"))
+        })?;
+        replies.into_iter().for_each(|reply| self.hear(reply));
+        if self.machines[at].has_lost_its_log() {
+            self.counters.count("failed logs");
+            self.fall(at, Crash::Process, self.now_us + 200_000);
+            return Ok(());
+        }
+        let Some(replica) = self.machines[at].replica() else { return Ok(()) };
+        let (term, leads) = (replica.term(), replica.is_leader());
+        if !leads {
+            return Ok(());
+        }
+        let counters = &mut self.counters;
+        let leader = *self.leaders.entry(term).or_insert_with(|| {
+            counters.count("elections");
+            at as u64
+        });
+        if leader != at as u64 {
+            return Err(self.violation(
+                "a term has one leader",
+                "one",
+                format!("{leader} and {at} in term {term}"),
+            ));
+        }
+        Ok(())
+    }
+
+    /// What runs on a machine ends: whoever waits for it never hears.
+    fn fall(&mut self, at: usize, crash: Crash, until_us: u64) {
+        self.trace.add(Event::Down, at as u64, self.now_us);
+        self.machines[at].fall(crash, until_us, &mut self.streams.disk);
+        let lost: Vec<u64> =
+            self.asked.iter().filter(|(_, asked)| asked.machine == at).map(|(&request, _)| request).collect();
+        lost.into_iter().for_each(|request| self.hear(Reply { request, heard: Heard::Unknown }));
+    }
+
+    /// A client asks for the next thing, if it waits for nothing.
+    fn ask(&mut self, client: usize) {
+        let Client { waits_for, next_us, asks } = self.clients[client];
+        if waits_for.is_some() || next_us > self.now_us {
+            return;
+        }
+        let rng = &mut self.streams.clients;
+        // Keys are asked for by several at a time, and left when much was asked of them.
+        let slot = rng.random_range(0..6_u64);
+        let mut key = slot;
+        while self.history.get(&key).is_some_and(|known| known.len() + 12 > ACTS_MAX) {
+            key += 6;
+        }
+        let number = self.requests as i64 + 1;
+        let act = match rng.random_range(0..10) {
+            0..=3 => Act::Get,
+            4..=5 => Act::Put(number * 1_000),
+            6..=7 => Act::Add(1),
+            8 => Act::PutIfAbsent(number * 1_000),
+            _ => Act::Delete,
+        };
+        self.clients[client].next_us = self.now_us + rng.random_range(0..60_000);
+        self.send(client, asks, key, act);
+    }
+
+    fn send(&mut self, client: usize, machine: usize, key: u64, act: Act) {
+        self.requests += 1;
+        let (request, mut value) = (self.requests, Vec::new());
+        let name = format!("key-{key}");
+        let ticket = Ticket { owner: client as u64, request };
+        let to = &mut self.machines[machine];
+        let is_sent = to.paused_until_us <= self.now_us
+            && with_op(act, name.as_bytes(), &mut value, |op| {
+                to.request(ticket, ShardRequest::new(REPLICATED, op), PATIENCE_US)
+            });
+        if !is_sent {
+            self.clients[client].asks = self.streams.clients.random_range(0..self.machines.len());
+            return;
+        }
+        self.trace.add(Event::Sent, client as u64, request);
+        let history = self.history.entry(key).or_default();
+        history.push(Request { client, act, begun: self.steps, ended: None });
+        self.asked.insert(request, Asked { key, at: history.len() - 1, client, machine });
+        self.clients[client].waits_for = Some(request);
+    }
+
+    /// A client hears what became of its request.
+    fn hear(&mut self, reply: Reply) {
+        let Some(asked) = self.asked.remove(&reply.request) else { return };
+        self.trace.add(Event::Received, asked.client as u64, reply.request);
+        let client = &mut self.clients[asked.client];
+        client.waits_for = None;
+        let Some(history) = self.history.get_mut(&asked.key) else { return };
+        match reply.heard {
+            Heard::Unknown => self.counters.count("unknown"),
+            Heard::Refused { leads_not } => {
+                self.counters.count(if leads_not { "refused: another leads" } else { "refused" });
+                // It was never done: nothing of it is to be seen. Its place stays, so that others keep theirs.
+                history[asked.at].act = Act::Get;
+                if leads_not {
+                    let known = self.machines[asked.machine].replica().and_then(|replica| replica.leader());
+                    let other = self.streams.clients.random_range(0..self.machines.len());
+                    client.asks = known.map_or(other, |id| id as usize - 1);
+                    client.next_us = self.now_us + self.streams.clients.random_range(1_000..30_000);
+                }
+            }
+            heard => {
+                self.counters.count("answers");
+                history[asked.at].ended = heard.of(history[asked.at].act).map(|saw| (self.steps, saw));
+            }
+        }
+    }
+
+    /// Everything heals: all machines come back, a write is done, and all replicas come to have the same.
+    fn calm_down(&mut self) -> Checked {
+        self.heal();
+        let until_us = self.now_us + CALM_US;
+        let answers = self.counters.get("answers");
+        while self.now_us < until_us {
+            self.step()?;
+            let has_more = self.counters.get("answers") > answers + 20;
+            if has_more && !self.is_calm {
+                // Enough was answered: what is under way comes to its end.
+                self.is_calm = true;
+                self.clients.iter_mut().for_each(|client| client.next_us = u64::MAX);
+            }
+            let applied: Vec<u64> = self.machines.iter().map(Machine::applied).collect();
+            if self.is_calm
+                && self.asked.is_empty()
+                && applied.iter().all(|&one| one == applied[0] && one > 0)
+            {
+                return self.compare();
+            }
+        }
+        let applied: Vec<u64> = self.machines.iter().map(Machine::applied).collect();
+        let seen = format!("applied: {applied:?}, {} requests wait", self.asked.len());
+        Err(self.violation(
+            "all is well soon after everything has healed",
+            "writes, and the same everywhere",
+            seen,
+        ))
+    }
+
+    /// All replicas have the same.
+    fn compare(&mut self) -> Checked {
+        let all: Vec<_> = self.machines.iter_mut().map(Machine::contents).collect();
+        match all.iter().position(|one| *one != all[0]) {
+            None => Ok(()),
+            Some(at) => {
+                let seen = format!("machine 0 has {:?}, machine {at} has {:?}", all[0], all[at]);
+                Err(self.violation(
+                    "replicas that have applied the same are the same",
+                    "the same bytes",
+                    seen,
+                ))
+            }
+        }
+    }
+
+    /// What clients saw of each key is linear.
+    fn judge(&mut self) -> Checked {
+        self.counters.add("keys judged", self.history.len() as u64);
+        for (&key, requests) in &self.history {
+            if !is_linearizable(requests) {
+                let last_ops = requests.iter().map(|request| format!("{request:?}")).collect();
+                let seen = "answers that no order of the requests gives".to_owned();
+                let broken = self.violation("what clients saw is linearizable", "an order", seen);
+                let name = format!("key-{key}").into_bytes();
+                return Err(Box::new(Violation { key: Some(name), last_ops, ..*broken }));
+            }
+        }
+        Ok(())
+    }
+
+    fn violation(&self, check: &'static str, expected: &str, seen: String) -> Box<Violation> {
+        let at = SimTime {
+            us: self.now_us,
+            clock_ms_min: 0,
+            clock_ms_max: 0,
+            lead: Lead::default(),
+            lead_changes: 0,
+        };
+        Box::new(Violation {
+            check,
+            key: None,
+            expected: expected.to_owned(),
+            seen,
+            at,
+            last_ops: Vec::new(),
+        })
+    }
+}
