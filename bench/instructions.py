@@ -4,17 +4,19 @@
     bench/instructions.py                        this tree
     bench/instructions.py --against OTHER        beside another checkout of this project
     bench/instructions.py --work set --annotate  also where they go
+    bench/instructions.py --repeats 5            medians of five stores each
 
 The same program (bench/src/bin/instructions.rs) is built against both engines, with an embedded store, 100,000 records
 of 100 B and one caller. Counted is what the caller's thread does, in our own code and libraries, not the kernel's nor the
 background thread's, and not what is done once: the same operations run before. Needs valgrind (Debian: valgrind), which
-gives the background thread little time: scans of tables take minutes. A figure repeats within 1%: seeds of hash tables differ
-from run to run, and how often a SET finds a log write done.
+gives the background thread little time: scans of tables take minutes. A figure repeats within 1%, scans of
+tables within 3%: seeds of hash tables differ from run to run, where tables end, and how often a SET finds a log write done.
 """
 import argparse
 import os
 import re
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -81,6 +83,7 @@ def main():
     parser.add_argument("--against", metavar="OTHER", help="another checkout of this project")
     parser.add_argument("--work", choices=WORKS, action="append")
     parser.add_argument("--annotate", action="store_true", help="also print which functions this tree's instructions are in")
+    parser.add_argument("--repeats", type=int, default=1, metavar="N", help="stores made for each figure, of which the median is shown")
     args = parser.parse_args()
     if not shutil.which("valgrind"):
         sys.exit("valgrind isn't installed (Debian: apt-get install valgrind)")
@@ -88,10 +91,11 @@ def main():
     print("| work | instructions an operation |" + (" other | this / other |" if other else ""))
     print("|---|---|" + ("---|---|" if other else ""))
     for work in args.work or WORKS:
-        ours = per_operation(this, work, args.annotate)
+        # One of each in turn, so that what changes on the machine meanwhile meets both.
+        counts = [(per_operation(this, work, args.annotate), per_operation(other, work) if other else 0) for _ in range(args.repeats)]
+        ours, theirs = (statistics.median(column) for column in zip(*counts))
         row = f"| {work} | {ours:,.0f} |"
         if other:
-            theirs = per_operation(other, work)
             row += f" {theirs:,.0f} | {ours / theirs:.3f} |"
         print(row, flush=True)
 

@@ -238,6 +238,10 @@ impl World {
     fn end_storms(&mut self) {
         let now_us = self.clock.us();
         let is_over = |until: Option<u64>| until.is_some_and(|until_us| until_us <= now_us);
+        if is_over(self.calamity.storm_until_us) || is_over(self.calamity.flood_until_us) {
+            // Whether or not anybody has looked at it meanwhile.
+            self.calamity.troubled_until_us = now_us;
+        }
         if is_over(self.calamity.storm_until_us) || is_over(self.calamity.slow_until_us) {
             if is_over(self.calamity.storm_until_us) {
                 self.calamity.storm_until_us = None;

@@ -115,7 +115,7 @@ impl Truth {
         if us < shard.least_us {
             return Err(format!("time is {us}, but was {} or more", shard.least_us));
         }
-        let allowed = shard.allowed(clock, jump);
+        let allowed = shard.allowed(&clocks, clock, jump);
         let fits = |&(from, to): &(u64, u64)| (from..=to).contains(&us);
         if !shard.is_uncertain && !allowed.iter().any(fits) {
             return Err(format!("time is {us}, which is in none of {allowed:?}; {:?}", shard.lives.last()));
@@ -230,7 +230,7 @@ impl Shard {
     }
 
     /// What its time may be at an opening now: bounds for each stamp that its log or manifest may end with.
-    fn allowed(&self, clock: &Clock, jump: TimeJump) -> Vec<(u64, u64)> {
+    fn allowed(&self, clocks: &Clocks, clock: &Clock, jump: TimeJump) -> Vec<(u64, u64)> {
         let (boot, wall_us) = (clock.boot(), clock.unix_us() as i64);
         let mut allowed = Vec::new();
         for life in self.lives.iter().rev() {
@@ -243,7 +243,9 @@ impl Shard {
                 let (from, to) = (kept_us + MARGIN_US, now_us + MARGIN_US + SLACK_US);
                 allowed.push((from.max(by_wall(lead_most)), to.max(by_wall(lead_least) + SLACK_US)));
                 let gap_us = wall_us - lead_least - kept_us as i64;
-                if jump == TimeJump::Ignore && gap_us > GAP_US_MAX as i64 {
+                // Where it couldn't be written down what has passed, nothing has.
+                let is_untold = clocks.kept_us < clocks.now_us;
+                if is_untold || jump == TimeJump::Ignore && gap_us > GAP_US_MAX as i64 {
                     allowed.push((from, to));
                 }
             }

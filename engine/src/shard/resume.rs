@@ -48,10 +48,30 @@ impl Closed {
         match manifest.append_at_once(dir, &edit) {
             Ok(()) => Ok((clock, clock.us())),
             Err(error) => {
-                tracing::warn!("the manifest in {} isn't told what time it is: {error}", dir.path());
-                Ok((clock, kept_us))
+                let dir = dir.path();
+                tracing::warn!(
+                    "the manifest in {dir} can't be told what time it is ({error}): {}",
+                    untold(stamp, now)
+                );
+                // The next opening may find another wall clock, or hear another word on this one: then what had expired would
+                // be there again.
+                let stood = ClockStamp { wall_us: now.unix_us, ..stamp };
+                Ok((ShardClock::resume(Some(stood), now, jump), kept_us))
             }
         }
+    }
+}
+
+/// What becomes of the time that passed where it can't be written down.
+fn untold(stamp: ClockStamp, now: &Now) -> String {
+    match stamp.gap_us(now) {
+        Some(gap_us) if gap_us > 0 => {
+            format!(
+                "what expires does so later, by the {} s since it was last written to",
+                gap_us / 1_000_000
+            )
+        }
+        _ => "it goes on with what has passed since the machine was started".to_owned(),
     }
 }
 

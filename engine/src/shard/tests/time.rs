@@ -169,6 +169,29 @@ fn a_key_that_expired_by_a_wall_clock_that_was_wrong_at_a_start_stays_gone() {
     assert!(!hand.has(b"k"));
 }
 
+/// Found by `kvsim --profile swarm --seeds 3753..3754`.
+#[test]
+fn what_has_passed_and_cannot_be_written_down_counts_for_nothing() {
+    for (step, jump) in [(HOUR_US as i64, TimeJump::Refuse), (YEARS_US, TimeJump::Follow)] {
+        let mut hand = settled();
+        hand.set_after(b"k", 600_000);
+        hand.boot_anew(1_000_000);
+        hand.step(step);
+        hand.options.time_jump = jump;
+        hand.dir.fill_after(0);
+        let mut hand = hand.reopen();
+        let there = hand.has(b"k");
+        // The power goes, the disk has room, and nobody believes the clock any more.
+        hand.dir.heal();
+        hand.boot_anew(0);
+        hand.step(-step);
+        let mut hand = hand.reopen();
+        assert!(there && hand.has(b"k"), "a step of {step} us: it was {there}");
+        hand.pass_ms(700_000);
+        assert!(!hand.has(b"k"), "it expires all the same");
+    }
+}
+
 #[test]
 fn a_day_that_only_the_wall_clock_knows_of_is_to_be_explained() {
     let hand_after = |jump| {
