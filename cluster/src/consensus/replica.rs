@@ -71,7 +71,7 @@ impl Replica {
         check(&start, settings.id)?;
         let hard = hard_state(&start);
         let written = (hard.term, hard.vote);
-        let mut entries = Entries::behind(start.applied, hard, &start.conf);
+        let mut entries = Entries::behind(start.before, hard, &start.conf);
         entries.append(&start.entries.iter().map(to_raft).collect::<Vec<_>>());
         let config = Config {
             id: settings.id,
@@ -336,6 +336,11 @@ impl Replica {
         let rewritten = self.unpersisted.iter().map(|ready| ready.first).min().unwrap_or(u64::MAX);
         let log = &self.node.raft.raft_log;
         log.committed.min(log.persisted).min(rewritten.saturating_sub(1)).max(log.applied)
+    }
+
+    /// The index of the first entry that it keeps: who is further behind needs the whole partition.
+    pub fn first_index(&self) -> u64 {
+        self.node.raft.raft_log.first_index()
     }
 
     /// Memory of the entries that it keeps, about, bytes.

@@ -25,7 +25,7 @@ pub struct Replicas {
 
 impl Replicas {
     /// Those of a shard that was opened, at this time. The error says which group can't go on from what its storage says.
-    pub fn open(shard: &Shard, settings: &Settings, now_us: u64) -> Result<Replicas, Error> {
+    pub fn open(shard: &mut Shard, settings: &Settings, now_us: u64) -> Result<Replicas, Error> {
         let mut made = Replicas::default();
         for (place, partition) in shard.replicated() {
             let own = Settings { seed: settings.seed ^ u64::from(partition.0) << 32, ..settings.clone() };
@@ -130,7 +130,8 @@ fn follow_suit(replica: &Replica, shard: &mut Shard, place: Place, out: &mut imp
     let (term, leads) = (replica.term(), replica.is_leader());
     let is_so = match order {
         Order::Led { term: led } => leads && led == term,
-        Order::Following { term: followed } => !leads && followed == term,
+        // A group without entries says 1, before the first election.
+        Order::Following { term: followed } => !leads && followed >= term,
         Order::Solo => true,
     };
     if is_so {

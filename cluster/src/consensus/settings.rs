@@ -56,8 +56,9 @@ pub(super) fn check(log: &GroupLog, id: u64) -> Result<(), Error> {
             "a change of the replicas is under way, which this build can't go on with".to_owned(),
         ));
     }
-    let (mut index, mut term) = log.applied;
-    if (index == 0) != (term == 0) {
+    let (mut index, mut term) = log.before;
+    let is_odd = |(index, term): (u64, u64)| (index == 0) != (term == 0);
+    if is_odd(log.before) || is_odd(log.applied) || index > log.applied.0 {
         return Err(unusable(format!("entry {index} of term {term} can't be the one that is applied last")));
     }
     for entry in &log.entries {
@@ -71,7 +72,7 @@ pub(super) fn check(log: &GroupLog, id: u64) -> Result<(), Error> {
             .map_err(|what| unusable(format!("entry {} can't be applied: {what}", entry.index)))?;
         (index, term) = (entry.index, entry.term);
     }
-    if log.hard.commit > index {
+    if log.applied.0 > index || log.hard.commit > index {
         return Err(unusable(format!(
             "entry {} is committed, and the log ends with entry {index}: what was written is gone; rebuild this replica",
             log.hard.commit

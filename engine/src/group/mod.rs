@@ -13,6 +13,7 @@ pub mod durability;
 pub mod groups;
 pub mod late;
 pub mod queue;
+pub mod recent;
 mod restored;
 pub mod tail;
 mod target;

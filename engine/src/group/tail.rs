@@ -11,6 +11,7 @@
 
 use super::apply::{Applicable, Applied, LookUps, Target, apply, check};
 use super::queue::Queued;
+use super::recent::Recent;
 use super::{Group, Order, SOLO_TERM};
 use crate::clock::ClockStamp;
 use crate::key::Partition;
@@ -40,6 +41,8 @@ pub struct Tail {
     ahead: BTreeMap<u64, (Entry, LogPosition)>,
     /// Its next entry takes a block that isn't in memory.
     waits: bool,
+    /// All that was read, applied or not.
+    pub recent: Recent,
 }
 
 impl Tails {
@@ -200,6 +203,9 @@ impl Tail {
     ) -> Result<bool, String> {
         let (term, index) = (record.term, record.index);
         check(entry, record.origin, record.payload)?;
+        let payload = Bytes::copy_from_slice(record.payload);
+        let new = Entry { term, index, entry, origin: record.origin, payload };
+        self.recent.take(new.clone(), record.is_copy);
         if !record.is_copy {
             self.ahead.split_off(&index);
         }
@@ -213,8 +219,6 @@ impl Tail {
             // It was deleted before what is in tables came to be, by an entry that is still to come.
             return Ok(false);
         }
-        let payload = Bytes::copy_from_slice(record.payload);
-        let new = Entry { term, index, entry, origin: record.origin, payload };
         if record.is_copy {
             let is_known = index <= group.appended_index()
                 || self.ahead.get(&index).is_some_and(|(known, _)| known.term >= term);

@@ -10,6 +10,7 @@ use crate::group::Group;
 use crate::group::apply::LookUps;
 use crate::group::groups::Place;
 use crate::group::queue::Queued;
+use crate::group::recent::Recent;
 use crate::group::tail::Tail;
 use crate::log::{BatchOp, Entry, HardState, LogPosition, LogWriteId};
 use std::cell::Cell;
@@ -44,6 +45,8 @@ pub(super) struct Held {
     groups: BTreeMap<Place, VecDeque<(u64, LogPosition)>>,
     /// The newest hard states of groups with replicas.
     hard: BTreeMap<Place, Hard>,
+    /// What the log was found to hold of them, until somebody asks.
+    recent: BTreeMap<Place, Recent>,
     /// Only what is held is needed of the log before this.
     pub(super) flushed_to: LogPosition,
     /// What is on its way to the head of the log.
@@ -77,6 +80,7 @@ impl Held {
         }
         let hard = tail.hard.map(|(term, state, at)| Hard { term, state, at, before: VecDeque::new() });
         self.hard.extend(hard.map(|hard| (place, hard)));
+        self.recent.insert(place, tail.recent);
         self.oldest.set(None);
     }
 
@@ -106,6 +110,11 @@ impl Held {
             }
         }
         self.oldest.set(None);
+    }
+
+    /// Takes out what the log was found to hold of a group.
+    pub fn take_recent(&mut self, place: Place) -> Recent {
+        self.recent.remove(&place).unwrap_or_default()
     }
 
     /// The newest hard state of a group, with its term.

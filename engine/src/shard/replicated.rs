@@ -61,7 +61,9 @@ pub struct GroupLog {
     pub hard: HardState,
     /// Index and term of the entry that is applied last; zeroes: none is.
     pub applied: (u64, u64),
-    /// The entries behind that one.
+    /// Index and term of the entry before the first of `entries`.
+    pub before: (u64, u64),
+    /// The entries that are there, one behind the other: some that are applied, and all behind these.
     pub entries: Vec<Entry>,
 }
 
@@ -75,20 +77,30 @@ impl Shard {
             .collect()
     }
 
-    /// What storage says of a group with replicas, for consensus to go on from.
-    pub fn group_log(&self, place: Place) -> GroupLog {
+    /// What storage says of a group with replicas, for consensus to go on from: once after an opening.
+    pub fn group_log(&mut self, place: Place) -> GroupLog {
+        let recent = self.held.take_recent(place);
         let group = &self.groups[place];
         let applied = match group.applied_index() {
             0 => (0, 0),
             index => (index, group.applied_term()),
         };
         let (term, hard) = self.held.hard_state(place).unwrap_or_default();
+        let mut recent = recent.up_to(applied).into_iter().peekable();
+        // Of the first one that is there only its term counts, unless nothing is before it.
+        let before = match recent.next_if(|first| first.index > 1) {
+            Some(first) => (first.index, first.term),
+            None if recent.peek().is_some() => (0, 0),
+            None => applied,
+        };
+        let waiting = group.queue().into_iter().flat_map(|queue| queue.entries()).cloned();
         GroupLog {
             conf: group.conf().cloned().unwrap_or_default(),
             term,
             hard,
             applied,
-            entries: group.queue().into_iter().flat_map(|queue| queue.entries()).cloned().collect(),
+            before,
+            entries: recent.chain(waiting).collect(),
         }
     }
 

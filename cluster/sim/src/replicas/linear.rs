@@ -34,7 +34,6 @@ pub enum Saw {
 /// A request on a key. Times are steps of the run, which differ.
 #[derive(Clone, Copy, Debug)]
 pub struct Request {
-    pub client: usize,
     pub act: Act,
     pub begun: u64,
     /// When it was answered, and what; `None`: nobody knows whether it was done.
@@ -94,7 +93,7 @@ mod tests {
     use super::*;
 
     fn request(act: Act, begun: u64, ended: Option<(u64, Saw)>) -> Request {
-        Request { client: 0, act, begun, ended }
+        Request { act, begun, ended }
     }
 
     fn get(begun: u64, ended: u64, value: Option<i64>) -> Request {

@@ -117,8 +117,8 @@ impl Machine {
         }
         let since_us = self.clock.us();
         let now = self.clock.now(since_us);
-        let shard = Shard::open_tuned(&mut dir, options, tuning(), now)?;
-        let replicas = Replicas::open(&shard, &settings, now.mono_us)?;
+        let mut shard = Shard::open_tuned(&mut dir, options, tuning(), now)?;
+        let replicas = Replicas::open(&mut shard, &settings, now.mono_us)?;
         self.is_made = true;
         self.running = Some(Running { shard, replicas, since_us, answers: Gathered::default() });
         Ok(())

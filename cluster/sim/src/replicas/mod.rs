@@ -7,7 +7,7 @@
 //! 3. when everything has healed, a write is done soon, and all replicas come to have the same, byte for byte.
 
 mod clients;
-pub mod linear;
+mod linear;
 mod machine;
 mod plan;
 mod strike;
@@ -22,8 +22,9 @@ use crate::trace::{Event, Trace};
 use clients::{Heard, Reply, with_op};
 use linear::{ACTS_MAX, Act, Request, is_linearizable};
 use machine::{Machine, REPLICATED};
+use pinion_cluster::consensus::Replica;
 use pinion_engine::shard::request::{Request as ShardRequest, Ticket};
-pub use plan::Plan;
+use plan::Plan;
 use rand::Rng;
 use std::collections::BTreeMap;
 use strike::Ill;
@@ -34,6 +35,9 @@ const PATIENCE_US: u64 = 1_500_000;
 
 /// When all is well, everything comes to be the same within so long, microseconds.
 const CALM_US: u64 = 20_000_000;
+
+/// What runs on a machine is started so long after it ended by itself, microseconds.
+const AGAIN_US: u64 = 200_000;
 
 /// A client: what it waits for, and when it goes on.
 #[derive(Debug, Default)]
@@ -72,7 +76,9 @@ pub struct Replicated {
     leaders: BTreeMap<u64, u64>,
     next_fault: usize,
     ills: Vec<Ill>,
+    /// All is well again and shown to be; these keys are still to be read.
     is_calm: bool,
+    unread: Vec<u64>,
 }
 
 impl Replicated {
@@ -84,7 +90,7 @@ impl Replicated {
             now_us: 0,
             steps: 0,
             machines: machines.collect(),
-            ways: Ways { delay_us: 500, ..Ways::default() },
+            ways: Ways::default(),
             streams: Streams::new(plan.run.seed),
             trace: Trace::default(),
             counters: Counters::default(),
@@ -96,6 +102,7 @@ impl Replicated {
             next_fault: 0,
             ills: Vec::new(),
             is_calm: false,
+            unread: Vec::new(),
             plan,
         }
     }
@@ -111,7 +118,7 @@ impl Replicated {
     }
 
     /// What was to happen.
-    pub fn plan(&self) -> &Plan {
+    pub(crate) fn plan(&self) -> &Plan {
         &self.plan
     }
 
@@ -148,14 +155,14 @@ impl Replicated {
         let voters = self.machines.len() as u64;
         self.counters.count("starts");
         self.trace.add(Event::Up, at as u64, self.now_us);
-        let started = self.machines[at].start(voters, &mut self.streams.disk);
-        started.map_err(|error| {
-            self.violation(
-                "a machine comes back by itself",
-                "an open shard",
-                format!("machine {at}: {error}"),
-            )
-        })
+        let Err(error) = self.machines[at].start(voters, &mut self.streams.disk) else { return Ok(()) };
+        if self.fails(at) {
+            self.counters.count("starts that failed");
+            self.fall(at, Crash::Process, self.now_us + AGAIN_US);
+            return Ok(());
+        }
+        let seen = format!("machine {at}: {error}");
+        Err(self.violation("a machine comes back by itself", "an open shard", seen))
     }
 
     fn turn(&mut self, at: usize) -> Checked {
@@ -167,7 +174,7 @@ impl Replicated {
         replies.into_iter().for_each(|reply| self.hear(reply));
         if self.machines[at].has_lost_its_log() {
             self.counters.count("failed logs");
-            self.fall(at, Crash::Process, self.now_us + 200_000);
+            self.fall(at, Crash::Process, self.now_us + AGAIN_US);
             return Ok(());
         }
         let Some(replica) = self.machines[at].replica() else { return Ok(()) };
@@ -205,6 +212,12 @@ impl Replicated {
         if waits_for.is_some() || next_us > self.now_us {
             return;
         }
+        if self.is_calm {
+            if let Some(key) = self.unread.pop() {
+                self.send(client, asks, key, Act::Get);
+            }
+            return;
+        }
         let rng = &mut self.streams.clients;
         // Keys are asked for by several at a time, and left when much was asked of them.
         let slot = rng.random_range(0..6_u64);
@@ -236,11 +249,11 @@ impl Replicated {
             });
         if !is_sent {
             self.clients[client].asks = self.streams.clients.random_range(0..self.machines.len());
-            return;
+            return self.read_again(key);
         }
         self.trace.add(Event::Sent, client as u64, request);
         let history = self.history.entry(key).or_default();
-        history.push(Request { client, act, begun: self.steps, ended: None });
+        history.push(Request { act, begun: self.steps, ended: None });
         self.asked.insert(request, Asked { key, at: history.len() - 1, client, machine });
         self.clients[client].waits_for = Some(request);
     }
@@ -249,6 +262,9 @@ impl Replicated {
     fn hear(&mut self, reply: Reply) {
         let Some(asked) = self.asked.remove(&reply.request) else { return };
         self.trace.add(Event::Received, asked.client as u64, reply.request);
+        if matches!(reply.heard, Heard::Refused { .. } | Heard::Unknown) {
+            self.read_again(asked.key);
+        }
         let client = &mut self.clients[asked.client];
         client.waits_for = None;
         let Some(history) = self.history.get_mut(&asked.key) else { return };
@@ -272,6 +288,13 @@ impl Replicated {
         }
     }
 
+    /// A key wasn't read at the end.
+    fn read_again(&mut self, key: u64) {
+        if self.is_calm {
+            self.unread.push(key);
+        }
+    }
+
     /// Everything heals: all machines come back, a write is done, and all replicas come to have the same.
     fn calm_down(&mut self) -> Checked {
         self.heal();
@@ -281,15 +304,12 @@ impl Replicated {
             self.step()?;
             let has_more = self.counters.get("answers") > answers + 20;
             if has_more && !self.is_calm {
-                // Enough was answered: what is under way comes to its end.
+                // Writes are done again: every key is read once more.
                 self.is_calm = true;
-                self.clients.iter_mut().for_each(|client| client.next_us = u64::MAX);
+                self.unread = self.history.keys().copied().collect();
             }
-            let applied: Vec<u64> = self.machines.iter().map(Machine::applied).collect();
-            if self.is_calm
-                && self.asked.is_empty()
-                && applied.iter().all(|&one| one == applied[0] && one > 0)
-            {
+            let is_over = self.is_calm && self.unread.is_empty() && self.asked.is_empty();
+            if is_over && self.are_all_as_far() {
                 return self.compare();
             }
         }
@@ -302,13 +322,29 @@ impl Replicated {
         ))
     }
 
-    /// All replicas have the same.
+    /// Whether all have applied what the leader has, but for those who are behind what anybody keeps.
+    fn are_all_as_far(&self) -> bool {
+        let leaders =
+            self.machines.iter().filter(|machine| machine.replica().is_some_and(Replica::is_leader));
+        let Some(leader) = leaders.max_by_key(|machine| machine.replica().map(Replica::term)) else {
+            return false;
+        };
+        let first = leader.replica().map_or(0, Replica::first_index);
+        let mut others = self.machines.iter().filter(|machine| machine.applied() + 1 >= first);
+        others.all(|machine| machine.applied() == leader.applied())
+    }
+
+    /// All replicas that have applied the same have the same.
     fn compare(&mut self) -> Checked {
-        let all: Vec<_> = self.machines.iter_mut().map(Machine::contents).collect();
+        let most = self.machines.iter().map(Machine::applied).max();
+        let (there, behind): (Vec<_>, Vec<_>) =
+            self.machines.iter_mut().partition(|machine| Some(machine.applied()) == most);
+        self.counters.add("replicas further behind than anybody keeps entries", behind.len() as u64);
+        let all: Vec<_> = there.into_iter().map(Machine::contents).collect();
         match all.iter().position(|one| *one != all[0]) {
             None => Ok(()),
             Some(at) => {
-                let seen = format!("machine 0 has {:?}, machine {at} has {:?}", all[0], all[at]);
+                let seen = format!("one has {:?}, another {:?}", all[0], all[at]);
                 Err(self.violation(
                     "replicas that have applied the same are the same",
                     "the same bytes",

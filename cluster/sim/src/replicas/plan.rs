@@ -111,6 +111,7 @@ fn fault(machines: usize, rng: &mut SmallRng) -> Fault {
         10 => Trouble::Fail { which: one },
         _ => Trouble::HandOver { to: other as u64 + 1 },
     };
-    let us = rng.random_range(10_000..*[100_000, 1_500_000, 4_000_000].choose(rng).expect("there are some"));
+    let longest = *[100_000, 1_500_000, 4_000_000].choose(rng).expect("there are some");
+    let us = rng.random_range(10_000..longest);
     Fault { at_us: rng.random_range(500_000..STRIKES_US - 1_000_000), us, trouble }
 }

@@ -80,6 +80,11 @@ impl Replicated {
         }
     }
 
+    /// Whether the disk of a machine fails now.
+    pub(super) fn fails(&self, at: usize) -> bool {
+        self.ills.iter().any(|ill| matches!(ill.trouble, Trouble::Fail { which } if which == at))
+    }
+
     /// Everything that is wrong ends now.
     pub(super) fn heal(&mut self) {
         self.ills.clear();

@@ -11,8 +11,10 @@ pub struct Parcel {
     pub bytes: Vec<u8>,
 }
 
+/// How long a way takes at most when all is well, microseconds.
+const DELAY_US: u64 = 500;
+
 /// See the module's text.
-#[derive(Default)]
 pub struct Ways {
     /// In order of arrival.
     under_way: BTreeMap<(u64, u64), Parcel>,
@@ -23,6 +25,18 @@ pub struct Ways {
     pub lost_percent: u32,
     /// They take up to so long, microseconds.
     pub delay_us: u64,
+}
+
+impl Default for Ways {
+    fn default() -> Ways {
+        Ways {
+            under_way: BTreeMap::new(),
+            sent: 0,
+            cut: BTreeSet::new(),
+            lost_percent: 0,
+            delay_us: DELAY_US,
+        }
+    }
 }
 
 impl Ways {
@@ -48,7 +62,7 @@ impl Ways {
 
     /// Everything is well again.
     pub fn heal(&mut self) {
-        (self.lost_percent, self.delay_us) = (0, 500);
+        (self.lost_percent, self.delay_us) = (0, DELAY_US);
         self.cut.clear();
     }
 }

@@ -153,6 +153,7 @@ impl World {
             term: disk.hard.0,
             hard: disk.hard.1,
             applied: disk.flushed,
+            before: disk.flushed,
             entries: disk.entries.iter().filter(|entry| entry.index > disk.flushed.0).cloned().collect(),
         };
         (node.applied, node.commit) = (disk.flushed.0, 0);
