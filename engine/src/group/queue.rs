@@ -128,6 +128,11 @@ impl<W> Queue<W> {
         self.waiting
     }
 
+    /// Those who wait.
+    pub fn all_waiting(&self) -> impl Iterator<Item = &W> {
+        self.entries.iter().flat_map(|queued| &queued.waiting)
+    }
+
     /// Changes who waits, entry by entry.
     pub fn change_waiting(&mut self, mut change: impl FnMut(&mut Vec<W>)) {
         self.entries.iter_mut().for_each(|queued| change(&mut queued.waiting));

@@ -58,6 +58,11 @@ impl PendingAnswer {
         }
     }
 
+    /// The read, if it is one.
+    pub fn read(&self) -> Option<&PendingRead> {
+        if let Says::Read(read) = &self.says { Some(read) } else { None }
+    }
+
     /// Memory it takes, about, bytes.
     pub fn bytes(&self) -> usize {
         let value =

@@ -56,6 +56,15 @@ impl Rounds {
         waiting.next.push(Read { answer, behind });
     }
 
+    /// Those who wait.
+    pub fn answers(&self) -> impl Iterator<Item = &PendingAnswer> {
+        let reads = self
+            .groups
+            .values()
+            .flat_map(|waiting| waiting.begun.iter().flat_map(|(_, reads)| reads).chain(&waiting.next));
+        reads.map(|read| &read.answer)
+    }
+
     /// Whether nobody more may wait for a group, where all groups together have so much memory: each may take a part of it.
     fn is_full(&self, place: Place, bytes_max: usize) -> bool {
         let own = self.groups.get(&place).map_or(0, |waiting| waiting.bytes);

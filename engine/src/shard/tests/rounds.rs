@@ -68,6 +68,32 @@ fn a_read_sees_what_was_sent_before_it_and_not_what_was_sent_after() {
     assert_eq!(hand.answer(read), Some(&value(b"2")), "although all three were sent in one turn");
 }
 
+/// Found by `kvsim --profile replicas --seeds 48..49`.
+#[test]
+fn what_a_read_that_waits_will_see_outlives_a_flush() {
+    // One waits for its round, the other for an entry that its round says is committed.
+    for index in [0, 3] {
+        let mut hand = led();
+        let read = hand.send(Op::Get { key: b"k" });
+        hand.end_turn();
+        hand.send(put(b"k", b"2"));
+        hand.settle();
+        hand.send(put(b"other", b"v"));
+        hand.settle();
+        if index > 0 {
+            confirm(&mut hand, 1, index);
+        }
+        hand.agree(0, 2);
+        hand.shard.flush();
+        hand.settle();
+        assert_eq!((hand.answer(read), hand.shard.stats().flushes), (None, 1));
+        hand.agree(0, 3);
+        confirm(&mut hand, 1, 3);
+        hand.settle();
+        assert_eq!(hand.answer(read), Some(&value(b"1")));
+    }
+}
+
 #[test]
 fn a_verdict_that_changed_nothing_is_a_read() {
     let mut hand = led();
