@@ -53,10 +53,11 @@ impl Closed {
                     "the manifest in {dir} can't be told what time it is ({error}): {}",
                     untold(stamp, now)
                 );
-                // The next opening may find another wall clock, or hear another word on this one: then what had expired would
-                // be there again.
-                let stood = ClockStamp { wall_us: now.unix_us, ..stamp };
-                Ok((ShardClock::resume(Some(stood), now, jump), kept_us))
+                // In another boot the next opening may find another wall clock, or hear another word on this one: then what had
+                // expired would be there again.
+                let stood = stamp.gap_us(now).map(|_| ClockStamp { wall_us: now.unix_us, ..stamp });
+                let clock = stood.map_or(clock, |stood| ShardClock::resume(Some(stood), now, jump));
+                Ok((clock, kept_us))
             }
         }
     }

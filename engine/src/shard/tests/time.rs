@@ -192,6 +192,20 @@ fn what_has_passed_and_cannot_be_written_down_counts_for_nothing() {
     }
 }
 
+/// Found by `kvsim --profile swarm --seeds 1892..1893`.
+#[test]
+fn in_the_same_boot_a_full_disk_changes_nothing_of_what_is_known_of_the_time() {
+    let mut hand = settled();
+    hand.set_after(b"k", 5_000);
+    hand.pass_ms(300);
+    hand.step(HOUR_US as i64);
+    hand.advance_ms(10_000);
+    hand.dir.fill_after(0);
+    let mut hand = hand.reopen();
+    assert!(!hand.has(b"k"), "BOOTTIME says so");
+    assert_eq!(hand.shard.clocks().wall_us, hand.now.unix_us - HOUR_US, "it hasn't stood yet");
+}
+
 #[test]
 fn a_day_that_only_the_wall_clock_knows_of_is_to_be_explained() {
     let hand_after = |jump| {
