@@ -35,10 +35,15 @@ impl Shard {
             return;
         }
         let is_clock_due = self.clock_due_us().is_some_and(|due_us| due_us <= self.mono_us);
-        let durability = self.durability_of(&self.forming);
         let carries_replicated = self.replicated.is_to_be_written();
-        let may_wait = !carries_replicated;
-        if may_wait && (self.is_log_write_early(durability, is_clock_due) || self.is_log_write_long()) {
+        if self.forming.is_empty() && !carries_replicated && !is_clock_due && self.held.is_idle() {
+            (self.forming_since_us, self.is_put_off) = (None, false);
+            return;
+        }
+        let durability = self.durability_of(&self.forming);
+        if !carries_replicated
+            && (self.is_log_write_early(durability, is_clock_due) || self.is_log_write_long())
+        {
             return;
         }
         let wants_copies = self.wants_copies();

@@ -203,6 +203,8 @@ impl Shard {
         self.take_in(target, &request, out);
     }
 
+    /// Takes a request that is for this shard to answer.
+    #[inline(always)]
     fn take_in(&mut self, target: Target, request: &Request<'_>, out: &mut impl Answers) {
         if let Some(once) = request.once
             && !self.is_to_be_done(target, once, out)

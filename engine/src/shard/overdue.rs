@@ -24,7 +24,7 @@ impl Shard {
     fn end_overdue(&mut self, out: &mut impl Answers) {
         let now_us = self.mono_us;
         let mut ended = self.writing.end_overdue(now_us, out) + self.forming.end_overdue(now_us, out);
-        ended += self.end_overdue_held(now_us, out) + self.end_overdue_rounds(now_us, out);
+        ended += self.end_overdue_held(now_us, out);
         // All of them have ended before those behind them go on: none of these is done then.
         let mut over = Vec::new();
         while let Some((_, waiting)) = self.parked.first_deadline().filter(|(due_us, _)| *due_us < now_us)
@@ -41,11 +41,7 @@ impl Shard {
     /// When the next request is overdue, or [`NO_DEADLINE`].
     fn overdue_us(&self) -> u64 {
         let parked = self.parked.first_deadline().map_or(NO_DEADLINE, |(due_us, _)| due_us);
-        parked
-            .min(self.writing.due_us())
-            .min(self.forming.due_us())
-            .min(self.held.due.at_us())
-            .min(self.replicated.rounds.due.at_us())
+        parked.min(self.writing.due_us()).min(self.forming.due_us()).min(self.held.due.at_us())
     }
 
     /// When there will be requests to end.

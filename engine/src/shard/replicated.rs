@@ -249,6 +249,7 @@ impl Shard {
 
     /// Takes a request to a group with replicas. Only who leads it writes, and says what is true when the answer comes; anybody says what
     /// is applied.
+    #[inline(never)]
     pub(super) fn request_replicated(
         &mut self,
         target: Target,
@@ -258,11 +259,12 @@ impl Shard {
         let is_led_here = matches!(self.groups[target.place].order(), Order::Led { .. });
         let is_strong = matches!(request.level, Level::Default | Level::Strong | Level::All);
         match &request.op {
-            Op::GoOn { .. } => self.take_in(target, request, out),
-            op if (op.is_write() || is_strong) && !is_led_here => {
+            op if op.is_write() && is_led_here || matches!(op, Op::GoOn { .. }) => {
+                self.take_in(target, request, out);
+            }
+            op if op.is_write() || is_strong && !is_led_here => {
                 self.refuse(target, Refusal::NotLeader, out);
             }
-            op if op.is_write() => self.take_in(target, request, out),
             op if is_strong => self.read_after_round(target, op, out),
             op => {
                 let answer = self.read_later(target, op);

@@ -8,12 +8,8 @@ use super::Shard;
 use super::flow::{Since, Target};
 use super::pending::PendingAnswer;
 use super::request::{Answers, NO_DEADLINE, Op, Refusal};
-use crate::due::Due;
 use crate::group::groups::Place;
 use std::collections::BTreeMap;
-
-/// Deadlines are looked at so often at most, microseconds.
-const LOOK_US: u64 = 1_000;
 
 /// The reads of a group that wait.
 #[derive(Debug, Default)]
@@ -38,8 +34,6 @@ struct Read {
 pub(super) struct Rounds {
     groups: BTreeMap<Place, Waiting>,
     bytes: usize,
-    /// Of those who wait.
-    pub due: Due,
 }
 
 impl Rounds {
@@ -50,10 +44,27 @@ impl Rounds {
 
     fn push(&mut self, answer: PendingAnswer, behind: u64) {
         self.bytes += answer.bytes();
-        self.due.note(answer.deadline_us);
         let waiting = self.groups.entry(answer.place).or_default();
         waiting.bytes += answer.bytes();
         waiting.next.push(Read { answer, behind });
+    }
+
+    /// Ends the reads whose deadline has passed; how many, and when the next does.
+    pub fn end_overdue(&mut self, now_us: u64, out: &mut impl Answers) -> (u64, u64) {
+        let (mut ended, mut next_us) = (0, NO_DEADLINE);
+        for Waiting { next, begun, bytes } in self.groups.values_mut() {
+            for reads in begun.iter_mut().map(|(_, reads)| reads).chain([next]) {
+                for read in reads.extract_if(.., |read| read.answer.deadline_us < now_us) {
+                    ended += 1;
+                    *bytes -= read.answer.bytes();
+                    self.bytes -= read.answer.bytes();
+                    read.answer.end_overdue(out);
+                }
+                let deadlines = reads.iter().map(|read| read.answer.deadline_us);
+                next_us = deadlines.min().unwrap_or(NO_DEADLINE).min(next_us);
+            }
+        }
+        (ended, next_us)
     }
 
     /// Those who wait.
@@ -117,12 +128,14 @@ impl Shard {
         }
         let answer = self.read_later(target, op);
         let behind = self.pending_up_to(target.place);
+        self.held.due.note(answer.deadline_us);
         self.replicated.rounds.push(answer, behind);
     }
 
     /// Has a verdict wait for a round, and for all that is in the group's queue if it was found there.
     pub(super) fn answer_after_round(&mut self, answer: PendingAnswer, is_held: bool) {
         let behind = if is_held { self.groups[answer.place].appended_index() } else { 0 };
+        self.held.due.note(answer.deadline_us);
         self.replicated.rounds.push(answer, behind);
     }
 
@@ -155,33 +168,5 @@ impl Shard {
                 _ => self.answer_pending(answer, out),
             }
         }
-    }
-
-    /// Ends the reads whose deadline has passed; how many.
-    pub(super) fn end_overdue_rounds(&mut self, now_us: u64, out: &mut impl Answers) -> u64 {
-        let Rounds { groups, bytes, due } = &mut self.replicated.rounds;
-        if !due.is_over(now_us) {
-            return 0;
-        }
-        let (mut ended, mut next_us) = (0, NO_DEADLINE);
-        for waiting in groups.values_mut() {
-            let Waiting { next, begun, bytes: own } = waiting;
-            for reads in begun.iter_mut().map(|(_, reads)| reads).chain([next]) {
-                for read in reads.extract_if(.., |read| read.answer.deadline_us < now_us) {
-                    ended += 1;
-                    *bytes -= read.answer.bytes();
-                    *own -= read.answer.bytes();
-                    read.answer.end_overdue(out);
-                }
-                next_us = reads
-                    .iter()
-                    .map(|read| read.answer.deadline_us)
-                    .min()
-                    .unwrap_or(NO_DEADLINE)
-                    .min(next_us);
-            }
-        }
-        due.looked(next_us, now_us, LOOK_US);
-        ended
     }
 }

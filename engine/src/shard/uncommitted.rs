@@ -141,12 +141,12 @@ impl Shard {
         }
     }
 
-    /// Ends the requests whose deadline has passed; how many.
+    /// Ends the requests whose deadline has passed, of those who wait for an entry or for a round; how many.
     pub(super) fn end_overdue_held(&mut self, now_us: u64, out: &mut impl Answers) -> u64 {
         if !self.held.due.is_over(now_us) {
             return 0;
         }
-        let (mut ended, mut next_us) = (0, NO_DEADLINE);
+        let (mut ended, mut next_us) = self.replicated.rounds.end_overdue(now_us, out);
         for place in self.held.places() {
             let Some(queue) = self.groups[place].queue_mut() else { continue };
             queue.change_waiting(|waiting| {
