@@ -237,24 +237,17 @@ impl World {
 
     fn end_storms(&mut self) {
         let now_us = self.clock.us();
-        let is_over = |until: Option<u64>| until.is_some_and(|until_us| until_us <= now_us);
-        if is_over(self.calamity.storm_until_us) || is_over(self.calamity.flood_until_us) {
-            // Whether or not anybody has looked at it meanwhile.
+        let ends = |until: &mut Option<u64>| until.take_if(|until_us| *until_us <= now_us).is_some();
+        let (storm, slow) = (ends(&mut self.calamity.storm_until_us), ends(&mut self.calamity.slow_until_us));
+        let flood = ends(&mut self.calamity.flood_until_us);
+        if storm || flood {
+            // Whether anybody has looked at it or not.
             self.calamity.troubled_until_us = now_us;
         }
-        if is_over(self.calamity.storm_until_us) || is_over(self.calamity.slow_until_us) {
-            if is_over(self.calamity.storm_until_us) {
-                self.calamity.storm_until_us = None;
-            }
-            if is_over(self.calamity.slow_until_us) {
-                self.calamity.slow_until_us = None;
-            }
-            if self.calamity.storm_until_us.is_none() {
-                self.soothe();
-            }
+        if (storm || slow) && self.calamity.storm_until_us.is_none() {
+            self.soothe();
         }
-        if is_over(self.calamity.flood_until_us) {
-            self.calamity.flood_until_us = None;
+        if flood {
             self.disks.iter_mut().for_each(|disk| disk.set_space_left(None));
         }
     }

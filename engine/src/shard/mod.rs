@@ -45,6 +45,7 @@ mod queue;
 mod random;
 mod read_errors;
 mod reads;
+mod reads_led;
 mod replicated;
 mod report;
 pub mod request;

@@ -4,10 +4,8 @@
 //! reads came is applied up to there: they are answered once that is so here, and once what they follow in the order of their
 //! requests is applied too. A verdict that changed nothing is such a read.
 
-use super::Shard;
-use super::flow::{Since, Target};
 use super::pending::PendingAnswer;
-use super::request::{Answers, NO_DEADLINE, Op, Refusal};
+use super::request::{Answers, NO_DEADLINE};
 use crate::group::groups::Place;
 use std::collections::BTreeMap;
 
@@ -23,10 +21,10 @@ struct Waiting {
 
 /// A read that waits.
 #[derive(Debug)]
-struct Read {
-    answer: PendingAnswer,
+pub(super) struct Read {
+    pub answer: PendingAnswer,
     /// Entries up to this one must be applied.
-    behind: u64,
+    pub behind: u64,
 }
 
 /// See the module's text.
@@ -42,7 +40,7 @@ impl Rounds {
         self.bytes
     }
 
-    fn push(&mut self, answer: PendingAnswer, behind: u64) {
+    pub fn push(&mut self, answer: PendingAnswer, behind: u64) {
         self.bytes += answer.bytes();
         let waiting = self.groups.entry(answer.place).or_default();
         waiting.bytes += answer.bytes();
@@ -77,7 +75,7 @@ impl Rounds {
     }
 
     /// Whether nobody more may wait for a group, where all groups together have so much memory: each may take a part of it.
-    fn is_full(&self, place: Place, bytes_max: usize) -> bool {
+    pub fn is_full(&self, place: Place, bytes_max: usize) -> bool {
         let own = self.groups.get(&place).map_or(0, |waiting| waiting.bytes);
         own > bytes_max / 4 || self.bytes > bytes_max
     }
@@ -97,8 +95,21 @@ impl Rounds {
         all
     }
 
+    /// The groups of which reads wait that belong to no round yet.
+    pub fn wanted(&self) -> Vec<Place> {
+        self.groups.iter().filter(|(_, waiting)| !waiting.next.is_empty()).map(|(&place, _)| place).collect()
+    }
+
+    /// A round begins for those who wait for a group.
+    pub fn begin(&mut self, place: Place, round: u64) {
+        if let Some(waiting) = self.groups.get_mut(&place) {
+            let reads = std::mem::take(&mut waiting.next);
+            waiting.begun.push((round, reads));
+        }
+    }
+
     /// Takes out those who waited for a round or one before it.
-    fn take_confirmed(&mut self, place: Place, round: u64) -> Vec<Read> {
+    pub fn take_confirmed(&mut self, place: Place, round: u64) -> Vec<Read> {
         let Some(waiting) = self.groups.get_mut(&place) else { return Vec::new() };
         let confirmed = waiting.begun.extract_if(.., |(begun, _)| *begun <= round);
         let reads: Vec<_> = confirmed.flat_map(|(_, reads)| reads).collect();
@@ -115,58 +126,5 @@ impl Rounds {
 impl Waiting {
     fn reads_mut(&mut self) -> impl Iterator<Item = &mut Read> {
         self.begun.iter_mut().flat_map(|(_, reads)| reads).chain(&mut self.next)
-    }
-}
-
-impl Shard {
-    /// Has a read of a group that is led here wait for a round.
-    pub(super) fn read_after_round(&mut self, target: Target, op: &Op<'_>, out: &mut impl Answers) {
-        let is_full = self.replicated.rounds.is_full(target.place, self.budgets.held());
-        if is_full || self.has_no_room_to_wait(Since::Held, target.place) {
-            self.refuse(target, Refusal::Busy, out);
-            return;
-        }
-        let answer = self.read_later(target, op);
-        let behind = self.pending_up_to(target.place);
-        self.held.due.note(answer.deadline_us);
-        self.replicated.rounds.push(answer, behind);
-    }
-
-    /// Has a verdict wait for a round, and for all that is in the group's queue if it was found there.
-    pub(super) fn answer_after_round(&mut self, answer: PendingAnswer, is_held: bool) {
-        let behind = if is_held { self.groups[answer.place].appended_index() } else { 0 };
-        self.held.due.note(answer.deadline_us);
-        self.replicated.rounds.push(answer, behind);
-    }
-
-    /// The index of the newest write of a group that is pending, which it will have if it was only taken in.
-    fn pending_up_to(&self, place: Place) -> u64 {
-        let is_taken_in = self.forming.places().contains(&place);
-        self.groups[place].appended_index() + u64::from(is_taken_in)
-    }
-
-    /// The groups of which reads wait that belong to no round yet.
-    pub fn rounds_wanted(&self) -> Vec<Place> {
-        let groups = self.replicated.rounds.groups.iter();
-        groups.filter(|(_, waiting)| !waiting.next.is_empty()).map(|(&place, _)| place).collect()
-    }
-
-    /// A round begins for the reads of a group that wait: rounds are numbered in their order.
-    pub fn round_begun(&mut self, place: Place, round: u64) {
-        if let Some(waiting) = self.replicated.rounds.groups.get_mut(&place) {
-            let reads = std::mem::take(&mut waiting.next);
-            waiting.begun.push((round, reads));
-        }
-    }
-
-    /// A round is confirmed, and all before it: whoever waited for them may be answered when all up to this index is applied.
-    pub fn round_confirmed(&mut self, place: Place, round: u64, index: u64, out: &mut impl Answers) {
-        let applied = self.groups[place].applied_index();
-        for Read { answer, behind } in self.replicated.rounds.take_confirmed(place, round) {
-            match index.max(behind) {
-                needed if needed > applied => self.wait_for_entry(answer, needed, out),
-                _ => self.answer_pending(answer, out),
-            }
-        }
     }
 }

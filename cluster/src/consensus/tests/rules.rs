@@ -22,6 +22,11 @@ fn entry(term: u64, index: u64) -> Entry {
     Entry { term, index, entry: EntryType::Normal, origin: 0, payload: batch(b"key", b"value") }
 }
 
+/// What storage says of a log of which nothing is kept but what isn't applied.
+fn behind(applied: (u64, u64), entries: Vec<Entry>) -> GroupLog {
+    GroupLog { conf: conf(), applied, before: applied, entries, ..GroupLog::default() }
+}
+
 /// A replica with five entries of the first term, of which three are applied, which has come to vote.
 struct One {
     replica: Replica,
@@ -32,7 +37,7 @@ impl One {
     fn new() -> One {
         let entries = vec![entry(1, 4), entry(1, 5)];
         let hard = HardState { vote: 0, commit: 3 };
-        let start = GroupLog { conf: conf(), term: 1, hard, applied: (3, 1), before: (3, 1), entries };
+        let start = GroupLog { term: 1, hard, ..behind((3, 1), entries) };
         let mut one = One { replica: Replica::new(&SETTINGS, start, 0).unwrap(), now_us: 0 };
         one.now_us = ELECTION_TICKS as u64 * TICK_US;
         one
@@ -226,14 +231,7 @@ fn what_changes_the_replicas_or_has_no_use_for_its_content_is_not_proposed() {
 #[test]
 fn who_needs_no_votes_sends_nothing_before_its_term_is_persisted() {
     let conf = ConfState { voters: vec![1], learners: vec![2], ..ConfState::default() };
-    let start = GroupLog {
-        conf,
-        term: 1,
-        hard: HardState::default(),
-        applied: (3, 1),
-        before: (3, 1),
-        entries: Vec::new(),
-    };
+    let start = GroupLog { conf, term: 1, ..behind((3, 1), Vec::new()) };
     let mut one =
         One { replica: Replica::new(&SETTINGS, start, 0).unwrap(), now_us: ELECTION_TICKS as u64 * TICK_US };
     one.tick(LONG_TICKS);
@@ -271,21 +269,9 @@ fn one_whose_replicas_or_entries_cannot_be_starts_not() {
         GroupLog { conf: ConfState { outgoing: vec![4], ..conf() }, ..GroupLog::default() },
         GroupLog { conf: ConfState { auto_leave: true, ..conf() }, ..GroupLog::default() },
         GroupLog { conf: ConfState { voters: vec![2, 3], ..conf() }, ..GroupLog::default() },
-        GroupLog { conf: conf(), applied: (3, 0), before: (3, 0), ..GroupLog::default() },
-        GroupLog {
-            conf: conf(),
-            applied: (3, 1),
-            before: (3, 1),
-            entries: vec![entry(1, 5)],
-            ..GroupLog::default()
-        },
-        GroupLog {
-            conf: conf(),
-            applied: (3, 2),
-            before: (3, 2),
-            entries: vec![entry(1, 4)],
-            ..GroupLog::default()
-        },
+        behind((3, 0), Vec::new()),
+        behind((3, 1), vec![entry(1, 5)]),
+        behind((3, 2), vec![entry(1, 4)]),
     ];
     for start in refused {
         let why = format!("{start:?}");
@@ -350,8 +336,7 @@ fn a_message_that_would_end_the_process_is_refused_with_its_reason() {
 #[test]
 fn a_log_that_lost_what_is_committed_starts_no_replica() {
     let hard = HardState { vote: 0, commit: 9 };
-    let start =
-        GroupLog { conf: conf(), term: 1, hard, applied: (3, 1), before: (3, 1), entries: vec![entry(1, 4)] };
+    let start = GroupLog { term: 1, hard, ..behind((3, 1), vec![entry(1, 4)]) };
     let error = Replica::new(&SETTINGS, start, 0).map(drop).unwrap_err().to_string();
     assert!(error.contains("entry 9 is committed, and the log ends with entry 4"), "{error}");
 }
@@ -359,8 +344,7 @@ fn a_log_that_lost_what_is_committed_starts_no_replica() {
 #[test]
 fn a_term_that_only_an_entry_knows_of_is_gone_on_with_and_nothing_is_promised_in_it() {
     let hard = HardState { vote: 3, commit: 3 };
-    let start =
-        GroupLog { conf: conf(), term: 1, hard, applied: (3, 1), before: (3, 1), entries: vec![entry(4, 4)] };
+    let start = GroupLog { term: 1, hard, ..behind((3, 1), vec![entry(4, 4)]) };
     let now_us = ELECTION_TICKS as u64 * TICK_US;
     let mut one = One { replica: Replica::new(&SETTINGS, start, 0).unwrap(), now_us };
     assert_eq!(one.replica.term(), 4);

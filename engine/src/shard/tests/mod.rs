@@ -2,12 +2,14 @@
 //! is done, when the disk fails or fills up, and when the power goes.
 
 mod background;
+mod consent;
 mod crashes;
 mod damage;
 mod durabilities;
 mod faults;
 mod fixtures;
 mod held;
+mod jobs;
 mod kept;
 mod late;
 mod long;
@@ -25,21 +27,21 @@ mod rounds;
 mod settling;
 mod space;
 mod time;
+mod time_unwritten;
 mod views;
 
 use super::options::{Durability, ShardOptions, Tuning};
 use super::request::{
     Answer, Answers, Condition, Level, NO_DEADLINE, Op, PutExpiry, Refusal, Request, Scan, Ticket, Update,
 };
-use super::{JobId, Now, Shard};
+use super::{Now, Shard};
 use crate::clock::{BootId, BootTime, TimeJump};
 use crate::dir::testing::MemoryDir;
-use crate::drive::blocking::{perform, run_job};
+use crate::drive::blocking::perform;
 use crate::group::groups::Place;
 use crate::io::{IoCompletion, IoRequest};
-use crate::job::{Job, JobStep};
 use crate::key::Partition;
-use crate::log::{Entry, EntryType};
+use jobs::Running;
 use rand::Rng;
 use rand::rngs::SmallRng;
 use std::collections::BTreeMap;
@@ -117,16 +119,6 @@ struct Hand {
     /// Rounds of reads that were begun, and whether the others confirm them at once.
     rounds: u64,
     confirms: bool,
-}
-
-/// A job on its way.
-struct Running {
-    id: JobId,
-    job: Box<dyn Job>,
-    requests: Vec<IoRequest>,
-    completions: Vec<IoCompletion>,
-    /// It may be stepped only with a completion.
-    is_waiting: bool,
 }
 
 const START_US: u64 = 1_700_000_000_000_000;
@@ -254,44 +246,6 @@ impl Hand {
         }));
     }
 
-    /// Does what consensus does for groups that are led here: what was taken in has its place, and is agreed on when
-    /// [`Hand::agree`] says so.
-    fn propose(&mut self) {
-        let Hand { shard, answered, .. } = self;
-        let led: BTreeMap<Place, (u64, u64)> = shard
-            .replicated()
-            .into_iter()
-            .map(|(place, _)| {
-                (place, (shard.groups[place].order().term(), shard.groups[place].appended_index() + 1))
-            })
-            .collect();
-        let mut entries = Vec::new();
-        let proposed = shard.propose(answered, |place, payload| {
-            let (term, index) = led[&place];
-            let payload = payload.clone();
-            entries.push((place, Entry { term, index, entry: EntryType::Normal, origin: 0, payload }));
-            Ok((term, index))
-        });
-        proposed.unwrap();
-        for (place, entry) in entries {
-            let number = entry.index;
-            shard.append(place, &[entry], None, number, answered).unwrap();
-        }
-        for place in shard.rounds_wanted() {
-            self.rounds += 1;
-            shard.round_begun(place, self.rounds);
-            if self.confirms {
-                shard.round_confirmed(place, self.rounds, 0, answered);
-            }
-        }
-    }
-
-    /// The others agree on the entries of a group up to this one, as far as they are persisted here.
-    fn agree(&mut self, place: Place, index: u64) {
-        let persisted = self.persisted.get(&place).copied().unwrap_or(0);
-        self.shard.apply_up_to(place, index.min(persisted), &mut self.answered);
-    }
-
     /// Ends turns until what nobody waits for is being written too.
     fn end_turn_late(&mut self) {
         self.end_turn();
@@ -323,17 +277,6 @@ impl Hand {
         }
     }
 
-    /// Runs the jobs that were started, each to its end.
-    fn run_jobs(&mut self) {
-        while let Some(mut running) = self.jobs.pop() {
-            let requests = running.requests.drain(..).map(|request| perform(&mut self.dir, request));
-            running.completions.extend(requests);
-            let mut rest = Resumed { job: running.job, completions: running.completions };
-            let result = run_job(&mut self.dir, &mut rest);
-            self.shard.job_done(running.id, result);
-        }
-    }
-
     /// One small thing happens: a turn ends, a request completes (in any order), or a job takes a step.
     fn go_on(&mut self, random: &mut SmallRng) {
         match random.random_range(0..4) {
@@ -345,26 +288,6 @@ impl Hand {
             }
             _ if !self.jobs.is_empty() => self.step_job(random.random_range(0..self.jobs.len()), random),
             _ => {}
-        }
-    }
-
-    fn step_job(&mut self, index: usize, random: &mut SmallRng) {
-        let running = &mut self.jobs[index];
-        if !running.requests.is_empty() && random.random_ratio(3, 4) {
-            let request = running.requests.swap_remove(random.random_range(0..running.requests.len()));
-            running.completions.push(perform(&mut self.dir, request));
-            return;
-        }
-        if running.is_waiting && running.completions.is_empty() {
-            return;
-        }
-        match running.job.step(&mut running.completions, &mut running.requests, 4096) {
-            JobStep::More => running.is_waiting = false,
-            JobStep::Waiting => running.is_waiting = true,
-            JobStep::Done(result) => {
-                let id = self.jobs.swap_remove(index).id;
-                self.shard.job_done(id, result);
-            }
         }
     }
 
@@ -420,28 +343,6 @@ impl Hand {
 
     fn table_bytes(&self) -> u64 {
         self.shard.stats().levels.iter().map(|level| level.bytes).sum()
-    }
-}
-
-/// A job that was stepped before, with the completions that wait for it.
-struct Resumed {
-    job: Box<dyn Job>,
-    completions: Vec<IoCompletion>,
-}
-
-impl Job for Resumed {
-    fn kind(&self) -> crate::job::JobKind {
-        self.job.kind()
-    }
-
-    fn step(
-        &mut self,
-        completions: &mut Vec<IoCompletion>,
-        requests: &mut Vec<IoRequest>,
-        budget_bytes: usize,
-    ) -> JobStep {
-        completions.append(&mut self.completions);
-        self.job.step(completions, requests, budget_bytes)
     }
 }
 

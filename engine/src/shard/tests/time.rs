@@ -6,17 +6,17 @@ use crate::log::{Batch, DumpItem, RecordKind, clock_behind, dump};
 use crate::manifest::Manifest;
 use crate::offline::ShardTime;
 
-const HOUR_US: u64 = 3_600_000_000;
-const YEARS_US: i64 = 10 * 365 * 24 * HOUR_US as i64;
+pub(super) const HOUR_US: u64 = 3_600_000_000;
+pub(super) const YEARS_US: i64 = 10 * 365 * 24 * HOUR_US as i64;
 
 impl Hand {
     /// Somebody sets the wall clock.
-    fn step(&mut self, us: i64) {
+    pub(super) fn step(&mut self, us: i64) {
         self.now.unix_us = self.now.unix_us.saturating_add_signed(us);
     }
 
     /// Time passes, and the shard looks at the clocks meanwhile.
-    fn pass_ms(&mut self, ms: u64) {
+    pub(super) fn pass_ms(&mut self, ms: u64) {
         for _ in 0..ms / 1000 {
             self.advance_ms(1000);
             self.settle();
@@ -31,16 +31,16 @@ impl Hand {
         self.reopen()
     }
 
-    fn boot_anew(&mut self, down_us: u64) {
+    pub(super) fn boot_anew(&mut self, down_us: u64) {
         self.now.unix_us += down_us;
         self.now.boot = BootTime { id: BootId([self.now.boot.id.0[0] + 1; 16]), us: 3_000_000 };
     }
 
-    fn has(&mut self, key: &[u8]) -> bool {
+    pub(super) fn has(&mut self, key: &[u8]) -> bool {
         self.get(key) != Seen::NotFound
     }
 
-    fn set_after(&mut self, key: &[u8], ms: u64) {
+    pub(super) fn set_after(&mut self, key: &[u8], ms: u64) {
         self.ask(put_expiring(key, b"v", PutExpiry::After(ms)));
     }
 
@@ -50,7 +50,7 @@ impl Hand {
     }
 }
 
-fn settled() -> Hand {
+pub(super) fn settled() -> Hand {
     let mut hand = Hand::new(Durability::Sync, usual());
     hand.set_after(b"for long", 1 << 40);
     hand.pass_ms(61_000);
@@ -167,43 +167,6 @@ fn a_key_that_expired_by_a_wall_clock_that_was_wrong_at_a_start_stays_gone() {
     let hand = hand.reopen();
     let mut hand = hand.reboot(0);
     assert!(!hand.has(b"k"));
-}
-
-/// Found by `kvsim --profile swarm --seeds 3753..3754`.
-#[test]
-fn what_has_passed_and_cannot_be_written_down_counts_for_nothing() {
-    for (step, jump) in [(HOUR_US as i64, TimeJump::Refuse), (YEARS_US, TimeJump::Follow)] {
-        let mut hand = settled();
-        hand.set_after(b"k", 600_000);
-        hand.boot_anew(1_000_000);
-        hand.step(step);
-        hand.options.time_jump = jump;
-        hand.dir.fill_after(0);
-        let mut hand = hand.reopen();
-        let there = hand.has(b"k");
-        // The power goes, the disk has room, and nobody believes the clock any more.
-        hand.dir.heal();
-        hand.boot_anew(0);
-        hand.step(-step);
-        let mut hand = hand.reopen();
-        assert!(there && hand.has(b"k"), "a step of {step} us: it was {there}");
-        hand.pass_ms(700_000);
-        assert!(!hand.has(b"k"), "it expires all the same");
-    }
-}
-
-/// Found by `kvsim --profile swarm --seeds 1892..1893`.
-#[test]
-fn in_the_same_boot_a_full_disk_changes_nothing_of_what_is_known_of_the_time() {
-    let mut hand = settled();
-    hand.set_after(b"k", 5_000);
-    hand.pass_ms(300);
-    hand.step(HOUR_US as i64);
-    hand.advance_ms(10_000);
-    hand.dir.fill_after(0);
-    let mut hand = hand.reopen();
-    assert!(!hand.has(b"k"), "BOOTTIME says so");
-    assert_eq!(hand.shard.clocks().wall_us, hand.now.unix_us - HOUR_US, "it hasn't stood yet");
 }
 
 #[test]

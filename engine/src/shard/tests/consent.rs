@@ -1,0 +1,46 @@
+//! What consensus does for groups that are led here, by hand.
+
+use super::Hand;
+use crate::group::groups::Place;
+use crate::log::{Entry, EntryType};
+use std::collections::BTreeMap;
+
+impl Hand {
+    /// Does what consensus does for groups that are led here: what was taken in has its place, and is agreed on when
+    /// [`Hand::agree`] says so.
+    pub(super) fn propose(&mut self) {
+        let Hand { shard, answered, .. } = self;
+        let led: BTreeMap<Place, (u64, u64)> = shard
+            .replicated()
+            .into_iter()
+            .map(|(place, _)| {
+                (place, (shard.groups[place].order().term(), shard.groups[place].appended_index() + 1))
+            })
+            .collect();
+        let mut entries = Vec::new();
+        let proposed = shard.propose(answered, |place, payload| {
+            let (term, index) = led[&place];
+            let payload = payload.clone();
+            entries.push((place, Entry { term, index, entry: EntryType::Normal, origin: 0, payload }));
+            Ok((term, index))
+        });
+        proposed.unwrap();
+        for (place, entry) in entries {
+            let number = entry.index;
+            shard.append(place, &[entry], None, number, answered).unwrap();
+        }
+        for place in shard.rounds_wanted() {
+            self.rounds += 1;
+            shard.round_begun(place, self.rounds);
+            if self.confirms {
+                shard.round_confirmed(place, self.rounds, 0, answered);
+            }
+        }
+    }
+
+    /// The others agree on the entries of a group up to this one, as far as they are persisted here.
+    pub(super) fn agree(&mut self, place: Place, index: u64) {
+        let persisted = self.persisted.get(&place).copied().unwrap_or(0);
+        self.shard.apply_up_to(place, index.min(persisted), &mut self.answered);
+    }
+}
