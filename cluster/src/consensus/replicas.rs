@@ -66,6 +66,8 @@ impl Replicas {
     pub fn turn(&mut self, shard: &mut Shard, now_us: u64, out: &mut impl Answers) -> Result<(), NotTaken> {
         if !shard.knows_its_log() {
             self.replicas.clear();
+        }
+        if !shard.takes_entries() {
             return Ok(());
         }
         let persisted: Vec<_> = shard.take_persisted().collect();

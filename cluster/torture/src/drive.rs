@@ -15,6 +15,9 @@ const CLIENTS: usize = 3;
 const TASKS: usize = 16;
 const REGISTERS: usize = 24;
 
+/// How often whoever waits for an answer looks whether anybody still wants it.
+const LOOK: Duration = Duration::from_millis(5);
+
 /// Everything that the clients know.
 pub struct Ledger {
     clients: Vec<Vec<Vec<Register>>>,
@@ -32,6 +35,15 @@ struct Shared {
     refused: AtomicU64,
     unknown: AtomicU64,
     is_over: AtomicBool,
+}
+
+impl Shared {
+    /// Waits until the load is ended.
+    async fn over(&self) {
+        while !self.is_over.load(Ordering::Relaxed) {
+            tokio::time::sleep(LOOK).await;
+        }
+    }
 }
 
 fn runtime() -> Runtime {
@@ -110,11 +122,12 @@ async fn write(
     timeout: Duration,
     shared: Arc<Shared>,
 ) -> Result<Vec<Vec<Register>>, String> {
-    let client = match Client::connect([address], options(timeout)).await {
-        Ok(client) => client,
-        // The server was killed that soon.
-        Err(_) => return Ok(tasks),
+    let connected = tokio::select! {
+        connected = Client::connect([address], options(timeout)) => connected,
+        () = shared.over() => return Ok(tasks),
     };
+    // The server was killed that soon.
+    let Ok(client) = connected else { return Ok(tasks) };
     let local = tokio::task::LocalSet::new();
     let tasks = tasks.into_iter().enumerate().map(|(place, registers)| {
         let (client, shared) = (client.clone(), Arc::clone(&shared));
@@ -138,7 +151,12 @@ async fn write_task(
 ) -> Vec<Register> {
     while !shared.is_over.load(Ordering::Relaxed) {
         let place = rng.random_range(0..registers.len());
-        match registers[place].write(&client, &mut rng).await {
+        let written = tokio::select! {
+            written = registers[place].write(&client, &mut rng) => written,
+            // The client would go on trying until its time is over. What became of the write shows when it is read.
+            () = shared.over() => return registers,
+        };
+        match written {
             Ok(()) => shared.acknowledged.fetch_add(1, Ordering::Relaxed),
             Err(None) => {
                 shared.refused.fetch_add(1, Ordering::Relaxed);

@@ -4,7 +4,7 @@ use crate::drive::{Ledger, Load};
 use crate::kvd::{Kvd, Setup, Starting};
 use crate::report::Row;
 use crate::volatile::disk::{Disk, Trigger};
-use crate::volatile::fuse::{SharedDisk, lock, mount};
+use crate::volatile::fuse::{SharedDisk, lock, mount, unmount};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use std::collections::BTreeMap;
@@ -86,7 +86,7 @@ impl Rounds<'_> {
                 *aims.entry(trigger.step).or_default() += 1;
                 row.note(&at);
             }
-            session.umount_and_join().map_err(|error| format!("it can't be unmounted: {error}"))?;
+            unmount(session, &at).map_err(|error| format!("it can't be unmounted: {error}"))?;
             let losses = lock(&disk).recover(&mut rng);
             row.lost(losses);
             row.rounds = round + 1;
@@ -94,7 +94,7 @@ impl Rounds<'_> {
         }
         let session = mount(&disk, &at).map_err(|error| error.to_string())?;
         let checked = self.last_check(&setup, ledger, &mut row);
-        session.umount_and_join().map_err(|error| format!("it can't be unmounted: {error}"))?;
+        unmount(session, &at).map_err(|error| format!("it can't be unmounted: {error}"))?;
         checked.map(|()| row)
     }
 

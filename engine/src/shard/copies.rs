@@ -18,7 +18,7 @@ impl Shard {
     /// Whether a long log is kept for little, and what it is kept for isn't on its way to the head already. What is copied stays
     /// where it is until a flush has moved the log's start there, so that nothing is copied twice for one flush.
     pub(super) fn wants_copies(&self) -> bool {
-        if self.held.is_idle() || self.held.copying.is_some() {
+        if self.held.is_idle() || self.held.copying.is_some() || !self.knows_its_log() {
             return false;
         }
         let worth = self.budgets.log.max(KEPT_PART * self.held.bytes() as u64);

@@ -102,6 +102,12 @@ impl Held {
         self.oldest.set(None);
     }
 
+    /// A log write failed: nobody knows which of the hard states the log has, so all are kept.
+    pub fn keep_hard_states(&mut self) {
+        let before = self.hard.values_mut().flat_map(|hard| &mut hard.before);
+        before.for_each(|(write, _)| *write = LogWriteId(u64::MAX));
+    }
+
     /// The log write is durable, and the hard states in it: those before them aren't needed.
     pub fn hard_states_written(&mut self, write: LogWriteId) {
         for hard in self.hard.values_mut() {
@@ -122,9 +128,10 @@ impl Held {
         self.hard.get(&place).map(|hard| (hard.term, hard.state))
     }
 
-    /// The newest hard states that lie before a segment.
+    /// The newest hard states that lie before a segment, and are all that the log has of their groups.
     pub fn hard_before(&self, segment: u64) -> impl Iterator<Item = (Place, u64, HardState)> {
-        let old = self.hard.iter().filter(move |(_, hard)| hard.at.segment < segment);
+        let old =
+            self.hard.iter().filter(move |(_, hard)| hard.at.segment < segment && hard.before.is_empty());
         old.map(|(&place, hard)| (place, hard.term, hard.state))
     }
 

@@ -10,6 +10,7 @@ use super::sources::Sources;
 use super::view::Reader;
 use crate::aligned::AlignedBuf;
 use crate::error::Error;
+use crate::group::Order;
 use crate::io::{IoCompletion, IoOutput};
 use crate::key::Prefix;
 use crate::table::BlockRef;
@@ -206,6 +207,10 @@ impl Shard {
         // A read that waited for its turn sees what was before it; one that only waited for blocks, its arrival.
         let reader = if parked.lines.is_empty() { Reader::At(parked.at) } else { Reader::Newest };
         let OwnedRequest { target, once, work: Work::Op(op) } = &parked.request else { return Flow::Done };
+        let is_followed = matches!(self.groups[target.place].order(), Order::Following { .. });
+        if is_followed && op.with(|op| op.is_write()) {
+            return self.refuse(*target, Refusal::NotLeader, out);
+        }
         // Another copy of it may have been done meanwhile.
         if let Some(once) = once.as_deref()
             && !self.is_to_be_done(*target, once, out)

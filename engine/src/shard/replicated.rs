@@ -109,6 +109,11 @@ impl Shard {
         !self.replicated.is_lost
     }
 
+    /// Whether the log takes anything now. One that was opened without room takes it when there is.
+    pub fn takes_entries(&self) -> bool {
+        !self.log.is_failed()
+    }
+
     /// Who orders a group, and up to which index it is applied.
     pub fn progress(&self, place: Place) -> (Order, u64) {
         (self.groups[place].order(), self.groups[place].applied_index())
@@ -169,6 +174,7 @@ impl Shard {
         number: u64,
         out: &mut impl Answers,
     ) -> Result<(), NotTaken> {
+        debug_assert!(self.takes_entries(), "a log that takes nothing would say later that it has it");
         let id = self.groups[place].id;
         for entry in entries {
             if !self.groups[place].has(entry.term, entry.index) {
@@ -228,6 +234,7 @@ impl Shard {
         self.replicated =
             Replicated { rounds: std::mem::take(&mut self.replicated.rounds), ..Replicated::default() };
         self.replicated.is_lost = true;
+        self.held.keep_hard_states();
         for (place, _) in replicated {
             let term = self.groups[place].order().term();
             self.follow(place, term, out);
@@ -257,7 +264,8 @@ impl Shard {
         out: &mut impl Answers,
     ) {
         let is_led_here = matches!(self.groups[target.place].order(), Order::Led { .. });
-        let is_strong = matches!(request.level, Level::Default | Level::Strong | Level::All);
+        // What a client has seen isn't in its requests yet: it gets what is true.
+        let is_strong = request.level != Level::Eventual;
         match &request.op {
             op if op.is_write() && is_led_here || matches!(op, Op::GoOn { .. }) => {
                 self.take_in(target, request, out);

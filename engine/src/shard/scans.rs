@@ -11,6 +11,7 @@ use super::queue::Waiting;
 use super::request::{Answer, Answers, Count, Refusal, Scan};
 use super::view::View;
 use crate::error::Error;
+use crate::group::Order;
 use crate::group::groups::Place;
 use crate::key::{Keyspace, Partition, user_key};
 use crate::table::BlockRef;
@@ -25,7 +26,16 @@ const COUNT_WORK: usize = 512;
 /// Blocks that a page may hold on to from one read to the next, in bytes, where it could do without.
 const PINNED_BYTES_MAX: usize = tree::READ_BYTES_MAX;
 
+/// Each partition would have to be asked who leads it.
+const TOGETHER: &str = "partitions with replicas aren't read together with others";
+
 impl Shard {
+    /// Whether one of several partitions has replicas.
+    fn has_replicated(&self, partitions: &[Partition]) -> bool {
+        let places = partitions.iter().filter_map(|&partition| self.groups.place(partition));
+        partitions.len() > 1 && places.into_iter().any(|place| self.groups[place].order() != Order::Solo)
+    }
+
     /// Reads a page of some partitions in the order of keys.
     pub(super) fn scan(
         &mut self,
@@ -36,6 +46,9 @@ impl Shard {
         out: &mut impl Answers,
     ) {
         self.counters.scans += 1;
+        if self.has_replicated(partitions) {
+            return out.answer(target.ticket, Answer::Refused(Refusal::Invalid(TOGETHER)));
+        }
         let keyspace = target.prefix.keyspace();
         let mut lanes = Vec::with_capacity(partitions.len());
         let mut readers = Vec::with_capacity(partitions.len());
@@ -136,6 +149,10 @@ impl Shard {
     /// Counts keys of some partitions, one after the other, until enough was looked at or blocks are missing.
     pub(super) fn count(&mut self, target: Target, count: &Count<'_>, out: &mut impl Answers) -> Flow {
         self.counters.scans += 1;
+        if self.has_replicated(count.partitions) {
+            out.answer(target.ticket, Answer::Refused(Refusal::Invalid(TOGETHER)));
+            return Flow::Done;
+        }
         let (mut keys, mut expiring, mut work) = (0, 0, COUNT_WORK);
         for (index, &partition) in count.partitions.iter().enumerate() {
             let Some(place) = self.groups.place(partition) else {

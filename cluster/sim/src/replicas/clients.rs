@@ -5,6 +5,25 @@ use pinion_engine::shard::request::{
     Answer, Answers, Condition, Op, PutExpiry, Refusal, Ticket, Update, Value,
 };
 
+/// A client: what it waits for, and when it goes on.
+#[derive(Debug, Default)]
+pub struct Client {
+    pub waits_for: Option<u64>,
+    pub next_us: u64,
+    /// Whom it asks.
+    pub asks: usize,
+}
+
+/// A request that a client waits for.
+#[derive(Debug)]
+pub struct Asked {
+    pub key: u64,
+    /// Where it stands among the requests of its key.
+    pub at: usize,
+    pub client: usize,
+    pub machine: usize,
+}
+
 /// What was answered to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reply {

@@ -19,7 +19,7 @@ use crate::model::{Checked, Lead, SimTime, Violation};
 use crate::options::RunOptions;
 use crate::rng::Streams;
 use crate::trace::{Event, Trace};
-use clients::{Heard, Reply, with_op};
+use clients::{Asked, Client, Heard, Reply, with_op};
 use linear::{ACTS_MAX, Act, Request, is_linearizable};
 use machine::{Machine, REPLICATED};
 use pinion_cluster::consensus::Replica;
@@ -39,30 +39,14 @@ const CALM_US: u64 = 20_000_000;
 /// What runs on a machine is started so long after it ended by itself, microseconds.
 const AGAIN_US: u64 = 200_000;
 
-/// A client: what it waits for, and when it goes on.
-#[derive(Debug, Default)]
-struct Client {
-    waits_for: Option<u64>,
-    next_us: u64,
-    /// Whom it asks.
-    asks: usize,
-}
-
-/// A request that a client waits for.
-#[derive(Debug)]
-struct Asked {
-    key: u64,
-    /// Where it stands among the requests of its key.
-    at: usize,
-    client: usize,
-    machine: usize,
-}
-
 /// See the module's text.
 pub struct Replicated {
     plan: Plan,
     now_us: u64,
-    steps: u64,
+    /// Of requests and answers: none are at the same.
+    moment: u64,
+    /// Answers to nobody.
+    twice: Vec<Reply>,
     machines: Vec<Machine>,
     ways: Ways,
     streams: Streams,
@@ -88,7 +72,8 @@ impl Replicated {
         let machines = (1..=plan.machines as u64).map(|id| Machine::new(id, &plan.disk));
         Replicated {
             now_us: 0,
-            steps: 0,
+            moment: 0,
+            twice: Vec::new(),
             machines: machines.collect(),
             ways: Ways::default(),
             streams: Streams::new(plan.run.seed),
@@ -134,7 +119,6 @@ impl Replicated {
 
     /// Some time passes, and everybody has something of a turn.
     fn step(&mut self) -> Checked {
-        self.steps += 1;
         self.now_us += self.streams.schedule.random_range(20..1_200);
         for at in 0..self.machines.len() {
             self.machines[at].advance_to(self.now_us);
@@ -172,6 +156,13 @@ impl Replicated {
             self.violation("a turn does what it is to do", "nothing", format!("machine {at}: {what}"))
         })?;
         replies.into_iter().for_each(|reply| self.hear(reply));
+        if let Some(reply) = self.twice.pop() {
+            return Err(self.violation(
+                "a request is answered once",
+                "no more answers",
+                format!("{reply:?}"),
+            ));
+        }
         if self.machines[at].has_lost_its_log() {
             self.counters.count("failed logs");
             self.fall(at, Crash::Process, self.now_us + AGAIN_US);
@@ -253,14 +244,19 @@ impl Replicated {
         }
         self.trace.add(Event::Sent, client as u64, request);
         let history = self.history.entry(key).or_default();
-        history.push(Request { act, begun: self.steps, ended: None });
+        self.moment += 1;
+        history.push(Request { act, begun: self.moment, ended: None });
         self.asked.insert(request, Asked { key, at: history.len() - 1, client, machine });
         self.clients[client].waits_for = Some(request);
     }
 
     /// A client hears what became of its request.
     fn hear(&mut self, reply: Reply) {
-        let Some(asked) = self.asked.remove(&reply.request) else { return };
+        let Some(asked) = self.asked.remove(&reply.request) else {
+            self.twice.push(reply);
+            return;
+        };
+        self.moment += 1;
         self.trace.add(Event::Received, asked.client as u64, reply.request);
         if matches!(reply.heard, Heard::Refused { .. } | Heard::Unknown) {
             self.read_again(asked.key);
@@ -283,7 +279,7 @@ impl Replicated {
             }
             heard => {
                 self.counters.count("answers");
-                history[asked.at].ended = heard.of(history[asked.at].act).map(|saw| (self.steps, saw));
+                history[asked.at].ended = heard.of(history[asked.at].act).map(|saw| (self.moment, saw));
             }
         }
     }

@@ -7,11 +7,12 @@ use fuser::{
     ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, Request, TimeOrNow,
     WriteFlags,
 };
-use std::ffi::OsStr;
+use std::ffi::{CString, OsStr};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A disk that is shared between the file system's thread and whoever cuts its power.
 pub type SharedDisk = Arc<Mutex<Disk>>;
@@ -19,6 +20,24 @@ pub type SharedDisk = Arc<Mutex<Disk>>;
 /// Takes the lock of a disk.
 pub fn lock(disk: &SharedDisk) -> MutexGuard<'_, Disk> {
     disk.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How long files of a process that is gone may stay open.
+const UNMOUNT_MAX: Duration = Duration::from_secs(20);
+
+/// Ends a session. What a process had open that was killed is closed a moment after it is gone.
+pub fn unmount(session: BackgroundSession, at: &Path) -> io::Result<()> {
+    let path = CString::new(at.as_os_str().as_bytes())?;
+    let until = Instant::now() + UNMOUNT_MAX;
+    // SAFETY: the path is a string that ends with a zero, and outlives the call.
+    while unsafe { libc::umount2(path.as_ptr(), 0) } != 0 {
+        let error = io::Error::last_os_error();
+        if error.raw_os_error() != Some(libc::EBUSY) || Instant::now() > until {
+            return Err(error);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    session.join()
 }
 
 /// Mounts `disk` at `at` until the session is unmounted.

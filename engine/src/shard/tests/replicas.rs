@@ -80,7 +80,7 @@ fn the_log_stays_short_although_a_group_comes_no_further() {
 }
 
 #[test]
-fn copies_that_fail_count_for_nothing_and_are_made_again() {
+fn copies_that_fail_count_for_nothing() {
     let mut hand = led(Durability::Sync);
     for n in 0..20_u8 {
         hand.send(put(&[n], &[n; 1000]));
@@ -104,7 +104,7 @@ fn copies_that_fail_count_for_nothing_and_are_made_again() {
             hand.run_jobs();
         }
     }
-    assert_eq!(failed, 3, "copies were on their way");
+    assert_eq!(failed, 1, "copies were on their way, and none are made of what the log may not have");
     let mut hand = hand.reopen();
     hand.agree(0, 20);
     assert_eq!((hand.items(0).len(), hand.items(1).len()), (20, 301));

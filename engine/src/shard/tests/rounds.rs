@@ -175,6 +175,30 @@ fn a_read_ends_at_its_deadline_and_its_round_comes_to_nothing_then() {
 }
 
 #[test]
+fn partitions_with_replicas_are_not_read_together_with_others() {
+    let mut hand = led();
+    let scan = Scan { from: b"", to: b"", limit: 9, limit_bytes: 1 << 20, keys_only: false };
+    let both = [Partition(0), Partition(1)];
+    let seen = hand.ask_of(1, Op::ScanMany { partitions: &both, scan, oversized: false });
+    assert!(matches!(seen, Seen::Refused(text) if text.contains("aren't read together")));
+}
+
+#[test]
+fn an_update_that_waited_for_its_turn_is_refused_when_another_leads_by_then() {
+    let mut hand = Hand::new(Durability::Sync, cold());
+    hand.put(b"k", &[1; 1000]);
+    hand.shard.flush();
+    hand.settle();
+    hand.shard.groups[0].lead(2);
+    let update = hand.send(increment(b"k"));
+    hand.end_turn();
+    assert_eq!(hand.answer(update), None, "it waits for its block");
+    hand.shard.follow(0, 3, &mut hand.answered);
+    hand.perform_held();
+    assert_eq!((hand.answer(update), hand.shard.forming_bytes()), (Some(&not_leader()), 0));
+}
+
+#[test]
 fn a_log_write_that_failed_leaves_nobody_waiting_and_the_group_takes_no_part() {
     let mut hand = led();
     let (write, read) = (hand.send(put(b"k", b"2")), hand.send(Op::Get { key: b"k" }));
