@@ -21,6 +21,7 @@ pub mod cluster;
 pub mod counters;
 pub mod disk;
 mod ending;
+pub mod fault;
 pub mod links;
 mod lost;
 pub mod minimize;

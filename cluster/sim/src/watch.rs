@@ -19,8 +19,7 @@ const GRACE_US: u64 = 3_000_000;
 impl World {
     /// A broken promise that is about no key.
     pub(super) fn violation(&self, check: &'static str, expected: &str, seen: String) -> Box<Violation> {
-        let expected = expected.to_owned();
-        Box::new(Violation { check, key: None, expected, seen, at: self.now(), last_ops: Vec::new() })
+        Violation::new(check, expected, seen, self.now())
     }
 
     /// A promise of a node that was broken, or not.

@@ -3,7 +3,6 @@
 //! The crate ends the process where it can't have an entry that it knows of and that isn't applied, so none of those is ever given
 //! up. Payloads are shared with whoever else has them.
 
-use super::settings::ENTRY_BYTES;
 use bytes::Bytes;
 use pinion_engine::log::Entry;
 use pinion_engine::log::EntryType;
@@ -125,7 +124,7 @@ impl raft::Storage for Entries {
 
 /// Memory of an entry, about.
 fn bytes_of(entry: &eraftpb::Entry) -> usize {
-    ENTRY_BYTES + entry.data.len()
+    Entry::BYTES + entry.data.len()
 }
 
 /// How an entry's type and origin stand in the crate's entries: as their context.

@@ -5,14 +5,13 @@ use super::entries::{Entries, contents, from_raft, to_raft};
 use super::message::Message;
 use super::ready::{NotProposed, Read, Ready};
 use super::settings::{
-    ELECTION_TICKS, ENTRY_BYTES, HEARTBEAT_TICKS, MESSAGE_BYTES_MAX, MESSAGES_IN_FLIGHT_MAX, Settings,
-    TICK_US, check,
+    ELECTION_TICKS, HEARTBEAT_TICKS, MESSAGE_BYTES_MAX, MESSAGES_IN_FLIGHT_MAX, Settings, TICK_US, check,
 };
 use super::translate::{from_crate, read_of, to_crate};
 use bytes::Bytes;
 use pinion_engine::Error;
 use pinion_engine::group::apply;
-use pinion_engine::log::{EntryType, HardState};
+use pinion_engine::log::{Entry, EntryType, HardState};
 use pinion_engine::shard::GroupLog;
 use raft::eraftpb::{self, MessageType};
 use raft::{Config, RawNode, ReadOnlyOption, StateRole};
@@ -103,7 +102,7 @@ impl Replica {
             asked_to: start.applied.0,
             applied_to: start.applied.0,
             rounds: 0,
-            uncommitted_max: settings.uncommitted_bytes_max / ENTRY_BYTES as u64,
+            uncommitted_max: settings.uncommitted_bytes_max / Entry::BYTES as u64,
         };
         replica.draw_patience();
         Ok(replica)

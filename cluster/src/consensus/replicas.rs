@@ -7,6 +7,7 @@ use super::replica::Replica;
 use super::settings::Settings;
 use pinion_engine::group::groups::Place;
 use pinion_engine::group::{NotTaken, Order};
+use pinion_engine::log::EntryType;
 use pinion_engine::shard::Shard;
 use pinion_engine::shard::request::{Answers, Refusal};
 use pinion_engine::{Error, Partition};
@@ -84,7 +85,7 @@ impl Replicas {
         let replicas = &mut self.replicas;
         shard.propose(out, |place, payload| {
             let (_, replica) = replicas.get_mut(&place).ok_or(Refusal::NotLeader)?;
-            let proposed = replica.propose(pinion_engine::log::EntryType::Normal, 0, payload.clone());
+            let proposed = replica.propose(EntryType::Normal, 0, payload.clone());
             proposed.map_err(|error| match error {
                 NotProposed::NotLeader => Refusal::NotLeader,
                 NotProposed::Busy => Refusal::Busy,

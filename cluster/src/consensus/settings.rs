@@ -22,9 +22,6 @@ pub(super) const MESSAGE_BYTES_MAX: u64 = 1 << 20;
 /// A peer's term isn't believed that is so far above the own: it would leave none to count on in.
 pub(super) const TERMS_AHEAD_MAX: u64 = 1 << 32;
 
-/// What an entry takes beside its payload, about, bytes.
-pub(super) const ENTRY_BYTES: usize = 128;
-
 /// Messages with entries that may be on their way to a replica unanswered.
 pub(super) const MESSAGES_IN_FLIGHT_MAX: usize = 64;
 

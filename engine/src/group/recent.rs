@@ -6,9 +6,6 @@ use std::collections::BTreeMap;
 /// They take so much memory at most, bytes.
 const BYTES_MAX: usize = 1 << 20;
 
-/// What an entry takes beside its payload, about, bytes.
-const ENTRY_BYTES: usize = 128;
-
 /// See the module's text.
 #[derive(Debug, Default)]
 pub struct Recent {
@@ -17,7 +14,7 @@ pub struct Recent {
 }
 
 fn bytes_of(entry: &Entry) -> usize {
-    ENTRY_BYTES + entry.payload.len()
+    Entry::BYTES + entry.payload.len()
 }
 
 impl Recent {

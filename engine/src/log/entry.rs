@@ -21,6 +21,9 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// What one takes in memory beside its payload, about, bytes.
+    pub const BYTES: usize = 128;
+
     /// As it is logged.
     pub fn record(&self, group: Partition) -> Record<'_> {
         let Entry { term, index, entry, origin, ref payload } = *self;

@@ -35,12 +35,8 @@ impl Shard {
             return;
         }
         let is_clock_due = self.clock_due_us().is_some_and(|due_us| due_us <= self.mono_us);
-        let carries_replicated = self.replicated.is_to_be_written();
-        if self.forming.is_empty() && !carries_replicated && !is_clock_due && self.held.is_idle() {
-            (self.forming_since_us, self.is_put_off) = (None, false);
-            return;
-        }
         let durability = self.durability_of(&self.forming);
+        let carries_replicated = self.replicated.is_to_be_written();
         if !carries_replicated
             && (self.is_log_write_early(durability, is_clock_due) || self.is_log_write_long())
         {
@@ -62,10 +58,10 @@ impl Shard {
             return;
         }
         let is_synced = durability == Durability::Sync || carries_replicated;
-        if let Some(id) = self.log.write(is_synced, &mut self.io) {
+        if self.log.write(is_synced, &mut self.io).is_some() {
             self.counters.log_writes += 1;
             self.is_write_synced = is_synced;
-            self.replicated.begin_write(id);
+            self.replicated.begin_write();
         }
     }
 

@@ -29,7 +29,6 @@ pub(super) struct Replicated {
     /// Whose appended numbers are in the forming log write, in the one in flight, and persisted.
     forming: Vec<(Place, u64)>,
     writing: Vec<(Place, u64)>,
-    write: Option<LogWriteId>,
     persisted: Vec<(Place, u64)>,
     /// A log write failed: nobody knows what the log has.
     is_lost: bool,
@@ -43,10 +42,9 @@ impl Replicated {
     }
 
     /// The forming log write begins.
-    pub fn begin_write(&mut self, id: LogWriteId) {
+    pub fn begin_write(&mut self) {
         debug_assert!(self.writing.is_empty(), "one log write is in flight");
         std::mem::swap(&mut self.forming, &mut self.writing);
-        self.write = Some(id);
     }
 }
 
@@ -218,8 +216,8 @@ impl Shard {
 
     /// The log write is done.
     pub(super) fn replicated_written(&mut self, id: LogWriteId) {
-        let Replicated { writing, write, persisted, .. } = &mut self.replicated;
-        if write.take_if(|write| *write == id).is_some() {
+        let Replicated { writing, persisted, .. } = &mut self.replicated;
+        if !writing.is_empty() {
             persisted.append(writing);
             self.held.hard_states_written(id);
         }

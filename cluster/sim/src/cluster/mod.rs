@@ -19,7 +19,7 @@ pub use plan::ClusterPlan;
 use crate::checks::{Broken, ClusterCheck, Held, Pings};
 use crate::counters::Counters;
 use crate::links::{End, Links, Presence, Sites};
-use crate::model::{Checked, Lead, SimTime, Violation};
+use crate::model::{Checked, SimTime, Violation};
 use crate::net::Net;
 use crate::node::Stage;
 use crate::options::RunOptions;
@@ -264,13 +264,6 @@ impl Cluster {
 
     fn violation(&self, broken: Broken) -> Box<Violation> {
         let Broken { check, expected, seen } = broken;
-        let at = SimTime {
-            us: self.now_us,
-            clock_ms_min: 0,
-            clock_ms_max: 0,
-            lead: Lead::default(),
-            lead_changes: 0,
-        };
-        Box::new(Violation { check, key: None, expected, seen, at, last_ops: Vec::new() })
+        Violation::new(check, &expected, seen, SimTime::exact(self.now_us, 0))
     }
 }

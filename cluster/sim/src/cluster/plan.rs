@@ -10,7 +10,6 @@ use pinion_cluster::config::Durability;
 use pinion_cluster::peers::{Peer, PeerSettings};
 use rand::Rng;
 use rand::rngs::SmallRng;
-use std::fmt;
 
 /// Something that goes wrong between nodes, or with one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,22 +32,8 @@ pub enum Trouble {
     Jump { node: usize, us: i64 },
 }
 
-/// A fault, from when on, and for how long, microseconds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// When it begins.
-    pub at_us: u64,
-    /// How long it lasts.
-    pub us: u64,
-    /// What it is.
-    pub trouble: Trouble,
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "at {} us for {} us: {:?}", self.at_us, self.us, self.trouble)
-    }
-}
+/// A fault of the schedule.
+pub type Fault = crate::fault::Fault<Trouble>;
 
 /// See the module's text.
 #[derive(Clone, Debug)]

@@ -4,6 +4,7 @@
 
 use super::plan::{Fault, Trouble};
 use super::{Cluster, Machine};
+use crate::fault::next_due;
 use crate::links::{Harm, Way};
 use crate::model::Checked;
 use crate::trace::Event;
@@ -30,13 +31,11 @@ impl Cluster {
         let now_us = self.now_us;
         let over: Vec<Ill> = self.ills.extract_if(.., |ill| ill.until_us <= now_us).collect();
         over.iter().for_each(|ill| self.derive(ill.way));
-        while let Some(fault) = self.plan.faults.get(self.next_fault).filter(|fault| fault.at_us <= now_us) {
-            let fault = fault.clone();
-            self.next_fault += 1;
-            if !self.plan.run.without.contains(&(self.next_fault - 1)) {
-                self.trace.add(Event::Fault, self.next_fault as u64 - 1, now_us);
-                self.begin(&fault)?;
-            }
+        while let Some((number, fault)) =
+            next_due(&self.plan.faults, &mut self.next_fault, now_us, &self.plan.run.without)
+        {
+            self.trace.add(Event::Fault, number as u64, now_us);
+            self.begin(&fault)?;
         }
         Ok(())
     }

@@ -20,6 +20,14 @@ pub struct Violation {
     pub last_ops: Vec<String>,
 }
 
+impl Violation {
+    /// A promise that was broken, about no key.
+    pub fn new(check: &'static str, expected: &str, seen: String, at: SimTime) -> Box<Violation> {
+        let expected = expected.to_owned();
+        Box::new(Violation { check, key: None, expected, seen, at, last_ops: Vec::new() })
+    }
+}
+
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} at {} us", self.check, self.at.us)?;

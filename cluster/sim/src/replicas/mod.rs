@@ -15,7 +15,7 @@ mod ways;
 
 use crate::counters::Counters;
 use crate::disk::Crash;
-use crate::model::{Checked, Lead, SimTime, Violation};
+use crate::model::{Checked, SimTime, Violation};
 use crate::options::RunOptions;
 use crate::rng::Streams;
 use crate::trace::{Event, Trace};
@@ -366,20 +366,6 @@ impl Replicated {
     }
 
     fn violation(&self, check: &'static str, expected: &str, seen: String) -> Box<Violation> {
-        let at = SimTime {
-            us: self.now_us,
-            clock_ms_min: 0,
-            clock_ms_max: 0,
-            lead: Lead::default(),
-            lead_changes: 0,
-        };
-        Box::new(Violation {
-            check,
-            key: None,
-            expected: expected.to_owned(),
-            seen,
-            at,
-            last_ops: Vec::new(),
-        })
+        Violation::new(check, expected, seen, SimTime::exact(self.now_us, 0))
     }
 }

@@ -6,7 +6,6 @@ use crate::rng::stream;
 use rand::Rng;
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
-use std::fmt;
 
 /// How long faults strike, microseconds; then everything heals.
 const STRIKES_US: u64 = 20_000_000;
@@ -36,19 +35,7 @@ pub enum Trouble {
 }
 
 /// A fault of the schedule.
-#[derive(Clone, Debug)]
-pub struct Fault {
-    pub at_us: u64,
-    /// How long it lasts.
-    pub us: u64,
-    pub trouble: Trouble,
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "at {} us for {} us: {:?}", self.at_us, self.us, self.trouble)
-    }
-}
+pub type Fault = crate::fault::Fault<Trouble>;
 
 /// See the module's text.
 #[derive(Clone, Debug)]

@@ -4,6 +4,7 @@ use super::Replicated;
 use super::machine::Machine;
 use super::plan::{Fault, Trouble};
 use crate::disk::Crash;
+use crate::fault::next_due;
 use crate::trace::Event;
 
 /// A fault that is under way.
@@ -18,13 +19,11 @@ impl Replicated {
     pub(super) fn strike(&mut self) {
         let now_us = self.now_us;
         self.ills.retain(|ill| ill.until_us > now_us);
-        while let Some(fault) = self.plan.faults.get(self.next_fault).filter(|fault| fault.at_us <= now_us) {
-            let fault = fault.clone();
-            self.next_fault += 1;
-            if !self.plan.run.without.contains(&(self.next_fault - 1)) {
-                self.trace.add(Event::Fault, self.next_fault as u64 - 1, now_us);
-                self.begin(fault);
-            }
+        while let Some((number, fault)) =
+            next_due(&self.plan.faults, &mut self.next_fault, now_us, &self.plan.run.without)
+        {
+            self.trace.add(Event::Fault, number as u64, now_us);
+            self.begin(fault);
         }
         self.derive();
     }

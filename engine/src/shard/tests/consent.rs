@@ -1,6 +1,6 @@
 //! What consensus does for groups that are led here, by hand.
 
-use super::Hand;
+use super::{Hand, Seen};
 use crate::group::groups::Place;
 use crate::log::{Entry, EntryType};
 use std::collections::BTreeMap;
@@ -43,4 +43,9 @@ impl Hand {
         let persisted = self.persisted.get(&place).copied().unwrap_or(0);
         self.shard.apply_up_to(place, index.min(persisted), &mut self.answered);
     }
+}
+
+/// What who doesn't lead answers.
+pub(super) fn not_leader() -> Seen {
+    Seen::Refused("NotLeader".to_owned())
 }

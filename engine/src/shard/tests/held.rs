@@ -1,6 +1,7 @@
 //! A group that waits for others to agree: what it holds is seen by its own requests, and held against nobody else.
 
 use super::super::pending::PendingAnswer;
+use super::consent::not_leader;
 use super::*;
 
 /// A shard whose first group is led, so that nothing of it is committed before somebody says so.
@@ -12,10 +13,6 @@ fn led() -> Hand {
 
 fn agree(hand: &mut Hand) {
     hand.agree(0, u64::MAX);
-}
-
-fn not_leader() -> Seen {
-    Seen::Refused("NotLeader".to_owned())
 }
 
 fn written(existed: u32) -> Seen {

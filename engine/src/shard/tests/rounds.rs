@@ -1,5 +1,6 @@
 //! Reads of a group that is led here: nobody is told what may be out of date.
 
+use super::consent::not_leader;
 use super::*;
 
 /// A shard whose first group is led, and whose others say when they still follow it.
@@ -20,10 +21,6 @@ fn confirm(hand: &mut Hand, round: u64, index: u64) {
 
 fn value(bytes: &[u8]) -> Seen {
     Seen::Value(bytes.to_vec())
-}
-
-fn not_leader() -> Seen {
-    Seen::Refused("NotLeader".to_owned())
 }
 
 #[test]
