@@ -303,10 +303,14 @@ impl LogWrite {
     }
 
     /// The newest pending state of a stored key.
+    #[inline(always)]
     pub fn pending(&self, place: Place, keyspace: Keyspace, key: &[u8], hash: u64) -> Pending<'_> {
-        if self.touched.is_empty() {
-            return Pending::Unknown;
-        }
+        // Nearly every read meets a log write that is empty.
+        if self.touched.is_empty() { Pending::Unknown } else { self.newest(place, keyspace, key, hash) }
+    }
+
+    #[inline(never)]
+    fn newest(&self, place: Place, keyspace: Keyspace, key: &[u8], hash: u64) -> Pending<'_> {
         let slot = self.overlay.find(hash, |slot| is_key(&self.batches, slot, place, hash, key));
         let clear = self.clears.iter().rfind(|clear| clear.place == place && clear.keyspace == keyspace);
         let Some(slot) = slot else {

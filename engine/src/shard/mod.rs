@@ -196,9 +196,14 @@ impl Shard {
             }
             return out.answer(ticket, Answer::Refused(Refusal::TimedOut));
         }
-        let prefix = self.groups[place].prefix(request.keyspace);
-        let target = Target { ticket, deadline_us: request.deadline_us, place, prefix };
-        if self.groups[place].order() != Order::Solo {
+        let group = &self.groups[place];
+        let target = Target {
+            ticket,
+            deadline_us: request.deadline_us,
+            place,
+            prefix: group.prefix(request.keyspace),
+        };
+        if group.order() != Order::Solo {
             return self.request_replicated(target, &request, out);
         }
         self.take_in(target, &request, out);

@@ -96,15 +96,13 @@ impl RangeTombstones {
 
     /// The version of the newest tombstone over `key` that a reader at `at` sees. Entries with lower
     /// versions are deleted for that reader.
+    #[inline]
     pub fn covering(&self, key: &[u8], at: Version) -> Option<Version> {
-        self.fragment_at(key)?.newest(at)
+        if self.fragments.is_empty() { None } else { self.fragment_at(key)?.newest(at) }
     }
 
     /// The fragment that covers `key`.
     pub fn fragment_at(&self, key: &[u8]) -> Option<&Fragment> {
-        if self.fragments.is_empty() {
-            return None;
-        }
         let fragment = self.fragments.get(self.first_ending_after(key))?;
         fragment.contains(key).then_some(fragment)
     }
