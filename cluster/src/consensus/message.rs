@@ -176,6 +176,11 @@ impl Says {
         )
     }
 
+    /// Whether there are entries in it.
+    pub(super) fn has_entries(&self) -> bool {
+        matches!(self, Says::Append { entries, .. } if !entries.is_empty())
+    }
+
     fn kind(&self) -> (u8, u8) {
         let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
         match self {

@@ -38,13 +38,25 @@ impl Replicas {
         Ok(made)
     }
 
-    /// Takes a message for a group, whose sender is known to be the one that it names. One for a group that isn't here comes to nothing.
-    pub fn step(&mut self, partition: Partition, message: Message, now_us: u64) -> Result<(), Rejected> {
+    /// Takes a message for a group of the shard, whose sender is known to be the one that it names. One for a group that isn't here comes
+    /// to nothing, and so do entries that the shard has no room for: their leader sends them again.
+    pub fn step(
+        &mut self,
+        shard: &Shard,
+        partition: Partition,
+        message: Message,
+        now_us: u64,
+    ) -> Result<(), Rejected> {
         let place = self.places.get(&partition);
-        match place.and_then(|place| self.replicas.get_mut(place)) {
-            Some((_, replica)) => replica.step(message, now_us),
-            None => Err(Rejected::Stale),
+        let Some((place, (_, replica))) =
+            place.and_then(|place| Some((*place, self.replicas.get_mut(place)?)))
+        else {
+            return Err(Rejected::Stale);
+        };
+        if message.says.has_entries() && !shard.has_room_for_entries(place) {
+            return Err(Rejected::Busy);
         }
+        replica.step(message, now_us)
     }
 
     /// What is to be sent.

@@ -20,6 +20,8 @@ pub struct Queued<W> {
     pub entry: Entry,
     /// Who waits for it to be applied.
     pub waiting: Vec<W>,
+    /// Memory of those, bytes.
+    waiting_bytes: usize,
 }
 
 /// Where a pending write of a key stands.
@@ -37,8 +39,8 @@ pub struct Queue<W> {
     incarnation: Incarnation,
     entries: VecDeque<Queued<W>>,
     bytes: usize,
-    /// Of all entries.
-    waiting: usize,
+    /// Memory of those who wait, of all entries.
+    waiting_bytes: usize,
     overlay: HashTable<Slot>,
     /// Deletions of ranges: usually none.
     ranges: Vec<Slot>,
@@ -49,7 +51,7 @@ pub struct Queue<W> {
 impl<W> Queued<W> {
     /// One that nobody waits for yet.
     pub fn new(entry: Entry) -> Queued<W> {
-        Queued { entry, waiting: Vec::new() }
+        Queued { entry, waiting: Vec::new(), waiting_bytes: 0 }
     }
 
     /// As it is to be applied.
@@ -67,7 +69,7 @@ impl<W> Queue<W> {
             incarnation,
             entries: VecDeque::new(),
             bytes: 0,
-            waiting: 0,
+            waiting_bytes: 0,
             overlay: HashTable::new(),
             ranges: Vec::new(),
             once: HashSet::new(),
@@ -100,21 +102,23 @@ impl<W> Queue<W> {
         self.bytes
     }
 
-    /// Has somebody wait until all is applied that is here now.
-    pub fn wait(&mut self, who: W) {
+    /// Has somebody wait until all is applied that is here now, who takes so much memory.
+    pub fn wait(&mut self, who: W, bytes: usize) {
         if let Some(newest) = self.entries.back_mut() {
             newest.waiting.push(who);
-            self.waiting += 1;
+            newest.waiting_bytes += bytes;
+            self.waiting_bytes += bytes;
         }
     }
 
-    /// Has somebody wait until all up to an index is applied; hands back who asks for one that doesn't wait.
-    pub fn wait_for(&mut self, index: u64, who: W) -> Result<(), W> {
+    /// Has somebody wait until all up to an index is applied, who takes so much memory; hands back who asks for one that doesn't wait.
+    pub fn wait_for(&mut self, index: u64, who: W, bytes: usize) -> Result<(), W> {
         let first = self.first().unwrap_or(u64::MAX);
         let place = index.checked_sub(first).and_then(|place| usize::try_from(place).ok());
         let Some(queued) = place.and_then(|place| self.entries.get_mut(place)) else { return Err(who) };
         queued.waiting.push(who);
-        self.waiting += 1;
+        queued.waiting_bytes += bytes;
+        self.waiting_bytes += bytes;
         Ok(())
     }
 
@@ -123,9 +127,9 @@ impl<W> Queue<W> {
         self.entries.iter().map(|queued| &queued.entry)
     }
 
-    /// How many wait.
-    pub fn waiting(&self) -> usize {
-        self.waiting
+    /// Memory of those who wait, bytes.
+    pub fn waiting_bytes(&self) -> usize {
+        self.waiting_bytes
     }
 
     /// Those who wait.
@@ -133,10 +137,13 @@ impl<W> Queue<W> {
         self.entries.iter().flat_map(|queued| &queued.waiting)
     }
 
-    /// Changes who waits, entry by entry.
-    pub fn change_waiting(&mut self, mut change: impl FnMut(&mut Vec<W>)) {
-        self.entries.iter_mut().for_each(|queued| change(&mut queued.waiting));
-        self.waiting = self.entries.iter().map(|queued| queued.waiting.len()).sum();
+    /// Takes out some of those who wait: `take` does so for each entry, and says how much memory they took.
+    pub fn take_waiting(&mut self, mut take: impl FnMut(&mut Vec<W>) -> usize) {
+        for queued in &mut self.entries {
+            let bytes = take(&mut queued.waiting);
+            queued.waiting_bytes -= bytes;
+            self.waiting_bytes -= bytes;
+        }
     }
 
     /// The newest pending operation that is about a stored key, a deletion of a range around it too; `None` if there is none.
@@ -150,7 +157,7 @@ impl<W> Queue<W> {
     pub(super) fn push(&mut self, queued: Queued<W>) {
         debug_assert!(self.entries.back().is_none_or(|last| last.entry.index < queued.entry.index));
         self.bytes += queued.entry.payload.len();
-        self.waiting += queued.waiting.len();
+        self.waiting_bytes += queued.waiting_bytes;
         self.entries.push_back(queued);
         self.note(self.entries.len() - 1);
     }
@@ -162,7 +169,7 @@ impl<W> Queue<W> {
             entry.origin != 0 && self.entries.front().is_none_or(|next| entry.index < next.entry.index)
         );
         self.bytes += entry.payload.len();
-        self.waiting += queued.waiting.len();
+        self.waiting_bytes += queued.waiting_bytes;
         self.entries.push_front(queued);
     }
 
@@ -185,7 +192,7 @@ impl<W> Queue<W> {
         let first = self.entries.pop_front()?;
         self.ranges.retain(|slot| slot.index != first.entry.index);
         self.bytes -= first.entry.payload.len();
-        self.waiting -= first.waiting.len();
+        self.waiting_bytes -= first.waiting_bytes;
         Some(first)
     }
 
@@ -195,7 +202,7 @@ impl<W> Queue<W> {
         let cut: Vec<_> = self.entries.drain(from..).collect();
         if !cut.is_empty() {
             self.bytes -= cut.iter().map(|queued| queued.entry.payload.len()).sum::<usize>();
-            self.waiting -= cut.iter().map(|queued| queued.waiting.len()).sum::<usize>();
+            self.waiting_bytes -= cut.iter().map(|queued| queued.waiting_bytes).sum::<usize>();
             // What they hid is the newest again.
             self.overlay.clear();
             self.ranges.clear();

@@ -26,7 +26,9 @@ fn batch(version: u64, keys: &[&str]) -> Box<[u8]> {
 fn entry(term: u64, index: u64, keys: &[&str], waiting: &[&'static str]) -> Queued<&'static str> {
     let payload = batch(index, keys).into();
     let entry = Entry { term, index, entry: EntryType::Normal, origin: 0, payload };
-    Queued { entry, waiting: waiting.to_vec() }
+    let mut queued = Queued::new(entry);
+    queued.waiting.extend_from_slice(waiting);
+    queued
 }
 
 /// The version that a key has among what waits.

@@ -240,8 +240,8 @@ impl Held {
     pub fn is_full(&self, group: &Group<PendingAnswer>, bytes: usize, budgets: &Budgets) -> bool {
         !self.is_empty()
             && group.queue().is_some_and(|queue| {
-                let answers = queue.waiting() * PendingAnswer::READ_BYTES;
-                queue.bytes() + answers + bytes > budgets.held() / 4 || self.bytes + bytes > budgets.held()
+                let own = queue.bytes() + queue.waiting_bytes();
+                own + bytes > budgets.held() / 4 || self.bytes + bytes > budgets.held()
             })
     }
 }

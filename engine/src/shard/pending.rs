@@ -46,9 +46,6 @@ pub(super) struct PendingRead {
 }
 
 impl PendingAnswer {
-    /// Memory of one that reads a key of usual length, about, bytes.
-    pub const READ_BYTES: usize = size_of::<PendingAnswer>() + size_of::<PendingRead>() + 64;
-
     /// What it says.
     pub fn kind(&self) -> AnswerKind {
         match self.says {

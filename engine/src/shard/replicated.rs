@@ -112,6 +112,12 @@ impl Shard {
         !self.log.is_failed()
     }
 
+    /// Whether a group has room for more entries that others send: not where much waits that is committed, and can't be applied yet.
+    /// What isn't committed is what its leader has room for; and without more entries it may never be.
+    pub fn has_room_for_entries(&self, place: Place) -> bool {
+        !self.held.applying.contains_key(&place) || !self.held.is_full(&self.groups[place], 0, &self.budgets)
+    }
+
     /// Who orders a group, and up to which index it is applied.
     pub fn progress(&self, place: Place) -> (Order, u64) {
         (self.groups[place].order(), self.groups[place].applied_index())
@@ -200,7 +206,10 @@ impl Shard {
     pub(super) fn wait_for_entry(&mut self, answer: PendingAnswer, index: u64, out: &mut impl Answers) {
         let (place, deadline_us) = (answer.place, answer.deadline_us);
         let waits = match self.groups[place].queue_mut() {
-            Some(queue) => queue.wait_for(index, answer),
+            Some(queue) => {
+                let bytes = answer.bytes();
+                queue.wait_for(index, answer, bytes)
+            }
             None => Err(answer),
         };
         match waits {
@@ -237,8 +246,10 @@ impl Shard {
             let term = self.groups[place].order().term();
             self.follow(place, term, out);
             let Some(queue) = self.groups[place].queue_mut() else { continue };
-            queue.change_waiting(|waiting| {
+            queue.take_waiting(|waiting| {
+                let bytes = waiting.iter().map(PendingAnswer::bytes).sum();
                 waiting.drain(..).for_each(|answer| Shard::answer_overtaken(&answer, out));
+                bytes
             });
         }
     }

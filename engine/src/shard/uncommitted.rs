@@ -19,6 +19,9 @@ const OVERTAKEN: &str = "another replica leads its partition now, and has put an
 /// A block that couldn't be read is asked for again after so long, microseconds.
 const APPLY_AGAIN_US: u64 = 1_000_000;
 
+/// Memtables that are full are looked at again after so long, microseconds.
+const ROOM_AGAIN_US: u64 = 1_000;
+
 /// A turn that has copied so much applies no more entries that waited.
 const APPLIED_BYTES_MAX: usize = 2 << 20;
 
@@ -40,7 +43,8 @@ impl Shard {
                 debug_assert!(self.groups[answer.place].queue().is_some(), "it waits for something");
                 self.held.due.note(answer.deadline_us);
                 if let Some(queue) = self.groups[answer.place].queue_mut() {
-                    queue.wait(answer);
+                    let bytes = answer.bytes();
+                    queue.wait(answer, bytes);
                 }
             }
         }
@@ -84,13 +88,18 @@ impl Shard {
 
     /// Applies what may be applied of a group, of whose next entry this is known. Much of it takes several turns.
     pub(super) fn go_on_applying(&mut self, place: Place, mut known: LookUps, out: &mut impl Answers) {
-        while let Some(queued) = self.groups[place].take_applicable() {
+        while self.groups[place].has_applicable() {
+            // Nobody asks before a leader's entries come: they wait here for room in memory, and the leader for them.
+            if self.sources.memtable_bytes() > self.budgets.memtables {
+                return self.apply_later(place, known, self.mono_us + ROOM_AGAIN_US);
+            }
+            let Some(queued) = self.groups[place].take_applicable() else { return };
             if let Some(blocks) = self.apply_entry(place, queued.applicable(), &mut known) {
                 self.groups[place].put_back(queued);
                 return self.wait_to_apply(place, known, &blocks, out);
             }
             known.clear();
-            let Queued { entry, waiting } = queued;
+            let Queued { entry, waiting, .. } = queued;
             self.held.let_go(place, entry.index, entry.payload.len());
             waiting.into_iter().for_each(|answer| self.answer_pending(answer, out));
             self.freeze_if_full();
@@ -149,8 +158,14 @@ impl Shard {
         let (mut ended, mut next_us) = self.replicated.rounds.end_overdue(now_us, out);
         for place in self.held.places() {
             let Some(queue) = self.groups[place].queue_mut() else { continue };
-            queue.change_waiting(|waiting| {
-                next_us = next_us.min(end_overdue(waiting, now_us, out, |_| ended += 1));
+            queue.take_waiting(|waiting| {
+                let mut bytes = 0;
+                let next = end_overdue(waiting, now_us, out, |answer| {
+                    ended += 1;
+                    bytes += answer.bytes();
+                });
+                next_us = next_us.min(next);
+                bytes
             });
         }
         self.held.due.looked(next_us, now_us, LOOK_US);

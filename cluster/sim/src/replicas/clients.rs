@@ -1,17 +1,68 @@
 //! Clients that ask one thing after the other, and what they saw.
 
 use super::linear::{Act, Saw};
+use crate::clock::START_UNIX_US;
+use pinion_engine::once::Once;
 use pinion_engine::shard::request::{
-    Answer, Answers, Condition, Op, PutExpiry, Refusal, Ticket, Update, Value,
+    Answer, Answers, Condition, Op, PutExpiry, Refusal, Ticket, Unsure, Update, Value,
 };
 
 /// A client: what it waits for, and when it goes on.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Client {
+    id: u128,
+    /// Whether its writes are to be done once.
+    is_careful: bool,
+    /// Its requests that are to be done once.
+    numbers: u64,
     pub waits_for: Option<u64>,
     pub next_us: u64,
     /// Whom it asks.
     pub asks: usize,
+    /// What it asks for now, or goes on asking for.
+    pub errand: Option<Errand>,
+}
+
+/// Something that a client asks for, until it knows what became of it or never will.
+#[derive(Clone, Debug)]
+pub struct Errand {
+    pub key: u64,
+    /// Where it stands among the requests of its key.
+    pub at: usize,
+    pub act: Act,
+    pub once: Option<Once>,
+    /// Whether a copy of it was sent of which nobody knows what became.
+    pub is_unknown: bool,
+}
+
+impl Client {
+    pub fn new(number: usize) -> Client {
+        Client {
+            id: number as u128 + 1,
+            is_careful: number.is_multiple_of(2),
+            numbers: 0,
+            waits_for: None,
+            next_us: 0,
+            asks: 0,
+            errand: None,
+        }
+    }
+
+    /// What makes a new request one that is to be done once, if it is to be. They come one after the other.
+    pub fn once(&mut self, act: Act, now_us: u64) -> Option<Once> {
+        if !self.is_careful || act == Act::Get {
+            return None;
+        }
+        self.numbers += 1;
+        let (client, number) = (self.id, self.numbers);
+        Some(Once { client, number, lowest: number, first_sent_us: START_UNIX_US + now_us, is_again: false })
+    }
+
+    /// Nobody knows yet what became of its request: it is sent again.
+    pub fn go_on_with(&mut self, errand: Errand) {
+        let once = errand.once.map(|once| Once { is_again: true, ..once });
+        self.errand = Some(Errand { once, ..errand });
+    }
 }
 
 /// A request that a client waits for.
@@ -44,8 +95,10 @@ pub enum Heard {
     Refused {
         leads_not: bool,
     },
-    /// Nobody knows.
-    Unknown,
+    /// Nobody knows; or nobody remembers any more.
+    Unknown {
+        is_forgotten: bool,
+    },
 }
 
 impl Heard {
@@ -58,7 +111,7 @@ impl Heard {
             (Heard::Written { .. }, Act::PutIfAbsent(_)) => Saw::Was(true),
             (Heard::Written { .. }, _) => Saw::Done,
             (Heard::NotMet, _) => Saw::Was(false),
-            (Heard::Refused { .. } | Heard::Unknown, _) => return None,
+            (Heard::Refused { .. } | Heard::Unknown { .. }, _) => return None,
         })
     }
 }
@@ -77,7 +130,7 @@ impl Gathered {
 
 fn number(value: Value<'_>) -> i64 {
     let text = std::str::from_utf8(value.bytes).expect("values are numbers");
-    text.parse().expect("values are numbers")
+    text.trim_end().parse().expect("values are numbers")
 }
 
 impl Answers for Gathered {
@@ -89,21 +142,32 @@ impl Answers for Gathered {
             Answer::NotMet { .. } => Heard::NotMet,
             Answer::Integer(sum) => Heard::Sum(sum),
             Answer::Refused(refusal) => Heard::Refused { leads_not: refusal == Refusal::NotLeader },
-            Answer::Unknown(_) => Heard::Unknown,
+            Answer::Unknown(why) => Heard::Unknown { is_forgotten: why == Unsure::Forgotten },
             other => panic!("nobody asked for {other:?}"),
         };
         self.replies.push(Reply { request: ticket.request, heard });
     }
 }
 
-/// Has an operation done.
-pub fn with_op<R>(act: Act, key: &[u8], value: &mut Vec<u8>, use_it: impl FnOnce(Op<'_>) -> R) -> R {
+/// How long values are that may be long: most aren't.
+const LENGTHS: [usize; 8] = [0, 0, 0, 0, 0, 300, 4_000, 30_000];
+
+/// Has an operation done. A value `is_long` by its number: spaces follow.
+pub fn with_op<R>(
+    act: Act,
+    (key, is_long): (&[u8], bool),
+    value: &mut Vec<u8>,
+    use_it: impl FnOnce(Op<'_>) -> R,
+) -> R {
     value.clear();
     let put = |value, condition| Update::Put { value, expiry: PutExpiry::Never, condition, want_old: false };
     let update = match act {
         Act::Get => return use_it(Op::Get { key }),
         Act::Put(number) | Act::PutIfAbsent(number) => {
             value.extend_from_slice(number.to_string().as_bytes());
+            if is_long {
+                value.resize(value.len().max(LENGTHS[(number / 1_000) as usize % LENGTHS.len()]), b' ');
+            }
             let condition = if matches!(act, Act::Put(_)) { Condition::None } else { Condition::Absent };
             put(value.as_slice(), condition)
         }

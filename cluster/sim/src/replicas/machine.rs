@@ -18,6 +18,7 @@ use rand::{Rng, SeedableRng};
 
 /// The group that is replicated, and one that its shard has beside it.
 pub const REPLICATED: Partition = Partition(0);
+pub const BESIDE: Partition = Partition(1);
 
 /// What runs on a machine.
 struct Running {
@@ -83,7 +84,7 @@ impl Machine {
     fn options(&self) -> ShardOptions {
         ShardOptions {
             shard_id: [self.id as u8; 16],
-            partitions: vec![REPLICATED, Partition(1)],
+            partitions: vec![REPLICATED, BESIDE],
             durability: Durability::Sync,
             memory_bytes: ShardOptions::MEMORY_BYTES_MIN,
             direct: false,
@@ -157,7 +158,7 @@ impl Machine {
         let at = self.id as usize - 1;
         while let Some(parcel) = ways.next_arrived(at, now_us) {
             let message = Message::read(&parcel.bytes.into()).map_err(|error| error.to_string())?;
-            match replicas.step(REPLICATED, message, now.mono_us) {
+            match replicas.step(shard, REPLICATED, message, now.mono_us) {
                 Err(rejected) if rejected.is_alarm() => {
                     return Err(format!("a message of replica {} isn't taken: {rejected}", parcel.from + 1));
                 }

@@ -2,10 +2,12 @@
 //! reorder, under clients whose every answer is judged.
 //!
 //! What holds a run to the promises:
-//! 1. what clients saw of each key is [linear](linear): nothing acknowledged is lost, nothing is done twice, no read is out of date;
+//! 1. what clients saw of each key is [linear](linear): nothing acknowledged is lost, nothing is done twice, no read is out of date.
+//!    That is so of keys of the group, and of those of a group without replicas that each machine has beside it;
 //! 2. no term has two leaders;
 //! 3. when everything has healed, a write is done soon, and all replicas come to have the same, byte for byte.
 
+mod asking;
 mod clients;
 mod linear;
 mod machine;
@@ -19,19 +21,15 @@ use crate::model::{Checked, SimTime, Violation};
 use crate::options::RunOptions;
 use crate::rng::Streams;
 use crate::trace::{Event, Trace};
-use clients::{Asked, Client, Heard, Reply, with_op};
-use linear::{ACTS_MAX, Act, Request, is_linearizable};
-use machine::{Machine, REPLICATED};
+use clients::{Asked, Client, Heard, Reply};
+use linear::{Request, is_linearizable};
+use machine::Machine;
 use pinion_cluster::consensus::Replica;
-use pinion_engine::shard::request::{Request as ShardRequest, Ticket};
 use plan::Plan;
 use rand::Rng;
 use std::collections::BTreeMap;
 use strike::Ill;
 use ways::Ways;
-
-/// A request has so long, microseconds.
-const PATIENCE_US: u64 = 1_500_000;
 
 /// When all is well, everything comes to be the same within so long, microseconds.
 const CALM_US: u64 = 20_000_000;
@@ -79,7 +77,7 @@ impl Replicated {
             streams: Streams::new(plan.run.seed),
             trace: Trace::default(),
             counters: Counters::default(),
-            clients: (0..plan.clients).map(|_| Client::default()).collect(),
+            clients: (0..plan.clients).map(Client::new).collect(),
             asked: BTreeMap::new(),
             requests: 0,
             history: BTreeMap::new(),
@@ -194,101 +192,8 @@ impl Replicated {
         self.machines[at].fall(crash, until_us, &mut self.streams.disk);
         let lost: Vec<u64> =
             self.asked.iter().filter(|(_, asked)| asked.machine == at).map(|(&request, _)| request).collect();
-        lost.into_iter().for_each(|request| self.hear(Reply { request, heard: Heard::Unknown }));
-    }
-
-    /// A client asks for the next thing, if it waits for nothing.
-    fn ask(&mut self, client: usize) {
-        let Client { waits_for, next_us, asks } = self.clients[client];
-        if waits_for.is_some() || next_us > self.now_us {
-            return;
-        }
-        if self.is_calm {
-            if let Some(key) = self.unread.pop() {
-                self.send(client, asks, key, Act::Get);
-            }
-            return;
-        }
-        let rng = &mut self.streams.clients;
-        // Keys are asked for by several at a time, and left when much was asked of them.
-        let slot = rng.random_range(0..6_u64);
-        let mut key = slot;
-        while self.history.get(&key).is_some_and(|known| known.len() + 12 > ACTS_MAX) {
-            key += 6;
-        }
-        let number = self.requests as i64 + 1;
-        let act = match rng.random_range(0..10) {
-            0..=3 => Act::Get,
-            4..=5 => Act::Put(number * 1_000),
-            6..=7 => Act::Add(1),
-            8 => Act::PutIfAbsent(number * 1_000),
-            _ => Act::Delete,
-        };
-        self.clients[client].next_us = self.now_us + rng.random_range(0..60_000);
-        self.send(client, asks, key, act);
-    }
-
-    fn send(&mut self, client: usize, machine: usize, key: u64, act: Act) {
-        self.requests += 1;
-        let (request, mut value) = (self.requests, Vec::new());
-        let name = format!("key-{key}");
-        let ticket = Ticket { owner: client as u64, request };
-        let to = &mut self.machines[machine];
-        let is_sent = to.paused_until_us <= self.now_us
-            && with_op(act, name.as_bytes(), &mut value, |op| {
-                to.request(ticket, ShardRequest::new(REPLICATED, op), PATIENCE_US)
-            });
-        if !is_sent {
-            self.clients[client].asks = self.streams.clients.random_range(0..self.machines.len());
-            return self.read_again(key);
-        }
-        self.trace.add(Event::Sent, client as u64, request);
-        let history = self.history.entry(key).or_default();
-        self.moment += 1;
-        history.push(Request { act, begun: self.moment, ended: None });
-        self.asked.insert(request, Asked { key, at: history.len() - 1, client, machine });
-        self.clients[client].waits_for = Some(request);
-    }
-
-    /// A client hears what became of its request.
-    fn hear(&mut self, reply: Reply) {
-        let Some(asked) = self.asked.remove(&reply.request) else {
-            self.twice.push(reply);
-            return;
-        };
-        self.moment += 1;
-        self.trace.add(Event::Received, asked.client as u64, reply.request);
-        if matches!(reply.heard, Heard::Refused { .. } | Heard::Unknown) {
-            self.read_again(asked.key);
-        }
-        let client = &mut self.clients[asked.client];
-        client.waits_for = None;
-        let Some(history) = self.history.get_mut(&asked.key) else { return };
-        match reply.heard {
-            Heard::Unknown => self.counters.count("unknown"),
-            Heard::Refused { leads_not } => {
-                self.counters.count(if leads_not { "refused: another leads" } else { "refused" });
-                // It was never done: nothing of it is to be seen. Its place stays, so that others keep theirs.
-                history[asked.at].act = Act::Get;
-                if leads_not {
-                    let known = self.machines[asked.machine].replica().and_then(|replica| replica.leader());
-                    let other = self.streams.clients.random_range(0..self.machines.len());
-                    client.asks = known.map_or(other, |id| id as usize - 1);
-                    client.next_us = self.now_us + self.streams.clients.random_range(1_000..30_000);
-                }
-            }
-            heard => {
-                self.counters.count("answers");
-                history[asked.at].ended = heard.of(history[asked.at].act).map(|saw| (self.moment, saw));
-            }
-        }
-    }
-
-    /// A key wasn't read at the end.
-    fn read_again(&mut self, key: u64) {
-        if self.is_calm {
-            self.unread.push(key);
-        }
+        lost.into_iter()
+            .for_each(|request| self.hear(Reply { request, heard: Heard::Unknown { is_forgotten: false } }));
     }
 
     /// Everything heals: all machines come back, a write is done, and all replicas come to have the same.
@@ -304,7 +209,8 @@ impl Replicated {
                 self.is_calm = true;
                 self.unread = self.history.keys().copied().collect();
             }
-            let is_over = self.is_calm && self.unread.is_empty() && self.asked.is_empty();
+            let is_known = self.clients.iter().all(|client| client.errand.is_none());
+            let is_over = self.is_calm && self.unread.is_empty() && self.asked.is_empty() && is_known;
             if is_over && self.are_all_as_far() {
                 return self.compare();
             }

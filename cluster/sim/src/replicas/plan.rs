@@ -30,6 +30,8 @@ pub enum Trouble {
     Slow { which: usize, us: u64 },
     /// The disk of one fails writes and syncs.
     Fail { which: usize },
+    /// The disk of one has so few bytes left.
+    Fill { which: usize, left: u64 },
     /// Whoever leads hands over.
     HandOver { to: u64 },
 }
@@ -78,7 +80,7 @@ fn disk(rng: &mut SmallRng) -> DiskFaults {
 
 fn fault(machines: usize, rng: &mut SmallRng) -> Fault {
     let (one, other) = (rng.random_range(0..machines), rng.random_range(0..machines));
-    let trouble = match rng.random_range(0..12) {
+    let trouble = match rng.random_range(0..13) {
         0..=2 => Trouble::Crash { which: vec![one], is_power: rng.random() },
         3 => {
             // A majority, or all.
@@ -96,6 +98,7 @@ fn fault(machines: usize, rng: &mut SmallRng) -> Fault {
             us: *[20_000, 700_000, 4_000_000].choose(rng).expect("there are some"),
         },
         10 => Trouble::Fail { which: one },
+        11 => Trouble::Fill { which: one, left: rng.random_range(0..64) * 4096 },
         _ => Trouble::HandOver { to: other as u64 + 1 },
     };
     let longest = *[100_000, 1_500_000, 4_000_000].choose(rng).expect("there are some");

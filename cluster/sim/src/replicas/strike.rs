@@ -19,6 +19,12 @@ impl Replicated {
     pub(super) fn strike(&mut self) {
         let now_us = self.now_us;
         self.ills.retain(|ill| ill.until_us > now_us);
+        for (at, machine) in self.machines.iter_mut().enumerate() {
+            let is_full = |ill: &Ill| matches!(ill.trouble, Trouble::Fill { which, .. } if which == at);
+            if !self.ills.iter().any(is_full) {
+                machine.disk.set_space_left(None);
+            }
+        }
         while let Some((number, fault)) =
             next_due(&self.plan.faults, &mut self.next_fault, now_us, &self.plan.run.without)
         {
@@ -53,6 +59,10 @@ impl Replicated {
             Trouble::Delay { .. } => self.counters.count("slow ways"),
             Trouble::Slow { .. } => self.counters.count("slow disks"),
             Trouble::Fail { .. } => self.counters.count("failing disks"),
+            Trouble::Fill { which, left } => {
+                self.counters.count("full disks");
+                self.machines[*which].disk.set_space_left(Some(*left));
+            }
         }
         self.ills.push(Ill { until_us, trouble });
     }
@@ -74,14 +84,18 @@ impl Replicated {
                     let faults = self.machines[*which].disk.faults();
                     (faults.eio_write, faults.eio_sync) = (0.05, 0.05);
                 }
-                Trouble::Crash { .. } | Trouble::Pause { .. } | Trouble::HandOver { .. } => {}
+                Trouble::Crash { .. }
+                | Trouble::Pause { .. }
+                | Trouble::HandOver { .. }
+                | Trouble::Fill { .. } => {}
             }
         }
     }
 
-    /// Whether the disk of a machine fails now.
+    /// Whether the disk of a machine fails now, or is full.
     pub(super) fn fails(&self, at: usize) -> bool {
-        self.ills.iter().any(|ill| matches!(ill.trouble, Trouble::Fail { which } if which == at))
+        let is_of = |ill: &Ill| matches!(ill.trouble, Trouble::Fail { which } | Trouble::Fill { which, .. } if which == at);
+        self.ills.iter().any(is_of)
     }
 
     /// Everything that is wrong ends now.
@@ -91,6 +105,7 @@ impl Replicated {
         for machine in &mut self.machines {
             machine.paused_until_us = 0;
             machine.down_until_us = 0;
+            machine.disk.set_space_left(None);
         }
     }
 }

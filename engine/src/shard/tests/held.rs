@@ -3,6 +3,8 @@
 use super::super::pending::PendingAnswer;
 use super::consent::not_leader;
 use super::*;
+use crate::key::{Expiry, Keyspace, Version};
+use crate::log::{BatchBuilder, Entry, EntryType};
 
 /// A shard whose first group is led, so that nothing of it is committed before somebody says so.
 fn led() -> Hand {
@@ -63,6 +65,61 @@ fn a_group_without_progress_harms_no_other() {
     }
     assert!(hand.shard.stats().flushes > 3, "{:?}", hand.shard.stats());
     assert_eq!(hand.answered.0.len(), 400, "nobody else was answered");
+}
+
+/// What waits beside the entries counts, too: here what a condition found instead.
+#[test]
+fn answers_that_wait_are_charged_with_the_values_that_they_carry() {
+    let mut hand = led();
+    hand.send(put(b"k", &[1; 4000]));
+    hand.settle();
+    let absent =
+        Update::Put { value: b"v", expiry: PutExpiry::Never, condition: Condition::Absent, want_old: true };
+    let sent: Vec<u64> = (0..200).map(|_| ask_in_turn(&mut hand, absent)).collect();
+    let busy = Seen::Refused("Busy".to_owned());
+    let refused = sent.iter().filter(|&&number| hand.answer(number) == Some(&busy)).count();
+    assert!((100..180).contains(&refused), "4,000 bytes each: {refused} of 200 are refused");
+    agree(&mut hand);
+    let answered = sent.iter().filter(|&&number| hand.answer(number).is_some()).count();
+    assert_eq!((answered, hand.shard.groups[0].queue().is_none()), (200, true));
+    assert_eq!(hand.ask(Op::Update { key: b"k", update: absent }), hand.answer(sent[0]).unwrap().clone());
+}
+
+fn ask_in_turn(hand: &mut Hand, update: Update<'_>) -> u64 {
+    let number = hand.send(Op::Update { key: b"k", update });
+    hand.end_turn();
+    number
+}
+
+/// Nobody asks a replica that follows before entries come: it applies what it has room for, and takes no more than it can keep.
+#[test]
+fn a_leaders_entries_wait_for_room_in_memory() {
+    let mut hand = Hand::new(Durability::Sync, small());
+    hand.shard.follow(0, 2, &mut hand.answered);
+    for index in 1..=200_u64 {
+        let mut batch = BatchBuilder::new(0);
+        batch.put(Keyspace(0), &index.to_be_bytes(), Version(index), Expiry::NEVER, &[1; 4000]);
+        let payload = batch.bytes().to_vec().into();
+        let entry = Entry { term: 2, index, entry: EntryType::Normal, origin: 0, payload };
+        hand.shard.append(0, &[entry], None, index, &mut hand.answered).unwrap();
+        hand.settle();
+    }
+    assert!(hand.shard.has_room_for_entries(0), "what isn't committed is what its leader has room for");
+    hand.agree(0, u64::MAX);
+    for _ in 0..100 {
+        hand.end_turn();
+        hand.perform_held();
+        hand.advance_ms(10);
+    }
+    let (most, (_, applied)) = (hand.tuning.budgets.memtables + 2 * 4100, hand.shard.progress(0));
+    assert!(hand.shard.sources.memtable_bytes() <= most, "no flush has ended: {applied} are applied");
+    assert!((10..100).contains(&applied) && !hand.shard.has_room_for_entries(0), "{applied}");
+    while hand.shard.progress(0).1 < 200 {
+        hand.settle();
+        hand.advance_ms(2);
+        assert!(hand.shard.sources.memtable_bytes() <= most);
+    }
+    assert_eq!((hand.items(0).len(), hand.shard.has_room_for_entries(0)), (200, true));
 }
 
 #[test]
