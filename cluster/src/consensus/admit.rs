@@ -6,6 +6,7 @@
 use super::entries::Entries;
 use super::message::{Candidate, Message, Says};
 use super::settings::TERMS_AHEAD_MAX;
+use pinion_engine::clock::CLOCK_US_MAX;
 use pinion_engine::group::apply;
 use pinion_engine::log::EntryType;
 use raft::{RawNode, StateRole};
@@ -23,8 +24,8 @@ pub enum Rejected {
     /// No replica of the group has sent it.
     #[error("replica {0} isn't one of the group")]
     Stranger(u64),
-    /// It has a term, or an index, that none reaches.
-    #[error("its terms or indexes are none that are reached")]
+    /// It has a term, an index or a time that none reaches.
+    #[error("its terms, indexes or time are none that are reached")]
     Number,
     /// Its entries have terms that can't be where they are.
     #[error("entry {0} can't be where it is")]
@@ -80,7 +81,7 @@ pub(super) fn check(node: &RawNode<Entries>, message: &Message, is: Readiness) -
         return Err(Rejected::Stranger(message.from));
     }
     // The crate takes messages without a term for its own.
-    let is_far = message.term > raft.term + TERMS_AHEAD_MAX;
+    let is_far = message.term > raft.term + TERMS_AHEAD_MAX || message.time_us > CLOCK_US_MAX;
     if message.term == 0 || is_far || message.reached().any(|number| number >= NUMBER_MAX) {
         return Err(Rejected::Number);
     }

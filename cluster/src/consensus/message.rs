@@ -1,7 +1,7 @@
 //! What replicas of a group send each other, and its encoding.
 //!
 //! ```text
-//! kind u8 | flags u8 | from u64 | to u64 | term u64 | fields of the kind
+//! kind u8 | flags u8 | from u64 | to u64 | term u64 | partition time u64 | fields of the kind
 //! entries: count u32 | term u64, type u8, origin u16, length u32, payload: each, behind one another
 //! ```
 //!
@@ -22,6 +22,8 @@ pub struct Message {
     pub to: u64,
     /// The sender's term; for a pre-vote the one that it would begin.
     pub term: u64,
+    /// The partition time of its replica, microseconds ([`pinion_engine::group`]); 0: it doesn't say.
+    pub time_us: u64,
     /// What it says.
     pub says: Says,
 }
@@ -133,7 +135,7 @@ impl Message {
         writer.u8(kind);
         writer.u8(flags);
         let mut numbers = |numbers: &[u64]| numbers.iter().for_each(|&number| writer.u64(number));
-        numbers(&[self.from, self.to, self.term]);
+        numbers(&[self.from, self.to, self.term, self.time_us]);
         match &self.says {
             &Says::Append { index, log_term, commit, ref entries } => {
                 numbers(&[index, log_term, commit]);
@@ -157,13 +159,13 @@ impl Message {
     pub fn read(bytes: &Bytes) -> Result<Message, Malformed> {
         let mut reader = Reader(bytes);
         let (kind, flags) = (reader.u8()?, reader.u8()?);
-        let (from, to, term) = (reader.u64()?, reader.u64()?, reader.u64()?);
+        let (from, to, term, time_us) = (reader.u64()?, reader.u64()?, reader.u64()?, reader.u64()?);
         let says = Says::read(kind, flags, &mut reader, bytes)?;
         reader.end()?;
         if says.kind() != (kind, flags) {
             return Err(Malformed("a flag that this message doesn't have"));
         }
-        Ok(Message { from, to, term, says })
+        Ok(Message { from, to, term, time_us, says })
     }
 }
 

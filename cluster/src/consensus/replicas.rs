@@ -7,7 +7,6 @@ use super::replica::Replica;
 use super::settings::Settings;
 use pinion_engine::group::groups::Place;
 use pinion_engine::group::{NotTaken, Order};
-use pinion_engine::log::EntryType;
 use pinion_engine::shard::Shard;
 use pinion_engine::shard::request::{Answers, Refusal};
 use pinion_engine::{Error, Partition};
@@ -42,7 +41,7 @@ impl Replicas {
     /// to nothing, and so do entries that the shard has no room for: their leader sends them again.
     pub fn step(
         &mut self,
-        shard: &Shard,
+        shard: &mut Shard,
         partition: Partition,
         message: Message,
         now_us: u64,
@@ -56,12 +55,19 @@ impl Replicas {
         if message.says.has_entries() && !shard.has_room_for_entries(place) {
             return Err(Rejected::Busy);
         }
-        replica.step(message, now_us)
+        let time_us = message.time_us;
+        replica.step(message, now_us)?;
+        shard.hear_time(place, time_us);
+        Ok(())
     }
 
-    /// What is to be sent.
-    pub fn take_messages(&mut self) -> std::vec::Drain<'_, (Partition, Message)> {
-        self.outbox.drain(..)
+    /// What is to be sent. Each message says what time it is in its group, so that all replicas who hear of each other know.
+    pub fn take_messages(&mut self, shard: &Shard) -> impl Iterator<Item = (Partition, Message)> {
+        let places = &self.places;
+        self.outbox.drain(..).map(|(partition, message)| {
+            let time_us = places.get(&partition).map_or(0, |&place| shard.time_us(place));
+            (partition, Message { time_us, ..message })
+        })
     }
 
     /// The replica of a partition.
@@ -95,9 +101,9 @@ impl Replicas {
         }
         self.act(shard, out)?;
         let replicas = &mut self.replicas;
-        shard.propose(out, |place, payload| {
+        shard.propose(out, |place, kind, payload| {
             let (_, replica) = replicas.get_mut(&place).ok_or(Refusal::NotLeader)?;
-            let proposed = replica.propose(EntryType::Normal, 0, payload.clone());
+            let proposed = replica.propose(kind, 0, payload.clone());
             proposed.map_err(|error| match error {
                 NotProposed::NotLeader => Refusal::NotLeader,
                 NotProposed::Busy => Refusal::Busy,

@@ -86,7 +86,7 @@ pub(super) fn from_crate(message: eraftpb::Message) -> Option<Message> {
         MessageType::MsgTimeoutNow => Says::TimeoutNow,
         _ => return None,
     };
-    Some(Message { from: message.from, to: message.to, term: message.term, says })
+    Some(Message { from: message.from, to: message.to, term: message.term, time_us: 0, says })
 }
 
 fn stand(made: &mut eraftpb::Message, candidate: Candidate) {

@@ -5,6 +5,7 @@
 //! there; where that takes a block which isn't in memory, nothing of the entry is done, and it is applied again once the block is.
 
 use super::{Group, late};
+use crate::clock::CLOCK_US_MAX;
 
 pub use super::target::{Applicable, Applied, Blocks, LookUps, Newest, Target};
 use crate::fields::Malformed;
@@ -69,7 +70,7 @@ pub fn check(entry: EntryType, origin: u16, payload: &[u8]) -> Result<(), String
         EntryType::NoOp => Ok(()),
         EntryType::ConfChange => ConfState::parse(payload).map(drop).map_err(|error| error.to_string()),
         EntryType::Tick => match Batch::parse(payload)? {
-            batch if batch.is_empty() && batch.section()?.is_none() => Ok(()),
+            batch if batch.is_empty() && batch.section()?.is_none() => check_time(&batch),
             _ => Err("a tick has operations".to_owned()),
         },
         EntryType::Floor => floor_of(payload).map(drop),
@@ -96,7 +97,15 @@ fn check_version(version: Version) -> Result<(), String> {
     }
 }
 
+fn check_time(batch: &Batch<'_>) -> Result<(), String> {
+    match batch.clock_us() {
+        us if us <= CLOCK_US_MAX => Ok(()),
+        us => Err(format!("an entry of partition time {us}, which none reaches")),
+    }
+}
+
 fn check_writes(batch: Batch<'_>) -> Result<(), String> {
+    check_time(&batch)?;
     let mut ops = batch.ops();
     ops.try_for_each(|op| check_version(op?.version))?;
     let Some(mut section) = ops.section()? else { return Ok(()) };

@@ -17,6 +17,7 @@ pub mod recent;
 mod restored;
 pub mod tail;
 mod target;
+mod time;
 
 #[cfg(test)]
 mod late_test;
@@ -120,6 +121,8 @@ pub struct Group<W = ()> {
     floor: Version,
     /// The largest partition time applied, microseconds.
     clock_us: u64,
+    /// How far its time is ahead of the shard's, if others order it, microseconds.
+    ahead_us: i64,
     /// Its entries before this position of the log are of an earlier copy of the partition.
     log_from: LogPosition,
     /// Its replicas, if it has others.
@@ -150,6 +153,7 @@ impl<W> Group<W> {
             queue: None,
             floor: Version(0),
             clock_us: 0,
+            ahead_us: i64::MIN,
             log_from: LogPosition::default(),
             conf: None,
             origins: Vec::new(),

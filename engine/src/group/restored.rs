@@ -78,9 +78,4 @@ impl<W> Group<W> {
     pub(super) fn raise_floor(&mut self, floor: Version) {
         self.floor = self.floor.max(floor);
     }
-
-    /// Its time has come to this, microseconds.
-    pub(super) fn pass(&mut self, clock_us: u64) {
-        self.clock_us = self.clock_us.max(clock_us);
-    }
 }

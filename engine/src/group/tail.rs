@@ -43,6 +43,10 @@ pub struct Tail {
     waits: bool,
     /// All that was read, applied or not.
     pub recent: Recent,
+    /// The largest partition time of entries since shard time was last read, microseconds.
+    time_us: u64,
+    /// A partition time, and a shard time that was read behind it: of all, those by which the group is most ahead.
+    pub heard: Option<(u64, u64)>,
 }
 
 impl Tails {
@@ -69,7 +73,7 @@ impl Tails {
     /// Whether a record is for its group to take. Others say the time, which is noted, or count for nothing.
     pub fn is_for_group(&mut self, record: &Record<'_>) -> Result<bool, String> {
         if record.kind == RecordKind::Clock {
-            self.stamp = clock_behind(self.stamp, record)?;
+            self.take_stamp(record)?;
             return Ok(false);
         }
         Ok(!self.has_left(record.group))
@@ -77,9 +81,14 @@ impl Tails {
 
     /// Notes when an entry was logged. The time of a group with replicas is its leader's, and none of the shard's.
     pub fn note_time<W>(&mut self, group: &Group<W>, record: &Record<'_>) -> Result<(), String> {
-        if group.order() == Order::Solo {
-            self.stamp = clock_behind(self.stamp, record)?;
-        }
+        if group.order() == Order::Solo { self.take_stamp(record) } else { Ok(()) }
+    }
+
+    /// A record says the shard's time. That is behind all entries before it, so their groups are at least so far ahead of it.
+    fn take_stamp(&mut self, record: &Record<'_>) -> Result<(), String> {
+        self.stamp = clock_behind(self.stamp, record)?;
+        let shard_us = self.stamp.map_or(0, |stamp| stamp.shard_us);
+        self.groups.values_mut().for_each(|tail| tail.hear_shard_time(shard_us));
         Ok(())
     }
 
@@ -173,6 +182,14 @@ impl Tail {
         held.chain(self.ahead.values().map(|&(_, at)| at)).chain(self.hard.map(|(.., at)| at))
     }
 
+    fn hear_shard_time(&mut self, shard_us: u64) {
+        let time_us = std::mem::take(&mut self.time_us);
+        let ahead = |(time_us, shard_us): (u64, u64)| time_us as i64 - shard_us as i64;
+        if time_us > 0 && self.heard.is_none_or(|heard| ahead(heard) < ahead((time_us, shard_us))) {
+            self.heard = Some((time_us, shard_us));
+        }
+    }
+
     fn take_hard_state<W>(
         &mut self,
         group: &mut Group<W>,
@@ -205,6 +222,7 @@ impl Tail {
         check(entry, record.origin, record.payload)?;
         let payload = Bytes::copy_from_slice(record.payload);
         let new = Entry { term, index, entry, origin: record.origin, payload };
+        self.time_us = self.time_us.max(new.time_us().unwrap_or(0));
         self.recent.take(new.clone(), record.is_copy);
         if !record.is_copy {
             self.ahead.split_off(&index);

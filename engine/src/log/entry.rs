@@ -1,5 +1,6 @@
 //! An entry of a group's log, as it is passed on: from replica to replica, to the log, to whoever applies it.
 
+use super::batch::Batch;
 use super::record::{EntryType, Record, RecordKind};
 use crate::key::Partition;
 use bytes::Bytes;
@@ -23,6 +24,12 @@ pub struct Entry {
 impl Entry {
     /// What one takes in memory beside its payload, about, bytes.
     pub const BYTES: usize = 128;
+
+    /// Its leader's partition time, microseconds, if it carries one.
+    pub fn time_us(&self) -> Option<u64> {
+        let carries = self.origin == 0 && matches!(self.entry, EntryType::Normal | EntryType::Tick);
+        Some(Batch::parse(&self.payload).ok().filter(|_| carries)?.clock_us())
+    }
 
     /// As it is logged.
     pub fn record(&self, group: Partition) -> Record<'_> {

@@ -155,7 +155,8 @@ impl Shard {
         }
         (self.background.is_merge_due, self.background.is_long_merge_next) = (false, false);
         self.background.looked_us = self.mono_us;
-        self.kept.drop_old(self.now_ms());
+        let (groups, now_us) = (&self.groups, self.clock.us());
+        self.kept.drop_old(|place| groups[place].time_us(now_us) / 1000);
         let horizons = self.horizons();
         while self.background.merges() < MERGES_MAX {
             let Some(plan) = self.pick(&horizons) else { break };

@@ -21,6 +21,8 @@ pub(super) enum Flow {
     Done,
     /// It needs blocks first; nothing has been done.
     Cold(smallvec::SmallVec<[crate::table::BlockRef; 4]>),
+    /// A read depends on what has expired so lately that the group's log is to say so first; nothing is answered.
+    Ticks,
     /// A read stopped on its way.
     Stopped(Box<Stopped>),
 }
@@ -55,4 +57,6 @@ pub(super) enum Since {
     Held,
     Writing,
     Forming,
+    /// Nowhere, since it has expired so lately that the group's log is to say so first.
+    Ticked,
 }

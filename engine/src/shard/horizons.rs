@@ -31,7 +31,7 @@ impl Shard {
     fn reads_later(&self) -> impl Iterator<Item = (Place, &PendingRead)> {
         let queues = self.held.places().filter_map(|place| self.groups[place].queue());
         let queued = queues.flat_map(|queue| queue.all_waiting());
-        let answers = queued.chain(self.replicated.rounds.answers());
+        let answers = queued.chain(self.replicated.rounds.answers()).chain(&self.replicated.ticks);
         answers.filter_map(|answer| Some((answer.place, answer.read()?)))
     }
 

@@ -46,6 +46,7 @@ impl Shard {
             Flow::Cold(cold) => {
                 self.put_aside(target, op, Stopped { from: 0, at, cold, bytes: 0 }, out);
             }
+            Flow::Ticks => op.with(|op| self.read_after_tick(target, &op, at, out)),
             Flow::Stopped(stopped) => self.put_aside(target, op, *stopped, out),
         }
     }

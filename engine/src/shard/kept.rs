@@ -62,9 +62,9 @@ impl KeptReads {
         Some(kept)
     }
 
-    /// Lets those go that see what was too long ago.
-    pub fn drop_old(&mut self, now_ms: u64) {
-        self.reads.retain(|_, kept| kept.at.now_ms + KEPT_MS_MAX > now_ms);
+    /// Lets those go that see what was too long ago, by the times of their groups.
+    pub fn drop_old(&mut self, now_ms: impl Fn(Place) -> u64) {
+        self.reads.retain(|_, kept| kept.at.now_ms + KEPT_MS_MAX > now_ms(kept.target.place));
         self.bytes = self.reads.values().map(Kept::bytes).sum();
     }
 

@@ -175,8 +175,13 @@ impl LogWrite {
         }
     }
 
-    /// Takes out what it has of some groups: their batches, complete, and the answers that wait for these, in their order.
-    pub fn take_out(&mut self, clock_us: u64, is_taken: impl Fn(Place) -> bool) -> Vec<TakenOut> {
+    /// Takes out what it has of some groups, whose time this is: their batches, complete, and the answers that wait for these, in
+    /// their order.
+    pub fn take_out(
+        &mut self,
+        time_us: impl Fn(Place) -> u64,
+        is_taken: impl Fn(Place) -> bool,
+    ) -> Vec<TakenOut> {
         let mut out: Vec<_> =
             self.touched.extract_if(.., |place| is_taken(*place)).map(TakenOut::of).collect();
         if out.is_empty() {
@@ -184,7 +189,7 @@ impl LogWrite {
         }
         for taken in &mut out {
             let batch = &mut self.batches[taken.place];
-            batch.seal(clock_us);
+            batch.seal(time_us(taken.place));
             self.ops = self.ops.saturating_sub(batch.len());
             self.bytes -= batch.bytes().len() - BatchBuilder::HEADER_BYTES;
             taken.payload = batch.take().into();

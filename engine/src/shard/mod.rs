@@ -21,6 +21,7 @@ mod copies;
 mod doubt;
 pub mod encoding;
 mod evaluate;
+mod expiry;
 mod failing;
 mod flow;
 mod held;
@@ -221,7 +222,7 @@ impl Shard {
             return self.park(target, (&request.op, request.once), Why::Turn, out);
         }
         match self.dispatch(&target, &request.op, request.once, Reader::Newest, out) {
-            Flow::Done => {}
+            Flow::Done | Flow::Ticks => {}
             Flow::Cold(blocks) => self.park(target, (&request.op, request.once), Why::Blocks(&blocks), out),
             Flow::Stopped(stopped) => self.stop(target, &request.op, *stopped, out),
         }
@@ -241,16 +242,17 @@ impl Shard {
             Op::GetMany { keys, values } => self.get_many(target, (keys, *values), reader, out),
             Op::Update { key, update } => self.update(target, once, (key, update), out),
             Op::UpdateMany { updates } => self.update_many(target, once, updates, out),
+            Op::Scan(_) | Op::ScanMany { .. } | Op::Count(_) if reader.is_unsure() => Flow::Ticks,
             Op::Scan(scan) => {
                 let partition = self.groups[target.place].id;
-                self.scan(target, &[partition], scan, true, out);
+                self.scan(target, &[partition], (scan, true), reader, out);
                 Flow::Done
             }
             Op::ScanMany { partitions, scan, oversized } => {
-                self.scan(target, partitions, scan, *oversized, out);
+                self.scan(target, partitions, (scan, *oversized), reader, out);
                 Flow::Done
             }
-            Op::Count(count) => self.count(target, count, out),
+            Op::Count(count) => self.count(target, count, reader, out),
             Op::Clear => self.clear(target, once, out),
             Op::GoOn { read } => {
                 self.go_on(target, *read, out);
@@ -301,7 +303,7 @@ impl Shard {
             && self.unsynced.is_none()
             && !self.log.is_syncing()
             && !self.is_saving()
-            && !self.replicated.is_to_be_written()
+            && !self.replicated.has_more()
             && self.io.is_empty()
     }
 
@@ -368,14 +370,11 @@ impl Shard {
             && self.jobs.is_empty()
     }
 
-    fn now_ms(&self) -> u64 {
-        self.clock.us() / 1000
-    }
-
     /// What a read of a partition sees that arrives now, if nothing of what it reads is pending.
     fn moment(&self, place: Place) -> Moment {
         let view = View { version: self.groups[place].assigned, mark: self.sources.mark() };
-        Moment { view, now_ms: self.now_ms() }
+        let now_ms = self.now_ms(place);
+        Moment { view, now_ms, sure_ms: now_ms }
     }
 
     /// Whether somebody waits whom this request must not overtake.

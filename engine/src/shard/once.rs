@@ -100,7 +100,7 @@ impl Shard {
         let is_forgotten = match group.known(once) {
             Known::Done(answer) => {
                 self.counters.repeated += 1;
-                send(answer, ticket, out);
+                send(answer, group, ticket, out);
                 return false;
             }
             known => known == Known::Forgotten,
@@ -235,16 +235,19 @@ impl Shard {
     /// Answers a request whose first copy was on its way, and is done now.
     pub(super) fn answer_again(&self, place: Place, ticket: Ticket, once: &Once, out: &mut impl Answers) {
         match self.groups[place].known(once) {
-            Known::Done(answer) => send(answer, ticket, out),
+            Known::Done(answer) => send(answer, &self.groups[place], ticket, out),
             Known::New | Known::Forgotten => out.answer(ticket, Answer::Unknown(Unsure::Forgotten)),
         }
     }
 }
 
 /// Sends what a request was answered before.
-fn send(answer: &[u8], ticket: Ticket, out: &mut impl Answers) {
+fn send<W>(answer: &[u8], group: &Group<W>, ticket: Ticket, out: &mut impl Answers) {
     match decode(&mut Reader(answer)) {
-        Ok(Some(says)) => drop(says.send(ticket, out)),
+        Ok(Some(mut says)) => {
+            says.translate(group);
+            drop(says.send(ticket, out));
+        }
         Ok(None) => out.answer(ticket, Answer::Unknown(Unsure::TooLong)),
         Err(error) => {
             tracing::error!("what a request came to can't be read, and is answered as forgotten: {error}");

@@ -77,7 +77,7 @@ impl Shard {
         background.debt_bytes = sources.tree.debt_bytes(&background.tree_options);
         background.shortage = log.is_failed().then_some(Shortage::Disk);
         let doubt = log.is_failed().then(|| Shard::doubt_for_room(&dir.path()));
-        Ok(Shard {
+        let mut shard = Shard {
             dir: ShardDir::new(dir.path()),
             budgets,
             once: OnceState::new(groups.iter().filter_map(Group::once), now.mono_us),
@@ -125,7 +125,15 @@ impl Shard {
             key_scratch: Vec::with_capacity(256),
             value_scratch: Vec::new(),
             options,
-        })
+        };
+        let leap = stamp.filter(|stamp| stamp.gap_us(&now).is_some());
+        for (place, _) in shard.replicated() {
+            if let Some(stamp) = leap {
+                shard.groups[place].stand_still(stamp.shard_us, shard.clock.us());
+            }
+            shard.go_on_from_logged_time(place);
+        }
+        Ok(shard)
     }
 
     /// Refuses a shard of which a partition has replicas elsewhere: whoever calls has no way to reach them, so it could neither
@@ -194,6 +202,9 @@ impl Replay {
                 (true, Some(_)) => return Err(left_behind(group.partition)),
             }
         }
+        if let Some(stamp) = state.stamp() {
+            groups.iter_mut().for_each(|group| group.hear_time(group.logged_us(), stamp.shard_us));
+        }
         let holds_expiring = tree.tables().any(|(_, table)| table.meta().expiring > 0);
         let sources = Sources::new(tree, budgets.cache);
         let (tails, held, at) = (Tails::behind(state), Held::default(), state.log_start);
@@ -225,6 +236,9 @@ impl Replay {
         let tails = tails.map_err(|what| Error::Unusable(format!("the log ends too early: {what}")))?;
         for (partition, tail) in tails {
             if let Some(place) = self.groups.place(partition) {
+                if let Some((time_us, shard_us)) = tail.heard {
+                    self.groups[place].hear_time(time_us, shard_us);
+                }
                 self.held.restore(&self.groups[place], place, tail);
             }
         }

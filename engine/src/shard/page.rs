@@ -49,6 +49,11 @@ impl Page {
         self.items.clear();
     }
 
+    /// Says its expiries in another time.
+    pub(super) fn translate(&mut self, translate: impl Fn(Expiry) -> Expiry) {
+        self.items.iter_mut().for_each(|item| item.expiry = translate(item.expiry));
+    }
+
     /// User keys and values, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], Value<'_>)> {
         let mut rest = self.bytes.as_slice();

@@ -193,6 +193,12 @@ impl Shard {
                 self.wait_for_blocks(waiting, &blocks, out);
                 Ready::new()
             }
+            Flow::Ticks => {
+                if let OwnedRequest { target, work: Work::Op(op), .. } = &parked.request {
+                    op.with(|op| self.read_after_tick(*target, &op, parked.at, out));
+                }
+                self.lines.leave(waiting, parked.line_keys())
+            }
             Flow::Stopped(stopped) => {
                 let next = self.lines.leave(waiting, parked.line_keys());
                 if let OwnedRequest { target, work: Work::Op(op), .. } = parked.request {

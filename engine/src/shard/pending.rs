@@ -2,6 +2,7 @@
 
 use super::owned::OwnedOp;
 use super::request::{Answer, Answers, NO_DEADLINE, Once, Refusal, Ticket, Unsure, Value};
+use crate::group::Group;
 use crate::group::groups::Place;
 use crate::key::{Expiry, Prefix, Version};
 
@@ -43,6 +44,8 @@ pub(super) struct PendingRead {
     /// expired when it came.
     pub version: Version,
     pub now_ms: u64,
+    /// Whether it says what is true, as who leads knows it.
+    pub is_led: bool,
 }
 
 impl PendingAnswer {
@@ -85,6 +88,14 @@ impl PendingAnswer {
 }
 
 impl Says {
+    /// Says the expiry of the value that it carries in the shard's time.
+    #[inline]
+    pub fn translate<W>(&mut self, group: &Group<W>) {
+        if let Says::Written { old: Some(value), .. } | Says::NotMet { current: Some(value) } = self {
+            value.expiry = group.in_shard_time(value.expiry);
+        }
+    }
+
     /// Says anything but what is to be looked up, which is handed back.
     #[inline]
     pub fn send(self, ticket: Ticket, out: &mut impl Answers) -> Option<LookUp> {

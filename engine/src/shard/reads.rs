@@ -1,7 +1,8 @@
 //! Point reads.
 
 use super::Shard;
-use super::flow::{Flow, Since, Stopped, Target, Why};
+use super::expiry::told;
+use super::flow::{Flow, Since, Stopped, Target};
 use super::log_write::Pending;
 use super::owned::OwnedOp;
 use super::pending::{LookUp, PendingAnswer, PendingRead, Says};
@@ -60,7 +61,18 @@ impl Shard {
                 let at = self.pinned(target, reader);
                 return Flow::Stopped(Box::new(Stopped { from: 0, at, cold: SmallVec::new(), bytes }));
             }
-            Ok(Point::Value(value)) => out.answer(target.ticket, Answer::Value(value)),
+            Ok(Point::Value(value)) => {
+                let value =
+                    if reader == Reader::Newest { value } else { told(&self.groups[target.place], value) };
+                out.answer(target.ticket, Answer::Value(value));
+            }
+            Ok(Point::Absent) if reader.is_unsure() => {
+                let is_there = self.sources.get(&self.key_scratch, hash, &at.view, at.sure_ms);
+                if !matches!(is_there, Ok(Point::Absent)) {
+                    return Flow::Ticks;
+                }
+                out.answer(target.ticket, Answer::NotFound);
+            }
             Ok(Point::Absent) => out.answer(target.ticket, Answer::NotFound),
             Ok(Point::NeedsRead(block)) => return Flow::Cold(SmallVec::from_slice(&[block])),
             Err(error) => self.refuse_damaged(target.ticket, &error, out),
@@ -93,6 +105,9 @@ impl Shard {
             }
         }
         let at = self.pinned(target, reader);
+        if at.sure_ms < at.now_ms {
+            return Flow::Ticks;
+        }
         let (mut from, mut given) = (0, 0);
         for slice in keys.chunks(SLICE_KEYS) {
             // What decompressing one key's block takes from the cache could be another's.
@@ -137,7 +152,7 @@ impl Shard {
             prefix.stored_key(key, &mut self.key_scratch);
             let hash = key_hash(&self.key_scratch);
             let value = match self.sources.get(&self.key_scratch, hash, &at.view, at.now_ms) {
-                Ok(Point::Value(value)) if values => Some(value),
+                Ok(Point::Value(value)) if values => Some(told(&self.groups[target.place], value)),
                 Ok(Point::Value(value)) => Some(Value { bytes: &[], ..value }),
                 Ok(Point::Absent) => None,
                 // What was read stays while the cache holds it, and what is resident is there. Should that ever be
@@ -169,7 +184,8 @@ impl Shard {
 
     /// Everything that is applied, now.
     fn newest(&self) -> Moment {
-        Moment { view: View::NEWEST, now_ms: self.now_ms() }
+        let now_ms = self.clock.us() / 1000;
+        Moment { view: View::NEWEST, now_ms, sure_ms: now_ms }
     }
 
     /// The blocks that reading these keys needs and the cache doesn't have.
@@ -207,15 +223,15 @@ impl Shard {
     }
 
     fn wait_for_log_write(&mut self, since: Since, target: Target, op: &Op<'_>) {
-        let answer = self.read_later(target, op);
+        let answer = self.read_later(target, op, false);
         self.answer_later(since, answer);
     }
 
     /// A read that is done later, of what is there or on its way now.
-    pub(super) fn read_later(&self, target: Target, op: &Op<'_>) -> PendingAnswer {
+    pub(super) fn read_later(&self, target: Target, op: &Op<'_>, is_led: bool) -> PendingAnswer {
         let Target { ticket, deadline_us, place, prefix } = target;
-        let (version, now_ms) = (self.groups[place].assigned, self.now_ms());
-        let read = PendingRead { prefix, op: OwnedOp::new(op), version, now_ms };
+        let (version, now_ms) = (self.groups[place].assigned, self.now_ms(place));
+        let read = PendingRead { prefix, op: OwnedOp::new(op), version, now_ms, is_led };
         PendingAnswer { ticket, deadline_us, place, says: Says::Read(Box::new(read)) }
     }
 
@@ -223,7 +239,7 @@ impl Shard {
     pub(super) fn has_no_room_to_wait(&self, since: Since, place: Place) -> bool {
         match since {
             Since::Held => self.held.is_full(&self.groups[place], 0, &self.budgets),
-            Since::Applied | Since::Writing | Since::Forming => self.is_waiting_room_full(),
+            Since::Applied | Since::Writing | Since::Forming | Since::Ticked => self.is_waiting_room_full(),
         }
     }
 
@@ -247,21 +263,20 @@ impl Shard {
 
     /// Lets an answer go whose entry is applied now. What a read answers is looked up then.
     pub(super) fn answer_pending(&mut self, answer: PendingAnswer, out: &mut impl Answers) {
-        let PendingAnswer { ticket, deadline_us, place, says } = answer;
+        let PendingAnswer { ticket, deadline_us, place, mut says } = answer;
+        says.translate(&self.groups[place]);
         let read = match says.send(ticket, out) {
             None => return,
             Some(LookUp::Again(once)) => return self.answer_again(place, ticket, &once, out),
             Some(LookUp::Read(read)) => read,
         };
-        let PendingRead { prefix, op, version, now_ms } = *read;
-        let at = Moment { view: View { version, mark: self.sources.mark() }, now_ms };
+        let PendingRead { prefix, op, version, now_ms, is_led } = *read;
+        let sure_ms = if is_led { self.sure_ms(place, now_ms) } else { now_ms };
+        let at = Moment { view: View { version, mark: self.sources.mark() }, now_ms, sure_ms };
         let target = Target { ticket, deadline_us, place, prefix };
         op.with(|op| match self.dispatch(&target, &op, None, Reader::At(at), out) {
             Flow::Done => {}
-            // It goes on where it stopped, and sees nothing but itself.
-            Flow::Cold(cold) if matches!(op, Op::Count(_)) => {
-                self.park(target, (&op, None), Why::Blocks(&cold), out);
-            }
+            Flow::Ticks => self.read_after_tick(target, &op, at, out),
             Flow::Cold(cold) => self.stop(target, &op, Stopped { from: 0, at, cold, bytes: 0 }, out),
             Flow::Stopped(stopped) => self.stop(target, &op, *stopped, out),
         });

@@ -15,7 +15,7 @@ impl Shard {
             self.refuse(target, Refusal::Busy, out);
             return;
         }
-        let answer = self.read_later(target, op);
+        let answer = self.read_later(target, op, true);
         let behind = self.pending_up_to(target.place);
         self.held.due.note(answer.deadline_us);
         self.replicated.rounds.push(answer, behind);

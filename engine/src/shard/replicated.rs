@@ -13,13 +13,14 @@
 
 use super::Shard;
 use super::flow::Target;
+use super::log_write::TakenOut;
 use super::pending::PendingAnswer;
 use super::request::{Answer, Answers, Level, Op, Refusal, Request};
 use super::rounds::Rounds;
 use crate::group::groups::Place;
 use crate::group::{NotTaken, Order};
 use crate::key::Partition;
-use crate::log::{Entry, EntryType, HardState, LogWriteId, Record, RecordKind};
+use crate::log::{BatchBuilder, Entry, EntryType, HardState, LogWriteId, Record, RecordKind};
 use crate::manifest::ConfState;
 use bytes::Bytes;
 
@@ -33,12 +34,19 @@ pub(super) struct Replicated {
     /// A log write failed: nobody knows what the log has.
     is_lost: bool,
     pub rounds: Rounds,
+    /// Answers that wait until their group's time is in its log.
+    pub ticks: Vec<PendingAnswer>,
 }
 
 impl Replicated {
     /// Whether the forming log write has something of these groups.
     pub fn is_to_be_written(&self) -> bool {
         !self.forming.is_empty()
+    }
+
+    /// Whether something is to be proposed or written.
+    pub fn has_more(&self) -> bool {
+        self.is_to_be_written() || !self.ticks.is_empty()
     }
 
     /// The forming log write begins.
@@ -125,16 +133,20 @@ impl Shard {
 
     /// A group is led here from now on, in this term.
     pub fn lead(&mut self, place: Place, term: u64) {
+        self.go_on_from_logged_time(place);
         self.groups[place].lead(term);
     }
 
     /// A group is led elsewhere, or nowhere, from now on. What was taken in and not proposed isn't done, and nobody is told any more
     /// what only a leader knows. What is in the log goes on waiting.
     pub fn follow(&mut self, place: Place, term: u64, out: &mut impl Answers) {
+        self.go_on_from_logged_time(place);
         self.groups[place].follow(term);
-        for taken in self.forming.take_out(self.clock.us(), |other| other == place) {
+        for taken in self.forming.take_out(|_| 0, |other| other == place) {
             refuse_all(taken.answers, Refusal::NotLeader, out);
         }
+        let ticks = self.replicated.ticks.extract_if(.., |answer| answer.place == place);
+        refuse_all(ticks.collect(), Refusal::NotLeader, out);
         refuse_all(self.replicated.rounds.take_all(place), Refusal::NotLeader, out);
     }
 
@@ -143,25 +155,35 @@ impl Shard {
     pub fn propose(
         &mut self,
         out: &mut impl Answers,
-        mut propose: impl FnMut(Place, &Bytes) -> Result<(u64, u64), Refusal<'static>>,
+        mut propose: impl FnMut(Place, EntryType, &Bytes) -> Result<(u64, u64), Refusal<'static>>,
     ) -> Result<(), NotTaken> {
-        if self.forming.is_empty() {
+        if self.forming.is_empty() && self.replicated.ticks.is_empty() {
             return Ok(());
         }
-        let groups = &self.groups;
-        let taken = self.forming.take_out(self.clock.us(), |place| groups[place].order() != Order::Solo);
-        for taken in taken {
-            match propose(taken.place, &taken.payload) {
+        let (groups, now_us) = (&self.groups, self.clock.us());
+        let time_us = |place: Place| groups[place].time_us(now_us);
+        let taken = self.forming.take_out(time_us, |place| groups[place].order() != Order::Solo);
+        let mut taken: Vec<_> = taken.into_iter().map(|taken| (EntryType::Normal, taken)).collect();
+        for answer in self.replicated.ticks.drain(..) {
+            let place = answer.place;
+            match taken.iter_mut().find(|(_, taken)| taken.place == place) {
+                Some((_, taken)) => taken.answers.push(answer),
+                None => {
+                    let payload = BatchBuilder::new(time_us(place)).take().into();
+                    taken.push((EntryType::Tick, TakenOut { place, payload, answers: vec![answer] }));
+                }
+            }
+        }
+        for (kind, TakenOut { place, payload, answers }) in taken {
+            match propose(place, kind, &payload) {
                 Ok((term, index)) => {
-                    let entry =
-                        Entry { term, index, entry: EntryType::Normal, origin: 0, payload: taken.payload };
-                    self.take_place(taken.place, entry, out)?;
-                    taken.answers.into_iter().for_each(|answer| self.wait_for_entry(answer, index, out));
+                    self.take_place(place, Entry { term, index, entry: kind, origin: 0, payload }, out)?;
+                    answers.into_iter().for_each(|answer| self.wait_for_entry(answer, index, out));
                 }
                 Err(refusal) => {
-                    refuse_all(taken.answers, refusal, out);
-                    let appended = self.groups[taken.place].appended_index();
-                    self.replicated.rounds.wait_no_further(taken.place, appended);
+                    refuse_all(answers, refusal, out);
+                    let appended = self.groups[place].appended_index();
+                    self.replicated.rounds.wait_no_further(place, appended);
                 }
             }
         }
@@ -198,6 +220,9 @@ impl Shard {
     /// An entry takes its place in a group, and waits there.
     fn take_place(&mut self, place: Place, entry: Entry, out: &mut impl Answers) -> Result<(), NotTaken> {
         self.accept(place, (entry.term, entry.index), out)?;
+        if let Some(time_us) = entry.time_us() {
+            self.groups[place].hear_time(time_us, self.clock.us());
+        }
         self.held.hold(&mut self.groups[place], place, entry, self.logged_end);
         Ok(())
     }
@@ -238,9 +263,8 @@ impl Shard {
         if replicated.is_empty() {
             return;
         }
-        self.replicated =
-            Replicated { rounds: std::mem::take(&mut self.replicated.rounds), ..Replicated::default() };
-        self.replicated.is_lost = true;
+        let Replicated { rounds, ticks, .. } = std::mem::take(&mut self.replicated);
+        self.replicated = Replicated { rounds, ticks, is_lost: true, ..Replicated::default() };
         self.held.keep_hard_states();
         for (place, _) in replicated {
             let term = self.groups[place].order().term();
@@ -284,7 +308,7 @@ impl Shard {
             }
             op if is_strong => self.read_after_round(target, op, out),
             op => {
-                let answer = self.read_later(target, op);
+                let answer = self.read_later(target, op, false);
                 self.answer_pending(answer, out);
             }
         }

@@ -9,7 +9,7 @@ use super::parked::{OwnedRequest, Parked, Work};
 use super::parked_scan::ParkedScan;
 use super::queue::Waiting;
 use super::request::{Answer, Answers, Count, Refusal, Scan};
-use super::view::View;
+use super::view::{Reader, View};
 use crate::error::Error;
 use crate::group::Order;
 use crate::group::groups::Place;
@@ -41,8 +41,8 @@ impl Shard {
         &mut self,
         target: Target,
         partitions: &[Partition],
-        scan: &Scan<'_>,
-        oversized: bool,
+        (scan, oversized): (&Scan<'_>, bool),
+        reader: Reader,
         out: &mut impl Answers,
     ) {
         self.counters.scans += 1;
@@ -61,9 +61,10 @@ impl Shard {
             lanes.push(Lane::new(from, to, at));
             readers.push((place, at));
         }
+        let now_ms = reader.now_ms().unwrap_or_else(|| self.now_ms(target.place));
         let limits =
             ScanLimits { items: scan.limit.max(1), bytes: scan.limit_bytes, oversized, work: SCAN_WORK };
-        let scan = tree::Scan::new(lanes, limits, scan.keys_only, self.now_ms());
+        let scan = tree::Scan::new(lanes, limits, scan.keys_only, now_ms);
         let version = readers.iter().map(|&(_, at)| at).max().unwrap_or_default();
         let view = View { version, mark: self.sources.mark() };
         let mut parked = Box::new(ParkedScan { scan, view, readers });
@@ -138,6 +139,7 @@ impl Shard {
         match self.sources.in_order(&parked.view, |data, cache| parked.scan.run(data, cache)) {
             Ok(ScanStep::NeedsRead { blocks }) => return Some(blocks),
             Ok(ScanStep::Page { next }) => {
+                parked.scan.page_mut().translate(|expiry| self.groups[target.place].in_shard_time(expiry));
                 let (page, next) = (parked.scan.page(), next.as_deref().map(user_key));
                 out.answer(target.ticket, Answer::Page { page, next });
             }
@@ -147,7 +149,13 @@ impl Shard {
     }
 
     /// Counts keys of some partitions, one after the other, until enough was looked at or blocks are missing.
-    pub(super) fn count(&mut self, target: Target, count: &Count<'_>, out: &mut impl Answers) -> Flow {
+    pub(super) fn count(
+        &mut self,
+        target: Target,
+        count: &Count<'_>,
+        reader: Reader,
+        out: &mut impl Answers,
+    ) -> Flow {
         self.counters.scans += 1;
         if self.has_replicated(count.partitions) {
             out.answer(target.ticket, Answer::Refused(Refusal::Invalid(TOGETHER)));
@@ -160,7 +168,8 @@ impl Shard {
                 return Flow::Done;
             };
             let from = if index == 0 { count.place } else { count.from };
-            let counted = match self.count_slice(place, target, from, count.to, &mut work) {
+            let now_ms = reader.now_ms().unwrap_or_else(|| self.now_ms(place));
+            let counted = match self.count_slice((place, now_ms), target, from, count.to, &mut work) {
                 Ok(counted) => counted,
                 Err(error) => {
                     self.refuse_damaged(target.ticket, &error, out);
@@ -190,14 +199,14 @@ impl Shard {
 
     fn count_slice(
         &mut self,
-        place: Place,
+        (place, now_ms): (Place, u64),
         target: Target,
         from: &[u8],
         to: &[u8],
         work: &mut usize,
     ) -> Result<Counted, Error> {
         let (from, to) = self.bounds(place, target.prefix.keyspace(), from, to);
-        let (at, now_ms) = (self.groups[place].newest, self.now_ms());
+        let at = self.groups[place].newest;
         let range = ScanRange { from: &from, to: &to, at, now_ms };
         self.sources.in_order(&View::NEWEST, |data, cache| tree::count(data, &range, work, cache))
     }

@@ -39,6 +39,10 @@ impl Shard {
         match since {
             Since::Forming => self.forming.push_answer(answer),
             Since::Writing => self.writing.push_answer(answer),
+            Since::Ticked => {
+                self.held.due.note(answer.deadline_us);
+                self.replicated.ticks.push(answer);
+            }
             Since::Held | Since::Applied => {
                 debug_assert!(self.groups[answer.place].queue().is_some(), "it waits for something");
                 self.held.due.note(answer.deadline_us);
@@ -156,6 +160,7 @@ impl Shard {
             return 0;
         }
         let (mut ended, mut next_us) = self.replicated.rounds.end_overdue(now_us, out);
+        next_us = next_us.min(end_overdue(&mut self.replicated.ticks, now_us, out, |_| ended += 1));
         for place in self.held.places() {
             let Some(queue) = self.groups[place].queue_mut() else { continue };
             queue.take_waiting(|waiting| {

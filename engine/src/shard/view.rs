@@ -68,6 +68,8 @@ impl View {
 pub(super) struct Moment {
     pub view: View,
     pub now_ms: u64,
+    /// What has expired by this time has done so for good; of what has only by `now_ms`, nobody is told before the group's log says so.
+    pub sure_ms: u64,
 }
 
 /// As of when a read sees the data.
@@ -77,4 +79,16 @@ pub(super) enum Reader {
     Newest,
     /// The state that was the newest when the request arrived; all of it is applied.
     At(Moment),
+}
+
+impl Reader {
+    /// Whether what it reads may depend on what has expired so lately that the group's log is to say so first.
+    pub fn is_unsure(self) -> bool {
+        matches!(self, Reader::At(at) if at.sure_ms < at.now_ms)
+    }
+
+    /// The time that it goes by, if it isn't that of its answer, milliseconds.
+    pub fn now_ms(self) -> Option<u64> {
+        if let Reader::At(at) = self { Some(at.now_ms) } else { None }
+    }
 }

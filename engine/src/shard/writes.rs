@@ -29,7 +29,7 @@ const NO_ROOM_FOR_OLD: &str = "the old value has no room beside other answers no
                                then ask again, or raise --memory";
 
 /// The newest state of a key, pending writes included.
-enum Known<'a> {
+pub(super) enum Known<'a> {
     Is(Option<Value<'a>>, Since),
     NeedsRead(BlockRef),
 }
@@ -107,7 +107,7 @@ impl Shard {
         }
         self.counters.writes += updates.len() as u64;
         self.counters.last_write_us = self.mono_us;
-        let (now, value_bytes_max) = (self.clocks(), self.options.value_bytes_max);
+        let (now, value_bytes_max) = (self.clocks_of(target.place), self.options.value_bytes_max);
         let mut total = Evaluated {
             reply: Reply::Written { existed: false },
             since,
@@ -135,6 +135,9 @@ impl Shard {
                 };
             }
         }
+        if !total.has_effect && self.sure_ms(target.place, now.now_ms()) < now.now_ms() {
+            total.since = Since::Ticked;
+        }
         self.answer_written(target, once, total, existed, out);
         Flow::Done
     }
@@ -150,7 +153,7 @@ impl Shard {
         for (key, _) in updates.iter().filter(|(_, update)| needs_current(update)) {
             target.prefix.stored_key(key, &mut self.key_scratch);
             let hash = key_hash(&self.key_scratch);
-            match self.known(target, hash)? {
+            match self.known(target, hash, self.now_ms(target.place))? {
                 Known::Is(current, since) => {
                     before.states.insert(*key, current.map(|value| value.expiry));
                     before.since = before.since.max(since);
@@ -230,11 +233,11 @@ impl Shard {
     ) -> Result<Step, Error> {
         target.prefix.stored_key(key, &mut self.key_scratch);
         let hash = key_hash(&self.key_scratch);
-        let (now, value_bytes_max) = (self.clocks(), self.options.value_bytes_max);
+        let (now, value_bytes_max) = (self.clocks_of(target.place), self.options.value_bytes_max);
         let made_max = if update.makes_from_current() { self.made_room() } else { usize::MAX };
         let is_too_long = |bytes: usize| bytes >= MADE_BYTES_MIN && bytes > made_max;
         let (verdict, since, old) = if needs_current(update) {
-            let (current, since) = match self.known(target, hash)? {
+            let (current, since) = match self.known(target, hash, now.now_ms())? {
                 Known::Is(current, since) => (current, since),
                 Known::NeedsRead(block) => return Ok(Step::Cold(block)),
             };
@@ -251,7 +254,11 @@ impl Shard {
             // A condition that failed answers what is there; a put that was asked for the old value, what was.
             let old = current.filter(|_| wants_old || verdict.reply == Reply::NotMet);
             let old = old.map(|value| if wants_old { value } else { Value { bytes: &[], ..value } });
-            (verdict, since, old.map(|value| Box::new(OwnedValue::new(value))))
+            let old = old.map(|value| Box::new(OwnedValue::new(value)));
+            let is_for_absence = current.is_none() && verdict.effect == Effect::None;
+            let is_late = is_for_absence && self.has_expired_lately(target, hash, now.now_ms());
+            let since = if is_late { Since::Ticked } else { since };
+            (verdict, since, old)
         } else {
             let verdict = evaluate(update, None, &now, value_bytes_max, scratch);
             (verdict, Since::Applied, None)
@@ -276,9 +283,8 @@ impl Shard {
         Ok(Step::Done(Evaluated { reply, since, has_effect, version, old }))
     }
 
-    /// The newest state of the key in `key_scratch`: pending first, then applied.
-    fn known(&mut self, target: Target, hash: u64) -> Result<Known<'_>, Error> {
-        let now_ms = self.now_ms();
+    /// The newest state of the key in `key_scratch` at a time of its group: pending first, then applied.
+    pub(super) fn known(&mut self, target: Target, hash: u64, now_ms: u64) -> Result<Known<'_>, Error> {
         let keyspace = target.prefix.keyspace();
         for (write, since) in [(&self.forming, Since::Forming), (&self.writing, Since::Writing)] {
             match write.pending(target.place, keyspace, &self.key_scratch, hash) {
@@ -370,7 +376,7 @@ impl Shard {
         let since = once.map_or(since, |once| self.remember(place, once, (since, has_effect), &says));
         let answer = PendingAnswer { ticket, deadline_us, place, says };
         // What was found, and not done on top of it, may be of a time when another led already.
-        if since != Since::Forming && self.groups[place].order() != Order::Solo {
+        if since < Since::Forming && self.groups[place].order() != Order::Solo {
             return self.answer_after_round(answer, since != Since::Applied);
         }
         let is_known =

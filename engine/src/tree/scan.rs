@@ -114,6 +114,11 @@ impl Scan {
         &self.page
     }
 
+    /// As [`Scan::page`], to be changed before it leaves.
+    pub fn page_mut(&mut self) -> &mut Page {
+        &mut self.page
+    }
+
     /// Whether the last call came further, so that blocks from before it aren't needed at once.
     pub fn has_progressed(&self) -> bool {
         self.has_progressed

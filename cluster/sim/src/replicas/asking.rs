@@ -11,6 +11,7 @@ use crate::trace::Event;
 use pinion_cluster::consensus::Replica;
 use pinion_engine::shard::request::{Request as ShardRequest, Ticket};
 use rand::Rng;
+use rand::seq::IndexedRandom;
 
 /// A request has so long, microseconds.
 const PATIENCE_US: u64 = 1_500_000;
@@ -22,6 +23,9 @@ const LONG_SLOTS: u64 = 2;
 /// Keys from here on are of the groups beside: so many for each machine, of which so many are asked for at a time.
 const BESIDE_KEYS: u64 = 1 << 32;
 const BESIDE_SLOTS: u64 = 2;
+
+/// How long numbers stay that expire, microseconds.
+const EXPIRE_US: [u64; 3] = [50_000, 400_000, 2_000_000];
 
 /// The machine whose own group a key is in; `None`: it is in the one that is replicated.
 fn beside(key: u64) -> Option<usize> {
@@ -59,13 +63,14 @@ impl Replicated {
         let number = self.requests as i64 + 1;
         let act = match rng.random_range(0..10) {
             0..=3 => Act::Get,
-            4..=5 => Act::Put(number * 1_000),
+            4 => Act::Put(number * 1_000),
+            5 => Act::PutFor(number * 1_000, *EXPIRE_US.choose(rng).expect("there are some")),
             6..=7 if base == 0 && slot < LONG_SLOTS => Act::Put(number * 1_000),
             6..=7 => Act::Add(1),
             8 => Act::PutIfAbsent(number * 1_000),
             _ => Act::Delete,
         };
-        self.clients[client].next_us = self.now_us + rng.random_range(0..60_000);
+        self.clients[client].next_us = self.now_us + rng.random_range(0..self.plan.rest_us);
         self.begin_errand(client, key, act);
     }
 
@@ -74,7 +79,8 @@ impl Replicated {
         let history = self.history.entry(key).or_default();
         self.moment += 1;
         let at = history.len();
-        history.push(Request { act, begun: self.moment, ended: None });
+        let begun_us = self.now_us;
+        history.push(Request { act, begun: self.moment, ended: None, begun_us, ended_us: 0 });
         let once = self.clients[client].once(act, self.now_us);
         self.send(client, Errand { key, at, act, once, is_unknown: false });
     }
@@ -148,6 +154,7 @@ impl Replicated {
                 self.counters.count("answers");
                 let request = &mut history[asked.at];
                 request.ended = heard.of(request.act).map(|saw| (self.moment, saw));
+                request.ended_us = self.now_us;
             }
         }
         // A key wasn't read at the end.

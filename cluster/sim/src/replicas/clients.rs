@@ -160,15 +160,17 @@ pub fn with_op<R>(
     use_it: impl FnOnce(Op<'_>) -> R,
 ) -> R {
     value.clear();
-    let put = |value, condition| Update::Put { value, expiry: PutExpiry::Never, condition, want_old: false };
+    let expiry = if let Act::PutFor(_, us) = act { PutExpiry::After(us / 1_000) } else { PutExpiry::Never };
+    let put = |value, condition| Update::Put { value, expiry, condition, want_old: false };
     let update = match act {
         Act::Get => return use_it(Op::Get { key }),
-        Act::Put(number) | Act::PutIfAbsent(number) => {
+        Act::Put(number) | Act::PutFor(number, _) | Act::PutIfAbsent(number) => {
             value.extend_from_slice(number.to_string().as_bytes());
             if is_long {
                 value.resize(value.len().max(LENGTHS[(number / 1_000) as usize % LENGTHS.len()]), b' ');
             }
-            let condition = if matches!(act, Act::Put(_)) { Condition::None } else { Condition::Absent };
+            let condition =
+                if matches!(act, Act::PutIfAbsent(_)) { Condition::Absent } else { Condition::None };
             put(value.as_slice(), condition)
         }
         Act::Add(by) => Update::Increment { by },

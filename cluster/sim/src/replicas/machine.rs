@@ -7,7 +7,7 @@ use crate::disk::{Crash, Disk, DiskFaults};
 use pinion_cluster::consensus::message::Message;
 use pinion_cluster::consensus::{Replica, Replicas, Settings};
 use pinion_engine::Error;
-use pinion_engine::clock::TimeJump;
+use pinion_engine::clock::{ClockStamp, TimeJump};
 use pinion_engine::drive::blocking::publish;
 use pinion_engine::key::Partition;
 use pinion_engine::manifest::{ConfState, Edit, GroupState, Manifest};
@@ -19,6 +19,9 @@ use rand::{Rng, SeedableRng};
 /// The group that is replicated, and one that its shard has beside it.
 pub const REPLICATED: Partition = Partition(0);
 pub const BESIDE: Partition = Partition(1);
+
+/// The times of two shards differ by so much, microseconds.
+const SHARDS_APART_US: u64 = 5 * 3_600_000_000;
 
 /// What runs on a machine.
 struct Running {
@@ -114,7 +117,16 @@ impl Machine {
             let group =
                 GroupState { partition: REPLICATED, conf: Some(Box::new(conf)), ..GroupState::default() };
             let (mut manifest, _) = Manifest::recover(&mut dir, options.shard_id)?;
-            publish(&mut dir, &mut manifest, Edit { groups: vec![group], ..Edit::default() })?;
+            // The time of each shard is another one, as if they had been made at other times.
+            let now = self.clock.now(self.clock.us());
+            let stamp = ClockStamp {
+                shard_us: now.unix_us + self.id * SHARDS_APART_US,
+                wall_us: now.unix_us,
+                is_sure: true,
+                boot: now.boot,
+            };
+            let edit = Edit { groups: vec![group], clock: Some(stamp), ..Edit::default() };
+            publish(&mut dir, &mut manifest, edit)?;
         }
         let since_us = self.clock.us();
         let now = self.clock.now(since_us);
@@ -182,7 +194,7 @@ impl Machine {
         for (id, job) in shard.take_jobs() {
             self.disk.start_job(id, job);
         }
-        for (_, message) in replicas.take_messages() {
+        for (_, message) in replicas.take_messages(shard) {
             let mut bytes = Vec::new();
             message.write(&mut bytes);
             ways.send(at, message.to as usize - 1, bytes, now_us, rng);

@@ -46,6 +46,8 @@ pub struct Plan {
     pub machines: usize,
     pub us: u64,
     pub clients: usize,
+    /// Clients rest for so long at most between two requests, microseconds: the log is at rest for as long, where all do.
+    pub rest_us: u64,
     pub disk: DiskFaults,
     pub faults: Vec<Fault>,
 }
@@ -58,7 +60,9 @@ impl Plan {
         let count = rng.random_range(FAULTS);
         let mut faults: Vec<Fault> = (0..count).map(|_| fault(machines, &mut rng)).collect();
         faults.sort_by_key(|fault| fault.at_us);
-        Plan { machines, us: STRIKES_US, clients: rng.random_range(3..=8), disk, faults, run }
+        let clients = rng.random_range(3..=8);
+        let rest_us = *[60_000, 60_000, 1_000_000].choose(&mut rng).expect("there are some");
+        Plan { machines, us: STRIKES_US, clients, rest_us, disk, faults, run }
     }
 }
 

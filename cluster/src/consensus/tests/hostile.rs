@@ -85,7 +85,7 @@ proptest! {
             let last = replica.applicable();
             let to = if to == 0 { 9 } else { node.id };
             let term = if term == 5 { u64::MAX } else { (replica.term() + term).saturating_sub(2) };
-            let message = Message { from, to, term, says: near(says, last) };
+            let message = Message { from, to, term, time_us: 0, says: near(says, last) };
             _ = replica.step(message, now_us);
             now_us += TICK_US / 2;
             settle(replica, now_us, !from.is_multiple_of(3));

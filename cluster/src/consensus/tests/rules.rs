@@ -44,7 +44,7 @@ impl One {
     }
 
     fn step(&mut self, from: u64, term: u64, says: Says) -> Result<(), Rejected> {
-        self.replica.step(Message { from, to: 1, term, says }, self.now_us)
+        self.replica.step(Message { from, to: 1, term, time_us: 0, says }, self.now_us)
     }
 
     fn tick(&mut self, ticks: u64) {
@@ -326,7 +326,7 @@ fn a_message_that_would_end_the_process_is_refused_with_its_reason() {
     for (from, term, says, why) in refused {
         assert_eq!(one.step(from, term, says.clone()), Err(why), "{says:?}");
     }
-    let astray = Message { from: 2, to: 3, term: 1, says: Says::TimeoutNow };
+    let astray = Message { from: 2, to: 3, term: 1, time_us: 0, says: Says::TimeoutNow };
     assert_eq!(one.replica.step(astray, one.now_us), Err(Rejected::Misdirected(3)));
     one.lead();
     let ahead = Says::Appended { index: 99, commit: 0 };

@@ -2,7 +2,7 @@
 
 use super::{Hand, Seen};
 use crate::group::groups::Place;
-use crate::log::{Entry, EntryType};
+use crate::log::Entry;
 use std::collections::BTreeMap;
 
 impl Hand {
@@ -18,10 +18,10 @@ impl Hand {
             })
             .collect();
         let mut entries = Vec::new();
-        let proposed = shard.propose(answered, |place, payload| {
+        let proposed = shard.propose(answered, |place, kind, payload| {
             let (term, index) = led[&place];
             let payload = payload.clone();
-            entries.push((place, Entry { term, index, entry: EntryType::Normal, origin: 0, payload }));
+            entries.push((place, Entry { term, index, entry: kind, origin: 0, payload }));
             Ok((term, index))
         });
         proposed.unwrap();

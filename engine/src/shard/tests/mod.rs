@@ -26,6 +26,7 @@ mod residency;
 mod rounds;
 mod settling;
 mod space;
+mod ticks;
 mod time;
 mod time_unwritten;
 mod views;

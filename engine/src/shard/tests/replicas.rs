@@ -9,15 +9,20 @@ fn led(durability: Durability) -> Hand {
     led_with(durability, small())
 }
 
-/// As [`led`], with sizes.
-pub(super) fn led_with(durability: Durability, tuning: Tuning) -> Hand {
+/// A shard whose first group has replicas, and follows.
+pub(super) fn with_replicas(durability: Durability, tuning: Tuning) -> Hand {
     let (mut dir, now) = (MemoryDir::new(), Hand::new(durability, small()).now);
     let (mut manifest, _) = Manifest::recover(&mut dir, [7; 16]).unwrap();
     let conf = Some(Box::new(ConfState { voters: vec![1, 2, 3], ..ConfState::default() }));
     let group = GroupState { applied_term: 1, conf, ..GroupState::default() };
     let edit = Edit { groups: vec![group], ..Edit::default() };
     crate::drive::blocking::publish(&mut dir, &mut manifest, edit).unwrap();
-    let mut hand = Hand::open(dir, options(durability, 16), tuning, now);
+    Hand::open(dir, options(durability, 16), tuning, now)
+}
+
+/// As [`led`], with sizes.
+pub(super) fn led_with(durability: Durability, tuning: Tuning) -> Hand {
+    let mut hand = with_replicas(durability, tuning);
     hand.shard.groups[0].lead(2);
     keep_hard_state(&mut hand, 0);
     assert_eq!(hand.ask_of(1, put(b"first", b"v")), Seen::Written { existed: 0, old: None });

@@ -147,7 +147,7 @@ fn a_proposal_that_has_no_place_is_refused_with_all_that_was_found_in_it() {
     let (write, verdict) = (hand.send(increment(b"n")), hand.send(increment(b"n")));
     let read = hand.send(Op::Get { key: b"n" });
     let Hand { shard, answered, .. } = &mut hand;
-    shard.propose(answered, |_, _| Err(Refusal::Busy)).unwrap();
+    shard.propose(answered, |_, _, _| Err(Refusal::Busy)).unwrap();
     let busy = Some(&Seen::Refused("Busy".to_owned()));
     assert_eq!((hand.answer(write), hand.answer(verdict)), (busy, busy));
     hand.end_turn();
