@@ -28,6 +28,9 @@ const UNAPPLIED_MAX: u64 = 1 << 16;
 /// So much may be handed out and not written yet: what peers send beyond that they send again.
 const UNPERSISTED_MAX: usize = 4096;
 
+/// So much more is kept for a replica that is slow than for one that is gone.
+const BEHIND: usize = 16;
+
 /// One replica of a group. See [`the module`](super).
 pub struct Replica {
     node: RawNode<Entries>,
@@ -296,10 +299,20 @@ impl Replica {
     }
 
     /// Gives up entries that are applied, up to an index and from the first on, while those that are kept take more memory than so
-    /// many bytes. Who is behind them needs the whole partition.
+    /// many bytes; than [`BEHIND`] times as many where a replica that is in touch hasn't got them. Who is behind what is kept needs the
+    /// whole partition.
     pub fn give_up(&mut self, index: u64, kept_bytes: usize) {
         let index = index.min(self.node.raft.raft_log.applied).min(self.asked_to);
-        self.node.mut_store().give_up(index, kept_bytes);
+        let got = if self.is_leader() { self.got_by_all_in_touch() } else { u64::MAX };
+        self.node.mut_store().give_up(index.min(got), kept_bytes);
+        self.node.mut_store().give_up(index, kept_bytes * BEHIND);
+    }
+
+    /// Up to where all have what this leader has of whom it has heard lately.
+    fn got_by_all_in_touch(&self) -> u64 {
+        let prs = self.node.raft.prs().iter();
+        let others = prs.filter(|(id, progress)| **id != self.node.raft.id && progress.recent_active);
+        others.map(|(_, progress)| progress.matched).min().unwrap_or(u64::MAX)
     }
 
     /// Hands the leadership over to another replica, if this one has it and isn't about to.
@@ -327,6 +340,11 @@ impl Replica {
     /// Its term.
     pub fn term(&self) -> u64 {
         self.node.raft.term
+    }
+
+    /// Up to which index entries are known to be committed, whether they are persisted here or not.
+    pub fn committed(&self) -> u64 {
+        self.node.raft.raft_log.committed
     }
 
     /// Up to which index entries may be applied: they are committed, and persisted here.

@@ -52,7 +52,7 @@ impl Replicas {
         else {
             return Err(Rejected::Stale);
         };
-        if message.says.has_entries() && !shard.has_room_for_entries(place) {
+        if message.says.has_entries() && !shard.has_room_for_entries(place, replica.committed()) {
             return Err(Rejected::Busy);
         }
         let time_us = message.time_us;

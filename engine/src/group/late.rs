@@ -119,3 +119,19 @@ fn look_up<W>(
     }
     (!needs.is_empty()).then_some(needs)
 }
+
+impl<W> Group<W> {
+    /// The number of the last write that is applied of those that an origin took in since a start; 0: none is.
+    pub(super) fn taken_from(&self, origin: u16, start: u64) -> u64 {
+        let known = self.origins.iter().find(|known| (known.origin, known.start) == (origin, start));
+        known.map_or(0, |known| known.sequence)
+    }
+
+    fn note_taken(&mut self, taken: OriginState) {
+        let is_it = |known: &&mut OriginState| (known.origin, known.start) == (taken.origin, taken.start);
+        match self.origins.iter_mut().find(is_it) {
+            Some(known) => *known = OriginState { stamp: known.stamp.max(taken.stamp), ..taken },
+            None => self.origins.push(taken),
+        }
+    }
+}

@@ -123,6 +123,8 @@ pub struct Group<W = ()> {
     clock_us: u64,
     /// How far its time is ahead of the shard's, if others order it, microseconds.
     ahead_us: i64,
+    /// The largest partition time that it has heard of, microseconds.
+    heard_us: u64,
     /// Its entries before this position of the log are of an earlier copy of the partition.
     log_from: LogPosition,
     /// Its replicas, if it has others.
@@ -154,6 +156,7 @@ impl<W> Group<W> {
             floor: Version(0),
             clock_us: 0,
             ahead_us: i64::MIN,
+            heard_us: 0,
             log_from: LogPosition::default(),
             conf: None,
             origins: Vec::new(),
@@ -363,20 +366,6 @@ impl<W> Group<W> {
     pub fn put_back(&mut self, queued: Queued<W>) {
         let (id, incarnation) = (self.id, self.incarnation);
         self.queue.get_or_insert_with(|| Box::new(Queue::new(id, incarnation))).put_back(queued);
-    }
-
-    /// The number of the last write that is applied of those that an origin took in since a start; 0: none is.
-    fn taken_from(&self, origin: u16, start: u64) -> u64 {
-        let known = self.origins.iter().find(|known| (known.origin, known.start) == (origin, start));
-        known.map_or(0, |known| known.sequence)
-    }
-
-    fn note_taken(&mut self, taken: OriginState) {
-        let is_it = |known: &&mut OriginState| (known.origin, known.start) == (taken.origin, taken.start);
-        match self.origins.iter_mut().find(is_it) {
-            Some(known) => *known = OriginState { stamp: known.stamp.max(taken.stamp), ..taken },
-            None => self.origins.push(taken),
-        }
     }
 
     /// Whether an entry waits that may be applied now.

@@ -53,10 +53,15 @@ impl Tails {
     /// Before the log is read that begins where a manifest ends.
     pub fn behind(manifest: &ManifestState) -> Tails {
         let left = manifest.groups.values().filter(|group| group.has_left);
+        let stamp = manifest.stamp();
+        let others = manifest.groups.values().filter(|group| group.conf.is_some() && !group.has_left);
+        let heard = |time_us| Some((time_us, stamp?.shard_us));
         Tails {
-            groups: BTreeMap::new(),
+            groups: others
+                .map(|group| (group.partition, Tail { heard: heard(group.clock_us), ..Tail::default() }))
+                .collect(),
             left: left.map(|group| group.partition).collect(),
-            stamp: manifest.stamp(),
+            stamp,
         }
     }
 
@@ -84,11 +89,20 @@ impl Tails {
         if group.order() == Order::Solo { self.take_stamp(record) } else { Ok(()) }
     }
 
-    /// A record says the shard's time. That is behind all entries before it, so their groups are at least so far ahead of it.
+    /// A record says the shard's time. That is behind all entries before it, so their groups are at least so far ahead of it. Where it is
+    /// the first one of another boot, they stood since the last one before.
     fn take_stamp(&mut self, record: &Record<'_>) -> Result<(), String> {
-        self.stamp = clock_behind(self.stamp, record)?;
-        let shard_us = self.stamp.map_or(0, |stamp| stamp.shard_us);
-        self.groups.values_mut().for_each(|tail| tail.hear_shard_time(shard_us));
+        let before = self.stamp;
+        self.stamp = clock_behind(before, record)?;
+        let Some(stamp) = self.stamp else { return Ok(()) };
+        for tail in self.groups.values_mut() {
+            if let Some(before) = before.filter(|before| before.boot.id != stamp.boot.id)
+                && let Some((time_us, shard_us)) = tail.heard
+            {
+                tail.heard = Some((time_us + before.shard_us.saturating_sub(shard_us), stamp.shard_us));
+            }
+            tail.hear_shard_time(stamp.shard_us);
+        }
         Ok(())
     }
 

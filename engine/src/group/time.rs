@@ -7,6 +7,7 @@
 //! take anything for expired, and those that were up know.
 
 use super::{Group, Order};
+use crate::clock::CLOCK_US_MAX;
 use crate::key::Expiry;
 
 impl<W> Group<W> {
@@ -16,7 +17,8 @@ impl<W> Group<W> {
         match self.order {
             Order::Solo => shard_us,
             Order::Led { .. } | Order::Following { .. } => {
-                shard_us.saturating_add_signed(self.ahead_us).max(self.clock_us)
+                let us = shard_us.saturating_add_signed(self.ahead_us);
+                us.max(self.clock_us).max(self.heard_us).min(CLOCK_US_MAX)
             }
         }
     }
@@ -28,6 +30,7 @@ impl<W> Group<W> {
 
     /// It was this time in the group at this shard time, as its leader says.
     pub fn hear_time(&mut self, time_us: u64, shard_us: u64) {
+        self.heard_us = self.heard_us.max(time_us);
         let ahead_us = (time_us as i64).saturating_sub(shard_us as i64);
         // In whole milliseconds, so that expiries are translated alike whenever that is.
         self.ahead_us = self.ahead_us.max(ahead_us.div_euclid(1000) * 1000);
@@ -73,7 +76,7 @@ mod tests {
         group.hear_time(400_000, 9_500_000);
         assert_eq!(group.time_us(9_500_000), 505_000);
         group.hear_time(800_700, 9_500_000);
-        assert_eq!(group.time_us(9_501_000), 801_000);
+        assert_eq!([9_500_000, 9_501_000].map(|us| group.time_us(us)), [800_700, 801_000]);
         group.pass(900_000);
         assert_eq!((group.time_us(9_501_000), group.logged_us()), (900_000, 900_000));
         group.stand_still(9_600_000, 20_000_000);

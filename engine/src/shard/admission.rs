@@ -3,6 +3,7 @@
 use super::evaluate::EXPIRY_LIMIT;
 use super::request::{Condition, PutExpiry, Refusal, Update};
 use super::{Shard, ShardOptions};
+use crate::group::Order;
 use crate::group::groups::Place;
 use crate::log::batch::BatchBuilder;
 
@@ -24,7 +25,7 @@ impl Shard {
                 return Err(Refusal::Invalid("the puts and deletes of a batch take no conditions"));
             }
             if let Update::Put { expiry: PutExpiry::After(ms), .. } = update
-                && self.clocks().expiry_after(*ms).is_none()
+                && self.clocks_of(place).expiry_after(*ms).is_none()
             {
                 return Err(Refusal::Limit(EXPIRY_LIMIT));
             }
@@ -67,6 +68,8 @@ impl Shard {
             || self.held.is_full(&self.groups[place], bytes, &self.budgets)
             || self.written_bytes() > self.budgets.memtables
             || self.is_waiting_room_full()
+            || self.groups[place].order() != Order::Solo
+                && self.replicated.rounds.is_full(place, self.budgets.held())
     }
 
     /// Bytes that still have room in the forming log write.

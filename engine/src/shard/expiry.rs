@@ -39,12 +39,14 @@ impl Shard {
         self.groups[place].time_us(self.clock.us()) / 1000
     }
 
-    /// What has expired by this time of a group has done so for good, where it is `now_ms`: if it is led here, and anything expires, that is
-    /// what its log says.
+    /// What has expired by this time of a group has done so for good, where it is `now_ms`: if it has replicas, and anything expires, that
+    /// is what its log says.
     pub(super) fn sure_ms(&self, place: Place, now_ms: u64) -> u64 {
         let any_expires = self.holds_expiring || !self.held.is_empty();
         match self.groups[place].order() {
-            Order::Led { .. } if any_expires => now_ms.min(self.groups[place].logged_us() / 1000),
+            Order::Led { .. } | Order::Following { .. } if any_expires => {
+                now_ms.min(self.groups[place].logged_us() / 1000)
+            }
             _ => now_ms,
         }
     }

@@ -127,6 +127,8 @@ impl Shard {
             options,
         };
         let leap = stamp.filter(|stamp| stamp.gap_us(&now).is_some());
+        // What was frozen meanwhile is told with the time of now: an entry's, which is another one, may be long after the newest stamp.
+        shard.sources.frozen.iter_mut().for_each(|frozen| frozen.clock = Some(shard.clock.stamp()));
         for (place, _) in shard.replicated() {
             if let Some(stamp) = leap {
                 shard.groups[place].stand_still(stamp.shard_us, shard.clock.us());
@@ -201,9 +203,6 @@ impl Replay {
                 (false, None) => return Err(foreign(group.partition)),
                 (true, Some(_)) => return Err(left_behind(group.partition)),
             }
-        }
-        if let Some(stamp) = state.stamp() {
-            groups.iter_mut().for_each(|group| group.hear_time(group.logged_us(), stamp.shard_us));
         }
         let holds_expiring = tree.tables().any(|(_, table)| table.meta().expiring > 0);
         let sources = Sources::new(tree, budgets.cache);

@@ -120,10 +120,11 @@ impl Shard {
         !self.log.is_failed()
     }
 
-    /// Whether a group has room for more entries that others send: not where much waits that is committed, and can't be applied yet.
-    /// What isn't committed is what its leader has room for; and without more entries it may never be.
-    pub fn has_room_for_entries(&self, place: Place) -> bool {
-        !self.held.applying.contains_key(&place) || !self.held.is_full(&self.groups[place], 0, &self.budgets)
+    /// Whether a group has room for more entries that others send, where entries up to this index are known to be committed. What isn't
+    /// committed is what its leader has room for, and without more entries may never be; so it has where nothing else waits.
+    pub fn has_room_for_entries(&self, place: Place, committed: u64) -> bool {
+        committed <= self.groups[place].applied_index()
+            || !self.held.is_full(&self.groups[place], 0, &self.budgets)
     }
 
     /// Who orders a group, and up to which index it is applied.
@@ -134,6 +135,10 @@ impl Shard {
     /// A group is led here from now on, in this term.
     pub fn lead(&mut self, place: Place, term: u64) {
         self.go_on_from_logged_time(place);
+        if self.time_us(place) == 0 {
+            // Nobody has ever said what time it is there.
+            self.hear_time(place, self.clock.us());
+        }
         self.groups[place].lead(term);
     }
 

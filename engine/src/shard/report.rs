@@ -80,6 +80,7 @@ impl Shard {
             self.end_due_us(),
             self.held.apply_at.values().min().copied(),
             self.has_left_over().then_some(self.mono_us),
+            self.replicated.ticks.first().map(|_| self.mono_us),
         ];
         times.into_iter().flatten().min()
     }

@@ -9,7 +9,7 @@ use super::parked::{OwnedRequest, Parked, Work};
 use super::parked_scan::ParkedScan;
 use super::queue::Waiting;
 use super::request::{Answer, Answers, Count, Refusal, Scan};
-use super::view::{Reader, View};
+use super::view::{Moment, Reader, View};
 use crate::error::Error;
 use crate::group::Order;
 use crate::group::groups::Place;
@@ -74,7 +74,8 @@ impl Shard {
             return out.answer(target.ticket, Answer::Refused(Refusal::Busy));
         }
         let request = OwnedRequest { target, once: None, work: Work::Scan(parked) };
-        let waiting = self.parked.insert(request, self.moment(target.place), Vec::new());
+        let at = Moment { now_ms, sure_ms: now_ms, ..self.moment(target.place) };
+        let waiting = self.parked.insert(request, at, Vec::new());
         if self.may_read(waiting, &blocks) {
             self.wait_for_blocks(waiting, &blocks, out);
         }
@@ -139,7 +140,10 @@ impl Shard {
         match self.sources.in_order(&parked.view, |data, cache| parked.scan.run(data, cache)) {
             Ok(ScanStep::NeedsRead { blocks }) => return Some(blocks),
             Ok(ScanStep::Page { next }) => {
-                parked.scan.page_mut().translate(|expiry| self.groups[target.place].in_shard_time(expiry));
+                let group = &self.groups[target.place];
+                if group.order() != Order::Solo {
+                    parked.scan.page_mut().translate(|expiry| group.in_shard_time(expiry));
+                }
                 let (page, next) = (parked.scan.page(), next.as_deref().map(user_key));
                 out.answer(target.ticket, Answer::Page { page, next });
             }

@@ -5,7 +5,7 @@
 
 use super::Replicated;
 use super::clients::{Asked, Client, Errand, Heard, Reply, with_op};
-use super::linear::{ACTS_MAX, Act, Request};
+use super::linear::{ACTS_MAX, Act, LONG_US, Request};
 use super::machine::{BESIDE, REPLICATED};
 use crate::trace::Event;
 use pinion_cluster::consensus::Replica;
@@ -25,7 +25,7 @@ const BESIDE_KEYS: u64 = 1 << 32;
 const BESIDE_SLOTS: u64 = 2;
 
 /// How long numbers stay that expire, microseconds.
-const EXPIRE_US: [u64; 3] = [50_000, 400_000, 2_000_000];
+const EXPIRE_US: [u64; 4] = [50_000, 400_000, 2_000_000, LONG_US];
 
 /// The machine whose own group a key is in; `None`: it is in the one that is replicated.
 fn beside(key: u64) -> Option<usize> {
@@ -61,13 +61,13 @@ impl Replicated {
             key += slots;
         }
         let number = self.requests as i64 + 1;
-        let act = match rng.random_range(0..10) {
+        let act = match rng.random_range(0..13) {
             0..=3 => Act::Get,
             4 => Act::Put(number * 1_000),
             5 => Act::PutFor(number * 1_000, *EXPIRE_US.choose(rng).expect("there are some")),
             6..=7 if base == 0 && slot < LONG_SLOTS => Act::Put(number * 1_000),
             6..=7 => Act::Add(1),
-            8 => Act::PutIfAbsent(number * 1_000),
+            8..=10 => Act::PutIfAbsent(number * 1_000),
             _ => Act::Delete,
         };
         self.clients[client].next_us = self.now_us + rng.random_range(0..self.plan.rest_us);

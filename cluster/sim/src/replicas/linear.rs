@@ -14,7 +14,7 @@ pub const ACTS_MAX: usize = 120;
 pub enum Act {
     Get,
     Put(i64),
-    /// A number that expires after so many microseconds.
+    /// A number that expires after so many microseconds; not within the run, if that is [`LONG_US`].
     PutFor(i64, u64),
     PutIfAbsent(i64),
     Add(i64),
@@ -33,6 +33,9 @@ pub enum Saw {
     /// The sum.
     Sum(i64),
 }
+
+/// Longer than any run.
+pub const LONG_US: u64 = 3_600_000_000;
 
 /// What expires is gone when so long has passed since it was put, beside its own time, microseconds: replicas that are out of touch for
 /// long don't know all that passed.
@@ -77,6 +80,7 @@ impl Request {
         match self.act {
             Act::Get => (state, Saw::Value(state.map(|held| held.number))),
             Act::Put(number) => (Some(Held::for_ever(number)), Saw::Done),
+            Act::PutFor(number, LONG_US) => (Some(Held::for_ever(number)), Saw::Done),
             Act::PutFor(number, us) => {
                 // One of which nobody heard may be done at any time.
                 let ended_us = self.ended.map_or(u64::MAX / 2, |_| self.ended_us);

@@ -104,7 +104,7 @@ fn a_leaders_entries_wait_for_room_in_memory() {
         hand.shard.append(0, &[entry], None, index, &mut hand.answered).unwrap();
         hand.settle();
     }
-    assert!(hand.shard.has_room_for_entries(0), "what isn't committed is what its leader has room for");
+    assert!(hand.shard.has_room_for_entries(0, 0), "what isn't committed is what its leader has room for");
     hand.agree(0, u64::MAX);
     for _ in 0..100 {
         hand.end_turn();
@@ -113,13 +113,13 @@ fn a_leaders_entries_wait_for_room_in_memory() {
     }
     let (most, (_, applied)) = (hand.tuning.budgets.memtables + 2 * 4100, hand.shard.progress(0));
     assert!(hand.shard.sources.memtable_bytes() <= most, "no flush has ended: {applied} are applied");
-    assert!((10..100).contains(&applied) && !hand.shard.has_room_for_entries(0), "{applied}");
+    assert!((10..100).contains(&applied) && !hand.shard.has_room_for_entries(0, 200), "{applied}");
     while hand.shard.progress(0).1 < 200 {
         hand.settle();
         hand.advance_ms(2);
         assert!(hand.shard.sources.memtable_bytes() <= most);
     }
-    assert_eq!((hand.items(0).len(), hand.shard.has_room_for_entries(0)), (200, true));
+    assert_eq!((hand.items(0).len(), hand.shard.has_room_for_entries(0, 200)), (200, true));
 }
 
 #[test]

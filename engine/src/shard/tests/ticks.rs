@@ -3,6 +3,7 @@
 use super::replicas::with_replicas;
 use super::time::HOUR_US;
 use super::*;
+use crate::clock::CLOCK_US_MAX;
 use crate::key::{Expiry, Keyspace, Version};
 use crate::log::{Batch, BatchBuilder, Entry, EntryType};
 
@@ -147,6 +148,86 @@ fn a_replica_goes_by_its_leaders_time_also_behind_a_restart() {
             assert!((own_us..own_us + 100_000).contains(&again_us), "{day_us}: {again_us} behind {own_us}");
         }
     }
+}
+
+/// The log has times of two boots, and nothing says how long the machine was down but the wall clock.
+#[test]
+fn what_a_boot_didnt_count_isnt_counted_by_the_next_opening_either() {
+    let mut hand = with_replicas(Durability::Sync, small());
+    let before_us = proposed_at(&mut hand, 2);
+    hand.agree(0, u64::MAX);
+    hand.pass_ms(2_000);
+    hand.boot_anew(5 * HOUR_US);
+    let mut hand = hand.reopen();
+    proposed_at(&mut hand, 3);
+    hand.agree(0, u64::MAX);
+    hand.pass_ms(2_000);
+    for term in [4, 5] {
+        hand = hand.reopen();
+        let again_us = proposed_at(&mut hand, term);
+        assert!((before_us..before_us + 5_000_000).contains(&again_us), "{again_us} behind {before_us}");
+    }
+}
+
+/// Nothing expires, so for hours the log learns no time of the shard's; then comes more than a memtable holds, and a crash.
+#[test]
+fn a_memtable_that_was_frozen_while_the_log_was_read_isnt_of_the_time_of_an_old_record() {
+    let mut hand = with_replicas(Durability::Sync, small());
+    hand.shard.follow(0, 2, &mut hand.answered);
+    hand.ask_of(1, put(b"beside", b"v"));
+    // The wall clock is believed, which the log learns once.
+    hand.pass_ms(61_000);
+    hand.ask_of(1, put(b"beside", b"v"));
+    hand.advance_ms(5 * 3_600_000);
+    hand.shard.tick(hand.now);
+    let time_us = hand.shard.clocks().now_us;
+    for index in 1..=60 {
+        let mut batch = BatchBuilder::new(time_us);
+        batch.put(Keyspace(0), &[index as u8], Version(index), Expiry::NEVER, &[1; 1000]);
+        let payload = batch.bytes().to_vec().into();
+        let entry = Entry { term: 2, index, entry: EntryType::Normal, origin: 0, payload };
+        hand.shard.append(0, &[entry], None, index, &mut hand.answered).unwrap();
+        hand.end_turn();
+        hand.perform_held();
+    }
+    super::replicas::keep_hard_state(&mut hand, 60);
+    hand.end_turn();
+    hand.perform_held();
+    hand.ask_of(1, put(b"behind", b"v"));
+    let mut hand = hand.reopen();
+    assert!(!hand.shard.sources.frozen.is_empty());
+    hand.settle();
+    let mut hand = hand.reopen();
+    assert_eq!(hand.shard.sources.frozen.len(), 0);
+    let own_us = proposed_at(&mut hand, 3);
+    assert!((time_us..time_us + 1_000_000).contains(&own_us), "{own_us} behind {time_us}");
+}
+
+#[test]
+fn time_goes_no_further_than_entries_may_say() {
+    let mut hand = with_replicas(Durability::Sync, small());
+    hand.shard.hear_time(0, CLOCK_US_MAX);
+    hand.advance_ms(60_000);
+    let own_us = proposed_at(&mut hand, 2);
+    assert_eq!(own_us, CLOCK_US_MAX);
+    assert_eq!(crate::group::apply::check(EntryType::Tick, 0, BatchBuilder::new(own_us).bytes()), Ok(()));
+    assert!(crate::group::apply::check(EntryType::Tick, 0, BatchBuilder::new(own_us + 1).bytes()).is_err());
+}
+
+/// Its round was confirmed while it led; what it is told has waited for an entry that another leader commits.
+#[test]
+fn who_led_when_a_read_came_and_follows_when_it_is_answered_takes_nothing_for_expired_that_the_log_doesnt_say()
+ {
+    let mut hand = led();
+    hand.advance_ms(900);
+    hand.send(put(b"other", b"v"));
+    hand.settle();
+    hand.advance_ms(101);
+    let read = hand.send(Op::Get { key: b"k" });
+    hand.settle();
+    hand.shard.follow(0, 3, &mut hand.answered);
+    hand.agree(0, u64::MAX);
+    assert_eq!(hand.answer(read), Some(&super::consent::not_leader()));
 }
 
 /// The time of what the group proposes as its leader.
