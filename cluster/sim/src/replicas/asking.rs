@@ -16,6 +16,9 @@ use rand::seq::IndexedRandom;
 /// A request has so long, microseconds.
 const PATIENCE_US: u64 = 1_500_000;
 
+/// A client waits so long for its machine, microseconds; then it asks another.
+const GIVES_UP_US: std::ops::Range<u64> = 200_000..2_000_000;
+
 /// Keys of the group that are asked for at a time; the first ones have long values now and then, and none are counters.
 const SLOTS: u64 = 6;
 const LONG_SLOTS: u64 = 2;
@@ -35,11 +38,20 @@ fn beside(key: u64) -> Option<usize> {
 impl Replicated {
     /// A client asks for the next thing, if it waits for nothing.
     pub(super) fn ask(&mut self, client: usize) {
-        let Client { waits_for, next_us, ref errand, .. } = self.clients[client];
-        if waits_for.is_some() || next_us > self.now_us {
+        let Client { waits_for, gives_up_us, next_us, errand, .. } = self.clients[client];
+        if let Some(request) = waits_for {
+            if gives_up_us < self.now_us {
+                self.counters.count("requests given up");
+                self.clients[client].asks = self.streams.clients.random_range(0..self.machines.len());
+                self.hear(Reply { request, heard: Heard::Unknown { is_forgotten: false } });
+                self.given_up.insert(request);
+            }
             return;
         }
-        if let Some(errand) = errand.clone() {
+        if next_us > self.now_us {
+            return;
+        }
+        if let Some(errand) = errand {
             self.counters.count("requests sent again");
             return self.send(client, errand);
         }
@@ -87,26 +99,33 @@ impl Replicated {
 
     fn send(&mut self, client: usize, errand: Errand) {
         self.requests += 1;
-        let Errand { key, at, act, once, .. } = errand;
-        let (request, mut value) = (self.requests, Vec::new());
-        let (partition, machine) = match beside(key) {
-            Some(machine) => (BESIDE, machine),
-            None => (REPLICATED, self.clients[client].asks),
-        };
-        let name = format!("key-{key}");
-        let ticket = Ticket { owner: client as u64, request };
-        let is_long = beside(key).is_none() && key % SLOTS < LONG_SLOTS;
-        let to = &mut self.machines[machine];
-        let is_sent = to.paused_until_us <= self.now_us
-            && with_op(act, (name.as_bytes(), is_long), &mut value, |op| {
-                let asked = ShardRequest { once: once.as_ref(), ..ShardRequest::new(partition, op) };
-                to.request(ticket, asked, PATIENCE_US)
-            });
+        let (request, Errand { key, at, .. }) = (self.requests, errand);
+        let machine = beside(key).unwrap_or(self.clients[client].asks);
         self.clients[client].errand = Some(errand);
+        self.clients[client].waits_for = Some(request);
+        self.clients[client].gives_up_us = self.now_us + self.streams.clients.random_range(GIVES_UP_US);
         self.trace.add(Event::Sent, client as u64, request);
         self.asked.insert(request, Asked { key, at, client, machine });
-        self.clients[client].waits_for = Some(request);
-        if !is_sent {
+        if self.machines[machine].paused_until_us <= self.now_us {
+            self.deliver(request);
+        } else {
+            self.machines[machine].inbox.push(request);
+        }
+    }
+
+    /// A request comes to its machine.
+    pub(super) fn deliver(&mut self, request: u64) {
+        let Some(&Asked { key, client, machine, .. }) = self.asked.get(&request) else { return };
+        let Some(Errand { act, once, .. }) = self.clients[client].errand else { return };
+        let (name, mut value) = (format!("key-{key}"), Vec::new());
+        let partition = if beside(key).is_some() { BESIDE } else { REPLICATED };
+        let is_long = beside(key).is_none() && key % SLOTS < LONG_SLOTS;
+        let ticket = Ticket { owner: client as u64, request };
+        let is_taken = with_op(act, (name.as_bytes(), is_long), &mut value, |op| {
+            let asked = ShardRequest { once: once.as_ref(), ..ShardRequest::new(partition, op) };
+            self.machines[machine].request(ticket, asked, PATIENCE_US)
+        });
+        if !is_taken {
             self.hear(Reply { request, heard: Heard::Refused { leads_not: true } });
         }
     }
@@ -114,7 +133,9 @@ impl Replicated {
     /// A client hears what became of its request.
     pub(super) fn hear(&mut self, reply: Reply) {
         let Some(asked) = self.asked.remove(&reply.request) else {
-            self.twice.push(reply);
+            if !self.given_up.remove(&reply.request) {
+                self.twice.push(reply);
+            }
             return;
         };
         self.moment += 1;

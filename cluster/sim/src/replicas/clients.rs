@@ -16,6 +16,8 @@ pub struct Client {
     /// Its requests that are to be done once.
     numbers: u64,
     pub waits_for: Option<u64>,
+    /// It waits no longer than until then.
+    pub gives_up_us: u64,
     pub next_us: u64,
     /// Whom it asks.
     pub asks: usize,
@@ -24,7 +26,7 @@ pub struct Client {
 }
 
 /// Something that a client asks for, until it knows what became of it or never will.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Errand {
     pub key: u64,
     /// Where it stands among the requests of its key.
@@ -42,6 +44,7 @@ impl Client {
             is_careful: number.is_multiple_of(2),
             numbers: 0,
             waits_for: None,
+            gives_up_us: 0,
             next_us: 0,
             asks: 0,
             errand: None,

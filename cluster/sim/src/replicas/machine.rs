@@ -61,6 +61,8 @@ pub struct Machine {
     pub down_until_us: u64,
     /// It does nothing before that.
     pub paused_until_us: u64,
+    /// Requests that came meanwhile, which it takes first.
+    pub inbox: Vec<u64>,
 }
 
 /// Sizes at which some hundred writes flush, merge and recycle segments.
@@ -81,7 +83,16 @@ impl Machine {
         let mut disk = Disk::new(&format!("/sim/machine-{id}"));
         *disk.faults() = faults.clone();
         let clock = Clock::default();
-        Machine { id, disk, clock, running: None, is_made: false, down_until_us: 0, paused_until_us: 0 }
+        Machine {
+            id,
+            disk,
+            clock,
+            running: None,
+            is_made: false,
+            down_until_us: 0,
+            paused_until_us: 0,
+            inbox: Vec::new(),
+        }
     }
 
     fn options(&self) -> ShardOptions {
@@ -144,6 +155,7 @@ impl Machine {
     /// What runs here is gone, and the power of the machine or not. It will be started then.
     pub fn fall(&mut self, crash: Crash, until_us: u64, rng: &mut SmallRng) {
         self.running = None;
+        self.inbox.clear();
         self.disk.crash(crash, rng);
         self.down_until_us = until_us;
         if crash == Crash::Power {

@@ -27,7 +27,7 @@ use machine::Machine;
 use pinion_cluster::consensus::Replica;
 use plan::Plan;
 use rand::Rng;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use strike::Ill;
 use ways::Ways;
 
@@ -48,6 +48,8 @@ pub struct Replicated {
     moment: u64,
     /// Answers to nobody.
     twice: Vec<Reply>,
+    /// Requests whose clients wait no longer.
+    given_up: BTreeSet<u64>,
     machines: Vec<Machine>,
     ways: Ways,
     streams: Streams,
@@ -75,6 +77,7 @@ impl Replicated {
             now_us: 0,
             moment: 0,
             twice: Vec::new(),
+            given_up: BTreeSet::new(),
             machines: machines.collect(),
             ways: Ways::default(),
             streams: Streams::new(plan.run.seed),
@@ -151,6 +154,8 @@ impl Replicated {
     }
 
     fn turn(&mut self, at: usize) -> Checked {
+        let waiting = std::mem::take(&mut self.machines[at].inbox);
+        waiting.into_iter().for_each(|request| self.deliver(request));
         let Replicated { machines, ways, streams, now_us, .. } = self;
         let replies = machines[at].turn(ways, *now_us, &mut streams.net);
         let replies = replies.map_err(|what| {
