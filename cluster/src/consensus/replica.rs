@@ -302,6 +302,9 @@ impl Replica {
     /// many bytes; than [`BEHIND`] times as many where a replica that is in touch hasn't got them. Who is behind what is kept needs the
     /// whole partition.
     pub fn give_up(&mut self, index: u64, kept_bytes: usize) {
+        if self.bytes() <= kept_bytes {
+            return;
+        }
         let index = index.min(self.node.raft.raft_log.applied).min(self.asked_to);
         let got = if self.is_leader() { self.got_by_all_in_touch() } else { u64::MAX };
         self.node.mut_store().give_up(index.min(got), kept_bytes);

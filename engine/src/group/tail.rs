@@ -96,7 +96,7 @@ impl Tails {
         self.stamp = clock_behind(before, record)?;
         let Some(stamp) = self.stamp else { return Ok(()) };
         for tail in self.groups.values_mut() {
-            if let Some(before) = before.filter(|before| before.boot.id != stamp.boot.id)
+            if let Some(before) = before.filter(|before| before.gap_us(&stamp.now()).is_some())
                 && let Some((time_us, shard_us)) = tail.heard
             {
                 tail.heard = Some((time_us + before.shard_us.saturating_sub(shard_us), stamp.shard_us));

@@ -4,7 +4,7 @@
 //! one is answered. In the history of its key that is one request.
 
 use super::Replicated;
-use super::clients::{Asked, Client, Errand, Heard, Reply, with_op};
+use super::clients::{Asked, Client, Errand, Heard, Letter, Reply, with_op};
 use super::linear::{ACTS_MAX, Act, LONG_US, Request};
 use super::machine::{BESIDE, REPLICATED};
 use crate::trace::Event;
@@ -107,16 +107,15 @@ impl Replicated {
         self.trace.add(Event::Sent, client as u64, request);
         self.asked.insert(request, Asked { key, at, client, machine });
         if self.machines[machine].paused_until_us <= self.now_us {
-            self.deliver(request);
+            self.deliver(machine, Letter { request, client, errand });
         } else {
-            self.machines[machine].inbox.push(request);
+            self.machines[machine].inbox.push(Letter { request, client, errand });
         }
     }
 
-    /// A request comes to its machine.
-    pub(super) fn deliver(&mut self, request: u64) {
-        let Some(&Asked { key, client, machine, .. }) = self.asked.get(&request) else { return };
-        let Some(Errand { act, once, .. }) = self.clients[client].errand else { return };
+    /// A request comes to its machine, whether its client still waits or not.
+    pub(super) fn deliver(&mut self, machine: usize, Letter { request, client, errand }: Letter) {
+        let Errand { key, act, once, .. } = errand;
         let (name, mut value) = (format!("key-{key}"), Vec::new());
         let partition = if beside(key).is_some() { BESIDE } else { REPLICATED };
         let is_long = beside(key).is_none() && key % SLOTS < LONG_SLOTS;

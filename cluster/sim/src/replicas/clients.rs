@@ -68,6 +68,14 @@ impl Client {
     }
 }
 
+/// A request on its way.
+#[derive(Clone, Copy, Debug)]
+pub struct Letter {
+    pub request: u64,
+    pub client: usize,
+    pub errand: Errand,
+}
+
 /// A request that a client waits for.
 #[derive(Debug)]
 pub struct Asked {

@@ -1,6 +1,6 @@
 //! A machine with one replica: its clock, its disk, and the shard and its replica that run on it, or will.
 
-use super::clients::{Gathered, Reply};
+use super::clients::{Gathered, Letter, Reply};
 use super::ways::Ways;
 use crate::clock::Clock;
 use crate::disk::{Crash, Disk, DiskFaults};
@@ -62,7 +62,7 @@ pub struct Machine {
     /// It does nothing before that.
     pub paused_until_us: u64,
     /// Requests that came meanwhile, which it takes first.
-    pub inbox: Vec<u64>,
+    pub inbox: Vec<Letter>,
 }
 
 /// Sizes at which some hundred writes flush, merge and recycle segments.

@@ -155,7 +155,7 @@ impl Replicated {
 
     fn turn(&mut self, at: usize) -> Checked {
         let waiting = std::mem::take(&mut self.machines[at].inbox);
-        waiting.into_iter().for_each(|request| self.deliver(request));
+        waiting.into_iter().for_each(|letter| self.deliver(at, letter));
         let Replicated { machines, ways, streams, now_us, .. } = self;
         let replies = machines[at].turn(ways, *now_us, &mut streams.net);
         let replies = replies.map_err(|what| {

@@ -2,7 +2,8 @@
 
 use super::{Hand, Seen};
 use crate::group::groups::Place;
-use crate::log::Entry;
+use crate::key::{Expiry, Keyspace, Version};
+use crate::log::{BatchBuilder, Entry, EntryType};
 use std::collections::BTreeMap;
 
 impl Hand {
@@ -43,6 +44,14 @@ impl Hand {
         let persisted = self.persisted.get(&place).copied().unwrap_or(0);
         self.shard.apply_up_to(place, index.min(persisted), &mut self.answered);
     }
+}
+
+/// An entry of another leader in its term 2, whose time this is: it sets a key.
+pub(super) fn entry_at(index: u64, time_us: u64, key: &[u8], (value, expiry): (&[u8], Expiry)) -> Entry {
+    let mut batch = BatchBuilder::new(time_us);
+    batch.put(Keyspace(0), key, Version(index), expiry, value);
+    let payload = batch.bytes().to_vec().into();
+    Entry { term: 2, index, entry: EntryType::Normal, origin: 0, payload }
 }
 
 /// What who doesn't lead answers.

@@ -1,10 +1,9 @@
 //! A group that waits for others to agree: what it holds is seen by its own requests, and held against nobody else.
 
 use super::super::pending::PendingAnswer;
-use super::consent::not_leader;
+use super::consent::{entry_at, not_leader};
 use super::*;
-use crate::key::{Expiry, Keyspace, Version};
-use crate::log::{BatchBuilder, Entry, EntryType};
+use crate::key::Expiry;
 
 /// A shard whose first group is led, so that nothing of it is committed before somebody says so.
 fn led() -> Hand {
@@ -97,10 +96,7 @@ fn a_leaders_entries_wait_for_room_in_memory() {
     let mut hand = Hand::new(Durability::Sync, small());
     hand.shard.follow(0, 2, &mut hand.answered);
     for index in 1..=200_u64 {
-        let mut batch = BatchBuilder::new(0);
-        batch.put(Keyspace(0), &index.to_be_bytes(), Version(index), Expiry::NEVER, &[1; 4000]);
-        let payload = batch.bytes().to_vec().into();
-        let entry = Entry { term: 2, index, entry: EntryType::Normal, origin: 0, payload };
+        let entry = entry_at(index, 0, &index.to_be_bytes(), (&[1; 4000], Expiry::NEVER));
         hand.shard.append(0, &[entry], None, index, &mut hand.answered).unwrap();
         hand.settle();
     }

@@ -1,10 +1,11 @@
 //! Expiry in a group with replicas: by a time that all of them share. Nobody is told that a key has expired before the log says so.
 
+use super::consent::entry_at;
 use super::replicas::with_replicas;
 use super::time::HOUR_US;
 use super::*;
 use crate::clock::CLOCK_US_MAX;
-use crate::key::{Expiry, Keyspace, Version};
+use crate::key::Expiry;
 use crate::log::{Batch, BatchBuilder, Entry, EntryType};
 
 /// A shard whose first group is led, with keys of which one expires in a second.
@@ -98,14 +99,6 @@ fn who_waits_for_a_tick_is_ended_in_time_and_when_another_leads() {
     assert_eq!(hand.answer(asked), Some(&super::consent::not_leader()));
 }
 
-/// An entry of another leader, whose time this is.
-fn entry(index: u64, key: &[u8], time_us: u64, expiry_ms: u64) -> Entry {
-    let mut batch = BatchBuilder::new(time_us);
-    batch.put(Keyspace(0), key, Version(index), Expiry(expiry_ms), b"v");
-    let payload = batch.bytes().to_vec().into();
-    Entry { term: 2, index, entry: EntryType::Normal, origin: 0, payload }
-}
-
 /// Its leader's shard was made at another time than this one's, a day before or behind.
 #[test]
 fn a_replica_goes_by_its_leaders_time_also_behind_a_restart() {
@@ -119,15 +112,15 @@ fn a_replica_goes_by_its_leaders_time_also_behind_a_restart() {
             hand.settle();
             hand.agree(0, u64::MAX);
         };
-        append(&mut hand, entry(1, b"k", time_us, time_us / 1_000 + 1_000));
+        append(&mut hand, entry_at(1, time_us, b"k", (b"v", Expiry(time_us / 1_000 + 1_000))));
         let has = |hand: &mut Hand, key| hand.ask_at(Level::Eventual, 0, Op::Get { key }) != Seen::NotFound;
         hand.advance_ms(990);
         assert!(has(&mut hand, b"k"), "{day_us}");
         hand.advance_ms(20);
         assert!(!has(&mut hand, b"k"), "{day_us}: time passes here, too");
         // What is in the log and not committed counts for who leads next, and so does what passed since, by BOOTTIME.
-        append(&mut hand, entry(2, b"k", time_us + 1_100_000, time_us / 1_000 + 2_000));
-        let tail = entry(3, b"other", time_us + 2_000_000, 0);
+        append(&mut hand, entry_at(2, time_us + 1_100_000, b"k", (b"v", Expiry(time_us / 1_000 + 2_000))));
+        let tail = entry_at(3, time_us + 2_000_000, b"other", (b"v", Expiry::NEVER));
         hand.shard.append(0, &[tail], None, 3, &mut hand.answered).unwrap();
         hand.settle();
         let logged_us = time_us + 2_000_000;
@@ -182,10 +175,7 @@ fn a_memtable_that_was_frozen_while_the_log_was_read_isnt_of_the_time_of_an_old_
     hand.shard.tick(hand.now);
     let time_us = hand.shard.clocks().now_us;
     for index in 1..=60 {
-        let mut batch = BatchBuilder::new(time_us);
-        batch.put(Keyspace(0), &[index as u8], Version(index), Expiry::NEVER, &[1; 1000]);
-        let payload = batch.bytes().to_vec().into();
-        let entry = Entry { term: 2, index, entry: EntryType::Normal, origin: 0, payload };
+        let entry = entry_at(index, time_us, &[index as u8], (&[1; 1000], Expiry::NEVER));
         hand.shard.append(0, &[entry], None, index, &mut hand.answered).unwrap();
         hand.end_turn();
         hand.perform_held();
